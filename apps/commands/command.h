@@ -1,0 +1,21 @@
+/* A subcommand of headct: one file each in this folder, one line each in the table of ../headct.c.
+ *
+ * run gets argv[0] = "headct NAME", parses the rest with argp, prints errors as "headct NAME: ..." on standard error
+ * and returns an exit status. */
+#ifndef COMMANDS_COMMAND_H
+#define COMMANDS_COMMAND_H
+
+enum {
+    EXIT_OK = 0,
+    EXIT_ERROR = 1,        /* the one clear line says why */
+    EXIT_USAGE = 2,        /* unknown option, missing argument */
+    EXIT_PARTIAL = 3,      /* done, but some inputs were refused; each is listed with its reason */
+    EXIT_STOPPED = 75      /* SIGTERM or SIGUSR1: a checkpoint was written, run again with --resume */
+};
+
+typedef struct command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} command;
+
+#endif

@@ -1,0 +1,41 @@
+/* headct: one program, one subcommand a job. See commands/. */
+#include <argp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands/command.h"
+
+static const command commands[] = {
+    {NULL, NULL, NULL},
+};
+
+static void usage(FILE *f) {
+    fputs("usage: headct COMMAND [OPTION...]\n\n", f);
+    for (const command *c = commands; c->name; c++) fprintf(f, "  %-10s %s\n", c->name, c->summary);
+    fputs("\n'headct COMMAND --help' explains one of them. headct is not a medical device.\n", f);
+}
+
+int main(int argc, char **argv) {
+    argp_err_exit_status = EXIT_USAGE;
+    if (argc < 2) {
+        usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+        usage(stdout);
+        return EXIT_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        puts("headct " HEADCT_VERSION);
+        return EXIT_OK;
+    }
+    for (const command *c = commands; c->name; c++) {
+        if (strcmp(c->name, argv[1]) != 0) continue;
+        char name[64];
+        snprintf(name, sizeof name, "headct %s", c->name);
+        argv[1] = name;
+        return c->run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "headct: no command '%s'; 'headct --help' lists them\n", argv[1]);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,36 @@
+/* hct/io.h: files that are either whole or not there.
+ *
+ *   hct_outfile *f = hct_outfile_open("w.safetensors", &err);
+ *   if (f) hct_outfile_write(f, bytes, n);
+ *   if (hct_outfile_close(f, &err) < 0) ...
+ *
+ * Bytes go to PATH.tmp.PID beside the target; close() flushes, fsyncs, renames and fsyncs the folder.
+ * Any failure before that (disk full included) removes the temporary file and leaves an older PATH untouched.
+ */
+#ifndef HCT_IO_H
+#define HCT_IO_H
+
+#include "hct/types.h"
+
+typedef struct hct_outfile hct_outfile;
+
+/* NULL on error. The folder of path must exist. */
+HCT_API hct_outfile *hct_outfile_open(const char *path, hct_err *err);
+/* Errors are kept and reported by close. f may be NULL. */
+HCT_API void hct_outfile_write(hct_outfile *f, const void *bytes, size_t n);
+HCT_API void hct_outfile_printf(hct_outfile *f, const char *fmt, ...) HCT_PRINTF(2, 3);
+/* Commits; frees f in any case. f == NULL (open failed) returns the code already in err. */
+HCT_API hct_status hct_outfile_close(hct_outfile *f, hct_err *err);
+/* Gives up: removes the temporary file, frees f. */
+HCT_API void hct_outfile_discard(hct_outfile *f);
+
+/* A whole file mapped read-only. */
+typedef struct hct_mapped {
+    const unsigned char *bytes;
+    size_t size;
+} hct_mapped;
+
+HCT_API hct_status hct_map_file(const char *path, hct_mapped *ret, hct_err *err);
+HCT_API void hct_unmap_file(hct_mapped *m);
+
+#endif

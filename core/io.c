@@ -1,0 +1,1 @@
+#include "hct/io.h"

@@ -1,0 +1,1 @@
+#include "hct/safetensors.h"
