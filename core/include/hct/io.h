@@ -1,16 +1,20 @@
 /* hct/io.h: files that are either whole or not there.
  *
  *   hct_outfile *f = hct_outfile_open("w.safetensors", &err);
- *   if (f) hct_outfile_write(f, bytes, n);
+ *   hct_outfile_write(f, bytes, n);
  *   if (hct_outfile_close(f, &err) < 0) ...
  *
- * Bytes go to PATH.tmp.PID beside the target; close() flushes, fsyncs, renames and fsyncs the folder.
- * Any failure before that (disk full included) removes the temporary file and leaves an older PATH untouched.
+ * Bytes go to PATH.tmp.PID.N beside the target; close() flushes, fsyncs, renames and fsyncs the folder.
+ * Any failure before the rename (disk full included) removes the temporary file and leaves an older PATH untouched.
  */
 #ifndef HCT_IO_H
 #define HCT_IO_H
 
 #include "hct/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef struct hct_outfile hct_outfile;
 
@@ -24,13 +28,21 @@ HCT_API hct_status hct_outfile_close(hct_outfile *f, hct_err *err);
 /* Gives up: removes the temporary file, frees f. */
 HCT_API void hct_outfile_discard(hct_outfile *f);
 
-/* A whole file mapped read-only. */
+/* A whole file mapped read-only. An empty file gives size 0 and bytes that may not be read. */
 typedef struct hct_mapped {
     const unsigned char *bytes;
     size_t size;
 } hct_mapped;
 
+/* HCT_ENOTFOUND where there is no such file, HCT_EIO where it cannot be read. */
 HCT_API hct_status hct_map_file(const char *path, hct_mapped *ret, hct_err *err);
 HCT_API void hct_unmap_file(hct_mapped *m);
 
+/* A whole (small) file in memory of the caller, to be freed with free(). A NUL follows the bytes; ret_size may be
+ * NULL. */
+HCT_API hct_status hct_read_file(const char *path, char **ret, size_t *ret_size, hct_err *err);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

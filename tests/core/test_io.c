@@ -1,0 +1,178 @@
+/* hct/io.h: a file is either whole or not there, also on a full disk. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check_main.h"
+#include "hct/io.h"
+#include "scratch.h"
+#include "write_shim.h"
+
+static char *text_of(const char *path) {
+    char *text = NULL;
+    ck_assert_int_eq(hct_read_file(path, &text, NULL, NULL), HCT_OK);
+    return text;
+}
+
+static void assert_text(const char *path, const char *want) {
+    char *text = text_of(path);
+    ck_assert_str_eq(text, want);
+    free(text);
+}
+
+START_TEST(writes_and_replaces) {
+    const char *path = scratch_path("a.txt");
+    for (int round = 0; round < 2; round++) {
+        hct_err err = {0};
+        hct_outfile *f = hct_outfile_open(path, &err);
+        ck_assert_ptr_nonnull(f);
+        hct_outfile_printf(f, "round %d, %s", round, "text");
+        hct_outfile_write(f, "!", 1);
+        ck_assert_int_eq(hct_outfile_close(f, &err), HCT_OK);
+        assert_text(path, round ? "round 1, text!" : "round 0, text!");
+    }
+    ck_assert_int_eq(scratch_count(scratch_folder()), 1);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(writes_more_than_the_buffer) {
+    size_t n = 3000001;
+    unsigned char *bytes = malloc(n);
+    for (size_t i = 0; i < n; i++) bytes[i] = (unsigned char)(i * 2654435761u >> 13);
+    const char *path = scratch_path("big");
+    hct_outfile *f = hct_outfile_open(path, NULL);
+    for (size_t at = 0, k = 1; at < n; at += k, k = k * 3 + 1) {
+        if (k > n - at) k = n - at;
+        hct_outfile_write(f, bytes + at, k);
+    }
+    ck_assert_int_eq(hct_outfile_close(f, NULL), HCT_OK);
+    hct_mapped m;
+    ck_assert_int_eq(hct_map_file(path, &m, NULL), HCT_OK);
+    ck_assert_uint_eq(m.size, n);
+    ck_assert_mem_eq(m.bytes, bytes, n);
+    hct_unmap_file(&m);
+    free(bytes);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(discard_leaves_nothing) {
+    hct_outfile *f = hct_outfile_open(scratch_path("d"), NULL);
+    hct_outfile_write(f, "x", 1);
+    hct_outfile_discard(f);
+    hct_outfile_discard(NULL);
+    ck_assert_int_eq(scratch_count(scratch_folder()), 0);
+}
+END_TEST
+
+START_TEST(two_writers_of_one_path) {
+    const char *path = scratch_path("two");
+    hct_outfile *a = hct_outfile_open(path, NULL), *b = hct_outfile_open(path, NULL);
+    hct_outfile_write(a, "first", 5);
+    hct_outfile_write(b, "second", 6);
+    ck_assert_int_eq(hct_outfile_close(a, NULL), HCT_OK);
+    assert_text(path, "first");
+    ck_assert_int_eq(hct_outfile_close(b, NULL), HCT_OK);
+    assert_text(path, "second");
+    unlink(path);
+}
+END_TEST
+
+START_TEST(refuses_missing_folder_and_folder_target) {
+    hct_err err = {0};
+    hct_outfile *f = hct_outfile_open(scratch_path("nowhere/file"), &err);
+    ck_assert_ptr_null(f);
+    hct_outfile_write(f, "x", 1);
+    ck_assert_int_eq(hct_outfile_close(f, &err), HCT_ENOTFOUND);
+    ck_assert_ptr_nonnull(strstr(err.msg, "nowhere/file"));
+
+    const char *folder = scratch_path("folder");
+    mkdir(folder, 0777);
+    f = hct_outfile_open(folder, &err);
+    ck_assert_int_eq(hct_outfile_close(f, &err), HCT_EIO);
+    ck_assert_int_eq(scratch_count(scratch_folder()), 1);
+    hct_mapped m;
+    ck_assert_int_eq(hct_map_file(folder, &m, &err), HCT_EIO);
+    ck_assert_ptr_nonnull(strstr(err.msg, "is a folder"));
+    rmdir(folder);
+}
+END_TEST
+
+START_TEST(reads_empty_and_missing) {
+    hct_err err = {0};
+    hct_mapped m;
+    const char *path = scratch_file("empty", "", 0);
+    ck_assert_int_eq(hct_map_file(path, &m, &err), HCT_OK);
+    ck_assert_uint_eq(m.size, 0);
+    hct_unmap_file(&m);
+    assert_text(path, "");
+    unlink(path);
+    ck_assert_int_eq(hct_map_file(path, &m, &err), HCT_ENOTFOUND);
+    ck_assert_ptr_nonnull(strstr(err.msg, path));
+}
+END_TEST
+
+/* Writes n bytes over an older file and returns what close says. */
+static hct_status overwrite(const char *path, size_t n, hct_err *err) {
+    char block[1000];
+    memset(block, 'n', sizeof block);
+    hct_outfile *f = hct_outfile_open(path, err);
+    for (size_t at = 0; at < n; at += sizeof block) hct_outfile_write(f, block, sizeof block);
+    return hct_outfile_close(f, err);
+}
+
+/* Whatever the byte at which the disk is full: the old file stays, no temporary is left, the message says why. */
+START_TEST(full_disk_by_shim) {
+    const char *path = scratch_file("old", "old", 3);
+    const long n = 600000, budgets[] = {0, 1, 999, 262144, 262145, 524288, 599999};
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
+        hct_err err = {0};
+        write_shim_budget = budgets[i];
+        hct_status status = overwrite(path, (size_t)n, &err);
+        write_shim_budget = -1;
+        ck_assert_int_eq(status, HCT_EIO);
+        ck_assert_ptr_nonnull(strstr(err.msg, "No space left on device"));
+        assert_text(path, "old");
+        ck_assert_int_eq(scratch_count(scratch_folder()), 1);
+    }
+    write_shim_budget = n;
+    ck_assert_int_eq(overwrite(path, (size_t)n, NULL), HCT_OK);
+    write_shim_budget = -1;
+    ck_assert_int_gt(write_shim_calls, 0);
+    unlink(path);
+}
+END_TEST
+
+/* The same on a real full file system where one may be mounted; in a child, as the mount stays with the process. */
+START_TEST(full_disk_by_tmpfs) {
+    const char *folder = scratch_path("small");
+    mkdir(folder, 0777);
+    pid_t child = fork();
+    if (child == 0) {
+        if (scratch_mount(folder, 65536) < 0) _exit(77);
+        char path[600];
+        snprintf(path, sizeof path, "%s/file", folder);
+        hct_err err = {0};
+        if (overwrite(path, 8000, &err) != HCT_OK) _exit(1);
+        if (overwrite(path, 600000, &err) != HCT_EIO || !strstr(err.msg, "No space left on device")) _exit(2);
+        hct_mapped m;
+        if (hct_map_file(path, &m, &err) < 0 || m.size != 8000 || scratch_count(folder) != 1) _exit(3);
+        _exit(0);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    ck_assert(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        puts("# tmpfs may not be mounted here: full_disk_by_shim alone covers the full disk");
+    else
+        ck_assert_int_eq(WEXITSTATUS(status), 0);
+    rmdir(folder);
+}
+END_TEST
+
+CHECK_MAIN("io", writes_and_replaces, writes_more_than_the_buffer, discard_leaves_nothing, two_writers_of_one_path,
+           refuses_missing_folder_and_folder_target, reads_empty_and_missing, full_disk_by_shim, full_disk_by_tmpfs)
