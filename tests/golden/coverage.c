@@ -1,0 +1,92 @@
+/* Every folder and case below the golden folder is known: has code that tests it, or is skipped here by name until it
+ * has. A family nobody knows, a family without a case, or no case at all is a failure; so is a safetensors file that
+ * does not pass the reader's checks. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "golden.h"
+#include "tap.h"
+
+static bool all(const cJSON *json) { return json != NULL; }
+static bool attentive(const cJSON *json) {
+    const cJSON *class = golden_item(json, "class");
+    return cJSON_IsString(class) && strstr(class->valuestring, "Attention");
+}
+static bool few_shot(const cJSON *json) { return golden_item(json, "definitions.knn") != NULL; }
+
+/* family: a sub-folder. program: its test in this folder (PROGRAMS, from meson.build, lists those that are built).
+ * missing: cases that have no code yet (NULL: none). */
+static const struct {
+    const char *family, *program;
+    bool (*missing)(const cJSON *json);
+} families[] = {
+    {"vit_tiny", "vit", NULL},       {"vit_base", "vit_base", NULL},     {"mae_tiny", "mae", NULL},
+    {"probes", "probes", attentive}, {"schedules", "schedules", NULL},   {"preprocess", "preprocess", NULL},
+    {"metrics", "metrics", few_shot}, {"dino_tiny", NULL, all},          {"augment", NULL, all},
+    {"checkpoint", NULL, all},       {"tsne_attention", NULL, all},
+};
+
+static bool is_built(const char *program) {
+    char key[64];
+    snprintf(key, sizeof key, " %s ", program ? program : "");
+    return program && strstr(" " PROGRAMS " ", key);
+}
+
+static void walk_family(size_t k, size_t *cases) {
+    golden_case *c;
+    size_t i = 0;
+    for (; (c = golden_open(families[k].family, i)); golden_close(c), i++) {
+        if ((families[k].missing && families[k].missing(c->json)) || !is_built(families[k].program))
+            golden_skip(c, "no code yet");
+        else
+            tap_ok(1, "%s/%s: run by the golden test '%s'", c->family, c->name, families[k].program);
+    }
+    tap_ok(i > 0, "%s holds a case", families[k].family);
+    *cases += i;
+}
+
+static void open_all_tensors(const char *folder) {
+    DIR *d = opendir(folder);
+    if (!d) return;
+    size_t n = 0;
+    char path[1024];
+    for (struct dirent *e; (e = readdir(d));) {
+        const char *dot = strrchr(e->d_name, '.');
+        if (!dot || strcmp(dot, ".safetensors") != 0) continue;
+        hct_err err = {0};
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        hct_st_file *f = hct_st_open(path, &err);
+        n++;
+        if (!f) tap_ok(0, "%s", err.msg);
+        hct_st_close(f);
+    }
+    closedir(d);
+    tap_note("%s: %zu safetensors files pass the reader's checks", folder, n);
+}
+
+int main(void) {
+    if (!golden_begin()) return tap_done();
+    struct dirent **list = NULL;
+    int n = scandir(golden_folder(), &list, NULL, alphasort);
+    size_t cases = 0;
+    for (int i = 0; i < n; i++) {
+        const char *name = list[i]->d_name;
+        char path[1024];
+        snprintf(path, sizeof path, "%s/%s", golden_folder(), name);
+        DIR *d = name[0] == '.' ? NULL : opendir(path);
+        if (d) {
+            size_t k = 0, count = sizeof families / sizeof *families;
+            while (k < count && strcmp(families[k].family, name) != 0) k++;
+            tap_ok(k < count, "family '%s' is known", name);
+            if (k < count) walk_family(k, &cases);
+            open_all_tensors(path);
+            closedir(d);
+        }
+        free(list[i]);
+    }
+    free(list);
+    tap_ok(cases > 0, "the golden folder holds %zu cases", cases);
+    return tap_done();
+}
