@@ -1,0 +1,17 @@
+/* A folder of DICOM files to a volume, through the program dcm2niix (Debian package dcm2niix). */
+#ifndef IMAGING_DICOM_H
+#define IMAGING_DICOM_H
+
+#include "imaging/volume.h"
+
+/* Whether the folder itself (not those below it) holds a file with DICOM's "DICM" at byte 128. */
+int dicom_folder(const char *path);
+
+/* Converts the folder into a temporary one (removed afterwards) and reads the one series it holds. Scouts, derived and
+ * 2D images are left out. dcm2niix may write twins of a series: "_Tilt" (gantry tilt removed) and "_Eq" (slices at
+ * equal distances). They are the same scan; the "_Eq" one is read where there is one, because a NIfTI file cannot hold
+ * unequal distances, else the plain one, whose affine holds the tilt for the resampling to resolve. HCT_ENOTFOUND:
+ * dcm2niix is not installed, or no CT series; HCT_EINVAL: several series, named in the message. */
+hct_status dicom_read(const char *path, volume *ret, hct_err *err);
+
+#endif

@@ -1,0 +1,19 @@
+/* gzip in memory, through libdeflate. */
+#ifndef IMAGING_GZIP_H
+#define IMAGING_GZIP_H
+
+#include "hct/types.h"
+
+/* 1 where bytes begin with gzip's magic number. */
+int gzip_is(const unsigned char *bytes, size_t n);
+
+/* Inflates every member of a gzip file, one after the other (zero bytes after the last are allowed). The length stored
+ * in the file is only a first guess: the buffer grows as needed, up to `cap` bytes. *ret is the caller's to free().
+ * HCT_EFORMAT for damage or a file that ends early, HCT_EINVAL above the cap. name goes into messages. */
+hct_status gzip_inflate(const char *name, const unsigned char *bytes, size_t n, size_t cap, unsigned char **ret,
+                        size_t *ret_n, hct_err *err);
+
+/* One member. level 1 (fast) to 12 (small). The result depends on bytes and level only (no time, no name). */
+hct_status gzip_deflate(const void *bytes, size_t n, int level, unsigned char **ret, size_t *ret_n, hct_err *err);
+
+#endif

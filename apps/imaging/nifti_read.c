@@ -1,0 +1,235 @@
+#include "imaging/nifti.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nifti/nifti2_io.h>
+
+#include "hct/io.h"
+#include "imaging/gzip.h"
+
+#define MAX_VOXELS ((int64_t)1 << 30)
+#define MAX_FILE (((size_t)MAX_VOXELS * 16) + (1u << 24))
+
+static void quiet(void) {
+    nifti_set_debug_level(0);
+}
+
+/* The header in the machine's byte order, as both versions share it. */
+typedef struct header {
+    int64_t dim[8];
+    double slope, inter, vox_offset;
+    int datatype, swapped;
+    nifti_image *image; /* libnifti's reading of it: sizes, transforms */
+} header;
+
+static hct_status convert(const char *name, const unsigned char *bytes, size_t n, header *h, hct_err *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, quiet); /* libnifti would print to stderr */
+    memset(h, 0, sizeof *h);
+    int version = n >= sizeof(nifti_1_header) ? nifti_header_version((const char *)bytes, n) : -1;
+    if (version == 1) {
+        nifti_1_header n1;
+        memcpy(&n1, bytes, sizeof n1);
+        h->swapped = n1.sizeof_hdr != (int)sizeof n1;
+        if (h->swapped) swap_nifti_header(&n1, 1);
+        if (n1.magic[1] == 'i')
+            return hct_fail(err, HCT_EFORMAT, "%s: header of a .hdr/.img pair: convert it to one .nii file", name);
+        for (int i = 0; i < 8; i++) h->dim[i] = n1.dim[i];
+        h->slope = n1.scl_slope;
+        h->inter = n1.scl_inter;
+        h->vox_offset = n1.vox_offset;
+        h->datatype = n1.datatype;
+        if (h->dim[0] >= 1 && h->dim[0] <= 7 && h->dim[1] > 0) h->image = nifti_convert_n1hdr2nim(n1, name);
+    } else if (version == 2 && n >= sizeof(nifti_2_header)) {
+        nifti_2_header n2;
+        memcpy(&n2, bytes, sizeof n2);
+        h->swapped = n2.sizeof_hdr != (int)sizeof n2;
+        if (h->swapped) swap_nifti_header(&n2, 2);
+        if (n2.magic[1] == 'i')
+            return hct_fail(err, HCT_EFORMAT, "%s: header of a .hdr/.img pair: convert it to one .nii file", name);
+        for (int i = 0; i < 8; i++) h->dim[i] = n2.dim[i];
+        h->slope = n2.scl_slope;
+        h->inter = n2.scl_inter;
+        h->vox_offset = (double)n2.vox_offset;
+        h->datatype = n2.datatype;
+        if (h->dim[0] >= 1 && h->dim[0] <= 7 && h->dim[1] > 0) h->image = nifti_convert_n2hdr2nim(n2, name);
+    } else {
+        return hct_fail(err, HCT_EFORMAT, "%s: not a NIfTI file (no NIfTI-1 or NIfTI-2 header): give a .nii or .nii.gz",
+                        name);
+    }
+    return HCT_OK;
+}
+
+static hct_status check_dims(const char *name, const header *h, hct_err *err) {
+    const int64_t *d = h->dim;
+    if (d[0] < 1 || d[0] > 7)
+        return hct_fail(err, HCT_EFORMAT, "%s: wrong dimensions: the header says %lld axes", name, (long long)d[0]);
+    for (int i = 1; i <= d[0]; i++)
+        if (d[i] < 1)
+            return hct_fail(err, HCT_EFORMAT, "%s: wrong dimensions: axis %d has %lld voxels", name, i,
+                            (long long)d[i]);
+    if (d[0] < 3 || d[1] == 1 || d[2] == 1 || d[3] == 1)
+        return hct_fail(err, HCT_ESHAPE, "%s: a 2D image, not a volume: give all slices of the scan in one file", name);
+    int64_t volumes = 1, voxels = 1;
+    for (int i = 4; i <= d[0]; i++) {
+        if (d[i] > MAX_VOXELS / volumes)
+            return hct_fail(err, HCT_EFORMAT, "%s: wrong dimensions: axis %d has %lld voxels", name, i,
+                            (long long)d[i]);
+        volumes *= d[i];
+    }
+    if (volumes > 1)
+        return hct_fail(err, HCT_ESHAPE, "%s: a 4D series of %lld volumes: extract the one to use", name,
+                        (long long)volumes);
+    for (int i = 1; i <= 3; i++) {
+        if (d[i] > MAX_VOXELS / voxels)
+            return hct_fail(err, HCT_ESHAPE, "%s: wrong dimensions: %lld x %lld x %lld voxels, more than 2^30", name,
+                            (long long)d[1], (long long)d[2], (long long)d[3]);
+        voxels *= d[i];
+    }
+    return HCT_OK;
+}
+
+/* One stored value of type code, already in the machine's byte order, as double. 0 for an unknown type. */
+#define STORED_TYPES(X)                                                                                                \
+    X(DT_UINT8, uint8_t)                                                                                               \
+    X(DT_INT8, int8_t) X(DT_INT16, int16_t) X(DT_UINT16, uint16_t) X(DT_INT32, int32_t) X(DT_UINT32, uint32_t)         \
+        X(DT_INT64, int64_t) X(DT_UINT64, uint64_t) X(DT_FLOAT32, float) X(DT_FLOAT64, double)                         \
+            X(DT_FLOAT128, long double)
+
+static size_t stored_size(int datatype) {
+    switch (datatype) {
+#define X(code, type)                                                                                                  \
+    case code: return sizeof(type);
+        STORED_TYPES(X)
+#undef X
+    default: return 0;
+    }
+}
+
+/* Turns `count` stored values into float32: slope * value + inter. Returns how many are NaN or infinite. */
+static int64_t scale_chunk(int datatype, const void *from, float *to, int64_t count, double slope, double inter) {
+    int64_t bad = 0;
+    switch (datatype) {
+#define X(code, type)                                                                                                  \
+    case code:                                                                                                         \
+        for (int64_t i = 0; i < count; i++) {                                                                          \
+            type stored;                                                                                               \
+            memcpy(&stored, (const type *)from + i, sizeof stored);                                                    \
+            to[i] = (float)((double)stored * slope + inter);                                                           \
+            bad += !isfinite(to[i]);                                                                                   \
+        }                                                                                                              \
+        break;
+        STORED_TYPES(X)
+#undef X
+    default: break;
+    }
+    return bad;
+}
+
+static hct_status read_voxels(const char *name, const unsigned char *bytes, const header *h, volume *v, hct_err *err) {
+    enum { CHUNK = 4096 };
+    _Alignas(16) unsigned char stored[CHUNK * 16];
+    size_t voxel = stored_size(h->datatype);
+    int64_t n = volume_count(v), bad = 0;
+    int scaled = isfinite(h->slope) && h->slope != 0;
+    if (scaled && !isfinite(h->inter))
+        return hct_fail(err, HCT_EFORMAT, "%s: the header's intercept is not a number", name);
+    double slope = scaled ? h->slope : 1, inter = scaled ? h->inter : 0;
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t count = n - i < CHUNK ? n - i : CHUNK;
+        memcpy(stored, bytes + voxel * (size_t)i, voxel * (size_t)count); /* the file may be unaligned */
+        if (h->swapped && voxel > 1) nifti_swap_Nbytes(count, (int)voxel, stored);
+        if (v->dtype == HCT_I16)
+            memcpy(v->i16 + i, stored, voxel * (size_t)count);
+        else
+            bad += scale_chunk(h->datatype, stored, v->f32 + i, count, slope, inter);
+    }
+    if (bad > 0)
+        return hct_fail(err, HCT_EFORMAT, "%s: %lld of %lld voxels are NaN or infinite: repair or leave out the scan",
+                        name, (long long)bad, (long long)n);
+    return HCT_OK;
+}
+
+/* nibabel's rule: sform, else qform, else pixdim about the centre with x to the left. */
+static hct_status choose_affine(const char *name, const header *h, volume *v, hct_err *err) {
+    const nifti_image *im = h->image;
+    if (im->sform_code > 0 || im->qform_code > 0) {
+        memcpy(v->affine, im->sform_code > 0 ? im->sto_xyz.m : im->qto_xyz.m, sizeof v->affine);
+    } else {
+        memset(v->affine, 0, sizeof v->affine);
+        for (int a = 0; a < 3; a++) {
+            v->affine[a][a] = fabs(im->pixdim[a + 1]) * (a == 0 ? -1 : 1);
+            v->affine[a][3] = -v->affine[a][a] * (double)(v->dim[a] - 1) / 2;
+        }
+        v->affine[3][3] = 1;
+    }
+    double mm[3];
+    volume_spacing(v, mm);
+    if (!(fabs(affine_det(v->affine)) > 1e-6 * mm[0] * mm[1] * mm[2]))
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: degenerate affine (axes missing, parallel or not finite): repair the header", name);
+    for (int a = 0; a < 3; a++)
+        if (mm[a] * (double)v->dim[a] > 2000 || mm[a] < 0.01)
+            return hct_fail(
+                err, HCT_EFORMAT,
+                "%s: axis %d spans %g mm in steps of %g mm: not a head; are the header's units millimetres?", name,
+                a + 1, mm[a] * (double)v->dim[a], mm[a]);
+    return HCT_OK;
+}
+
+static hct_status read_inflated(const char *name, const unsigned char *bytes, size_t n, header *h, volume *ret,
+                                hct_err *err) {
+    hct_status s = convert(name, bytes, n, h, err);
+    if (s == HCT_OK) s = check_dims(name, h, err);
+    if (s < 0) return s;
+    size_t voxel = stored_size(h->datatype);
+    if (voxel == 0)
+        return hct_fail(err, HCT_EDTYPE, "%s: voxels of NIfTI type %d (%s) are not intensities: convert the file", name,
+                        h->datatype, nifti_datatype_string(h->datatype));
+    if (!h->image) return hct_fail(err, HCT_EFORMAT, "%s: libnifti cannot read the header", name);
+    if (!(h->vox_offset >= 0 && h->vox_offset < 1e15))
+        return hct_fail(err, HCT_EFORMAT, "%s: the header's voxel offset makes no sense", name);
+    /* libnifti corrects an offset inside the header */
+    uint64_t count = (uint64_t)h->dim[1] * (uint64_t)h->dim[2] * (uint64_t)h->dim[3];
+    uint64_t need = count * voxel, offset = (uint64_t)h->image->iname_offset, have = n > offset ? n - offset : 0;
+    if (have < need)
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: truncated: %llu x %llu x %llu voxels need %llu bytes, the file holds %llu: copy it again",
+                        name, (unsigned long long)h->dim[1], (unsigned long long)h->dim[2],
+                        (unsigned long long)h->dim[3], (unsigned long long)need, (unsigned long long)have);
+    int unscaled = !isfinite(h->slope) || h->slope == 0 || (h->slope == 1 && h->inter == 0);
+    s = volume_alloc(ret, h->datatype == DT_INT16 && unscaled ? HCT_I16 : HCT_F32, h->dim + 1, err);
+    if (s == HCT_OK) s = choose_affine(name, h, ret, err);
+    if (s == HCT_OK) s = read_voxels(name, bytes + offset, h, ret, err);
+    if (s < 0) volume_free(ret);
+    return s;
+}
+
+hct_status nifti_read_memory(const char *name, const unsigned char *bytes, size_t n, volume *ret, hct_err *err) {
+    memset(ret, 0, sizeof *ret);
+    if (n == 0) return hct_fail(err, HCT_EFORMAT, "%s: the file is empty: copy it again", name);
+    unsigned char *inflated = NULL;
+    if (gzip_is(bytes, n)) {
+        hct_status s = gzip_inflate(name, bytes, n, MAX_FILE, &inflated, &n, err);
+        if (s < 0) return s;
+        bytes = inflated;
+    }
+    header h;
+    hct_status s = read_inflated(name, bytes, n, &h, ret, err);
+    nifti_image_free(h.image);
+    free(inflated);
+    return s;
+}
+
+hct_status nifti_read(const char *path, volume *ret, hct_err *err) {
+    memset(ret, 0, sizeof *ret);
+    hct_mapped m;
+    hct_status s = hct_map_file(path, &m, err);
+    if (s < 0) return s;
+    s = nifti_read_memory(path, m.bytes, m.size, ret, err);
+    hct_unmap_file(&m);
+    return s;
+}
