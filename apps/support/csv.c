@@ -1,0 +1,165 @@
+#include "support/csv.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/text.h"
+
+/* A growing list of cells while the file is read. */
+typedef struct cell_list {
+    const char **cells;
+    size_t n, capacity;
+} cell_list;
+
+static bool append(cell_list *l, const char *cell) {
+    if (l->n == l->capacity) {
+        size_t capacity = l->capacity ? 2 * l->capacity : 256;
+        const char **cells = realloc(l->cells, capacity * sizeof *cells);
+        if (!cells) return false;
+        l->cells = cells;
+        l->capacity = capacity;
+    }
+    l->cells[l->n++] = cell;
+    return true;
+}
+
+/* Reads one cell at *at, unquoting in place and ending it with NUL. Returns the character after it (',', '\n', '\0'),
+ * or 'q' for an open quote, 'x' for text after a closing quote. */
+static char read_cell(char **at, char **ret, int *line) {
+    char *in = *at, *out = in, end;
+    *ret = in;
+    if (*in == '"') {
+        for (in++;; in++) {
+            if (*in == '\0') return 'q';
+            if (*in == '"' && *++in != '"') break;
+            *line += *in == '\n';
+            *out++ = *in;
+        }
+        if (in[0] == '\r' && (in[1] == '\n' || in[1] == '\0')) in++;
+        if (*in != ',' && *in != '\n' && *in != '\0') return 'x';
+        end = *in;
+    } else {
+        while (*in != ',' && *in != '\n' && *in != '\0') in++;
+        out = in;
+        end = *in;
+        if (end != ',' && out > *ret && out[-1] == '\r') out--;
+    }
+    *at = end ? in + 1 : in;
+    *line += end == '\n';
+    *out = '\0';
+    return end;
+}
+
+static hct_status check_header(const csv *t, hct_err *err) {
+    if (t->columns == 0) return hct_fail(err, HCT_EFORMAT, "%s: is empty; a CSV table starts with a row of column names", t->path);
+    for (size_t i = 0; i < t->columns; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(t->names[i], t->names[k]) == 0)
+                return hct_fail(err, HCT_EFORMAT, "%s: two columns are named '%s'", t->path, t->names[i]);
+    return HCT_OK;
+}
+
+/* Adds the row that `cells` holds to the table; the first one is the header. */
+static hct_status take_row(csv *t, const cell_list *all, size_t first, int line, hct_err *err) {
+    size_t n = all->n - first;
+    if (t->columns == 0) {
+        t->columns = n;
+        return HCT_OK;
+    }
+    if (n != t->columns)
+        return hct_fail(err, HCT_EFORMAT, "%s:%d: %zu cells, the header has %zu", t->path, line, n, t->columns);
+    if (t->rows % 256 == 0) {
+        int *lines = realloc(t->lines, (t->rows + 256) * sizeof *lines);
+        if (!lines) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
+        t->lines = lines;
+    }
+    t->lines[t->rows++] = line;
+    return HCT_OK;
+}
+
+static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err *err) {
+    if (strlen(text) != size) return hct_fail(err, HCT_EFORMAT, "%s: holds a NUL byte; is it a CSV table?", t->path);
+    if (strncmp(text, "\xef\xbb\xbf", 3) == 0) text += 3;
+    int line = 1;
+    while (*text) {
+        if (*text == '\n' || (*text == '\r' && text[1] == '\n')) { /* a line of nothing */
+            text += *text == '\r' ? 2 : 1;
+            line++;
+            continue;
+        }
+        size_t first = all->n;
+        int start = line;
+        char end, *cell;
+        do {
+            end = read_cell(&text, &cell, &line);
+            if (end == 'q') return hct_fail(err, HCT_EFORMAT, "%s:%d: a quote is opened and never closed", t->path, start);
+            if (end == 'x') return hct_fail(err, HCT_EFORMAT, "%s:%d: text follows a closing quote", t->path, start);
+            if (!append(all, cell)) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
+        } while (end == ',');
+        hct_status status = take_row(t, all, first, start, err);
+        if (status < 0) return status;
+    }
+    t->names = all->cells;
+    t->cells = all->cells ? all->cells + t->columns : NULL;
+    return check_header(t, err);
+}
+
+csv *csv_read(const char *path, hct_err *err) {
+    csv *t = calloc(1, sizeof *t);
+    cell_list all = {0};
+    size_t size = 0;
+    if (!t || !(t->path = strdup(path))) {
+        hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+        free(t);
+        return NULL;
+    }
+    hct_status status = hct_read_file(path, &t->text, &size, err);
+    if (status == HCT_OK) status = parse(t, t->text, size, &all, err);
+    t->names = all.cells;
+    if (status == HCT_OK) return t;
+    csv_free(t);
+    return NULL;
+}
+
+void csv_free(csv *t) {
+    if (!t) return;
+    free(t->names);
+    free(t->lines);
+    free(t->text);
+    free(t->path);
+    free(t);
+}
+
+int csv_column(const csv *t, const char *name) {
+    for (size_t i = 0; i < t->columns; i++)
+        if (strcmp(t->names[i], name) == 0) return (int)i;
+    return -1;
+}
+
+int csv_need_column(const csv *t, const char *name, hct_err *err) {
+    int column = csv_column(t, name);
+    if (column >= 0) return column;
+    const char *near = text_nearest(name, t->names, t->columns);
+    hct_fail(err, HCT_ENOTFOUND, "%s: no column '%s'; %s '%s'", t->path, name, near ? "did you mean" : "the first one is",
+             near ? near : t->names[0]);
+    return -1;
+}
+
+void csv_put(hct_outfile *f, size_t column, const char *cell) {
+    if (column) hct_outfile_write(f, ",", 1);
+    if (!strpbrk(cell, ",\"\r\n")) {
+        hct_outfile_write(f, cell, strlen(cell));
+        return;
+    }
+    hct_outfile_write(f, "\"", 1);
+    for (const char *c = cell; *c; c++) hct_outfile_write(f, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
+    hct_outfile_write(f, "\"", 1);
+}
+
+void csv_put_double(hct_outfile *f, size_t column, double v) {
+    char buffer[32];
+    csv_put(f, column, text_of_double(v, buffer));
+}
+
+void csv_end_row(hct_outfile *f) { hct_outfile_write(f, "\n", 1); }

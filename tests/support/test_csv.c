@@ -1,0 +1,99 @@
+/* support/csv.h: quotes, line ends, and every refusal with file and line. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check_main.h"
+#include "scratch.h"
+#include "support/csv.h"
+
+static csv *table(const char *text, hct_err *err) { return csv_read(scratch_file("t.csv", text, strlen(text)), err); }
+
+START_TEST(reads_quotes_and_line_ends) {
+    csv *t = table("\xef\xbb\xbfname,\"a,b\",c\r\n\r\n1,\"x \"\"y\"\"\nz\",\r\n\n\"\",2,\" 3\"", NULL);
+    ck_assert_ptr_nonnull(t);
+    ck_assert_uint_eq(t->columns, 3);
+    ck_assert_uint_eq(t->rows, 2);
+    ck_assert_str_eq(t->names[0], "name");
+    ck_assert_str_eq(t->names[1], "a,b");
+    ck_assert_str_eq(csv_cell(t, 0, 1), "x \"y\"\nz");
+    ck_assert_str_eq(csv_cell(t, 0, 2), "");
+    ck_assert_str_eq(csv_cell(t, 1, 0), "");
+    ck_assert_str_eq(csv_cell(t, 1, 2), " 3");
+    ck_assert_int_eq(t->lines[0], 3);
+    ck_assert_int_eq(t->lines[1], 6);
+    ck_assert_int_eq(csv_column(t, "c"), 2);
+    ck_assert_int_eq(csv_column(t, "C"), -1);
+    csv_free(t);
+}
+END_TEST
+
+START_TEST(header_only_and_last_line_without_end) {
+    csv *t = table("a,b", NULL);
+    ck_assert_uint_eq(t->rows, 0);
+    csv_free(t);
+    t = table("a,b\n1,", NULL);
+    ck_assert_uint_eq(t->rows, 1);
+    ck_assert_str_eq(csv_cell(t, 0, 1), "");
+    csv_free(t);
+}
+END_TEST
+
+START_TEST(refuses) {
+    const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"", "is empty"},
+        {"\n\n", "is empty"},
+        {"a,a\n", "two columns are named 'a'"},
+        {"a,b\n1,2\n1\n", ":3: 1 cells, the header has 2"},
+        {"a,b\n1,2,3\n", ":2: 3 cells"},
+        {"a,b\n1,\"x\n\n", ":2: a quote is opened"},
+        {"a,b\n\"1\"x,2\n", ":2: text follows"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        hct_err err = {0};
+        ck_assert_ptr_null(table(bad[i].text, &err));
+        ck_assert_int_eq(err.code, HCT_EFORMAT);
+        ck_assert_msg(strstr(err.msg, bad[i].says) && strstr(err.msg, "t.csv"), "%s", err.msg);
+    }
+    hct_err err = {0};
+    ck_assert_ptr_null(csv_read(scratch_file("t.csv", "a\0b", 3), &err));
+    ck_assert_ptr_nonnull(strstr(err.msg, "NUL"));
+    ck_assert_ptr_null(csv_read(scratch_path("none.csv"), &err));
+    ck_assert_int_eq(err.code, HCT_ENOTFOUND);
+}
+END_TEST
+
+START_TEST(names_the_nearest_column) {
+    hct_err err = {0};
+    csv *t = table("scan,patient,label\n", NULL);
+    ck_assert_int_eq(csv_need_column(t, "patient", &err), 1);
+    ck_assert_int_eq(csv_need_column(t, "pateint", &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.msg, "did you mean 'patient'"));
+    csv_free(t);
+}
+END_TEST
+
+START_TEST(writes_what_it_reads) {
+    const char *cells[] = {"plain", "with,comma", "with \"quotes\"", "two\nlines", ""};
+    const char *path = scratch_path("out.csv");
+    hct_outfile *f = hct_outfile_open(path, NULL);
+    for (size_t i = 0; i < 5; i++) csv_put(f, i, (const char *[]){"a", "b", "c", "d", "e"}[i]);
+    csv_end_row(f);
+    for (size_t i = 0; i < 5; i++) csv_put(f, i, cells[i]);
+    csv_end_row(f);
+    for (size_t i = 0; i < 5; i++) csv_put_double(f, i, (const double[]){0.1, 1e300, -3, 1.0 / 3, 5e-324}[i]);
+    csv_end_row(f);
+    ck_assert_int_eq(hct_outfile_close(f, NULL), HCT_OK);
+    csv *t = csv_read(path, NULL);
+    ck_assert_uint_eq(t->rows, 2);
+    for (size_t i = 0; i < 5; i++) {
+        ck_assert_str_eq(csv_cell(t, 0, i), cells[i]);
+        ck_assert_double_eq(strtod(csv_cell(t, 1, i), NULL), ((const double[]){0.1, 1e300, -3, 1.0 / 3, 5e-324}[i]));
+    }
+    csv_free(t);
+}
+END_TEST
+
+CHECK_MAIN("csv", reads_quotes_and_line_ends, header_only_and_last_line_without_end, refuses, names_the_nearest_column,
+           writes_what_it_reads)
