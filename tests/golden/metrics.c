@@ -1,0 +1,227 @@
+/* Metrics of the golden folder: single columns, tables of tasks, the bootstrap with stored indices, the paired
+ * permutation test with stored masks. Few-shot cases are skipped by name. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evaluation/ranking.h"
+#include "evaluation/statistics.h"
+#include "golden.h"
+#include "tap.h"
+
+static int8_t *labels(const hct_st_file *f, const char *name, size_t *ret_n) {
+    int64_t *y = golden_i64(f, name, ret_n);
+    int8_t *out = malloc(*ret_n + 1);
+    for (size_t i = 0; y && i < *ret_n; i++) out[i] = y[i] > 0;
+    free(y);
+    return out;
+}
+
+static void check_binary(const golden_case *c, const hct_st_file *f, const cJSON *one) {
+    char key[160], label[192];
+    size_t n, m;
+    snprintf(key, sizeof key, "%s.y", one->string);
+    int8_t *y = labels(f, key, &n);
+    snprintf(key, sizeof key, "%s.s", one->string);
+    double *s = golden_f64(f, key, &m);
+    const cJSON *auc = golden_item(one, "roc_auc");
+    ranking r = {0};
+    hct_err err = {0};
+    hct_status status = s && n == m ? ranking_make(s, y, n, &r, &err) : HCT_ESHAPE;
+    if (cJSON_IsString(auc) && strstr(auc->valuestring, "raises")) {
+        golden_check_number(c, one->string, status, HCT_EINVAL, GOLDEN_FORMULA);
+    } else {
+        snprintf(label, sizeof label, "%s: AUC", one->string);
+        golden_check_number(c, label, status < 0 ? -1 : ranking_auc(&r, NULL), golden_number(one, "roc_auc"), GOLDEN_FORMULA);
+        snprintf(label, sizeof label, "%s: average precision", one->string);
+        golden_check_number(c, label, status < 0 ? -1 : ranking_average_precision(&r, NULL),
+                            golden_number(one, "average_precision"), GOLDEN_FORMULA);
+    }
+    ranking_free(&r);
+    free(y);
+    free(s);
+}
+
+/* Stored resamples: one per row of `rows`. */
+typedef struct stored {
+    const int64_t *rows;
+    size_t n, first; /* columns; the row of resample 0 */
+} stored;
+
+static void draw_stored_indices(const resampler *self, size_t b, size_t n, uint32_t *weight) {
+    const stored *s = self->context;
+    memset(weight, 0, n * sizeof *weight);
+    for (size_t i = 0; i < s->n; i++) weight[s->rows[(s->first + b) * s->n + i]]++;
+}
+
+static void draw_stored_masks(const resampler *self, size_t b, size_t n, uint32_t *weight) {
+    const stored *s = self->context;
+    for (size_t i = 0; i < n; i++) weight[i] = s->rows[b * s->n + i] != 0;
+}
+
+typedef struct tables {
+    score_table a, b;
+    double *sa, *sb;
+    int8_t *y;
+} tables;
+
+static bool load_tables(const hct_st_file *f, tables *t) {
+    size_t n_y, n_a, n_b;
+    const hct_st_entry *e = hct_st_find(f, "tasks.y");
+    t->y = labels(f, "tasks.y", &n_y);
+    t->sa = golden_f64(f, "tasks.a", &n_a);
+    t->sb = golden_f64(f, "tasks.b", &n_b);
+    if (!e || e->ndim != 2 || n_a != n_y || n_b != n_y) return tap_ok(0, "tasks.y, .a and .b have one shape");
+    t->a = (score_table){(size_t)e->dim[0], (size_t)e->dim[1], t->sa, t->y};
+    t->b = t->a;
+    t->b.score = t->sb;
+    return true;
+}
+
+static void check_intervals(const golden_case *c, const char *path, const interval *got, size_t n) {
+    char key[160];
+    for (size_t k = 0; k <= n; k++) {
+        if (k < n)
+            snprintf(key, sizeof key, "%s.per_task.%zu", path, k);
+        else
+            snprintf(key, sizeof key, "%s.macro", path);
+        const cJSON *want = golden_item(c->json, key);
+        const cJSON *low = cJSON_GetObjectItem(want, "lo2.5"), *high = cJSON_GetObjectItem(want, "hi97.5");
+        const double g[4] = {got[k].mean, got[k].low, got[k].high, (double)got[k].skipped};
+        const double w[4] = {golden_number(want, "mean"), low ? low->valuedouble : NAN, high ? high->valuedouble : NAN,
+                             golden_number(want, "skipped")};
+        golden_check_f64(c, key, g, 4, w, 4, GOLDEN_FORMULA);
+    }
+}
+
+static void check_bootstrap(const golden_case *c, const hct_st_file *f, const tables *t, metric m, const char *name) {
+    size_t n_index, tasks = t->a.n_tasks, count = (size_t)golden_number(c->json, "bootstrap.resamples");
+    int64_t *index = golden_i64(f, "bootstrap.idx", &n_index);
+    if (!index || n_index != count * t->a.n) {
+        tap_ok(0, "bootstrap.idx holds %zu resamples", count);
+        free(index);
+        return;
+    }
+    stored s = {index, t->a.n, 0};
+    resampler r = {draw_stored_indices, count, 0, &s};
+    interval *got = calloc(tasks + 1, sizeof *got);
+    char path[160], key[160];
+    hct_err err = {0};
+    snprintf(path, sizeof path, "bootstrap.%s", name);
+    if (tap_ok(bootstrap(&t->a, m, &r, 0.95, got, &got[tasks], &err) == HCT_OK, "%s runs (%s)", path, err.msg))
+        check_intervals(c, path, got, tasks);
+    /* each resample by itself: the mean of one is its value */
+    size_t n_want;
+    snprintf(key, sizeof key, "%s_per_resample", path);
+    double *want = golden_f64(f, key, &n_want), *each = calloc(count * tasks + 1, sizeof *each);
+    r.count = 1;
+    for (s.first = 0; s.first < count; s.first++) {
+        bootstrap(&t->a, m, &r, 0.95, got, &got[tasks], &err);
+        for (size_t k = 0; k < tasks; k++) each[s.first * tasks + k] = got[k].mean;
+    }
+    golden_check_f64(c, key, each, count * tasks, want, n_want, GOLDEN_FORMULA);
+    free(index);
+    free(got);
+    free(want);
+    free(each);
+}
+
+static void check_comparison(const golden_case *c, const char *key, const comparison *got) {
+    const cJSON *want = golden_item(c->json, key);
+    const double g[3] = {got->difference, (double)got->at_least, got->p};
+    const double w[3] = {golden_number(want, "observed"), golden_number(want, "count_ge"), golden_number(want, "p_plus_one")};
+    golden_check_f64(c, key, g, 3, w, 3, (golden_tol){1e-15, 1e-12, -1});
+}
+
+static void check_permutation(const golden_case *c, const hct_st_file *f, const tables *t) {
+    size_t n_mask, tasks = t->a.n_tasks, count = (size_t)golden_number(c->json, "permutation.permutations");
+    int64_t *mask = golden_i64(f, "perm.swap", &n_mask);
+    comparison *got = calloc(tasks + 1, sizeof *got);
+    stored s = {mask, t->a.n, 0};
+    resampler r = {draw_stored_masks, count, 0, &s};
+    hct_err err = {0};
+    char key[64];
+    if (tap_ok(n_mask == count * t->a.n && paired_permutation(&t->a, &t->b, &r, got, &got[tasks], &err) == HCT_OK,
+               "permutation runs (%s)", err.msg)) {
+        for (size_t k = 0; k < tasks; k++) {
+            snprintf(key, sizeof key, "permutation.per_task.%zu", k);
+            check_comparison(c, key, &got[k]);
+        }
+        check_comparison(c, "permutation.macro", &got[tasks]);
+    }
+    free(mask);
+    free(got);
+}
+
+static void check_point_values(const golden_case *c, const tables *t, metric m, const char *name) {
+    size_t tasks = t->a.n_tasks;
+    resampler none = bootstrap_resampler(0, 0);
+    interval *got = calloc(tasks + 1, sizeof *got);
+    for (int model = 0; model < 2; model++) {
+        char key[96];
+        hct_err err = {0};
+        tap_ok(bootstrap(model ? &t->b : &t->a, m, &none, 0.95, got, &got[tasks], &err) == HCT_OK, "values of %s", name);
+        for (size_t k = 0; k < tasks; k++) {
+            snprintf(key, sizeof key, "tasks.per_task.%s.%zu.%s", model ? "b" : "a", k, name);
+            golden_check_number(c, key, got[k].value, golden_number(c->json, key), GOLDEN_FORMULA);
+        }
+        snprintf(key, sizeof key, "tasks.macro.%s.%s", model ? "b" : "a", name);
+        golden_check_number(c, key, got[tasks].value, golden_number(c->json, key), GOLDEN_FORMULA);
+    }
+    free(got);
+}
+
+static void check_undefined(const golden_case *c, const hct_st_file *f, const tables *t) {
+    size_t n, tasks = t->a.n_tasks;
+    int8_t *y = labels(f, "tasks.y_with_undefined", &n);
+    score_table a = t->a;
+    a.label = y;
+    resampler none = bootstrap_resampler(0, 0);
+    interval *got = calloc(tasks + 1, sizeof *got);
+    if (tap_ok(n == a.n * tasks && bootstrap(&a, METRIC_AUC, &none, 0.95, got, &got[tasks], NULL) == HCT_OK, "undefined tasks")) {
+        golden_check_number(c, "macro AUC without the undefined tasks", got[tasks].value,
+                            golden_number(c->json, "tasks.macro_auc_a_with_undefined_task_skipped"), GOLDEN_FORMULA);
+        for (size_t k = 0; k < tasks; k++) {
+            bool listed = false;
+            const cJSON *item;
+            cJSON_ArrayForEach(item, golden_item(c->json, "tasks.undefined_tasks")) listed |= item->valuedouble == (double)k;
+            tap_ok(isnan(got[k].value) == listed, "%s/%s: task %zu is %s", c->family, c->name, k,
+                   listed ? "undefined" : "defined");
+        }
+    }
+    free(y);
+    free(got);
+}
+
+static void check(const golden_case *c, const hct_st_file *f) {
+    const cJSON *one;
+    cJSON_ArrayForEach(one, golden_item(c->json, "binary")) check_binary(c, f, one);
+    tables t = {0};
+    if (golden_item(c->json, "tasks") && load_tables(f, &t)) {
+        check_point_values(c, &t, METRIC_AUC, "roc_auc");
+        check_point_values(c, &t, METRIC_AVERAGE_PRECISION, "average_precision");
+        check_undefined(c, f, &t);
+        check_bootstrap(c, f, &t, METRIC_AUC, "roc_auc");
+        check_bootstrap(c, f, &t, METRIC_AVERAGE_PRECISION, "average_precision");
+        check_permutation(c, f, &t);
+    }
+    free(t.sa);
+    free(t.sb);
+    free(t.y);
+}
+
+int main(void) {
+    golden_case *c;
+    golden_begin();
+    for (size_t i = 0; (c = golden_open("metrics", i)); golden_close(c), i++) {
+        if (golden_item(c->json, "definitions.knn")) {
+            golden_skip(c, "no few-shot code yet");
+            continue;
+        }
+        hct_st_file *f = golden_tensors(c, "");
+        if (tap_ok(f != NULL, "%s/%s: tensors", c->family, c->name)) check(c, f);
+        hct_st_close(f);
+    }
+    return golden_done();
+}
