@@ -6,6 +6,7 @@
 #include "commands/command.h"
 
 static const command commands[] = {
+    {"phantom", "makes up head CTs with known findings", command_phantom},
     {NULL, NULL, NULL},
 };
 

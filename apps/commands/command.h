@@ -18,4 +18,6 @@ typedef struct command {
     int (*run)(int argc, char **argv);
 } command;
 
+int command_phantom(int argc, char **argv);
+
 #endif

@@ -95,9 +95,9 @@ static hct_status check_dims(const char *name, const header *h, hct_err *err) {
 /* One stored value of type code, already in the machine's byte order, as double. 0 for an unknown type. */
 #define STORED_TYPES(X)                                                                                                \
     X(DT_UINT8, uint8_t)                                                                                               \
-    X(DT_INT8, int8_t) X(DT_INT16, int16_t) X(DT_UINT16, uint16_t) X(DT_INT32, int32_t) X(DT_UINT32, uint32_t)         \
-        X(DT_INT64, int64_t) X(DT_UINT64, uint64_t) X(DT_FLOAT32, float) X(DT_FLOAT64, double)                         \
-            X(DT_FLOAT128, long double)
+    X(DT_INT8, int8_t)                                                                                                 \
+    X(DT_INT16, int16_t) X(DT_UINT16, uint16_t) X(DT_INT32, int32_t) X(DT_UINT32, uint32_t) X(DT_INT64, int64_t)       \
+        X(DT_UINT64, uint64_t) X(DT_FLOAT32, float) X(DT_FLOAT64, double) X(DT_FLOAT128, long double)
 
 static size_t stored_size(int datatype) {
     switch (datatype) {
