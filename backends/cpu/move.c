@@ -1,0 +1,209 @@
+/* Kernels that only move elements, for any dtype: copy, cast, fill, concat, slice.bwd, gather, unfold3d, fold3d. */
+#include "kernel.h"
+
+#include "hct/half.h"
+
+#include <string.h>
+
+#define RUN(name)                                                                                                                \
+    static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err)
+#define KERNEL_ANY(id, op_, run_)                                                                                              \
+    static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "ref:" op_, .op = op_, .backend = "cpu", .plan = cpu_plan, \
+                                  .run = run_, .release = cpu_release}
+
+/* to[i] = from[i] over equal dims, any strides. */
+static void move(const hct_view *to, const hct_view *from) {
+    size_t size = hct_dtype_bytes(to->dtype);
+    cpu_loop l;
+    cpu_loop_init(&l, 2, (const hct_view *const[]){to, from});
+    int64_t st = cpu_step(&l, 0), sf = cpu_step(&l, 1);
+#pragma omp parallel for schedule(static) if (l.tasks > 1)
+    for (int64_t task = 0; task < l.tasks; task++) {
+        int64_t o[CPU_OPERANDS], n;
+        cpu_loop_task(&l, task, o, &n);
+        char *a = (char *)hct_ptr(to) + o[0] * (int64_t)size;
+        const char *b = (const char *)hct_ptr(from) + o[1] * (int64_t)size;
+        if (st == 1 && sf == 1) memcpy(a, b, (size_t)n * size);
+        else if (size == 4)
+            for (int64_t i = 0; i < n; i++) ((uint32_t *)a)[i * st] = ((const uint32_t *)b)[i * sf];
+        else
+            for (int64_t i = 0; i < n; i++) memcpy(a + i * st * (int64_t)size, b + i * sf * (int64_t)size, size);
+    }
+}
+
+RUN(run_copy) {
+    (void)p, (void)s, (void)ws, (void)err;
+    move(out, in);
+    return HCT_OK;
+}
+
+/* ---- cast, through double (every dtype but large I64 fits) ---- */
+
+static double get(const void *mem, int64_t i, int32_t dtype) {
+    switch (dtype) {
+    case HCT_F32: return (double)((const float *)mem)[i];
+    case HCT_F64: return ((const double *)mem)[i];
+    case HCT_BF16: return (double)hct_f32_from_bf16(((const uint16_t *)mem)[i]);
+    case HCT_F16: return (double)hct_f32_from_f16(((const uint16_t *)mem)[i]);
+    case HCT_I64: return (double)((const int64_t *)mem)[i];
+    case HCT_I32: return ((const int32_t *)mem)[i];
+    case HCT_I16: return ((const int16_t *)mem)[i];
+    case HCT_I8: return ((const int8_t *)mem)[i];
+    default: return ((const uint8_t *)mem)[i];
+    }
+}
+
+/* Towards zero, held at the ends of the range; NaN becomes 0. */
+static int64_t whole(double v, double low, double high) {
+    if (!(v > low)) return v != v ? 0 : (int64_t)low;
+    return v < high ? (int64_t)v : high >= 0x1p63 ? INT64_MAX : (int64_t)high;
+}
+
+static void put(void *mem, int64_t i, int32_t dtype, double v) {
+    switch (dtype) {
+    case HCT_F32: ((float *)mem)[i] = (float)v; break;
+    case HCT_F64: ((double *)mem)[i] = v; break;
+    case HCT_BF16: ((uint16_t *)mem)[i] = hct_bf16_from_f32((float)v); break;
+    case HCT_F16: ((uint16_t *)mem)[i] = hct_f16_from_f32((float)v); break;
+    case HCT_I64: ((int64_t *)mem)[i] = whole(v, -0x1p63, 0x1p63); break;
+    case HCT_I32: ((int32_t *)mem)[i] = (int32_t)whole(v, INT32_MIN, INT32_MAX); break;
+    case HCT_I16: ((int16_t *)mem)[i] = (int16_t)whole(v, INT16_MIN, INT16_MAX); break;
+    case HCT_I8: ((int8_t *)mem)[i] = (int8_t)whole(v, INT8_MIN, INT8_MAX); break;
+    default: ((uint8_t *)mem)[i] = (uint8_t)whole(v, 0, UINT8_MAX);
+    }
+}
+
+RUN(run_cast) {
+    (void)p, (void)s, (void)ws, (void)err;
+    cpu_loop l;
+    cpu_loop_init(&l, 2, (const hct_view *const[]){out, in});
+    int64_t so = cpu_step(&l, 0), si = cpu_step(&l, 1);
+#pragma omp parallel for schedule(static) if (l.tasks > 1)
+    for (int64_t task = 0; task < l.tasks; task++) {
+        int64_t o[CPU_OPERANDS], n;
+        cpu_loop_task(&l, task, o, &n);
+        for (int64_t i = 0; i < n; i++) put(hct_ptr(out), o[0] + i * so, out->dtype, get(hct_ptr(in), o[1] + i * si, in->dtype));
+    }
+    return HCT_OK;
+}
+
+RUN(run_fill) {
+    (void)s, (void)ws, (void)err, (void)in;
+    double v = cpu_real(p, "value");
+    int64_t n = hct_numel(out);
+    for (int64_t i = 0; i < n; i++) put(hct_ptr(out), i, out->dtype, v);
+    return HCT_OK;
+}
+
+/* ---- concat, slice.bwd: pieces of a whole ---- */
+
+static hct_view piece(const hct_view *whole_, int64_t axis, int64_t start, int64_t length) {
+    hct_view v = *whole_;
+    v.off += (uint64_t)(start * v.stride[axis]) * hct_dtype_bytes(v.dtype);
+    v.dim[axis] = length;
+    return v;
+}
+
+RUN(run_concat) {
+    (void)s, (void)ws, (void)err;
+    int64_t axis = cpu_int(p, "axis"), at = 0;
+    for (uint32_t i = 0; i < cpu_state(p)->n_in; i++) {
+        hct_view to = piece(out, axis, at, in[i].dim[axis]);
+        move(&to, &in[i]);
+        at += in[i].dim[axis];
+    }
+    return HCT_OK;
+}
+
+RUN(run_slice_bwd) {
+    (void)s, (void)ws, (void)err;
+    int64_t axis = cpu_int(p, "axis");
+    memset(hct_ptr(out), 0, (size_t)hct_numel(out) * hct_dtype_bytes(out->dtype));
+    hct_view to = piece(out, axis, cpu_int(p, "start"), in->dim[axis]);
+    move(&to, in);
+    return HCT_OK;
+}
+
+/* ---- tokens ---- */
+
+RUN(run_gather) {
+    (void)p, (void)s, (void)ws;
+    const hct_view *x = &in[0], *index = &in[1];
+    size_t size = hct_dtype_bytes(x->dtype);
+    int64_t c = x->dim[2], bad = 0;
+#pragma omp parallel for schedule(static) reduction(+ : bad) if (hct_numel(out) > CPU_CHUNK)
+    for (int64_t b = 0; b < x->dim[0]; b++)
+        for (int64_t k = 0; k < index->dim[1]; k++) {
+            int32_t at = ((const int32_t *)hct_ptr(index))[b * index->stride[0] + k * index->stride[1]];
+            char *to = (char *)hct_ptr(out) + (size_t)((b * index->dim[1] + k) * c) * size;
+            if (at < 0 || at >= x->dim[1]) {
+                bad++;
+                memset(to, 0, (size_t)c * size);
+                continue;
+            }
+            const char *from = (const char *)hct_ptr(x) + (b * x->stride[0] + at * x->stride[1]) * (int64_t)size;
+            if (x->stride[2] == 1) memcpy(to, from, (size_t)c * size);
+            else
+                for (int64_t i = 0; i < c; i++) memcpy(to + (size_t)i * size, from + i * x->stride[2] * (int64_t)size, size);
+        }
+    return bad ? hct_plugin_fail(err, HCT_EINVAL, "%lld indices lie outside [0, %lld)", (long long)bad, (long long)x->dim[1]) : HCT_OK;
+}
+
+/* A volume [B, C, D0, D1, D2] and its patches [B, n, C p^3] as two views of equal dims (B, g0, g1, g2, then the patch), so
+ * that unfolding is a move. */
+static void as_patches(const hct_view *volume, const hct_view *patches, int64_t s, int channel_last, hct_view *v, hct_view *u) {
+    *v = *volume;
+    *u = *patches;
+    v->ndim = u->ndim = 8;
+    int64_t c = volume->dim[1];
+    int ch = channel_last ? 7 : 4, d = channel_last ? 4 : 5; /* where the channel and the three inner axes stand */
+    v->dim[0] = volume->dim[0];
+    v->stride[0] = volume->stride[0];
+    v->dim[ch] = c;
+    v->stride[ch] = volume->stride[1];
+    for (int i = 0; i < 3; i++) {
+        v->dim[1 + i] = volume->dim[2 + i] / s;
+        v->stride[1 + i] = volume->stride[2 + i] * s;
+        v->dim[d + i] = s;
+        v->stride[d + i] = volume->stride[2 + i];
+    }
+    int64_t step = patches->stride[2];
+    for (int i = 7; i >= 4; i--) {
+        u->stride[i] = step;
+        step *= v->dim[i];
+    }
+    step = patches->stride[1];
+    for (int i = 3; i >= 1; i--) {
+        u->stride[i] = step;
+        step *= v->dim[i];
+    }
+    u->stride[0] = patches->stride[0];
+    for (int i = 0; i < 8; i++) u->dim[i] = v->dim[i];
+}
+
+RUN(run_unfold) {
+    (void)s, (void)ws, (void)err;
+    hct_view volume, patches;
+    as_patches(in, out, cpu_int(p, "patch"), (int)cpu_int(p, "channel_last"), &volume, &patches);
+    move(&patches, &volume);
+    return HCT_OK;
+}
+
+RUN(run_fold) {
+    (void)s, (void)ws, (void)err;
+    hct_view volume, patches;
+    as_patches(out, in, cpu_int(p, "patch"), (int)cpu_int(p, "channel_last"), &volume, &patches);
+    move(&volume, &patches);
+    return HCT_OK;
+}
+
+KERNEL_ANY(k_copy, "copy", run_copy);
+KERNEL_ANY(k_cast, "cast", run_cast);
+KERNEL_ANY(k_fill, "fill", run_fill);
+KERNEL_ANY(k_concat, "concat", run_concat);
+KERNEL_ANY(k_slice_bwd, "slice.bwd", run_slice_bwd);
+KERNEL_ANY(k_gather, "gather", run_gather);
+KERNEL_ANY(k_unfold, "unfold3d", run_unfold);
+KERNEL_ANY(k_fold, "fold3d", run_fold);
+
+const hct_kernel *const cpu_move[] = {&k_copy, &k_cast, &k_fill, &k_concat, &k_slice_bwd, &k_gather, &k_unfold, &k_fold, NULL};

@@ -1,0 +1,135 @@
+/* Devices and the tensors that live on them. */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+hct_dev *hct_device_open(hct_ctx *ctx, const char *spec, hct_err *err) {
+    const char *env = getenv("HEADCT_DEVICE");
+    if (!spec) spec = env && *env ? env : "cpu";
+    const char *colon = strchr(spec, ':');
+    size_t n = colon ? (size_t)(colon - spec) : strlen(spec);
+    char *end = NULL;
+    long index = colon ? strtol(colon + 1, &end, 10) : 0;
+    if (colon && (end == colon + 1 || *end || index < 0 || index > 1023)) {
+        hct_fail(err, HCT_EINVAL, "device '%s': after the colon comes a number, as in 'cuda:1'", spec);
+        return NULL;
+    }
+    const hct_backend *b = NULL;
+    char known[256] = "";
+    for (size_t i = 0; i < ctx->n_backends; i++) {
+        const char *name = ctx->backends[i]->name;
+        if (strlen(name) == n && !strncmp(name, spec, n)) b = ctx->backends[i];
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", name);
+    }
+    if (!b) {
+        hct_fail(err, HCT_ENOTFOUND, "device '%s': no such backend is loaded (loaded: %s); see 'headct backends'", spec, *known ? known : "none");
+        return NULL;
+    }
+    hct_dev *d = calloc(1, sizeof *d);
+    if (!d) {
+        hct_fail(err, HCT_ENOMEM, "out of memory");
+        return NULL;
+    }
+    d->ctx = ctx;
+    d->backend = b;
+    if (b->open((int)index, &d->device, err) < 0 || b->stream_new(d->device, &d->stream, err) < 0) {
+        hct_device_close(d);
+        return NULL;
+    }
+    return d;
+}
+
+void hct_device_close(hct_dev *d) {
+    if (!d) return;
+    if (d->stream) d->backend->stream_free(d->stream);
+    if (d->device) d->backend->close(d->device);
+    free(d);
+}
+
+const char *hct_device_backend(const hct_dev *d) { return d->backend->name; }
+hct_ctx *hct_device_context(const hct_dev *d) { return d->ctx; }
+hct_memory_stats hct_device_memory(const hct_dev *d) { return d->memory; }
+
+hct_status hct_dev_alloc(hct_dev *d, uint64_t bytes, void **ret, hct_err *err) {
+    *ret = NULL;
+    hct_status st = d->backend->alloc(d->device, bytes, ret, err);
+    if (st < 0) return st;
+    d->memory.calls++;
+    d->memory.bytes += bytes;
+    if (d->memory.bytes > d->memory.peak) d->memory.peak = d->memory.bytes;
+    return HCT_OK;
+}
+
+void hct_dev_free(hct_dev *d, void *mem, uint64_t bytes) {
+    if (!mem) return;
+    d->backend->free(d->device, mem);
+    d->memory.bytes -= bytes;
+}
+
+void hct_make_contiguous(hct_view *v) {
+    int64_t s = 1;
+    for (int i = v->ndim - 1; i >= 0; i--) {
+        v->stride[i] = s;
+        s *= v->dim[i];
+    }
+}
+
+uint64_t hct_view_bytes(const hct_view *v) { return (uint64_t)hct_numel(v) * hct_dtype_size(v->dtype); }
+
+hct_tensor *hct_tensor_new(hct_dev *d, hct_dtype dtype, int ndim, const int64_t *dim, hct_err *err) {
+    uint64_t bytes = hct_dtype_size(dtype);
+    if (!bytes || ndim < 0 || ndim > HCT_MAX_DIMS) {
+        hct_fail(err, HCT_EINVAL, "a tensor has a known dtype and at most %d axes", HCT_MAX_DIMS);
+        return NULL;
+    }
+    for (int i = 0; i < ndim; i++)
+        if (dim[i] < 0 || __builtin_mul_overflow(bytes, (uint64_t)dim[i], &bytes)) {
+            hct_fail(err, HCT_ESHAPE, "axis %d of a tensor has the impossible length %lld", i, (long long)dim[i]);
+            return NULL;
+        }
+    hct_tensor *t = calloc(1, sizeof *t);
+    if (!t) {
+        hct_fail(err, HCT_ENOMEM, "out of memory");
+        return NULL;
+    }
+    t->dev = d;
+    t->bytes = bytes;
+    t->view.ndim = ndim;
+    t->view.dtype = (int32_t)dtype;
+    for (int i = 0; i < ndim; i++) t->view.dim[i] = dim[i];
+    hct_make_contiguous(&t->view);
+    if (hct_dev_alloc(d, bytes, &t->view.mem, err) < 0) {
+        free(t);
+        return NULL;
+    }
+    void *zeros = calloc(1, bytes ? bytes : 1);
+    if (!zeros || hct_tensor_write(t, zeros, err) < 0) {
+        if (!zeros) hct_fail(err, HCT_ENOMEM, "out of memory for %llu bytes", (unsigned long long)bytes);
+        hct_tensor_free(t);
+        t = NULL;
+    }
+    free(zeros);
+    return t;
+}
+
+void hct_tensor_free(hct_tensor *t) {
+    if (!t) return;
+    hct_dev_free(t->dev, t->view.mem, t->bytes);
+    free(t);
+}
+
+hct_status hct_tensor_write(hct_tensor *t, const void *host, hct_err *err) {
+    return t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_HOST_TO_DEVICE, t->view.mem, 0, host, 0, t->bytes, err);
+}
+
+hct_status hct_tensor_read(const hct_tensor *t, void *host, hct_err *err) {
+    hct_status st = t->dev->backend->stream_sync(t->dev->stream, err);
+    if (st < 0) return st;
+    return t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_DEVICE_TO_HOST, host, 0, t->view.mem, 0, t->bytes, err);
+}
+
+const hct_view *hct_tensor_view(const hct_tensor *t) { return &t->view; }
+uint64_t hct_tensor_bytes(const hct_tensor *t) { return t->bytes; }

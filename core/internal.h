@@ -1,0 +1,130 @@
+/* core/internal.h: the structs behind hct.h's names. Only core/ includes it. */
+#ifndef HCT_INTERNAL_H
+#define HCT_INTERNAL_H
+
+#include "hct/hct.h"
+
+/* ---- growable array: HCT_PUSH(array, count, capacity, item) is 0 when out of memory ---- */
+int hct_grow(void **array, size_t count, size_t *capacity, size_t item_size);
+#define HCT_PUSH(a, n, cap, item) (hct_grow((void **)&(a), (n), &(cap), sizeof *(a)) ? ((a)[(n)++] = (item), 1) : 0)
+
+/* ---- registry (registry.c, load.c) ---- */
+
+typedef struct loaded_plugin {
+    char *path;
+    const hct_plugin *desc;
+} loaded_plugin;
+
+struct hct_ctx {
+    hct_host host;
+    const hct_op **ops;
+    size_t n_ops, cap_ops;
+    const hct_kernel **kernels; /* by falling priority, then by order of registration */
+    size_t n_kernels, cap_kernels;
+    const hct_backend **backends;
+    size_t n_backends, cap_backends;
+    loaded_plugin *plugins;
+    size_t n_plugins, cap_plugins;
+    int verbose_dispatch;       /* HCT_VERBOSE=dispatch */
+    char *force;                /* HCT_KERNEL=op=name,op=name */
+};
+
+hct_status hct_registry_init(hct_ctx *, hct_err *);
+/* Registers what core/ops defines. */
+hct_status hct_register_core_ops(hct_ctx *, hct_err *);
+/* Loads every plugin of a folder whose name fits, sorted. A missing folder is no error. */
+void hct_load_folder(hct_ctx *, const char *folder);
+void hct_load_default(hct_ctx *);
+/* The functions of the host table that work on tapes. */
+void hct_host_fill_tape(hct_host *);
+
+/* ---- devices and tensors (device.c) ---- */
+
+struct hct_dev {
+    hct_ctx *ctx;
+    const hct_backend *backend;
+    hct_device *device;
+    hct_stream *stream;
+    hct_memory_stats memory;
+};
+
+struct hct_tensor {
+    hct_dev *dev;
+    hct_view view;
+    uint64_t bytes;
+};
+
+/* Counted allocation on a device. */
+hct_status hct_dev_alloc(hct_dev *, uint64_t bytes, void **ret, hct_err *);
+void hct_dev_free(hct_dev *, void *mem, uint64_t bytes);
+
+/* ---- dispatch (dispatch.c) ---- */
+
+/* The first kernel, by falling priority, whose plan() accepts. HCT_ENOKERNEL names op, dtype, backend and who refused why. */
+hct_status hct_dispatch(hct_dev *, const hct_problem *, const hct_kernel **ret, hct_plan *ret_plan, hct_err *);
+/* Whether any kernel is registered for op on the device's backend (it may still refuse). */
+int hct_has_kernel(const hct_dev *, const char *op);
+
+/* ---- tapes (tape.c) ---- */
+
+typedef struct value {
+    hct_view view;       /* mem and off are set when the memory is known */
+    hct_id root;         /* whose memory it lies in: itself, unless a view */
+    hct_tensor *tensor;  /* root only: lies in this tensor */
+    hct_id grad;
+    int32_t first, last; /* root only: node that writes it first, node that reads it last (program) */
+    uint32_t needs_grad : 1, keep : 1, owned : 1; /* owned: eager memory of this tape */
+} value;
+
+typedef struct node {
+    const hct_op *op;
+    hct_id *in, *out;
+    hct_attr *attr;
+    uint32_t n_in, n_out, n_attr;
+    uint32_t into : 1; /* outputs are tensors' ids */
+    uint32_t live : 1;
+    const hct_kernel *kernel;
+    hct_plan plan;
+    hct_view *views;   /* program: n_in + n_out + 1 (workspace) with addresses */
+} node;
+
+struct hct_tape {
+    hct_dev *dev;
+    hct_mode mode;
+    hct_err error;
+    value *values; /* [0] is the inert value */
+    size_t n_values, cap_values;
+    node *nodes;
+    size_t n_nodes, cap_nodes;
+    int compiled, planned;
+    void *arena, *workspace;
+    uint64_t arena_bytes, workspace_bytes;
+    hct_program_stats stats;
+    int64_t next_stream; /* dropout: a number of its own for each call */
+};
+
+value *hct_value(hct_tape *, hct_id);
+uint64_t hct_view_bytes(const hct_view *);
+void hct_make_contiguous(hct_view *); /* sets strides from dims */
+void hct_node_release(node *);
+/* Runs one planned node now. */
+hct_status hct_node_run(hct_tape *, node *, hct_err *);
+void hct_problem_of(hct_tape *, const node *, hct_view *views, hct_problem *ret);
+/* Takes the address of a value through its root. */
+hct_view hct_resolve(hct_tape *, hct_id);
+
+/* ---- memory layout (layout.c) ---- */
+
+typedef struct hct_block {
+    uint64_t bytes;       /* already rounded to the alignment */
+    int32_t first, last;  /* alive from node first to node last, both included */
+    uint64_t offset;      /* out */
+} hct_block;
+/* Gives each block an offset so that blocks alive together do not overlap; returns the arena's bytes (UINT64_MAX: no memory).
+ * *ret_lower_bound: the most bytes alive at one node. */
+uint64_t hct_layout(hct_block *, size_t n, uint64_t *ret_lower_bound);
+
+/* ---- cost (cost.c) ---- */
+double hct_node_flops(const hct_problem *);
+
+#endif

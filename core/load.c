@@ -1,0 +1,131 @@
+/* Finding and loading plugins: by file name pattern, version read as data before any code of theirs runs, never unloaded. */
+#include "internal.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A plugin that fails half-way through init leaves nothing behind in the registry. */
+typedef struct mark { size_t ops, backends; const hct_kernel **kernels; size_t n_kernels; } mark;
+
+static int take_mark(const hct_ctx *ctx, mark *m) {
+    *m = (mark){ctx->n_ops, ctx->n_backends, NULL, ctx->n_kernels};
+    if (!ctx->n_kernels) return 1;
+    m->kernels = malloc(ctx->n_kernels * sizeof *m->kernels);
+    if (m->kernels) memcpy(m->kernels, ctx->kernels, ctx->n_kernels * sizeof *m->kernels);
+    return m->kernels != NULL;
+}
+
+static void roll_back(hct_ctx *ctx, const mark *m) {
+    ctx->n_ops = m->ops;
+    ctx->n_backends = m->backends;
+    ctx->n_kernels = m->n_kernels;
+    if (m->n_kernels) memcpy(ctx->kernels, m->kernels, m->n_kernels * sizeof *m->kernels);
+}
+
+static hct_status check(const char *file, const hct_plugin *p, hct_err *err) {
+    if (p->magic != HCT_MAGIC)
+        return hct_fail(err, HCT_EVERSION, "%s: hct_plugin_v1 has no headct magic; build it with HCT_PLUGIN_DEFINE", file);
+    if (p->major != HCT_MAJOR)
+        return hct_fail(err, HCT_EVERSION, "%s: built for plugin interface %u.%u, this headct speaks %d.%d; rebuild it against these headers",
+                        file, p->major, p->minor, HCT_MAJOR, HCT_MINOR);
+    if (p->size < sizeof(hct_plugin) || !p->init || !p->name || !p->version)
+        return hct_fail(err, HCT_EVERSION, "%s: its description is too short (%u of %zu bytes) or misses name, version or init; rebuild it",
+                        file, p->size, sizeof(hct_plugin));
+    return HCT_OK;
+}
+
+hct_status hct_load_plugin(hct_ctx *ctx, const char *file, hct_err *err) {
+    for (size_t i = 0; i < ctx->n_plugins; i++)
+        if (!strcmp(ctx->plugins[i].path, file)) return HCT_OK;
+    void *lib = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (!lib) return hct_fail(err, HCT_ENOTFOUND, "plugin cannot be loaded: %s", dlerror());
+    const hct_plugin *desc = dlsym(lib, "hct_plugin_v1");
+    hct_status st = desc ? check(file, desc, err) : hct_fail(err, HCT_EVERSION, "%s: not a headct plugin: it exports no hct_plugin_v1", file);
+    if (st < 0) {
+        dlclose(lib); /* none of its code was called */
+        return st;
+    }
+    mark m;
+    char *path = strdup(file);
+    if (!path || !take_mark(ctx, &m)) {
+        free(path);
+        return hct_fail(err, HCT_ENOMEM, "%s: out of memory", file);
+    }
+    hct_err why = {0, ""};
+    st = desc->init(&ctx->host, &why);
+    if (st == HCT_OK && !HCT_PUSH(ctx->plugins, ctx->n_plugins, ctx->cap_plugins, ((loaded_plugin){path, desc})))
+        st = hct_fail(&why, HCT_ENOMEM, "out of memory");
+    if (st < 0) {
+        roll_back(ctx, &m);
+        hct_fail(err, st, "%s: init failed: %s", file, why.msg[0] ? why.msg : hct_status_text(st));
+        free(path);
+    }
+    free(m.kernels);
+    return st;
+}
+
+static int is_plugin(const struct dirent *e) {
+    size_t n = strlen(e->d_name);
+    return n > 3 && !strcmp(e->d_name + n - 3, ".so") &&
+           (!strncmp(e->d_name, "hct_backend_", 12) || !strncmp(e->d_name, "hct_kernel_", 11));
+}
+
+void hct_load_folder(hct_ctx *ctx, const char *folder) {
+    struct dirent **list;
+    int n = scandir(folder, &list, is_plugin, alphasort);
+    for (int i = 0; i < n; i++) {
+        char path[PATH_MAX];
+        hct_err err;
+        if (snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name) < (int)sizeof path && hct_load_plugin(ctx, path, &err) < 0)
+            fprintf(stderr, "headct: left out: %s\n", err.msg);
+        free(list[i]);
+    }
+    if (n >= 0) free(list);
+}
+
+/* Folder of the library (or program) that holds this function. */
+static int own_folder(char *out, size_t n) {
+    Dl_info info;
+    char real[PATH_MAX];
+    if (!dladdr((void *)(uintptr_t)own_folder, &info) || !realpath(info.dli_fname, real)) return 0;
+    char *slash = strrchr(real, '/');
+    if (!slash) return 0;
+    *slash = 0;
+    return snprintf(out, n, "%s", real) < (int)n;
+}
+
+void hct_load_default(hct_ctx *ctx) {
+    const char *list = secure_getenv("HCT_PLUGIN_PATH");
+    char own[PATH_MAX], folder[PATH_MAX + 64];
+    if (list) {
+        char *copy = strdup(list), *save = NULL;
+        for (char *f = copy ? strtok_r(copy, ":", &save) : NULL; f; f = strtok_r(NULL, ":", &save)) hct_load_folder(ctx, f);
+        free(copy);
+    }
+    if (!own_folder(own, sizeof own)) return;
+    /* Installed: LIBDIR/libhct.so and LIBDIR/hct/. Uninstalled: BUILD/core/libhct.so, backends/NAME/, plugins/NAME/. */
+    snprintf(folder, sizeof folder, "%s/hct", own);
+    hct_load_folder(ctx, folder);
+    size_t n = strlen(own);
+    if (n < 5 || strcmp(own + n - 5, "/core") != 0) return;
+    own[n - 5] = 0;
+    static const char *const rooms[] = {"backends", "plugins"};
+    for (size_t r = 0; r < 2; r++) {
+        struct dirent **names;
+        snprintf(folder, sizeof folder, "%s/%s", own, rooms[r]);
+        int k = scandir(folder, &names, NULL, alphasort);
+        for (int i = 0; i < k; i++) {
+            if (names[i]->d_name[0] != '.') {
+                char sub[2 * PATH_MAX + 64];
+                snprintf(sub, sizeof sub, "%s/%s", folder, names[i]->d_name);
+                hct_load_folder(ctx, sub);
+            }
+            free(names[i]);
+        }
+        if (k >= 0) free(names);
+    }
+}

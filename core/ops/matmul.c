@@ -1,0 +1,94 @@
+/* Matrix products: linear (weights [out, in], as PyTorch keeps them) and matmul (batched, any strides). */
+#include "ops.h"
+
+/* ---- linear: x [..., K], w [N, K], b [N] -> [..., N] ---- */
+
+static hct_status infer_linear(const hct_problem *p, hct_view *out, hct_err *err) {
+    HCT_TRY(hct_want(p, p->n_in == 3 ? 3 : 2, 1, err));
+    HCT_TRY(hct_want_same_real(p, p->n_in, err));
+    const hct_view *x = &p->in[0], *w = &p->in[1];
+    char a[128], b[128];
+    if (x->ndim < 1 || w->ndim != 2 || x->dim[x->ndim - 1] != w->dim[1])
+        return hct_fail(err, HCT_ESHAPE, "x is %s and w is %s; x's last axis must be w's last", hct_dims_text(x, a, sizeof a),
+                        hct_dims_text(w, b, sizeof b));
+    if (p->n_in == 3) HCT_TRY(hct_want_dims(p, 2, 1, &w->dim[0], err));
+    hct_set(out, x->dtype, x->ndim, x->dim);
+    out->dim[x->ndim - 1] = w->dim[0];
+    return HCT_OK;
+}
+
+static hct_id as_rows(hct_tape *t, hct_id x) {
+    const hct_view *v = hct_shape(t, x);
+    return hct_reshape(t, x, 2, (int64_t[]){-1, v->ndim ? v->dim[v->ndim - 1] : 1});
+}
+
+/* dx = dy w; dw = dy^T x; db = column sums of dy */
+static hct_status grad_linear(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
+    (void)err;
+    static const int swap[] = {1, 0};
+    hct_id dy = h->grad_of(t, n->out[0]), rows = as_rows(t, dy);
+    hct_view x;
+    h->describe(t, n->in[0], &x);
+    if (h->needs_grad(t, n->in[0])) h->add_grad(t, n->in[0], hct_reshape(t, hct_matmul(t, rows, n->in[1]), x.ndim, x.dim));
+    if (h->needs_grad(t, n->in[1])) h->add_grad(t, n->in[1], hct_matmul(t, hct_permute(t, rows, swap), as_rows(t, n->in[0])));
+    if (n->n_in == 3 && h->needs_grad(t, n->in[2])) h->add_grad(t, n->in[2], hct_sum(t, rows, 1, 0));
+    return HCT_OK;
+}
+
+/* ---- matmul: a [..., M, K], b [..., K, N], equal leading axes -> [..., M, N] ---- */
+
+static hct_status infer_matmul(const hct_problem *p, hct_view *out, hct_err *err) {
+    HCT_TRY(hct_want(p, 2, 1, err));
+    HCT_TRY(hct_want_same_real(p, 2, err));
+    const hct_view *a = &p->in[0], *b = &p->in[1];
+    int n = a->ndim, fits = n >= 2 && b->ndim == n && a->dim[n - 1] == b->dim[n - 2];
+    for (int i = 0; fits && i < n - 2; i++) fits = a->dim[i] == b->dim[i];
+    char x[128], y[128];
+    if (!fits) return hct_fail(err, HCT_ESHAPE, "%s and %s cannot be multiplied", hct_dims_text(a, x, sizeof x), hct_dims_text(b, y, sizeof y));
+    hct_set(out, a->dtype, n, a->dim);
+    out->dim[n - 1] = b->dim[n - 1];
+    return HCT_OK;
+}
+
+static hct_id transpose(hct_tape *t, hct_id x) {
+    int axes[HCT_MAX_DIMS], n = hct_shape(t, x)->ndim;
+    for (int i = 0; i < n; i++) axes[i] = i;
+    if (n >= 2) axes[n - 1] = n - 2, axes[n - 2] = n - 1;
+    return hct_permute(t, x, axes);
+}
+
+/* da = dy b^T; db = a^T dy */
+static hct_status grad_matmul(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
+    (void)err;
+    hct_id dy = h->grad_of(t, n->out[0]);
+    if (h->needs_grad(t, n->in[0])) h->add_grad(t, n->in[0], OP1(t, "matmul", dy, transpose(t, n->in[1])));
+    if (h->needs_grad(t, n->in[1])) h->add_grad(t, n->in[1], OP1(t, "matmul", transpose(t, n->in[0]), dy));
+    return HCT_OK;
+}
+
+HCT_OP(op_linear, "linear", .infer = infer_linear, .grad = grad_linear);
+HCT_OP(op_matmul, "matmul", .infer = infer_matmul, .grad = grad_matmul);
+
+hct_id hct_linear(hct_tape *t, hct_id x, hct_id w, hct_id b) { return op1(t, "linear", (hct_id[]){x, w, b}, b ? 3 : 2, NULL, 0); }
+
+hct_id hct_matmul(hct_tape *t, hct_id a, hct_id b) {
+    const hct_view *x = hct_shape(t, a), *y = hct_shape(t, b);
+    int n = x->ndim > y->ndim ? x->ndim : y->ndim;
+    if (a && b && x->ndim >= 2 && y->ndim >= 2) {
+        int64_t da[HCT_MAX_DIMS], db[HCT_MAX_DIMS];
+        int grow_a = 0, grow_b = 0;
+        for (int i = 0; i < n; i++) {
+            int64_t p = i < n - x->ndim ? 1 : x->dim[i - (n - x->ndim)], q = i < n - y->ndim ? 1 : y->dim[i - (n - y->ndim)];
+            int batch = i < n - 2;
+            da[i] = batch && p == 1 ? q : p;
+            db[i] = batch && q == 1 ? p : q;
+            grow_a |= i < n - x->ndim || da[i] != p;
+            grow_b |= i < n - y->ndim || db[i] != q;
+        }
+        if (grow_a) a = hct_expand(t, a, n, da);
+        if (grow_b) b = hct_expand(t, b, n, db);
+    }
+    return OP1(t, "matmul", a, b);
+}
+
+const hct_op *const hct_ops_matmul[] = {&op_linear, &op_matmul, NULL};

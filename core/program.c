@@ -1,0 +1,223 @@
+/* The program executor: drops what nothing needs, plans every kernel, lays all temporaries out in one arena, replays. */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ALIGN = 128 };
+
+static int is_view(const node *n) { return (n->op->flags & HCT_OP_VIEW) != 0; }
+
+/* Backwards: a call is live if it writes a tensor, a kept value, or something a live call reads. */
+static void mark_live(hct_tape *t) {
+    unsigned char *needed = calloc(t->n_values, 1);
+    if (!needed) {
+        hct_tape_fail(t, HCT_ENOMEM, "out of memory");
+        return;
+    }
+    for (size_t i = 1; i < t->n_values; i++) needed[i] = t->values[t->values[i].root].keep;
+    t->stats.nodes = t->stats.nodes_dead = 0;
+    for (size_t i = t->n_nodes; i-- > 0;) {
+        node *n = &t->nodes[i];
+        int live = n->into;
+        for (uint32_t o = 0; o < n->n_out; o++) live |= needed[n->out[o]];
+        n->live = live != 0;
+        for (uint32_t k = 0; live && k < n->n_in; k++) needed[n->in[k]] = 1;
+        if (is_view(n)) continue;
+        t->stats.nodes += n->live;
+        t->stats.nodes_dead += !n->live;
+    }
+    free(needed);
+}
+
+static void mark_life(hct_tape *t) {
+    for (size_t i = 0; i < t->n_values; i++) t->values[i].first = t->values[i].last = -1;
+    for (size_t i = 0; i < t->n_nodes; i++) {
+        const node *n = &t->nodes[i];
+        if (!n->live || is_view(n)) continue;
+        for (uint32_t k = 0; k < n->n_in + n->n_out; k++) {
+            value *r = hct_value(t, hct_value(t, n->in[k])->root); /* out[] follows in[] in memory */
+            if (r->first < 0) r->first = (int32_t)i;
+            r->last = (int32_t)i;
+        }
+    }
+    for (size_t i = 0; i < t->n_values; i++)
+        if (t->values[i].keep && t->values[i].first >= 0) t->values[i].last = (int32_t)t->n_nodes;
+}
+
+static hct_status plan_kernels(hct_tape *t, hct_err *err) {
+    t->workspace_bytes = 0;
+    for (size_t i = 0; i < t->n_nodes; i++) {
+        node *n = &t->nodes[i];
+        if (!n->live || is_view(n)) continue;
+        n->views = calloc(n->n_in + n->n_out + 1, sizeof *n->views);
+        if (!n->views) return hct_fail(err, HCT_ENOMEM, "out of memory while planning");
+        hct_problem p;
+        hct_problem_of(t, n, n->views, &p);
+        hct_status st = hct_dispatch(t->dev, &p, &n->kernel, &n->plan, err);
+        if (st < 0) return st;
+        t->stats.flops += hct_node_flops(&p);
+        if (n->plan.workspace > t->workspace_bytes) t->workspace_bytes = n->plan.workspace;
+    }
+    return HCT_OK;
+}
+
+/* Whether out[o] of node i may take over the memory of in[k]: the kernel allows it, and the memory dies here. */
+static int can_take_over(hct_tape *t, size_t i, uint32_t o, uint32_t k, const int32_t *block_of, const hct_block *blocks) {
+    const node *n = &t->nodes[i];
+    if (o > 7 || k > 7 || !(n->plan.may_alias >> (o * 8 + k) & 1)) return 0;
+    const value *in = hct_value(t, n->in[k]), *out = hct_value(t, n->out[o]), *root = hct_value(t, in->root);
+    int32_t b = block_of[in->root];
+    if (b < 0 || blocks[b].last != (int32_t)i || root->first == (int32_t)i) return 0;
+    if (in->view.off || !hct_is_contiguous(&in->view) || hct_view_bytes(&in->view) != hct_view_bytes(&root->view) ||
+        hct_view_bytes(&in->view) != hct_view_bytes(&out->view))
+        return 0;
+    for (uint32_t j = 0; j < n->n_in; j++) { /* no other input may look at that memory in another order */
+        const value *other = hct_value(t, n->in[j]);
+        if (block_of[other->root] == b && memcmp(&other->view, &in->view, sizeof in->view) != 0) return 0;
+    }
+    for (uint32_t j = 0; j < o; j++)
+        if (block_of[n->out[j]] == b) return 0;
+    return 1;
+}
+
+static void make_blocks(hct_tape *t, int32_t *block_of, hct_block *blocks, size_t *ret_n) {
+    size_t nb = 0;
+    for (size_t i = 0; i < t->n_values; i++) block_of[i] = -1;
+    for (size_t i = 0; i < t->n_nodes; i++) {
+        const node *n = &t->nodes[i];
+        if (!n->live || is_view(n) || n->into) continue;
+        for (uint32_t o = 0; o < n->n_out; o++) {
+            const value *v = hct_value(t, n->out[o]);
+            for (uint32_t k = 0; k < n->n_in && block_of[n->out[o]] < 0; k++)
+                if (can_take_over(t, i, o, k, block_of, blocks)) block_of[n->out[o]] = block_of[hct_value(t, n->in[k])->root];
+            if (block_of[n->out[o]] < 0) {
+                uint64_t bytes = (hct_view_bytes(&v->view) + ALIGN - 1) / ALIGN * ALIGN;
+                blocks[nb] = (hct_block){.bytes = bytes ? bytes : ALIGN, .first = (int32_t)i, .last = v->last};
+                block_of[n->out[o]] = (int32_t)nb++;
+            } else if (v->last > blocks[block_of[n->out[o]]].last) {
+                blocks[block_of[n->out[o]]].last = v->last;
+            }
+        }
+    }
+    *ret_n = nb;
+}
+
+static hct_status lay_out(hct_tape *t, hct_err *err) {
+    int32_t *block_of = malloc(t->n_values * sizeof *block_of);
+    hct_block *blocks = malloc(t->n_values * sizeof *blocks);
+    hct_status st = HCT_OK;
+    size_t nb = 0;
+    if (block_of && blocks) {
+        make_blocks(t, block_of, blocks, &nb);
+        t->arena_bytes = hct_layout(blocks, nb, &t->stats.arena_lower_bound);
+    }
+    if (!block_of || !blocks || t->arena_bytes == UINT64_MAX) {
+        t->arena_bytes = 0;
+        st = hct_fail(err, HCT_ENOMEM, "out of memory while laying out the arena");
+    }
+    for (size_t i = 1; st == HCT_OK && i < t->n_values; i++)
+        if (block_of[i] >= 0) t->values[i].view.off = blocks[block_of[i]].offset;
+    free(block_of);
+    free(blocks);
+    return st;
+}
+
+static uint64_t tensor_bytes(const hct_tape *t) {
+    uint64_t sum = 0;
+    for (size_t i = 1; i < t->n_values; i++)
+        if (t->values[i].tensor) sum += t->values[i].tensor->bytes;
+    return sum;
+}
+
+hct_status hct_plan_only(hct_tape *t, hct_err *err) {
+    hct_status st = hct_tape_error(t, err);
+    if (st < 0 || t->planned) return st;
+    if (t->mode != HCT_PROGRAM) return hct_fail(err, HCT_EINVAL, "only a tape made with HCT_PROGRAM can be compiled");
+    mark_live(t);
+    mark_life(t);
+    if ((st = hct_tape_error(t, err)) < 0 || (st = plan_kernels(t, err)) < 0 || (st = lay_out(t, err)) < 0) return st;
+    t->planned = 1;
+    t->stats.arena = t->arena_bytes;
+    t->stats.workspace = t->workspace_bytes;
+    t->stats.tensors = tensor_bytes(t);
+    return HCT_OK;
+}
+
+hct_status hct_compile(hct_tape *t, hct_err *err) {
+    hct_status st = hct_plan_only(t, err);
+    if (st < 0 || t->compiled) return st;
+    uint64_t arena = t->arena_bytes, workspace = t->workspace_bytes;
+    t->arena_bytes = t->workspace_bytes = 0;
+    if ((st = hct_dev_alloc(t->dev, arena, &t->arena, err)) < 0) return st;
+    t->arena_bytes = arena;
+    if ((st = hct_dev_alloc(t->dev, workspace, &t->workspace, err)) < 0) return st;
+    t->workspace_bytes = workspace;
+    for (size_t i = 1; i < t->n_values; i++)
+        if (t->values[i].root == (hct_id)i && !t->values[i].tensor && t->values[i].first >= 0) t->values[i].view.mem = t->arena;
+    for (size_t i = 0; i < t->n_nodes; i++) {
+        node *n = &t->nodes[i];
+        if (!n->views) continue;
+        for (uint32_t k = 0; k < n->n_in + n->n_out; k++) n->views[k] = hct_resolve(t, n->in[k]);
+        n->views[n->n_in + n->n_out].mem = t->workspace;
+    }
+    t->compiled = 1;
+    return HCT_OK;
+}
+
+hct_status hct_run(hct_tape *t, hct_err *err) {
+    if (!t->compiled) return hct_fail(err, HCT_EINVAL, "compile the tape before running it");
+    for (size_t i = 0; i < t->n_nodes; i++) {
+        if (!t->nodes[i].views) continue;
+        hct_status st = hct_node_run(t, &t->nodes[i], err);
+        if (st < 0) return st;
+    }
+    return t->dev->backend->stream_sync(t->dev->stream, err);
+}
+
+hct_program_stats hct_stats(const hct_tape *t) { return t->stats; }
+
+/* ---- time by kernel ---- */
+
+typedef struct line { const char *name; double seconds; size_t calls; } line;
+
+static int slowest_first(const void *a, const void *b) {
+    double x = ((const line *)a)->seconds, y = ((const line *)b)->seconds;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static double now(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+hct_status hct_profile(hct_tape *t, hct_err *err) {
+    if (!t->compiled) return hct_fail(err, HCT_EINVAL, "compile the tape before running it");
+    line *lines = calloc(t->n_nodes + 1, sizeof *lines);
+    if (!lines) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    size_t n = 0;
+    double total = 0;
+    hct_status st = HCT_OK;
+    for (size_t i = 0; st == HCT_OK && i < t->n_nodes; i++) {
+        if (!t->nodes[i].views) continue;
+        double start = now();
+        st = hct_node_run(t, &t->nodes[i], err);
+        if (st == HCT_OK) st = t->dev->backend->stream_sync(t->dev->stream, err);
+        double took = now() - start;
+        size_t k = 0;
+        while (k < n && strcmp(lines[k].name, t->nodes[i].kernel->name) != 0) k++;
+        if (k == n) lines[n++].name = t->nodes[i].kernel->name;
+        lines[k].seconds += took;
+        lines[k].calls++;
+        total += took;
+    }
+    qsort(lines, n, sizeof *lines, slowest_first);
+    for (size_t k = 0; st == HCT_OK && k < n; k++)
+        printf("%8.2f ms %5.1f%% %6zu calls  %s\n", 1e3 * lines[k].seconds, 100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls,
+               lines[k].name);
+    free(lines);
+    return st;
+}
