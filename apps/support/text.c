@@ -73,6 +73,10 @@ const char *text_nearest(const char *name, const char *const *names, size_t n) {
 }
 
 const char *text_of_double(double v, char buffer[32]) {
+    if (fabs(v) < 1e15 && v == floor(v)) {
+        snprintf(buffer, 32, "%.0f", v);
+        return buffer;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(buffer, 32, "%.*g", digits, v);
         if (isnan(v) || strtod(buffer, NULL) == v) break;

@@ -42,6 +42,7 @@ START_TEST(doubles_read_back) {
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         ck_assert_double_eq(strtod(text_of_double(values[i], buffer), NULL), values[i]);
     ck_assert_str_eq(text_of_double(0.1, buffer), "0.1");
+    ck_assert_str_eq(text_of_double(2800, buffer), "2800");
     ck_assert_str_eq(text_of_double(NAN, buffer), "nan");
 }
 END_TEST

@@ -1,0 +1,113 @@
+/* A recipe: everything that decides a run, as one YAML file and as one plain struct.
+ *
+ *   recipe r = recipe_default();
+ *   recipe_load("recipes/mae.yaml", &r, &err);         lays the file over what r holds
+ *   recipe_set(&r, "optim.lr=1e-4", &err);             --set of the command line
+ *   recipe_check(&r, &err);                            ranges and what must fit together
+ *
+ * One table (recipe_keys.c) lists every key with its default, its range and a sentence; reading, --set, the nearest known
+ * key in a message, and the canonical text all walk it. The struct holds no pointers: copy it freely.
+ * Where the paper and its published code differ, a key chooses and the paper is the default. */
+#ifndef TRAINING_RECIPE_H
+#define TRAINING_RECIPE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "hct/types.h"
+#include "support/text.h"
+#include "training/schedule.h"
+
+enum { RECIPE_TEXT = 512, RECIPE_ITEM = 64, RECIPE_ITEMS = 32, RECIPE_WINDOWS = 8 };
+
+typedef enum recipe_method { METHOD_MAE, METHOD_PROBE } recipe_method;
+typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_position; /* paper; published code */
+typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
+typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
+typedef enum recipe_clip { CLIP_NONE, CLIP_GLOBAL, CLIP_TENSOR } recipe_clip;
+typedef enum recipe_probe { PROBE_LINEAR } recipe_probe;
+
+typedef struct recipe_list {
+    int64_t n;
+    char item[RECIPE_ITEMS][RECIPE_ITEM];
+} recipe_list;
+
+typedef struct recipe_window {
+    double center, width; /* HU */
+} recipe_window;
+
+typedef struct recipe {
+    char name[RECIPE_TEXT];
+    recipe_method method;
+    int64_t seed;
+    struct {
+        char dataset[RECIPE_TEXT]; /* folder made by `headct prepare` */
+        char train[RECIPE_TEXT], validation[RECIPE_TEXT], test[RECIPE_TEXT]; /* names of splits */
+        recipe_list tasks;         /* label columns; none: all of the dataset */
+        struct {
+            int64_t n;
+            recipe_window at[RECIPE_WINDOWS];
+        } windows;                 /* one input channel each */
+        int64_t crop, image;       /* voxels (mm) along an edge cut out of the middle; resized to */
+    } data;
+    struct {
+        int64_t patch, width, depth, heads, mlp, registers;
+        bool qkv_bias;
+        recipe_position position;
+        double mask_ratio;
+        bool norm_pix;
+        struct {
+            int64_t width, depth, heads, mlp;
+            bool bias; /* of the decoder's embedding, qkv and prediction layers */
+        } decoder;
+    } model;
+    struct {
+        recipe_optimizer name;
+        schedule_kind schedule;
+        double lr;
+        bool scale_lr_by_batch;
+        double betas[2], eps, momentum;
+        double weight_decay, weight_decay_end;
+        recipe_decay decay;
+        double clip;
+        recipe_clip clip_mode;
+        int64_t batch, accumulate, epochs;
+        double warmup_epochs, warmup_fraction, min_lr_ratio;
+    } optim;
+    struct {
+        int64_t workers;
+        char device[RECIPE_TEXT];
+        int64_t checkpoint_every, log_every, validate_every, early_stop, balanced, cache_mb;
+    } train;
+    struct {
+        char weights[RECIPE_TEXT];
+        recipe_probe kind;
+    } probe;
+} recipe;
+
+recipe recipe_default(void);
+
+/* Lays the keys of a YAML file over *r; *r is untouched on failure. An unknown key is refused with file, line and the
+ * nearest known one. */
+hct_status recipe_load(const char *path, recipe *r, hct_err *err);
+/* "section.key=value"; lists with commas, windows as center:width,center:width. *r is untouched on failure. */
+hct_status recipe_set(recipe *r, const char *assignment, hct_err *err);
+/* What no single key can tell: sizes that must divide, shares, what the method needs. */
+hct_status recipe_check(const recipe *r, hct_err *err);
+
+/* The whole recipe as YAML, every key, in the table's order: what a run folder keeps and what is hashed. Reading it back
+ * gives the same struct. */
+void recipe_text(const recipe *r, text_buffer *out);
+/* SHA-256 of recipe_text, 64 hex digits. */
+hct_status recipe_hash(const recipe *r, char hex[65], hct_err *err);
+/* Every key with its default and sentence, for --help and the manual. */
+void recipe_print_keys(FILE *f);
+
+/* Scans of one optimiser step over all ranks. */
+int64_t recipe_effective_batch(const recipe *r, int64_t ranks);
+/* The learning rate of a run with this many optimiser steps an epoch: scaled, warmed up, down to its minimum. */
+lr_schedule recipe_schedule(const recipe *r, int64_t steps_per_epoch, int64_t ranks);
+/* Weight decay of an optimiser step: along half a cosine to weight_decay_end where that is 0 or more. */
+double recipe_weight_decay(const recipe *r, int64_t step, int64_t total);
+
+#endif
