@@ -7,6 +7,8 @@
 
 static const command commands[] = {
     {"phantom", "makes up head CTs with known findings", command_phantom},
+    {"prepare", "turns scans into a dataset", command_prepare},
+    {"split", "parts a dataset into train, val and test by patient", command_split},
     {NULL, NULL, NULL},
 };
 

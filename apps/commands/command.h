@@ -19,5 +19,7 @@ typedef struct command {
 } command;
 
 int command_phantom(int argc, char **argv);
+int command_prepare(int argc, char **argv);
+int command_split(int argc, char **argv);
 
 #endif

@@ -1,0 +1,125 @@
+/* headct split: a dataset's patients into train, val and test. */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/command.h"
+#include "dataset/dataset.h"
+#include "dataset/split.h"
+#include "support/text.h"
+
+static const char doc[] =
+    "Parts a dataset into train, val and test by patient: no patient's scans fall in two parts. The split is stored in "
+    "the "
+    "dataset's index, replacing an earlier one. It depends on the seed and the patients' names only.\v"
+    "Example:\n"
+    "  headct split data --ratios 8:1:1 --seed 0\n\n"
+    "Prints scans and patients of each part and, for each label, positive scans / scans whose label is known.";
+
+enum { OPT_RATIOS = 'r', OPT_SEED = 's' };
+
+static const struct argp_option options[] = {
+    {"ratios", OPT_RATIOS, "A:B:C", 0, "proportions of train, val and test (default 8:1:1)", 0},
+    {"seed", OPT_SEED, "S", 0, "seed of the order of patients (default 0)", 0},
+    {0},
+};
+
+typedef struct settings {
+    const char *dataset;
+    double ratios[PARTS];
+    int64_t seed;
+} settings;
+
+static int parse_ratios(const char *text, double ret[PARTS]) {
+    char part[64];
+    double sum = 0;
+    for (int p = 0; p < PARTS; p++) {
+        size_t n = strcspn(text, ":");
+        if (n >= sizeof part || (p + 1 < PARTS) != (text[n] == ':')) return -1;
+        memcpy(part, text, n);
+        part[n] = 0;
+        if (!text_double(part, &ret[p]) || !(ret[p] >= 0 && ret[p] < 1e9)) return -1;
+        sum += ret[p];
+        text += n + 1;
+    }
+    return sum > 0 ? 0 : -1;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    settings *s = state->input;
+    switch (key) {
+    case OPT_RATIOS:
+        if (parse_ratios(arg, s->ratios) < 0)
+            argp_error(state, "--ratios %s: three numbers such as 8:1:1 are needed", arg);
+        break;
+    case OPT_SEED:
+        if (!text_int64(arg, &s->seed)) argp_error(state, "--seed %s: a whole number is needed", arg);
+        break;
+    case ARGP_KEY_ARG:
+        if (s->dataset) argp_error(state, "one DATASET at a time, not also '%s'", arg);
+        s->dataset = arg;
+        break;
+    case ARGP_KEY_END:
+        if (!s->dataset) argp_error(state, "DATASET is missing");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Different patients among the scans of a part; 0 also without memory. */
+static size_t count_patients(const dataset *d, const size_t *scans, size_t n) {
+    const char **names = malloc((n + 1) * sizeof *names);
+    size_t patients = 0;
+    for (size_t i = 0; names && i < n; i++) names[i] = d->scans[scans[i]].patient;
+    if (names) qsort(names, n, sizeof *names, by_name);
+    for (size_t i = 0; names && i < n; i++) patients += i == 0 || strcmp(names[i - 1], names[i]) != 0;
+    free(names);
+    return patients;
+}
+
+static hct_status print_counts(const dataset *d, hct_err *err) {
+    size_t *scans[PARTS] = {NULL}, n[PARTS];
+    hct_status s = HCT_OK;
+    for (int p = 0; p < PARTS && s == HCT_OK; p++) s = dataset_part(d, part_names[p], &scans[p], &n[p], err);
+    if (s == HCT_OK) {
+        printf("%-16s %15s %15s %15s\n%-16s", "", part_names[0], part_names[1], part_names[2], "patients");
+        for (int p = 0; p < PARTS; p++) printf(" %15zu", count_patients(d, scans[p], n[p]));
+        printf("\n%-16s %15zu %15zu %15zu\n", "scans", n[0], n[1], n[2]);
+        for (size_t l = 0; l < d->n_labels; l++) {
+            printf("%-16s", d->label_names[l]);
+            for (int p = 0; p < PARTS; p++) {
+                size_t positive = 0, known = 0;
+                for (size_t i = 0; i < n[p]; i++) {
+                    int8_t v = d->labels[scans[p][i] * d->n_labels + l];
+                    positive += v == 1;
+                    known += v >= 0;
+                }
+                char cell[48];
+                snprintf(cell, sizeof cell, "%zu/%zu", positive, known);
+                printf(" %15s", cell);
+            }
+            putchar('\n');
+        }
+    }
+    for (int p = 0; p < PARTS; p++) free(scans[p]);
+    return s;
+}
+
+int command_split(int argc, char **argv) {
+    settings s = {.ratios = {8, 1, 1}};
+    const struct argp argp = {options, parse, "DATASET", doc, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    hct_err err = {0};
+    hct_status status = split_dataset(s.dataset, s.ratios, s.seed, &err);
+    dataset *d = status < 0 ? NULL : dataset_open(s.dataset, &err);
+    if (status == HCT_OK) status = d ? print_counts(d, &err) : err.code;
+    dataset_close(d);
+    if (status < 0) fprintf(stderr, "headct split: %s\n", err.msg);
+    return status < 0 ? EXIT_ERROR : EXIT_OK;
+}

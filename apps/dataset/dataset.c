@@ -1,0 +1,173 @@
+#include "dataset/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataset/index.h"
+#include "dataset/split.h"
+#include "imaging/nifti.h"
+#include "imaging/scan.h"
+#include "support/paths.h"
+#include "support/text.h"
+
+static char *column_text(sqlite3_stmt *stmt, int column) {
+    const char *text = (const char *)sqlite3_column_text(stmt, column);
+    return text ? strdup(text) : NULL;
+}
+
+static hct_status count_rows(dataset_index *ix, const char *sql, size_t *ret, hct_err *err) {
+    sqlite3_stmt *stmt = index_query(ix, err, sql, "");
+    int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+    if (step > 0) *ret = (size_t)sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
+}
+
+static hct_status load_scans(dataset_index *ix, dataset *d, hct_err *err) {
+    sqlite3_stmt *stmt = index_query(ix, err,
+                                     "SELECT s.id, p.name, s.file, x.part, s.provenance FROM scans s JOIN patients p ON"
+                                     " p.id = s.patient LEFT JOIN splits x ON x.patient = p.id ORDER BY s.id",
+                                     "");
+    if (!stmt) return err->code;
+    int step = 0;
+    for (size_t i = 0; i < d->n && (step = index_step(ix, stmt, err)) > 0; i++) {
+        dataset_scan *s = &d->scans[i];
+        s->id = column_text(stmt, 0);
+        s->patient = column_text(stmt, 1);
+        s->file = path_join(d->folder, (const char *)sqlite3_column_text(stmt, 2));
+        s->part = column_text(stmt, 3);
+        s->provenance = column_text(stmt, 4);
+        if (!s->id || !s->patient || !s->file || !s->provenance) {
+            step = hct_fail(err, HCT_ENOMEM, "%s: no memory for %zu scans", d->folder, d->n);
+            break;
+        }
+    }
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
+}
+
+static hct_status load_labels(dataset_index *ix, dataset *d, hct_err *err) {
+    sqlite3_stmt *stmt = index_query(ix, err, "SELECT name FROM label_names ORDER BY id", "");
+    if (!stmt) return err->code;
+    int step = 0;
+    for (size_t l = 0; l < d->n_labels && (step = index_step(ix, stmt, err)) > 0; l++)
+        if (!(d->label_names[l] = column_text(stmt, 0))) step = hct_fail(err, HCT_ENOMEM, "%s: no memory", d->folder);
+    sqlite3_finalize(stmt);
+    if (step < 0) return step;
+    memset(d->labels, -1, d->n * d->n_labels);
+    stmt = index_query(ix, err,
+                       "SELECT r.row, (SELECT count(*) FROM label_names m WHERE m.id < l.label), l.value FROM labels l"
+                       " JOIN (SELECT n, row_number() OVER (ORDER BY id) - 1 AS row FROM scans) r ON r.n = l.scan",
+                       "");
+    if (!stmt) return err->code;
+    while ((step = index_step(ix, stmt, err)) > 0) {
+        size_t row = (size_t)sqlite3_column_int64(stmt, 0), l = (size_t)sqlite3_column_int64(stmt, 1);
+        if (row < d->n && l < d->n_labels) d->labels[row * d->n_labels + l] = (int8_t)sqlite3_column_int(stmt, 2);
+    }
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
+}
+
+dataset *dataset_open(const char *folder, hct_err *err) {
+    dataset_index ix;
+    if (index_open(&ix, folder, 0, err) < 0) return NULL;
+    dataset *d = calloc(1, sizeof *d);
+    hct_status s = d ? index_exec(&ix, "BEGIN", err) : hct_fail(err, HCT_ENOMEM, "%s: no memory", folder);
+    if (s == HCT_OK) s = count_rows(&ix, "SELECT count(*) FROM scans", &d->n, err);
+    if (s == HCT_OK) s = count_rows(&ix, "SELECT count(*) FROM label_names", &d->n_labels, err);
+    if (s == HCT_OK && d->n == 0)
+        s = hct_fail(err, HCT_ENOTFOUND, "%s: no prepared scan in it: run headct prepare", folder);
+    if (s == HCT_OK) {
+        d->folder = strdup(folder);
+        d->scans = calloc(d->n, sizeof *d->scans);
+        d->label_names = calloc(d->n_labels + 1, sizeof *d->label_names);
+        d->labels = malloc(d->n * d->n_labels + 1);
+        if (!d->folder || !d->scans || !d->label_names || !d->labels)
+            s = hct_fail(err, HCT_ENOMEM, "%s: no memory for %zu scans", folder, d->n);
+    }
+    if (s == HCT_OK) s = load_scans(&ix, d, err);
+    if (s == HCT_OK) s = load_labels(&ix, d, err);
+    index_close(&ix);
+    if (s == HCT_OK) return d;
+    dataset_close(d);
+    return NULL;
+}
+
+void dataset_close(dataset *d) {
+    if (!d) return;
+    for (size_t i = 0; d->scans && i < d->n; i++) {
+        dataset_scan *s = &d->scans[i];
+        free(s->id);
+        free(s->patient);
+        free(s->file);
+        free(s->part);
+        free(s->provenance);
+    }
+    for (size_t l = 0; d->label_names && l < d->n_labels; l++) free(d->label_names[l]);
+    free(d->scans);
+    free(d->label_names);
+    free(d->labels);
+    free(d->folder);
+    free(d);
+}
+
+hct_status dataset_part(const dataset *d, const char *part, size_t **ret, size_t *ret_n, hct_err *err) {
+    int known = strcmp(part, "all") == 0, all = known, split = all;
+    for (int p = 0; p < PARTS; p++) known |= strcmp(part, part_names[p]) == 0;
+    if (!known) return hct_fail(err, HCT_ENOTFOUND, "no part '%s' of a dataset: train, val, test or all", part);
+    for (size_t i = 0; i < d->n && !split; i++) split = d->scans[i].part != NULL;
+    if (!split) return hct_fail(err, HCT_ENOTFOUND, "%s: not split yet: run headct split %s", d->folder, d->folder);
+    size_t *list = malloc(d->n * sizeof *list), n = 0;
+    if (!list) return hct_fail(err, HCT_ENOMEM, "%s: no memory", d->folder);
+    for (size_t i = 0; i < d->n; i++)
+        if (all || (d->scans[i].part && strcmp(d->scans[i].part, part) == 0)) list[n++] = i;
+    *ret = list;
+    *ret_n = n;
+    return HCT_OK;
+}
+
+int64_t dataset_label(const dataset *d, const char *name, hct_err *err) {
+    for (size_t l = 0; l < d->n_labels; l++)
+        if (strcmp(d->label_names[l], name) == 0) return (int64_t)l;
+    const char *near = text_nearest(name, (const char *const *)d->label_names, d->n_labels);
+    if (near) return hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s': did you mean '%s'?", d->folder, name, near);
+    text_buffer all = {0};
+    for (size_t l = 0; l < d->n_labels; l++) text_printf(&all, "%s%s", l ? ", " : "", d->label_names[l]);
+    hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s'; it has: %s", d->folder, name, all.bytes ? all.bytes : "none");
+    free(all.bytes);
+    return HCT_ENOTFOUND;
+}
+
+int64_t dataset_find(const dataset *d, const char *id, hct_err *err) {
+    for (size_t low = 0, high = d->n; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        int side = strcmp(d->scans[middle].id, id);
+        if (side == 0) return (int64_t)middle;
+        if (side < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return hct_fail(err, HCT_ENOTFOUND, "%s: no scan '%s'", d->folder, id);
+}
+
+hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err) {
+    hct_status s = nifti_read(d->scans[i].file, ret, err);
+    if (s < 0) return s;
+    for (int a = 0; a < 3 && s == HCT_OK; a++)
+        if (ret->dim[a] != PREPARED_SIZE)
+            s = hct_fail(err, HCT_ESHAPE, "%s: not a prepared volume of %d^3: run headct prepare again",
+                         d->scans[i].file, PREPARED_SIZE);
+    if (s < 0) volume_free(ret);
+    return s;
+}
+
+hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
+                         int64_t size, float *out, hct_err *err) {
+    volume v;
+    hct_status s = dataset_volume(d, i, &v, err);
+    if (s == HCT_OK) s = model_input(&v, windows, n_windows, crop, size, out, err);
+    volume_free(&v);
+    return s;
+}

@@ -1,0 +1,46 @@
+/* A dataset as training, probing and evaluation read it: scans, patients, labels and parts, all in memory.
+ *
+ *   dataset *d = dataset_open("data", &err);
+ *   dataset_part(d, "train", &index, &n, &err);          scans index[0..n-1]
+ *   d->labels[index[0] * d->n_labels + l]                1, 0, or -1 not known
+ *   dataset_input(d, index[0], paper_windows, 3, 192, 96, x, &err);
+ */
+#ifndef DATASET_DATASET_H
+#define DATASET_DATASET_H
+
+#include "imaging/model_input.h"
+
+typedef struct dataset_scan {
+    char *id, *patient;
+    char *file;       /* path of the prepared volume */
+    char *part;       /* "train", "val", "test"; NULL before headct split */
+    char *provenance; /* SHA-256 of preprocessing and source */
+} dataset_scan;
+
+typedef struct dataset {
+    char *folder;
+    size_t n, n_labels;
+    dataset_scan *scans; /* [n], in order of id */
+    char **label_names;  /* [n_labels], in the order of the CSV's columns */
+    int8_t *labels;      /* [n, n_labels]: 1, 0, -1 not known */
+} dataset;
+
+/* NULL and err: no dataset there, or no prepared scan in it. Free with dataset_close. Safe to read from any thread. */
+dataset *dataset_open(const char *folder, hct_err *err);
+void dataset_close(dataset *d);
+
+/* Numbers of the scans in a part ("train", "val", "test", or "all"), in order of id; the caller frees *ret.
+ * HCT_ENOTFOUND: no such part, or no split yet; an empty part is fine. */
+hct_status dataset_part(const dataset *d, const char *part, size_t **ret, size_t *ret_n, hct_err *err);
+/* Number of a label by name; < 0 and err, which lists the nearest, where there is none. */
+int64_t dataset_label(const dataset *d, const char *name, hct_err *err);
+/* Number of a scan by id; < 0 and err where there is none. */
+int64_t dataset_find(const dataset *d, const char *id, hct_err *err);
+
+/* Reads scan i's prepared volume (imaging/scan.h). */
+hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err);
+/* Scan i as a model sees it (imaging/model_input.h): float32 [n_windows, size, size, size] into out. */
+hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
+                         int64_t size, float *out, hct_err *err);
+
+#endif

@@ -1,0 +1,252 @@
+#include "dataset/index.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/paths.h"
+
+#define APPLICATION_ID 0x48435444 /* "HCTD" */
+
+static const char schema[] =
+    "CREATE TABLE patients(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    /* id: the user's word for the scan; file: relative to the dataset; preprocessing, provenance: SHA-256 */
+    "CREATE TABLE scans(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, patient INTEGER NOT NULL REFERENCES "
+    "patients(id),"
+    " file TEXT NOT NULL, source TEXT NOT NULL, source_bytes INTEGER NOT NULL, source_mtime_ns INTEGER NOT NULL,"
+    " source_sha256 TEXT NOT NULL, preprocessing TEXT NOT NULL, provenance TEXT NOT NULL);"
+    "CREATE INDEX scans_patient ON scans(patient);"
+    /* what is known of the source: kind, size, spacing */
+    "CREATE TABLE tags(scan INTEGER NOT NULL REFERENCES scans(n) ON DELETE CASCADE, key TEXT NOT NULL, value TEXT NOT "
+    "NULL,"
+    " PRIMARY KEY(scan, key)) WITHOUT ROWID;"
+    "CREATE TABLE label_names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    /* no row: not known */
+    "CREATE TABLE labels(scan INTEGER NOT NULL REFERENCES scans(n) ON DELETE CASCADE, label INTEGER NOT NULL REFERENCES"
+    " label_names(id), value INTEGER NOT NULL CHECK(value IN (0, 1)), PRIMARY KEY(scan, label)) WITHOUT ROWID;"
+    /* part: train, val or test */
+    "CREATE TABLE splits(patient INTEGER PRIMARY KEY REFERENCES patients(id), part TEXT NOT NULL);"
+    "CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE refusals(id TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;";
+
+hct_status index_fail(dataset_index *ix, hct_err *err) {
+    int code = ix->db ? sqlite3_errcode(ix->db) & 0xff : SQLITE_NOMEM;
+    hct_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? HCT_EFORMAT
+                        : code == SQLITE_NOMEM                          ? HCT_ENOMEM
+                                                                        : HCT_EIO;
+    return hct_fail(err, status, "%s: %s", ix->path, ix->db ? sqlite3_errmsg(ix->db) : "no memory");
+}
+
+hct_status index_exec(dataset_index *ix, const char *sql, hct_err *err) {
+    return sqlite3_exec(ix->db, sql, NULL, NULL, NULL) == SQLITE_OK ? HCT_OK : index_fail(ix, err);
+}
+
+static sqlite3_stmt *bind(dataset_index *ix, hct_err *err, const char *sql, const char *format, va_list ap) {
+    sqlite3_stmt *stmt = NULL;
+    int ok = sqlite3_prepare_v2(ix->db, sql, -1, &stmt, NULL) == SQLITE_OK;
+    for (int k = 1; ok && *format; k++, format++)
+        ok = (*format == 's' ? sqlite3_bind_text(stmt, k, va_arg(ap, const char *), -1, SQLITE_TRANSIENT)
+                             : sqlite3_bind_int64(stmt, k, va_arg(ap, int64_t))) == SQLITE_OK;
+    if (ok) return stmt;
+    index_fail(ix, err);
+    sqlite3_finalize(stmt);
+    return NULL;
+}
+
+sqlite3_stmt *index_query(dataset_index *ix, hct_err *err, const char *sql, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    sqlite3_stmt *stmt = bind(ix, err, sql, format, ap);
+    va_end(ap);
+    return stmt;
+}
+
+int index_step(dataset_index *ix, sqlite3_stmt *stmt, hct_err *err) {
+    int code = sqlite3_step(stmt);
+    return code == SQLITE_ROW ? 1 : code == SQLITE_DONE ? 0 : index_fail(ix, err);
+}
+
+hct_status index_run(dataset_index *ix, hct_err *err, const char *sql, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    sqlite3_stmt *stmt = bind(ix, err, sql, format, ap);
+    va_end(ap);
+    if (!stmt) return err ? err->code : HCT_EIO;
+    int step = index_step(ix, stmt, err);
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
+}
+
+static hct_status pragma(dataset_index *ix, const char *sql, int64_t *ret, hct_err *err) {
+    sqlite3_stmt *stmt = index_query(ix, err, sql, "");
+    int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+    if (step > 0) *ret = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
+}
+
+/* Makes the tables of a new file, or checks that an old one is ours. */
+static hct_status check_schema(dataset_index *ix, int create, hct_err *err) {
+    int64_t application = 0, version = 0, tables = 0;
+    hct_status s = create ? index_exec(ix, "BEGIN IMMEDIATE", err) : index_exec(ix, "BEGIN", err);
+    if (s == HCT_OK) s = pragma(ix, "PRAGMA application_id", &application, err);
+    if (s == HCT_OK) s = pragma(ix, "PRAGMA user_version", &version, err);
+    if (s == HCT_OK) s = pragma(ix, "SELECT count(*) FROM sqlite_master", &tables, err);
+    if (s == HCT_OK && tables == 0 && create) {
+        char stamp[96];
+        snprintf(stamp, sizeof stamp, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
+                 INDEX_VERSION);
+        s = index_exec(ix, schema, err);
+        if (s == HCT_OK) s = index_exec(ix, stamp, err);
+    } else if (s == HCT_OK && application != APPLICATION_ID) {
+        s = hct_fail(err, HCT_EFORMAT, "%s: not an index made by headct prepare", ix->path);
+    } else if (s == HCT_OK && version != INDEX_VERSION) {
+        s = hct_fail(err, HCT_EVERSION, "%s: index version %lld, this headct reads %d: use a newer headct", ix->path,
+                     (long long)version, INDEX_VERSION);
+    }
+    if (s < 0)
+        index_exec(ix, "ROLLBACK", NULL);
+    else
+        s = index_exec(ix, "COMMIT", err);
+    return s;
+}
+
+hct_status index_open(dataset_index *ret, const char *folder, int create, hct_err *err) {
+    *ret = (dataset_index){0};
+    hct_status s = HCT_OK;
+    if (create) s = path_make_folders(folder, err);
+    if (s < 0) return s;
+    ret->path = path_join(folder, "index.sqlite");
+    if (!ret->path) return hct_fail(err, HCT_ENOMEM, "no memory");
+    if (!create && !path_is_file(ret->path)) {
+        s = hct_fail(err, HCT_ENOTFOUND, "%s: no dataset (no index.sqlite in it): make one with headct prepare",
+                     folder);
+    } else {
+        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
+        if (sqlite3_open_v2(ret->path, &ret->db, flags, NULL) != SQLITE_OK) s = index_fail(ret, err);
+        if (s == HCT_OK) sqlite3_busy_timeout(ret->db, 60000);
+        if (s == HCT_OK) s = index_exec(ret, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON", err);
+        if (s == HCT_OK) s = check_schema(ret, create, err);
+    }
+    if (s < 0) index_close(ret);
+    return s;
+}
+
+void index_close(dataset_index *ix) {
+    sqlite3_close(ix->db);
+    free(ix->path);
+    *ix = (dataset_index){0};
+}
+
+static hct_status put_patient_and_labels(dataset_index *ix, const index_scan *s, hct_err *err) {
+    hct_status r = index_run(ix, err, "INSERT OR IGNORE INTO patients(name) VALUES(?)", "s", s->patient);
+    if (r == HCT_OK)
+        r = index_run(ix, err, "UPDATE scans SET patient=(SELECT id FROM patients WHERE name=?) WHERE id=?", "ss",
+                      s->patient, s->id);
+    for (size_t k = 0; r == HCT_OK && s->labels && k < s->n_labels; k++)
+        if (s->labels[k] < 0)
+            r = index_run(ix, err, "DELETE FROM labels WHERE label=? AND scan=(SELECT n FROM scans WHERE id=?)", "is",
+                          s->label_ids[k], s->id);
+        else
+            r = index_run(ix, err, "INSERT OR REPLACE INTO labels SELECT n, ?, ? FROM scans WHERE id=?", "iis",
+                          s->label_ids[k], (int64_t)s->labels[k], s->id);
+    return r;
+}
+
+static hct_status put_tags(dataset_index *ix, const index_scan *s, hct_err *err) {
+    const scan_info *in = &s->info;
+    char size[80], spacing[80];
+    snprintf(size, sizeof size, "%lld x %lld x %lld", (long long)in->dim[0], (long long)in->dim[1],
+             (long long)in->dim[2]);
+    snprintf(spacing, sizeof spacing, "%.4g x %.4g x %.4g", in->spacing[0], in->spacing[1], in->spacing[2]);
+    const char *pairs[][2] = {
+        {"source kind", in->dicom ? "DICOM" : "NIfTI"}, {"source size", size}, {"source spacing mm", spacing}};
+    hct_status r = HCT_OK;
+    for (size_t k = 0; r == HCT_OK && k < sizeof pairs / sizeof *pairs; k++)
+        r = index_run(ix, err, "INSERT OR REPLACE INTO tags SELECT n, ?, ? FROM scans WHERE id=?", "sss", pairs[k][0],
+                      pairs[k][1], s->id);
+    return r;
+}
+
+static hct_status finish(dataset_index *ix, hct_status s, hct_err *err) {
+    if (s == HCT_OK) s = index_exec(ix, "COMMIT", err);
+    if (s < 0) index_exec(ix, "ROLLBACK", NULL);
+    return s;
+}
+
+hct_status index_put_scan(dataset_index *ix, const index_scan *s, hct_err *err) {
+    hct_status r = index_exec(ix, "BEGIN IMMEDIATE", err);
+    if (r < 0) return r;
+    r = index_run(ix, err, "INSERT OR IGNORE INTO patients(name) VALUES(?)", "s", s->patient);
+    if (r == HCT_OK)
+        r = index_run(
+            ix, err,
+            "INSERT INTO scans(id, patient, file, source, source_bytes, source_mtime_ns, source_sha256,"
+            " preprocessing, provenance) VALUES(?, (SELECT id FROM patients WHERE name=?), ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT(id) DO UPDATE SET file=excluded.file, source=excluded.source,"
+            " source_bytes=excluded.source_bytes, source_mtime_ns=excluded.source_mtime_ns,"
+            " source_sha256=excluded.source_sha256, preprocessing=excluded.preprocessing,"
+            " provenance=excluded.provenance",
+            "ssssiisss", s->id, s->patient, s->file, s->source, s->state.bytes, s->state.mtime_ns, s->state.sha256,
+            s->preprocessing, s->provenance);
+    if (r == HCT_OK) r = put_patient_and_labels(ix, s, err);
+    if (r == HCT_OK) r = put_tags(ix, s, err);
+    if (r == HCT_OK) r = index_run(ix, err, "DELETE FROM refusals WHERE id=?", "s", s->id);
+    return finish(ix, r, err);
+}
+
+hct_status index_refresh_scan(dataset_index *ix, const index_scan *s, hct_err *err) {
+    hct_status r = index_exec(ix, "BEGIN IMMEDIATE", err);
+    if (r < 0) return r;
+    r = index_run(ix, err, "UPDATE scans SET source=?, source_bytes=?, source_mtime_ns=? WHERE id=?", "siis", s->source,
+                  s->state.bytes, s->state.mtime_ns, s->id);
+    if (r == HCT_OK) r = put_patient_and_labels(ix, s, err);
+    return finish(ix, r, err);
+}
+
+hct_status index_put_refusal(dataset_index *ix, const char *id, const char *source, const char *reason, hct_err *err) {
+    hct_status r = index_exec(ix, "BEGIN IMMEDIATE", err);
+    if (r < 0) return r;
+    r = index_run(ix, err, "DELETE FROM scans WHERE id=?", "s", id);
+    if (r == HCT_OK)
+        r = index_run(ix, err, "INSERT OR REPLACE INTO refusals VALUES(?, ?, ?)", "sss", id, source, reason);
+    return finish(ix, r, err);
+}
+
+int index_find_scan(dataset_index *ix, const char *id, source_state *state, char preprocessing[65], hct_err *err) {
+    sqlite3_stmt *stmt = index_query(
+        ix, err, "SELECT source_bytes, source_mtime_ns, source_sha256, preprocessing FROM scans WHERE id=?", "s", id);
+    int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+    if (step > 0) {
+        state->bytes = sqlite3_column_int64(stmt, 0);
+        state->mtime_ns = sqlite3_column_int64(stmt, 1);
+        snprintf(state->sha256, sizeof state->sha256, "%s", (const char *)sqlite3_column_text(stmt, 2));
+        snprintf(preprocessing, 65, "%s", (const char *)sqlite3_column_text(stmt, 3));
+    }
+    sqlite3_finalize(stmt);
+    return step;
+}
+
+int index_knows(dataset_index *ix, const char *id, hct_err *err) {
+    sqlite3_stmt *stmt =
+        index_query(ix, err, "SELECT 1 FROM scans WHERE id=?1 UNION ALL SELECT 1 FROM refusals WHERE id=?1", "s", id);
+    int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+    sqlite3_finalize(stmt);
+    return step;
+}
+
+hct_status index_label_ids(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err) {
+    hct_status r = index_exec(ix, "BEGIN IMMEDIATE", err);
+    if (r < 0) return r;
+    for (size_t k = 0; r == HCT_OK && k < n; k++) {
+        r = index_run(ix, err, "INSERT OR IGNORE INTO label_names(name) VALUES(?)", "s", names[k]);
+        sqlite3_stmt *stmt =
+            r < 0 ? NULL : index_query(ix, err, "SELECT id FROM label_names WHERE name=?", "s", names[k]);
+        int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+        if (step > 0) ret[k] = sqlite3_column_int64(stmt, 0);
+        sqlite3_finalize(stmt);
+        if (r == HCT_OK && step < 0) r = step;
+    }
+    return finish(ix, r, err);
+}

@@ -1,0 +1,69 @@
+/* The index of a dataset: one SQLite file, DATASET/index.sqlite, beside DATASET/scans/ID.nii.gz.
+ *
+ * Several processes (shards of a job array) may write at once: write-ahead log, writers wait up to a minute for each
+ * other, one transaction a scan. The file must lie on a file system with working locks. Tables: index.c. */
+#ifndef DATASET_INDEX_H
+#define DATASET_INDEX_H
+
+#include <sqlite3.h>
+
+#include "hct/types.h"
+#include "imaging/scan.h"
+
+enum { INDEX_VERSION = 1 };
+
+typedef struct dataset_index {
+    sqlite3 *db;
+    char *path;
+} dataset_index;
+
+/* create: makes folder and file where missing. HCT_ENOTFOUND: no dataset there; HCT_EFORMAT: no index of ours;
+ * HCT_EVERSION: made by a later headct. */
+hct_status index_open(dataset_index *ret, const char *folder, int create, hct_err *err);
+void index_close(dataset_index *ix);
+
+/* Runs SQL without results. */
+hct_status index_exec(dataset_index *ix, const char *sql, hct_err *err);
+/* Prepares a statement and binds its parameters: format has a letter for each, s (const char *, NULL allowed) or
+ * i (int64_t). NULL and err on failure. Finish with sqlite3_finalize. */
+sqlite3_stmt *index_query(dataset_index *ix, hct_err *err, const char *sql, const char *format, ...);
+/* The same for statements without result rows: prepare, bind, run. */
+hct_status index_run(dataset_index *ix, hct_err *err, const char *sql, const char *format, ...);
+/* Steps a statement: 1 a row, 0 the end, < 0 an error. */
+int index_step(dataset_index *ix, sqlite3_stmt *stmt, hct_err *err);
+/* The error SQLite met last, as one of ours. */
+hct_status index_fail(dataset_index *ix, hct_err *err);
+
+/* What tells whether a source has changed. */
+typedef struct source_state {
+    int64_t bytes, mtime_ns; /* of a folder: the sum of sizes and the latest time */
+    char sha256[65];         /* of the bytes; of a folder: of names and bytes in order of name. "" until asked for */
+} source_state;
+
+/* A prepared scan as it is put into the index. */
+typedef struct index_scan {
+    const char *id, *patient, *file, *source;
+    const char *preprocessing; /* SHA-256 of scan_preprocessing()'s text */
+    const char *provenance;    /* SHA-256 of that and the source's */
+    source_state state;
+    scan_info info;
+    const int8_t *labels; /* one a label: 0, 1, or -1 not known; NULL: leave what is there */
+    const int64_t *label_ids;
+    size_t n_labels;
+} index_scan;
+
+/* Adds or replaces; forgets an earlier refusal. One transaction. */
+hct_status index_put_scan(dataset_index *ix, const index_scan *s, hct_err *err);
+/* Patient and labels anew for a scan that is already there, and the source's state; one transaction. */
+hct_status index_refresh_scan(dataset_index *ix, const index_scan *s, hct_err *err);
+/* Notes why a scan is left out; forgets the scan itself. */
+hct_status index_put_refusal(dataset_index *ix, const char *id, const char *source, const char *reason, hct_err *err);
+
+/* 1 where the scan is there (then state, its preprocessing and file are filled), 0 where not, < 0 an error. */
+int index_find_scan(dataset_index *ix, const char *id, source_state *state, char preprocessing[65], hct_err *err);
+/* 1 where a scan or a refusal of that id is there. */
+int index_knows(dataset_index *ix, const char *id, hct_err *err);
+/* Ids of labels by name, added where missing, in the given order. */
+hct_status index_label_ids(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
+
+#endif

@@ -1,0 +1,202 @@
+#include "dataset/prepare.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dataset/index.h"
+#include "dataset/labels.h"
+#include "dataset/sources.h"
+#include "imaging/nifti.h"
+#include "imaging/workers.h"
+#include "support/paths.h"
+#include "support/progress.h"
+#include "support/sha256.h"
+
+enum { GZIP_LEVEL = 1 }; /* prepared volumes are mostly air and noise: higher levels cost time and save little */
+
+typedef struct run {
+    const prepare_options *options;
+    source_list sources;
+    size_t *mine, n_mine; /* this shard's sources */
+    label_table labels;
+    int64_t *label_ids;
+    char preprocessing[SHA256_HEX];
+    dataset_index index;
+    pthread_mutex_t lock; /* guards index, result, progress, done */
+    prepare_result *result;
+    progress progress;
+    int64_t done;
+} run;
+
+/* Every labelled scan must be among the inputs or already in the dataset. */
+static hct_status check_labels(run *r, hct_err *err) {
+    for (size_t i = 0; i < r->labels.rows; i++) {
+        const char *id = r->labels.ids[i];
+        size_t low = 0, high = r->sources.n;
+        while (low < high && strcmp(r->sources.items[low].id, id) != 0) {
+            size_t middle = low + (high - low) / 2;
+            int side = strcmp(r->sources.items[middle].id, id);
+            if (side < 0)
+                low = middle + 1;
+            else if (side > 0)
+                high = middle;
+            else
+                low = middle;
+        }
+        if (low < high) continue;
+        int known = index_knows(&r->index, id, err);
+        if (known < 0) return known;
+        if (!known)
+            return hct_fail(
+                err, HCT_ENOTFOUND,
+                "%s line %d: labels of scan '%s', which is neither among the inputs nor in the dataset: add the "
+                "scan or remove the line",
+                r->options->labels, r->labels.line[i], id);
+    }
+    return HCT_OK;
+}
+
+static void describe(const run *r, const scan_source *src, const char *file, index_scan *s) {
+    memset(s, 0, sizeof *s);
+    s->id = s->patient = src->id;
+    s->source = src->path;
+    s->file = file;
+    s->preprocessing = r->preprocessing;
+    int64_t row = r->options->labels ? labels_row(&r->labels, src->id) : -1;
+    if (row < 0) return;
+    s->patient = r->labels.patients[row];
+    s->labels = r->labels.values + (size_t)row * r->labels.n;
+    s->label_ids = r->label_ids;
+    s->n_labels = r->labels.n;
+}
+
+static hct_status refuse(run *r, const scan_source *src, const char *path, const char *reason, hct_err *err) {
+    hct_status s = index_put_refusal(&r->index, src->id, src->path, reason, err);
+    if (s < 0) return s;
+    unlink(path); /* what an earlier state of the source gave */
+    prepare_result *out = r->result;
+    prepare_refusal *more = realloc(out->refused, (out->n_refused + 1) * sizeof *more);
+    if (!more) return hct_fail(err, HCT_ENOMEM, "no memory for the list of refused scans");
+    out->refused = more;
+    more[out->n_refused++] = (prepare_refusal){strdup(src->id), strdup(src->path), strdup(reason)};
+    return HCT_OK;
+}
+
+/* 1: the prepared file is there and its source has not changed; s->state is the source's. */
+static int up_to_date(run *r, const scan_source *src, const char *path, index_scan *s, hct_err *why, hct_err *err) {
+    source_state old;
+    char preprocessing[SHA256_HEX];
+    pthread_mutex_lock(&r->lock);
+    int there = index_find_scan(&r->index, src->id, &old, preprocessing, err);
+    pthread_mutex_unlock(&r->lock);
+    if (there < 0) return there;
+    if (source_stat(src->path, &s->state, why) < 0) return 0;
+    if (!there || strcmp(preprocessing, r->preprocessing) != 0 || !path_is_file(path)) return 0;
+    if (s->state.bytes == old.bytes && s->state.mtime_ns == old.mtime_ns) return 1;
+    return source_hash(src->path, &s->state, why) == HCT_OK && strcmp(s->state.sha256, old.sha256) == 0;
+}
+
+/* Reads and prepares; errors in *why are the scan's. */
+static hct_status make_volume(const run *r, const scan_source *src, index_scan *s, volume *v,
+                              char provenance[SHA256_HEX], hct_err *why) {
+    char text[2 * SHA256_HEX];
+    hct_status status = source_hash(src->path, &s->state, why);
+    if (status == HCT_OK) status = scan_open(src->path, r->options->exact, v, &s->info, why);
+    if (status < 0) return status;
+    snprintf(text, sizeof text, "%s %s", r->preprocessing, s->state.sha256);
+    status = sha256_bytes(text, strlen(text), provenance, why);
+    s->provenance = provenance;
+    return status;
+}
+
+static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
+    run *r = context;
+    const scan_source *src = &r->sources.items[r->mine[i]];
+    char file[4096], path[8192], provenance[SHA256_HEX];
+    hct_err why = {0};
+    index_scan s;
+    volume v = {0};
+    snprintf(file, sizeof file, "scans/%s.nii.gz", src->id);
+    snprintf(path, sizeof path, "%s/%s", r->options->dataset, file);
+    describe(r, src, file, &s);
+    int current = up_to_date(r, src, path, &s, &why, err);
+    if (current < 0) return current;
+    hct_status made = current ? HCT_OK : make_volume(r, src, &s, &v, provenance, &why), status = HCT_OK;
+    if (!current && made == HCT_OK) status = nifti_write(path, &v, GZIP_LEVEL, err);
+    volume_free(&v);
+    if (status < 0) return status;
+    pthread_mutex_lock(&r->lock);
+    if (current)
+        status = index_refresh_scan(&r->index, &s, err);
+    else if (made == HCT_OK)
+        status = index_put_scan(&r->index, &s, err);
+    else
+        status = refuse(r, src, path, why.msg, err);
+    if (current)
+        r->result->unchanged++;
+    else if (made == HCT_OK)
+        r->result->prepared++;
+    progress_show(&r->progress, ++r->done, "");
+    pthread_mutex_unlock(&r->lock);
+    return status;
+}
+
+static int by_id(const void *a, const void *b) {
+    return strcmp(((const prepare_refusal *)a)->id, ((const prepare_refusal *)b)->id);
+}
+
+static hct_status set_up(run *r, hct_err *err) {
+    const prepare_options *o = r->options;
+    const char *text = scan_preprocessing(o->exact);
+    hct_status s = sha256_bytes(text, strlen(text), r->preprocessing, err);
+    if (s == HCT_OK) s = sources_find(o->inputs, o->n_inputs, &r->sources, err);
+    if (s == HCT_OK && o->labels) s = labels_read(o->labels, o->label_columns, o->n_label_columns, &r->labels, err);
+    if (s == HCT_OK) s = index_open(&r->index, o->dataset, 1, err);
+    if (s == HCT_OK && o->labels) s = check_labels(r, err);
+    if (s < 0) return s;
+    r->mine = malloc((r->sources.n + 1) * sizeof *r->mine);
+    r->label_ids = calloc(r->labels.n + 1, sizeof *r->label_ids);
+    char *scans = path_join(o->dataset, "scans");
+    if (!r->mine || !r->label_ids || !scans) s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
+    if (s == HCT_OK) s = path_make_folders(scans, err);
+    if (s == HCT_OK) s = index_label_ids(&r->index, r->labels.names, r->labels.n, r->label_ids, err);
+    free(scans);
+    for (size_t k = 0; s == HCT_OK && k < r->sources.n; k++)
+        if ((int)(k % (size_t)o->shards) == o->shard - 1) r->mine[r->n_mine++] = k;
+    return s;
+}
+
+hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, hct_err *err) {
+    run r = {.options = options, .result = ret};
+    *ret = (prepare_result){0};
+    pthread_mutex_init(&r.lock, NULL);
+    hct_status s = set_up(&r, err);
+    if (s == HCT_OK) {
+        r.progress = progress_begin(options->progress, "scan", 0, (int64_t)r.n_mine, "scans", 1);
+        s = workers_run(options->jobs, (int64_t)r.n_mine, prepare_one, &r, err);
+        if (s == HCT_OK)
+            progress_end(&r.progress, "");
+        else
+            progress_break(&r.progress);
+    }
+    if (ret->n_refused) qsort(ret->refused, ret->n_refused, sizeof *ret->refused, by_id);
+    pthread_mutex_destroy(&r.lock);
+    index_close(&r.index);
+    labels_free(&r.labels);
+    sources_free(&r.sources);
+    free(r.mine);
+    free(r.label_ids);
+    return s;
+}
+
+void prepare_free(prepare_result *r) {
+    for (size_t i = 0; i < r->n_refused; i++) {
+        free(r->refused[i].id);
+        free(r->refused[i].source);
+        free(r->refused[i].reason);
+    }
+    free(r->refused);
+    *r = (prepare_result){0};
+}

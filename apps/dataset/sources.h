@@ -1,0 +1,31 @@
+/* Which scans lie in the files and folders given on the command line. */
+#ifndef DATASET_SOURCES_H
+#define DATASET_SOURCES_H
+
+#include "dataset/index.h"
+
+typedef struct scan_source {
+    char *path; /* a NIfTI file or a DICOM folder */
+    char *id;   /* the file's path below the folder it was found in, without .nii or .nii.gz, '/' turned into '_' */
+} scan_source;
+
+typedef struct source_list {
+    scan_source *items; /* in order of id */
+    size_t n;
+} source_list;
+
+/* A file is a scan. A folder that holds DICOM files is a scan; any other folder is searched (below it too) for .nii and
+ * .nii.gz files and DICOM folders. HCT_ENOTFOUND: a path that is not there, or a folder without a scan; HCT_EINVAL: two
+ * scans of one id. */
+hct_status sources_find(const char *const *inputs, size_t n, source_list *ret, hct_err *err);
+void sources_free(source_list *l);
+
+/* The id that a relative path or a cell of a CSV stands for; the caller's to free, NULL without memory. */
+char *source_id(const char *relative);
+
+/* Size and time of a source. */
+hct_status source_stat(const char *path, source_state *ret, hct_err *err);
+/* Fills ret->sha256: reads the whole source. */
+hct_status source_hash(const char *path, source_state *ret, hct_err *err);
+
+#endif

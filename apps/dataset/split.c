@@ -1,0 +1,116 @@
+#include "dataset/split.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataset/index.h"
+#include "support/sha256.h"
+
+const char *const part_names[PARTS] = {"train", "val", "test"};
+
+typedef struct patient {
+    int64_t id;
+    char rank[SHA256_HEX];
+} patient;
+
+static int by_rank(const void *a, const void *b) {
+    return strcmp(((const patient *)a)->rank, ((const patient *)b)->rank);
+}
+
+/* Only patients that have a scan. */
+static hct_status load_patients(dataset_index *ix, int64_t seed, patient **ret, size_t *ret_n, hct_err *err) {
+    sqlite3_stmt *stmt =
+        index_query(ix, err, "SELECT id, name FROM patients WHERE id IN (SELECT patient FROM scans)", "");
+    if (!stmt) return err->code;
+    patient *list = NULL;
+    size_t n = 0;
+    int step;
+    while ((step = index_step(ix, stmt, err)) > 0) {
+        patient *more = realloc(list, (n + 1) * sizeof *more);
+        if (!more) {
+            step = hct_fail(err, HCT_ENOMEM, "no memory for the patients");
+            break;
+        }
+        list = more;
+        list[n].id = sqlite3_column_int64(stmt, 0);
+        const char *name = (const char *)sqlite3_column_text(stmt, 1);
+        char key[32];
+        snprintf(key, sizeof key, "%lld ", (long long)seed);
+        sha256 *h = sha256_begin();
+        sha256_add(h, key, strlen(key));
+        sha256_add(h, name, strlen(name));
+        step = sha256_end(h, list[n++].rank, err);
+        if (step < 0) break;
+    }
+    sqlite3_finalize(stmt);
+    if (step < 0) free(list);
+    if (step < 0) return step;
+    *ret = list;
+    *ret_n = n;
+    return HCT_OK;
+}
+
+/* count[p] of n for each part. */
+static void apportion(const double ratios[PARTS], size_t n, size_t count[PARTS]) {
+    double total = 0, rest[PARTS];
+    size_t given = 0;
+    for (int p = 0; p < PARTS; p++) total += ratios[p];
+    for (int p = 0; p < PARTS; p++) {
+        double share = (double)n * ratios[p] / total;
+        count[p] = (size_t)floor(share + 1e-9);
+        rest[p] = share - (double)count[p];
+        given += count[p];
+    }
+    for (; given < n; given++) {
+        int best = 0;
+        for (int p = 1; p < PARTS; p++)
+            if (rest[p] > rest[best]) best = p;
+        count[best]++;
+        rest[best] -= 1;
+    }
+    for (int p = 0; p < PARTS; p++) {
+        int largest = 0;
+        for (int k = 1; k < PARTS; k++)
+            if (count[k] > count[largest]) largest = k;
+        if (ratios[p] > 0 && count[p] == 0 && count[largest] > 1) {
+            count[p]++;
+            count[largest]--;
+        }
+    }
+}
+
+static hct_status store(dataset_index *ix, const patient *list, const size_t count[PARTS], const double ratios[PARTS],
+                        int64_t seed, hct_err *err) {
+    char text[128];
+    hct_status s = index_run(ix, err, "DELETE FROM splits", "");
+    size_t at = 0;
+    for (int p = 0; p < PARTS; p++)
+        for (size_t k = 0; s == HCT_OK && k < count[p]; k++, at++)
+            s = index_run(ix, err, "INSERT INTO splits VALUES(?, ?)", "is", list[at].id, part_names[p]);
+    snprintf(text, sizeof text, "%g:%g:%g seed %lld", ratios[0], ratios[1], ratios[2], (long long)seed);
+    if (s == HCT_OK) s = index_run(ix, err, "INSERT OR REPLACE INTO settings VALUES('split', ?)", "s", text);
+    return s;
+}
+
+hct_status split_dataset(const char *dataset, const double ratios[PARTS], int64_t seed, hct_err *err) {
+    dataset_index ix;
+    patient *list = NULL;
+    size_t n = 0, count[PARTS];
+    hct_status s = index_open(&ix, dataset, 0, err);
+    if (s < 0) return s;
+    s = index_exec(&ix, "BEGIN IMMEDIATE", err);
+    if (s == HCT_OK) s = load_patients(&ix, seed, &list, &n, err);
+    if (s == HCT_OK && n == 0) s = hct_fail(err, HCT_ENOTFOUND, "%s: no prepared scan to split", dataset);
+    if (s == HCT_OK) {
+        qsort(list, n, sizeof *list, by_rank);
+        apportion(ratios, n, count);
+        s = store(&ix, list, count, ratios, seed, err);
+    }
+    if (s == HCT_OK) s = index_exec(&ix, "COMMIT", err);
+    if (s < 0) index_exec(&ix, "ROLLBACK", NULL);
+    free(list);
+    index_close(&ix);
+    return s;
+}
