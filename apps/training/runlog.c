@@ -1,0 +1,156 @@
+#include "training/runlog.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hct/io.h"
+#include "support/paths.h"
+#include "support/tensorboard.h"
+#include "support/text.h"
+
+static const char NAME[] = "metrics.jsonl";
+
+struct runlog {
+    int fd, error; /* error: the first errno met */
+    char *path;
+    tensorboard *events;
+};
+
+/* The object of the line that starts at text (n bytes left); *ret_length counts its line end. NULL: damaged or half. */
+static cJSON *parse_line(const char *text, size_t n, size_t *ret_length) {
+    const char *end = memchr(text, '\n', n);
+    if (!end) return NULL;
+    *ret_length = (size_t)(end - text) + 1;
+    return cJSON_ParseWithLength(text, (size_t)(end - text));
+}
+
+/* Bytes of the leading lines whose step is at most `step`. */
+static hct_status bytes_to_keep(const char *path, int64_t step, off_t *ret, hct_err *err) {
+    hct_mapped m;
+    *ret = 0;
+    if (step < 0 || !path_is_file(path)) return HCT_OK;
+    hct_status status = hct_map_file(path, &m, err);
+    if (status < 0) return status;
+    size_t at = 0, length = 0;
+    for (cJSON *line; at < m.size && (line = parse_line((const char *)m.bytes + at, m.size - at, &length));) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, "step");
+        bool keep = cJSON_IsNumber(item) && item->valuedouble <= (double)step;
+        cJSON_Delete(line);
+        if (!keep) break;
+        at += length;
+    }
+    hct_unmap_file(&m);
+    *ret = (off_t)at;
+    return HCT_OK;
+}
+
+runlog *runlog_open(const char *folder, int64_t step, hct_err *err) {
+    runlog *log = calloc(1, sizeof *log);
+    off_t keep;
+    if (!log || !(log->path = path_join(folder, NAME))) {
+        hct_fail(err, HCT_ENOMEM, "%s: out of memory for the log", folder);
+        free(log);
+        return NULL;
+    }
+    log->fd = -1;
+    if (bytes_to_keep(log->path, step, &keep, err) == HCT_OK) {
+        log->fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        if (log->fd < 0 || ftruncate(log->fd, keep) < 0)
+            hct_fail(err, HCT_EIO, "%s: cannot be written: %s", log->path, strerror(errno));
+        else if ((log->events = tensorboard_open(folder, step + 1, err)))
+            return log;
+    }
+    if (log->fd >= 0) close(log->fd);
+    free(log->path);
+    free(log);
+    return NULL;
+}
+
+static void append(runlog *log, const char *bytes, size_t n) {
+    while (n > 0 && !log->error) {
+        ssize_t k = write(log->fd, bytes, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) log->error = k < 0 ? errno : EIO;
+        if (k > 0) bytes += k, n -= (size_t)k;
+    }
+}
+
+void runlog_write(runlog *log, int64_t step, const char *phase, const runlog_value *values, size_t n) {
+    text_buffer line = {0};
+    char tag[256], number[32];
+    text_printf(&line, "{\"step\":%lld,\"phase\":\"%s\"", (long long)step, phase);
+    for (size_t i = 0; i < n; i++) {
+        double v = values[i].value;
+        text_printf(&line, ",\"%s\":%s", values[i].key, isfinite(v) ? text_of_double(v, number) : "null");
+        snprintf(tag, sizeof tag, "%s/%s", phase, values[i].key);
+        tensorboard_scalar(log->events, step, tag, v);
+    }
+    text_add(&line, "}\n", 2);
+    if (line.failed && !log->error) log->error = ENOMEM;
+    if (!line.failed) append(log, line.bytes, line.length);
+    free(line.bytes);
+}
+
+void runlog_timing(runlog *log, int64_t step, const char *tag, double value) {
+    tensorboard_scalar(log->events, step, tag, value);
+}
+
+static hct_status state_of(const runlog *log, hct_err *err) {
+    if (!log->error) return HCT_OK;
+    return hct_fail(err, HCT_EIO, "%s: writing failed: %s", log->path, strerror(log->error));
+}
+
+hct_status runlog_sync(runlog *log, hct_err *err) {
+    if (!log->error && fsync(log->fd) < 0 && errno != EINVAL) log->error = errno;
+    return state_of(log, err);
+}
+
+hct_status runlog_close(runlog *log, hct_err *err) {
+    if (!log) return HCT_OK;
+    if (close(log->fd) < 0 && !log->error) log->error = errno;
+    hct_err events = {0};
+    hct_status status = state_of(log, err), other = tensorboard_close(log->events, &events);
+    if (status == HCT_OK && other < 0) status = hct_fail(err, other, "%s", events.msg);
+    free(log->path);
+    free(log);
+    return status;
+}
+
+hct_status runlog_read(const char *folder, const char *phase, const char *key, double **ret_steps, double **ret_values,
+                       size_t *ret_n, hct_err *err) {
+    char *path = path_join(folder, NAME);
+    hct_mapped m;
+    hct_status status = path ? hct_map_file(path, &m, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
+    free(path);
+    if (status < 0) return status;
+    size_t lines = 0, n = 0, length = 0;
+    for (size_t i = 0; i < m.size; i++) lines += m.bytes[i] == '\n';
+    double *steps = malloc((lines + 1) * sizeof *steps), *values = malloc((lines + 1) * sizeof *values);
+    cJSON *line = NULL;
+    for (size_t at = 0; steps && values && at < m.size; at += length) {
+        if (!(line = parse_line((const char *)m.bytes + at, m.size - at, &length))) break;
+        const cJSON *step = cJSON_GetObjectItemCaseSensitive(line, "step"), *v = cJSON_GetObjectItemCaseSensitive(line, key);
+        const cJSON *of = cJSON_GetObjectItemCaseSensitive(line, "phase");
+        if (cJSON_IsNumber(step) && cJSON_IsNumber(v) && cJSON_IsString(of) && strcmp(of->valuestring, phase) == 0) {
+            steps[n] = step->valuedouble;
+            values[n++] = v->valuedouble;
+        }
+        cJSON_Delete(line);
+    }
+    hct_unmap_file(&m);
+    if (!steps || !values) {
+        free(steps);
+        free(values);
+        return hct_fail(err, HCT_ENOMEM, "%s: out of memory for its log", folder);
+    }
+    *ret_steps = steps;
+    *ret_values = values;
+    *ret_n = n;
+    return HCT_OK;
+}
