@@ -22,7 +22,7 @@ static const struct {
     const char *family, *program;
     bool (*missing)(const cJSON *json);
 } families[] = {
-    {"vit_tiny", "vit", NULL},       {"vit_base", "vit_base", NULL},     {"mae_tiny", "mae", NULL},
+    {"vit_tiny", "vit", NULL},       {"vit_base", "vit", NULL},          {"mae_tiny", "mae", NULL},
     {"probes", "probes", attentive}, {"schedules", "schedules", NULL},   {"preprocess", "preprocess", NULL},
     {"metrics", "metrics", few_shot}, {"dino_tiny", NULL, all},          {"augment", NULL, all},
     {"checkpoint", NULL, all},       {"tsne_attention", NULL, all},

@@ -1,0 +1,147 @@
+#include "models/mae.h"
+
+#include "hct/philox.h"
+#include "models/position.h"
+
+#include <stdlib.h>
+
+#define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+#define TARGET_EPS 1e-6
+#define DECODER_EPS 1e-5
+
+hct_status mae_check(const mae_config *c, hct_err *err) {
+    hct_status st = vit_check(&c->encoder, err);
+    if (st < 0) return st;
+    vit_config decoder = c->encoder;
+    decoder.width = c->width;
+    decoder.depth = c->depth;
+    decoder.heads = c->heads;
+    decoder.mlp = c->mlp;
+    hct_err why;
+    if ((st = vit_check(&decoder, &why)) < 0) return hct_fail(err, st, "decoder: %s", why.msg);
+    if (c->encoder.registers) return hct_fail(err, HCT_EINVAL, "model: registers are not used in MAE; set registers to 0");
+    if (!(c->mask_ratio > 0 && c->mask_ratio < 1) || mae_kept(c) < 1)
+        return hct_fail(err, HCT_EINVAL, "model: mask_ratio is %g; it must lie between 0 and 1 and leave a patch visible", c->mask_ratio);
+    return HCT_OK;
+}
+
+void mae_declare(params *p, const mae_config *c) {
+    const vit_config *e = &c->encoder;
+    int64_t voxels = e->channels * e->patch * e->patch * e->patch, patches = vit_patches(e);
+    vit_declare(p, e);
+    params_add(p, INIT_XAVIER, 1, DIMS(c->width, e->width), "decoder_embed.weight");
+    if (c->decoder_bias) params_add(p, INIT_ZERO, 1, DIMS(c->width), "decoder_embed.bias");
+    params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "mask_token");
+    params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "decoder_cls_token");
+    params_add(p, INIT_GIVEN, 0, DIMS(1, patches, c->width), "decoder_pos_embed");
+    vit_declare_blocks(p, "decoder_blocks", c->depth, c->width, c->mlp, e->qkv_bias);
+    params_add(p, INIT_ONE, 1, DIMS(c->width), "decoder_norm.weight");
+    params_add(p, INIT_ZERO, 1, DIMS(c->width), "decoder_norm.bias");
+    params_add(p, INIT_XAVIER, 1, DIMS(voxels, c->width), "decoder_pred.weight");
+    if (c->decoder_bias) params_add(p, INIT_ZERO, 1, DIMS(voxels), "decoder_pred.bias");
+    float *table = malloc((size_t)(patches * c->width) * sizeof *table);
+    if (!table) {
+        hct_fail(&p->error, HCT_ENOMEM, "out of memory for the position table");
+        return;
+    }
+    position_sincos(vit_grid(e), c->width, table);
+    if (p->error.code == 0) params_set(p, "decoder_pos_embed", table, &p->error);
+    free(table);
+}
+
+/* ---- inputs ---- */
+
+hct_status mae_inputs_new(mae_inputs *in, hct_dev *dev, const mae_config *c, int64_t batch, hct_err *err) {
+    const vit_config *e = &c->encoder;
+    *in = (mae_inputs){.image = hct_tensor_new(dev, HCT_F32, DIMS(batch, e->channels, e->image, e->image, e->image), err)};
+    if (in->image) in->keep = hct_tensor_new(dev, HCT_I32, DIMS(batch, mae_kept(c)), err);
+    if (in->keep) in->restore = hct_tensor_new(dev, HCT_I32, DIMS(batch, vit_patches(e)), err);
+    if (in->restore) in->mask = hct_tensor_new(dev, HCT_F32, DIMS(batch, vit_patches(e)), err);
+    if (in->mask) return HCT_OK;
+    mae_inputs_free(in);
+    return err ? err->code : HCT_ENOMEM;
+}
+
+void mae_inputs_free(mae_inputs *in) {
+    hct_tensor_free(in->image);
+    hct_tensor_free(in->keep);
+    hct_tensor_free(in->restore);
+    hct_tensor_free(in->mask);
+    *in = (mae_inputs){0};
+}
+
+void mae_noise(uint64_t seed, uint64_t step, uint64_t scan, int64_t patches, float *noise) {
+    for (int64_t i = 0; i < patches; i += 4) {
+        hct_philox r = hct_philox4x32(seed ^ 0x6d61736bu /* "mask" */, step << 20 | (uint64_t)(i / 4), scan);
+        for (int64_t k = 0; k < 4 && i + k < patches; k++) noise[i + k] = hct_u01f(r.v[k]);
+    }
+}
+
+typedef struct place { float noise; int32_t patch; } place;
+
+static int by_noise(const void *a, const void *b) {
+    const place *x = a, *y = b;
+    if (x->noise != y->noise) return x->noise < y->noise ? -1 : 1;
+    return x->patch < y->patch ? -1 : x->patch > y->patch;
+}
+
+hct_status mae_set_mask(const mae_inputs *in, const mae_config *c, int64_t batch, const float *noise, hct_err *err) {
+    int64_t patches = vit_patches(&c->encoder), kept = mae_kept(c);
+    place *order = malloc((size_t)patches * sizeof *order);
+    int32_t *keep = malloc((size_t)(batch * kept) * sizeof *keep), *restore = malloc((size_t)(batch * patches) * sizeof *restore);
+    float *mask = malloc((size_t)(batch * patches) * sizeof *mask);
+    hct_status st = order && keep && restore && mask ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the masks");
+    for (int64_t b = 0; st == HCT_OK && b < batch; b++) {
+        for (int64_t i = 0; i < patches; i++) order[i] = (place){noise[b * patches + i], (int32_t)i};
+        qsort(order, (size_t)patches, sizeof *order, by_noise);
+        for (int64_t i = 0; i < patches; i++) {
+            if (i < kept) keep[b * kept + i] = order[i].patch;
+            restore[b * patches + order[i].patch] = (int32_t)i;
+            mask[b * patches + order[i].patch] = i >= kept;
+        }
+    }
+    if (st == HCT_OK) st = hct_tensor_write(in->keep, keep, err);
+    if (st == HCT_OK) st = hct_tensor_write(in->restore, restore, err);
+    if (st == HCT_OK) st = hct_tensor_write(in->mask, mask, err);
+    free(order);
+    free(keep);
+    free(restore);
+    free(mask);
+    return st;
+}
+
+/* ---- the model ---- */
+
+static hct_id target(hct_tape *t, const mae_config *c, hct_id image) {
+    hct_id x = hct_unfold3d(t, image, c->encoder.patch, 1);
+    if (!c->normalize) return x;
+    const hct_view *v = hct_shape(t, x);
+    double n = (double)v->dim[2];
+    hct_id centred = hct_sub(t, x, hct_mean(t, x, 4, 1));
+    hct_id var = hct_scale(t, hct_sum(t, hct_mul(t, centred, centred), 4, 1), 1 / (n - 1), 0);
+    return hct_mul(t, centred, hct_rsqrt(t, var, TARGET_EPS));
+}
+
+static hct_id decode(hct_tape *t, params *p, const mae_config *c, hct_id latent, hct_id restore) {
+    hct_id x = vit_linear(t, p, "decoder_embed", latent);
+    int64_t b = hct_shape(t, x)->dim[0], patches = vit_patches(&c->encoder), kept = mae_kept(c);
+    hct_id hidden = hct_expand(t, params_use(p, t, "mask_token"), 3, (int64_t[]){b, patches - kept, c->width});
+    hct_id all = hct_concat(t, (hct_id[]){hct_slice(t, x, 1, 1, kept), hidden}, 2, 1);
+    all = hct_add(t, hct_gather(t, all, restore), params_use(p, t, "decoder_pos_embed"));
+    hct_id cls = hct_add(t, hct_slice(t, x, 1, 0, 1), params_use(p, t, "decoder_cls_token"));
+    x = vit_blocks(t, p, "decoder_blocks", c->depth, c->heads, hct_concat(t, (hct_id[]){cls, all}, 2, 1), NULL);
+    x = vit_linear(t, p, "decoder_pred", vit_norm(t, p, "decoder_norm", x, DECODER_EPS));
+    return hct_slice(t, x, 1, 1, patches);
+}
+
+mae_outputs mae_forward(hct_tape *t, params *p, const mae_config *c, const mae_inputs *in) {
+    const vit_config *e = &c->encoder;
+    mae_outputs out;
+    hct_id image = hct_use(t, in->image);
+    hct_id visible = hct_gather(t, vit_embed(t, p, e, image), hct_use(t, in->keep));
+    hct_id x = vit_blocks(t, p, "blocks", e->depth, e->heads, vit_prepend(t, p, e, visible), NULL);
+    out.latent = vit_norm(t, p, "norm", x, e->norm_eps);
+    out.pred = decode(t, p, c, out.latent, hct_use(t, in->restore));
+    out.loss = hct_mse_masked(t, out.pred, hct_detach(t, target(t, c, image)), hct_use(t, in->mask));
+    return out;
+}

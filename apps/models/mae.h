@@ -1,0 +1,42 @@
+/* Masked autoencoding of volumes (He et al. 2022, clean-room from the paper): the encoder sees the visible patches only, a
+ * small decoder predicts the voxels of the others. */
+#ifndef MODELS_MAE_H
+#define MODELS_MAE_H
+
+#include "models/vit.h"
+
+typedef struct mae_config {
+    vit_config encoder; /* its norm_eps is 1e-5 here */
+    int64_t width, depth, heads, mlp; /* decoder */
+    int decoder_bias; /* of decoder_embed and decoder_pred; qkv follows encoder.qkv_bias */
+    double mask_ratio;
+    int normalize; /* targets per patch: (t - mean) / sqrt(var + 1e-6), var with n-1 */
+} mae_config;
+
+/* What changes from step to step; device tensors of a batch. */
+typedef struct mae_inputs {
+    hct_tensor *image;   /* F32 [B, C, S, S, S] */
+    hct_tensor *keep;    /* I32 [B, kept] : visible patches, in the order of the noise */
+    hct_tensor *restore; /* I32 [B, L] : place of patch l among kept patches followed by masked ones */
+    hct_tensor *mask;    /* F32 [B, L] : 1 is hidden */
+} mae_inputs;
+
+typedef struct mae_outputs {
+    hct_id loss;   /* scalar */
+    hct_id pred;   /* [B, L, patch^3 C], voxel order (d0, d1, d2, channel) */
+    hct_id latent; /* [B, 1 + kept, width] after the encoder's last norm */
+} mae_outputs;
+
+hct_status mae_check(const mae_config *, hct_err *);
+static inline int64_t mae_kept(const mae_config *c) { return (int64_t)((double)vit_patches(&c->encoder) * (1 - c->mask_ratio)); }
+void mae_declare(params *, const mae_config *);
+hct_status mae_inputs_new(mae_inputs *, hct_dev *, const mae_config *, int64_t batch, hct_err *);
+void mae_inputs_free(mae_inputs *);
+mae_outputs mae_forward(hct_tape *, params *, const mae_config *, const mae_inputs *);
+
+/* noise [B, L] -> the three index tensors: patches in ascending order of noise (ties by number), the first `kept` are visible. */
+hct_status mae_set_mask(const mae_inputs *, const mae_config *, int64_t batch, const float *noise, hct_err *);
+/* noise of one scan: Philox keyed by seed and counted by step and scan, so that it does not depend on ranks or threads. */
+void mae_noise(uint64_t seed, uint64_t step, uint64_t scan, int64_t patches, float *noise);
+
+#endif

@@ -1,0 +1,69 @@
+/* The named tensors of a model: made, initialised, saved, loaded. Names are the paper's state-dict keys.
+ *
+ *   params *p = params_new(dev);
+ *   vit_declare(p, &config);               declares every tensor
+ *   params_init(p, seed);
+ *   params_load(p, file, "", &report, &err);
+ */
+#ifndef MODELS_PARAMS_H
+#define MODELS_PARAMS_H
+
+#include "hct/hct.h"
+#include "hct/safetensors.h"
+
+typedef enum param_init {
+    INIT_ZERO,
+    INIT_ONE,
+    INIT_XAVIER, /* uniform +-sqrt(6 / (fan_in + fan_out)), weight seen as [dim 0, rest] (Glorot & Bengio 2010) */
+    INIT_NORMAL, /* normal, standard deviation 0.02: tokens */
+    INIT_GIVEN   /* written by whoever declared it: position tables */
+} param_init;
+
+typedef struct param {
+    char *name;
+    hct_tensor *tensor; /* F32 */
+    param_init init;
+    int trained; /* gradients flow to it and the optimiser updates it */
+} param;
+
+typedef struct params {
+    hct_dev *dev;
+    param *items;
+    size_t n, cap;
+    hct_err error; /* of a declaration; kept until params_check */
+} params;
+
+params *params_new(hct_dev *);
+void params_free(params *);
+/* Declares one tensor; a failure is kept in error. The name is printf-like. Returns it (NULL after a failure). */
+param *params_add(params *, param_init, int trained, int ndim, const int64_t *dim, const char *name, ...) HCT_PRINTF(6, 7);
+hct_status params_check(const params *, hct_err *);
+/* NULL where there is none. */
+param *params_find(const params *, const char *name);
+/* The tensor as a value: a parameter if trained, else a constant. An unknown name is the tape's error. */
+hct_id params_use(params *, hct_tape *, const char *name, ...) HCT_PRINTF(3, 4);
+/* Whether there is such a tensor. */
+int params_has(const params *, const char *name, ...) HCT_PRINTF(2, 3);
+/* Draws every tensor from Philox keyed by seed and name: independent of order. */
+hct_status params_init(params *, uint64_t seed, hct_err *);
+/* Writes one tensor from float32 values. */
+hct_status params_set(params *, const char *name, const float *values, hct_err *);
+/* Sets `trained` of all tensors whose name starts with prefix. */
+void params_train(params *, const char *prefix, int trained);
+
+/* What a file and a model had in common. */
+typedef struct load_report {
+    size_t matched, missing, unused, wrong_shape;
+    char first_missing[160], first_unused[160], first_wrong[256];
+} load_report;
+
+/* Reads every tensor named prefix + name. Widens F16 and BF16. Loads nothing if a shape differs. */
+hct_status params_load(params *, const hct_st_file *, const char *path, const char *prefix, load_report *, hct_err *);
+/* One line: "W.safetensors: 152 matched, 0 missing, 3 unused (first: decoder_norm.bias), 0 of another shape". */
+void load_report_print(const load_report *, const char *path);
+
+/* Copies to the host as entries for hct_st_write; *ret_entries and *ret_bytes are freed by the caller. */
+hct_status params_entries(const params *, hct_st_entry **ret_entries, void **ret_bytes, hct_err *);
+int64_t params_count(const params *); /* elements of all trained tensors */
+
+#endif

@@ -1,0 +1,166 @@
+#include "models/vit.h"
+
+#include "models/position.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define POSITIONS "patch_embedding.position_embeddings"
+#define BLOCK_EPS 1e-5
+#define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+
+hct_status vit_check(const vit_config *c, hct_err *err) {
+    const struct { const char *name; int64_t v; } positive[] = {{"image", c->image}, {"patch", c->patch}, {"channels", c->channels},
+        {"width", c->width}, {"depth", c->depth}, {"heads", c->heads}, {"mlp", c->mlp}};
+    for (size_t i = 0; i < sizeof positive / sizeof *positive; i++)
+        if (positive[i].v < 1) return hct_fail(err, HCT_EINVAL, "model: %s is %lld, it must be 1 or more", positive[i].name, (long long)positive[i].v);
+    if (c->registers < 0) return hct_fail(err, HCT_EINVAL, "model: registers is %lld, it must be 0 or more", (long long)c->registers);
+    if (c->image % c->patch)
+        return hct_fail(err, HCT_EINVAL, "model: image %lld is no multiple of patch %lld", (long long)c->image, (long long)c->patch);
+    if (c->width % c->heads) return hct_fail(err, HCT_EINVAL, "model: width %lld is no multiple of heads %lld", (long long)c->width, (long long)c->heads);
+    if (c->width % 6) return hct_fail(err, HCT_EINVAL, "model: width %lld is no multiple of 6, which 3D sine-cosine positions need", (long long)c->width);
+    return HCT_OK;
+}
+
+void vit_declare_blocks(params *p, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias) {
+    for (long long i = 0; i < depth; i++) {
+        params_add(p, INIT_ONE, 1, DIMS(width), "%s.%lld.att_norm.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.att_norm.bias", prefix, i);
+        params_add(p, INIT_XAVIER, 1, DIMS(3 * width, width), "%s.%lld.attn.qkv.weight", prefix, i);
+        if (qkv_bias) params_add(p, INIT_ZERO, 1, DIMS(3 * width), "%s.%lld.attn.qkv.bias", prefix, i);
+        params_add(p, INIT_XAVIER, 1, DIMS(width, width), "%s.%lld.attn.proj.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.attn.proj.bias", prefix, i);
+        params_add(p, INIT_ONE, 1, DIMS(width), "%s.%lld.ffn_norm.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.ffn_norm.bias", prefix, i);
+        params_add(p, INIT_XAVIER, 1, DIMS(mlp, width), "%s.%lld.mlp.linear1.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, DIMS(mlp), "%s.%lld.mlp.linear1.bias", prefix, i);
+        params_add(p, INIT_XAVIER, 1, DIMS(width, mlp), "%s.%lld.mlp.linear2.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.mlp.linear2.bias", prefix, i);
+    }
+}
+
+static void write_positions(params *p, const vit_config *c) {
+    float *table = malloc((size_t)(vit_patches(c) * c->width) * sizeof *table);
+    if (!table) {
+        hct_fail(&p->error, HCT_ENOMEM, "out of memory for the position table");
+        return;
+    }
+    position_sincos(vit_grid(c), c->width, table);
+    params_set(p, POSITIONS, table, &p->error);
+    free(table);
+}
+
+void vit_declare(params *p, const vit_config *c) {
+    params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "cls_token");
+    if (c->registers) params_add(p, INIT_NORMAL, 1, DIMS(1, c->registers, c->width), "register_tokens");
+    params_add(p, INIT_GIVEN, c->position_trained, DIMS(1, vit_patches(c), c->width), POSITIONS);
+    params_add(p, INIT_XAVIER, 1, DIMS(c->width, c->channels, c->patch, c->patch, c->patch), "patch_embedding.patch_embeddings.weight");
+    params_add(p, INIT_ZERO, 1, DIMS(c->width), "patch_embedding.patch_embeddings.bias");
+    vit_declare_blocks(p, "blocks", c->depth, c->width, c->mlp, c->qkv_bias);
+    params_add(p, INIT_ONE, 1, DIMS(c->width), "norm.weight");
+    params_add(p, INIT_ZERO, 1, DIMS(c->width), "norm.bias");
+    if (p->error.code == 0) write_positions(p, c);
+}
+
+hct_id vit_norm(hct_tape *t, params *p, const char *name, hct_id x, double eps) {
+    return hct_layer_norm(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name), eps);
+}
+
+hct_id vit_linear(hct_tape *t, params *p, const char *name, hct_id x) {
+    return hct_linear(t, x, params_use(p, t, "%s.weight", name), params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0);
+}
+
+hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x) {
+    int64_t voxels = c->channels * c->patch * c->patch * c->patch;
+    hct_id w = hct_reshape(t, params_use(p, t, "patch_embedding.patch_embeddings.weight"), 2, (int64_t[]){c->width, voxels});
+    hct_id tokens = hct_linear(t, hct_unfold3d(t, x, c->patch, 0), w, params_use(p, t, "patch_embedding.patch_embeddings.bias"));
+    return hct_add(t, tokens, params_use(p, t, POSITIONS));
+}
+
+static hct_id attend(hct_tape *t, params *p, const char *name, int64_t heads, hct_id x, vit_trace *trace, int64_t layer) {
+    char part[96];
+    snprintf(part, sizeof part, "%s.qkv", name);
+    hct_id qkv = vit_linear(t, p, part, x), each[3];
+    const hct_view *v = hct_shape(t, x);
+    int64_t b = v->dim[0], n = v->dim[1], c = v->dim[2], d = c / heads;
+    hct_split(t, hct_reshape(t, qkv, 4, (int64_t[]){b, n, 3 * heads, d}), 2, 3, each);
+    double scale = 1 / sqrt((double)d);
+    hct_id o = trace && trace->want_attention ? hct_attention_probs(t, each[0], each[1], each[2], scale, &trace->attention[layer])
+                                              : hct_attention(t, each[0], each[1], each[2], scale);
+    snprintf(part, sizeof part, "%s.proj", name);
+    return vit_linear(t, p, part, hct_reshape(t, o, 3, (int64_t[]){b, n, c}));
+}
+
+hct_id vit_blocks(hct_tape *t, params *p, const char *prefix, int64_t depth, int64_t heads, hct_id x, vit_trace *trace) {
+    for (int64_t i = 0; i < depth; i++) {
+        char name[96];
+#define PART(text) (snprintf(name, sizeof name, "%s.%lld." text, prefix, (long long)i), name)
+        hct_id h = vit_norm(t, p, PART("att_norm"), x, BLOCK_EPS);
+        x = hct_add(t, x, attend(t, p, PART("attn"), heads, h, trace, i));
+        h = vit_norm(t, p, PART("ffn_norm"), x, BLOCK_EPS);
+        h = hct_gelu(t, vit_linear(t, p, PART("mlp.linear1"), h));
+        x = hct_add(t, x, vit_linear(t, p, PART("mlp.linear2"), h));
+#undef PART
+        if (trace && trace->block) trace->block[i] = x;
+    }
+    return x;
+}
+
+hct_id vit_prepend(hct_tape *t, params *p, const vit_config *c, hct_id patches) {
+    int64_t b = hct_shape(t, patches)->dim[0];
+    hct_id parts[3], cls = hct_expand(t, params_use(p, t, "cls_token"), 3, (int64_t[]){b, 1, c->width});
+    uint32_t n = 0;
+    parts[n++] = cls;
+    if (c->registers) parts[n++] = hct_expand(t, params_use(p, t, "register_tokens"), 3, (int64_t[]){b, c->registers, c->width});
+    parts[n++] = patches;
+    return hct_concat(t, parts, n, 1);
+}
+
+hct_id vit_forward(hct_tape *t, params *p, const vit_config *c, hct_id x, vit_trace *trace) {
+    hct_id tokens = vit_prepend(t, p, c, vit_embed(t, p, c, x));
+    return vit_norm(t, p, "norm", vit_blocks(t, p, "blocks", c->depth, c->heads, tokens, trace), c->norm_eps);
+}
+
+hct_id vit_cls(hct_tape *t, hct_id tokens) {
+    const hct_view *v = hct_shape(t, tokens);
+    int64_t b = v->dim[0], c = v->dim[v->ndim > 2 ? 2 : 0];
+    return hct_reshape(t, hct_slice(t, tokens, 1, 0, 1), 2, (int64_t[]){b, c});
+}
+
+/* ---- loading with another grid ---- */
+
+static hct_status load_resampled(params *p, const vit_config *c, const hct_st_entry *e, const char *path, hct_err *err) {
+    int64_t from = (int64_t)llround(cbrt((double)e->dim[1]));
+    if (e->ndim != 3 || e->dim[2] != c->width || from * from * from != e->dim[1])
+        return hct_fail(err, HCT_ESHAPE, "%s: " POSITIONS " is no table of a cubic grid with width %lld", path, (long long)c->width);
+    float *a = malloc((size_t)(e->dim[1] * c->width) * sizeof *a), *b = malloc((size_t)(vit_patches(c) * c->width) * sizeof *b);
+    hct_status st = a && b ? hct_st_to_f32(e, a, err) : hct_fail(err, HCT_ENOMEM, "out of memory for the position table");
+    if (st == HCT_OK) {
+        position_resample(a, from, b, vit_grid(c), c->width);
+        st = params_set(p, POSITIONS, b, err);
+        fprintf(stderr, "%s: positions resampled from %lld^3 to %lld^3 patches\n", path, (long long)from, (long long)vit_grid(c));
+    }
+    free(a);
+    free(b);
+    return st;
+}
+
+hct_status vit_load(params *p, const vit_config *c, const hct_st_file *f, const char *path, const char *prefix, load_report *r, hct_err *err) {
+    char key[160];
+    snprintf(key, sizeof key, "%s" POSITIONS, prefix);
+    const hct_st_entry *e = hct_st_find(f, key);
+    param *table = params_find(p, POSITIONS);
+    if (!e || !table || (e->ndim == 3 && e->dim[1] == vit_patches(c))) return params_load(p, f, path, prefix, r, err);
+    char *name = table->name; /* under another name it is skipped by the exact comparison */
+    static char hidden[] = "(resampled)";
+    table->name = hidden;
+    hct_status st = params_load(p, f, path, prefix, r, err);
+    table->name = name;
+    if (st < 0) return st;
+    r->missing--;
+    r->unused--;
+    r->matched++;
+    return load_resampled(p, c, e, path, err);
+}
