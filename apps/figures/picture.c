@@ -1,0 +1,126 @@
+#include "figures/picture.h"
+
+#include <cairo.h>
+#include <math.h>
+
+#include "hct/io.h"
+
+enum { GAP = 8, CAPTION = 26 };
+
+/* Columns and rows of the slice as drawn. */
+static void extent(const picture_tile *t, int *ret_columns, int *ret_rows) {
+    *ret_columns = (int)t->dim[t->plane == SLICE_SAGITTAL ? 1 : 0];
+    *ret_rows = (int)t->dim[t->plane == SLICE_AXIAL ? 1 : 2];
+}
+
+/* Value at column x from the left, row y from the top. Both axes run against the volume's: right is on the left, the
+ * front is up (or left), up is up. */
+static float value_at(const picture_tile *t, int64_t cut, int x, int y) {
+    int columns, rows;
+    extent(t, &columns, &rows);
+    int64_t u = columns - 1 - x, v = rows - 1 - y;
+    int64_t i = t->plane == SLICE_SAGITTAL ? cut : u;
+    int64_t j = t->plane == SLICE_SAGITTAL ? u : t->plane == SLICE_CORONAL ? cut : v;
+    int64_t k = t->plane == SLICE_AXIAL ? cut : v;
+    return t->volume[(i * t->dim[1] + j) * t->dim[2] + k];
+}
+
+static uint32_t colour_of(float value, double low, double high) {
+    if (isnan(value)) return 0x2f5d9e;
+    double g = high > low ? (value - low) / (high - low) : 0;
+    uint32_t grey = (uint32_t)(255 * (g < 0 ? 0 : g > 1 ? 1 : g) + 0.5);
+    return grey << 16 | grey << 8 | grey;
+}
+
+static cairo_surface_t *slice_surface(const picture_tile *t) {
+    int columns, rows;
+    extent(t, &columns, &rows);
+    int64_t length = t->dim[t->plane], cut = t->at < 0 ? length / 2 : t->at;
+    cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, columns, rows);
+    if (cairo_surface_status(s) != CAIRO_STATUS_SUCCESS) return s;
+    unsigned char *bytes = cairo_image_surface_get_data(s);
+    int stride = cairo_image_surface_get_stride(s);
+    for (int y = 0; y < rows; y++) {
+        uint32_t *row = (uint32_t *)(void *)(bytes + (ptrdiff_t)y * stride);
+        for (int x = 0; x < columns; x++) row[x] = colour_of(value_at(t, cut, x, y), t->low, t->high);
+    }
+    cairo_surface_mark_dirty(s);
+    return s;
+}
+
+static cairo_status_t to_file(void *closure, const unsigned char *bytes, unsigned n) {
+    hct_outfile_write(closure, bytes, n);
+    return CAIRO_STATUS_SUCCESS; /* errors are reported by hct_outfile_close */
+}
+
+static void draw_tile(cairo_t *c, const picture_tile *t, double x, double width, int size) {
+    cairo_surface_t *s = slice_surface(t);
+    int columns, rows;
+    extent(t, &columns, &rows);
+    cairo_save(c);
+    cairo_translate(c, x, GAP);
+    cairo_scale(c, width / columns, (double)size / rows);
+    cairo_set_source_surface(c, s, 0, 0);
+    cairo_pattern_set_filter(cairo_get_source(c), CAIRO_FILTER_NEAREST);
+    cairo_paint(c);
+    cairo_restore(c);
+    cairo_surface_destroy(s);
+    if (!t->caption) return;
+    cairo_text_extents_t box;
+    cairo_text_extents(c, t->caption, &box);
+    cairo_set_source_rgb(c, 0.2, 0.2, 0.2);
+    cairo_move_to(c, x + (width - box.width) / 2, GAP + size + 18);
+    cairo_show_text(c, t->caption);
+}
+
+static hct_status check(const picture_tile *t, const char *path, hct_err *err) {
+    for (int d = 0; d < 3; d++)
+        if (t->dim[d] < 1 || t->dim[d] > 8192)
+            return hct_fail(err, HCT_ESHAPE, "%s: a picture needs three dims from 1 to 8192", path);
+    if (t->at >= t->dim[t->plane])
+        return hct_fail(err, HCT_ESHAPE, "%s: slice %lld of %lld", path, (long long)t->at, (long long)t->dim[t->plane]);
+    return HCT_OK;
+}
+
+hct_status picture_write(const picture_tile *tiles, size_t n, int size, const char *path, hct_err *err) {
+    double total = GAP;
+    int captions = 0;
+    if (n == 0 || size < 1) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to draw", path);
+    for (size_t i = 0; i < n; i++) {
+        int columns, rows;
+        hct_status status = check(&tiles[i], path, err);
+        if (status < 0) return status;
+        extent(&tiles[i], &columns, &rows);
+        total += (double)size * columns / rows + GAP;
+        captions |= tiles[i].caption != NULL;
+    }
+    cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)ceil(total),
+                                                    size + 2 * GAP + (captions ? CAPTION - GAP : 0));
+    cairo_t *c = cairo_create(s);
+    cairo_set_source_rgb(c, 1, 1, 1);
+    cairo_paint(c);
+    cairo_select_font_face(c, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(c, 13);
+    double x = GAP;
+    for (size_t i = 0; i < n; i++) {
+        int columns, rows;
+        extent(&tiles[i], &columns, &rows);
+        double width = (double)size * columns / rows;
+        draw_tile(c, &tiles[i], x, width, size);
+        x += width + GAP;
+    }
+    cairo_status_t drawn = cairo_status(c);
+    cairo_destroy(c);
+    hct_status status;
+    hct_outfile *f = drawn == CAIRO_STATUS_SUCCESS ? hct_outfile_open(path, err) : NULL;
+    if (f && cairo_surface_write_to_png_stream(s, to_file, f) == CAIRO_STATUS_SUCCESS) {
+        status = hct_outfile_close(f, err);
+    } else {
+        status = f || drawn != CAIRO_STATUS_SUCCESS
+                     ? hct_fail(err, HCT_ENOMEM, "%s: cairo could not draw it: %s", path, cairo_status_to_string(drawn))
+                     : hct_outfile_close(NULL, err);
+        hct_outfile_discard(f);
+    }
+    cairo_surface_destroy(s);
+    return status;
+}

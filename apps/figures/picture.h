@@ -1,0 +1,23 @@
+/* Slices of volumes as greyscale PNG, alone or side by side with captions (cairo). */
+#ifndef FIGURES_PICTURE_H
+#define FIGURES_PICTURE_H
+
+#include "hct/types.h"
+
+/* Which axis of a RAS volume [n0 right][n1 anterior][n2 superior] a slice is cut across. Drawn as radiologists look at
+ * it: the patient's right on the left (axial, coronal), the nose on the left (sagittal), up is up. */
+typedef enum slice_plane { SLICE_SAGITTAL = 0, SLICE_CORONAL = 1, SLICE_AXIAL = 2 } slice_plane;
+
+typedef struct picture_tile {
+    const float *volume;  /* dim[0] x dim[1] x dim[2], row-major */
+    int64_t dim[3];
+    slice_plane plane;
+    int64_t at;           /* along the plane's axis; below 0: the middle */
+    double low, high;     /* values drawn black and white; NaN is drawn blue */
+    const char *caption;  /* NULL: none */
+} picture_tile;
+
+/* The tiles in one row, each `size` pixels high; whole or not there. */
+hct_status picture_write(const picture_tile *tiles, size_t n, int size, const char *path, hct_err *err);
+
+#endif

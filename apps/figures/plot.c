@@ -1,0 +1,144 @@
+#include "figures/plot.h"
+
+#include <errno.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static const char *const colours[] = {"#1f5a91", "#c8553d", "#4c8a5b", "#8a5a9e", "#b8860b", "#5b6770"};
+
+/* gnuplot's single-quoted text: only the quote itself is special. */
+static void quoted(FILE *f, const char *text) {
+    fputc('\'', f);
+    for (const char *c = text ? text : ""; *c; c++) {
+        if (*c == '\'') fputc('\'', f);
+        fputc(*c == '\n' ? ' ' : *c, f);
+    }
+    fputc('\'', f);
+}
+
+static void label(FILE *f, const char *what, const char *text) {
+    if (!text) return;
+    fprintf(f, "set %s ", what);
+    quoted(f, text);
+    fputc('\n', f);
+}
+
+static void write_data(FILE *f, const plot *p) {
+    for (size_t s = 0; s < p->n; s++) {
+        const plot_series *d = &p->series[s];
+        fprintf(f, "$d%zu << END\n", s);
+        for (size_t i = 0; i < d->n; i++) {
+            if (isnan(d->y[i])) {
+                fputc('\n', f); /* a blank line breaks the line drawn */
+                continue;
+            }
+            fprintf(f, "%.10g %.10g", d->x[i], d->y[i]);
+            if (d->low) fprintf(f, " %.10g %.10g", d->low[i], d->high[i]);
+            fputc('\n', f);
+        }
+        fprintf(f, "END\n");
+    }
+}
+
+static void write_script(FILE *f, const plot *p, const char *terminal, const char *output) {
+    int width = p->width ? p->width : p->unit_square ? 520 : 720, height = p->height ? p->height : p->unit_square ? 520 : 420;
+    fprintf(f, "set terminal %s size %d,%d font 'DejaVu Sans,11' background '#ffffff' noenhanced\n", terminal, width, height);
+    label(f, "output", output);
+    label(f, "title", p->title);
+    label(f, "xlabel", p->x_label);
+    label(f, "ylabel", p->y_label);
+    fputs("set border 3 lc rgb '#666666'\nset tics nomirror\nset grid lc rgb '#e4e4e4' lt 1\n", f);
+    fprintf(f, "set key %s\n", p->unit_square ? "bottom right" : "top right");
+    if (p->unit_square) fputs("set size square\nset xrange [0:1]\nset yrange [0:1]\n", f);
+    if (p->log_y) fputs("set logscale y\n", f);
+    write_data(f, p);
+    const char *comma = "plot ";
+    for (size_t s = 0; s < p->n; s++)
+        if (p->series[s].low && p->series[s].n) {
+            fprintf(f, "%s$d%zu using 1:3:4 with filledcurves fc rgb '%s' fs transparent solid 0.18 noborder notitle", comma,
+                    s, colours[s % 6]);
+            comma = ", ";
+        }
+    if (p->unit_square) {
+        fprintf(f, "%sx with lines lc rgb '#999999' dt 2 notitle", comma);
+        comma = ", ";
+    }
+    for (size_t s = 0; s < p->n; s++) {
+        if (p->series[s].n == 0) continue;
+        fprintf(f, "%s$d%zu using 1:2 with %s lw 2 pt 7 ps 0.5 lc rgb '%s' ", comma, s, p->series[s].n < 3 ? "linespoints" : "lines",
+                colours[s % 6]);
+        if (p->series[s].title) {
+            fputs("title ", f);
+            quoted(f, p->series[s].title);
+        } else {
+            fputs("notitle", f);
+        }
+        comma = ", ";
+    }
+    fputs("\nset output\n", f);
+}
+
+/* Runs `gnuplot` with script as standard input; what it says in `said`. */
+static hct_status run_gnuplot(FILE *script, const char *path, hct_err *err) {
+    char *argv[] = {"gnuplot", NULL}, said[400];
+    FILE *log = tmpfile();
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    if (!log) return hct_fail(err, HCT_EIO, "%s: no temporary file: %s", path, strerror(errno));
+    fflush(script);
+    lseek(fileno(script), 0, SEEK_SET);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fileno(script), 0);
+    posix_spawn_file_actions_adddup2(&actions, fileno(log), 1);
+    posix_spawn_file_actions_adddup2(&actions, fileno(log), 2);
+    int error = posix_spawnp(&child, "gnuplot", &actions, NULL, argv, environ), status = 0;
+    posix_spawn_file_actions_destroy(&actions);
+    hct_status result = HCT_OK;
+    if (error) {
+        result = hct_fail(err, error == ENOENT ? HCT_ENOTFOUND : HCT_EIO,
+                          "%s: gnuplot cannot be started (%s); install it: apt-get install gnuplot-nox", path, strerror(error));
+    } else {
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+            rewind(log);
+            size_t n = fread(said, 1, sizeof said - 1, log);
+            said[n] = '\0';
+            for (size_t i = 0; i < n; i++)
+                if (said[i] == '\n') said[i] = ' ';
+            result = hct_fail(err, HCT_EIO, "%s: gnuplot failed: %s", path, said);
+        }
+    }
+    fclose(log);
+    return result;
+}
+
+hct_status plot_write(const plot *p, const char *path, hct_err *err) {
+    const char *ending = strrchr(path, '.');
+    const char *terminal = ending && !strcmp(ending, ".svg") ? "svg" : ending && !strcmp(ending, ".png") ? "pngcairo" : NULL;
+    if (!terminal) return hct_fail(err, HCT_EINVAL, "%s: a plot is written as .svg or .png", path);
+    size_t points = 0;
+    for (size_t s = 0; s < p->n; s++) points += p->series[s].n;
+    if (points == 0) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to plot", path);
+    char *output = NULL;
+    FILE *script = tmpfile();
+    if (!script || asprintf(&output, "%s.tmp.%ld", path, (long)getpid()) < 0) {
+        if (script) fclose(script);
+        return hct_fail(err, HCT_EIO, "%s: no temporary file: %s", path, strerror(errno));
+    }
+    write_script(script, p, terminal, output);
+    hct_status status = ferror(script) ? hct_fail(err, HCT_EIO, "%s: the script for gnuplot cannot be written", path)
+                                       : run_gnuplot(script, path, err);
+    if (status == HCT_OK && rename(output, path) < 0)
+        status = hct_fail(err, HCT_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    if (status < 0) unlink(output);
+    fclose(script);
+    free(output);
+    return status;
+}

@@ -1,0 +1,29 @@
+/* Line plots with bands, drawn by gnuplot (a child process, no shell) as SVG or PNG. */
+#ifndef FIGURES_PLOT_H
+#define FIGURES_PLOT_H
+
+#include <stdbool.h>
+
+#include "hct/types.h"
+
+typedef struct plot_series {
+    const char *title;       /* in the legend; NULL: none */
+    const double *x, *y;     /* n points; NaN in y makes a gap */
+    const double *low, *high; /* a band round y; NULL: none */
+    size_t n;
+} plot_series;
+
+typedef struct plot {
+    const char *title, *x_label, *y_label; /* NULL: none */
+    const plot_series *series;
+    size_t n;
+    bool unit_square; /* both axes 0 to 1 and a dashed diagonal: a ROC plot */
+    bool log_y;
+    int width, height; /* pixels; 0: 720 x 420 (a square for unit_square) */
+} plot;
+
+/* path ends in .svg or .png; the file is whole or not there. HCT_ENOTFOUND where gnuplot is not installed, HCT_EIO with
+ * gnuplot's own words where it fails. */
+hct_status plot_write(const plot *p, const char *path, hct_err *err);
+
+#endif

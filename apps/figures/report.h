@@ -1,0 +1,32 @@
+/* An HTML page in one file: style, plots and pictures are inside, so it can be mailed. All text is escaped.
+ *
+ *   report *r = report_new("Demo");
+ *   report_heading(r, "Pre-training");
+ *   report_figure(r, "runs/demo/loss.svg", "Loss over steps.");
+ *   status = report_write(r, "runs/demo/report.html", &err);
+ *
+ * Errors stay in the report and come out of report_write, which frees it in any case. */
+#ifndef FIGURES_REPORT_H
+#define FIGURES_REPORT_H
+
+#include "hct/types.h"
+
+typedef struct report report;
+
+report *report_new(const char *title);
+/* A line under the title, smaller: what it is, when. */
+void report_subtitle(report *r, const char *text);
+void report_heading(report *r, const char *text);
+void report_paragraph(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
+/* A paragraph that stands out: what must not be overlooked. */
+void report_note(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
+/* cells: rows * columns, row-major; numbers are set right. head may be NULL (first column is then the heading). */
+void report_table(report *r, const char *const *head, const char *const *cells, size_t rows, size_t columns,
+                  const char *caption);
+/* An .svg or .png file, copied into the page. */
+void report_figure(report *r, const char *path, const char *caption);
+/* Text as it is (a recipe), folded away under a title. */
+void report_folded(report *r, const char *title, const char *text);
+hct_status report_write(report *r, const char *path, hct_err *err);
+
+#endif

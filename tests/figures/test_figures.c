@@ -1,0 +1,144 @@
+/* Plots, pictures and the HTML page: files that are what their names say, escaped text, clear refusals. */
+#include <cairo.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check_main.h"
+#include "figures/picture.h"
+#include "figures/plot.h"
+#include "figures/report.h"
+#include "hct/io.h"
+#include "scratch.h"
+
+static char *text_of(const char *path) {
+    char *text = NULL;
+    ck_assert_int_eq(hct_read_file(path, &text, NULL, NULL), HCT_OK);
+    return text;
+}
+
+static hct_status draw(const char *name, bool square, hct_err *err) {
+    double x[50], y[50], low[50], high[50];
+    for (int i = 0; i < 50; i++) {
+        x[i] = i / 49.0;
+        y[i] = i == 20 && !square ? NAN : sqrt(x[i]);
+        low[i] = y[i] * 0.9;
+        high[i] = y[i] < 0.9 ? y[i] * 1.1 : 1;
+    }
+    plot_series s[] = {{"it's <one> & \"two\"", x, y, low, high, 50}, {NULL, x, x, NULL, NULL, 50}, {"few", x, y, NULL, NULL, 2}};
+    plot p = {.title = "A title; quit", .x_label = "x", .y_label = "y", .series = s, .n = 3, .unit_square = square};
+    return plot_write(&p, scratch_path(name), err);
+}
+
+START_TEST(plots) {
+    hct_err err = {0};
+    ck_assert_msg(draw("p.svg", true, &err) == HCT_OK, "%s", err.msg);
+    char *svg = text_of(scratch_path("p.svg"));
+    ck_assert_ptr_nonnull(strstr(svg, "<svg"));
+    ck_assert_ptr_nonnull(strstr(svg, "A title; quit"));
+    ck_assert_ptr_nonnull(strstr(svg, "it's &lt;one> &amp; "));
+    free(svg);
+    ck_assert_msg(draw("p.png", false, &err) == HCT_OK, "%s", err.msg);
+    cairo_surface_t *png = cairo_image_surface_create_from_png(scratch_path("p.png"));
+    ck_assert_int_eq(cairo_image_surface_get_width(png), 720);
+    cairo_surface_destroy(png);
+    ck_assert_int_eq(scratch_count(scratch_folder()), 2);
+}
+END_TEST
+
+START_TEST(plots_that_fail) {
+    hct_err err = {0};
+    plot nothing = {0};
+    int before = scratch_count(scratch_folder());
+    ck_assert_int_eq(draw("p.gif", false, &err), HCT_EINVAL);
+    ck_assert_int_eq(plot_write(&nothing, scratch_path("n.svg"), &err), HCT_EINVAL);
+    ck_assert_int_eq(draw("absent/p.svg", false, &err), HCT_EIO);
+    ck_assert_msg(strstr(err.msg, "gnuplot failed"), "%s", err.msg);
+    char *path = strdup(getenv("PATH"));
+    setenv("PATH", "/nowhere", 1);
+    hct_status status = draw("q.svg", false, &err);
+    setenv("PATH", path, 1);
+    free(path);
+    ck_assert_int_eq(status, HCT_ENOTFOUND);
+    ck_assert_msg(strstr(err.msg, "apt-get install gnuplot-nox"), "%s", err.msg);
+    ck_assert_int_eq(scratch_count(scratch_folder()), before);
+}
+END_TEST
+
+/* Grey of a pixel; the picture of tile 0 starts 8 pixels from the left and top. */
+static int grey(cairo_surface_t *s, int x, int y) {
+    const unsigned char *p = cairo_image_surface_get_data(s) + (y + 8) * cairo_image_surface_get_stride(s) + 4 * (x + 8);
+    ck_assert(p[0] == p[1] && p[1] == p[2]);
+    return p[0];
+}
+
+START_TEST(slices_face_the_right_way) {
+    enum { A = 4, B = 6, C = 8, SCALE = 10 };
+    float v[A][B][C];
+    for (int i = 0; i < A; i++)
+        for (int j = 0; j < B; j++)
+            for (int k = 0; k < C; k++) v[i][j][k] = (float)(100 * i + 10 * j + k);
+    for (int plane = 0; plane < 3; plane++) {
+        int rows = plane == SLICE_AXIAL ? B : C, columns = plane == SLICE_SAGITTAL ? B : A;
+        picture_tile t = {&v[0][0][0], {A, B, C}, plane, 1, 0, 510, "caption"};
+        hct_err err = {0};
+        ck_assert_msg(picture_write(&t, 1, rows * SCALE, scratch_path("s.png"), &err) == HCT_OK, "%s", err.msg);
+        cairo_surface_t *s = cairo_image_surface_create_from_png(scratch_path("s.png"));
+        ck_assert_int_eq(cairo_image_surface_get_width(s), columns * SCALE + 16);
+        for (int x = 0; x < columns; x++)
+            for (int y = 0; y < rows; y++) {
+                int i = plane == SLICE_SAGITTAL ? 1 : A - 1 - x, k = plane == SLICE_AXIAL ? 1 : C - 1 - y;
+                int j = plane == SLICE_CORONAL ? 1 : plane == SLICE_AXIAL ? B - 1 - y : B - 1 - x;
+                ck_assert_int_eq(grey(s, x * SCALE + 5, y * SCALE + 5), (int)(v[i][j][k] / 2 + 0.5f));
+            }
+        cairo_surface_destroy(s);
+    }
+    picture_tile t = {&v[0][0][0], {A, B, C}, SLICE_AXIAL, C, 0, 1, NULL};
+    hct_err err = {0};
+    ck_assert_int_eq(picture_write(&t, 1, 10, scratch_path("t.png"), &err), HCT_ESHAPE);
+    t.at = -1;
+    ck_assert_int_eq(picture_write(&t, 1, 10, scratch_path("absent/t.png"), &err), HCT_ENOTFOUND);
+    ck_assert_int_eq(picture_write(&t, 0, 10, scratch_path("t.png"), &err), HCT_EINVAL);
+    ck_assert_int_eq(picture_write((picture_tile[]){t, t, t}, 3, 40, scratch_path("t.png"), &err), HCT_OK);
+}
+END_TEST
+
+START_TEST(a_page_in_one_file) {
+    hct_err err = {0};
+    draw("p.svg", true, &err);
+    draw("p.png", false, &err);
+    report *r = report_new("Title <b> & \"co\"");
+    report_subtitle(r, "sub");
+    report_heading(r, "Heading");
+    report_paragraph(r, "%d < %s", 3, "<script>alert(1)</script>");
+    report_note(r, "note");
+    report_table(r, (const char *[]){"task", "AUC"}, (const char *[]){"IPH", "0.91", "<i>", "undefined"}, 2, 2, "Table");
+    report_figure(r, scratch_path("p.svg"), "plot");
+    report_figure(r, scratch_path("p.png"), "picture");
+    report_folded(r, "recipe", "a: <b>");
+    const char *path = scratch_path("report.html");
+    ck_assert_msg(report_write(r, path, &err) == HCT_OK, "%s", err.msg);
+    char *html = text_of(path);
+    ck_assert_ptr_null(strstr(html, "<script"));
+    ck_assert_ptr_null(strstr(html, "<?xml"));
+    ck_assert_ptr_null(strstr(html, "<i>"));
+    ck_assert_ptr_null(strstr(html, "src=\"http"));
+    ck_assert_ptr_nonnull(strstr(html, "<td class=\"number\">0.91</td>"));
+    ck_assert_ptr_nonnull(strstr(html, "<td>undefined</td>"));
+    ck_assert_ptr_nonnull(strstr(html, "base64,iVBORw0KGgo"));
+    ck_assert_ptr_nonnull(strstr(html, "Title &lt;b&gt; &amp; &quot;co&quot;"));
+    free(html);
+    r = report_new("x");
+    report_figure(r, scratch_path("none.svg"), "c");
+    ck_assert_int_eq(report_write(r, scratch_path("bad.html"), &err), HCT_ENOTFOUND);
+    r = report_new("x");
+    report_figure(r, scratch_file("fake.png", "not a png", 9), "c");
+    ck_assert_int_eq(report_write(r, scratch_path("bad.html"), &err), HCT_EFORMAT);
+    r = report_new("x");
+    report_figure(r, scratch_file("fake.svg", "not an svg", 10), "c");
+    ck_assert_int_eq(report_write(r, scratch_path("bad.html"), &err), HCT_EFORMAT);
+}
+END_TEST
+
+CHECK_MAIN("figures", plots, plots_that_fail, slices_face_the_right_way, a_page_in_one_file)
