@@ -17,50 +17,53 @@ static void quiet(void) {
     nifti_set_debug_level(0);
 }
 
-/* The header in the machine's byte order, as both versions share it. */
+/* The header in the machine's byte order, and what both versions share of it. */
 typedef struct header {
+    union {
+        nifti_1_header n1;
+        nifti_2_header n2;
+    } raw;
+    int version, swapped, datatype;
     int64_t dim[8];
     double slope, inter, vox_offset;
-    int datatype, swapped;
     nifti_image *image; /* libnifti's reading of it: sizes, transforms */
 } header;
 
-static hct_status convert(const char *name, const unsigned char *bytes, size_t n, header *h, hct_err *err) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, quiet); /* libnifti would print to stderr */
+static hct_status parse_header(const char *name, const unsigned char *bytes, size_t n, header *h, hct_err *err) {
     memset(h, 0, sizeof *h);
-    int version = n >= sizeof(nifti_1_header) ? nifti_header_version((const char *)bytes, n) : -1;
-    if (version == 1) {
-        nifti_1_header n1;
-        memcpy(&n1, bytes, sizeof n1);
-        h->swapped = n1.sizeof_hdr != (int)sizeof n1;
-        if (h->swapped) swap_nifti_header(&n1, 1);
-        if (n1.magic[1] == 'i')
-            return hct_fail(err, HCT_EFORMAT, "%s: header of a .hdr/.img pair: convert it to one .nii file", name);
-        for (int i = 0; i < 8; i++) h->dim[i] = n1.dim[i];
-        h->slope = n1.scl_slope;
-        h->inter = n1.scl_inter;
-        h->vox_offset = n1.vox_offset;
-        h->datatype = n1.datatype;
-        if (h->dim[0] >= 1 && h->dim[0] <= 7 && h->dim[1] > 0) h->image = nifti_convert_n1hdr2nim(n1, name);
-    } else if (version == 2 && n >= sizeof(nifti_2_header)) {
-        nifti_2_header n2;
-        memcpy(&n2, bytes, sizeof n2);
-        h->swapped = n2.sizeof_hdr != (int)sizeof n2;
-        if (h->swapped) swap_nifti_header(&n2, 2);
-        if (n2.magic[1] == 'i')
-            return hct_fail(err, HCT_EFORMAT, "%s: header of a .hdr/.img pair: convert it to one .nii file", name);
-        for (int i = 0; i < 8; i++) h->dim[i] = n2.dim[i];
-        h->slope = n2.scl_slope;
-        h->inter = n2.scl_inter;
-        h->vox_offset = (double)n2.vox_offset;
-        h->datatype = n2.datatype;
-        if (h->dim[0] >= 1 && h->dim[0] <= 7 && h->dim[1] > 0) h->image = nifti_convert_n2hdr2nim(n2, name);
-    } else {
+    h->version = n >= sizeof h->raw.n1 ? nifti_header_version((const char *)bytes, n) : -1;
+    size_t size = h->version == 1 ? sizeof h->raw.n1 : sizeof h->raw.n2;
+    if ((h->version != 1 && h->version != 2) || n < size)
         return hct_fail(err, HCT_EFORMAT, "%s: not a NIfTI file (no NIfTI-1 or NIfTI-2 header): give a .nii or .nii.gz",
                         name);
-    }
+    memcpy(&h->raw, bytes, size);
+    h->swapped = h->raw.n1.sizeof_hdr != (int)size; /* the first field of both */
+    if (h->swapped) swap_nifti_header(&h->raw, h->version);
+    const char *magic = h->version == 1 ? h->raw.n1.magic : h->raw.n2.magic;
+    if (magic[1] == 'i')
+        return hct_fail(err, HCT_EFORMAT, "%s: header of a .hdr/.img pair: convert it to one .nii file", name);
+#define SHARED(from)                                                                                                   \
+    do {                                                                                                               \
+        for (int i = 0; i < 8; i++) h->dim[i] = from.dim[i];                                                           \
+        h->slope = from.scl_slope;                                                                                     \
+        h->inter = from.scl_inter;                                                                                     \
+        h->vox_offset = (double)from.vox_offset;                                                                       \
+        h->datatype = from.datatype;                                                                                   \
+    } while (0)
+    if (h->version == 1)
+        SHARED(h->raw.n1);
+    else
+        SHARED(h->raw.n2);
+#undef SHARED
     return HCT_OK;
+}
+
+/* Dimensions and type must have been checked: libnifti prints to stderr where it refuses. */
+static hct_status interpret(const char *name, header *h, hct_err *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, quiet);
+    h->image = h->version == 1 ? nifti_convert_n1hdr2nim(h->raw.n1, name) : nifti_convert_n2hdr2nim(h->raw.n2, name);
+    return h->image ? HCT_OK : hct_fail(err, HCT_EFORMAT, "%s: libnifti cannot read the header", name);
 }
 
 static hct_status check_dims(const char *name, const header *h, hct_err *err) {
@@ -96,8 +99,9 @@ static hct_status check_dims(const char *name, const header *h, hct_err *err) {
 #define STORED_TYPES(X)                                                                                                \
     X(DT_UINT8, uint8_t)                                                                                               \
     X(DT_INT8, int8_t)                                                                                                 \
-    X(DT_INT16, int16_t) X(DT_UINT16, uint16_t) X(DT_INT32, int32_t) X(DT_UINT32, uint32_t) X(DT_INT64, int64_t)       \
-        X(DT_UINT64, uint64_t) X(DT_FLOAT32, float) X(DT_FLOAT64, double) X(DT_FLOAT128, long double)
+    X(DT_INT16, int16_t)                                                                                               \
+    X(DT_UINT16, uint16_t) X(DT_INT32, int32_t) X(DT_UINT32, uint32_t) X(DT_INT64, int64_t) X(DT_UINT64, uint64_t)     \
+        X(DT_FLOAT32, float) X(DT_FLOAT64, double) X(DT_FLOAT128, long double)
 
 static size_t stored_size(int datatype) {
     switch (datatype) {
@@ -182,16 +186,17 @@ static hct_status choose_affine(const char *name, const header *h, volume *v, hc
 
 static hct_status read_inflated(const char *name, const unsigned char *bytes, size_t n, header *h, volume *ret,
                                 hct_err *err) {
-    hct_status s = convert(name, bytes, n, h, err);
+    hct_status s = parse_header(name, bytes, n, h, err);
     if (s == HCT_OK) s = check_dims(name, h, err);
     if (s < 0) return s;
     size_t voxel = stored_size(h->datatype);
     if (voxel == 0)
         return hct_fail(err, HCT_EDTYPE, "%s: voxels of NIfTI type %d (%s) are not intensities: convert the file", name,
                         h->datatype, nifti_datatype_string(h->datatype));
-    if (!h->image) return hct_fail(err, HCT_EFORMAT, "%s: libnifti cannot read the header", name);
     if (!(h->vox_offset >= 0 && h->vox_offset < 1e15))
         return hct_fail(err, HCT_EFORMAT, "%s: the header's voxel offset makes no sense", name);
+    s = interpret(name, h, err);
+    if (s < 0) return s;
     /* libnifti corrects an offset inside the header */
     uint64_t count = (uint64_t)h->dim[1] * (uint64_t)h->dim[2] * (uint64_t)h->dim[3];
     uint64_t need = count * voxel, offset = (uint64_t)h->image->iname_offset, have = n > offset ? n - offset : 0;

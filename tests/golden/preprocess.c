@@ -129,6 +129,20 @@ static void check_int16(const golden_case *g, const char *path, const volume *ro
     volume_free(&want);
 }
 
+/* What headct prepare would store for the input, against the golden int16 volume padded or cropped likewise. */
+static void check_prepared(const golden_case *g, const char *path, const char *input) {
+    hct_err err = {0};
+    volume want = {0}, have = {0};
+    int ok = scan_open(input, 0, &have, NULL, &err) == HCT_OK && nifti_read(path, &want, &err) == HCT_OK &&
+             volume_pad_crop(&want, have.dim, PREPARED_PAD_HU, &err) == HCT_OK;
+    tap_ok(ok && have.dtype == HCT_I16, "%s/%s: is prepared %s", g->family, g->name, err.msg);
+    double off = 0, n = ok ? (double)volume_count(&have) : 0;
+    for (int64_t i = 0; ok && i < volume_count(&have); i++) off += have.i16[i] != want.i16[i];
+    golden_check_number(g, "prepared voxels that differ", off, 0, (golden_tol){1e-4 * n, 0, -1});
+    volume_free(&want);
+    volume_free(&have);
+}
+
 static hct_status copy_volume(const volume *v, volume *ret) {
     hct_status s = volume_alloc(ret, v->dtype, v->dim, NULL);
     if (s < 0) return s;
@@ -299,6 +313,7 @@ static void run_stages(const run *r, const char *input) {
     snprintf(path, sizeof path, "%s/%s_ras1mm_int16.nii.gz", r->g->folder, r->g->name);
     if (access(path, R_OK) == 0 && copy_volume(&v, &rounded) == HCT_OK && volume_to_i16(&rounded, &err) == HCT_OK)
         check_int16(r->g, path, &rounded);
+    if (access(path, R_OK) == 0) check_prepared(r->g, path, input);
     volume_free(&rounded);
     check_paper(r, &v);
     check_ref(r, &v);

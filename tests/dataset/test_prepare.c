@@ -1,0 +1,339 @@
+/* headct phantom, prepare and split as a user runs them: what they make, what they refuse, and how they say it. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check_main.h"
+#include "dataset/dataset.h"
+#include "dataset/prepare.h"
+#include "headct_run.h"
+#include "imaging/nifti.h"
+#include "make_nifti.h"
+#include "scratch.h"
+#include "write_shim.h"
+
+enum { OK = 0, ERROR = 1, USAGE = 2, PARTIAL = 3 }; /* commands/command.h */
+
+#define runs(status, ...)                                                                                              \
+    do {                                                                                                               \
+        int got_ = headct_run(__VA_ARGS__);                                                                            \
+        ck_assert_msg(got_ == (status), "exit %d, expected %d; it said: %s", got_, status, headct_said);               \
+    } while (0)
+#define says(text) ck_assert_msg(strstr(headct_said, text), "does not say '%s' but: %s", text, headct_said)
+
+/* A fresh folder below the scratch folder, as working folder of the rest of the test. */
+static void enter(const char *name) {
+    shell("rm -rf '%s' && mkdir '%s'", scratch_path(name), scratch_path(name));
+    if (chdir(scratch_path(name)) < 0) exit(1);
+}
+
+static void phantoms(int patients) {
+    runs(OK, "phantom --out ph --patients %d --scans-per-patient 2 --size tiny --seed 4 --quiet", patients);
+}
+
+START_TEST(prepares_and_does_only_what_is_missing) {
+    enter("again");
+    phantoms(2);
+    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("4 prepared, 0 unchanged, 0 refused");
+    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("0 prepared, 4 unchanged");
+    shell("touch ph/p0001_s1.nii.gz"); /* another time, the same bytes */
+    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("0 prepared, 4 unchanged");
+    shell("cp ph/p0002_s2.nii.gz ph/p0001_s1.nii.gz; rm data/scans/p0002_s1.nii.gz");
+    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("2 prepared, 2 unchanged");
+    shell("cmp data/scans/p0001_s1.nii.gz data/scans/p0002_s2.nii.gz");
+    runs(OK, "prepare --in ph --out data --quiet --exact");
+    says("4 prepared");
+    volume v;
+    ck_assert_int_eq(nifti_read("data/scans/p0001_s1.nii.gz", &v, NULL), HCT_OK);
+    ck_assert_int_eq(v.dtype, HCT_F32);
+    volume_free(&v);
+}
+END_TEST
+
+START_TEST(jobs_and_shards_make_no_difference) {
+    enter("shards");
+    phantoms(3);
+    runs(OK, "phantom --out ph1 --patients 3 --scans-per-patient 2 --size tiny --seed 4 --quiet --jobs 1");
+    shell("diff -r ph ph1");
+    runs(OK, "prepare --in ph --out one --labels ph/labels.csv --quiet --jobs 1");
+    shell("for i in 1 2 3; do $HEADCT prepare --in ph --out many --labels ph/labels.csv --quiet --jobs 2 --shard $i/3 "
+          "& done; "
+          "wait; test $(ls many/scans | wc -l) = 6 && diff -r one/scans many/scans");
+    hct_err err = {0};
+    dataset *a = dataset_open("one", &err), *b = dataset_open("many", &err);
+    ck_assert_msg(a && b, "%s", err.msg);
+    ck_assert_uint_eq(a->n, 6);
+    ck_assert_uint_eq(b->n, 6);
+    ck_assert_mem_eq(a->labels, b->labels, a->n * a->n_labels);
+    for (size_t i = 0; i < 6; i++) {
+        ck_assert_str_eq(a->scans[i].id, b->scans[i].id);
+        ck_assert_str_eq(a->scans[i].patient, b->scans[i].patient);
+        ck_assert_str_eq(a->scans[i].provenance, b->scans[i].provenance);
+    }
+    dataset_close(a);
+    dataset_close(b);
+}
+END_TEST
+
+static double one_nan(int64_t i) {
+    return i == 9 ? NAN : 0;
+}
+
+START_TEST(lists_what_it_refuses) {
+    enter("refuse");
+    phantoms(1);
+    const char *folder = "refuse/ph/";
+    static const char *const reasons[][2] = {{"nan", "1 of 210 voxels are NaN or infinite"},
+                                             {"flat", "2D image"},
+                                             {"series", "4D series of 2 volumes"},
+                                             {"wrong", "wrong dimensions"},
+                                             {"short", "truncated"},
+                                             {"cut", "truncated or damaged gzip data"},
+                                             {"text", "not a NIfTI file"}};
+    nifti_spec bad[4] = {nifti_plain(), nifti_plain(), nifti_plain(), nifti_plain()};
+    bad[0].datatype = DT_FLOAT32;
+    bad[0].value = one_nan;
+    bad[1].dim[0] = 2;
+    bad[2].dim[0] = 4;
+    bad[2].dim[4] = 2;
+    bad[3].dim[2] = -3;
+    char name[256];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "%s%s.nii.gz", folder, reasons[i][0]);
+        nifti_file(&bad[i], name);
+    }
+    nifti_spec good = nifti_plain();
+    snprintf(name, sizeof name, "%sshort.nii", folder);
+    nifti_file(&good, name);
+    shell("truncate -s -1 ph/short.nii; head -c 3000 ph/p0001_s1.nii.gz > ph/cut.nii.gz; echo hello > ph/text.nii");
+    runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("2 prepared, 0 unchanged, 7 refused");
+    for (int i = 0; i < 7; i++) {
+        snprintf(name, sizeof name, "refused scan '%s'", reasons[i][0]);
+        says(name);
+        says(reasons[i][1]);
+    }
+    shell("test $(ls data/scans | wc -l) = 2");
+    hct_err err = {0};
+    dataset *d = dataset_open("data", &err);
+    ck_assert_msg(d && d->n == 2, "%s", err.msg);
+    dataset_close(d);
+    /* repaired: prepared now, the others refused again */
+    snprintf(name, sizeof name, "%sshort.nii", folder);
+    nifti_file(&good, name);
+    runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("1 prepared, 2 unchanged, 6 refused");
+    /* and a good one gone bad is left out */
+    shell("echo x > ph/p0001_s2.nii.gz");
+    runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("0 prepared, 2 unchanged, 7 refused");
+    shell("test $(ls data/scans | wc -l) = 2 && test ! -e data/scans/p0001_s2.nii.gz");
+}
+END_TEST
+
+START_TEST(refuses_useless_input) {
+    enter("useless");
+    shell("mkdir -p empty/below");
+    runs(ERROR, "prepare --in empty --out data --quiet");
+    says("no scan in this folder");
+    runs(ERROR, "prepare --in nowhere.nii --out data --quiet");
+    says("nowhere.nii: No such file");
+    shell("test ! -e data");
+    nifti_spec good = nifti_plain();
+    nifti_file(&good, "useless/a_b.nii");
+    shell("mkdir a && cp a_b.nii a/b.nii");
+    runs(ERROR, "prepare --in . --out data --quiet");
+    says("would both be scan 'a_b'");
+    runs(ERROR, "split data");
+    says("no dataset");
+    shell("mkdir fake && echo 'not a database at all, just some text that is longer' > fake/index.sqlite");
+    runs(ERROR, "split fake");
+    says("fake/index.sqlite");
+    shell("mkdir other && echo 'CREATE TABLE t(x);' > /dev/null && : > other/index.sqlite");
+    runs(ERROR, "split other");
+    says("not an index made by headct");
+}
+END_TEST
+
+START_TEST(labels_must_fit) {
+    enter("labels");
+    nifti_spec good = nifti_plain();
+    nifti_file(&good, "labels/a.nii");
+    nifti_file(&good, "labels/b.nii.gz");
+    shell("printf 'scan,patient,IPH,SDH\\na,p1,1,0\\nb.nii.gz,p1,,1\\n' > good.csv");
+    shell("sed 's/scan,/scna,/' good.csv > noscan.csv; sed 's/patient/who/' good.csv > nopatient.csv");
+    shell("sed 's/p1,1,0/p1,7,0/' good.csv > value.csv; (cat good.csv; echo zz,p9,0,0) > absent.csv");
+    shell("(cat good.csv; echo a.nii,p1,1,0) > twice.csv; sed 's/a,p1/a,/' good.csv > nobody.csv; (cat good.csv; echo "
+          "c) > short.csv");
+#define FAILS(csv, extra, text)                                                                                        \
+    runs(ERROR, "prepare --in a.nii b.nii.gz --out data --quiet --labels " csv " " extra);                             \
+    says(csv);                                                                                                         \
+    says(text)
+    FAILS("noscan.csv", "", "scan");
+    says("scna");
+    FAILS("nopatient.csv", "", "patient");
+    FAILS("good.csv", "--label IHP", "IPH");
+    FAILS("value.csv", "", "line 2: column 'IPH' holds '7'");
+    FAILS("absent.csv", "", "line 4: labels of scan 'zz'");
+    FAILS("twice.csv", "", "scan 'a' stands in line 2 and in line 4");
+    FAILS("nobody.csv", "", "'patient' is empty");
+    FAILS("short.csv", "", "4");
+    FAILS("nowhere.csv", "", "nowhere.csv");
+    shell("test ! -e data/scans || test $(ls data/scans | wc -l) = 0");
+    runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels good.csv");
+    hct_err err = {0};
+    dataset *d = dataset_open("data", &err);
+    ck_assert_msg(d != NULL, "%s", err.msg);
+    ck_assert_uint_eq(d->n_labels, 2);
+    ck_assert_str_eq(d->label_names[0], "IPH");
+    static const int8_t want[] = {1, 0, -1, 1};
+    ck_assert_mem_eq(d->labels, want, 4);
+    ck_assert_str_eq(d->scans[1].patient, "p1");
+    ck_assert_int_eq(dataset_label(d, "SDH", &err), 1);
+    ck_assert_int_lt(dataset_label(d, "SHD", &err), 0);
+    ck_assert_ptr_nonnull(strstr(err.msg, "'SDH'"));
+    ck_assert_int_eq(dataset_find(d, "b", &err), 1);
+    ck_assert_int_lt(dataset_find(d, "c", &err), 0);
+    dataset_close(d);
+    /* labels of a scan that is already in the dataset are fine; they change without preparing anew */
+    shell("sed 's/p1,1,0/p2,0,/' good.csv > new.csv");
+    runs(OK, "prepare --in a.nii --out data --quiet --labels new.csv --label IPH --label SDH");
+    says("0 prepared, 1 unchanged");
+    d = dataset_open("data", &err);
+    static const int8_t then[] = {0, -1, -1, 1};
+    ck_assert_mem_eq(d->labels, then, 4);
+    ck_assert_str_eq(d->scans[0].patient, "p2");
+    dataset_close(d);
+}
+END_TEST
+
+START_TEST(splits_by_patient) {
+    enter("split");
+    nifti_spec good = nifti_plain();
+    shell("mkdir in; echo scan,patient,IPH > labels.csv");
+    nifti_file(&good, "split/in/s000.nii");
+    shell("for i in $(seq 0 29); do n=s$(printf %%03d $i); cp -n in/s000.nii in/$n.nii; echo $n,p$((i %% 11)),$((i %% "
+          "2)) >> labels.csv; done");
+    runs(OK, "prepare --in in --out data --labels labels.csv --quiet");
+    runs(OK, "split data --ratios 8:1:1 --seed 3");
+    says("train");
+    says("IPH");
+    char first[sizeof headct_said];
+    strcpy(first, headct_said);
+    hct_err err = {0};
+    dataset *d = dataset_open("data", &err);
+    size_t *part[3], n[3], sum = 0;
+    static const char *const names[] = {"train", "val", "test"};
+    for (int p = 0; p < 3; p++) {
+        ck_assert_int_eq(dataset_part(d, names[p], &part[p], &n[p], &err), HCT_OK);
+        ck_assert_uint_gt(n[p], 0);
+        for (size_t i = 1; i < n[p]; i++)
+            ck_assert_int_lt(strcmp(d->scans[part[p][i - 1]].id, d->scans[part[p][i]].id), 0);
+        sum += n[p];
+    }
+    ck_assert_uint_eq(sum, 30);
+    for (size_t i = 0; i < d->n; i++)
+        for (size_t k = 0; k < d->n; k++)
+            if (!strcmp(d->scans[i].patient, d->scans[k].patient)) ck_assert_str_eq(d->scans[i].part, d->scans[k].part);
+    for (int p = 0; p < 3; p++) free(part[p]);
+    ck_assert_int_eq(dataset_part(d, "trian", &part[0], &n[0], &err), HCT_ENOTFOUND);
+    dataset_close(d);
+    runs(OK, "split data --ratios 8:1:1 --seed 3");
+    ck_assert_str_eq(first, headct_said);
+    /* a dataset made in another order, with other row numbers, is split alike */
+    runs(OK, "prepare --in in --out data3 --labels labels.csv --quiet --shard 2/2");
+    runs(OK, "prepare --in in --out data3 --labels labels.csv --quiet --shard 1/2");
+    runs(OK, "split data3 --ratios 8:1:1 --seed 3");
+    ck_assert_str_eq(first, headct_said);
+    runs(OK, "split data --ratios 8:1:1 --seed 4");
+    dataset *e = dataset_open("data", &err), *f = dataset_open("data3", &err);
+    int differ = 0;
+    for (size_t i = 0; i < e->n; i++) differ |= strcmp(e->scans[i].part, f->scans[i].part) != 0;
+    ck_assert(differ);
+    dataset_close(e);
+    dataset_close(f);
+    runs(OK, "split data --ratios 1:0:0");
+    runs(USAGE, "split data --ratios 8:1");
+    runs(USAGE, "split data --ratios 8:-1:1");
+    runs(USAGE, "split data --ratios 0:0:0");
+    runs(USAGE, "split data --seed x");
+    runs(USAGE, "split");
+}
+END_TEST
+
+/* On a small tmpfs (where mounting is allowed), or with write() itself running out. Exits 0, or with what went wrong.
+ */
+static int fill_the_disk(int mount) {
+    int status = ERROR;
+    if (mount) {
+        if (scratch_mount("data", 20000000) < 0) return 77;
+        status = headct_run("prepare --in ph --out data --labels ph/labels.csv --quiet --jobs 1");
+    } else {
+        static const char *const inputs[] = {"ph"};
+        prepare_options o = {.inputs = inputs, .n_inputs = 1, .dataset = "data", .jobs = 1, .shard = 1, .shards = 1};
+        prepare_result r;
+        hct_err err = {0};
+        write_shim_budget = 20000000;
+        if (prepare_dataset(&o, &r, &err) == HCT_OK) status = OK;
+        write_shim_budget = -1;
+        prepare_free(&r);
+        snprintf(headct_said, sizeof headct_said, "%s", err.msg);
+    }
+    fprintf(stderr, "# disk filled by %s: %s\n", mount ? "a small tmpfs" : "the write shim", headct_said);
+    if (status != ERROR) return 10;
+    if (!strstr(headct_said, "No space left") || !strstr(headct_said, "data/scans/p")) return 11;
+    if (system("ls data data/scans | grep -q tmp") == 0) return 12;
+    if (system("gzip -tq data/scans/*.gz") != 0) return 13;
+    return system("n=$(ls data/scans | wc -l); test $n -ge 1 -a $n -lt 4") == 0 ? 0 : 14;
+}
+
+START_TEST(a_full_disk_is_an_error_and_leaves_nothing_half_written) {
+    enter("full");
+    phantoms(2);
+    for (int mount = 1; mount >= 0; mount--) {
+        shell("rm -rf data && mkdir data");
+        pid_t child = fork(); /* the mount, or the shim's limit, is the child's alone */
+        if (child == 0) _exit(fill_the_disk(mount));
+        int status;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        ck_assert_msg(code == 0 || (mount && code == 77), "exit %d with %s", code, mount ? "tmpfs" : "shim");
+        if (code == 77) fprintf(stderr, "# no tmpfs may be mounted here: the write shim alone\n");
+    }
+    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet"); /* with space again it goes on */
+    says("unchanged, 0 refused");
+    shell("test $(ls data/scans | wc -l) = 4 && gzip -tq data/scans/*.gz");
+}
+END_TEST
+
+START_TEST(help_is_complete) {
+    static const char *const commands[] = {"phantom", "prepare", "split"};
+    for (int i = 0; i < 3; i++) {
+        runs(OK, "%s --help", commands[i]);
+        says("Example");
+        char call[64];
+        snprintf(call, sizeof call, "headct %s", commands[i]);
+        says(call);
+        runs(USAGE, "%s --no-such-option", commands[i]);
+    }
+    runs(USAGE, "phantom");
+    runs(USAGE, "phantom --out x --patients 0");
+    runs(USAGE, "phantom --out x --size huge");
+    runs(USAGE, "phantom --out x --scans-per-patient 3-1");
+    runs(USAGE, "prepare --in x");
+    runs(USAGE, "prepare --in x --out y --shard 3/2");
+    runs(USAGE, "prepare --in x --out y --shard 1");
+    runs(USAGE, "prepare --in x --out y --label IPH");
+}
+END_TEST
+
+CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, lists_what_it_refuses,
+           refuses_useless_input, labels_must_fit, splits_by_patient,
+           a_full_disk_is_an_error_and_leaves_nothing_half_written, help_is_complete)

@@ -1,0 +1,119 @@
+/* imaging/dicom.h: a real gantry-tilted series where the data is there and, through a stand-in for dcm2niix, the choice
+ * among twins and the errors. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "imaging/dicom.h"
+#include "imaging/scan.h"
+#include "make_nifti.h"
+#include "scratch.h"
+#include "tap.h"
+
+/* A program `dcm2niix` that copies the .nii files of a folder to the output folder (its 10th argument) and exits with
+ * `status`. */
+static void stand_in(const char *folder, int status) {
+    char script[1024], path[600];
+    snprintf(path, sizeof path, "%s/bin", scratch_folder());
+    mkdir(path, 0700);
+    setenv("PATH", path, 1);
+    int n = snprintf(script, sizeof script,
+                     "#!/bin/sh\nPATH=/usr/bin:/bin\ncp %s/*.nii \"${10}\" 2>/dev/null\nexit %d\n", folder, status);
+    chmod(scratch_file("bin/dcm2niix", script, (size_t)n), 0700);
+}
+
+static void add_volume(const char *folder, const char *name, int64_t slices) {
+    char path[600];
+    nifti_spec s = nifti_plain();
+    s.dim[3] = slices;
+    snprintf(path, sizeof path, "%s/%s.nii", folder, name);
+    nifti_file(&s, path);
+}
+
+/* Slices of the volume that is chosen; 0 on an error that holds `says`, -1 on another. */
+static int64_t chosen(const char *folder, const char *says) {
+    volume v;
+    hct_err err = {0};
+    int64_t slices = dicom_read(folder, &v, &err) == HCT_OK ? v.dim[2] : says && strstr(err.msg, says) ? 0 : -1;
+    if (slices < 0) tap_note("%s", err.msg);
+    volume_free(&v);
+    return slices;
+}
+
+static const char *fresh(const char *name) {
+    static char relative[64];
+    snprintf(relative, sizeof relative, "%s", name);
+    mkdir(scratch_path(name), 0700);
+    return relative;
+}
+
+static void test_choice(void) {
+    const char *f = fresh("plain");
+    add_volume(f, "1.2.3_4", 5);
+    stand_in(scratch_path(f), 0);
+    tap_ok(chosen(scratch_path(f), NULL) == 5, "one volume is taken");
+    add_volume(f, "1.2.3_4_Tilt_1", 6);
+    tap_ok(chosen(scratch_path(f), NULL) == 5, "its tilt-corrected twin is not counted");
+    add_volume(f, "1.2.3_4_Tilt_Eq_1", 7);
+    tap_ok(chosen(scratch_path(f), NULL) == 7, "its twin of equal distances is taken");
+    add_volume(f, "1.2.3_5", 8);
+    tap_ok(chosen(scratch_path(f), "2 series") == 0, "two series are refused");
+    f = fresh("none");
+    stand_in(scratch_path(f), 0);
+    tap_ok(chosen(scratch_path(f), "no series") == 0, "no volume is an error");
+    stand_in(scratch_path(f), 2);
+    tap_ok(chosen(scratch_path(f), "no DICOM image") == 0, "dcm2niix's exit status is explained");
+    stand_in(scratch_path(f), 10);
+    tap_ok(chosen(scratch_path(f), "slices are missing") == 0, "missing slices are an error");
+    setenv("PATH", "/nonexistent", 1);
+    tap_ok(chosen(scratch_path(f), "apt-get install dcm2niix") == 0, "without dcm2niix the package is named");
+}
+
+static void test_real(const char *search_path) {
+    char folder[4096];
+    const char *data = getenv("HEADCT_DATA");
+    snprintf(folder, sizeof folder, "%s/dicom_ge_tilt", data ? data : DATA_DEFAULT);
+    setenv("PATH", search_path, 1);
+    if (!dicom_folder(folder)) {
+        tap_skip("real DICOM series", "%s is absent; set HEADCT_DATA", folder);
+        return;
+    }
+    if (system("command -v dcm2niix >/dev/null") != 0) {
+        tap_skip("real DICOM series", "dcm2niix is not installed");
+        return;
+    }
+    volume v;
+    scan_info info;
+    hct_err err = {0};
+    int ok = scan_open(folder, 0, &v, &info, &err) == HCT_OK;
+    tap_ok(ok, "a tilted series of unequal slices is prepared %s", err.msg);
+    if (!ok) return;
+    tap_ok(info.dicom && info.dim[0] == 512 && v.dim[0] == 224 && v.dtype == HCT_I16, "as a 224^3 int16 volume");
+    int64_t n = volume_count(&v), air = 0, brain = 0, bone = 0;
+    for (int64_t i = 0; i < n; i++) {
+        air += v.i16[i] < -800;
+        brain += v.i16[i] > 0 && v.i16[i] < 80;
+        bone += v.i16[i] > 300;
+    }
+    tap_note("%lld ml of brain's density, %lld ml of bone's", (long long)brain / 1000, (long long)bone / 1000);
+    tap_ok(air > n / 4 && brain > 800000 && brain < 3000000 && bone > 200000 && bone < 1500000,
+           "its HU are those of a head of natural size");
+    volume_free(&v);
+}
+
+int main(void) {
+    const char *path = getenv("PATH");
+    char *kept = strdup(path ? path : "/usr/bin:/bin");
+    char tmp[600];
+    snprintf(tmp, sizeof tmp, "%s", scratch_path("tmp"));
+    mkdir(tmp, 0700);
+    setenv("TMPDIR", tmp, 1);
+    test_choice();
+    test_real(kept);
+    tap_ok(scratch_count(tmp) == 0, "the temporary folders are gone");
+    free(kept);
+    return tap_done();
+}

@@ -1,0 +1,137 @@
+/* imaging/phantom.h: every label is drawn, nothing else depends on labels, and the same key gives the same scan. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check_main.h"
+#include "imaging/phantom.h"
+
+static volume render(const phantom *p) {
+    volume v;
+    hct_err err = {0};
+    ck_assert_msg(phantom_render(p, &v, &err) == HCT_OK, "%s", err.msg);
+    return v;
+}
+
+START_TEST(same_key_same_scan) {
+    phantom a, b, c;
+    phantom_draw(&a, 5, 17, 1, PHANTOM_TINY, 0.5);
+    phantom_draw(&c, 5, 18, 1, PHANTOM_TINY, 0.5);
+    phantom_draw(&b, 5, 17, 1, PHANTOM_TINY, 0.5);
+    volume v = render(&a), w = render(&b), x = render(&c);
+    ck_assert_mem_eq(v.dim, w.dim, sizeof v.dim);
+    ck_assert_mem_eq(v.data, w.data, (size_t)volume_count(&v) * 2);
+    ck_assert(memcmp(v.dim, x.dim, sizeof v.dim) != 0 || memcmp(v.data, x.data, (size_t)volume_count(&v) * 2) != 0);
+    volume_free(&v);
+    volume_free(&w);
+    volume_free(&x);
+}
+END_TEST
+
+/* Pose, spacing, noise and all other things of the scan are the same numbers whatever the findings. */
+START_TEST(the_scan_does_not_know_the_findings) {
+    for (uint64_t patient = 0; patient < 200; patient++) {
+        phantom none, all;
+        phantom_draw(&none, 1, patient, patient % 3, PHANTOM_SMALL, 0);
+        phantom_draw(&all, 1, patient, patient % 3, PHANTOM_SMALL, 1);
+        ck_assert_mem_eq(none.affine, all.affine, sizeof none.affine);
+        ck_assert_mem_eq(none.dim, all.dim, sizeof none.dim);
+        ck_assert_mem_eq(none.rotation, all.rotation, sizeof none.rotation);
+        ck_assert_mem_eq(none.shift, all.shift, sizeof none.shift);
+        ck_assert_mem_eq(none.spacing, all.spacing, sizeof none.spacing);
+        ck_assert_float_eq(none.noise, all.noise);
+        ck_assert_float_eq(none.offset, all.offset);
+        ck_assert_uint_eq(none.noise_key, all.noise_key);
+        ck_assert_float_eq(none.bone_mm, all.bone_mm);
+        ck_assert_mem_eq(none.inner, all.inner, sizeof none.inner);
+        for (int f = 0; f < FINDINGS; f++) ck_assert_int_eq(none.present[f], 0);
+    }
+}
+END_TEST
+
+START_TEST(labels_follow_their_rules) {
+    int count[FINDINGS] = {0}, scans = 0;
+    for (uint64_t patient = 0; patient < 400; patient++)
+        for (uint64_t scan = 0; scan < 2; scan++, scans++) {
+            phantom p;
+            phantom_draw(&p, 3, patient, scan, PHANTOM_SMALL, 0.3);
+            ck_assert_int_eq(p.present[ICH], p.present[IPH] || p.present[IVH]);
+            for (int f = 0; f < FINDINGS; f++) count[f] += p.present[f];
+        }
+    for (int f = 0; f < FINDINGS; f++) { /* 0.3 * 0.85, and 1 - (1 - 0.255)^2 about for ICH; 4 standard errors */
+        double rate = count[f] / (double)scans, want = f == ICH ? 0.445 : 0.255;
+        ck_assert_msg(fabs(rate - want) < 0.08, "%s: %g, expected about %g", finding_names[f], rate, want);
+    }
+}
+END_TEST
+
+/* Draws a phantom with and without one finding: voxels inside the head must change, by enough to be seen, and for a
+ * bleed they must become brighter. */
+START_TEST(every_label_is_drawn) {
+    for (int f = 0; f < FINDINGS; f++) {
+        if (f == ICH) continue;
+        int drawn = 0, tried = 0;
+        for (uint64_t patient = 0; tried < 6 && patient < 400; patient++) {
+            phantom with, without;
+            phantom_draw(&with, 11, patient, 0, PHANTOM_TINY, 0.12);
+            int others = 0;
+            for (int g = 0; g < FINDINGS; g++) others += g != ICH && g != f && with.present[g];
+            if (!with.present[f] || others) continue;
+            phantom_draw(&without, 11, patient, 0, PHANTOM_TINY, 0);
+            volume v = render(&with), w = render(&without);
+            double change_ml = 0, brighter = 0, voxel_ml = with.spacing[0] * with.spacing[1] * with.spacing[2] / 1000;
+            for (int64_t i = 0; i < volume_count(&v); i++) {
+                int d = v.i16[i] - w.i16[i];
+                change_ml += abs(d) > 6 ? voxel_ml : 0;
+                brighter += d;
+            }
+            tried++;
+            int bleed = f == IPH || f == IVH || f == SDH || f == EDH || f == SAH;
+            drawn += change_ml > 1 && (!bleed || brighter > 0);
+            ck_assert_msg(change_ml > 0.5, "%s of patient %d changes only %g ml", finding_names[f], (int)patient,
+                          change_ml);
+            volume_free(&v);
+            volume_free(&w);
+        }
+        ck_assert_msg(tried >= 3 && drawn == tried, "%s: drawn in %d of %d", finding_names[f], drawn, tried);
+    }
+}
+END_TEST
+
+/* Air outside, bone round the brain, brain and water where they belong. */
+START_TEST(a_healthy_head_is_plausible) {
+    for (uint64_t patient = 0; patient < 20; patient++) {
+        phantom p;
+        phantom_draw(&p, 2, patient, 0, PHANTOM_TINY, 0);
+        volume v = render(&p);
+        int64_t n = volume_count(&v), air = 0, bone = 0, soft = 0, odd = 0;
+        for (int64_t i = 0; i < n; i++) {
+            air += v.i16[i] < -900;
+            bone += v.i16[i] > 300;
+            soft += v.i16[i] > -20 && v.i16[i] < 70;
+            odd += v.i16[i] < -1024 || v.i16[i] > 2000;
+        }
+        double ml = p.spacing[0] * p.spacing[1] * p.spacing[2] / 1000;
+        ck_assert_int_eq(odd, 0);
+        ck_assert_msg((double)air / (double)n > 0.4, "air %g", (double)air / (double)n);
+        ck_assert_msg((double)soft * ml > 1000 && (double)soft * ml < 3500, "soft tissue of %g ml", (double)soft * ml);
+        ck_assert_msg((double)bone * ml > 150 && (double)bone * ml < 1200, "bone of %g ml", (double)bone * ml);
+        ck_assert_int_lt(v.i16[0], -900);
+        volume_free(&v);
+    }
+}
+END_TEST
+
+START_TEST(scans_of_a_patient_stay_in_range) {
+    int seen[4] = {0};
+    for (uint64_t patient = 0; patient < 100; patient++) {
+        int64_t k = phantom_scans(9, patient, 1, 3);
+        ck_assert(k >= 1 && k <= 3);
+        seen[k]++;
+    }
+    ck_assert(seen[1] > 10 && seen[2] > 10 && seen[3] > 10);
+}
+END_TEST
+
+CHECK_MAIN("phantom", same_key_same_scan, the_scan_does_not_know_the_findings, labels_follow_their_rules,
+           every_label_is_drawn, a_healthy_head_is_plausible, scans_of_a_patient_stay_in_range)
