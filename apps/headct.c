@@ -9,6 +9,7 @@ static const command commands[] = {
     {"phantom", "makes up head CTs with known findings", command_phantom},
     {"prepare", "turns scans into a dataset", command_prepare},
     {"split", "parts a dataset into train, val and test by patient", command_split},
+    {"pretrain", "pre-trains an encoder (MAE)", command_pretrain},
     {NULL, NULL, NULL},
 };
 

@@ -51,7 +51,7 @@ void hct_backward(hct_tape *t, hct_id loss, hct_id seed) {
     }
     if (!seed) seed = hct_fill(t, (hct_dtype)v->dtype, v->ndim, v->dim, 1.0);
     add_grad(t, loss, seed);
-    for (size_t i = t->n_nodes; i-- > 0 && t->error.code == 0;) {
+    for (size_t i = t->n_nodes; i-- > t->backward_from && t->error.code == 0;) {
         const node *n = &t->nodes[i];
         if (!wanted(t, n)) continue;
         hct_node shown = {.size = sizeof shown, .n_in = n->n_in, .n_out = n->n_out, .n_attr = n->n_attr, .op = n->op->name,
@@ -60,4 +60,5 @@ void hct_backward(hct_tape *t, hct_id loss, hct_id seed) {
         hct_status st = n->op->grad(&t->dev->ctx->host, t, &shown, &why);
         if (st < 0) hct_tape_fail(t, st, "gradient of %s: %s", shown.op, why.msg);
     }
+    t->backward_from = t->n_nodes;
 }

@@ -95,7 +95,7 @@ struct hct_tape {
     value *values; /* [0] is the inert value */
     size_t n_values, cap_values;
     node *nodes;
-    size_t n_nodes, cap_nodes;
+    size_t n_nodes, cap_nodes, backward_from; /* backward_from: what hct_backward has not walked yet */
     int compiled, planned;
     void *arena, *workspace;
     uint64_t arena_bytes, workspace_bytes;

@@ -20,6 +20,7 @@ typedef struct command {
 
 int command_phantom(int argc, char **argv);
 int command_prepare(int argc, char **argv);
+int command_pretrain(int argc, char **argv);
 int command_split(int argc, char **argv);
 
 #endif

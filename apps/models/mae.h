@@ -8,7 +8,7 @@
 typedef struct mae_config {
     vit_config encoder; /* its norm_eps is 1e-5 here */
     int64_t width, depth, heads, mlp; /* decoder */
-    int decoder_bias; /* of decoder_embed and decoder_pred; qkv follows encoder.qkv_bias */
+    int decoder_bias; /* of decoder_embed, decoder_pred and the decoder's qkv */
     double mask_ratio;
     int normalize; /* targets per patch: (t - mean) / sqrt(var + 1e-6), var with n-1 */
 } mae_config;

@@ -89,7 +89,9 @@ HCT_API hct_status hct_emit(hct_tape *, const char *op, const hct_id *in, uint32
 /* The same for ops that change tensors (optimisers, running statistics): out[] are ids of tensors and are written. */
 HCT_API hct_status hct_emit_into(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *, uint32_t n_attr,
                                  const hct_id *out, uint32_t n_out);
-/* Appends the gradients of a scalar loss. seed: dL/dloss; 0 means 1. With a seed the loss may have any shape. */
+/* Appends the gradients of a scalar loss. seed: dL/dloss; 0 means 1. With a seed the loss may have any shape. It walks what
+ * was appended since the last hct_backward, so micro-batches go forward, backward, forward, backward on one tape: the
+ * parameters' gradients add up, and the memory is that of one micro-batch. */
 HCT_API void hct_backward(hct_tape *, hct_id loss, hct_id seed);
 /* dL/dx after hct_backward; 0 where x does not reach the loss. */
 HCT_API hct_id hct_grad(hct_tape *, hct_id x);

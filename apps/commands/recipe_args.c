@@ -1,0 +1,71 @@
+#include "commands/recipe_args.h"
+
+#include <stdlib.h>
+
+#include "support/paths.h"
+
+static const struct argp_option options[] = {
+    {"recipe", 'r', "FILE", 0, "YAML recipe; see recipes/", 0},
+    {"run", 'o', "DIR", 0, "the run's folder: checkpoints, metrics.jsonl, TensorBoard events", 0},
+    {"set", 's', "KEY=VALUE", 0, "set one key of the recipe, as in --set optim.lr=1e-4; may be given several times", 0},
+    {"data", 'd', "DATASET", 0, "same as --set data.dataset=DATASET", 0},
+    {"device", 'D', "NAME", 0, "same as --set train.device=NAME: cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
+    {"seed", 'S', "N", 0, "same as --set seed=N", 0},
+    {"resume", 'R', NULL, 0, "continue the run in --run from its last checkpoint, with its own recipe", 0},
+    {"quiet", 'q', NULL, 0, "no progress line", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    recipe_args *a = state->input;
+    switch (key) {
+    case 'r': a->recipe_file = arg; break;
+    case 'o': a->run = arg; break;
+    case 'd': a->data = arg; break;
+    case 'D': a->device = arg; break;
+    case 'S': a->seed = arg; break;
+    case 'R': a->resume = 1; break;
+    case 'q': a->quiet = 1; break;
+    case 's': {
+        const char **more = realloc(a->sets, (a->n_sets + 1) * sizeof *more);
+        if (!more) argp_failure(state, 1, 0, "out of memory");
+        a->sets = more;
+        a->sets[a->n_sets++] = arg;
+        break;
+    }
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+const struct argp recipe_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+
+static hct_status assign(recipe *r, const char *key, const char *value, hct_err *err) {
+    char text[RECIPE_TEXT + 64];
+    if (!value) return HCT_OK;
+    snprintf(text, sizeof text, "%s=%s", key, value);
+    return recipe_set(r, text, err);
+}
+
+hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err) {
+    *ret = recipe_default();
+    hct_status st = HCT_OK;
+    if (a->resume) {
+        char *own = a->run ? path_join(a->run, "recipe.yaml") : NULL;
+        if (!own) return hct_fail(err, HCT_EINVAL, "--resume needs --run DIR");
+        if (a->recipe_file) {
+            free(own);
+            return hct_fail(err, HCT_EINVAL, "--resume takes the recipe that lies in --run; leave --recipe out");
+        }
+        st = recipe_load(own, ret, err);
+        free(own);
+    } else if (a->recipe_file) {
+        st = recipe_load(a->recipe_file, ret, err);
+    }
+    if (st == HCT_OK) st = assign(ret, "data.dataset", a->data, err);
+    if (st == HCT_OK) st = assign(ret, "train.device", a->device, err);
+    if (st == HCT_OK) st = assign(ret, "seed", a->seed, err);
+    for (size_t i = 0; st == HCT_OK && i < a->n_sets; i++) st = recipe_set(ret, a->sets[i], err);
+    return st < 0 ? st : recipe_check(ret, err);
+}
+
+void recipe_args_free(recipe_args *a) { free(a->sets); }

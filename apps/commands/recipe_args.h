@@ -1,0 +1,23 @@
+/* The options that commands with a recipe share: --recipe, --set, --data, --run, --resume, --device, --seed, --quiet. Use as an
+ * argp child: {&recipe_argp, 0, NULL, 0} with state->child_inputs[0] pointing to a recipe_args. */
+#ifndef COMMANDS_RECIPE_ARGS_H
+#define COMMANDS_RECIPE_ARGS_H
+
+#include <argp.h>
+
+#include "training/recipe.h"
+
+typedef struct recipe_args {
+    const char *recipe_file, *run, *data, *device, *seed;
+    const char **sets; /* as given */
+    size_t n_sets;
+    int resume, quiet;
+} recipe_args;
+
+extern const struct argp recipe_argp;
+
+/* The recipe that the options describe: the file (with --resume: RUN/recipe.yaml), then --set, --data, --device, --seed; checked. */
+hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err);
+void recipe_args_free(recipe_args *a);
+
+#endif

@@ -1,0 +1,156 @@
+#include "models/weights.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/sha256.h"
+
+#define FORMAT "headct-weights/1"
+
+static const char *const kinds[] = {"mae", "vit", "classifier"};
+
+/* One table for both directions. */
+typedef struct field { const char *name; size_t at; enum { WHOLE, FLAG, REAL_ } type; } field;
+#define E(name, member, type) {name, offsetof(mae_config, encoder) + offsetof(vit_config, member), type}
+#define M(name, member, type) {name, offsetof(mae_config, member), type}
+static const field fields[] = {
+    E("image", image, WHOLE), E("patch", patch, WHOLE), E("channels", channels, WHOLE), E("width", width, WHOLE), E("depth", depth, WHOLE),
+    E("heads", heads, WHOLE), E("mlp", mlp, WHOLE), E("registers", registers, WHOLE), E("qkv_bias", qkv_bias, FLAG),
+    E("position_trained", position_trained, FLAG), E("norm_eps", norm_eps, REAL_), M("decoder_width", width, WHOLE),
+    M("decoder_depth", depth, WHOLE), M("decoder_heads", heads, WHOLE), M("decoder_mlp", mlp, WHOLE), M("decoder_bias", decoder_bias, FLAG),
+    M("mask_ratio", mask_ratio, REAL_), M("norm_pix", normalize, FLAG)};
+enum { N_FIELDS = sizeof fields / sizeof *fields };
+
+static cJSON *model_json(const mae_config *c) {
+    cJSON *j = cJSON_CreateObject();
+    for (int i = 0; i < N_FIELDS; i++) {
+        const char *at = (const char *)c + fields[i].at;
+        if (fields[i].type == WHOLE) cJSON_AddNumberToObject(j, fields[i].name, (double)*(const int64_t *)(const void *)at);
+        if (fields[i].type == FLAG) cJSON_AddBoolToObject(j, fields[i].name, *(const int *)(const void *)at);
+        if (fields[i].type == REAL_) cJSON_AddNumberToObject(j, fields[i].name, *(const double *)(const void *)at);
+    }
+    return j;
+}
+
+static int read_model(const cJSON *j, mae_config *c) {
+    for (int i = 0; i < N_FIELDS; i++) {
+        const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, fields[i].name);
+        char *at = (char *)c + fields[i].at;
+        if (fields[i].type == FLAG ? !cJSON_IsBool(v) : !cJSON_IsNumber(v)) return 0;
+        if (fields[i].type != FLAG && !(v->valuedouble >= -1e9 && v->valuedouble <= 1e9)) return 0;
+        if (fields[i].type == WHOLE) *(int64_t *)(void *)at = (int64_t)v->valuedouble;
+        if (fields[i].type == FLAG) *(int *)(void *)at = cJSON_IsTrue(v);
+        if (fields[i].type == REAL_) *(double *)(void *)at = v->valuedouble;
+    }
+    return 1;
+}
+
+char *weights_describe(const model_info *info) {
+    cJSON *j = cJSON_CreateObject(), *windows = cJSON_CreateArray(), *tasks = cJSON_CreateArray();
+    cJSON_AddStringToObject(j, "kind", kinds[info->kind]);
+    cJSON_AddItemToObject(j, "model", model_json(&info->mae));
+    for (int i = 0; i < info->n_windows; i++)
+        cJSON_AddItemToArray(windows, cJSON_CreateDoubleArray((double[]){info->window[i].centre, info->window[i].width}, 2));
+    cJSON_AddItemToObject(j, "windows", windows);
+    cJSON_AddNumberToObject(j, "crop", (double)info->crop);
+    for (int i = 0; i < info->n_tasks; i++) cJSON_AddItemToArray(tasks, cJSON_CreateString(info->task[i]));
+    cJSON_AddItemToObject(j, "tasks", tasks);
+    cJSON_AddStringToObject(j, "recipe_sha256", info->recipe);
+    cJSON_AddStringToObject(j, "preprocessing_sha256", info->preprocessing);
+    cJSON_AddStringToObject(j, "data_sha256", info->data);
+    cJSON_AddStringToObject(j, "parent_weights_sha256", info->parent);
+    char *text = cJSON_PrintUnformatted(j);
+    cJSON_Delete(j);
+    return text;
+}
+
+static int read_lists(const cJSON *j, model_info *info) {
+    const cJSON *windows = cJSON_GetObjectItemCaseSensitive(j, "windows"), *tasks = cJSON_GetObjectItemCaseSensitive(j, "tasks"), *v;
+    cJSON_ArrayForEach(v, windows) {
+        const cJSON *centre = cJSON_GetArrayItem(v, 0), *width = cJSON_GetArrayItem(v, 1);
+        if (info->n_windows == MODEL_WINDOWS || !cJSON_IsNumber(centre) || !cJSON_IsNumber(width) || !(width->valuedouble > 0)) return 0;
+        info->window[info->n_windows++] = (hu_window){centre->valuedouble, width->valuedouble};
+    }
+    cJSON_ArrayForEach(v, tasks) {
+        if (info->n_tasks == MODEL_TASKS || !cJSON_IsString(v) || strlen(v->valuestring) >= MODEL_NAME) return 0;
+        strcpy(info->task[info->n_tasks++], v->valuestring);
+    }
+    return info->n_windows == info->mae.encoder.channels;
+}
+
+static void read_hash(const cJSON *j, const char *key, char out[MODEL_HASH]) {
+    const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, key));
+    snprintf(out, MODEL_HASH, "%s", s ? s : "");
+}
+
+hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret, hct_err *err) {
+    const char *format = hct_st_meta(f, "format"), *text = hct_st_meta(f, "headct");
+    if (!format || strcmp(format, FORMAT) != 0 || !text)
+        return hct_fail(err, HCT_EFORMAT, "%s: holds no headct description (format '%s'); use a weights file that headct wrote, or 'headct import'", path,
+                        format ? format : "none");
+    cJSON *j = cJSON_Parse(text);
+    const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "kind"));
+    const cJSON *crop = cJSON_GetObjectItemCaseSensitive(j, "crop");
+    *ret = (model_info){0};
+    int found = 0;
+    for (int i = 0; kind && i < 3; i++)
+        if (!strcmp(kind, kinds[i])) ret->kind = (model_kind)i, found = 1;
+    found = found && cJSON_IsNumber(crop) && read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) && read_lists(j, ret);
+    if (found) {
+        ret->crop = (int64_t)crop->valuedouble;
+        read_hash(j, "recipe_sha256", ret->recipe);
+        read_hash(j, "preprocessing_sha256", ret->preprocessing);
+        read_hash(j, "data_sha256", ret->data);
+        read_hash(j, "parent_weights_sha256", ret->parent);
+    }
+    cJSON_Delete(j);
+    hct_err why;
+    if (!found) return hct_fail(err, HCT_EFORMAT, "%s: its description is damaged or incomplete", path);
+    hct_status st = vit_check(&ret->mae.encoder, &why);
+    return st < 0 ? hct_fail(err, HCT_EFORMAT, "%s: its description is impossible: %s", path, why.msg) : HCT_OK;
+}
+
+hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_entry *extra, size_t n_extra,
+                        const hct_st_pair *extra_meta, size_t n_meta, hct_err *err) {
+    hct_st_entry *own = NULL;
+    void *bytes = NULL;
+    char *text = weights_describe(info);
+    hct_st_pair *meta = calloc(n_meta + 2, sizeof *meta);
+    hct_status st = text && meta ? params_entries(p, &own, &bytes, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    hct_st_entry *all = st == HCT_OK ? calloc(p->n + n_extra + 1, sizeof *all) : NULL;
+    if (all) {
+        memcpy(all, own, p->n * sizeof *all);
+        if (n_extra) memcpy(all + p->n, extra, n_extra * sizeof *all);
+        meta[0] = (hct_st_pair){"format", FORMAT};
+        meta[1] = (hct_st_pair){"headct", text};
+        if (n_meta) memcpy(meta + 2, extra_meta, n_meta * sizeof *meta);
+        st = hct_st_write(path, all, p->n + n_extra, meta, n_meta + 2, err);
+    } else if (st == HCT_OK) {
+        st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    }
+    free(all);
+    free(own);
+    free(bytes);
+    free(meta);
+    cJSON_free(text);
+    return st;
+}
+
+hct_status weights_hash(const params *p, char ret[MODEL_HASH], hct_err *err) {
+    hct_st_entry *e;
+    void *bytes;
+    hct_status st = params_entries(p, &e, &bytes, err);
+    if (st < 0) return st;
+    sha256 *h = sha256_begin();
+    for (size_t i = 0; i < p->n; i++) {
+        sha256_add(h, e[i].name, strlen(e[i].name) + 1);
+        sha256_add(h, e[i].dim, (size_t)e[i].ndim * sizeof *e[i].dim);
+        sha256_add(h, e[i].data, e[i].bytes);
+    }
+    st = sha256_end(h, ret, err);
+    free(e);
+    free(bytes);
+    return st;
+}

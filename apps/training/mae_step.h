@@ -1,0 +1,27 @@
+/* One recorded MAE step (micro-batches, gradients, update) or one validation pass, and filling its inputs. */
+#ifndef TRAINING_MAE_STEP_H
+#define TRAINING_MAE_STEP_H
+
+#include "training/setup.h"
+
+enum { MAE_MICRO = 64 }; /* most micro-batches of one step */
+
+typedef struct mae_step {
+    hct_tape *tape;
+    int64_t micro, batch;        /* micro-batches of `batch` scans */
+    mae_inputs in[MAE_MICRO];
+    mae_outputs out[MAE_MICRO];
+    float *image, *noise;        /* host buffers of one micro-batch */
+    size_t image_floats;         /* of one scan */
+} mae_step;
+
+/* optim NULL: forward only. Compiles unless plan_only. */
+hct_status mae_step_new(mae_step *, hct_dev *, params *, const mae_config *, int64_t batch, int64_t micro, hct_optim *, int plan_only, hct_err *);
+void mae_step_free(mae_step *);
+/* Sends micro-batch m: images from step->image; masks of scan b drawn from (seed, step, scan[b]). The last batch - valid scans count
+ * for nothing (their mask is empty). */
+hct_status mae_step_fill(mae_step *, const mae_config *, int64_t m, uint64_t seed, uint64_t step, const size_t *scan, int64_t valid, hct_err *);
+/* Runs; *ret_loss is the mean over micro-batches. */
+hct_status mae_step_run(mae_step *, double *ret_loss, hct_err *);
+
+#endif

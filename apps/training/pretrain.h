@@ -1,0 +1,18 @@
+/* MAE pre-training: reads scans, masks, steps, validates, checkpoints.
+ *
+ * RUN/recipe.yaml, metrics.jsonl, events.*, checkpoints/last.safetensors and best.safetensors, weights.safetensors at the end. */
+#ifndef TRAINING_PRETRAIN_H
+#define TRAINING_PRETRAIN_H
+
+#include "training/recipe.h"
+
+typedef struct pretrain_options {
+    const char *run;   /* folder */
+    int resume;        /* continue from checkpoints/last.safetensors */
+    FILE *progress;    /* NULL: quiet */
+} pretrain_options;
+
+/* HCT_EINTERRUPTED: a signal asked to stop, and the checkpoint is written. */
+hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err);
+
+#endif

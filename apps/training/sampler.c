@@ -1,0 +1,37 @@
+#include "training/sampler.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hct/philox.h"
+
+__extension__ typedef unsigned __int128 wide;
+
+/* Uniform in [0, bound): 64 random bits times bound, high half (the bias is below bound / 2^64). */
+static size_t below(hct_philox r, size_t bound) {
+    return (size_t)((wide)((uint64_t)r.v[0] << 32 | r.v[1]) * bound >> 64);
+}
+
+void sampler_shuffle(uint64_t seed, uint64_t epoch, const size_t *scans, size_t n, size_t *order) {
+    if (n) memmove(order, scans, n * sizeof *order);
+    for (size_t i = n; i-- > 1;) {
+        size_t k = below(hct_philox4x32(seed ^ 0x6f72646572u /* "order" */, i, epoch), i + 1), t = order[i];
+        order[i] = order[k];
+        order[k] = t;
+    }
+}
+
+int sampler_balanced(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n, size_t count, size_t *order) {
+    size_t *class[2] = {malloc((n + 1) * sizeof(size_t)), malloc((n + 1) * sizeof(size_t))}, size[2] = {0, 0}, at[2] = {0, 0};
+    int ok = class[0] && class[1];
+    for (size_t i = 0; ok && i < n; i++) class[label[i] != 0][size[label[i] != 0]++] = scans[i];
+    ok = ok && size[0] && size[1];
+    for (size_t i = 0; ok && i < count; i++) {
+        size_t c = i % 2, round = at[c] / size[c];
+        if (at[c] % size[c] == 0) sampler_shuffle(seed ^ (c + 1), epoch << 20 | round, class[c], size[c], class[c]);
+        order[i] = class[c][at[c]++ % size[c]];
+    }
+    free(class[0]);
+    free(class[1]);
+    return ok;
+}

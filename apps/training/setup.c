@@ -1,0 +1,107 @@
+#include "training/setup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "imaging/scan.h"
+#include "models/probe.h"
+#include "support/sha256.h"
+
+hct_dev *device_open(const char *spec, hct_err *err) {
+    hct_ctx *ctx = hct_open(NULL, err);
+    hct_dev *dev = ctx ? hct_device_open(ctx, spec && *spec ? spec : NULL, err) : NULL;
+    if (!dev) hct_close(ctx);
+    return dev;
+}
+
+void device_close(hct_dev *dev) {
+    if (!dev) return;
+    hct_ctx *ctx = hct_device_context(dev);
+    hct_device_close(dev);
+    hct_close(ctx);
+}
+
+hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err) {
+    int mae = r->method == METHOD_MAE;
+    *ret = (model_info){.kind = mae ? MODEL_MAE : MODEL_CLASSIFIER, .n_windows = (int)r->data.windows.n, .crop = r->data.crop};
+    ret->mae = (mae_config){.encoder = {.image = r->data.image, .patch = r->model.patch, .channels = r->data.windows.n, .width = r->model.width,
+                                        .depth = r->model.depth, .heads = r->model.heads, .mlp = r->model.mlp, .registers = r->model.registers,
+                                        .qkv_bias = r->model.qkv_bias, .position_trained = r->model.position == POSITION_TRAINED,
+                                        .norm_eps = mae ? 1e-5 : 1e-6},
+                            .width = r->model.decoder.width, .depth = r->model.decoder.depth, .heads = r->model.decoder.heads,
+                            .mlp = r->model.decoder.mlp, .decoder_bias = r->model.decoder.bias, .mask_ratio = r->model.mask_ratio,
+                            .normalize = r->model.norm_pix};
+    for (int i = 0; i < ret->n_windows; i++) ret->window[i] = (hu_window){r->data.windows.at[i].center, r->data.windows.at[i].width};
+    hct_status st = recipe_hash(r, ret->recipe, err);
+    const char *steps = scan_preprocessing(0);
+    return st < 0 ? st : sha256_bytes(steps, strlen(steps), ret->preprocessing, err);
+}
+
+params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *err) {
+    params *p = params_new(dev);
+    hct_status st = p ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the model");
+    if (st == HCT_OK) st = info->kind == MODEL_MAE ? mae_check(&info->mae, err) : vit_check(&info->mae.encoder, err);
+    if (st == HCT_OK) {
+        if (info->kind == MODEL_MAE) mae_declare(p, &info->mae);
+        else vit_declare(p, &info->mae.encoder);
+        for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
+            char prefix[MODEL_NAME + 8];
+            snprintf(prefix, sizeof prefix, "head.%s.", info->task[i]);
+            probe_declare(p, prefix, info->mae.encoder.width, 2);
+        }
+        st = params_check(p, err);
+    }
+    if (st == HCT_OK) st = params_init(p, seed, err);
+    if (st == HCT_OK) return p;
+    params_free(p);
+    return NULL;
+}
+
+params *model_open(hct_dev *dev, const char *path, model_info *ret_info, hct_err *err) {
+    hct_st_file *f = hct_st_open(path, err);
+    params *p = NULL;
+    load_report report;
+    hct_status st = f ? weights_info(f, path, ret_info, err) : HCT_EIO;
+    if (st == HCT_OK) p = model_new(dev, ret_info, 0, err);
+    if (p) {
+        st = vit_load(p, &ret_info->mae.encoder, f, path, "", &report, err);
+        if (st == HCT_OK && report.missing)
+            st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors of its model are missing (first: %s)", path, report.missing, report.first_missing);
+        if (st == HCT_OK) load_report_print(&report, path);
+        if (st < 0) {
+            params_free(p);
+            p = NULL;
+        }
+    }
+    hct_st_close(f);
+    return p;
+}
+
+/* Two or more axes longer than 1: the weights of products; not biases, norms, tokens. */
+static int is_matrix(const hct_tensor *t) {
+    const hct_view *v = hct_tensor_view(t);
+    int longer = 0;
+    for (int i = 0; i < v->ndim; i++) longer += v->dim[i] > 1;
+    return longer > 1;
+}
+
+hct_optim *optimizer_of_recipe(hct_dev *dev, const recipe *r, const params *p, hct_err *err) {
+    static const hct_optim_kind kinds[] = {[OPTIMIZER_ADAMW] = HCT_ADAMW, [OPTIMIZER_ADAM] = HCT_ADAM, [OPTIMIZER_SGD] = HCT_SGD};
+    static const hct_clip_mode clips[] = {[CLIP_NONE] = HCT_CLIP_NONE, [CLIP_GLOBAL] = HCT_CLIP_GLOBAL, [CLIP_TENSOR] = HCT_CLIP_TENSOR};
+    hct_optim_options o = {.kind = kinds[r->optim.name], .beta1 = r->optim.betas[0], .beta2 = r->optim.betas[1], .eps = r->optim.eps,
+                           .momentum = r->optim.momentum, .clip_mode = clips[r->optim.clip_mode], .clip = r->optim.clip};
+    hct_optim *optim = hct_optim_new(dev, &o, err);
+    for (int group = 0; optim && group < 2; group++)
+        for (size_t i = 0; i < p->n; i++) {
+            int decays = r->optim.decay == DECAY_ALL || is_matrix(p->items[i].tensor);
+            if (!p->items[i].trained || decays != (group == 0)) continue;
+            if (hct_optim_add(optim, group, p->items[i].name, p->items[i].tensor, err) == HCT_OK) continue;
+            hct_optim_free(optim);
+            return NULL;
+        }
+    return optim;
+}
+
+hct_status optimizer_set_rates(hct_optim *o, double lr, double decay, hct_err *err) {
+    return hct_optim_step(o, (hct_optim_rate[]){{lr, decay, 1}, {lr, 0, 1}}, err);
+}

@@ -1,0 +1,25 @@
+/* From a recipe to what the runtime needs: device, model sizes, optimiser with its groups. */
+#ifndef TRAINING_SETUP_H
+#define TRAINING_SETUP_H
+
+#include "hct/optim.h"
+#include "models/weights.h"
+#include "training/recipe.h"
+
+/* spec as hct_device_open takes it; "" is NULL. Closes with device_close, registry included. */
+hct_dev *device_open(const char *spec, hct_err *err);
+void device_close(hct_dev *dev);
+
+/* The model that a recipe describes; hashes of recipe and preprocessing are filled in. */
+hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err);
+/* Declares the tensors of a model (heads included) and initialises them; NULL and err on failure. */
+params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *err);
+/* Reads a weights file: its description into *ret_info, its tensors into a model made after it. Prints one line about matched keys. */
+params *model_open(hct_dev *dev, const char *path, model_info *ret_info, hct_err *err);
+
+/* An optimiser over all trained tensors of p. Group 0 decays, group 1 does not (empty with optim.decay all). */
+hct_optim *optimizer_of_recipe(hct_dev *dev, const recipe *r, const params *p, hct_err *err);
+/* The rates of a step for both groups. */
+hct_status optimizer_set_rates(hct_optim *o, double lr, double decay, hct_err *err);
+
+#endif
