@@ -65,13 +65,23 @@ hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_aff
     return HCT_OK;
 }
 
-/* New voxel indices to old ones: m[a][b] is upper triangular, because both grids share the rotation. */
-static void index_map(const volume *v, double to_world[4][4], double m[3][4]) {
-    double inverse[4][4], product[4][4];
-    affine_invert(((volume *)v)->affine, inverse);
+/* Equal as numpy.allclose(a, b, rtol=1e-5, atol=1e-3) says. */
+static int close_to(double a[4][4], double b[4][4]) {
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            if (!(fabs(a[i][j] - b[i][j]) <= 1e-3 + 1e-5 * fabs(b[i][j]))) return 0;
+    return 1;
+}
+
+/* New voxel indices to old ones: m[a][b] is upper triangular, because both grids share the rotation.
+ * Returns whether the grids are the same one. */
+static int index_map(volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]) {
+    double inverse[4][4], product[4][4], identity[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
+    affine_invert(v->affine, inverse);
     affine_mul(inverse, to_world, product);
     for (int a = 0; a < 3; a++)
         for (int b = 0; b < 4; b++) m[a][b] = b < a ? 0 : product[a][b];
+    return memcmp(dim, v->dim, sizeof v->dim) == 0 && (close_to(v->affine, to_world) || close_to(product, identity));
 }
 
 /* Slice k of the new grid. Along z, then y, then x: each new row needs 4 old rows, each of which 4 old planes.
@@ -104,7 +114,7 @@ hct_status volume_resample_1mm(volume *v, hct_err *err) {
     double affine[4][4], m[3][4];
     hct_status status = resample_grid_1mm(v, dim, affine, err);
     if (status < 0) return status;
-    index_map(v, affine, m);
+    if (index_map(v, dim, affine, m)) return volume_to_f32(v, err);
     volume out = {0};
     spline s = {0};
     status = volume_alloc(&out, HCT_F32, dim, err);

@@ -11,8 +11,9 @@
  * HCT_ESHAPE where the grid would exceed 2^30 voxels. */
 hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_affine[4][4], hct_err *err);
 
-/* Replaces v by its cubic spline (spline.h) on that grid, float32; overshoot is not clipped. On failure v is unchanged.
- */
+/* Replaces v by its cubic spline (spline.h) on that grid, float32; overshoot is not clipped. A volume that lies on the
+ * new grid already (same size; both affines, or the map between them and the identity, equal within 1e-3) is only
+ * widened to float32 and keeps its affine. On failure v is unchanged. */
 hct_status volume_resample_1mm(volume *v, hct_err *err);
 
 #endif

@@ -255,6 +255,40 @@ START_TEST(inflates_members_and_distrusts_the_stored_length) {
 }
 END_TEST
 
+/* Headers with random bytes: read or refused, never harm (the sanitizers watch), and never a broken volume. */
+START_TEST(survives_damaged_headers) {
+    uint64_t random = 1;
+    int read = 0;
+    for (int round = 0; round < 4000; round++) {
+        nifti_spec s = nifti_plain();
+        s.version = 1 + round % 2;
+        s.swapped = round / 2 % 2;
+        s.datatype = round % 3 ? DT_INT16 : DT_FLOAT32;
+        size_t n;
+        unsigned char *bytes = nifti_bytes(&s, &n), *exact = malloc(n);
+        for (int k = 0; k <= round % 5; k++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            bytes[(random >> 33) % (s.version == 1 ? 352 : 544)] = (unsigned char)(random >> 56);
+        }
+        memcpy(exact, bytes, n);
+        volume v;
+        hct_err err = {0};
+        if (nifti_read_memory("damaged", exact, n, &v, &err) == HCT_OK) {
+            read++;
+            ck_assert_int_le(volume_count(&v), 5 * 6 * 7 * 16);
+            ck_assert_double_ne(affine_det(v.affine), 0);
+            volume_free(&v);
+        } else {
+            ck_assert_ptr_nonnull(strstr(err.msg, "damaged"));
+        }
+        free(exact);
+        free(bytes);
+    }
+    ck_assert_int_gt(read, 400);
+    ck_assert_int_lt(read, 3900);
+}
+END_TEST
+
 static volume some_volume(int32_t dtype) {
     volume v;
     ck_assert_int_eq(volume_alloc(&v, dtype, (int64_t[]){4, 5, 6}, NULL), HCT_OK);
@@ -326,5 +360,5 @@ END_TEST
 
 CHECK_MAIN("nifti", reads_every_type_version_and_order, chooses_the_affine, takes_trailing_single_axes_and_a_far_offset,
            refuses_dimensions, refuses_contents, refuses_every_truncation,
-           inflates_members_and_distrusts_the_stored_length, writes_what_it_reads, a_full_disk_leaves_nothing,
-           a_missing_file_is_named)
+           inflates_members_and_distrusts_the_stored_length, survives_damaged_headers, writes_what_it_reads,
+           a_full_disk_leaves_nothing, a_missing_file_is_named)

@@ -178,6 +178,21 @@ START_TEST(resampling_keeps_a_ramp_in_place) {
 }
 END_TEST
 
+START_TEST(a_grid_of_1_mm_is_left_alone) {
+    for (int k = 0; k < 2; k++) { /* a hundredth of a millimetre a voxel is too far, though the size stays */
+        volume v = make(HCT_I16, 20, 20, 20), first = make(HCT_F32, 20, 20, 20);
+        for (int a = 0; a < 3; a++) v.affine[a][a] = k ? 1.01 : 1.0005;
+        ck_assert_int_eq(volume_resample_1mm(&v, NULL), HCT_OK);
+        ck_assert_int_eq(v.dtype, HCT_F32);
+        ck_assert_int_eq(v.dim[0], 20);
+        ck_assert_double_eq(v.affine[0][0], k ? 1 : 1.0005);
+        ck_assert_int_eq(memcmp(v.f32, first.f32, sizeof(float) * 8000) == 0, !k);
+        volume_free(&v);
+        volume_free(&first);
+    }
+}
+END_TEST
+
 START_TEST(refuses_a_grid_that_is_too_large) {
     volume v = make(HCT_F32, 2, 2, 2);
     for (int a = 0; a < 3; a++) v.affine[a][a] = 1500;
@@ -242,5 +257,6 @@ START_TEST(padding_is_zero_in_the_papers_windows) {
 END_TEST
 
 CHECK_MAIN("volume", turns_every_orientation_to_ras, rounds_half_to_even_and_saturates, pads_and_crops_about_the_centre,
-           preparing_twice_changes_nothing, resampling_keeps_a_ramp_in_place, refuses_a_grid_that_is_too_large,
-           area_resize_is_the_mean_of_the_box, refuses_a_box_outside_the_volume, padding_is_zero_in_the_papers_windows)
+           preparing_twice_changes_nothing, resampling_keeps_a_ramp_in_place, a_grid_of_1_mm_is_left_alone,
+           refuses_a_grid_that_is_too_large, area_resize_is_the_mean_of_the_box, refuses_a_box_outside_the_volume,
+           padding_is_zero_in_the_papers_windows)
