@@ -277,6 +277,7 @@ hct_status hct_read(hct_tape *t, hct_id id, void *host, hct_err *err) {
     hct_view r = hct_resolve(t, id);
     if (!id || !r.mem || (t->mode == HCT_PROGRAM && !root->keep && !root->tensor))
         return hct_fail(err, HCT_EINVAL, "value %d cannot be read: keep it with hct_keep before compiling, and run the program", id);
+    if (hct_numel(&r) == 0) return HCT_OK;
     const hct_backend *b = t->dev->backend;
     if ((st = b->stream_sync(t->dev->stream, err)) < 0) return st;
     size_t size = hct_dtype_size(r.dtype);

@@ -35,7 +35,7 @@ static inline const hct_attr *cpu_attr(const hct_plan *p, const char *name) {
     return hct_attr_find(cpu_state(p)->attr, cpu_state(p)->n_attr, name);
 }
 static inline char *cpu_workspace(const hct_plan *p, const hct_view *ws) {
-    return (char *)ws->mem + (uint64_t)cpu_thread() * cpu_state(p)->per_thread;
+    return (char *)hct_ptr(ws) + (uint64_t)cpu_thread() * cpu_state(p)->per_thread;
 }
 static inline uint64_t cpu_round(uint64_t bytes) { return (bytes + 127) / 128 * 128; }
 

@@ -48,7 +48,7 @@ static hct_status run_ln_bwd(const hct_plan *p, hct_stream *s, const hct_view *i
     uint32_t parts = cpu_state(p)->threads;
 #pragma omp parallel for schedule(static) if (rows * c > CPU_CHUNK)
     for (uint32_t part = 0; part < parts; part++) { /* a fixed share of the rows each, so that the sums do not depend on timing */
-        double *dw = (double *)((char *)ws->mem + part * cpu_state(p)->per_thread), *db = dw + c;
+        double *dw = (double *)((char *)hct_ptr(ws) + part * cpu_state(p)->per_thread), *db = dw + c;
         memset(dw, 0, 2 * (size_t)c * sizeof *dw);
         for (int64_t r = rows * part / parts; r < rows * (part + 1) / parts; r++) {
             const real *row = (const real *)hct_ptr(x) + cpu_row(x, 1, r), *g = (const real *)hct_ptr(dy) + cpu_row(dy, 1, r);
@@ -72,7 +72,7 @@ static hct_status run_ln_bwd(const hct_plan *p, hct_stream *s, const hct_view *i
     for (int64_t i = 0; i < c; i++) {
         double dw = 0, db = 0;
         for (uint32_t part = 0; part < parts; part++) {
-            const double *sums = (const double *)((char *)ws->mem + part * cpu_state(p)->per_thread);
+            const double *sums = (const double *)((char *)hct_ptr(ws) + part * cpu_state(p)->per_thread);
             dw += sums[i];
             db += sums[c + i];
         }

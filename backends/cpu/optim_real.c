@@ -44,12 +44,20 @@ static double clip_factor(const hct_plan *p, const hct_view *norms, int64_t i) {
     int64_t mode = cpu_int(p, "clip_mode");
     if (mode == HCT_CLIP_NONE) return 1;
     int64_t at = mode == HCT_CLIP_GLOBAL ? norms->dim[0] - 1 : cpu_int(p, "norm_at") + i;
-    double factor = cpu_real(p, "clip") / ((double)((const float *)hct_ptr(norms))[at] + 1e-6);
+    double factor = cpu_real(p, "clip") / ((double)((const float *)hct_ptr(norms))[at * norms->stride[0]] + 1e-6);
     return factor < 1 ? factor : 1;
 }
 
+typedef struct group_rates { float lr, decay, c1, c2; int active; } group_rates;
+
+static group_rates rates_of(const hct_plan *p, const hct_view *rates) {
+    int64_t step = rates->stride[0];
+    const float *r = (const float *)hct_ptr(rates) + cpu_int(p, "at") * step;
+    return (group_rates){r[0], r[step], r[2 * step], r[3 * step], r[4 * step] != 0};
+}
+
 static hct_status plan_for_param(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
-    if (p->in[2].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "parameters are %d", p->in[2].dtype);
+    if (p->in[2].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "for parameters of dtype " REAL_TEXT);
     for (uint32_t i = 2; i < p->n_in; i++)
         if (p->in[i].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "parameters, gradients and moments differ in dtype");
     return cpu_plan(d, p, ret, err);
@@ -57,9 +65,9 @@ static hct_status plan_for_param(hct_device *d, const hct_problem *p, hct_plan *
 
 static hct_status run_adam(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
     (void)s, (void)ws, (void)err, (void)out;
-    const float *rate = (const float *)hct_ptr(&in[0]) + cpu_int(p, "at");
-    if (rate[4] == 0) return HCT_OK;
-    acc lr = rate[0], decay = rate[1], c1 = rate[2], c2 = rate[3];
+    const group_rates rate = rates_of(p, &in[0]);
+    if (!rate.active) return HCT_OK;
+    acc lr = rate.lr, decay = rate.decay, c1 = rate.c1, c2 = rate.c2;
     acc b1 = (acc)cpu_real(p, "beta1"), b2 = (acc)cpu_real(p, "beta2"), eps = (acc)cpu_real(p, "eps");
     acc r1 = (acc)(1 - cpu_real(p, "beta1")), r2 = (acc)(1 - cpu_real(p, "beta2")), root_c2 = SQRT(c2);
     int decoupled = cpu_int(p, "decoupled") != 0;
@@ -86,9 +94,9 @@ static hct_status run_adam(const hct_plan *p, hct_stream *s, const hct_view *in,
 
 static hct_status run_sgd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
     (void)s, (void)ws, (void)err, (void)out;
-    const float *rate = (const float *)hct_ptr(&in[0]) + cpu_int(p, "at");
-    if (rate[4] == 0) return HCT_OK;
-    acc lr = rate[0], decay = rate[1], momentum = (acc)cpu_real(p, "momentum");
+    const group_rates rate = rates_of(p, &in[0]);
+    if (!rate.active) return HCT_OK;
+    acc lr = rate.lr, decay = rate.decay, momentum = (acc)cpu_real(p, "momentum");
     for (int64_t i = 0; 2 + 3 * i < cpu_state(p)->n_in; i++) {
         const hct_view *v = in + 2 + 3 * i;
         acc clip = (acc)clip_factor(p, &in[1], i);

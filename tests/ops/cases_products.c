@@ -1,0 +1,52 @@
+#include "naive.h"
+
+#include <string.h>
+
+/* attention.bwd: in[3] and in[4] are what the forward gives for q, k, v. */
+static void attention_forward(call *k) {
+    call f = *k;
+    f.y[0] = k->x[3];
+    f.y[1] = k->x[4];
+    memset(f.y[0], 0, sizeof(double) * (size_t)hct_numel(&k->in[3]));
+    naive_attention(&f);
+}
+
+#define ATTENTION(name_, b, n, m, h, d, scale, more)                                                                             \
+    {"attention", name_, {REAL(b, n, h, d), REAL(b, m, h, d), REAL(b, m, h, d)}, {A_REAL("scale", scale)}, GRAD | more, 2,        \
+     .naive = naive_attention},                                                                                                  \
+    {"attention.bwd", name_,                                                                                                     \
+     {REAL(b, n, h, d), REAL(b, m, h, d), REAL(b, m, h, d), REAL(b, n, h, d), STAT(b, h, n), REAL(b, n, h, d)},                  \
+     {A_REAL("scale", scale)}, more, 3, .derive = attention_forward}
+
+const op_case cases_products[] = {
+    {"linear", "3x7 to 5, bias", {REAL(3, 7), REAL(5, 7), REAL(5)}, .flags = GRAD, .naive = naive_linear},
+    {"linear", "3x7 to 5", {REAL(3, 7), REAL(5, 7)}, .flags = GRAD, .naive = naive_linear},
+    {"linear", "2x3x9 to 4, bias", {REAL(2, 3, 9), REAL(4, 9), REAL(4)}, .flags = GRAD, .naive = naive_linear},
+    {"linear", "2x2x3x5 to 1, bias", {REAL(2, 2, 3, 5), REAL(1, 5), REAL(1)}, .flags = GRAD, .naive = naive_linear},
+    {"linear", "one row", {REAL(6), REAL(4, 6), REAL(4)}, .flags = GRAD, .naive = naive_linear},
+    {"linear", "no rows", {REAL(0, 7), REAL(5, 7), REAL(5)}, .naive = naive_linear},
+    {"linear", "inner 0, bias", {REAL(3, 0), REAL(5, 0), REAL(5)}, .naive = naive_linear},
+    {"linear", "241x257 to 259, bias", {REAL(241, 257), REAL(259, 257), REAL(259)}, .flags = BIG, .naive = naive_linear},
+    {"linear", "513x64 to 96", {REAL(513, 64), REAL(96, 64), REAL(96)}, .flags = BIG, .naive = naive_linear},
+    {"linear", "vit-b", {REAL(513, 768), REAL(3072, 768), REAL(3072)}, .flags = BENCH, .naive = naive_linear},
+    {"matmul", "4x5 by 5x3", {REAL(4, 5), REAL(5, 3)}, .flags = GRAD, .naive = naive_matmul},
+    {"matmul", "2x3 of 4x5 by 5x6", {REAL(2, 3, 4, 5), REAL(2, 3, 5, 6)}, .flags = GRAD, .naive = naive_matmul},
+    {"matmul", "row by column", {REAL(2, 1, 7), REAL(2, 7, 1)}, .flags = GRAD, .naive = naive_matmul},
+    {"matmul", "column by row", {REAL(5, 1), REAL(1, 4)}, .flags = GRAD, .naive = naive_matmul},
+    {"matmul", "no batch", {REAL(0, 2, 3), REAL(0, 3, 2)}, .naive = naive_matmul},
+    {"matmul", "inner 0", {REAL(2, 3, 0), REAL(2, 0, 4)}, .flags = ZEROS, .naive = naive_matmul},
+    {"matmul", "513x33 by 33x65", {REAL(513, 33), REAL(33, 65)}, .flags = BIG, .naive = naive_matmul},
+    {"matmul", "vit-b", {REAL(12, 513, 64), REAL(12, 64, 513)}, .flags = BENCH, .naive = naive_matmul},
+    ATTENTION("2x5 of 2x3", 2, 5, 5, 2, 3, 0.57735, 0),
+    ATTENTION("3 on 7, one head", 1, 3, 7, 1, 4, 0.5, 0),
+    ATTENTION("one token", 2, 1, 1, 3, 5, 1.0, ZEROS),
+    ATTENTION("no batch", 0, 4, 4, 2, 3, 1.0, 0),
+    {"attention", "513 tokens", {REAL(1, 513, 2, 16), REAL(1, 513, 2, 16), REAL(1, 513, 2, 16)}, {A_REAL("scale", 0.25)}, BIG, 2,
+     .naive = naive_attention},
+    {"attention.bwd", "129 tokens",
+     {REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), STAT(1, 2, 129), REAL(1, 129, 2, 48)},
+     {A_REAL("scale", 0.144)}, BIG, 3, .derive = attention_forward},
+    {"attention", "vit-b", {REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), REAL(1, 513, 12, 64)}, {A_REAL("scale", 0.125)}, BENCH, 2,
+     .naive = naive_attention},
+    {0},
+};
