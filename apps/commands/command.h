@@ -18,9 +18,11 @@ typedef struct command {
     int (*run)(int argc, char **argv);
 } command;
 
+int command_evaluate(int argc, char **argv);
 int command_phantom(int argc, char **argv);
 int command_prepare(int argc, char **argv);
 int command_pretrain(int argc, char **argv);
+int command_report(int argc, char **argv);
 int command_split(int argc, char **argv);
 
 #endif

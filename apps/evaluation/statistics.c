@@ -4,28 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* splitmix64 (Steele, Lea, Flood 2014): the output for counter value z. */
-static uint64_t mixed(uint64_t z) {
-    z += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
+#include "hct/philox.h"
+
+/* Word i of resample b. */
+static uint32_t random_word(const resampler *r, size_t b, size_t i) {
+    return hct_philox4x32(r->seed, i >> 2, b).v[i & 3];
 }
 
-static uint64_t stream_of(const resampler *r, size_t b) { return mixed(mixed(r->seed) ^ (uint64_t)b); }
-
 static void draw_rows(const resampler *self, size_t b, size_t n, uint32_t *weight) {
-    uint64_t stream = stream_of(self, b);
     memset(weight, 0, n * sizeof *weight);
-    for (size_t i = 0; i < n; i++) {
-        size_t k = (size_t)((double)(mixed(stream + i) >> 11) * 0x1p-53 * (double)n);
-        weight[k < n ? k : n - 1]++;
-    }
+    for (size_t i = 0; i < n; i++) weight[(uint64_t)random_word(self, b, i) * n >> 32]++;
 }
 
 static void draw_coins(const resampler *self, size_t b, size_t n, uint32_t *weight) {
-    uint64_t stream = stream_of(self, b);
-    for (size_t i = 0; i < n; i++) weight[i] = (uint32_t)(mixed(stream + i) >> 63);
+    for (size_t i = 0; i < n; i++) weight[i] = random_word(self, b, i) >> 31;
 }
 
 resampler bootstrap_resampler(size_t count, uint64_t seed) { return (resampler){draw_rows, count, seed, NULL}; }

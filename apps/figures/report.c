@@ -1,6 +1,5 @@
 #include "figures/report.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,7 +17,7 @@ static const char STYLE[] =
     ".note{background:#fff6e0;border-left:4px solid #d9a400;padding:.6rem 1rem}"
     "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;color:#555;padding-bottom:.3rem}"
     "th,td{padding:.25rem .8rem;border-bottom:1px solid #e4e4e4;text-align:left}thead th{border-bottom:2px solid #bbb}"
-    "td.number{text-align:right;font-variant-numeric:tabular-nums}"
+    "table.numbers th+th,table.numbers td{text-align:right;font-variant-numeric:tabular-nums}"
     "figure{margin:1.2rem 0}figure svg,figure img{max-width:100%;height:auto}figcaption{color:#555;font-size:.92rem}"
     "pre{background:#f6f7f8;padding:1rem;overflow-x:auto;font-size:.85rem}footer{margin-top:3rem;color:#777;font-size:.85rem}"
     "@media print{body{background:#fff}main{padding:0}}";
@@ -86,16 +85,10 @@ void report_note(report *r, const char *fmt, ...) {
     va_end(ap);
 }
 
-/* Starts with a digit, or a sign or point before one. */
-static bool looks_like_number(const char *s) {
-    while (*s == '-' || *s == '+' || *s == '.') s++;
-    return isdigit((unsigned char)*s);
-}
-
 void report_table(report *r, const char *const *head, const char *const *cells, size_t rows, size_t columns,
                   const char *caption) {
     if (!r) return;
-    raw(r, "<table>");
+    raw(r, head ? "<table class=\"numbers\">" : "<table>");
     if (caption) element(r, "<caption>", caption, "</caption>");
     if (head) {
         raw(r, "<thead><tr>");
@@ -107,10 +100,7 @@ void report_table(report *r, const char *const *head, const char *const *cells, 
         raw(r, "<tr>");
         for (size_t c = 0; c < columns; c++) {
             const char *cell = cells[i * columns + c];
-            if (c == 0)
-                element(r, "<th>", cell, "</th>");
-            else
-                element(r, head && looks_like_number(cell) ? "<td class=\"number\">" : "<td>", cell, "</td>");
+            element(r, c ? "<td>" : "<th>", cell, c ? "</td>" : "</th>");
         }
         raw(r, "</tr>\n");
     }
@@ -175,7 +165,11 @@ hct_status report_write(report *r, const char *path, hct_err *err) {
         hct_outfile_write(f, r->html.bytes, r->html.length);
         status = hct_outfile_close(f, err);
     }
-    free(r->html.bytes);
-    free(r);
+    report_discard(r);
     return status;
+}
+
+void report_discard(report *r) {
+    if (r) free(r->html.bytes);
+    free(r);
 }

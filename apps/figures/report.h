@@ -20,7 +20,8 @@ void report_heading(report *r, const char *text);
 void report_paragraph(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
 /* A paragraph that stands out: what must not be overlooked. */
 void report_note(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
-/* cells: rows * columns, row-major; numbers are set right. head may be NULL (first column is then the heading). */
+/* cells: rows * columns, row-major; the first column names the rows. With a head the others are set right, as numbers
+ * are; without one (head NULL) the table lists facts. */
 void report_table(report *r, const char *const *head, const char *const *cells, size_t rows, size_t columns,
                   const char *caption);
 /* An .svg or .png file, copied into the page. */
@@ -28,5 +29,7 @@ void report_figure(report *r, const char *path, const char *caption);
 /* Text as it is (a recipe), folded away under a title. */
 void report_folded(report *r, const char *title, const char *text);
 hct_status report_write(report *r, const char *path, hct_err *err);
+/* Frees it unwritten; r may be NULL. */
+void report_discard(report *r);
 
 #endif

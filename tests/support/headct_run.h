@@ -1,6 +1,6 @@
 /* Runs the program under test (environment variable HEADCT) as a user would, through a shell. */
-#ifndef TESTS_DATASET_HEADCT_RUN_H
-#define TESTS_DATASET_HEADCT_RUN_H
+#ifndef TESTS_SUPPORT_HEADCT_RUN_H
+#define TESTS_SUPPORT_HEADCT_RUN_H
 
 /* Standard output and error of the last run. */
 extern char headct_said[65536];

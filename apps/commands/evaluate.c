@@ -1,0 +1,171 @@
+/* headct evaluate: how good predictions are. */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/command.h"
+#include "evaluation/evaluation.h"
+#include "evaluation/predictions.h"
+#include "support/paths.h"
+#include "support/text.h"
+
+static const char doc[] =
+    "ROC AUC and average precision of every task and their macro means, with bootstrap intervals, from a table of "
+    "predictions. A task whose scans are all of one class is 'undefined' and stays out of the means.\v"
+    "The predictions are a CSV with the columns scan, patient, split (the last two may be missing) and one column of "
+    "probabilities a task. Labels (1, 0, empty: not known) stand in columns y_TASK of the same file or come from --labels, "
+    "a CSV with the columns scan, patient and one a task, or a dataset folder.\n\n"
+    "Examples:\n"
+    "  headct evaluate --run runs/probe\n"
+    "  headct evaluate --predictions p.csv --labels labels.csv --out results\n"
+    "  headct evaluate -p ours.csv -l data --compare theirs.csv --permutations 1000\n\n"
+    "With --out: metrics.json, metrics.csv and figures/roc_TASK.svg.";
+
+enum { MAX_LABELS = 16, OPT_RUN = 256, OPT_OUT, OPT_BOOTSTRAP, OPT_SEED, OPT_COMPARE, OPT_PERMUTATIONS, OPT_SPLIT, OPT_TASKS };
+
+static const struct argp_option options[] = {
+    {"predictions", 'p', "FILE", 0, "predictions.csv to evaluate", 0},
+    {"labels", 'l', "FILE|DATASET", 0, "where the labels are; several may be given, the last one wins", 0},
+    {"run", OPT_RUN, "RUN", 0, "take RUN/predictions.csv and write to RUN", 0},
+    {"out", OPT_OUT, "DIR", 0, "write metrics and figures there; without it a table is printed and that is all", 0},
+    {"split", OPT_SPLIT, "NAME", 0, "only scans of this split (default: all in the file)", 0},
+    {"tasks", OPT_TASKS, "A,B,...", 0, "only these tasks (default: all that have labels)", 0},
+    {"bootstrap", OPT_BOOTSTRAP, "N", 0, "resamples of the test set (default 100, as the paper)", 0},
+    {"compare", OPT_COMPARE, "FILE", 0, "second model's predictions of the same scans: paired permutation test", 0},
+    {"permutations", OPT_PERMUTATIONS, "N", 0, "of that test (default 1000)", 0},
+    {"seed", OPT_SEED, "S", 0, "of resamples and permutations (default 0)", 0},
+    {0},
+};
+
+typedef struct settings {
+    const char *predictions, *run, *out, *compare, *split, *tasks, *labels[MAX_LABELS];
+    int n_labels;
+    int64_t resamples, permutations, seed;
+} settings;
+
+static int64_t count(struct argp_state *state, const char *name, const char *arg, int64_t low, int64_t high) {
+    int64_t v;
+    if (!text_int64(arg, &v) || v < low || v > high)
+        argp_error(state, "--%s %s: a whole number from %lld to %lld is needed", name, arg, (long long)low, (long long)high);
+    return v;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    settings *s = state->input;
+    switch (key) {
+    case 'p': s->predictions = arg; break;
+    case 'l':
+        if (s->n_labels == MAX_LABELS) argp_error(state, "more than %d --labels", MAX_LABELS);
+        s->labels[s->n_labels++] = arg;
+        break;
+    case OPT_RUN: s->run = arg; break;
+    case OPT_OUT: s->out = arg; break;
+    case OPT_SPLIT: s->split = arg; break;
+    case OPT_TASKS: s->tasks = arg; break;
+    case OPT_COMPARE: s->compare = arg; break;
+    case OPT_BOOTSTRAP: s->resamples = count(state, "bootstrap", arg, 0, 1000000); break;
+    case OPT_PERMUTATIONS: s->permutations = count(state, "permutations", arg, 1, 10000000); break;
+    case OPT_SEED: s->seed = count(state, "seed", arg, 0, INT64_MAX); break;
+    case ARGP_KEY_END:
+        if (!s->predictions == !s->run) argp_error(state, "either --predictions or --run is needed");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static bool named(const char *list, const char *name) {
+    size_t n = strlen(name);
+    for (const char *c = list; c; c = strchr(c, ',') ? strchr(c, ',') + 1 : NULL)
+        if (strncmp(c, name, n) == 0 && (c[n] == ',' || c[n] == '\0')) return true;
+    return false;
+}
+
+/* Every name of the list must be a task; labels of all other tasks are forgotten, so that they drop out. */
+static hct_status choose_tasks(predictions *p, const char *list, hct_err *err) {
+    char name[128];
+    for (const char *c = list; *c;) {
+        size_t n = strcspn(c, ","), k = 0;
+        snprintf(name, sizeof name, "%.*s", (int)n, c);
+        while (k < p->n_tasks && strcmp(p->task[k], name) != 0) k++;
+        if (k == p->n_tasks) {
+            const char *near = text_nearest(name, (const char *const *)p->task, p->n_tasks);
+            return hct_fail(err, HCT_ENOTFOUND, "--tasks: no task '%s' in the predictions; %s '%s'", name,
+                            near ? "did you mean" : "the first one is", near ? near : p->task[0]);
+        }
+        c += n + (c[n] == ',');
+    }
+    for (size_t k = 0; k < p->n_tasks; k++)
+        for (size_t i = 0; !named(list, p->task[k]) && i < p->n; i++) p->label[i * p->n_tasks + k] = -1;
+    return HCT_OK;
+}
+
+static hct_status read_all(const settings *s, const char *path, predictions *p, hct_err *err) {
+    hct_status status = predictions_read(path, s->split, p, err);
+    for (int i = 0; i < s->n_labels && status == HCT_OK; i++) {
+        size_t scans, tasks;
+        status = predictions_take_labels(p, s->labels[i], &scans, &tasks, err);
+        if (status == HCT_OK && (scans == 0 || tasks == 0))
+            status = hct_fail(err, HCT_ENOTFOUND, "%s: has labels of %zu of the %zu scans and %zu of the %zu tasks in %s",
+                              s->labels[i], scans, p->n, tasks, p->n_tasks, path);
+        if (status == HCT_OK && scans < p->n)
+            fprintf(stderr, "headct evaluate: %s: %zu of %zu scans have no labels there\n", s->labels[i], p->n - scans, p->n);
+    }
+    if (status == HCT_OK && s->tasks) status = choose_tasks(p, s->tasks, err);
+    if (status < 0) return status;
+    size_t dropped = predictions_drop_unlabelled(p);
+    if (dropped && !s->tasks) fprintf(stderr, "headct evaluate: %s: %zu tasks have no labels and are left out\n", path, dropped);
+    if (p->n_tasks == 0)
+        return hct_fail(err, HCT_ENOTFOUND, "%s: no task has labels; give columns y_TASK, or --labels", path);
+    return HCT_OK;
+}
+
+static hct_status write_all(const evaluation *e, const predictions *p, const predictions *other, const char *out, hct_err *err) {
+    score_table a = predictions_table(p), b = predictions_table(other);
+    char *json = path_join(out, "metrics.json"), *table = path_join(out, "metrics.csv"), *figures = path_join(out, "figures");
+    hct_status status = json && table && figures ? path_make_folders(out, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (status == HCT_OK) status = evaluation_write_json(e, json, err);
+    if (status == HCT_OK) status = evaluation_write_csv(e, table, err);
+    if (status == HCT_OK) status = evaluation_draw(e, &a, "model", other->n ? &b : NULL, "compared with", figures, err);
+    free(json);
+    free(table);
+    free(figures);
+    return status;
+}
+
+static hct_status evaluate(const settings *s, hct_err *err) {
+    predictions p = {0}, other = {0};
+    evaluation e = {0};
+    char *path = s->run ? path_join(s->run, "predictions.csv") : strdup(s->predictions);
+    const char *out = s->out ? s->out : s->run;
+    hct_status status = path ? read_all(s, path, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    score_table a = predictions_table(&p);
+    if (status == HCT_OK)
+        status = evaluation_run(&a, (const char *const *)p.task, (size_t)s->resamples, (uint64_t)s->seed, &e, err);
+    if (status == HCT_OK && s->compare) {
+        hct_err here = {0};
+        status = predictions_read(s->compare, s->split, &other, err);
+        if (status == HCT_OK && (status = predictions_align(&p, &other, &here)) < 0)
+            hct_fail(err, status, "%s: %s", s->compare, here.msg);
+        score_table b = predictions_table(&other);
+        if (status == HCT_OK) status = evaluation_compare(&e, &a, &b, (size_t)s->permutations, err);
+    }
+    if (status == HCT_OK) evaluation_print(&e, stdout);
+    if (status == HCT_OK && out) status = write_all(&e, &p, &other, out, err);
+    evaluation_free(&e);
+    predictions_free(&p);
+    predictions_free(&other);
+    free(path);
+    return status;
+}
+
+int command_evaluate(int argc, char **argv) {
+    settings s = {.resamples = 100, .permutations = 1000};
+    const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    hct_err err = {0};
+    if (evaluate(&s, &err) == HCT_OK) return EXIT_OK;
+    fprintf(stderr, "headct evaluate: %s\n", err.msg);
+    return EXIT_ERROR;
+}

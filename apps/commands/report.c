@@ -1,0 +1,66 @@
+/* headct report: an HTML page of run folders. */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "commands/command.h"
+#include "figures/run_report.h"
+#include "support/paths.h"
+
+static const char doc[] =
+    "One HTML file of one run or several: loss curves, metrics with intervals, every figure in RUN/figures, the recipe. "
+    "Plots and pictures are inside the file, so it can be mailed.\v"
+    "Examples:\n"
+    "  headct report runs/probe\n"
+    "  headct report runs/pretrain runs/probe runs/random --out compare.html --title \"Pre-trained or random\"";
+
+enum { OPT_OUT = 'o', OPT_TITLE = 't' };
+
+static const struct argp_option options[] = {
+    {"out", OPT_OUT, "FILE", 0, "where to write it (default: RUN/report.html of the first run)", 0},
+    {"title", OPT_TITLE, "TEXT", 0, "the page's title (default: the runs' names)", 0},
+    {0},
+};
+
+typedef struct settings {
+    const char *out, *title;
+    char **runs;
+    int n_runs;
+} settings;
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    settings *s = state->input;
+    switch (key) {
+    case OPT_OUT: s->out = arg; break;
+    case OPT_TITLE: s->title = arg; break;
+    case ARGP_KEY_ARGS:
+        s->runs = state->argv + state->next;
+        s->n_runs = state->argc - state->next;
+        state->next = state->argc;
+        break;
+    case ARGP_KEY_NO_ARGS: argp_error(state, "RUN is missing"); break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int command_report(int argc, char **argv) {
+    settings s = {0};
+    const struct argp argp = {options, parse, "RUN...", doc, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    hct_err err = {0};
+    hct_status status = HCT_OK;
+    report *r = report_new(s.title ? s.title : s.n_runs == 1 ? s.runs[0] : "headct runs");
+    if (s.n_runs > 1) status = run_report_comparison(r, (const char *const *)s.runs, (size_t)s.n_runs, &err);
+    for (int i = 0; i < s.n_runs && status == HCT_OK; i++) status = run_report(r, s.runs[i], &err);
+    char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html");
+    if (status == HCT_OK && path)
+        status = report_write(r, path, &err);
+    else
+        report_discard(r);
+    if (status == HCT_OK && path) puts(path);
+    free(path);
+    if (status == HCT_OK) return EXIT_OK;
+    fprintf(stderr, "headct report: %s\n", err.msg);
+    return EXIT_ERROR;
+}

@@ -1,0 +1,193 @@
+#include "figures/run_report.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evaluation/evaluation.h"
+#include "figures/plot.h"
+#include "hct/io.h"
+#include "support/paths.h"
+#include "training/runlog.h"
+
+enum { CELL = 64 };
+
+hct_status run_report_loss(report *r, const char *run, hct_err *err) {
+    static const char *const phases[] = {"train", "validation"};
+    double *x[2] = {NULL}, *y[2] = {NULL};
+    plot_series s[2];
+    size_t series = 0;
+    hct_status status = HCT_OK;
+    for (int p = 0; p < 2 && status == HCT_OK; p++) {
+        size_t n = 0;
+        status = runlog_read(run, phases[p], "loss", &x[p], &y[p], &n, err);
+        if (status == HCT_OK && n) s[series++] = (plot_series){phases[p], x[p], y[p], NULL, NULL, n};
+    }
+    char *folder = path_join(run, "figures"), *path = folder ? path_join(folder, "loss.svg") : NULL;
+    if (status == HCT_OK && series == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no loss", run);
+    if (status == HCT_OK && !path) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    if (status == HCT_OK) status = path_make_folders(folder, err);
+    plot figure = {.title = "Loss", .x_label = "step", .y_label = "loss", .series = s, .n = series};
+    if (status == HCT_OK) status = plot_write(&figure, path, err);
+    if (status == HCT_OK) report_figure(r, path, "Loss over optimiser steps.");
+    for (int p = 0; p < 2; p++) {
+        free(x[p]);
+        free(y[p]);
+    }
+    free(path);
+    free(folder);
+    return status;
+}
+
+static double number(const cJSON *o, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+static void interval_cell(const cJSON *o, const char *key, char cell[CELL]) {
+    const cJSON *j = cJSON_GetObjectItemCaseSensitive(o, key);
+    interval i = {.value = number(j, "value"), .low = number(j, "low"), .high = number(j, "high")};
+    interval_text(&i, cell);
+}
+
+static cJSON *read_metrics(const char *path, hct_err *err) {
+    char *text = NULL;
+    if (hct_read_file(path, &text, NULL, err) < 0) return NULL;
+    cJSON *json = cJSON_Parse(text);
+    free(text);
+    if (cJSON_IsArray(cJSON_GetObjectItem(json, "tasks")) && cJSON_IsObject(cJSON_GetObjectItem(json, "macro"))) return json;
+    cJSON_Delete(json);
+    hct_fail(err, HCT_EFORMAT, "%s: is not what headct evaluate writes", path);
+    return NULL;
+}
+
+/* Cells of a table, kept until it is printed. */
+typedef struct cells {
+    char (*text)[CELL];
+    const char **at;
+} cells;
+
+static bool cells_make(cells *c, size_t n) {
+    c->text = calloc(n + 1, sizeof *c->text);
+    c->at = calloc(n + 1, sizeof *c->at);
+    for (size_t i = 0; c->text && c->at && i < n; i++) c->at[i] = c->text[i];
+    return c->text && c->at;
+}
+
+static void cells_free(cells *c) {
+    free(c->text);
+    free(c->at);
+}
+
+hct_status run_report_metrics(report *r, const char *metrics_json, const char *caption, hct_err *err) {
+    static const char *const head[] = {"task", "positive", "negative", "ROC AUC", "average precision"};
+    cJSON *json = read_metrics(metrics_json, err);
+    if (!json) return err ? err->code : HCT_EFORMAT;
+    const cJSON *tasks = cJSON_GetObjectItem(json, "tasks"), *task;
+    size_t rows = (size_t)cJSON_GetArraySize(tasks) + 1, k = 0;
+    cells c;
+    hct_status status = cells_make(&c, rows * 5) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", metrics_json);
+    if (status == HCT_OK) {
+        cJSON_ArrayForEach(task, tasks) {
+            const cJSON *name = cJSON_GetObjectItem(task, "task");
+            snprintf(c.text[k * 5], CELL, "%s", cJSON_IsString(name) ? name->valuestring : "?");
+            snprintf(c.text[k * 5 + 1], CELL, "%.0f", number(task, "positives"));
+            snprintf(c.text[k * 5 + 2], CELL, "%.0f", number(task, "negatives"));
+            interval_cell(task, "roc_auc", c.text[k * 5 + 3]);
+            interval_cell(task, "average_precision", c.text[k * 5 + 4]);
+            k++;
+        }
+        const cJSON *macro = cJSON_GetObjectItem(json, "macro");
+        snprintf(c.text[k * 5], CELL, "macro mean");
+        interval_cell(macro, "roc_auc", c.text[k * 5 + 3]);
+        interval_cell(macro, "average_precision", c.text[k * 5 + 4]);
+        report_table(r, head, c.at, rows, 5, caption);
+        report_paragraph(r, "%.0f scans; 95%% percentile intervals of %.0f bootstrap resamples.", number(json, "scans"),
+                         number(json, "resamples"));
+    }
+    cells_free(&c);
+    cJSON_Delete(json);
+    return status;
+}
+
+hct_status run_report_comparison(report *r, const char *const *runs, size_t n, hct_err *err) {
+    static const char *const head[] = {"run", "macro AUC", "macro average precision"};
+    cells c;
+    size_t rows = 0;
+    if (!cells_make(&c, n * 3)) {
+        cells_free(&c);
+        return hct_fail(err, HCT_ENOMEM, "out of memory for a table of %zu runs", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        char *path = path_join(runs[i], "metrics.json");
+        cJSON *json = path ? read_metrics(path, NULL) : NULL;
+        free(path);
+        if (!json) continue;
+        const cJSON *macro = cJSON_GetObjectItem(json, "macro");
+        snprintf(c.text[rows * 3], CELL, "%s", runs[i]);
+        interval_cell(macro, "roc_auc", c.text[rows * 3 + 1]);
+        interval_cell(macro, "average_precision", c.text[rows * 3 + 2]);
+        cJSON_Delete(json);
+        rows++;
+    }
+    if (rows) report_table(r, head, c.at, rows, 3, "Macro means with 95% intervals");
+    cells_free(&c);
+    return HCT_OK;
+}
+
+/* Every figure of the run but the loss curve, which stands above. */
+static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err *err) {
+    static const char *const endings[] = {".svg", ".png"};
+    char *folder = path_join(run, "figures");
+    hct_status status = folder ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    for (int e = 0; e < 2 && status == HCT_OK && path_is_folder(folder); e++) {
+        char **names;
+        size_t n;
+        status = path_list(folder, endings[e], &names, &n, err);
+        for (size_t i = 0; status == HCT_OK && i < n; i++) {
+            char *path = path_join(folder, names[i]), *caption = path_stem(names[i]);
+            if (path && caption && strcmp(names[i], "loss.svg") != 0) {
+                report_figure(r, path, caption);
+                ++*ret_n;
+            }
+            free(path);
+            free(caption);
+        }
+        for (size_t i = 0; status == HCT_OK && i < n; i++) free(names[i]);
+        if (status == HCT_OK) free(names);
+    }
+    free(folder);
+    return status;
+}
+
+/* A part that is missing is fine; anything else is not. */
+static hct_status optional(hct_status status, size_t *parts) {
+    *parts += status == HCT_OK;
+    return status == HCT_ENOTFOUND ? HCT_OK : status;
+}
+
+hct_status run_report(report *r, const char *run, hct_err *err) {
+    size_t parts = 0, figures = 0;
+    if (!path_is_folder(run)) return hct_fail(err, HCT_ENOTFOUND, "%s: there is no such run folder", run);
+    char *jsonl = path_join(run, "metrics.jsonl"), *metrics = path_join(run, "metrics.json"), *recipe = path_join(run, "recipe.yaml");
+    hct_status status = jsonl && metrics && recipe ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    report_heading(r, run);
+    if (status == HCT_OK && path_is_file(jsonl)) status = optional(run_report_loss(r, run, err), &parts);
+    if (status == HCT_OK && path_is_file(metrics))
+        status = optional(run_report_metrics(r, metrics, "Held-out evaluation", err), &parts);
+    if (status == HCT_OK) status = add_figures(r, run, &figures, err);
+    char *text = NULL;
+    if (status == HCT_OK && path_is_file(recipe) && (status = hct_read_file(recipe, &text, NULL, err)) == HCT_OK) {
+        report_folded(r, "recipe.yaml", text);
+        parts++;
+    }
+    free(text);
+    free(jsonl);
+    free(metrics);
+    free(recipe);
+    if (status == HCT_OK && parts + figures == 0)
+        return hct_fail(err, HCT_ENOTFOUND, "%s: holds no metrics.jsonl, metrics.json, figures or recipe.yaml", run);
+    return status;
+}

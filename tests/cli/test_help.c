@@ -1,0 +1,64 @@
+/* What every command of the table must do: explain itself with an example, and refuse what it does not know; shell
+ * completion offers the same names. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "headct_run.h"
+#include "tap.h"
+
+enum { MAX_COMMANDS = 64 };
+
+static char names[MAX_COMMANDS][64];
+
+/* Lines of `headct --help` that start with two blanks and a name. */
+static int list_commands(void) {
+    int n = 0;
+    for (char *line = strtok(headct_said, "\n"); line && n < MAX_COMMANDS; line = strtok(NULL, "\n"))
+        if (strncmp(line, "  ", 2) == 0 && line[2] != ' ' && sscanf(line + 2, "%63[a-z0-9-] ", names[n]) == 1) n++;
+    return n;
+}
+
+static void check_command(const char *name) {
+    char call[80];
+    snprintf(call, sizeof call, "headct %s", name);
+    int status = headct_run("%s --help", name);
+    tap_ok(status == 0 && strstr(headct_said, "Usage:"), "%s --help exits 0 with its usage", call);
+    const char *example = strstr(headct_said, "Example");
+    tap_ok(example && strstr(example, call), "%s --help has an example of itself", call);
+    status = headct_run("%s --no-such-option", name);
+    tap_ok(status == 2 && strstr(headct_said, "no-such-option"), "%s --no-such-option exits 2 and names it", call);
+}
+
+/* What bash offers for a command line, its last word being completed; in headct_said. */
+static void complete(const char *script, const char *words, int last) {
+    char line[1024];
+    snprintf(line, sizeof line, "bash -c '. \"%s\"; COMP_WORDS=(\"$HEADCT\" %s); COMP_CWORD=%d; _headct; echo \" ${COMPREPLY[*]} \"'",
+             script, words, last);
+    shell("%s", line);
+}
+
+int main(void) {
+    tap_ok(headct_run("--version") == 0 && strcmp(headct_said, "headct " VERSION "\n") == 0, "--version is %s", VERSION);
+    tap_ok(headct_run("no-such-command") == 2 && strstr(headct_said, "no-such-command"), "an unknown command exits 2");
+    tap_ok(headct_run(" ") == 2 && strstr(headct_said, "usage:"), "no command exits 2 with the usage");
+    tap_ok(headct_run("help") == 0, "help exits 0");
+    headct_run("--help");
+    int n = list_commands();
+    tap_ok(n >= 3, "headct --help lists %d commands", n);
+    for (int i = 0; i < n; i++) check_command(names[i]);
+
+    complete(COMPLETION, "ev", 1);
+    tap_ok(strcmp(headct_said, " evaluate \n") == 0, "bash completes ev");
+    complete(COMPLETION, "\"\"", 1);
+    int offered = 0;
+    for (int i = 0; i < n; i++) {
+        char padded[80];
+        snprintf(padded, sizeof padded, " %s ", names[i]);
+        offered += strstr(headct_said, padded) != NULL;
+    }
+    tap_ok(offered == n, "bash offers %d of %d commands", offered, n);
+    complete(COMPLETION, "evaluate --boot", 2);
+    tap_ok(strcmp(headct_said, " --bootstrap \n") == 0, "bash completes evaluate --boot");
+    return tap_done();
+}
