@@ -10,6 +10,7 @@ static const command commands[] = {
     {"prepare", "turns scans into a dataset", command_prepare},
     {"split", "parts a dataset into train, val and test by patient", command_split},
     {"pretrain", "pre-trains an encoder (MAE)", command_pretrain},
+    {"probe", "trains and evaluates linear probes on frozen features", command_probe},
     {"evaluate", "AUC and average precision of predictions, with intervals", command_evaluate},
     {"report", "an HTML page of one run or several", command_report},
     {NULL, NULL, NULL},

@@ -22,6 +22,7 @@ int command_evaluate(int argc, char **argv);
 int command_phantom(int argc, char **argv);
 int command_prepare(int argc, char **argv);
 int command_pretrain(int argc, char **argv);
+int command_probe(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_split(int argc, char **argv);
 

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "dataset/loader.h"
-#include "hct/io.h"
 #include "support/paths.h"
 #include "support/progress.h"
 #include "training/checkpoint.h"
 #include "training/mae_step.h"
+#include "training/run_folder.h"
 #include "training/runlog.h"
 #include "training/sampler.h"
 #include "training/stop.h"
@@ -66,32 +66,15 @@ static hct_status open_model(run *q, hct_err *err) {
     return st;
 }
 
-/* Puts recipe.yaml into the run's folder; refuses to start over an older run. */
+/* Names the run's files; refuses to start over an older run. */
 static hct_status open_folder(run *q, hct_err *err) {
-    char *folder = path_join(q->o->run, "checkpoints"), *file = path_join(q->o->run, "recipe.yaml");
-    hct_status st = folder && file ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (st == HCT_OK) {
-        q->last = path_join(folder, "last.safetensors");
-        q->best = path_join(folder, "best.safetensors");
-        q->weights = path_join(q->o->run, "weights.safetensors");
-        int there = q->last && path_is_file(q->last);
-        if (!q->last || !q->best || !q->weights) st = hct_fail(err, HCT_ENOMEM, "out of memory");
-        else if (there && !q->o->resume)
-            st = hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
-        else if (!there && q->o->resume)
-            q->state.step = 0; /* stopped before the first checkpoint: begins anew */
-    }
-    if (st == HCT_OK) {
-        text_buffer text = {0};
-        recipe_text(q->r, &text);
-        hct_outfile *f = hct_outfile_open(file, err);
-        hct_outfile_write(f, text.bytes, text.length);
-        st = hct_outfile_close(f, err);
-        free(text.bytes);
-    }
-    free(folder);
-    free(file);
-    return st;
+    q->last = path_join(q->o->run, "checkpoints/last.safetensors");
+    q->best = path_join(q->o->run, "checkpoints/best.safetensors");
+    q->weights = path_join(q->o->run, "weights.safetensors");
+    if (!q->last || !q->best || !q->weights) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (path_is_file(q->last) && !q->o->resume)
+        return hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
+    return run_folder_open(q->o->run, "checkpoints", q->r, err);
 }
 
 static hct_status write_checkpoint(run *q, hct_err *err) {

@@ -75,8 +75,10 @@ const recipe_key recipe_keys[] = {
     INT("train", "balanced", train.balanced, 0, MANY, "0", "scans drawn an epoch, classes evenly; 0: every scan once"),
     INT("train", "cache_mb", train.cache_mb, 0, MANY, "2048", "memory for prepared inputs, MiB"),
 
-    OTHER(KEY_TEXT, "probe", "weights", probe.weights, "", "encoder weights (safetensors); none: random ones"),
+    OTHER(KEY_TEXT, "probe", "weights", probe.weights, "", "encoder weights (safetensors); with features random: only its sizes are taken"),
     CHOICE("probe", "kind", probe.kind, "linear", "linear", "what is put on the frozen features"),
+    CHOICE("probe", "features", probe.features, "encoder|random|histogram", "encoder",
+           "the encoder's class token; a random encoder's; a histogram of the input's voxels"),
 };
 
 const size_t recipe_key_count = sizeof recipe_keys / sizeof *recipe_keys;

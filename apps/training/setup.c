@@ -9,7 +9,8 @@
 
 hct_dev *device_open(const char *spec, hct_err *err) {
     hct_ctx *ctx = hct_open(NULL, err);
-    hct_dev *dev = ctx ? hct_device_open(ctx, spec && *spec ? spec : NULL, err) : NULL;
+    int open = !spec || !*spec || !strcmp(spec, "auto");
+    hct_dev *dev = ctx ? hct_device_open(ctx, open ? NULL : spec, err) : NULL;
     if (!dev) hct_close(ctx);
     return dev;
 }

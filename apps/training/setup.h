@@ -6,7 +6,7 @@
 #include "models/weights.h"
 #include "training/recipe.h"
 
-/* spec as hct_device_open takes it; "" is NULL. Closes with device_close, registry included. */
+/* spec as hct_device_open takes it; "auto" and "" leave the choice to $HEADCT_DEVICE, else cpu. Closes with device_close, registry included. */
 hct_dev *device_open(const char *spec, hct_err *err);
 void device_close(hct_dev *dev);
 

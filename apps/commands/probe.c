@@ -1,0 +1,57 @@
+/* headct probe: linear probing of frozen features. */
+#include <stdio.h>
+
+#include "commands/command.h"
+#include "commands/recipe_args.h"
+#include "training/probe_run.h"
+
+static const char doc[] =
+    "Trains a linear probe for every task (label) of a prepared dataset on frozen features, and evaluates it on the test part.\n\n"
+    "Features are the class tokens of --weights; with --set probe.features=random those of a random encoder of the same sizes, with "
+    "--set probe.features=histogram a histogram of the input's voxels. The epoch with the best validation AUC is kept. The run's folder gets "
+    "predictions.csv, weights.safetensors (encoder and heads, for headct predict), metrics.json, metrics.csv and ROC figures.\v"
+    "Examples:\n"
+    "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --run runs/probe\n"
+    "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --set probe.features=random --run runs/random";
+
+typedef struct settings {
+    recipe_args common;
+    const char *weights;
+} settings;
+
+static const struct argp_option options[] = {{"weights", 'w', "FILE", 0, "same as --set probe.weights=FILE", 0}, {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    settings *s = state->input;
+    switch (key) {
+    case 'w': s->weights = arg; break;
+    case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
+    case ARGP_KEY_END:
+        if (!s->common.run) argp_error(state, "--run DIR is missing");
+        if (!s->common.recipe_file) argp_error(state, "--recipe FILE is missing");
+        if (s->common.resume) argp_error(state, "a probe takes seconds and is not resumed; run it again");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int command_probe(int argc, char **argv) {
+    settings s = {0};
+    const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    recipe r;
+    hct_err err = {0, ""};
+    hct_status st = recipe_from_args(&s.common, &r, &err);
+    if (st == HCT_OK && s.weights) {
+        char text[RECIPE_TEXT + 32];
+        snprintf(text, sizeof text, "probe.weights=%s", s.weights);
+        st = recipe_set(&r, text, &err);
+    }
+    if (st == HCT_OK && r.method != METHOD_PROBE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe; see 'headct pretrain'");
+    if (st == HCT_OK) st = probe_run(&r, &(probe_options){.run = s.common.run, .progress = s.common.quiet ? NULL : stderr, .table = stdout}, &err);
+    if (st < 0) fprintf(stderr, "headct probe: %s\n", err.msg);
+    recipe_args_free(&s.common);
+    return st < 0 ? EXIT_ERROR : EXIT_OK;
+}

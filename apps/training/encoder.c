@@ -1,0 +1,84 @@
+#include "training/encoder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataset/loader.h"
+#include "models/probe.h"
+#include "support/progress.h"
+
+hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, hct_err *err) {
+    const vit_config *c = &info->mae.encoder;
+    *e = (encoder){.dev = dev, .p = p, .info = *info, .batch = batch};
+    e->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
+    e->host = calloc((size_t)batch * e->image_floats, sizeof *e->host);
+    e->input = hct_tensor_new(dev, HCT_F32, 5, (int64_t[]){batch, c->channels, c->image, c->image, c->image}, err);
+    e->tape = hct_tape_new(dev, HCT_PROGRAM);
+    hct_status st = e->host && e->input && e->tape ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    if (st == HCT_OK) {
+        e->cls = vit_cls(e->tape, vit_forward(e->tape, p, c, hct_use(e->tape, e->input), NULL));
+        hct_keep(e->tape, e->cls);
+        for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
+            char prefix[MODEL_NAME + 8];
+            snprintf(prefix, sizeof prefix, "head.%s.", info->task[i]);
+            e->logits[i] = probe_forward(e->tape, p, prefix, e->cls, 0);
+            hct_keep(e->tape, e->logits[i]);
+        }
+        st = hct_compile(e->tape, err);
+    }
+    if (st < 0) encoder_free(e);
+    return st;
+}
+
+void encoder_free(encoder *e) {
+    hct_tape_free(e->tape);
+    hct_tensor_free(e->input);
+    free(e->host);
+    *e = (encoder){0};
+}
+
+/* P(class 1) = 1 / (1 + exp(l0 - l1)) */
+static hct_status read_probabilities(encoder *e, int64_t n, double *out, hct_err *err) {
+    float *logits = malloc((size_t)e->batch * 2 * sizeof *logits);
+    hct_status st = logits ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (int k = 0; st == HCT_OK && k < e->info.n_tasks; k++) {
+        st = hct_read(e->tape, e->logits[k], logits, err);
+        for (int64_t i = 0; st == HCT_OK && i < n; i++) out[i * e->info.n_tasks + k] = 1 / (1 + exp((double)logits[2 * i] - (double)logits[2 * i + 1]));
+    }
+    free(logits);
+    return st;
+}
+
+hct_status encoder_run(encoder *e, int64_t n, float *cls, double *probability, hct_err *err) {
+    size_t width = (size_t)e->info.mae.encoder.width;
+    hct_status st = hct_tensor_write(e->input, e->host, err);
+    if (st == HCT_OK) st = hct_run(e->tape, err);
+    if (st == HCT_OK && cls) {
+        float *all = malloc((size_t)e->batch * width * sizeof *all);
+        st = all ? hct_read(e->tape, e->cls, all, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+        if (st == HCT_OK) memcpy(cls, all, (size_t)n * width * sizeof *all);
+        free(all);
+    }
+    return st == HCT_OK && probability ? read_probabilities(e, n, probability, err) : st;
+}
+
+hct_status encoder_dataset(encoder *e, const dataset *d, const size_t *scans, size_t n, int threads, FILE *out, float *ret, hct_err *err) {
+    loader_options lo = {.windows = e->info.window, .n_windows = e->info.n_windows, .crop = e->info.crop, .size = e->info.mae.encoder.image, .threads = threads};
+    loader *l = loader_new(d, &lo, err);
+    hct_status st = l ? loader_start(l, scans, n, err) : err->code;
+    progress bar = progress_begin(out, "scan", 0, (int64_t)n, "scans", 1);
+    for (size_t at = 0; st == HCT_OK && at < n;) {
+        int64_t k = 0;
+        for (; k < e->batch && at + (size_t)k < n && st == HCT_OK; k++) {
+            int got = loader_next(l, e->host + (size_t)k * e->image_floats, NULL, err);
+            if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
+        }
+        if (st == HCT_OK) st = encoder_run(e, k, ret + at * (size_t)e->info.mae.encoder.width, NULL, err);
+        at += (size_t)k;
+        progress_show(&bar, (int64_t)at, "");
+    }
+    if (st == HCT_OK) progress_end(&bar, "");
+    loader_free(l);
+    return st;
+}

@@ -1,0 +1,29 @@
+/* A frozen encoder over many scans: images in, class tokens out, in batches of one size through one compiled program. */
+#ifndef TRAINING_ENCODER_H
+#define TRAINING_ENCODER_H
+
+#include "dataset/dataset.h"
+#include "training/setup.h"
+
+typedef struct encoder {
+    hct_dev *dev;
+    params *p;             /* borrowed */
+    model_info info;
+    int64_t batch;
+    size_t image_floats;   /* of one scan */
+    hct_tape *tape;
+    hct_tensor *input;     /* F32 [batch, C, S, S, S] */
+    hct_id cls;            /* [batch, width] */
+    hct_id logits[MODEL_TASKS]; /* classifier: [batch, 2] of each task */
+    float *host;           /* [batch, image_floats]: write images here before encoder_run */
+} encoder;
+
+hct_status encoder_new(encoder *, hct_dev *, params *, const model_info *, int64_t batch, hct_err *);
+void encoder_free(encoder *);
+/* Runs the first n images of host. cls: [n, width] or NULL; probability: [n, n_tasks] or NULL (classifiers). */
+hct_status encoder_run(encoder *, int64_t n, float *cls, double *probability, hct_err *);
+
+/* Class tokens of scans[0..n) of a dataset -> [n, width]. threads, cache: as loader_options; progress may be NULL. */
+hct_status encoder_dataset(encoder *, const dataset *, const size_t *scans, size_t n, int threads, FILE *progress, float *ret, hct_err *);
+
+#endif

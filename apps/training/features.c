@@ -1,0 +1,80 @@
+#include "training/features.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataset/loader.h"
+#include "training/encoder.h"
+
+enum { BINS = 32, BATCH = 16 };
+
+/* The share of a window's voxels in each of 32 equal bins of [0, 1]: what can be told without seeing shapes. */
+static void histogram(const float *x, int windows, size_t voxels, float *out) {
+    for (int w = 0; w < windows; w++) {
+        size_t count[BINS] = {0};
+        for (size_t i = 0; i < voxels; i++) {
+            int bin = (int)(x[(size_t)w * voxels + i] * BINS);
+            count[bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin]++;
+        }
+        for (int b = 0; b < BINS; b++) out[w * BINS + b] = (float)count[b] / (float)voxels;
+    }
+}
+
+static hct_status histograms(const recipe *r, const dataset *d, const size_t *scans, features *f, hct_err *err) {
+    int64_t s = f->info.mae.encoder.image;
+    size_t voxels = (size_t)(s * s * s);
+    f->width = (size_t)f->info.n_windows * BINS;
+    f->row = calloc(f->n * f->width + 1, sizeof *f->row);
+    float *x = malloc(voxels * (size_t)f->info.n_windows * sizeof *x);
+    loader_options lo = {.windows = f->info.window, .n_windows = f->info.n_windows, .crop = f->info.crop, .size = s, .threads = (int)r->train.workers};
+    loader *l = loader_new(d, &lo, err);
+    hct_status st = !f->row || !x ? hct_fail(err, HCT_ENOMEM, "out of memory") : l ? loader_start(l, scans, f->n, err) : err->code;
+    for (size_t i = 0; st == HCT_OK && i < f->n; i++) {
+        int got = loader_next(l, x, NULL, err);
+        if (got <= 0) st = got < 0 ? (hct_status)got : HCT_EINVAL;
+        else histogram(x, f->info.n_windows, voxels, f->row + i * f->width);
+    }
+    loader_free(l);
+    free(x);
+    return st;
+}
+
+static hct_status open_encoder(const recipe *r, features *f, hct_err *err) {
+    const char *path = r->probe.weights;
+    model_info own = f->info;
+    if (*path) {
+        if (!(f->p = model_open(f->dev, path, &f->info, err))) return err->code;
+        if (r->probe.features == FEATURES_RANDOM) { /* its sizes, other values */
+            params_free(f->p);
+            if (!(f->p = model_new(f->dev, &f->info, (uint64_t)r->seed, err))) return err->code;
+        }
+        memcpy(f->info.recipe, own.recipe, sizeof own.recipe);
+        return weights_hash(f->p, f->info.parent, err);
+    }
+    if (r->probe.features == FEATURES_ENCODER)
+        return hct_fail(err, HCT_EINVAL, "probe.weights is not set; name a weights file, or set probe.features=random for a random encoder");
+    f->p = model_new(f->dev, &f->info, (uint64_t)r->seed, err);
+    return f->p ? HCT_OK : err->code;
+}
+
+hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const size_t *scans, size_t n, FILE *progress, features *ret, hct_err *err) {
+    *ret = (features){.n = n, .dev = dev};
+    hct_status st = model_of_recipe(r, &ret->info, err);
+    if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM) return histograms(r, d, scans, ret, err);
+    if (st == HCT_OK) st = open_encoder(r, ret, err);
+    encoder e = {0};
+    if (st == HCT_OK) {
+        ret->width = (size_t)ret->info.mae.encoder.width;
+        ret->row = calloc(n * ret->width + 1, sizeof *ret->row);
+        st = ret->row ? encoder_new(&e, dev, ret->p, &ret->info, n < BATCH ? (int64_t)n : BATCH, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    }
+    if (st == HCT_OK) st = encoder_dataset(&e, d, scans, n, (int)r->train.workers, progress, ret->row, err);
+    encoder_free(&e);
+    return st;
+}
+
+void features_free(features *f) {
+    params_free(f->p);
+    free(f->row);
+    *f = (features){0};
+}

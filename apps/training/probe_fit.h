@@ -1,0 +1,20 @@
+/* Trains one task's linear probe on features, keeps the epoch with the best validation AUC, scores every row. */
+#ifndef TRAINING_PROBE_FIT_H
+#define TRAINING_PROBE_FIT_H
+
+#include "training/runlog.h"
+#include "training/setup.h"
+
+typedef struct probe_data {
+    const float *row;      /* [n, width] */
+    size_t n, width;
+    const int8_t *label;   /* [n]: 1, 0, -1 not known */
+    const size_t *train, *valid; /* rows; those without a label are left out */
+    size_t n_train, n_valid;
+} probe_data;
+
+/* score: [n], the probability of each row. head: a parameter set that holds probe_declare(head, "", width, 2); its values are the best
+ * epoch's afterwards. HCT_EINVAL where a class is missing in training. */
+hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const char *task, params *head, runlog *log, double *score, hct_err *err);
+
+#endif
