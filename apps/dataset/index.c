@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "support/paths.h"
+#include "support/text.h"
 
 #define APPLICATION_ID 0x48435444 /* "HCTD" */
 
@@ -112,6 +113,31 @@ static hct_status check_schema(dataset_index *ix, int create, hct_err *err) {
     return s;
 }
 
+static hct_status open_database(dataset_index *ix, const char *name, int flags, int create, hct_err *err) {
+    hct_status s = HCT_OK;
+    if (sqlite3_open_v2(name, &ix->db, flags | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK) s = index_fail(ix, err);
+    if (s == HCT_OK) sqlite3_busy_timeout(ix->db, 60000);
+    if (s == HCT_OK && !(flags & SQLITE_OPEN_READONLY))
+        s = index_exec(ix, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON", err);
+    if (s == HCT_OK) s = check_schema(ix, create, err);
+    return s;
+}
+
+/* A write-ahead log needs a folder that can be written to; where it cannot, nobody else can write either, and the file
+ * is read as it stands. */
+static hct_status open_on_read_only_disk(dataset_index *ix, hct_err *err) {
+    text_buffer uri = {0};
+    text_printf(&uri, "file:");
+    for (const char *c = ix->path; *c; c++) text_printf(&uri, strchr("%?# ", *c) ? "%%%02X" : "%c", (unsigned char)*c);
+    text_printf(&uri, "?immutable=1");
+    sqlite3_close(ix->db);
+    ix->db = NULL;
+    hct_status s = uri.failed ? hct_fail(err, HCT_ENOMEM, "no memory")
+                              : open_database(ix, uri.bytes, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, 0, err);
+    free(uri.bytes);
+    return s;
+}
+
 hct_status index_open(dataset_index *ret, const char *folder, int create, hct_err *err) {
     *ret = (dataset_index){0};
     hct_status s = HCT_OK;
@@ -123,11 +149,10 @@ hct_status index_open(dataset_index *ret, const char *folder, int create, hct_er
         s = hct_fail(err, HCT_ENOTFOUND, "%s: no dataset (no index.sqlite in it): make one with headct prepare",
                      folder);
     } else {
-        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
-        if (sqlite3_open_v2(ret->path, &ret->db, flags, NULL) != SQLITE_OK) s = index_fail(ret, err);
-        if (s == HCT_OK) sqlite3_busy_timeout(ret->db, 60000);
-        if (s == HCT_OK) s = index_exec(ret, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON", err);
-        if (s == HCT_OK) s = check_schema(ret, create, err);
+        s = open_database(ret, ret->path, SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0), create, err);
+        int code = ret->db ? sqlite3_errcode(ret->db) & 0xff : SQLITE_NOMEM;
+        if (s < 0 && !create && (code == SQLITE_CANTOPEN || code == SQLITE_READONLY))
+            s = open_on_read_only_disk(ret, err);
     }
     if (s < 0) index_close(ret);
     return s;

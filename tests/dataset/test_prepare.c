@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -313,6 +314,34 @@ START_TEST(a_full_disk_is_an_error_and_leaves_nothing_half_written) {
 }
 END_TEST
 
+START_TEST(reads_from_a_read_only_disk) {
+    enter("read only");
+    nifti_spec good = nifti_plain();
+    nifti_file(&good, "read only/a.nii");
+    shell("mkdir 'the data'");
+    pid_t child = fork();
+    if (child == 0) {
+        if (scratch_mount("the data", 100000000) < 0) _exit(77);
+        if (headct_run("prepare --in a.nii --out 'the data' --quiet") != OK) _exit(10);
+        if (mount(NULL, "the data", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0) _exit(77);
+        hct_err err = {0};
+        dataset *d = dataset_open("the data", &err);
+        if (!d) fprintf(stderr, "# %s\n", err.msg);
+        int scans = d ? (int)d->n : 0;
+        dataset_close(d);
+        if (scans != 1) _exit(11);
+        _exit(headct_run("split 'the data'") == ERROR && strstr(headct_said, "readonly") ? 0 : 12);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (code == 77)
+        fprintf(stderr, "# no file system may be mounted here: nothing compared\n");
+    else
+        ck_assert_msg(code == 0, "exit %d", code);
+}
+END_TEST
+
 START_TEST(help_is_complete) {
     static const char *const commands[] = {"phantom", "prepare", "split"};
     for (int i = 0; i < 3; i++) {
@@ -336,4 +365,4 @@ END_TEST
 
 CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, lists_what_it_refuses,
            refuses_useless_input, labels_must_fit, splits_by_patient,
-           a_full_disk_is_an_error_and_leaves_nothing_half_written, help_is_complete)
+           a_full_disk_is_an_error_and_leaves_nothing_half_written, reads_from_a_read_only_disk, help_is_complete)
