@@ -9,6 +9,7 @@
 #include "evaluation/predictions.h"
 #include "support/paths.h"
 #include "support/text.h"
+#include "training/recipe.h"
 
 static const char doc[] =
     "ROC AUC and average precision of every task and their macro means, with bootstrap intervals, from a table of "
@@ -29,7 +30,7 @@ static const struct argp_option options[] = {
     {"labels", 'l', "FILE|DATASET", 0, "where the labels are; several may be given, the last one wins", 0},
     {"run", OPT_RUN, "RUN", 0, "take RUN/predictions.csv and write to RUN", 0},
     {"out", OPT_OUT, "DIR", 0, "write metrics and figures there; without it a table is printed and that is all", 0},
-    {"split", OPT_SPLIT, "NAME", 0, "only scans of this split (default: all in the file)", 0},
+    {"split", OPT_SPLIT, "NAME", 0, "only scans of this split, or all (default: with --run the run's test split, else all)", 0},
     {"tasks", OPT_TASKS, "A,B,...", 0, "only these tasks (default: all that have labels)", 0},
     {"bootstrap", OPT_BOOTSTRAP, "N", 0, "resamples of the test set (default 100, as the paper)", 0},
     {"compare", OPT_COMPARE, "FILE", 0, "second model's predictions of the same scans: paired permutation test", 0},
@@ -101,8 +102,8 @@ static hct_status choose_tasks(predictions *p, const char *list, hct_err *err) {
     return HCT_OK;
 }
 
-static hct_status read_all(const settings *s, const char *path, predictions *p, hct_err *err) {
-    hct_status status = predictions_read(path, s->split, p, err);
+static hct_status read_all(const settings *s, const char *path, const char *split, predictions *p, hct_err *err) {
+    hct_status status = predictions_read(path, split, p, err);
     for (int i = 0; i < s->n_labels && status == HCT_OK; i++) {
         size_t scans, tasks;
         status = predictions_take_labels(p, s->labels[i], &scans, &tasks, err);
@@ -121,38 +122,42 @@ static hct_status read_all(const settings *s, const char *path, predictions *p, 
     return HCT_OK;
 }
 
-static hct_status write_all(const evaluation *e, const predictions *p, const predictions *other, const char *out, hct_err *err) {
+/* The split that a run keeps for testing: what its recipe says, else "test"; --split all takes every scan. */
+static const char *choose_split(const settings *s, recipe *r) {
+    if (s->split) return strcmp(s->split, "all") ? s->split : NULL;
+    if (!s->run) return NULL;
+    char *path = path_join(s->run, "recipe.yaml");
+    *r = recipe_default();
+    if (path && path_is_file(path)) recipe_load(path, r, NULL);
+    free(path);
+    return r->data.test;
+}
+
+/* Reads the second model's scores of p's scans, whatever else its file holds, and tests the difference. */
+static hct_status compare(const settings *s, const predictions *p, evaluation *e, predictions *other, hct_err *err) {
+    hct_err here = {0};
+    hct_status status = predictions_read(s->compare, NULL, other, err);
+    if (status < 0) return status;
+    if ((status = predictions_align(p, other, &here)) < 0) return hct_fail(err, status, "%s: %s", s->compare, here.msg);
     score_table a = predictions_table(p), b = predictions_table(other);
-    char *json = path_join(out, "metrics.json"), *table = path_join(out, "metrics.csv"), *figures = path_join(out, "figures");
-    hct_status status = json && table && figures ? path_make_folders(out, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (status == HCT_OK) status = evaluation_write_json(e, json, err);
-    if (status == HCT_OK) status = evaluation_write_csv(e, table, err);
-    if (status == HCT_OK) status = evaluation_draw(e, &a, "model", other->n ? &b : NULL, "compared with", figures, err);
-    free(json);
-    free(table);
-    free(figures);
-    return status;
+    return evaluation_compare(e, &a, &b, (size_t)s->permutations, err);
 }
 
 static hct_status evaluate(const settings *s, hct_err *err) {
     predictions p = {0}, other = {0};
     evaluation e = {0};
+    recipe of_run;
+    const char *out = s->out ? s->out : s->run, *split = choose_split(s, &of_run);
     char *path = s->run ? path_join(s->run, "predictions.csv") : strdup(s->predictions);
-    const char *out = s->out ? s->out : s->run;
-    hct_status status = path ? read_all(s, path, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status status = path ? read_all(s, path, split, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     score_table a = predictions_table(&p);
     if (status == HCT_OK)
         status = evaluation_run(&a, (const char *const *)p.task, (size_t)s->resamples, (uint64_t)s->seed, &e, err);
-    if (status == HCT_OK && s->compare) {
-        hct_err here = {0};
-        status = predictions_read(s->compare, s->split, &other, err);
-        if (status == HCT_OK && (status = predictions_align(&p, &other, &here)) < 0)
-            hct_fail(err, status, "%s: %s", s->compare, here.msg);
-        score_table b = predictions_table(&other);
-        if (status == HCT_OK) status = evaluation_compare(&e, &a, &b, (size_t)s->permutations, err);
-    }
+    if (status == HCT_OK && s->compare) status = compare(s, &p, &e, &other, err);
     if (status == HCT_OK) evaluation_print(&e, stdout);
-    if (status == HCT_OK && out) status = write_all(&e, &p, &other, out, err);
+    score_table b = predictions_table(&other);
+    if (status == HCT_OK && out)
+        status = evaluation_write(&e, &a, "model", s->compare ? &b : NULL, "compared with", out, err);
     evaluation_free(&e);
     predictions_free(&p);
     predictions_free(&other);

@@ -261,3 +261,17 @@ hct_status evaluation_draw(const evaluation *e, const score_table *t, const char
         if (!isnan(e->tasks[k].auc.value)) status = draw_task(e, k, t, name, other, other_name, folder, err);
     return status;
 }
+
+hct_status evaluation_write(const evaluation *e, const score_table *t, const char *name, const score_table *other,
+                            const char *other_name, const char *folder, hct_err *err) {
+    char *json = path_join(folder, "metrics.json"), *table = path_join(folder, "metrics.csv");
+    char *figures = path_join(folder, "figures");
+    hct_status status = json && table && figures ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (status == HCT_OK) status = evaluation_write_json(e, json, err);
+    if (status == HCT_OK) status = evaluation_write_csv(e, table, err);
+    if (status == HCT_OK) status = evaluation_draw(e, t, name, other, other_name, figures, err);
+    free(json);
+    free(table);
+    free(figures);
+    return status;
+}

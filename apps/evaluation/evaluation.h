@@ -40,6 +40,10 @@ hct_status evaluation_write_csv(const evaluation *e, const char *path, hct_err *
 hct_status evaluation_draw(const evaluation *e, const score_table *t, const char *name, const score_table *other,
                            const char *other_name, const char *folder, hct_err *err);
 
+/* All three into FOLDER: metrics.json, metrics.csv, figures/roc_TASK.svg. Arguments as of evaluation_draw. */
+hct_status evaluation_write(const evaluation *e, const score_table *t, const char *name, const score_table *other,
+                            const char *other_name, const char *folder, hct_err *err);
+
 /* "0.912 (0.880 to 0.931)", or "undefined". */
 const char *interval_text(const interval *i, char buffer[64]);
 

@@ -14,28 +14,38 @@
 
 enum { CELL = 64 };
 
-hct_status run_report_loss(report *r, const char *run, hct_err *err) {
-    static const char *const phases[] = {"train", "validation"};
-    double *x[2] = {NULL}, *y[2] = {NULL};
-    plot_series s[2];
-    size_t series = 0;
-    hct_status status = HCT_OK;
-    for (int p = 0; p < 2 && status == HCT_OK; p++) {
-        size_t n = 0;
-        status = runlog_read(run, phases[p], "loss", &x[p], &y[p], &n, err);
-        if (status == HCT_OK && n) s[series++] = (plot_series){phases[p], x[p], y[p], NULL, NULL, n};
+enum { CURVES = 12 }; /* more make a plot nobody can read */
+
+/* Draws path; HCT_ENOTFOUND where the log holds no loss. */
+static hct_status draw_loss(const char *run, const char *path, hct_err *err) {
+    char **phases = NULL;
+    size_t n = 0;
+    hct_status status = runlog_phases(run, "loss", &phases, &n, err);
+    plot_series s[CURVES];
+    double *x[CURVES] = {NULL}, *y[CURVES] = {NULL};
+    size_t curves = n < CURVES ? n : CURVES;
+    for (size_t k = 0; k < curves && status == HCT_OK; k++) {
+        size_t points;
+        status = runlog_read(run, phases[k], "loss", &x[k], &y[k], &points, err);
+        if (status == HCT_OK) s[k] = (plot_series){phases[k], x[k], y[k], NULL, NULL, points};
     }
-    char *folder = path_join(run, "figures"), *path = folder ? path_join(folder, "loss.svg") : NULL;
-    if (status == HCT_OK && series == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no loss", run);
-    if (status == HCT_OK && !path) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
-    if (status == HCT_OK) status = path_make_folders(folder, err);
-    plot figure = {.title = "Loss", .x_label = "step", .y_label = "loss", .series = s, .n = series};
+    if (status == HCT_OK && n == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no loss", run);
+    plot figure = {.title = "Loss", .x_label = "step", .y_label = "loss", .series = s, .n = curves};
     if (status == HCT_OK) status = plot_write(&figure, path, err);
-    if (status == HCT_OK) report_figure(r, path, "Loss over optimiser steps.");
-    for (int p = 0; p < 2; p++) {
-        free(x[p]);
-        free(y[p]);
+    for (size_t k = 0; k < curves; k++) {
+        free(x[k]);
+        free(y[k]);
     }
+    for (size_t k = 0; k < n; k++) free(phases[k]);
+    free(phases);
+    return status;
+}
+
+hct_status run_report_loss(report *r, const char *run, hct_err *err) {
+    char *folder = path_join(run, "figures"), *path = folder ? path_join(folder, "loss.svg") : NULL;
+    hct_status status = path ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    if (status == HCT_OK) status = draw_loss(run, path, err);
+    if (status == HCT_OK) report_figure(r, path, "Loss over optimiser steps.");
     free(path);
     free(folder);
     return status;
@@ -171,12 +181,15 @@ static hct_status optional(hct_status status, size_t *parts) {
 hct_status run_report(report *r, const char *run, hct_err *err) {
     size_t parts = 0, figures = 0;
     if (!path_is_folder(run)) return hct_fail(err, HCT_ENOTFOUND, "%s: there is no such run folder", run);
-    char *jsonl = path_join(run, "metrics.jsonl"), *metrics = path_join(run, "metrics.json"), *recipe = path_join(run, "recipe.yaml");
-    hct_status status = jsonl && metrics && recipe ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    char *jsonl = path_join(run, "metrics.jsonl"), *metrics = path_join(run, "metrics.json");
+    char *recipe = path_join(run, "recipe.yaml"), *scores = path_join(run, "predictions.csv");
+    hct_status status = jsonl && metrics && recipe && scores ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     report_heading(r, run);
     if (status == HCT_OK && path_is_file(jsonl)) status = optional(run_report_loss(r, run, err), &parts);
     if (status == HCT_OK && path_is_file(metrics))
         status = optional(run_report_metrics(r, metrics, "Held-out evaluation", err), &parts);
+    else if (status == HCT_OK && path_is_file(scores))
+        report_note(r, "Its predictions are not evaluated yet: headct evaluate --run %s", run);
     if (status == HCT_OK) status = add_figures(r, run, &figures, err);
     char *text = NULL;
     if (status == HCT_OK && path_is_file(recipe) && (status = hct_read_file(recipe, &text, NULL, err)) == HCT_OK) {
@@ -187,6 +200,7 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
     free(jsonl);
     free(metrics);
     free(recipe);
+    free(scores);
     if (status == HCT_OK && parts + figures == 0)
         return hct_fail(err, HCT_ENOTFOUND, "%s: holds no metrics.jsonl, metrics.json, figures or recipe.yaml", run);
     return status;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,35 +123,105 @@ hct_status runlog_close(runlog *log, hct_err *err) {
     return status;
 }
 
-hct_status runlog_read(const char *folder, const char *phase, const char *key, double **ret_steps, double **ret_values,
-                       size_t *ret_n, hct_err *err) {
+/* Calls each for every whole line of the log until it returns false. */
+static hct_status walk(const char *folder, bool (*each)(const cJSON *line, void *context), void *context, hct_err *err) {
     char *path = path_join(folder, NAME);
     hct_mapped m;
     hct_status status = path ? hct_map_file(path, &m, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
     free(path);
     if (status < 0) return status;
-    size_t lines = 0, n = 0, length = 0;
-    for (size_t i = 0; i < m.size; i++) lines += m.bytes[i] == '\n';
-    double *steps = malloc((lines + 1) * sizeof *steps), *values = malloc((lines + 1) * sizeof *values);
-    cJSON *line = NULL;
-    for (size_t at = 0; steps && values && at < m.size; at += length) {
-        if (!(line = parse_line((const char *)m.bytes + at, m.size - at, &length))) break;
-        const cJSON *step = cJSON_GetObjectItemCaseSensitive(line, "step"), *v = cJSON_GetObjectItemCaseSensitive(line, key);
-        const cJSON *of = cJSON_GetObjectItemCaseSensitive(line, "phase");
-        if (cJSON_IsNumber(step) && cJSON_IsNumber(v) && cJSON_IsString(of) && strcmp(of->valuestring, phase) == 0) {
-            steps[n] = step->valuedouble;
-            values[n++] = v->valuedouble;
-        }
+    size_t length = 0;
+    bool more = true;
+    for (size_t at = 0; more && at < m.size; at += length) {
+        cJSON *line = parse_line((const char *)m.bytes + at, m.size - at, &length);
+        more = line && each(line, context);
         cJSON_Delete(line);
     }
     hct_unmap_file(&m);
-    if (!steps || !values) {
-        free(steps);
-        free(values);
-        return hct_fail(err, HCT_ENOMEM, "%s: out of memory for its log", folder);
+    return HCT_OK;
+}
+
+static const char *phase_of(const cJSON *line, const char *key) {
+    const cJSON *phase = cJSON_GetObjectItemCaseSensitive(line, "phase");
+    bool there = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(line, "step")) && cJSON_IsString(phase) &&
+                 cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(line, key));
+    return there ? phase->valuestring : NULL;
+}
+
+/* A series being read. */
+typedef struct series {
+    const char *phase, *key;
+    double *steps, *values;
+    size_t n, capacity;
+    bool failed;
+} series;
+
+static bool take_point(const cJSON *line, void *context) {
+    series *s = context;
+    const char *phase = phase_of(line, s->key);
+    if (!phase || strcmp(phase, s->phase) != 0) return true;
+    if (s->n == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 256;
+        double *steps = realloc(s->steps, capacity * sizeof *steps);
+        if (steps) s->steps = steps;
+        double *values = steps ? realloc(s->values, capacity * sizeof *values) : NULL;
+        s->failed = !values;
+        if (s->failed) return false;
+        s->values = values;
+        s->capacity = capacity;
     }
-    *ret_steps = steps;
-    *ret_values = values;
-    *ret_n = n;
+    s->steps[s->n] = cJSON_GetObjectItemCaseSensitive(line, "step")->valuedouble;
+    s->values[s->n++] = cJSON_GetObjectItemCaseSensitive(line, s->key)->valuedouble;
+    return true;
+}
+
+hct_status runlog_read(const char *folder, const char *phase, const char *key, double **ret_steps, double **ret_values,
+                       size_t *ret_n, hct_err *err) {
+    series s = {.phase = phase, .key = key};
+    hct_status status = walk(folder, take_point, &s, err);
+    if (s.failed) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory for its log", folder);
+    if (status < 0) {
+        free(s.steps);
+        free(s.values);
+        return status;
+    }
+    *ret_steps = s.steps;
+    *ret_values = s.values;
+    *ret_n = s.n;
+    return HCT_OK;
+}
+
+/* Phases being collected. */
+typedef struct phase_list {
+    const char *key;
+    char **names;
+    size_t n;
+    bool failed;
+} phase_list;
+
+static bool take_phase(const cJSON *line, void *context) {
+    phase_list *l = context;
+    const char *phase = phase_of(line, l->key);
+    for (size_t i = 0; phase && i < l->n; i++)
+        if (strcmp(l->names[i], phase) == 0) phase = NULL;
+    if (!phase) return true;
+    char **names = realloc(l->names, (l->n + 1) * sizeof *names);
+    if (names) l->names = names;
+    l->failed = !names || !(l->names[l->n] = strdup(phase));
+    l->n += !l->failed;
+    return !l->failed;
+}
+
+hct_status runlog_phases(const char *folder, const char *key, char ***ret_phases, size_t *ret_n, hct_err *err) {
+    phase_list l = {.key = key};
+    hct_status status = walk(folder, take_phase, &l, err);
+    if (l.failed) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory for its log", folder);
+    if (status < 0) {
+        while (l.n) free(l.names[--l.n]);
+        free(l.names);
+        return status;
+    }
+    *ret_phases = l.names;
+    *ret_n = l.n;
     return HCT_OK;
 }

@@ -33,5 +33,7 @@ hct_status runlog_close(runlog *log, hct_err *err);
  * HCT_ENOTFOUND where the file is absent; no such key: n = 0. */
 hct_status runlog_read(const char *folder, const char *phase, const char *key, double **ret_steps, double **ret_values,
                        size_t *ret_n, hct_err *err);
+/* The phases that log `key`, in order of first appearance; free each, then the array. */
+hct_status runlog_phases(const char *folder, const char *key, char ***ret_phases, size_t *ret_n, hct_err *err);
 
 #endif

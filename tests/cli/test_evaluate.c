@@ -109,13 +109,20 @@ END_TEST
 
 START_TEST(a_run_and_its_report) {
     ck_assert_int_eq(path_make_folders(scratch_path("run"), NULL), HCT_OK);
+    char *html;
     put("run/predictions.csv", SELF);
     put("run/metrics.jsonl", "{\"step\":1,\"phase\":\"train\",\"loss\":2}\n{\"step\":2,\"phase\":\"train\",\"loss\":1}\n"
                              "{\"step\":2,\"phase\":\"validation\",\"loss\":1.5}\n");
     put("run/recipe.yaml", "name: \"<b>\"\n");
-    assert_says(headct_run("evaluate --run %s", scratch_path("run")), 0, "macro");
+    put("run/p.csv", SELF);
+    assert_says(headct_run("report %s", scratch_path("run")), 0, "run/report.html"); /* not evaluated yet */
+    ck_assert_int_eq(hct_read_file(scratch_path("run/report.html"), &html, NULL, NULL), HCT_OK);
+    ck_assert_ptr_nonnull(strstr(html, "not evaluated yet: headct evaluate --run"));
+    free(html);
+    assert_says(headct_run("evaluate --run %s --split all --out %s", scratch_path("run"), scratch_path("all")), 0, "\n6 scans;");
+    assert_says(headct_run("evaluate --run %s", scratch_path("run")), 0, "\n5 scans;"); /* test alone */
+    assert_says(headct_run("evaluate --run %s --compare %s", scratch_path("run"), scratch_path("run/p.csv")), 0, "1.0000");
     assert_says(headct_run("report %s", scratch_path("run")), 0, "run/report.html");
-    char *html;
     ck_assert_int_eq(hct_read_file(scratch_path("run/report.html"), &html, NULL, NULL), HCT_OK);
     const char *wanted[] = {"Loss over optimiser steps", "0.917 (", "undefined", "roc_A", "name: &quot;&lt;b&gt;&quot;"};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) ck_assert_msg(strstr(html, wanted[i]), "%s", wanted[i]);

@@ -88,6 +88,14 @@ START_TEST(series_are_read_back) {
     ck_assert_uint_eq(n, 0);
     free(steps);
     free(values);
+    char **phases;
+    ck_assert_int_eq(runlog_phases(run, "loss", &phases, &n, NULL), HCT_OK);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(phases[0], "train");
+    ck_assert_str_eq(phases[1], "validation");
+    free(phases[0]);
+    free(phases[1]);
+    free(phases);
     ck_assert_int_eq(runlog_read(scratch_folder(), "train", "loss", &steps, &values, &n, NULL), HCT_ENOTFOUND);
 }
 END_TEST
