@@ -164,9 +164,11 @@ void index_close(dataset_index *ix) {
     *ix = (dataset_index){0};
 }
 
+/* Sets the patient, where one is given, and the labels of a scan that is there. */
 static hct_status put_patient_and_labels(dataset_index *ix, const index_scan *s, hct_err *err) {
-    hct_status r = index_run(ix, err, "INSERT OR IGNORE INTO patients(name) VALUES(?)", "s", s->patient);
-    if (r == HCT_OK)
+    hct_status r = HCT_OK;
+    if (s->patient) r = index_run(ix, err, "INSERT OR IGNORE INTO patients(name) VALUES(?)", "s", s->patient);
+    if (s->patient && r == HCT_OK)
         r = index_run(ix, err, "UPDATE scans SET patient=(SELECT id FROM patients WHERE name=?) WHERE id=?", "ss",
                       s->patient, s->id);
     for (size_t k = 0; r == HCT_OK && s->labels && k < s->n_labels; k++)
@@ -201,20 +203,23 @@ static hct_status finish(dataset_index *ix, hct_status s, hct_err *err) {
 }
 
 hct_status index_put_scan(dataset_index *ix, const index_scan *s, hct_err *err) {
+    const char *patient = s->patient ? s->patient : s->id; /* of a scan that is new */
     hct_status r = index_exec(ix, "BEGIN IMMEDIATE", err);
     if (r < 0) return r;
-    r = index_run(ix, err, "INSERT OR IGNORE INTO patients(name) VALUES(?)", "s", s->patient);
+    r = index_run(ix, err,
+                  "INSERT OR IGNORE INTO patients(name) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM scans WHERE id=?2)",
+                  "ss", patient, s->id);
     if (r == HCT_OK)
-        r = index_run(
-            ix, err,
-            "INSERT INTO scans(id, patient, file, source, source_bytes, source_mtime_ns, source_sha256,"
-            " preprocessing, provenance) VALUES(?, (SELECT id FROM patients WHERE name=?), ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT(id) DO UPDATE SET file=excluded.file, source=excluded.source,"
-            " source_bytes=excluded.source_bytes, source_mtime_ns=excluded.source_mtime_ns,"
-            " source_sha256=excluded.source_sha256, preprocessing=excluded.preprocessing,"
-            " provenance=excluded.provenance",
-            "ssssiisss", s->id, s->patient, s->file, s->source, s->state.bytes, s->state.mtime_ns, s->state.sha256,
-            s->preprocessing, s->provenance);
+        r = index_run(ix, err,
+                      "INSERT INTO scans(id, patient, file, source, source_bytes, source_mtime_ns, source_sha256,"
+                      " preprocessing, provenance) VALUES(?1, COALESCE((SELECT patient FROM scans WHERE id=?1),"
+                      " (SELECT id FROM patients WHERE name=?2)), ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+                      " ON CONFLICT(id) DO UPDATE SET file=excluded.file, source=excluded.source,"
+                      " source_bytes=excluded.source_bytes, source_mtime_ns=excluded.source_mtime_ns,"
+                      " source_sha256=excluded.source_sha256, preprocessing=excluded.preprocessing,"
+                      " provenance=excluded.provenance",
+                      "ssssiisss", s->id, patient, s->file, s->source, s->state.bytes, s->state.mtime_ns,
+                      s->state.sha256, s->preprocessing, s->provenance);
     if (r == HCT_OK) r = put_patient_and_labels(ix, s, err);
     if (r == HCT_OK) r = put_tags(ix, s, err);
     if (r == HCT_OK) r = index_run(ix, err, "DELETE FROM refusals WHERE id=?", "s", s->id);

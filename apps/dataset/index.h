@@ -42,7 +42,8 @@ typedef struct source_state {
 
 /* A prepared scan as it is put into the index. */
 typedef struct index_scan {
-    const char *id, *patient, *file, *source;
+    const char *id, *file, *source;
+    const char *patient; /* NULL: leave what is there; a new scan is its own patient */
     const char *preprocessing; /* SHA-256 of scan_preprocessing()'s text */
     const char *provenance;    /* SHA-256 of that and the source's */
     source_state state;

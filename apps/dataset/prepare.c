@@ -60,7 +60,7 @@ static hct_status check_labels(run *r, hct_err *err) {
 
 static void describe(const run *r, const scan_source *src, const char *file, index_scan *s) {
     memset(s, 0, sizeof *s);
-    s->id = s->patient = src->id;
+    s->id = src->id;
     s->source = src->path;
     s->file = file;
     s->preprocessing = r->preprocessing;

@@ -14,7 +14,7 @@ typedef struct prepare_options {
     const char *const *inputs; /* files and folders (sources.h) */
     size_t n_inputs;
     const char *dataset;
-    const char *labels; /* CSV (labels.h), NULL: none; then each scan is its own patient */
+    const char *labels; /* CSV (labels.h), NULL: none; new scans are then their own patients */
     const char *const *label_columns;
     size_t n_label_columns;
     int jobs;          /* threads, 0: one a CPU */

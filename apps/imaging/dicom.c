@@ -23,6 +23,9 @@ int dicom_folder(const char *path) {
     if (!d) return 0;
     int found = 0;
     for (struct dirent *e; !found && (e = readdir(d));) {
+        size_t n = strlen(e->d_name);
+        if (strcmp(e->d_name, "DICOMDIR") == 0) continue; /* a table of contents, not an image */
+        if (n > 4 && (!strcmp(e->d_name + n - 4, ".nii") || !strcmp(e->d_name + n - 3, ".gz"))) continue;
         int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         char magic[4];
         if (fd < 0) continue;

@@ -212,6 +212,17 @@ START_TEST(labels_must_fit) {
     ck_assert_mem_eq(d->labels, then, 4);
     ck_assert_str_eq(d->scans[0].patient, "p2");
     dataset_close(d);
+    /* without the table patients and labels stay, also where the scan is made again; a new scan is its own patient */
+    nifti_file(&good, "labels/new.nii");
+    runs(OK, "prepare --in a.nii new.nii --out data --quiet --exact");
+    says("2 prepared");
+    d = dataset_open("data", &err);
+    ck_assert_mem_eq(d->labels, then, 4);
+    ck_assert_str_eq(d->scans[0].patient, "p2");
+    ck_assert_str_eq(d->scans[1].patient, "p1");
+    ck_assert_str_eq(d->scans[2].patient, "new");
+    ck_assert_int_eq(d->labels[4], -1);
+    dataset_close(d);
 }
 END_TEST
 

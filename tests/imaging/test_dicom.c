@@ -50,6 +50,18 @@ static const char *fresh(const char *name) {
     return relative;
 }
 
+/* A folder is DICOM where a file has the magic number; a DICOMDIR alone is only a table of contents. */
+static void test_folder(void) {
+    char bytes[200] = {0};
+    memcpy(bytes + 128, "DICM", 4);
+    fresh("folder");
+    scratch_file("folder/notes.txt", "short", 5);
+    scratch_file("folder/DICOMDIR", bytes, sizeof bytes);
+    tap_ok(!dicom_folder(scratch_path("folder")), "a folder with a DICOMDIR and a text is no scan");
+    scratch_file("folder/IM0001", bytes, sizeof bytes);
+    tap_ok(dicom_folder(scratch_path("folder")), "a folder with an image is one");
+}
+
 static void test_choice(void) {
     const char *f = fresh("plain");
     add_volume(f, "1.2.3_4", 5);
@@ -111,6 +123,7 @@ int main(void) {
     snprintf(tmp, sizeof tmp, "%s", scratch_path("tmp"));
     mkdir(tmp, 0700);
     setenv("TMPDIR", tmp, 1);
+    test_folder();
     test_choice();
     test_real(kept);
     tap_ok(scratch_count(tmp) == 0, "the temporary folders are gone");
