@@ -21,12 +21,15 @@ struct hct_outfile {
 };
 
 static hct_status system_error(hct_err *err, const char *path, const char *doing, int error) {
-    const char *advice = error == ENOSPC || error == EDQUOT ? "; free some space and run it again"
-                         : error == ENOENT                  ? "; check the path"
+    const char *advice = error == ENOSPC || error == EDQUOT  ? "; free some space and run it again"
+                         : error == ENOENT                   ? "; check the path"
                          : error == EACCES || error == EPERM ? "; check who owns it and its permissions"
                                                              : "";
-    return hct_fail(err, error == ENOENT ? HCT_ENOTFOUND : error == ENOMEM ? HCT_ENOMEM : HCT_EIO, "%s: %s failed: %s%s",
-                    path, doing, strerror(error), advice);
+    return hct_fail(err,
+                    error == ENOENT   ? HCT_ENOTFOUND
+                    : error == ENOMEM ? HCT_ENOMEM
+                                      : HCT_EIO,
+                    "%s: %s failed: %s%s", path, doing, strerror(error), advice);
 }
 
 hct_outfile *hct_outfile_open(const char *path, hct_err *err) {

@@ -22,8 +22,10 @@ static bool shape_bytes(const int64_t *dim, int ndim, size_t element, uint64_t *
     uint64_t n = element;
     bool zero = false, overflow = false;
     for (int i = 0; i < ndim; i++) {
-        if (dim[i] == 0) zero = true;
-        else overflow = overflow || __builtin_mul_overflow(n, (uint64_t)dim[i], &n) || n > INT64_MAX;
+        if (dim[i] == 0)
+            zero = true;
+        else
+            overflow = overflow || __builtin_mul_overflow(n, (uint64_t)dim[i], &n) || n > INT64_MAX;
     }
     *ret = zero ? 0 : n;
     return !overflow;
@@ -52,28 +54,30 @@ static const cJSON *only_member(const cJSON *object, const char *key) {
 static hct_status parse_entry(const char *path, const cJSON *item, uint64_t data_bytes, hct_st_entry *e, int64_t *begin,
                               hct_err *err) {
     const char *name = item->string;
-    if (!cJSON_IsObject(item)) return hct_fail(err, HCT_EFORMAT, "%s: tensor '%s': is not described by an object", path, name);
+    if (!cJSON_IsObject(item))
+        return hct_fail(err, HCT_EFORMAT, "%s: tensor '%s': is not described by an object", path, name);
     const cJSON *dtype = only_member(item, "dtype"), *shape = only_member(item, "shape");
     const cJSON *offsets = only_member(item, "data_offsets"), *d;
     if (!cJSON_IsString(dtype) || !cJSON_IsArray(shape) || !cJSON_IsArray(offsets) || cJSON_GetArraySize(item) != 3)
         return hct_fail(err, HCT_EFORMAT, "%s: tensor '%s': needs exactly dtype, shape and data_offsets", path, name);
     *e = (hct_st_entry){.name = name, .dtype = hct_dtype_parse(dtype->valuestring)};
     if (e->dtype < 0)
-        return hct_fail(err, HCT_EDTYPE, "%s: tensor '%s': dtype '%s' is not one that headct reads (see hct/types.h)", path,
-                        name, dtype->valuestring);
+        return hct_fail(err, HCT_EDTYPE, "%s: tensor '%s': dtype '%s' is not one that headct reads (see hct/types.h)",
+                        path, name, dtype->valuestring);
     cJSON_ArrayForEach(d, shape) {
         if (e->ndim == HCT_MAX_DIMS)
             return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s': more than %d dimensions", path, name, HCT_MAX_DIMS);
         if (!whole(d, &e->dim[e->ndim++]))
-            return hct_fail(err, HCT_EFORMAT, "%s: tensor '%s': a dimension is not a whole number of 0 or more", path, name);
+            return hct_fail(err, HCT_EFORMAT, "%s: tensor '%s': a dimension is not a whole number of 0 or more", path,
+                            name);
     }
     int64_t end;
     if (cJSON_GetArraySize(offsets) != 2 || !whole(cJSON_GetArrayItem(offsets, 0), begin) ||
         !whole(cJSON_GetArrayItem(offsets, 1), &end) || end < *begin)
         return hct_fail(err, HCT_EFORMAT, "%s: tensor '%s': data_offsets are not two rising whole numbers", path, name);
     if ((uint64_t)end > data_bytes)
-        return hct_fail(err, HCT_EFORMAT, "%s: tensor '%s': ends at byte %lld of %llu; the file was cut short", path, name,
-                        (long long)end, (unsigned long long)data_bytes);
+        return hct_fail(err, HCT_EFORMAT, "%s: tensor '%s': ends at byte %lld of %llu; the file was cut short", path,
+                        name, (long long)end, (unsigned long long)data_bytes);
     uint64_t need;
     if (!shape_bytes(e->dim, e->ndim, hct_dtype_size(e->dtype), &need))
         return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s': its shape overflows 64 bits", path, name);
@@ -95,7 +99,9 @@ static int by_place(const void *a, const void *b) {
     return p != q ? (p > q) - (p < q) : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static hct_status check_metadata(const char *path, const cJSON *meta, hct_err *err) {
     const cJSON *item;
@@ -159,14 +165,16 @@ static hct_status parse_file(const char *path, hct_st_file *f, hct_err *err) {
         return hct_fail(err, HCT_EFORMAT, "%s: %zu bytes are too few for a safetensors file", path, f->map.size);
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)f->map.bytes[i] << 8 * i;
     if (length > HEADER_CAP)
-        return hct_fail(err, HCT_EFORMAT, "%s: header length %llu is over the format's limit; is it a safetensors file?",
-                        path, (unsigned long long)length);
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: header length %llu is over the format's limit; is it a safetensors file?", path,
+                        (unsigned long long)length);
     if (length > f->map.size - LENGTH_BYTES)
         return hct_fail(err, HCT_EFORMAT, "%s: header length %llu goes beyond the file's %zu bytes", path,
                         (unsigned long long)length, f->map.size);
     const char *json = (const char *)f->map.bytes + LENGTH_BYTES, *stop = json;
     f->header = length ? cJSON_ParseWithLengthOpts(json, (size_t)length, &stop, 0) : NULL;
-    while (f->header && stop < json + length && (*stop == ' ' || *stop == '\n' || *stop == '\t' || *stop == '\r')) stop++;
+    while (f->header && stop < json + length && (*stop == ' ' || *stop == '\n' || *stop == '\t' || *stop == '\r'))
+        stop++;
     if (!cJSON_IsObject(f->header) || stop != json + length || *json != '{')
         return hct_fail(err, HCT_EFORMAT, "%s: the header is not one JSON object (at its byte %td)", path, stop - json);
     f->entries = calloc((size_t)cJSON_GetArraySize(f->header) + 1, sizeof *f->entries);
@@ -196,9 +204,13 @@ void hct_st_close(hct_st_file *f) {
     free(f);
 }
 
-size_t hct_st_count(const hct_st_file *f) { return f->n; }
+size_t hct_st_count(const hct_st_file *f) {
+    return f->n;
+}
 
-const hct_st_entry *hct_st_at(const hct_st_file *f, size_t i) { return &f->entries[i]; }
+const hct_st_entry *hct_st_at(const hct_st_file *f, size_t i) {
+    return &f->entries[i];
+}
 
 const hct_st_entry *hct_st_find(const hct_st_file *f, const char *name) {
     hct_st_entry key = {.name = name};
@@ -217,24 +229,24 @@ size_t hct_st_elements(const hct_st_entry *e) {
 }
 
 /* out[i] = element i of e as type T, for every dtype in the list of cases. */
-#define CASE(DTYPE, STORED, EXPR, T)                                                     \
-    case DTYPE:                                                                          \
-        for (size_t i = 0; i < n; i++) {                                                 \
-            STORED v;                                                                    \
-            memcpy(&v, (const char *)e->data + i * sizeof v, sizeof v);                  \
-            out[i] = (T)(EXPR);                                                          \
-        }                                                                                \
+#define CASE(DTYPE, STORED, EXPR, T)                                                                                   \
+    case DTYPE:                                                                                                        \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            STORED v;                                                                                                  \
+            memcpy(&v, (const char *)e->data + i * sizeof v, sizeof v);                                                \
+            out[i] = (T)(EXPR);                                                                                        \
+        }                                                                                                              \
         return HCT_OK;
-#define FLOAT_CASES(T)                            \
-    CASE(HCT_F32, float, v, T)                    \
-    CASE(HCT_F64, double, v, T)                   \
-    CASE(HCT_BF16, uint16_t, hct_f32_from_bf16(v), T) \
+#define FLOAT_CASES(T)                                                                                                 \
+    CASE(HCT_F32, float, v, T)                                                                                         \
+    CASE(HCT_F64, double, v, T)                                                                                        \
+    CASE(HCT_BF16, uint16_t, hct_f32_from_bf16(v), T)                                                                  \
     CASE(HCT_F16, uint16_t, hct_f32_from_f16(v), T)
-#define INT_CASES(T)               \
-    CASE(HCT_I64, int64_t, v, T)   \
-    CASE(HCT_I32, int32_t, v, T)   \
-    CASE(HCT_I16, int16_t, v, T)   \
-    CASE(HCT_I8, int8_t, v, T)     \
+#define INT_CASES(T)                                                                                                   \
+    CASE(HCT_I64, int64_t, v, T)                                                                                       \
+    CASE(HCT_I32, int32_t, v, T)                                                                                       \
+    CASE(HCT_I16, int16_t, v, T)                                                                                       \
+    CASE(HCT_I8, int8_t, v, T)                                                                                         \
     CASE(HCT_U8, uint8_t, v, T)
 
 hct_status hct_st_to_f32(const hct_st_entry *e, float *out, hct_err *err) {
@@ -268,12 +280,14 @@ static hct_status check_for_writing(const char *path, const hct_st_entry *sorted
         if (strcmp(e->name, "__metadata__") == 0)
             return hct_fail(err, HCT_EINVAL, "%s: a tensor may not be named __metadata__", path);
         if (hct_dtype_size(e->dtype) == 0 || e->ndim < 0 || e->ndim > HCT_MAX_DIMS)
-            return hct_fail(err, HCT_EINVAL, "%s: tensor '%s': dtype %d with %d dimensions cannot be written", path, e->name,
-                            e->dtype, e->ndim);
+            return hct_fail(err, HCT_EINVAL, "%s: tensor '%s': dtype %d with %d dimensions cannot be written", path,
+                            e->name, e->dtype, e->ndim);
         for (int32_t d = 0; d < e->ndim; d++)
-            if (e->dim[d] < 0) return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s': a dimension is negative", path, e->name);
+            if (e->dim[d] < 0)
+                return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s': a dimension is negative", path, e->name);
         if (!shape_bytes(e->dim, e->ndim, hct_dtype_size(e->dtype), &need) || need != e->bytes)
-            return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s': %zu bytes do not fit its shape", path, e->name, e->bytes);
+            return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s': %zu bytes do not fit its shape", path, e->name,
+                            e->bytes);
     }
     return HCT_OK;
 }
@@ -303,7 +317,8 @@ static char *header_text(const hct_st_entry *sorted, size_t n, const hct_st_pair
         cJSON *t = cJSON_AddObjectToObject(root, e->name);
         ok = ok && cJSON_AddStringToObject(t, "dtype", hct_dtype_name(e->dtype));
         cJSON *shape = cJSON_AddArrayToObject(t, "shape"), *offsets = cJSON_AddArrayToObject(t, "data_offsets");
-        for (int32_t d = 0; d < e->ndim; d++) ok = ok && cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)e->dim[d]));
+        for (int32_t d = 0; d < e->ndim; d++)
+            ok = ok && cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)e->dim[d]));
         ok = ok && cJSON_AddItemToArray(offsets, cJSON_CreateNumber(offset));
         offset += (double)e->bytes;
         ok = ok && cJSON_AddItemToArray(offsets, cJSON_CreateNumber(offset));

@@ -15,7 +15,8 @@ static const char doc[] =
     "ROC AUC and average precision of every task and their macro means, with bootstrap intervals, from a table of "
     "predictions. A task whose scans are all of one class is 'undefined' and stays out of the means.\v"
     "The predictions are a CSV with the columns scan, patient, split (the last two may be missing) and one column of "
-    "probabilities a task. Labels (1, 0, empty: not known) stand in columns y_TASK of the same file or come from --labels, "
+    "probabilities a task. Labels (1, 0, empty: not known) stand in columns y_TASK of the same file or come from "
+    "--labels, "
     "a CSV with the columns scan, patient and one a task, or a dataset folder.\n\n"
     "Examples:\n"
     "  headct evaluate --run runs/probe\n"
@@ -23,14 +24,25 @@ static const char doc[] =
     "  headct evaluate -p ours.csv -l data --compare theirs.csv --permutations 1000\n\n"
     "With --out: metrics.json, metrics.csv and figures/roc_TASK.svg.";
 
-enum { MAX_LABELS = 16, OPT_RUN = 256, OPT_OUT, OPT_BOOTSTRAP, OPT_SEED, OPT_COMPARE, OPT_PERMUTATIONS, OPT_SPLIT, OPT_TASKS };
+enum {
+    MAX_LABELS = 16,
+    OPT_RUN = 256,
+    OPT_OUT,
+    OPT_BOOTSTRAP,
+    OPT_SEED,
+    OPT_COMPARE,
+    OPT_PERMUTATIONS,
+    OPT_SPLIT,
+    OPT_TASKS
+};
 
 static const struct argp_option options[] = {
     {"predictions", 'p', "FILE", 0, "predictions.csv to evaluate", 0},
     {"labels", 'l', "FILE|DATASET", 0, "where the labels are; several may be given, the last one wins", 0},
     {"run", OPT_RUN, "RUN", 0, "take RUN/predictions.csv and write to RUN", 0},
     {"out", OPT_OUT, "DIR", 0, "write metrics and figures there; without it a table is printed and that is all", 0},
-    {"split", OPT_SPLIT, "NAME", 0, "only scans of this split, or all (default: with --run the run's test split, else all)", 0},
+    {"split", OPT_SPLIT, "NAME", 0,
+     "only scans of this split, or all (default: with --run the run's test split, else all)", 0},
     {"tasks", OPT_TASKS, "A,B,...", 0, "only these tasks (default: all that have labels)", 0},
     {"bootstrap", OPT_BOOTSTRAP, "N", 0, "resamples of the test set (default 100, as the paper)", 0},
     {"compare", OPT_COMPARE, "FILE", 0, "second model's predictions of the same scans: paired permutation test", 0},
@@ -48,7 +60,8 @@ typedef struct settings {
 static int64_t count(struct argp_state *state, const char *name, const char *arg, int64_t low, int64_t high) {
     int64_t v;
     if (!text_int64(arg, &v) || v < low || v > high)
-        argp_error(state, "--%s %s: a whole number from %lld to %lld is needed", name, arg, (long long)low, (long long)high);
+        argp_error(state, "--%s %s: a whole number from %lld to %lld is needed", name, arg, (long long)low,
+                   (long long)high);
     return v;
 }
 
@@ -108,15 +121,18 @@ static hct_status read_all(const settings *s, const char *path, const char *spli
         size_t scans, tasks;
         status = predictions_take_labels(p, s->labels[i], &scans, &tasks, err);
         if (status == HCT_OK && (scans == 0 || tasks == 0))
-            status = hct_fail(err, HCT_ENOTFOUND, "%s: has labels of %zu of the %zu scans and %zu of the %zu tasks in %s",
-                              s->labels[i], scans, p->n, tasks, p->n_tasks, path);
+            status =
+                hct_fail(err, HCT_ENOTFOUND, "%s: has labels of %zu of the %zu scans and %zu of the %zu tasks in %s",
+                         s->labels[i], scans, p->n, tasks, p->n_tasks, path);
         if (status == HCT_OK && scans < p->n)
-            fprintf(stderr, "headct evaluate: %s: %zu of %zu scans have no labels there\n", s->labels[i], p->n - scans, p->n);
+            fprintf(stderr, "headct evaluate: %s: %zu of %zu scans have no labels there\n", s->labels[i], p->n - scans,
+                    p->n);
     }
     if (status == HCT_OK && s->tasks) status = choose_tasks(p, s->tasks, err);
     if (status < 0) return status;
     size_t dropped = predictions_drop_unlabelled(p);
-    if (dropped && !s->tasks) fprintf(stderr, "headct evaluate: %s: %zu tasks have no labels and are left out\n", path, dropped);
+    if (dropped && !s->tasks)
+        fprintf(stderr, "headct evaluate: %s: %zu tasks have no labels and are left out\n", path, dropped);
     if (p->n_tasks == 0)
         return hct_fail(err, HCT_ENOTFOUND, "%s: no task has labels; give columns y_TASK, or --labels", path);
     return HCT_OK;

@@ -8,7 +8,8 @@
 #include "support/paths.h"
 
 static const char doc[] =
-    "One HTML file of one run or several: loss curves, metrics with intervals, every figure in RUN/figures, the recipe. "
+    "One HTML file of one run or several: loss curves, metrics with intervals, every figure in RUN/figures, the "
+    "recipe. "
     "Plots and pictures are inside the file, so it can be mailed.\v"
     "Examples:\n"
     "  headct report runs/probe\n"

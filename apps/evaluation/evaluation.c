@@ -15,17 +15,23 @@ enum { BAND_POINTS = 101 };
 
 static const double LEVEL = 0.95;
 
-hct_status evaluation_run(const score_table *t, const char *const *names, size_t resamples, uint64_t seed, evaluation *ret,
-                          hct_err *err) {
+hct_status evaluation_run(const score_table *t, const char *const *names, size_t resamples, uint64_t seed,
+                          evaluation *ret, hct_err *err) {
     size_t n = t->n_tasks;
-    evaluation e = {.n = t->n, .n_tasks = n, .resamples = resamples, .level = LEVEL, .seed = seed,
-                    .tasks = calloc(n + 1, sizeof *e.tasks), .macro = {.name = "macro"}};
+    evaluation e = {.n = t->n,
+                    .n_tasks = n,
+                    .resamples = resamples,
+                    .level = LEVEL,
+                    .seed = seed,
+                    .tasks = calloc(n + 1, sizeof *e.tasks),
+                    .macro = {.name = "macro"}};
     interval *each = calloc(n + 1, sizeof *each);
     resampler r = bootstrap_resampler(resamples, seed);
     hct_status status = e.tasks && each ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for an evaluation");
     if (status == HCT_OK) status = bootstrap(t, METRIC_AUC, &r, LEVEL, each, &e.macro.auc, err);
     for (size_t k = 0; status == HCT_OK && k < n; k++) e.tasks[k].auc = each[k];
-    if (status == HCT_OK) status = bootstrap(t, METRIC_AVERAGE_PRECISION, &r, LEVEL, each, &e.macro.average_precision, err);
+    if (status == HCT_OK)
+        status = bootstrap(t, METRIC_AVERAGE_PRECISION, &r, LEVEL, each, &e.macro.average_precision, err);
     for (size_t k = 0; status == HCT_OK && k < n; k++) {
         e.tasks[k].average_precision = each[k];
         e.tasks[k].name = names[k];
@@ -50,7 +56,8 @@ void evaluation_free(evaluation *e) {
     *e = (evaluation){0};
 }
 
-hct_status evaluation_compare(evaluation *e, const score_table *t, const score_table *other, size_t permutations, hct_err *err) {
+hct_status evaluation_compare(evaluation *e, const score_table *t, const score_table *other, size_t permutations,
+                              hct_err *err) {
     size_t n = e->n_tasks;
     comparison *each = calloc(n + 1, sizeof *each);
     resampler r = permutation_resampler(permutations, e->seed);
@@ -79,7 +86,9 @@ const char *interval_text(const interval *i, char buffer[64]) {
 }
 
 /* Row k of a table; the macro mean comes last. */
-static const task_result *row(const evaluation *e, size_t k) { return k < e->n_tasks ? &e->tasks[k] : &e->macro; }
+static const task_result *row(const evaluation *e, size_t k) {
+    return k < e->n_tasks ? &e->tasks[k] : &e->macro;
+}
 
 static void print_comparison(const evaluation *e, FILE *f) {
     fprintf(f, "\n%-16s %9s %9s %12s %10s %8s\n", "paired test", "AUC", "other", "difference", "relative", "p");
@@ -88,8 +97,8 @@ static void print_comparison(const evaluation *e, FILE *f) {
         if (isnan(r->versus.difference))
             fprintf(f, "%-16s %9s\n", r->name, "undefined");
         else
-            fprintf(f, "%-16s %9.3f %9.3f %+12.3f %+9.2f%% %8.4f\n", r->name, r->auc.value, r->other_auc, r->versus.difference,
-                    100 * r->versus.difference / r->other_auc, r->versus.p);
+            fprintf(f, "%-16s %9.3f %9.3f %+12.3f %+9.2f%% %8.4f\n", r->name, r->auc.value, r->other_auc,
+                    r->versus.difference, 100 * r->versus.difference / r->other_auc, r->versus.p);
     }
     fprintf(f, "two-sided paired permutation test, %zu permutations\n", e->permutations);
 }
@@ -105,7 +114,8 @@ void evaluation_print(const evaluation *e, FILE *f) {
         else
             fprintf(f, "%9s %9s   ", "", "");
         fprintf(f, "%-25s %-25s", interval_text(&r->auc, a), interval_text(&r->average_precision, b));
-        if (k < e->n_tasks && r->auc.skipped && !isnan(r->auc.value)) fprintf(f, " %zu resamples had one class", r->auc.skipped);
+        if (k < e->n_tasks && r->auc.skipped && !isnan(r->auc.value))
+            fprintf(f, " %zu resamples had one class", r->auc.skipped);
         fputc('\n', f);
     }
     fprintf(f, "%zu scans; %.0f%% percentile intervals of %zu bootstrap resamples, seed %llu\n", e->n, 100 * e->level,
@@ -170,8 +180,15 @@ static void put_number(hct_outfile *f, double v) {
 }
 
 hct_status evaluation_write_csv(const evaluation *e, const char *path, hct_err *err) {
-    static const char *const head[] = {"task", "positives", "negatives", "roc_auc", "roc_auc_low", "roc_auc_high",
-                                       "average_precision", "average_precision_low", "average_precision_high"};
+    static const char *const head[] = {"task",
+                                       "positives",
+                                       "negatives",
+                                       "roc_auc",
+                                       "roc_auc_low",
+                                       "roc_auc_high",
+                                       "average_precision",
+                                       "average_precision_low",
+                                       "average_precision_high"};
     hct_outfile *f = hct_outfile_open(path, err);
     for (size_t c = 0; c < sizeof head / sizeof *head; c++) csv_put(f, c, head[c]);
     if (e->permutations) hct_outfile_printf(f, ",other_roc_auc,difference,p");
@@ -217,8 +234,8 @@ typedef struct roc_points {
     char title[160];
 } roc_points;
 
-static hct_status roc_of(const evaluation *e, const score_table *t, size_t k, const char *name, double auc, roc_points *out,
-                         hct_err *err) {
+static hct_status roc_of(const evaluation *e, const score_table *t, size_t k, const char *name, double auc,
+                         roc_points *out, hct_err *err) {
     ranking r;
     hct_status status = rank_column(t, k, &r, err);
     if (status < 0) return status;
@@ -230,8 +247,8 @@ static hct_status roc_of(const evaluation *e, const score_table *t, size_t k, co
     return status;
 }
 
-static hct_status draw_task(const evaluation *e, size_t k, const score_table *t, const char *name, const score_table *other,
-                            const char *other_name, const char *folder, hct_err *err) {
+static hct_status draw_task(const evaluation *e, size_t k, const score_table *t, const char *name,
+                            const score_table *other, const char *other_name, const char *folder, hct_err *err) {
     const task_result *task = &e->tasks[k];
     roc_points *p = malloc(2 * sizeof *p);
     char file[160], title[160];
@@ -241,12 +258,17 @@ static hct_status draw_task(const evaluation *e, size_t k, const score_table *t,
     snprintf(file, sizeof file, "roc_%s.svg", task->name);
     for (char *c = file; *c; c++)
         if (!isalnum((unsigned char)*c) && *c != '.' && *c != '-' && *c != '_') *c = '_';
-    snprintf(title, sizeof title, "%s: %zu of %zu scans", task->name, task->positives, task->positives + task->negatives);
+    snprintf(title, sizeof title, "%s: %zu of %zu scans", task->name, task->positives,
+             task->positives + task->negatives);
     bool band = e->resamples > 0;
     plot_series s[2] = {{p[0].title, p[0].x, p[0].y, band ? p[0].low : NULL, p[0].high, BAND_POINTS},
                         {p[1].title, p[1].x, p[1].y, band ? p[1].low : NULL, p[1].high, BAND_POINTS}};
-    plot figure = {.title = title, .x_label = "false positive rate", .y_label = "true positive rate", .series = s,
-                   .n = other ? 2 : 1, .unit_square = true};
+    plot figure = {.title = title,
+                   .x_label = "false positive rate",
+                   .y_label = "true positive rate",
+                   .series = s,
+                   .n = other ? 2 : 1,
+                   .unit_square = true};
     char *path = path_join(folder, file);
     if (status == HCT_OK) status = path ? plot_write(&figure, path, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(path);
@@ -266,7 +288,8 @@ hct_status evaluation_write(const evaluation *e, const score_table *t, const cha
                             const char *other_name, const char *folder, hct_err *err) {
     char *json = path_join(folder, "metrics.json"), *table = path_join(folder, "metrics.csv");
     char *figures = path_join(folder, "figures");
-    hct_status status = json && table && figures ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status status =
+        json && table && figures ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (status == HCT_OK) status = evaluation_write_json(e, json, err);
     if (status == HCT_OK) status = evaluation_write_csv(e, table, err);
     if (status == HCT_OK) status = evaluation_draw(e, t, name, other, other_name, figures, err);

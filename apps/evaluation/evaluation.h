@@ -25,12 +25,14 @@ typedef struct evaluation {
     task_result macro;  /* counts are sums */
 } evaluation;
 
-/* names: [n_tasks], borrowed as long as the evaluation lives. resamples: the paper uses 100. 95% percentile intervals. */
-hct_status evaluation_run(const score_table *t, const char *const *names, size_t resamples, uint64_t seed, evaluation *ret,
-                          hct_err *err);
+/* names: [n_tasks], borrowed as long as the evaluation lives. resamples: the paper uses 100. 95% percentile intervals.
+ */
+hct_status evaluation_run(const score_table *t, const char *const *names, size_t resamples, uint64_t seed,
+                          evaluation *ret, hct_err *err);
 void evaluation_free(evaluation *e);
 /* Adds the paired permutation test against a second model's scores of the same scans; the paper uses 1,000. */
-hct_status evaluation_compare(evaluation *e, const score_table *t, const score_table *other, size_t permutations, hct_err *err);
+hct_status evaluation_compare(evaluation *e, const score_table *t, const score_table *other, size_t permutations,
+                              hct_err *err);
 
 void evaluation_print(const evaluation *e, FILE *f);
 hct_status evaluation_write_json(const evaluation *e, const char *path, hct_err *err);

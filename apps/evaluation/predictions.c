@@ -61,12 +61,15 @@ hct_status predictions_text(char **slot, const char *text, hct_err *err) {
     return HCT_OK;
 }
 
-/* Columns of the file: scan, patient, split (-1 absent), then one pair a task. */
+/* A task's columns; label -1 absent. */
+typedef struct task_columns {
+    int score, label;
+} task_columns;
+
+/* Columns of the file; patient and split -1 where absent. */
 typedef struct columns {
     int scan, patient, split;
-    struct {
-        int score, label;
-    } *task;
+    task_columns *task;
     size_t n_tasks;
 } columns;
 
@@ -79,7 +82,8 @@ static bool is_task(const csv *t, const char *name) {
 
 /* ret->task is the caller's to free, also after a failure. */
 static hct_status find_columns(const csv *t, columns *ret, hct_err *err) {
-    columns c = {.scan = csv_need_column(t, "scan", err), .patient = csv_column(t, "patient"), .split = csv_column(t, "split")};
+    columns c = {
+        .scan = csv_need_column(t, "scan", err), .patient = csv_column(t, "patient"), .split = csv_column(t, "split")};
     if (c.scan < 0) return HCT_ENOTFOUND;
     c.task = calloc(t->columns + 1, sizeof *c.task);
     if (!c.task) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
@@ -92,24 +96,29 @@ static hct_status find_columns(const csv *t, columns *ret, hct_err *err) {
     }
     *ret = c;
     if (c.n_tasks) return HCT_OK;
-    return hct_fail(err, HCT_EFORMAT, "%s: no column holds a task's probabilities beside scan, patient and split", t->path);
+    return hct_fail(err, HCT_EFORMAT, "%s: no column holds a task's probabilities beside scan, patient and split",
+                    t->path);
 }
 
 static hct_status read_row(const csv *t, const columns *c, size_t row, predictions *p, size_t i, hct_err *err) {
     hct_status status = predictions_text(&p->scan[i], csv_cell(t, row, (size_t)c->scan), err);
-    if (status == HCT_OK && c->patient >= 0) status = predictions_text(&p->patient[i], csv_cell(t, row, (size_t)c->patient), err);
-    if (status == HCT_OK && c->split >= 0) status = predictions_text(&p->split[i], csv_cell(t, row, (size_t)c->split), err);
-    if (status == HCT_OK && !*p->scan[i]) return hct_fail(err, HCT_EFORMAT, "%s:%d: the scan has no name", t->path, t->lines[row]);
+    if (status == HCT_OK && c->patient >= 0)
+        status = predictions_text(&p->patient[i], csv_cell(t, row, (size_t)c->patient), err);
+    if (status == HCT_OK && c->split >= 0)
+        status = predictions_text(&p->split[i], csv_cell(t, row, (size_t)c->split), err);
+    if (status == HCT_OK && !*p->scan[i])
+        return hct_fail(err, HCT_EFORMAT, "%s:%d: the scan has no name", t->path, t->lines[row]);
     for (size_t k = 0; k < c->n_tasks && status == HCT_OK; k++) {
         const char *name = t->names[c->task[k].score], *cell = csv_cell(t, row, (size_t)c->task[k].score);
         double *score = &p->score[i * c->n_tasks + k], y;
         if (!text_double(cell, score) || !isfinite(*score))
-            return hct_fail(err, HCT_EFORMAT, "%s:%d: column '%s': '%s' is not a finite number", t->path, t->lines[row], name, cell);
+            return hct_fail(err, HCT_EFORMAT, "%s:%d: column '%s': '%s' is not a finite number", t->path, t->lines[row],
+                            name, cell);
         if (c->task[k].label < 0) continue;
         cell = csv_cell(t, row, (size_t)c->task[k].label);
         if (*cell && (!text_double(cell, &y) || (y != 0 && y != 1)))
-            return hct_fail(err, HCT_EFORMAT, "%s:%d: column 'y_%s': '%s' is not 1, 0 or empty", t->path, t->lines[row], name,
-                            cell);
+            return hct_fail(err, HCT_EFORMAT, "%s:%d: column 'y_%s': '%s' is not 1, 0 or empty", t->path, t->lines[row],
+                            name, cell);
         p->label[i * c->n_tasks + k] = (int8_t)(*cell ? y : -1);
     }
     return status;
@@ -121,7 +130,9 @@ typedef struct place {
     size_t row;
 } place;
 
-static int by_name(const void *a, const void *b) { return strcmp(((const place *)a)->name, ((const place *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const place *)a)->name, ((const place *)b)->name);
+}
 
 /* All rows in order of name; NULL without memory. */
 static place *sorted_scans(const predictions *p) {
@@ -158,7 +169,8 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
         n += taken[i];
     }
     if (status == HCT_OK && n == 0)
-        status = hct_fail(err, HCT_ENOTFOUND, "%s: holds no scan%s%s", path, split ? " of split " : "", split ? split : "");
+        status =
+            hct_fail(err, HCT_ENOTFOUND, "%s: holds no scan%s%s", path, split ? " of split " : "", split ? split : "");
     if (status == HCT_OK) status = predictions_alloc(n, c.n_tasks, &p, err);
     for (size_t k = 0; k < c.n_tasks && status == HCT_OK; k++)
         status = predictions_text(&p.task[k], t->names[c.task[k].score], err);
@@ -203,12 +215,14 @@ hct_status predictions_write(const predictions *p, bool labels, const char *path
 
 /* Where labels come from: a table of names by scan. */
 typedef struct label_source {
-    dataset *data;     /* or */
+    dataset *data; /* or */
     label_table table;
     bool is_table;
 } label_source;
 
-static size_t source_labels(const label_source *s) { return s->is_table ? s->table.n : s->data->n_labels; }
+static size_t source_labels(const label_source *s) {
+    return s->is_table ? s->table.n : s->data->n_labels;
+}
 
 static const char *source_name(const label_source *s, size_t k) {
     return s->is_table ? s->table.names[k] : s->data->label_names[k];
@@ -220,7 +234,8 @@ static const int8_t *source_row(const label_source *s, const char *scan) {
     return (s->is_table ? s->table.values : s->data->labels) + (size_t)row * source_labels(s);
 }
 
-hct_status predictions_take_labels(predictions *p, const char *path, size_t *ret_scans, size_t *ret_tasks, hct_err *err) {
+hct_status predictions_take_labels(predictions *p, const char *path, size_t *ret_scans, size_t *ret_tasks,
+                                   hct_err *err) {
     label_source s = {0};
     *ret_scans = *ret_tasks = 0;
     if (path_is_folder(path)) {
@@ -280,7 +295,8 @@ size_t predictions_drop_unlabelled(predictions *p) {
 hct_status predictions_align(const predictions *a, predictions *b, hct_err *err) {
     predictions out = {0};
     place *order = sorted_scans(b);
-    hct_status status = order ? predictions_alloc(a->n, a->n_tasks, &out, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status status =
+        order ? predictions_alloc(a->n, a->n_tasks, &out, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t k = 0; k < a->n_tasks && status == HCT_OK; k++) {
         size_t from = 0;
         while (from < b->n_tasks && strcmp(b->task[from], a->task[k]) != 0) from++;
@@ -289,9 +305,11 @@ hct_status predictions_align(const predictions *a, predictions *b, hct_err *err)
         else
             status = predictions_text(&out.task[k], a->task[k], err);
         for (size_t i = 0; i < a->n && status == HCT_OK; i++) {
-            const place key = {a->scan[i], 0}, *found = b->n ? bsearch(&key, order, b->n, sizeof *order, by_name) : NULL;
+            const place key = {a->scan[i], 0},
+                        *found = b->n ? bsearch(&key, order, b->n, sizeof *order, by_name) : NULL;
             if (!found)
-                status = hct_fail(err, HCT_ENOTFOUND, "scan '%s' is not in the predictions to compare with", a->scan[i]);
+                status =
+                    hct_fail(err, HCT_ENOTFOUND, "scan '%s' is not in the predictions to compare with", a->scan[i]);
             else
                 out.score[i * a->n_tasks + k] = b->score[found->row * b->n_tasks + from];
         }

@@ -34,11 +34,12 @@ hct_status predictions_write(const predictions *p, bool labels, const char *path
 
 /* Takes labels by scan from a labels CSV, or from a dataset where path is a folder; where both have one, this wins.
  * ret_scans, ret_tasks: how many scans and tasks got any. */
-hct_status predictions_take_labels(predictions *p, const char *path, size_t *ret_scans, size_t *ret_tasks, hct_err *err);
+hct_status predictions_take_labels(predictions *p, const char *path, size_t *ret_scans, size_t *ret_tasks,
+                                   hct_err *err);
 /* Drops tasks without a single known label, so that what remains can be evaluated. Returns how many. */
 size_t predictions_drop_unlabelled(predictions *p);
-/* Puts b's rows and tasks into the order of a's; scans and tasks that a lacks are dropped, all of a's must be there. b's
- * labels become a's. */
+/* Puts b's rows and tasks into the order of a's; scans and tasks that a lacks are dropped, all of a's must be there.
+ * b's labels become a's. */
 hct_status predictions_align(const predictions *a, predictions *b, hct_err *err);
 
 /* The same numbers as statistics.h takes them; borrowed. */

@@ -16,7 +16,7 @@ typedef struct ranking {
         double score;
         uint32_t of_case; /* its number in the caller's arrays, and in weights */
         uint8_t positive;
-    } *at;
+    } * at;
 } ranking;
 
 /* label: 1 positive, 0 negative, -1 unknown (left out, its score too). HCT_EINVAL where a score is NaN or infinite,

@@ -20,9 +20,13 @@ static void draw_coins(const resampler *self, size_t b, size_t n, uint32_t *weig
     for (size_t i = 0; i < n; i++) weight[i] = random_word(self, b, i) >> 31;
 }
 
-resampler bootstrap_resampler(size_t count, uint64_t seed) { return (resampler){draw_rows, count, seed, NULL}; }
+resampler bootstrap_resampler(size_t count, uint64_t seed) {
+    return (resampler){draw_rows, count, seed, NULL};
+}
 
-resampler permutation_resampler(size_t count, uint64_t seed) { return (resampler){draw_coins, count, seed, NULL}; }
+resampler permutation_resampler(size_t count, uint64_t seed) {
+    return (resampler){draw_coins, count, seed, NULL};
+}
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -50,8 +54,8 @@ static hct_status rank_tasks(const score_table *a, const score_table *b, ranking
             score[i] = from->score[i % n * a->n_tasks + t];
             label[i] = a->label[i % n * a->n_tasks + t];
             if (label[i] >= 0 && !isfinite(score[i]))
-                status = hct_fail(err, HCT_EINVAL, "row %zu, task %zu: the score is %f; scores must be finite numbers", i % n,
-                                  t, score[i]);
+                status = hct_fail(err, HCT_EINVAL, "row %zu, task %zu: the score is %f; scores must be finite numbers",
+                                  i % n, t, score[i]);
         }
         if (status == HCT_OK) status = ranking_make(score, label, both, &r[t], err);
     }
@@ -178,11 +182,13 @@ hct_status paired_permutation(const score_table *a, const score_table *b, const 
     static const double tie = 1e-12; /* differences this close are equal but for rounding */
     size_t n = a->n, tasks = a->n_tasks;
     if (b->n != n || b->n_tasks != tasks)
-        return hct_fail(err, HCT_ESHAPE, "the two models have %zu and %zu cases, %zu and %zu tasks", n, b->n, tasks, b->n_tasks);
+        return hct_fail(err, HCT_ESHAPE, "the two models have %zu and %zu cases, %zu and %zu tasks", n, b->n, tasks,
+                        b->n_tasks);
     ranking *ranks;
     hct_status status = rank_tasks(a, b, &ranks, err);
     if (status < 0) return status;
-    uint32_t *swap = malloc(5 * n * sizeof *swap + 1), *first = swap ? swap + n : NULL, *second = swap ? swap + 3 * n : NULL;
+    uint32_t *swap = malloc(5 * n * sizeof *swap + 1), *first = swap ? swap + n : NULL,
+             *second = swap ? swap + 3 * n : NULL;
     double *d = malloc((tasks + 1) * sizeof *d);
     if (swap && d) {
         split_pool(NULL, n, first, second);

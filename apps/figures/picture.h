@@ -9,12 +9,12 @@
 typedef enum slice_plane { SLICE_SAGITTAL = 0, SLICE_CORONAL = 1, SLICE_AXIAL = 2 } slice_plane;
 
 typedef struct picture_tile {
-    const float *volume;  /* dim[0] x dim[1] x dim[2], row-major */
+    const float *volume; /* dim[0] x dim[1] x dim[2], row-major */
     int64_t dim[3];
     slice_plane plane;
-    int64_t at;           /* along the plane's axis; below 0: the middle */
-    double low, high;     /* values drawn black and white; NaN is drawn blue */
-    const char *caption;  /* NULL: none */
+    int64_t at;          /* along the plane's axis; below 0: the middle */
+    double low, high;    /* values drawn black and white; NaN is drawn blue */
+    const char *caption; /* NULL: none */
 } picture_tile;
 
 /* The tiles in one row, each `size` pixels high; whole or not there. */

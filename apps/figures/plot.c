@@ -48,8 +48,14 @@ static void write_data(FILE *f, const plot *p) {
 }
 
 static void write_script(FILE *f, const plot *p, const char *terminal, const char *output) {
-    int width = p->width ? p->width : p->unit_square ? 520 : 720, height = p->height ? p->height : p->unit_square ? 520 : 420;
-    fprintf(f, "set terminal %s size %d,%d font 'DejaVu Sans,11' background '#ffffff' noenhanced\n", terminal, width, height);
+    int width = p->width         ? p->width
+                : p->unit_square ? 520
+                                 : 720,
+        height = p->height        ? p->height
+                 : p->unit_square ? 520
+                                  : 420;
+    fprintf(f, "set terminal %s size %d,%d font 'DejaVu Sans,11' background '#ffffff' noenhanced\n", terminal, width,
+            height);
     label(f, "output", output);
     label(f, "title", p->title);
     label(f, "xlabel", p->x_label);
@@ -62,8 +68,8 @@ static void write_script(FILE *f, const plot *p, const char *terminal, const cha
     const char *comma = "plot ";
     for (size_t s = 0; s < p->n; s++)
         if (p->series[s].low && p->series[s].n) {
-            fprintf(f, "%s$d%zu using 1:3:4 with filledcurves fc rgb '%s' fs transparent solid 0.18 noborder notitle", comma,
-                    s, colours[s % 6]);
+            fprintf(f, "%s$d%zu using 1:3:4 with filledcurves fc rgb '%s' fs transparent solid 0.18 noborder notitle",
+                    comma, s, colours[s % 6]);
             comma = ", ";
         }
     if (p->unit_square) {
@@ -72,8 +78,8 @@ static void write_script(FILE *f, const plot *p, const char *terminal, const cha
     }
     for (size_t s = 0; s < p->n; s++) {
         if (p->series[s].n == 0) continue;
-        fprintf(f, "%s$d%zu using 1:2 with %s lw 2 pt 7 ps 0.5 lc rgb '%s' ", comma, s, p->series[s].n < 3 ? "linespoints" : "lines",
-                colours[s % 6]);
+        fprintf(f, "%s$d%zu using 1:2 with %s lw 2 pt 7 ps 0.5 lc rgb '%s' ", comma, s,
+                p->series[s].n < 3 ? "linespoints" : "lines", colours[s % 6]);
         if (p->series[s].title) {
             fputs("title ", f);
             quoted(f, p->series[s].title);
@@ -103,9 +109,11 @@ static hct_status run_gnuplot(FILE *script, const char *path, hct_err *err) {
     hct_status result = HCT_OK;
     if (error) {
         result = hct_fail(err, error == ENOENT ? HCT_ENOTFOUND : HCT_EIO,
-                          "%s: gnuplot cannot be started (%s); install it: apt-get install gnuplot-nox", path, strerror(error));
+                          "%s: gnuplot cannot be started (%s); install it: apt-get install gnuplot-nox", path,
+                          strerror(error));
     } else {
-        while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+        }
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
             rewind(log);
             size_t n = fread(said, 1, sizeof said - 1, log);
@@ -121,7 +129,9 @@ static hct_status run_gnuplot(FILE *script, const char *path, hct_err *err) {
 
 hct_status plot_write(const plot *p, const char *path, hct_err *err) {
     const char *ending = strrchr(path, '.');
-    const char *terminal = ending && !strcmp(ending, ".svg") ? "svg" : ending && !strcmp(ending, ".png") ? "pngcairo" : NULL;
+    const char *terminal = ending && !strcmp(ending, ".svg")   ? "svg"
+                           : ending && !strcmp(ending, ".png") ? "pngcairo"
+                                                               : NULL;
     if (!terminal) return hct_fail(err, HCT_EINVAL, "%s: a plot is written as .svg or .png", path);
     size_t points = 0;
     for (size_t s = 0; s < p->n; s++) points += p->series[s].n;

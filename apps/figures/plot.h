@@ -7,8 +7,8 @@
 #include "hct/types.h"
 
 typedef struct plot_series {
-    const char *title;       /* in the legend; NULL: none */
-    const double *x, *y;     /* n points; NaN in y makes a gap */
+    const char *title;        /* in the legend; NULL: none */
+    const double *x, *y;      /* n points; NaN in y makes a gap */
     const double *low, *high; /* a band round y; NULL: none */
     size_t n;
 } plot_series;

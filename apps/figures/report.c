@@ -19,7 +19,8 @@ static const char STYLE[] =
     "th,td{padding:.25rem .8rem;border-bottom:1px solid #e4e4e4;text-align:left}thead th{border-bottom:2px solid #bbb}"
     "table.numbers th+th,table.numbers td{text-align:right;font-variant-numeric:tabular-nums}"
     "figure{margin:1.2rem 0}figure svg,figure img{max-width:100%;height:auto}figcaption{color:#555;font-size:.92rem}"
-    "pre{background:#f6f7f8;padding:1rem;overflow-x:auto;font-size:.85rem}footer{margin-top:3rem;color:#777;font-size:.85rem}"
+    "pre{background:#f6f7f8;padding:1rem;overflow-x:auto;font-size:.85rem}footer{margin-top:3rem;color:#777;font-size:."
+    "85rem}"
     "@media print{body{background:#fff}main{padding:0}}";
 
 struct report {
@@ -37,7 +38,9 @@ static void escaped(report *r, const char *text) {
     }
 }
 
-static void raw(report *r, const char *html) { text_add(&r->html, html, strlen(html)); }
+static void raw(report *r, const char *html) {
+    text_add(&r->html, html, strlen(html));
+}
 
 static void element(report *r, const char *open, const char *text, const char *close) {
     raw(r, open);
@@ -110,7 +113,8 @@ void report_table(report *r, const char *const *head, const char *const *cells, 
 static void base64(report *r, const unsigned char *bytes, size_t n) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < n; i += 3) {
-        uint32_t v = (uint32_t)bytes[i] << 16 | (i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0) | (i + 2 < n ? bytes[i + 2] : 0);
+        uint32_t v =
+            (uint32_t)bytes[i] << 16 | (i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0) | (i + 2 < n ? bytes[i + 2] : 0);
         char four[4] = {digits[v >> 18], digits[v >> 12 & 63], i + 1 < n ? digits[v >> 6 & 63] : '=',
                         i + 2 < n ? digits[v & 63] : '='};
         text_add(&r->html, four, 4);
@@ -157,7 +161,7 @@ void report_folded(report *r, const char *title, const char *text) {
 hct_status report_write(report *r, const char *path, hct_err *err) {
     if (!r) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for a report", path);
     raw(r, "<footer>Made by headct. Not a medical device.</footer>\n</main></body></html>\n");
-    hct_status status = r->err.code < 0 ? hct_fail(err, r->err.code, "%s", r->err.msg)
+    hct_status status = r->err.code < 0  ? hct_fail(err, r->err.code, "%s", r->err.msg)
                         : r->html.failed ? hct_fail(err, HCT_ENOMEM, "%s: out of memory for a report", path)
                                          : HCT_OK;
     if (status == HCT_OK) {

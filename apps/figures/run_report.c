@@ -67,7 +67,8 @@ static cJSON *read_metrics(const char *path, hct_err *err) {
     if (hct_read_file(path, &text, NULL, err) < 0) return NULL;
     cJSON *json = cJSON_Parse(text);
     free(text);
-    if (cJSON_IsArray(cJSON_GetObjectItem(json, "tasks")) && cJSON_IsObject(cJSON_GetObjectItem(json, "macro"))) return json;
+    if (cJSON_IsArray(cJSON_GetObjectItem(json, "tasks")) && cJSON_IsObject(cJSON_GetObjectItem(json, "macro")))
+        return json;
     cJSON_Delete(json);
     hct_fail(err, HCT_EFORMAT, "%s: is not what headct evaluate writes", path);
     return NULL;
@@ -98,7 +99,8 @@ hct_status run_report_metrics(report *r, const char *metrics_json, const char *c
     const cJSON *tasks = cJSON_GetObjectItem(json, "tasks"), *task;
     size_t rows = (size_t)cJSON_GetArraySize(tasks) + 1, k = 0;
     cells c;
-    hct_status status = cells_make(&c, rows * 5) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", metrics_json);
+    hct_status status =
+        cells_make(&c, rows * 5) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", metrics_json);
     if (status == HCT_OK) {
         cJSON_ArrayForEach(task, tasks) {
             const cJSON *name = cJSON_GetObjectItem(task, "task");
@@ -183,7 +185,8 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
     if (!path_is_folder(run)) return hct_fail(err, HCT_ENOTFOUND, "%s: there is no such run folder", run);
     char *jsonl = path_join(run, "metrics.jsonl"), *metrics = path_join(run, "metrics.json");
     char *recipe = path_join(run, "recipe.yaml"), *scores = path_join(run, "predictions.csv");
-    hct_status status = jsonl && metrics && recipe && scores ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    hct_status status =
+        jsonl && metrics && recipe && scores ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     report_heading(r, run);
     if (status == HCT_OK && path_is_file(jsonl)) status = optional(run_report_loss(r, run, err), &parts);
     if (status == HCT_OK && path_is_file(metrics))

@@ -52,7 +52,8 @@ static char read_cell(char **at, char **ret, int *line) {
 }
 
 static hct_status check_header(const csv *t, hct_err *err) {
-    if (t->columns == 0) return hct_fail(err, HCT_EFORMAT, "%s: is empty; a CSV table starts with a row of column names", t->path);
+    if (t->columns == 0)
+        return hct_fail(err, HCT_EFORMAT, "%s: is empty; a CSV table starts with a row of column names", t->path);
     for (size_t i = 0; i < t->columns; i++)
         for (size_t k = 0; k < i; k++)
             if (strcmp(t->names[i], t->names[k]) == 0)
@@ -93,7 +94,8 @@ static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err
         char end, *cell;
         do {
             end = read_cell(&text, &cell, &line);
-            if (end == 'q') return hct_fail(err, HCT_EFORMAT, "%s:%d: a quote is opened and never closed", t->path, start);
+            if (end == 'q')
+                return hct_fail(err, HCT_EFORMAT, "%s:%d: a quote is opened and never closed", t->path, start);
             if (end == 'x') return hct_fail(err, HCT_EFORMAT, "%s:%d: text follows a closing quote", t->path, start);
             if (!append(all, cell)) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
         } while (end == ',');
@@ -141,8 +143,8 @@ int csv_need_column(const csv *t, const char *name, hct_err *err) {
     int column = csv_column(t, name);
     if (column >= 0) return column;
     const char *near = text_nearest(name, t->names, t->columns);
-    hct_fail(err, HCT_ENOTFOUND, "%s: no column '%s'; %s '%s'", t->path, name, near ? "did you mean" : "the first one is",
-             near ? near : t->names[0]);
+    hct_fail(err, HCT_ENOTFOUND, "%s: no column '%s'; %s '%s'", t->path, name,
+             near ? "did you mean" : "the first one is", near ? near : t->names[0]);
     return -1;
 }
 
@@ -162,4 +164,6 @@ void csv_put_double(hct_outfile *f, size_t column, double v) {
     csv_put(f, column, text_of_double(v, buffer));
 }
 
-void csv_end_row(hct_outfile *f) { hct_outfile_write(f, "\n", 1); }
+void csv_end_row(hct_outfile *f) {
+    hct_outfile_write(f, "\n", 1);
+}

@@ -7,9 +7,9 @@
 
 typedef struct csv {
     char *path;
-    const char **names;  /* columns of them */
-    const char **cells;  /* rows * columns, row-major */
-    int *lines;          /* the line of the file where each row starts, counted from 1 */
+    const char **names; /* columns of them */
+    const char **cells; /* rows * columns, row-major */
+    int *lines;         /* the line of the file where each row starts, counted from 1 */
     size_t columns, rows;
     char *text; /* owns names and cells */
 } csv;
@@ -21,7 +21,9 @@ void csv_free(csv *t);
 int csv_column(const csv *t, const char *name);
 /* Column that must be there: -1 and err that lists the nearest name. */
 int csv_need_column(const csv *t, const char *name, hct_err *err);
-static inline const char *csv_cell(const csv *t, size_t row, size_t column) { return t->cells[row * t->columns + column]; }
+static inline const char *csv_cell(const csv *t, size_t row, size_t column) {
+    return t->cells[row * t->columns + column];
+}
 
 /* Writing: cells of a row one by one, then csv_end_row. Quotes where needed. */
 void csv_put(hct_outfile *f, size_t column, const char *cell);

@@ -59,7 +59,9 @@ hct_status path_make_folders(const char *path, hct_err *err) {
     return status;
 }
 
-static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_bytes(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static bool ends_in(const char *name, const char *ending) {
     size_t n = strlen(name), m = strlen(ending);
@@ -68,7 +70,9 @@ static bool ends_in(const char *name, const char *ending) {
 
 hct_status path_list(const char *folder, const char *ending, char ***ret_names, size_t *ret_n, hct_err *err) {
     DIR *d = opendir(folder);
-    if (!d) return hct_fail(err, errno == ENOENT ? HCT_ENOTFOUND : HCT_EIO, "%s: the folder cannot be read: %s", folder, strerror(errno));
+    if (!d)
+        return hct_fail(err, errno == ENOENT ? HCT_ENOTFOUND : HCT_EIO, "%s: the folder cannot be read: %s", folder,
+                        strerror(errno));
     char **names = NULL;
     size_t n = 0, capacity = 0;
     bool ok = true;

@@ -16,7 +16,8 @@ bool path_is_file(const char *path);
 bool path_is_folder(const char *path);
 /* mkdir -p; fine where it is there already. */
 hct_status path_make_folders(const char *path, hct_err *err);
-/* Names in a folder that end in `ending` ("" for all) in byte order, hidden ones left out; free each, then the array. */
+/* Names in a folder that end in `ending` ("" for all) in byte order, hidden ones left out; free each, then the array.
+ */
 hct_status path_list(const char *folder, const char *ending, char ***ret_names, size_t *ret_n, hct_err *err);
 
 #endif

@@ -20,9 +20,17 @@ const char *progress_time(double seconds, char buffer[32]) {
 
 progress progress_begin(FILE *out, const char *what, int64_t first, int64_t total, const char *unit, double per_step) {
     bool terminal = out && isatty(fileno(out));
-    return (progress){.out = out, .what = what, .unit = unit, .total = total, .done = first, .first = first,
-                      .per_step = per_step, .started = now(), .shown = terminal ? 0 : now(),
-                      .every = terminal ? 0.1 : 10, .terminal = terminal};
+    return (progress){.out = out,
+                      .what = what,
+                      .unit = unit,
+                      .total = total,
+                      .done = first,
+                      .first = first,
+                      .per_step = per_step,
+                      .started = now(),
+                      .shown = terminal ? 0 : now(),
+                      .every = terminal ? 0.1 : 10,
+                      .terminal = terminal};
 }
 
 double progress_rate(const progress *p) {

@@ -11,7 +11,7 @@
 typedef struct progress {
     FILE *out; /* NULL: quiet */
     const char *what, *unit;
-    int64_t total, done, first;  /* total 0: unknown. first: done when the clock was started (a resumed job) */
+    int64_t total, done, first; /* total 0: unknown. first: done when the clock was started (a resumed job) */
     double per_step, started, shown, every; /* per_step: units in one of `done`; times in seconds */
     bool terminal, line_open;
 } progress;

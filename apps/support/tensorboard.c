@@ -137,7 +137,8 @@ void tensorboard_scalar(tensorboard *t, int64_t step, const char *tag, double va
 hct_status tensorboard_close(tensorboard *t, hct_err *err) {
     if (!t) return HCT_OK;
     if (close(t->fd) < 0 && !t->error) t->error = errno;
-    hct_status status = t->error ? hct_fail(err, HCT_EIO, "%s: writing failed: %s", t->path, strerror(t->error)) : HCT_OK;
+    hct_status status =
+        t->error ? hct_fail(err, HCT_EIO, "%s: writing failed: %s", t->path, strerror(t->error)) : HCT_OK;
     free(t->path);
     free(t);
     return status;

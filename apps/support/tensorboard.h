@@ -1,8 +1,8 @@
 /* TensorBoard event files with scalars, so that `tensorboard --logdir runs` shows a run.
  *
- * Format: records of u64 length, u32 masked CRC-32C of the length, bytes, u32 masked CRC-32C of the bytes; the bytes are
- * the protocol buffer tensorflow.Event: wall_time = 1 (double), step = 2 (varint), file_version = 3, summary = 5 with
- * values = 1 of tag = 1, simple_value = 2 (float); session_log = 7 with status = 1. */
+ * Format: records of u64 length, u32 masked CRC-32C of the length, bytes, u32 masked CRC-32C of the bytes; the bytes
+ * are the protocol buffer tensorflow.Event: wall_time = 1 (double), step = 2 (varint), file_version = 3, summary = 5
+ * with values = 1 of tag = 1, simple_value = 2 (float); session_log = 7 with status = 1. */
 #ifndef SUPPORT_TENSORBOARD_H
 #define SUPPORT_TENSORBOARD_H
 
@@ -10,8 +10,8 @@
 
 typedef struct tensorboard tensorboard;
 
-/* A new file FOLDER/events.out.tfevents.SECONDS.HOST.PID. first_step above 0 marks a resumed run: TensorBoard then hides
- * what older files of the folder hold from that step on. */
+/* A new file FOLDER/events.out.tfevents.SECONDS.HOST.PID. first_step above 0 marks a resumed run: TensorBoard then
+ * hides what older files of the folder hold from that step on. */
 tensorboard *tensorboard_open(const char *folder, int64_t first_step, hct_err *err);
 /* One scalar, written at once. Errors are kept and reported by close. t may be NULL. */
 void tensorboard_scalar(tensorboard *t, int64_t step, const char *tag, double value);

@@ -45,7 +45,9 @@ bool text_bool(const char *text, bool *ret) {
 
 enum { LONGEST = 63 }; /* longer names are compared by their first 63 characters */
 
-static size_t min3(size_t a, size_t b, size_t c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
+static size_t min3(size_t a, size_t b, size_t c) {
+    return a < b ? (a < c ? a : c) : (b < c ? b : c);
+}
 
 size_t text_distance(const char *a, const char *b) {
     size_t n = strnlen(a, LONGEST), m = strnlen(b, LONGEST), d[LONGEST + 1][LONGEST + 1];

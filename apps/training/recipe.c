@@ -38,14 +38,14 @@ hct_status recipe_set(recipe *r, const char *assignment, hct_err *err) {
         if (d < least) least = d, k = &recipe_keys[i];
     }
     if (k) near = recipe_key_path(k, names);
-    return hct_fail(err, HCT_ENOTFOUND, "--set %s: no key '%s'%s%s%s", assignment, wanted, near ? "; did you mean '" : "",
-                    near ? near : "", near ? "'?" : "");
+    return hct_fail(err, HCT_ENOTFOUND, "--set %s: no key '%s'%s%s%s", assignment, wanted,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static hct_status check_vit(const char *what, int64_t width, int64_t heads, hct_err *err) {
     if (width % heads)
-        return hct_fail(err, HCT_EINVAL, "%s.width: %lld is not divisible by %s.heads, %lld", what, (long long)width, what,
-                        (long long)heads);
+        return hct_fail(err, HCT_EINVAL, "%s.width: %lld is not divisible by %s.heads, %lld", what, (long long)width,
+                        what, (long long)heads);
     if (width % 6)
         return hct_fail(err, HCT_EINVAL, "%s.width: %lld is not divisible by 6 (sine and cosine for three axes)", what,
                         (long long)width);
@@ -54,15 +54,16 @@ static hct_status check_vit(const char *what, int64_t width, int64_t heads, hct_
 
 hct_status recipe_check(const recipe *r, hct_err *err) {
     if (r->data.image % r->model.patch)
-        return hct_fail(err, HCT_EINVAL, "data.image: %lld is not divisible by model.patch, %lld", (long long)r->data.image,
-                        (long long)r->model.patch);
+        return hct_fail(err, HCT_EINVAL, "data.image: %lld is not divisible by model.patch, %lld",
+                        (long long)r->data.image, (long long)r->model.patch);
     hct_status status = check_vit("model", r->model.width, r->model.heads, err);
     if (status < 0) return status;
     if (r->method == METHOD_MAE) {
         int64_t edge = r->data.image / r->model.patch, patches = edge * edge * edge;
         int64_t kept = (int64_t)((double)patches * (1 - r->model.mask_ratio));
         if (kept < 1 || kept >= patches)
-            return hct_fail(err, HCT_EINVAL, "model.mask_ratio: of %lld patches %lld would be kept; both sides need one",
+            return hct_fail(err, HCT_EINVAL,
+                            "model.mask_ratio: of %lld patches %lld would be kept; both sides need one",
                             (long long)patches, (long long)kept);
         status = check_vit("model.decoder", r->model.decoder.width, r->model.decoder.heads, err);
         if (status < 0) return status;
@@ -71,7 +72,8 @@ hct_status recipe_check(const recipe *r, hct_err *err) {
     if (r->optim.warmup_epochs > 0 && r->optim.warmup_fraction > 0)
         return hct_fail(err, HCT_EINVAL, "optim: warmup_epochs and warmup_fraction are both set; set one of them to 0");
     if (r->optim.warmup_epochs > (double)r->optim.epochs)
-        return hct_fail(err, HCT_EINVAL, "optim.warmup_epochs: more than the %lld epochs of the run", (long long)r->optim.epochs);
+        return hct_fail(err, HCT_EINVAL, "optim.warmup_epochs: more than the %lld epochs of the run",
+                        (long long)r->optim.epochs);
     if ((r->optim.clip_mode != CLIP_NONE) != (r->optim.clip > 0))
         return hct_fail(err, HCT_EINVAL, "optim: clip and clip_mode go together: a clip above 0 and global or tensor");
     return HCT_OK;
@@ -149,7 +151,9 @@ void recipe_print_keys(FILE *f) {
     }
 }
 
-int64_t recipe_effective_batch(const recipe *r, int64_t ranks) { return r->optim.batch * r->optim.accumulate * ranks; }
+int64_t recipe_effective_batch(const recipe *r, int64_t ranks) {
+    return r->optim.batch * r->optim.accumulate * ranks;
+}
 
 lr_schedule recipe_schedule(const recipe *r, int64_t steps_per_epoch, int64_t ranks) {
     lr_schedule s = {.kind = r->optim.schedule, .base = r->optim.lr, .total = r->optim.epochs * steps_per_epoch};

@@ -5,9 +5,9 @@
  *   recipe_set(&r, "optim.lr=1e-4", &err);             --set of the command line
  *   recipe_check(&r, &err);                            ranges and what must fit together
  *
- * One table (recipe_keys.c) lists every key with its default, its range and a sentence; reading, --set, the nearest known
- * key in a message, and the canonical text all walk it. The struct holds no pointers: copy it freely.
- * Where the paper and its published code differ, a key chooses and the paper is the default. */
+ * One table (recipe_keys.c) lists every key with its default, its range and a sentence; reading, --set, the nearest
+ * known key in a message, and the canonical text all walk it. The struct holds no pointers: copy it freely. Where the
+ * paper and its published code differ, a key chooses and the paper is the default. */
 #ifndef TRAINING_RECIPE_H
 #define TRAINING_RECIPE_H
 
@@ -42,14 +42,14 @@ typedef struct recipe {
     recipe_method method;
     int64_t seed;
     struct {
-        char dataset[RECIPE_TEXT]; /* folder made by `headct prepare` */
+        char dataset[RECIPE_TEXT];                                           /* folder made by `headct prepare` */
         char train[RECIPE_TEXT], validation[RECIPE_TEXT], test[RECIPE_TEXT]; /* names of splits */
-        recipe_list tasks;         /* label columns; none: all of the dataset */
+        recipe_list tasks; /* label columns; none: all of the dataset */
         struct {
             int64_t n;
             recipe_window at[RECIPE_WINDOWS];
-        } windows;                 /* one input channel each */
-        int64_t crop, image;       /* voxels (mm) along an edge cut out of the middle; resized to */
+        } windows;           /* one input channel each */
+        int64_t crop, image; /* voxels (mm) along an edge cut out of the middle; resized to */
     } data;
     struct {
         int64_t patch, width, depth, heads, mlp, registers;
@@ -97,8 +97,8 @@ hct_status recipe_set(recipe *r, const char *assignment, hct_err *err);
 /* What no single key can tell: sizes that must divide, shares, what the method needs. */
 hct_status recipe_check(const recipe *r, hct_err *err);
 
-/* The whole recipe as YAML, every key, in the table's order: what a run folder keeps and what is hashed. Reading it back
- * gives the same struct. */
+/* The whole recipe as YAML, every key, in the table's order: what a run folder keeps and what is hashed. Reading it
+ * back gives the same struct. */
 void recipe_text(const recipe *r, text_buffer *out);
 /* SHA-256 of recipe_text, 64 hex digits. */
 hct_status recipe_hash(const recipe *r, char hex[65], hct_err *err);

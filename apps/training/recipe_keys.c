@@ -5,11 +5,16 @@
 #include <string.h>
 
 #define AT(member) offsetof(recipe, member)
-#define INT(section, key, member, low, high, start, help) {section, key, KEY_INT, AT(member), low, high, NULL, start, help}
-#define REAL(section, key, member, low, high, start, help) {section, key, KEY_REAL, AT(member), low, high, NULL, start, help}
-#define BOOL(section, key, member, start, help) {section, key, KEY_BOOL, AT(member), 0, 1, NULL, start, help}
-#define CHOICE(section, key, member, words, start, help) {section, key, KEY_CHOICE, AT(member), 0, 0, words, start, help}
-#define OTHER(kind, section, key, member, start, help) {section, key, kind, AT(member), 0, 0, NULL, start, help}
+#define INT(section, key, member, low, high, start, help)                                                              \
+    { section, key, KEY_INT, AT(member), low, high, NULL, start, help }
+#define REAL(section, key, member, low, high, start, help)                                                             \
+    { section, key, KEY_REAL, AT(member), low, high, NULL, start, help }
+#define BOOL(section, key, member, start, help)                                                                        \
+    { section, key, KEY_BOOL, AT(member), 0, 1, NULL, start, help }
+#define CHOICE(section, key, member, words, start, help)                                                               \
+    { section, key, KEY_CHOICE, AT(member), 0, 0, words, start, help }
+#define OTHER(kind, section, key, member, start, help)                                                                 \
+    { section, key, kind, AT(member), 0, 0, NULL, start, help }
 
 static const double MANY = 1e9;
 
@@ -40,7 +45,8 @@ const recipe_key recipe_keys[] = {
            "sine-cosine table: fixed as in the paper, or trained as in the published code"),
     REAL("model", "mask_ratio", model.mask_ratio, 0, 1, "0.75", "share of patches that MAE removes"),
     BOOL("model", "norm_pix", model.norm_pix, "false", "whether MAE's targets are normalised per patch"),
-    INT("model.decoder", "width", model.decoder.width, 6, 65536, "768", "of MAE's decoder; divisible by its heads and by 6"),
+    INT("model.decoder", "width", model.decoder.width, 6, 65536, "768",
+        "of MAE's decoder; divisible by its heads and by 6"),
     INT("model.decoder", "depth", model.decoder.depth, 1, 1000, "8", "blocks of the decoder"),
     INT("model.decoder", "heads", model.decoder.heads, 1, 1024, "16", "attention heads of the decoder"),
     INT("model.decoder", "mlp", model.decoder.mlp, 1, 262144, "3072", "hidden width of the decoder's MLPs"),
@@ -54,11 +60,13 @@ const recipe_key recipe_keys[] = {
     REAL("optim", "eps", optim.eps, 0, 1, "1e-08", "Adam's epsilon"),
     REAL("optim", "momentum", optim.momentum, 0, 1, "0.9", "of SGD"),
     REAL("optim", "weight_decay", optim.weight_decay, 0, 1000, "0.05", "at the first step"),
-    REAL("optim", "weight_decay_end", optim.weight_decay_end, -1, 1000, "-1", "after the last, along a cosine; -1: the same"),
+    REAL("optim", "weight_decay_end", optim.weight_decay_end, -1, 1000, "-1",
+         "after the last, along a cosine; -1: the same"),
     CHOICE("optim", "decay", optim.decay, "all|matrices", "all",
            "tensors that decay: all, or only those of two or more dimensions"),
     REAL("optim", "clip", optim.clip, 0, 1e9, "0", "largest gradient norm, for clip_mode"),
-    CHOICE("optim", "clip_mode", optim.clip_mode, "none|global|tensor", "none", "norm over all tensors, or of each by itself"),
+    CHOICE("optim", "clip_mode", optim.clip_mode, "none|global|tensor", "none",
+           "norm over all tensors, or of each by itself"),
     INT("optim", "batch", optim.batch, 1, 65536, "64", "scans a rank takes at once"),
     INT("optim", "accumulate", optim.accumulate, 1, 65536, "4", "batches added up to one step"),
     INT("optim", "epochs", optim.epochs, 1, 1000000, "400", "passes over the training split"),
@@ -71,11 +79,13 @@ const recipe_key recipe_keys[] = {
     INT("train", "checkpoint_every", train.checkpoint_every, 0, MANY, "0", "steps; 0: after each epoch only"),
     INT("train", "log_every", train.log_every, 1, MANY, "1", "steps between lines of metrics.jsonl"),
     INT("train", "validate_every", train.validate_every, 0, MANY, "1", "epochs; 0: never"),
-    INT("train", "early_stop", train.early_stop, 0, MANY, "0", "validations without a better one before the end; 0: never"),
+    INT("train", "early_stop", train.early_stop, 0, MANY, "0",
+        "validations without a better one before the end; 0: never"),
     INT("train", "balanced", train.balanced, 0, MANY, "0", "scans drawn an epoch, classes evenly; 0: every scan once"),
     INT("train", "cache_mb", train.cache_mb, 0, MANY, "2048", "memory for prepared inputs, MiB"),
 
-    OTHER(KEY_TEXT, "probe", "weights", probe.weights, "", "encoder weights (safetensors); with features random: only its sizes are taken"),
+    OTHER(KEY_TEXT, "probe", "weights", probe.weights, "",
+          "encoder weights (safetensors); with features random: only its sizes are taken"),
     CHOICE("probe", "kind", probe.kind, "linear", "linear", "what is put on the frozen features"),
     CHOICE("probe", "features", probe.features, "encoder|random|histogram", "encoder",
            "the encoder's class token; a random encoder's; a histogram of the input's voxels"),
@@ -95,7 +105,8 @@ static hct_status number_of(const recipe_key *k, const char *text, double *ret, 
     bool ok = k->kind == KEY_INT ? text_int64(text, &whole) : text_double(text, ret);
     if (k->kind == KEY_INT) *ret = (double)whole;
     if (!ok || isnan(*ret))
-        return hct_fail(err, HCT_EINVAL, "%s: '%s' is not a %s", path, text, k->kind == KEY_INT ? "whole number" : "number");
+        return hct_fail(err, HCT_EINVAL, "%s: '%s' is not a %s", path, text,
+                        k->kind == KEY_INT ? "whole number" : "number");
     if (*ret < k->low || *ret > k->high)
         return hct_fail(err, HCT_EINVAL, "%s: %s is not between %s and %s", path, text, text_of_double(k->low, low),
                         text_of_double(k->high, high));
@@ -113,7 +124,7 @@ static int word_number(const char *words, const char *text) {
     return -1;
 }
 
-/* Copies the next part of *at, up to ',' (or the end), without surrounding blanks. False at the end or where too long. */
+/* Copies the next part of *at, up to ',' or the end, without surrounding blanks. False at the end, or where too long. */
 static bool next_part(const char **at, char *part, size_t size, bool *ret_too_long) {
     *ret_too_long = false;
     if (!*at) return false;
@@ -165,9 +176,10 @@ static hct_status assign_windows(const char *path, const char *text, char *membe
         if (n == RECIPE_WINDOWS) return hct_fail(err, HCT_EINVAL, "%s: more than %d windows", path, RECIPE_WINDOWS);
         char *colon = strchr(part, ':');
         if (colon) *colon = '\0';
-        if (!colon || !text_double(part, &w[n].center) || !text_double(colon + 1, &w[n].width) || !isfinite(w[n].center) ||
-            !(w[n].width > 0 && isfinite(w[n].width)))
-            return hct_fail(err, HCT_EINVAL, "%s: a window is center:width in HU with a width above 0, not '%s'", path, text);
+        if (!colon || !text_double(part, &w[n].center) || !text_double(colon + 1, &w[n].width) ||
+            !isfinite(w[n].center) || !(w[n].width > 0 && isfinite(w[n].width)))
+            return hct_fail(err, HCT_EINVAL, "%s: a window is center:width in HU with a width above 0, not '%s'", path,
+                            text);
     }
     if (too_long || n == 0) return hct_fail(err, HCT_EINVAL, "%s: '%s' lists no window", path, text);
     memcpy(member, &n, sizeof n);
@@ -200,7 +212,8 @@ hct_status recipe_key_assign(const recipe_key *k, const char *text, recipe *r, h
         return HCT_OK;
     }
     case KEY_TEXT:
-        if (strlen(text) >= RECIPE_TEXT) return hct_fail(err, HCT_EINVAL, "%s: longer than %d letters", path, RECIPE_TEXT - 1);
+        if (strlen(text) >= RECIPE_TEXT)
+            return hct_fail(err, HCT_EINVAL, "%s: longer than %d letters", path, RECIPE_TEXT - 1);
         memset(member, 0, RECIPE_TEXT);
         memcpy(member, text, strlen(text));
         return HCT_OK;

@@ -18,10 +18,10 @@ typedef enum key_kind {
 typedef struct recipe_key {
     const char *section, *key; /* "" for the top level, "model.decoder" for a section in a section */
     key_kind kind;
-    size_t offset;      /* in recipe */
-    double low, high;   /* of numbers, inclusive */
-    const char *words;  /* of KEY_CHOICE, parted by '|' */
-    const char *start;  /* the default, as --set would take it */
+    size_t offset;     /* in recipe */
+    double low, high;  /* of numbers, inclusive */
+    const char *words; /* of KEY_CHOICE, parted by '|' */
+    const char *start; /* the default, as --set would take it */
     const char *help;
 } recipe_key;
 

@@ -101,7 +101,8 @@ typedef struct complaint {
     unsigned line;
 } complaint;
 
-__attribute__((format(printf, 3, 0))) static void take_log(cyaml_log_t level, void *context, const char *fmt, va_list ap) {
+__attribute__((format(printf, 3, 0))) static void take_log(cyaml_log_t level, void *context, const char *fmt,
+                                                           va_list ap) {
     complaint *c = context;
     char line[300], field[64], joined[128];
     unsigned at;
@@ -178,7 +179,8 @@ hct_status recipe_load(const char *path, recipe *r, hct_err *err) {
     raw_recipe *raw = NULL;
     recipe laid_over = *r;
     hct_status status = HCT_OK;
-    cyaml_err_t error = path_is_file(path) ? cyaml_load_file(path, &config, &s->top, (void **)&raw, NULL) : CYAML_ERR_FILE_OPEN;
+    cyaml_err_t error =
+        path_is_file(path) ? cyaml_load_file(path, &config, &s->top, (void **)&raw, NULL) : CYAML_ERR_FILE_OPEN;
     if (error == CYAML_ERR_FILE_OPEN)
         status = hct_fail(err, HCT_ENOTFOUND, "%s: there is no such recipe file", path);
     else if (error != CYAML_OK)

@@ -124,7 +124,8 @@ hct_status runlog_close(runlog *log, hct_err *err) {
 }
 
 /* Calls each for every whole line of the log until it returns false. */
-static hct_status walk(const char *folder, bool (*each)(const cJSON *line, void *context), void *context, hct_err *err) {
+static hct_status walk(const char *folder, bool (*each)(const cJSON *line, void *context), void *context,
+                       hct_err *err) {
     char *path = path_join(folder, NAME);
     hct_mapped m;
     hct_status status = path ? hct_map_file(path, &m, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);

@@ -2,9 +2,9 @@
  *
  *   {"step":120,"phase":"train","epoch":2,"loss":0.0123,"lr":0.0004}
  *
- * metrics.jsonl holds nothing that depends on the clock, so a run that was killed and resumed ends with the very file of
- * an undisturbed one: runlog_open(resume) cuts off what was logged after the checkpoint's step, half lines too. For this
- * lines of step S must be written before the checkpoint of step S. Rates and times go to TensorBoard alone. */
+ * metrics.jsonl holds nothing that depends on the clock, so a run that was killed and resumed ends with the very file
+ * of an undisturbed one: runlog_open(resume) cuts off what was logged after the checkpoint's step, half lines too. For
+ * this lines of step S must be written before the checkpoint of step S. Rates and times go to TensorBoard alone. */
 #ifndef TRAINING_RUNLOG_H
 #define TRAINING_RUNLOG_H
 

@@ -1,5 +1,5 @@
-/* Learning rate, weight decay, teacher momentum and temperature as functions of the step. Pure functions of doubles; the
- * formulas are those of the golden README. */
+/* Learning rate, weight decay, teacher momentum and temperature as functions of the step. Pure functions of doubles;
+ * the formulas are those of the golden README. */
 #ifndef TRAINING_SCHEDULE_H
 #define TRAINING_SCHEDULE_H
 

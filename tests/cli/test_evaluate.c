@@ -12,10 +12,13 @@
 #include "support/csv.h"
 #include "support/paths.h"
 
-static void put(const char *name, const char *text) { scratch_file(name, text, strlen(text)); }
+static void put(const char *name, const char *text) {
+    scratch_file(name, text, strlen(text));
+}
 
 static void assert_says(int got, int want, const char *what) {
-    ck_assert_msg(got == want && strstr(headct_said, what), "exit %d, wanted %d and \"%s\":\n%s", got, want, what, headct_said);
+    ck_assert_msg(got == want && strstr(headct_said, what), "exit %d, wanted %d and \"%s\":\n%s", got, want, what,
+                  headct_said);
 }
 
 /* Six scans: task A is told apart perfectly but for one tie, B has one class. */
@@ -30,7 +33,8 @@ START_TEST(labels_in_the_same_file) {
     char *text;
     ck_assert_int_eq(hct_read_file(scratch_path("out/metrics.json"), &text, NULL, NULL), HCT_OK);
     cJSON *json = cJSON_Parse(text);
-    const cJSON *tasks = cJSON_GetObjectItem(json, "tasks"), *a = cJSON_GetArrayItem(tasks, 0), *b = cJSON_GetArrayItem(tasks, 1);
+    const cJSON *tasks = cJSON_GetObjectItem(json, "tasks"), *a = cJSON_GetArrayItem(tasks, 0),
+                *b = cJSON_GetArrayItem(tasks, 1);
     const cJSON *auc = cJSON_GetObjectItem(a, "roc_auc");
     ck_assert_str_eq(cJSON_GetObjectItem(a, "task")->valuestring, "A");
     ck_assert_double_eq_tol(cJSON_GetObjectItem(auc, "value")->valuedouble, 5.5 / 6, 1e-15);
@@ -46,14 +50,16 @@ START_TEST(labels_in_the_same_file) {
     ck_assert_uint_eq(t->rows, 3);
     ck_assert_str_eq(csv_cell(t, 1, (size_t)csv_column(t, "roc_auc")), "undefined");
     csv_free(t);
-    ck_assert(path_is_file(scratch_path("out/figures/roc_A.svg")) && !path_is_file(scratch_path("out/figures/roc_B.svg")));
+    ck_assert(path_is_file(scratch_path("out/figures/roc_A.svg")) &&
+              !path_is_file(scratch_path("out/figures/roc_B.svg")));
 }
 END_TEST
 
 START_TEST(labels_from_a_table) {
     put("p.csv", "scan,A,B,C\ns1,0.9,0,0\ns2,0.1,1,0\ns3,0.2,0,1\n");
     put("l.csv", "patient,scan,B,A\np,s3,1,0\np,s1,0,1\np,s2,1,0\np,s9,1,1\n");
-    assert_says(headct_run("evaluate -p %s -l %s --bootstrap 0", scratch_path("p.csv"), scratch_path("l.csv")), 0, "1 tasks have no labels");
+    assert_says(headct_run("evaluate -p %s -l %s --bootstrap 0", scratch_path("p.csv"), scratch_path("l.csv")), 0,
+                "1 tasks have no labels");
     ck_assert_msg(strstr(headct_said, "A                        1         2   1.000"), "%s", headct_said);
     ck_assert_msg(strstr(headct_said, "B                        2         1   0.750"), "%s", headct_said);
     assert_says(headct_run("evaluate -p %s -l %s --tasks A", scratch_path("p.csv"), scratch_path("l.csv")), 0, "1.000");
@@ -64,13 +70,17 @@ END_TEST
 START_TEST(comparison_in_any_order) {
     put("p.csv", SELF);
     put("q.csv", "scan,B,A\ns6,0,0.1\ns5,0,0.2\ns4,0,0.3\ns3,0,0.4\ns2,0,0.5\ns1,0,0.6\n");
-    int status = headct_run("evaluate -p %s --compare %s --permutations 50", scratch_path("p.csv"), scratch_path("q.csv"));
+    int status =
+        headct_run("evaluate -p %s --compare %s --permutations 50", scratch_path("p.csv"), scratch_path("q.csv"));
     assert_says(status, 0, "paired permutation test, 50 permutations");
-    ck_assert_msg(strstr(headct_said, "A                    0.917     1.000       -0.083     -8.33%"), "%s", headct_said);
+    ck_assert_msg(strstr(headct_said, "A                    0.917     1.000       -0.083     -8.33%"), "%s",
+                  headct_said);
     put("q.csv", "scan,A,B\ns1,1,0\n");
-    assert_says(headct_run("evaluate -p %s --compare %s", scratch_path("p.csv"), scratch_path("q.csv")), 1, "scan 's2' is not in");
+    assert_says(headct_run("evaluate -p %s --compare %s", scratch_path("p.csv"), scratch_path("q.csv")), 1,
+                "scan 's2' is not in");
     put("q.csv", "scan,A\ns1,1\ns2,1\ns3,1\ns4,1\ns5,1\ns6,1\n");
-    assert_says(headct_run("evaluate -p %s --compare %s", scratch_path("p.csv"), scratch_path("q.csv")), 1, "task 'B' is not in");
+    assert_says(headct_run("evaluate -p %s --compare %s", scratch_path("p.csv"), scratch_path("q.csv")), 1,
+                "task 'B' is not in");
 }
 END_TEST
 
@@ -100,7 +110,8 @@ START_TEST(refusals) {
     }
     put("p.csv", "scan,A\ns1,0.5\n");
     put("l.csv", "scan,patient,A\nother,p,1\n");
-    assert_says(headct_run("evaluate -p %s -l %s", scratch_path("p.csv"), scratch_path("l.csv")), 1, "labels of 0 of the 1 scans");
+    assert_says(headct_run("evaluate -p %s -l %s", scratch_path("p.csv"), scratch_path("l.csv")), 1,
+                "labels of 0 of the 1 scans");
     assert_says(headct_run("evaluate -p %s --bootstrap x", scratch_path("p.csv")), 2, "--bootstrap x");
     assert_says(headct_run("evaluate"), 2, "--predictions or --run");
     assert_says(headct_run("evaluate --run %s", scratch_path("none")), 1, "none/predictions.csv");
@@ -111,24 +122,29 @@ START_TEST(a_run_and_its_report) {
     ck_assert_int_eq(path_make_folders(scratch_path("run"), NULL), HCT_OK);
     char *html;
     put("run/predictions.csv", SELF);
-    put("run/metrics.jsonl", "{\"step\":1,\"phase\":\"train\",\"loss\":2}\n{\"step\":2,\"phase\":\"train\",\"loss\":1}\n"
-                             "{\"step\":2,\"phase\":\"validation\",\"loss\":1.5}\n");
+    put("run/metrics.jsonl",
+        "{\"step\":1,\"phase\":\"train\",\"loss\":2}\n{\"step\":2,\"phase\":\"train\",\"loss\":1}\n"
+        "{\"step\":2,\"phase\":\"validation\",\"loss\":1.5}\n");
     put("run/recipe.yaml", "name: \"<b>\"\n");
     put("run/p.csv", SELF);
     assert_says(headct_run("report %s", scratch_path("run")), 0, "run/report.html"); /* not evaluated yet */
     ck_assert_int_eq(hct_read_file(scratch_path("run/report.html"), &html, NULL, NULL), HCT_OK);
     ck_assert_ptr_nonnull(strstr(html, "not evaluated yet: headct evaluate --run"));
     free(html);
-    assert_says(headct_run("evaluate --run %s --split all --out %s", scratch_path("run"), scratch_path("all")), 0, "\n6 scans;");
+    assert_says(headct_run("evaluate --run %s --split all --out %s", scratch_path("run"), scratch_path("all")), 0,
+                "\n6 scans;");
     assert_says(headct_run("evaluate --run %s", scratch_path("run")), 0, "\n5 scans;"); /* test alone */
-    assert_says(headct_run("evaluate --run %s --compare %s", scratch_path("run"), scratch_path("run/p.csv")), 0, "1.0000");
+    assert_says(headct_run("evaluate --run %s --compare %s", scratch_path("run"), scratch_path("run/p.csv")), 0,
+                "1.0000");
     assert_says(headct_run("report %s", scratch_path("run")), 0, "run/report.html");
     ck_assert_int_eq(hct_read_file(scratch_path("run/report.html"), &html, NULL, NULL), HCT_OK);
-    const char *wanted[] = {"Loss over optimiser steps", "0.917 (", "undefined", "roc_A", "name: &quot;&lt;b&gt;&quot;"};
+    const char *wanted[] = {"Loss over optimiser steps", "0.917 (", "undefined", "roc_A",
+                            "name: &quot;&lt;b&gt;&quot;"};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) ck_assert_msg(strstr(html, wanted[i]), "%s", wanted[i]);
     free(html);
     assert_says(headct_run("report %s %s --out %s --title 'Two runs'", scratch_path("run"), scratch_path("run"),
-                           scratch_path("two.html")), 0, "two.html");
+                           scratch_path("two.html")),
+                0, "two.html");
     ck_assert_int_eq(hct_read_file(scratch_path("two.html"), &html, NULL, NULL), HCT_OK);
     ck_assert(strstr(html, "<h1>Two runs</h1>") && strstr(html, "Macro means"));
     free(html);
@@ -141,4 +157,5 @@ START_TEST(a_run_and_its_report) {
 }
 END_TEST
 
-CHECK_MAIN("evaluate", labels_in_the_same_file, labels_from_a_table, comparison_in_any_order, refusals, a_run_and_its_report)
+CHECK_MAIN("evaluate", labels_in_the_same_file, labels_from_a_table, comparison_in_any_order, refusals,
+           a_run_and_its_report)

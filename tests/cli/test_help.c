@@ -33,13 +33,15 @@ static void check_command(const char *name) {
 /* What bash offers for a command line, its last word being completed; in headct_said. */
 static void complete(const char *script, const char *words, int last) {
     char line[1024];
-    snprintf(line, sizeof line, "bash -c '. \"%s\"; COMP_WORDS=(\"$HEADCT\" %s); COMP_CWORD=%d; _headct; echo \" ${COMPREPLY[*]} \"'",
+    snprintf(line, sizeof line,
+             "bash -c '. \"%s\"; COMP_WORDS=(\"$HEADCT\" %s); COMP_CWORD=%d; _headct; echo \" ${COMPREPLY[*]} \"'",
              script, words, last);
     shell("%s", line);
 }
 
 int main(void) {
-    tap_ok(headct_run("--version") == 0 && strcmp(headct_said, "headct " VERSION "\n") == 0, "--version is %s", VERSION);
+    tap_ok(headct_run("--version") == 0 && strcmp(headct_said, "headct " VERSION "\n") == 0, "--version is %s",
+           VERSION);
     tap_ok(headct_run("no-such-command") == 2 && strstr(headct_said, "no-such-command"), "an unknown command exits 2");
     tap_ok(headct_run(" ") == 2 && strstr(headct_said, "usage:"), "no command exits 2 with the usage");
     tap_ok(headct_run("help") == 0, "help exits 0");

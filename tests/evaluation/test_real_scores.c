@@ -48,13 +48,14 @@ int main(void) {
         bool numbers = column >= 0;
         for (size_t i = 0; numbers && i < t->rows; i++) {
             double v = 0;
-            numbers = text_double(csv_cell(t, i, (size_t)column), &score[i]) && text_double(csv_cell(t, i, (size_t)y), &v);
+            numbers =
+                text_double(csv_cell(t, i, (size_t)column), &score[i]) && text_double(csv_cell(t, i, (size_t)y), &v);
             label[i] = v > 0;
         }
         ranking r = {0};
         double auc = numbers && ranking_make(score, label, t->rows, &r, &err) == HCT_OK ? ranking_auc(&r, NULL) : -1;
-        tap_ok(auc > expected[k].auc - 5e-7 && auc < expected[k].auc + 5e-7, "AUC of %s is %.6f (%.6f)", expected[k].model,
-               expected[k].auc, auc);
+        tap_ok(auc > expected[k].auc - 5e-7 && auc < expected[k].auc + 5e-7, "AUC of %s is %.6f (%.6f)",
+               expected[k].model, expected[k].auc, auc);
         ranking_free(&r);
     }
     free(score);

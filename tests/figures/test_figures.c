@@ -26,7 +26,8 @@ static hct_status draw(const char *name, bool square, hct_err *err) {
         low[i] = y[i] * 0.9;
         high[i] = y[i] < 0.9 ? y[i] * 1.1 : 1;
     }
-    plot_series s[] = {{"it's <one> & \"two\"", x, y, low, high, 50}, {NULL, x, x, NULL, NULL, 50}, {"few", x, y, NULL, NULL, 2}};
+    plot_series s[] = {
+        {"it's <one> & \"two\"", x, y, low, high, 50}, {NULL, x, x, NULL, NULL, 50}, {"few", x, y, NULL, NULL, 2}};
     plot p = {.title = "A title; quit", .x_label = "x", .y_label = "y", .series = s, .n = 3, .unit_square = square};
     return plot_write(&p, scratch_path(name), err);
 }
@@ -68,7 +69,8 @@ END_TEST
 
 /* Grey of a pixel; the picture of tile 0 starts 8 pixels from the left and top. */
 static int grey(cairo_surface_t *s, int x, int y) {
-    const unsigned char *p = cairo_image_surface_get_data(s) + (y + 8) * cairo_image_surface_get_stride(s) + 4 * (x + 8);
+    const unsigned char *p =
+        cairo_image_surface_get_data(s) + (y + 8) * cairo_image_surface_get_stride(s) + 4 * (x + 8);
     ck_assert(p[0] == p[1] && p[1] == p[2]);
     return p[0];
 }
@@ -113,7 +115,8 @@ START_TEST(a_page_in_one_file) {
     report_heading(r, "Heading");
     report_paragraph(r, "%d < %s", 3, "<script>alert(1)</script>");
     report_note(r, "note");
-    report_table(r, (const char *[]){"task", "AUC"}, (const char *[]){"IPH", "0.91", "<i>", "undefined"}, 2, 2, "Table");
+    report_table(r, (const char *[]){"task", "AUC"}, (const char *[]){"IPH", "0.91", "<i>", "undefined"}, 2, 2,
+                 "Table");
     report_figure(r, scratch_path("p.svg"), "plot");
     report_figure(r, scratch_path("p.png"), "picture");
     report_folded(r, "recipe", "a: <b>");

@@ -9,12 +9,16 @@
 #include "golden.h"
 #include "tap.h"
 
-static bool all(const cJSON *json) { return json != NULL; }
+static bool all(const cJSON *json) {
+    return json != NULL;
+}
 static bool attentive(const cJSON *json) {
     const cJSON *class = golden_item(json, "class");
     return cJSON_IsString(class) && strstr(class->valuestring, "Attention");
 }
-static bool few_shot(const cJSON *json) { return golden_item(json, "definitions.knn") != NULL; }
+static bool few_shot(const cJSON *json) {
+    return golden_item(json, "definitions.knn") != NULL;
+}
 
 /* family: a sub-folder. program: its test in this folder (PROGRAMS, from meson.build, lists those that are built).
  * missing: cases that have no code yet (NULL: none). */
@@ -22,10 +26,10 @@ static const struct {
     const char *family, *program;
     bool (*missing)(const cJSON *json);
 } families[] = {
-    {"vit_tiny", "vit", NULL},       {"vit_base", "vit", NULL},          {"mae_tiny", "mae", NULL},
-    {"probes", "probes", attentive}, {"schedules", "schedules", NULL},   {"preprocess", "preprocess", NULL},
-    {"metrics", "metrics", few_shot}, {"dino_tiny", NULL, all},          {"augment", NULL, all},
-    {"checkpoint", NULL, all},       {"tsne_attention", NULL, all},
+    {"vit_tiny", "vit", NULL},        {"vit_base", "vit", NULL},        {"mae_tiny", "mae", NULL},
+    {"probes", "probes", attentive},  {"schedules", "schedules", NULL}, {"preprocess", "preprocess", NULL},
+    {"metrics", "metrics", few_shot}, {"dino_tiny", NULL, all},         {"augment", NULL, all},
+    {"checkpoint", NULL, all},        {"tsne_attention", NULL, all},
 };
 
 static bool is_built(const char *program) {

@@ -33,7 +33,8 @@ static void check_binary(const golden_case *c, const hct_st_file *f, const cJSON
         golden_check_number(c, one->string, status, HCT_EINVAL, GOLDEN_FORMULA);
     } else {
         snprintf(label, sizeof label, "%s: AUC", one->string);
-        golden_check_number(c, label, status < 0 ? -1 : ranking_auc(&r, NULL), golden_number(one, "roc_auc"), GOLDEN_FORMULA);
+        golden_check_number(c, label, status < 0 ? -1 : ranking_auc(&r, NULL), golden_number(one, "roc_auc"),
+                            GOLDEN_FORMULA);
         snprintf(label, sizeof label, "%s: average precision", one->string);
         golden_check_number(c, label, status < 0 ? -1 : ranking_average_precision(&r, NULL),
                             golden_number(one, "average_precision"), GOLDEN_FORMULA);
@@ -130,7 +131,8 @@ static void check_bootstrap(const golden_case *c, const hct_st_file *f, const ta
 static void check_comparison(const golden_case *c, const char *key, const comparison *got) {
     const cJSON *want = golden_item(c->json, key);
     const double g[3] = {got->difference, (double)got->at_least, got->p};
-    const double w[3] = {golden_number(want, "observed"), golden_number(want, "count_ge"), golden_number(want, "p_plus_one")};
+    const double w[3] = {golden_number(want, "observed"), golden_number(want, "count_ge"),
+                         golden_number(want, "p_plus_one")};
     golden_check_f64(c, key, g, 3, w, 3, (golden_tol){1e-15, 1e-12, -1});
 }
 
@@ -161,7 +163,8 @@ static void check_point_values(const golden_case *c, const tables *t, metric m, 
     for (int model = 0; model < 2; model++) {
         char key[96];
         hct_err err = {0};
-        tap_ok(bootstrap(model ? &t->b : &t->a, m, &none, 0.95, got, &got[tasks], &err) == HCT_OK, "values of %s", name);
+        tap_ok(bootstrap(model ? &t->b : &t->a, m, &none, 0.95, got, &got[tasks], &err) == HCT_OK, "values of %s",
+               name);
         for (size_t k = 0; k < tasks; k++) {
             snprintf(key, sizeof key, "tasks.per_task.%s.%zu.%s", model ? "b" : "a", k, name);
             golden_check_number(c, key, got[k].value, golden_number(c->json, key), GOLDEN_FORMULA);
@@ -179,13 +182,15 @@ static void check_undefined(const golden_case *c, const hct_st_file *f, const ta
     a.label = y;
     resampler none = bootstrap_resampler(0, 0);
     interval *got = calloc(tasks + 1, sizeof *got);
-    if (tap_ok(n == a.n * tasks && bootstrap(&a, METRIC_AUC, &none, 0.95, got, &got[tasks], NULL) == HCT_OK, "undefined tasks")) {
+    if (tap_ok(n == a.n * tasks && bootstrap(&a, METRIC_AUC, &none, 0.95, got, &got[tasks], NULL) == HCT_OK,
+               "undefined tasks")) {
         golden_check_number(c, "macro AUC without the undefined tasks", got[tasks].value,
                             golden_number(c->json, "tasks.macro_auc_a_with_undefined_task_skipped"), GOLDEN_FORMULA);
         for (size_t k = 0; k < tasks; k++) {
             bool listed = false;
             const cJSON *item;
-            cJSON_ArrayForEach(item, golden_item(c->json, "tasks.undefined_tasks")) listed |= item->valuedouble == (double)k;
+            cJSON_ArrayForEach(item, golden_item(c->json, "tasks.undefined_tasks")) listed |=
+                item->valuedouble == (double)k;
             tap_ok(isnan(got[k].value) == listed, "%s/%s: task %zu is %s", c->family, c->name, k,
                    listed ? "undefined" : "defined");
         }

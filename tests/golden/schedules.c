@@ -64,7 +64,8 @@ static void check_run(const golden_case *c, const cJSON *run) {
     golden_check_number(c, "total steps", (double)total, golden_number(run, "total_steps"), GOLDEN_FORMULA);
     golden_check_number(c, "warm-up steps", (double)warmup, golden_number(run, "warmup_steps"), GOLDEN_FORMULA);
     golden_check_number(c, "scaled rate", base, golden_number(run, "base_lr_after_batch_scaling"), GOLDEN_FORMULA);
-    golden_check_number(c, "rate after the last step", schedule_lr(&s, total), golden_number(run, "lr_after_last_step"), RATE);
+    golden_check_number(c, "rate after the last step", schedule_lr(&s, total), golden_number(run, "lr_after_last_step"),
+                        RATE);
     tap_ok(t->rows == (size_t)total, "%s: %zu rows for %lld steps", run->string, t->rows, (long long)total);
     double *lr = calloc(t->rows + 1, sizeof *lr), *steps = column(t, "step");
     for (size_t i = 0; i < t->rows; i++) lr[i] = schedule_lr(&s, (int64_t)steps[i]);
@@ -81,7 +82,8 @@ static void check_temperature(const golden_case *c, const cJSON *one) {
     const cJSON *want = golden_item(one, "per_epoch");
     for (int e = 0; e < cJSON_GetArraySize(want); e++)
         golden_check_number(c, "teacher temperature",
-                            schedule_temperature(golden_number(one, "warmup_teacher_temp"), golden_number(one, "teacher_temp"),
+                            schedule_temperature(golden_number(one, "warmup_teacher_temp"),
+                                                 golden_number(one, "teacher_temp"),
                                                  (int64_t)golden_number(one, "warmup_epochs"), e),
                             cJSON_GetArrayItem(want, e)->valuedouble, GOLDEN_FORMULA);
 }

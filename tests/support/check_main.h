@@ -8,19 +8,19 @@
 
 #include <check.h>
 
-#define CHECK_MAIN(name, ...)                                                              \
-    int main(void) {                                                                       \
-        const TTest *tests[] = {__VA_ARGS__};                                              \
-        Suite *suite = suite_create(name);                                                 \
-        TCase *tcase = tcase_create(name);                                                 \
-        tcase_set_timeout(tcase, 0);                                                       \
-        suite_add_tcase(suite, tcase);                                                     \
-        for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]); \
-        SRunner *runner = srunner_create(suite);                                           \
-        srunner_run_all(runner, CK_ENV);                                                   \
-        int failed = srunner_ntests_failed(runner);                                        \
-        srunner_free(runner);                                                              \
-        return failed != 0;                                                                \
+#define CHECK_MAIN(name, ...)                                                                                          \
+    int main(void) {                                                                                                   \
+        const TTest *tests[] = {__VA_ARGS__};                                                                          \
+        Suite *suite = suite_create(name);                                                                             \
+        TCase *tcase = tcase_create(name);                                                                             \
+        tcase_set_timeout(tcase, 0);                                                                                   \
+        suite_add_tcase(suite, tcase);                                                                                 \
+        for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);                   \
+        SRunner *runner = srunner_create(suite);                                                                       \
+        srunner_run_all(runner, CK_ENV);                                                                               \
+        int failed = srunner_ntests_failed(runner);                                                                    \
+        srunner_free(runner);                                                                                          \
+        return failed != 0;                                                                                            \
     }
 
 #endif

@@ -41,7 +41,9 @@ static int is_json(const struct dirent *e) {
 }
 
 /* Byte order, whatever the locale. */
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 /* Name of case i without ".json"; false after the last one. */
 static bool case_name(const char *folder, size_t i, char *name, size_t size) {
@@ -126,20 +128,20 @@ static const hct_st_entry *entry(const hct_st_file *f, const char *name) {
     return e;
 }
 
-#define READER(NAME, T, CONVERT)                                                     \
-    T *NAME(const hct_st_file *f, const char *name, size_t *ret_n) {                 \
-        const hct_st_entry *e = entry(f, name);                                      \
-        if (ret_n) *ret_n = 0;                                                       \
-        if (!e) return NULL;                                                         \
-        hct_err err = {0};                                                           \
-        T *out = malloc(hct_st_elements(e) * sizeof *out + 1);                       \
-        if (CONVERT(e, out, &err) < 0) {                                             \
-            tap_ok(0, "%s", err.msg);                                                \
-            free(out);                                                               \
-            return NULL;                                                             \
-        }                                                                            \
-        if (ret_n) *ret_n = hct_st_elements(e);                                      \
-        return out;                                                                  \
+#define READER(NAME, T, CONVERT)                                                                                       \
+    T *NAME(const hct_st_file *f, const char *name, size_t *ret_n) {                                                   \
+        const hct_st_entry *e = entry(f, name);                                                                        \
+        if (ret_n) *ret_n = 0;                                                                                         \
+        if (!e) return NULL;                                                                                           \
+        hct_err err = {0};                                                                                             \
+        T *out = malloc(hct_st_elements(e) * sizeof *out + 1);                                                         \
+        if (CONVERT(e, out, &err) < 0) {                                                                               \
+            tap_ok(0, "%s", err.msg);                                                                                  \
+            free(out);                                                                                                 \
+            return NULL;                                                                                               \
+        }                                                                                                              \
+        if (ret_n) *ret_n = hct_st_elements(e);                                                                        \
+        return out;                                                                                                    \
     }
 READER(golden_f64, double, hct_st_to_f64)
 READER(golden_f32, float, hct_st_to_f32)
@@ -149,7 +151,8 @@ bool golden_check_f64(const golden_case *c, const char *what, const double *got,
                       size_t n_want, golden_tol tol) {
     tensors++;
     if (!got || !want || n_got != n_want)
-        return tap_ok(0, "%s/%s: %s has %zu elements, should have %zu", c->family, c->name, what, got ? n_got : 0, n_want);
+        return tap_ok(0, "%s/%s: %s has %zu elements, should have %zu", c->family, c->name, what, got ? n_got : 0,
+                      n_want);
     size_t bad = 0, worst = 0;
     double d2 = 0, w2 = 0, most = -1;
     for (size_t i = 0; i < n_got; i++) {
@@ -166,8 +169,8 @@ bool golden_check_f64(const golden_case *c, const char *what, const double *got,
     double rel_l2 = d2 == 0 ? 0 : sqrt(d2 / w2);
     bool ok = bad == 0 && (tol.rel_l2 < 0 ? !isnan(d2) : rel_l2 <= tol.rel_l2);
     if (most < 0) return tap_ok(ok, "%s/%s: %s (%zu equal)", c->family, c->name, what, n_got);
-    return tap_ok(ok, "%s/%s: %s (%zu; %zu off; worst at %zu: %.9g for %.9g; rel_l2 %.2g)", c->family, c->name, what, n_got,
-                  bad, worst, got[worst], want[worst], rel_l2);
+    return tap_ok(ok, "%s/%s: %s (%zu; %zu off; worst at %zu: %.9g for %.9g; rel_l2 %.2g)", c->family, c->name, what,
+                  n_got, bad, worst, got[worst], want[worst], rel_l2);
 }
 
 static double *widened(const float *x, size_t n) {

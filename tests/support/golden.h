@@ -46,7 +46,8 @@ int golden_done(void);
  * failed result and is left out. */
 golden_case *golden_open(const char *family, size_t i);
 void golden_close(golden_case *c);
-/* NAME + suffix + ".safetensors" ("" or "_io", ...). NULL where there is none; a damaged file is a failed result too. */
+/* NAME + suffix + ".safetensors" ("" or "_io", ...). NULL where there is none; a damaged file is a failed result too.
+ */
 hct_st_file *golden_tensors(const golden_case *c, const char *suffix);
 /* A case that is not run, with the reason; counted as skipped by its name. */
 void golden_skip(const golden_case *c, const char *reason);

@@ -22,15 +22,20 @@ static bool passes(const double *got, size_t n_got, const double *want, size_t n
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-#define ROW(...) (const double[]){__VA_ARGS__}
+#define ROW(...)                                                                                                       \
+    (const double[]) {                                                                                                 \
+        __VA_ARGS__                                                                                                    \
+    }
 
 int main(void) {
     const golden_tol abs = {1e-3, 0, -1}, rel = {-1, 1e-3, -1}, l2 = {-1, -1, 1e-3}, exact = {0, 0, -1};
     tap_ok(passes(ROW(1, 2), 2, ROW(1, 2), 2, exact), "equal passes");
     tap_ok(!passes(ROW(1, 2), 2, ROW(1, 2.0000001), 2, exact), "exact means exact");
     tap_ok(passes(ROW(1, 2.0009), 2, ROW(1, 2), 2, abs) && !passes(ROW(1, 2.0011), 2, ROW(1, 2), 2, abs), "abs limit");
-    tap_ok(passes(ROW(1, 200.1), 2, ROW(1, 200), 2, rel) && !passes(ROW(1.1, 200), 2, ROW(1, 200), 2, rel), "rel limit");
-    tap_ok(passes(ROW(1, 1000.5), 2, ROW(1, 1000), 2, l2) && !passes(ROW(1, 1002), 2, ROW(1, 1000), 2, l2), "rel_l2 limit");
+    tap_ok(passes(ROW(1, 200.1), 2, ROW(1, 200), 2, rel) && !passes(ROW(1.1, 200), 2, ROW(1, 200), 2, rel),
+           "rel limit");
+    tap_ok(passes(ROW(1, 1000.5), 2, ROW(1, 1000), 2, l2) && !passes(ROW(1, 1002), 2, ROW(1, 1000), 2, l2),
+           "rel_l2 limit");
     tap_ok(!passes(ROW(1, NAN), 2, ROW(1, 2), 2, abs) && !passes(ROW(1, NAN), 2, ROW(1, 2), 2, l2), "NaN fails");
     tap_ok(!passes(ROW(1, 2), 2, ROW(1, NAN), 2, abs) && !passes(ROW(1, 2), 2, ROW(1, NAN), 2, l2), "NaN wanted fails");
     tap_ok(passes(ROW(NAN), 1, ROW(NAN), 1, exact), "NaN for NaN passes");

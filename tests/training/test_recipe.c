@@ -54,10 +54,11 @@ END_TEST
 START_TEST(a_file_is_laid_over) {
     recipe r = recipe_default();
     hct_err err = {0};
-    const char *yaml = "# comment\nname: \"a \\\"b\\\" c\"\nseed: 7\n"
-                       "data:\n  tasks: [IPH, \"SDH\"]\n  windows:\n    - {center: 40, width: 80}\n    - {center: -5.5, width: 1e2}\n"
-                       "model:\n  qkv_bias: yes\n  position: trained\n  decoder: {depth: 2}\n"
-                       "optim: {lr: 1e-4, betas: [0.8, 0.99], clip_mode: tensor, clip: 3}\n";
+    const char *yaml =
+        "# comment\nname: \"a \\\"b\\\" c\"\nseed: 7\n"
+        "data:\n  tasks: [IPH, \"SDH\"]\n  windows:\n    - {center: 40, width: 80}\n    - {center: -5.5, width: 1e2}\n"
+        "model:\n  qkv_bias: yes\n  position: trained\n  decoder: {depth: 2}\n"
+        "optim: {lr: 1e-4, betas: [0.8, 0.99], clip_mode: tensor, clip: 3}\n";
     ck_assert_msg(load(yaml, &r, &err) == HCT_OK, "%s", err.msg);
     ck_assert_str_eq(r.name, "a \"b\" c");
     ck_assert_int_eq(r.seed, 7);
@@ -135,10 +136,10 @@ START_TEST(set_from_the_command_line) {
     ck_assert_str_eq(r.data.tasks.item[1], "SDH");
     ck_assert_int_eq(r.data.windows.n, 1);
     ck_assert_str_eq(r.name, "a=b");
-    const char *bad[][2] = {{"optim.lr", "section.key=value"},        {"optim.ler=1", "did you mean 'optim.lr'"},
-                            {"lr=1", "did you mean 'optim.lr'"},      {"opitm.epochs=1", "did you mean 'optim.epochs'"},
-                            {"zzzzzzzzzz=1", "no key 'zzzzzzzzzz'"},  {"optim.lr=x", "not a number"},
-                            {"data.tasks=a,,b", "an item of"},        {"model.width=5", "not between 6"}};
+    const char *bad[][2] = {{"optim.lr", "section.key=value"},       {"optim.ler=1", "did you mean 'optim.lr'"},
+                            {"lr=1", "did you mean 'optim.lr'"},     {"opitm.epochs=1", "did you mean 'optim.epochs'"},
+                            {"zzzzzzzzzz=1", "no key 'zzzzzzzzzz'"}, {"optim.lr=x", "not a number"},
+                            {"data.tasks=a,,b", "an item of"},       {"model.width=5", "not between 6"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_int_lt(recipe_set(&r, bad[i][0], &err), 0);
         ck_assert_msg(strstr(err.msg, bad[i][1]), "%s: %s", bad[i][0], err.msg);
@@ -174,8 +175,9 @@ END_TEST
 START_TEST(text_reads_back) {
     recipe a = recipe_default(), b = recipe_default();
     hct_err err = {0};
-    const char *sets[] = {"name=tab\there \"quote\" \\ # : é", "data.tasks=IPH,a b", "optim.lr=0.1", "optim.eps=1e-9",
-                          "data.windows=1.25:3,4:5", "optim.warmup_fraction=0", "optim.warmup_epochs=5", "method=probe"};
+    const char *sets[] = {
+        "name=tab\there \"quote\" \\ # : é", "data.tasks=IPH,a b",      "optim.lr=0.1",          "optim.eps=1e-9",
+        "data.windows=1.25:3,4:5",           "optim.warmup_fraction=0", "optim.warmup_epochs=5", "method=probe"};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) ck_assert_int_eq(recipe_set(&a, sets[i], &err), HCT_OK);
     char *text = text_of(&a);
     ck_assert_msg(load(text, &b, &err) == HCT_OK, "%s in\n%s", err.msg, text);
@@ -220,7 +222,8 @@ START_TEST(shipped_recipes_are_good) {
     for (size_t i = 0; i < n; i++) {
         recipe r = recipe_default();
         char *path = path_join(RECIPES, names[i]);
-        ck_assert_msg(recipe_load(path, &r, &err) == HCT_OK && recipe_check(&r, &err) == HCT_OK, "%s: %s", path, err.msg);
+        ck_assert_msg(recipe_load(path, &r, &err) == HCT_OK && recipe_check(&r, &err) == HCT_OK, "%s: %s", path,
+                      err.msg);
         if (strcmp(names[i], "mae.yaml") == 0) { /* the paper's numbers are the defaults */
             recipe d = recipe_default();
             strcpy(d.name, r.name);
@@ -237,4 +240,5 @@ START_TEST(shipped_recipes_are_good) {
 END_TEST
 
 CHECK_MAIN("recipe", defaults_are_the_papers, every_key_has_a_default_it_takes, a_file_is_laid_over, refuses_bad_files,
-           set_from_the_command_line, what_must_fit_together, text_reads_back, schedule_of_a_run, shipped_recipes_are_good)
+           set_from_the_command_line, what_must_fit_together, text_reads_back, schedule_of_a_run,
+           shipped_recipes_are_good)
