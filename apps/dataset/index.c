@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "support/paths.h"
 #include "support/text.h"
 
+enum { BUSY_MS = 60000, BUSY_STEP_MS = 20 };
 #define APPLICATION_ID 0x48435444 /* "HCTD" */
 
 static const char schema[] =
@@ -33,6 +35,7 @@ static const char schema[] =
 
 hct_status index_fail(dataset_index *ix, hct_err *err) {
     int code = ix->db ? sqlite3_errcode(ix->db) & 0xff : SQLITE_NOMEM;
+    ix->code = code;
     hct_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? HCT_EFORMAT
                         : code == SQLITE_NOMEM                          ? HCT_ENOMEM
                                                                         : HCT_EIO;
@@ -116,11 +119,18 @@ static hct_status check_schema(dataset_index *ix, int create, hct_err *err) {
 static hct_status open_database(dataset_index *ix, const char *name, int flags, int create, hct_err *err) {
     hct_status s = HCT_OK;
     if (sqlite3_open_v2(name, &ix->db, flags | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK) s = index_fail(ix, err);
-    if (s == HCT_OK) sqlite3_busy_timeout(ix->db, 60000);
+    if (s == HCT_OK) sqlite3_busy_timeout(ix->db, BUSY_MS);
     if (s == HCT_OK && !(flags & SQLITE_OPEN_READONLY))
         s = index_exec(ix, "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON", err);
     if (s == HCT_OK) s = check_schema(ix, create, err);
     return s;
+}
+
+/* SQLite's own waiting does not cover the moment when several processes turn a new file to write-ahead logging. */
+static void wait_for_others(dataset_index *ix) {
+    sqlite3_close(ix->db);
+    ix->db = NULL;
+    nanosleep(&(struct timespec){.tv_nsec = BUSY_STEP_MS * 1000000L}, NULL);
 }
 
 /* A write-ahead log needs a folder that can be written to; where it cannot, nobody else can write either, and the file
@@ -149,8 +159,12 @@ hct_status index_open(dataset_index *ret, const char *folder, int create, hct_er
         s = hct_fail(err, HCT_ENOTFOUND, "%s: no dataset (no index.sqlite in it): make one with headct prepare",
                      folder);
     } else {
-        s = open_database(ret, ret->path, SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0), create, err);
-        int code = ret->db ? sqlite3_errcode(ret->db) & 0xff : SQLITE_NOMEM;
+        int code = SQLITE_BUSY;
+        for (int tries = 0; code == SQLITE_BUSY && tries < BUSY_MS / BUSY_STEP_MS; tries++) {
+            if (tries > 0) wait_for_others(ret);
+            s = open_database(ret, ret->path, SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0), create, err);
+            code = s == HCT_OK ? SQLITE_OK : ret->code;
+        }
         if (s < 0 && !create && (code == SQLITE_CANTOPEN || code == SQLITE_READONLY))
             s = open_on_read_only_disk(ret, err);
     }

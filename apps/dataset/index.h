@@ -15,6 +15,7 @@ enum { INDEX_VERSION = 1 };
 typedef struct dataset_index {
     sqlite3 *db;
     char *path;
+    int code; /* SQLite's, of the last failure */
 } dataset_index;
 
 /* create: makes folder and file where missing. HCT_ENOTFOUND: no dataset there; HCT_EFORMAT: no index of ours;

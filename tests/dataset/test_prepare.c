@@ -9,6 +9,7 @@
 
 #include "check_main.h"
 #include "dataset/dataset.h"
+#include "dataset/index.h"
 #include "dataset/prepare.h"
 #include "headct_run.h"
 #include "imaging/nifti.h"
@@ -80,6 +81,37 @@ START_TEST(jobs_and_shards_make_no_difference) {
     }
     dataset_close(a);
     dataset_close(b);
+}
+END_TEST
+
+START_TEST(many_processes_make_one_index) {
+    enter("many");
+    for (int round = 0; round < 10; round++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", round);
+        enum { CHILDREN = 8 };
+        for (int i = 0; i < CHILDREN; i++)
+            if (fork() == 0) {
+                dataset_index ix;
+                hct_err err = {0};
+                int s = index_open(&ix, name, 1, &err);
+                for (int k = 0; s == HCT_OK && k < 3; k++) {
+                    s = index_run(&ix, &err, "INSERT OR IGNORE INTO patients(name) VALUES(?)", "s", k % 2 ? "a" : "b");
+                    if (s == HCT_OK) index_close(&ix);
+                    if (s == HCT_OK) s = index_open(&ix, name, k % 2, &err);
+                }
+                if (s < 0)
+                    fprintf(stderr, "# %s\n", err.msg);
+                else
+                    index_close(&ix);
+                _exit(s < 0);
+            }
+        for (int i = 0; i < CHILDREN; i++) {
+            int status;
+            ck_assert(wait(&status) > 0);
+            ck_assert_int_eq(status, 0);
+        }
+    }
 }
 END_TEST
 
@@ -374,6 +406,7 @@ START_TEST(help_is_complete) {
 }
 END_TEST
 
-CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, lists_what_it_refuses,
-           refuses_useless_input, labels_must_fit, splits_by_patient,
-           a_full_disk_is_an_error_and_leaves_nothing_half_written, reads_from_a_read_only_disk, help_is_complete)
+CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference,
+           many_processes_make_one_index, lists_what_it_refuses, refuses_useless_input, labels_must_fit,
+           splits_by_patient, a_full_disk_is_an_error_and_leaves_nothing_half_written, reads_from_a_read_only_disk,
+           help_is_complete)
