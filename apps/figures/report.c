@@ -18,7 +18,8 @@ static const char STYLE[] =
     "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;color:#555;padding-bottom:.3rem}"
     "th,td{padding:.25rem .8rem;border-bottom:1px solid #e4e4e4;text-align:left}thead th{border-bottom:2px solid #bbb}"
     "table.numbers th+th,table.numbers td{text-align:right;font-variant-numeric:tabular-nums}"
-    "figure{margin:1.2rem 0}figure svg,figure img{max-width:100%;height:auto}figcaption{color:#555;font-size:.92rem}"
+    "figure{margin:1.2rem 0}figure.half{display:inline-block;width:49%;vertical-align:top}figure svg,figure "
+    "img{max-width:100%;height:auto}figcaption{color:#555;font-size:.92rem}"
     "pre{background:#f6f7f8;padding:1rem;overflow-x:auto;font-size:.85rem}footer{margin-top:3rem;color:#777;font-size:."
     "85rem}"
     "@media print{body{background:#fff}main{padding:0}}";
@@ -121,6 +122,16 @@ static void base64(report *r, const unsigned char *bytes, size_t n) {
     }
 }
 
+/* Square plots (ROC curves) stand two in a row. */
+static bool is_square(const hct_mapped *m) {
+    const char *tag = memmem(m->bytes, m->size, "<svg", 4);
+    char head[400] = "";
+    size_t left = tag ? m->size - (size_t)(tag - (const char *)m->bytes) : 0;
+    if (tag) memcpy(head, tag, left < sizeof head ? left : sizeof head - 1);
+    const char *width = strstr(head, "width=\""), *height = strstr(head, "height=\"");
+    return width && height && atoi(width + 7) == atoi(height + 8);
+}
+
 /* Without the XML declaration and DOCTYPE, which may not stand inside HTML. */
 static hct_status put_svg(report *r, const char *path, const hct_mapped *m, hct_err *err) {
     const char *bytes = (const char *)m->bytes, *start = memmem(bytes, m->size, "<svg", 4);
@@ -143,8 +154,9 @@ void report_figure(report *r, const char *path, const char *caption) {
     hct_mapped m;
     if (hct_map_file(path, &m, &r->err) < 0) return;
     const char *ending = strrchr(path, '.');
-    raw(r, "<figure>");
-    if (ending && strcmp(ending, ".svg") == 0)
+    bool svg = ending && strcmp(ending, ".svg") == 0;
+    raw(r, svg && is_square(&m) ? "<figure class=\"half\">" : "<figure>");
+    if (svg)
         put_svg(r, path, &m, &r->err);
     else
         put_png(r, path, &m, caption, &r->err);

@@ -24,7 +24,7 @@ void report_note(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
  * are; without one (head NULL) the table lists facts. */
 void report_table(report *r, const char *const *head, const char *const *cells, size_t rows, size_t columns,
                   const char *caption);
-/* An .svg or .png file, copied into the page. */
+/* An .svg or .png file, copied into the page; square SVG plots stand two in a row. */
 void report_figure(report *r, const char *path, const char *caption);
 /* Text as it is (a recipe), folded away under a title. */
 void report_folded(report *r, const char *title, const char *text);

@@ -92,32 +92,40 @@ static void cells_free(cells *c) {
     free(c->at);
 }
 
+/* The cells of one task, or of the macro mean: those of run_report_metrics's head. */
+static void metrics_row(const cJSON *o, char (*cell)[CELL], bool compared) {
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(o, "task"),
+                *versus = cJSON_GetObjectItemCaseSensitive(o, "versus");
+    snprintf(cell[0], CELL, "%s", cJSON_IsString(name) ? name->valuestring : "macro mean");
+    if (name) {
+        snprintf(cell[1], CELL, "%.0f", number(o, "positives"));
+        snprintf(cell[2], CELL, "%.0f", number(o, "negatives"));
+    }
+    interval_cell(o, "roc_auc", cell[3]);
+    interval_cell(o, "average_precision", cell[4]);
+    if (!compared || isnan(number(versus, "p"))) return;
+    snprintf(cell[5], CELL, "%.3f", number(versus, "other_roc_auc"));
+    snprintf(cell[6], CELL, "%.4f", number(versus, "p"));
+}
+
 hct_status run_report_metrics(report *r, const char *metrics_json, const char *caption, hct_err *err) {
-    static const char *const head[] = {"task", "positive", "negative", "ROC AUC", "average precision"};
+    static const char *const head[] = {"task",      "positive", "negative", "ROC AUC", "average precision",
+                                       "other AUC", "p"};
     cJSON *json = read_metrics(metrics_json, err);
     if (!json) return err ? err->code : HCT_EFORMAT;
     const cJSON *tasks = cJSON_GetObjectItem(json, "tasks"), *task;
-    size_t rows = (size_t)cJSON_GetArraySize(tasks) + 1, k = 0;
+    bool compared = cJSON_IsNumber(cJSON_GetObjectItem(json, "permutations"));
+    size_t rows = (size_t)cJSON_GetArraySize(tasks) + 1, columns = compared ? 7 : 5, k = 0;
     cells c;
     hct_status status =
-        cells_make(&c, rows * 5) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", metrics_json);
+        cells_make(&c, rows * columns) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", metrics_json);
     if (status == HCT_OK) {
-        cJSON_ArrayForEach(task, tasks) {
-            const cJSON *name = cJSON_GetObjectItem(task, "task");
-            snprintf(c.text[k * 5], CELL, "%s", cJSON_IsString(name) ? name->valuestring : "?");
-            snprintf(c.text[k * 5 + 1], CELL, "%.0f", number(task, "positives"));
-            snprintf(c.text[k * 5 + 2], CELL, "%.0f", number(task, "negatives"));
-            interval_cell(task, "roc_auc", c.text[k * 5 + 3]);
-            interval_cell(task, "average_precision", c.text[k * 5 + 4]);
-            k++;
-        }
-        const cJSON *macro = cJSON_GetObjectItem(json, "macro");
-        snprintf(c.text[k * 5], CELL, "macro mean");
-        interval_cell(macro, "roc_auc", c.text[k * 5 + 3]);
-        interval_cell(macro, "average_precision", c.text[k * 5 + 4]);
-        report_table(r, head, c.at, rows, 5, caption);
-        report_paragraph(r, "%.0f scans; 95%% percentile intervals of %.0f bootstrap resamples.", number(json, "scans"),
-                         number(json, "resamples"));
+        cJSON_ArrayForEach(task, tasks) metrics_row(task, &c.text[k++ * columns], compared);
+        metrics_row(cJSON_GetObjectItem(json, "macro"), &c.text[k * columns], compared);
+        report_table(r, head, c.at, rows, columns, caption);
+        report_paragraph(r, "%.0f scans; 95%% percentile intervals of %.0f bootstrap resamples.%s",
+                         number(json, "scans"), number(json, "resamples"),
+                         compared ? " p: two-sided paired permutation test." : "");
     }
     cells_free(&c);
     cJSON_Delete(json);
@@ -149,6 +157,18 @@ hct_status run_report_comparison(report *r, const char *const *runs, size_t n, h
     return HCT_OK;
 }
 
+/* What stands under a figure: evaluation.h's ROC plots are named roc_TASK. */
+static void add_figure(report *r, const char *path) {
+    char *stem = path_stem(path), caption[300];
+    if (!stem) return;
+    if (strncmp(stem, "roc_", 4) == 0)
+        snprintf(caption, sizeof caption, "ROC of %s; bands: 95%% of bootstrap resamples.", stem + 4);
+    else
+        snprintf(caption, sizeof caption, "%s", stem);
+    report_figure(r, path, caption);
+    free(stem);
+}
+
 /* Every figure of the run but the loss curve, which stands above. */
 static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err *err) {
     static const char *const endings[] = {".svg", ".png"};
@@ -159,13 +179,10 @@ static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err
         size_t n;
         status = path_list(folder, endings[e], &names, &n, err);
         for (size_t i = 0; status == HCT_OK && i < n; i++) {
-            char *path = path_join(folder, names[i]), *caption = path_stem(names[i]);
-            if (path && caption && strcmp(names[i], "loss.svg") != 0) {
-                report_figure(r, path, caption);
-                ++*ret_n;
-            }
+            char *path = strcmp(names[i], "loss.svg") ? path_join(folder, names[i]) : NULL;
+            if (path) add_figure(r, path);
+            *ret_n += path != NULL;
             free(path);
-            free(caption);
         }
         for (size_t i = 0; status == HCT_OK && i < n; i++) free(names[i]);
         if (status == HCT_OK) free(names);

@@ -138,8 +138,8 @@ START_TEST(a_run_and_its_report) {
                 "1.0000");
     assert_says(headct_run("report %s", scratch_path("run")), 0, "run/report.html");
     ck_assert_int_eq(hct_read_file(scratch_path("run/report.html"), &html, NULL, NULL), HCT_OK);
-    const char *wanted[] = {"Loss over optimiser steps", "0.917 (", "undefined", "roc_A",
-                            "name: &quot;&lt;b&gt;&quot;"};
+    const char *wanted[] = {"Loss over optimiser steps", "0.917 (",        "undefined",
+                            "ROC of A; bands",           "other AUC</th>", "name: &quot;&lt;b&gt;&quot;"};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) ck_assert_msg(strstr(html, wanted[i]), "%s", wanted[i]);
     free(html);
     assert_says(headct_run("report %s %s --out %s --title 'Two runs'", scratch_path("run"), scratch_path("run"),

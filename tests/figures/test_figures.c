@@ -123,6 +123,7 @@ START_TEST(a_page_in_one_file) {
     const char *path = scratch_path("report.html");
     ck_assert_msg(report_write(r, path, &err) == HCT_OK, "%s", err.msg);
     char *html = text_of(path);
+    ck_assert_ptr_nonnull(strstr(html, "<figure class=\"half\"><svg"));
     ck_assert_ptr_null(strstr(html, "<script"));
     ck_assert_ptr_null(strstr(html, "<?xml"));
     ck_assert_ptr_null(strstr(html, "<i>"));

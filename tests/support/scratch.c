@@ -45,6 +45,7 @@ const char *scratch_path(const char *name) {
 
 const char *scratch_file(const char *name, const void *bytes, size_t n) {
     const char *path = scratch_path(name);
+    unlink(path); /* a new file is not flushed on closing, as one that was cut to nothing is on ext4 */
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(bytes, 1, n, f) != n || fclose(f) != 0) {
         perror(path);
