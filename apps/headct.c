@@ -13,6 +13,9 @@ static const command commands[] = {
     {"probe", "trains and evaluates linear probes on frozen features", command_probe},
     {"evaluate", "AUC and average precision of predictions, with intervals", command_evaluate},
     {"report", "an HTML page of one run or several", command_report},
+    {"plan", "memory, work and time of a recipe before it runs", command_plan},
+    {"backends", "lists backends, devices and plugins", command_backends},
+    {"bench", "times a model on this machine", command_bench},
     {NULL, NULL, NULL},
 };
 

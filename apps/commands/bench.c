@@ -1,0 +1,166 @@
+/* headct bench: how fast, and in how much memory, a model runs here. */
+#include <argp.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/command.h"
+#include "support/text.h"
+#include "training/encoder.h"
+#include "training/mae_step.h"
+#include "training/measure.h"
+
+static const char doc[] =
+    "Times the forward pass and the MAE training step of a model on random data, after planning them: memory predicted and measured, "
+    "floating-point operations, rate, allocations made while steps run.\v"
+    "Examples:\n"
+    "  headct bench --model vit-b12 --batch 4\n"
+    "  headct bench --recipe recipes/demo.yaml --profile\n"
+    "  headct bench --model vit-b16 --forward --steps 10";
+
+typedef struct settings {
+    const char *model, *recipe_file, *device;
+    int64_t batch, steps;
+    int profile, forward_only, train_only;
+} settings;
+
+static const struct argp_option options[] = {
+    {"model", 'm', "NAME", 0, "vit-b12 (ViT-Base, patches of 12^3; default) or vit-b16", 0},
+    {"recipe", 'r', "FILE", 0, "the model of a recipe instead", 0},
+    {"batch", 'b', "N", 0, "scans of a batch (default: 4 forward, 1 training; with --recipe its own)", 0},
+    {"steps", 'n', "N", 0, "timed steps (default 5); one more runs first, untimed", 0},
+    {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists", 0},
+    {"profile", 'p', NULL, 0, "time by kernel of one more step", 0},
+    {"forward", 'f', NULL, 0, "only the forward pass", 0},
+    {"train", 't', NULL, 0, "only the training step", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    settings *s = state->input;
+    switch (key) {
+    case 'm': s->model = arg; break;
+    case 'r': s->recipe_file = arg; break;
+    case 'D': s->device = arg; break;
+    case 'p': s->profile = 1; break;
+    case 'f': s->forward_only = 1; break;
+    case 't': s->train_only = 1; break;
+    case 'b':
+        if (!text_int64(arg, &s->batch) || s->batch < 1 || s->batch > 4096) argp_error(state, "--batch %s: a whole number from 1 to 4096 is needed", arg);
+        break;
+    case 'n':
+        if (!text_int64(arg, &s->steps) || s->steps < 1 || s->steps > 100000) argp_error(state, "--steps %s: a whole number from 1 is needed", arg);
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Runs a compiled tape and prints one line about it. predicted: tensors + arena + workspace; grown: resident growth since before. */
+static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, int64_t scans, uint64_t before, hct_err *err) {
+    double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
+    hct_status st = seconds ? hct_run(t, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    uint64_t calls = hct_device_memory(dev).calls, grown = measure_resident() - before;
+    for (int64_t i = 0; st == HCT_OK && i < s->steps; i++) {
+        double start = measure_now();
+        st = hct_run(t, err);
+        seconds[i] = measure_now() - start;
+    }
+    hct_program_stats p = hct_stats(t);
+    uint64_t predicted = p.tensors + p.arena + p.workspace;
+    if (st == HCT_OK) {
+        qsort(seconds, (size_t)s->steps, sizeof *seconds, by_value);
+        double median = seconds[s->steps / 2];
+        printf("%s, %lld scan%s, F32 on %s\n", what, (long long)scans, scans == 1 ? "" : "s", hct_device_backend(dev));
+        printf("  time         %.3f s median of %lld (%.3f to %.3f), %.2f scans/s\n", median, (long long)s->steps, seconds[0], seconds[s->steps - 1],
+               (double)scans / median);
+        printf("  work         %.1f GFLOP in matrix products, %.1f GFLOP/s\n", p.flops / 1e9, p.flops / median / 1e9);
+        printf("  memory       %.0f MiB predicted (weights and state %.0f, arena %.0f, workspace %.0f), %.0f MiB measured\n", mib(predicted), mib(p.tensors),
+               mib(p.arena), mib(p.workspace), mib(grown));
+        printf("  arena        %.3f of the lower bound of live bytes\n", p.arena_lower_bound ? (double)p.arena / (double)p.arena_lower_bound : 1.0);
+        printf("  program      %u calls (%u dropped), %" PRIu64 " device allocations in the timed steps\n", p.nodes, p.nodes_dead, hct_device_memory(dev).calls - calls);
+        if (s->profile) st = hct_profile(t, err);
+    }
+    free(seconds);
+    return st;
+}
+
+static hct_status bench_forward(const settings *s, hct_dev *dev, const model_info *info, hct_err *err) {
+    model_info vit = *info;
+    vit.kind = MODEL_VIT;
+    vit.mae.encoder.norm_eps = 1e-6;
+    uint64_t before = measure_resident();
+    int64_t batch = s->batch ? s->batch : 4;
+    params *p = model_new(dev, &vit, 1, err);
+    encoder e = {0};
+    hct_status st = p ? encoder_new(&e, dev, p, &vit, batch, err) : err->code;
+    if (st == HCT_OK) {
+        for (size_t i = 0; i < (size_t)batch * e.image_floats; i++) e.host[i] = (float)(i % 97) / 97;
+        st = hct_tensor_write(e.input, e.host, err);
+        free(e.host); /* not part of the model's memory */
+        e.host = NULL;
+    }
+    if (st == HCT_OK) st = time_tape(s, dev, e.tape, "forward", batch, before, err);
+    encoder_free(&e);
+    params_free(p);
+    return st;
+}
+
+static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *r, const model_info *info, int64_t batch, hct_err *err) {
+    uint64_t before = measure_resident();
+    params *p = model_new(dev, info, 1, err);
+    hct_optim *o = p ? optimizer_of_recipe(dev, r, p, err) : NULL;
+    mae_step step = {0};
+    hct_status st = o ? mae_step_new(&step, dev, p, &info->mae, batch, 1, o, 0, err) : err->code;
+    size_t *scans = calloc((size_t)batch, sizeof *scans);
+    if (st == HCT_OK) {
+        for (size_t i = 0; i < (size_t)batch * step.image_floats; i++) step.image[i] = (float)(i % 97) / 97;
+        st = mae_step_fill(&step, &info->mae, 0, 1, 0, scans, batch, err);
+    }
+    if (st == HCT_OK) st = optimizer_set_rates(o, 1e-4, 0.05, err);
+    if (st == HCT_OK) st = time_tape(s, dev, step.tape, "MAE step", batch, before, err);
+    mae_step_free(&step);
+    hct_optim_free(o);
+    params_free(p);
+    free(scans);
+    return st;
+}
+
+/* The recipe's model, or ViT-Base as the paper has it. */
+static hct_status model_of(const settings *s, recipe *r, model_info *info, hct_err *err) {
+    *r = recipe_default();
+    hct_status st = HCT_OK;
+    if (s->recipe_file) st = recipe_load(s->recipe_file, r, err);
+    else if (!s->model || !strcmp(s->model, "vit-b12")) st = HCT_OK;
+    else if (!strcmp(s->model, "vit-b16")) st = recipe_set(r, "model.patch=16", err);
+    else st = hct_fail(err, HCT_EINVAL, "--model %s: vit-b12 and vit-b16 are known; for others use --recipe", s->model);
+    return st < 0 ? st : model_of_recipe(r, info, err);
+}
+
+int command_bench(int argc, char **argv) {
+    settings s = {.steps = 5};
+    const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    recipe r;
+    model_info info;
+    hct_err err = {0, ""};
+    hct_status st = model_of(&s, &r, &info, &err);
+    hct_dev *dev = st == HCT_OK ? device_open(s.device, &err) : NULL;
+    if (st == HCT_OK && !dev) st = err.code;
+    if (st == HCT_OK && !s.train_only) st = bench_forward(&s, dev, &info, &err);
+    if (st == HCT_OK && !s.forward_only) {
+        info.kind = MODEL_MAE;
+        info.mae.encoder.norm_eps = 1e-5;
+        st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
+    }
+    device_close(dev);
+    if (st < 0) fprintf(stderr, "headct bench: %s\n", err.msg);
+    return st < 0 ? EXIT_ERROR : EXIT_OK;
+}

@@ -1,0 +1,91 @@
+/* headct plan: what a recipe will take, before it runs. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "commands/command.h"
+#include "commands/recipe_args.h"
+#include "dataset/dataset.h"
+#include "training/mae_step.h"
+#include "training/measure.h"
+
+static const char doc[] =
+    "Prints memory, work and time of a pre-training recipe from its recorded program, without running it. Time is estimated from the rate of matrix "
+    "products measured on this machine now, so it is a lower bound. With --data the number of scans, and so of steps, is known.\v"
+    "Examples:\n"
+    "  headct plan recipes/mae.yaml\n"
+    "  headct plan recipes/demo.yaml --data data --set optim.batch=32";
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    recipe_args *a = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = a; break;
+    case ARGP_KEY_ARG: a->recipe_file = arg; break;
+    case ARGP_KEY_END:
+        if (!a->recipe_file) argp_error(state, "RECIPE is missing");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
+
+static hct_status scans_of(const recipe *r, size_t *ret, hct_err *err) {
+    size_t *part = NULL;
+    dataset *d = dataset_open(r->data.dataset, err);
+    hct_status st = d ? dataset_part(d, r->data.train, &part, ret, err) : err->code;
+    free(part);
+    dataset_close(d);
+    return st;
+}
+
+static hct_status print_plan(const recipe *r, hct_err *err) {
+    model_info info;
+    hct_status st = model_of_recipe(r, &info, err);
+    hct_dev *dev = st == HCT_OK ? device_open(r->train.device, err) : NULL;
+    params *p = dev ? model_new(dev, &info, (uint64_t)r->seed, err) : NULL;
+    hct_optim *o = p ? optimizer_of_recipe(dev, r, p, err) : NULL;
+    mae_step step = {0};
+    size_t scans = 0;
+    st = o ? mae_step_new(&step, dev, p, &info.mae, r->optim.batch, r->optim.accumulate, o, 1, err) : err->code;
+    if (st == HCT_OK && *r->data.dataset) st = scans_of(r, &scans, err);
+    if (st == HCT_OK) {
+        hct_program_stats s = hct_stats(step.tape);
+        int64_t per_step = recipe_effective_batch(r, 1);
+        double rate = measure_product_rate(dev), seconds = rate > 0 ? s.flops / rate : 0;
+        const vit_config *e = &info.mae.encoder;
+        printf("model      %lld parameters; encoder %lld x %lld, %lld heads, %lld patches, %lld visible\n", (long long)params_count(p), (long long)e->depth,
+               (long long)e->width, (long long)e->heads, (long long)vit_patches(e), (long long)mae_kept(&info.mae));
+        printf("memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, arena %.2f, workspace %.2f\n",
+               gib(s.tensors + s.arena + s.workspace), gib(s.tensors), gib(s.arena), gib(s.workspace));
+        printf("step       %lld scans (%lld x %lld), %u calls, %.1f GFLOP\n", (long long)per_step, (long long)r->optim.batch, (long long)r->optim.accumulate,
+               s.nodes, s.flops / 1e9);
+        printf("rate       products run at %.1f GFLOP/s here: a step takes %.2f s or more, %.2f scans/s or less\n", rate / 1e9, seconds,
+               seconds > 0 ? (double)per_step / seconds : 0);
+        if (scans) {
+            int64_t steps = (int64_t)scans / per_step * r->optim.epochs;
+            printf("run        %zu scans, %lld steps in %lld epochs: %.1f hours or more\n", scans, (long long)steps, (long long)r->optim.epochs,
+                   (double)steps * seconds / 3600);
+        }
+    }
+    mae_step_free(&step);
+    hct_optim_free(o);
+    params_free(p);
+    device_close(dev);
+    return st;
+}
+
+int command_plan(int argc, char **argv) {
+    recipe_args a = {0};
+    const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {NULL, parse, "RECIPE", doc, children, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    recipe r;
+    hct_err err = {0, ""};
+    hct_status st = recipe_from_args(&a, &r, &err);
+    if (st == HCT_OK && r.method != METHOD_MAE) st = hct_fail(&err, HCT_EINVAL, "%s: only pre-training recipes are planned", a.recipe_file);
+    if (st == HCT_OK) st = print_plan(&r, &err);
+    if (st < 0) fprintf(stderr, "headct plan: %s\n", err.msg);
+    recipe_args_free(&a);
+    return st < 0 ? EXIT_ERROR : EXIT_OK;
+}

@@ -1,0 +1,13 @@
+/* Measuring: time, resident memory, and the rate of matrix products that time estimates are based on. */
+#ifndef TRAINING_MEASURE_H
+#define TRAINING_MEASURE_H
+
+#include "hct/hct.h"
+
+double measure_now(void);          /* seconds, monotonic */
+uint64_t measure_resident(void);   /* bytes of this process in memory now (VmRSS) */
+uint64_t measure_peak(void);       /* most so far (VmHWM) */
+/* Floating-point operations a second of a product [2048, 768] x [768, 3072] in F32; 0 on failure. */
+double measure_product_rate(hct_dev *dev);
+
+#endif
