@@ -56,11 +56,12 @@ hct_status hct_load_plugin(hct_ctx *ctx, const char *file, hct_err *err) {
         return hct_fail(err, HCT_ENOMEM, "%s: out of memory", file);
     }
     hct_err why = {0, ""};
-    st = desc->init(&ctx->host, &why);
+    st = desc->init(&ctx->host, &why); /* HCT_NOTIMPL, say because the machine lacks the device, is a refusal too */
     if (st == HCT_OK && !HCT_PUSH(ctx->plugins, ctx->n_plugins, ctx->cap_plugins, ((loaded_plugin){path, desc})))
         st = hct_fail(&why, HCT_ENOMEM, "out of memory");
-    if (st < 0) {
+    if (st != HCT_OK) {
         roll_back(ctx, &m);
+        st = st < 0 ? st : HCT_ENOTFOUND;
         hct_fail(err, st, "%s: init failed: %s", file, why.msg[0] ? why.msg : hct_status_text(st));
         free(path);
     }

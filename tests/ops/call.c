@@ -70,6 +70,8 @@ static double draw(const case_input *in, int32_t dtype, int64_t i, uint64_t *sta
     case IN_INDEX: return (double)(r % (uint64_t)in->limit);
     case IN_MASK: return r % 4 ? 1 : 0;
     case IN_RNG: return (double)(1000 + 77 * i);
+    case IN_FINE: return ((double)(r % 4194304) - 2097152) / 1048576;
+    case IN_LARGE: return (double)((int64_t)(r % 257) - 128) * 4;
     case IN_WIDE: return real_dtype(dtype) ? (double)(r % 241) / 2 - 20 : (double)(r % 100);
     case IN_ANY:
         if (!real_dtype(dtype)) return (double)(1 + r % 100);
@@ -153,14 +155,22 @@ static double eps_of(int32_t dtype) {
     return dtype == HCT_F64 ? 0x1p-52 : dtype == HCT_F32 ? 0x1p-23 : dtype == HCT_F16 ? 0x1p-10 : dtype == HCT_BF16 ? 0x1p-7 : 0;
 }
 
+static double rounded(double x, int32_t dtype) {
+    double back, bytes;
+    encode(&x, 1, dtype, &bytes);
+    decode(&bytes, 1, dtype, &back);
+    return back;
+}
+
 bool call_compare(const call *k, uint32_t o, const double *got, hct_err *why) {
     int32_t dtype = k->out[o].dtype;
     int64_t n = hct_numel(&k->out[o]), worst = 0;
     double eps = eps_of(dtype), scale = 0, most = 0, sum_error = 0, sum_truth = 0;
     double c_max = dtype == HCT_F16 || dtype == HCT_BF16 ? 2 : 64, c_l2 = dtype == HCT_F16 || dtype == HCT_BF16 ? 1 : 32;
     const double *truth = k->y[o];
+    if (k->c->flags & EXACT) c_max = c_l2 = 0;
     for (int64_t i = 0; i < n; i++) {
-        double e = got[i] == truth[i] ? 0 : fabs(got[i] - truth[i]);
+        double want = k->c->flags & EXACT ? rounded(truth[i], dtype) : truth[i], e = got[i] == want ? 0 : fabs(got[i] - want);
         if (!(e <= most)) most = e, worst = i;
         if (e != e) break;
         scale = fmax(scale, fabs(truth[i]));

@@ -16,7 +16,8 @@
     {op_, "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG, .naive = naive_},         \
     {op_, "vit-b", {REAL(513, 3072), REAL(513, 3072)}, .flags = BENCH, .naive = naive_}
 
-#define CAST_CASE(name_, to) {"cast", name_, {IN(IN_WIDE, 7, 5)}, {A_INT("dtype", to)}, ANY_DTYPE, .naive = naive_cast}
+#define CAST_CASE(name_, to) {"cast", name_, {IN(IN_WIDE, 7, 5)}, {A_INT("dtype", to)}, ANY_DTYPE | EXACT, .naive = naive_cast}, \
+    {"cast", name_ ", rounded", {IN(IN_FINE, 7, 5)}, {A_INT("dtype", to)}, EXACT | ZEROS, .naive = naive_cast}
 
 const op_case cases_elementwise[] = {
     BINARY_CASES("add", naive_add),
@@ -38,17 +39,17 @@ const op_case cases_elementwise[] = {
     CAST_CASE("to U8", HCT_U8),
     {"cast", "empty", {IN(IN_WIDE, 0, 3)}, {A_INT("dtype", HCT_F32)}, ANY_DTYPE, .naive = naive_cast},
     {"cast", "gradient", {REAL(4, 3)}, {A_INT("dtype", HCT_F64)}, GRAD, .naive = naive_cast},
-    {"copy", "7x5", {ANY(7, 5)}, .flags = GRAD | ANY_DTYPE, .naive = naive_copy},
-    {"copy", "2x3x4x5", {ANY(2, 3, 4, 5)}, .flags = GRAD | ANY_DTYPE, .naive = naive_copy},
-    {"copy", "scalar", {{IN_ANY, 0, {0}, 0}}, .flags = ANY_DTYPE, .naive = naive_copy},
-    {"copy", "empty", {ANY(2, 0)}, .flags = ANY_DTYPE, .naive = naive_copy},
+    {"copy", "7x5", {ANY(7, 5)}, .flags = GRAD | ANY_DTYPE | EXACT, .naive = naive_copy},
+    {"copy", "2x3x4x5", {ANY(2, 3, 4, 5)}, .flags = GRAD | ANY_DTYPE | EXACT, .naive = naive_copy},
+    {"copy", "scalar", {{IN_ANY, 0, {0}, 0}}, .flags = ANY_DTYPE | EXACT, .naive = naive_copy},
+    {"copy", "empty", {ANY(2, 0)}, .flags = ANY_DTYPE | EXACT, .naive = naive_copy},
     {"copy", "513x33", {ANY(513, 33)}, .flags = BIG, .naive = naive_copy},
-    {"fill", "F32", {{0}}, {A_INTS("dim", 3, 5), A_INT("dtype", HCT_F32), A_REAL("value", -1.5)}, .naive = naive_fill},
-    {"fill", "F64", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_F64), A_REAL("value", 0.1)}, .naive = naive_fill},
-    {"fill", "BF16", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_BF16), A_REAL("value", 3)}, .naive = naive_fill},
-    {"fill", "F16", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_F16), A_REAL("value", 3)}, .naive = naive_fill},
-    {"fill", "I32", {{0}}, {A_INTS("dim", 2, 2), A_INT("dtype", HCT_I32), A_REAL("value", -7)}, .naive = naive_fill},
-    {"fill", "empty", {{0}}, {A_INTS("dim", 0), A_INT("dtype", HCT_F32), A_REAL("value", 1)}, .naive = naive_fill},
+    {"fill", "F32", {{0}}, {A_INTS("dim", 3, 5), A_INT("dtype", HCT_F32), A_REAL("value", -1.5)}, .flags = EXACT, .naive = naive_fill},
+    {"fill", "F64", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_F64), A_REAL("value", 0.1)}, .flags = EXACT, .naive = naive_fill},
+    {"fill", "BF16", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_BF16), A_REAL("value", 3)}, .flags = EXACT, .naive = naive_fill},
+    {"fill", "F16", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_F16), A_REAL("value", 3)}, .flags = EXACT, .naive = naive_fill},
+    {"fill", "I32", {{0}}, {A_INTS("dim", 2, 2), A_INT("dtype", HCT_I32), A_REAL("value", -7)}, .flags = EXACT, .naive = naive_fill},
+    {"fill", "empty", {{0}}, {A_INTS("dim", 0), A_INT("dtype", HCT_F32), A_REAL("value", 1)}, .flags = EXACT, .naive = naive_fill},
     {"dropout", "30% of 7x33", {REAL(7, 33), RNG}, {A_REAL("p", 0.3), A_INT("stream", 2)}, GRAD, .naive = naive_dropout},
     {"dropout", "10% of 2x3x5", {REAL(2, 3, 5), RNG}, {A_REAL("p", 0.1), A_INT("stream", 0)}, GRAD, .naive = naive_dropout},
     {"dropout", "empty", {REAL(0, 3), RNG}, {A_REAL("p", 0.1), A_INT("stream", 0)}, .naive = naive_dropout},

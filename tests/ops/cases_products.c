@@ -40,6 +40,7 @@ const op_case cases_products[] = {
     ATTENTION("2x5 of 2x3", 2, 5, 5, 2, 3, 0.57735, 0),
     ATTENTION("3 on 7, one head", 1, 3, 7, 1, 4, 0.5, 0),
     ATTENTION("one token", 2, 1, 1, 3, 5, 1.0, ZEROS),
+    ATTENTION("large scores", 1, 4, 4, 2, 3, 16.0, 0),
     ATTENTION("no batch", 0, 4, 4, 2, 3, 1.0, 0),
     {"attention", "513 tokens", {REAL(1, 513, 2, 16), REAL(1, 513, 2, 16), REAL(1, 513, 2, 16)}, {A_REAL("scale", 0.25)}, BIG, 2,
      .naive = naive_attention},

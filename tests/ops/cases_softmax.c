@@ -36,6 +36,8 @@ const op_case cases_softmax[] = {
     SOFTMAX("13x513", BIG, 13, 513),
     SOFTMAX("vit-b", BENCH, 12, 513, 513),
     {"softmax", "one row", {REAL(6)}, .flags = GRAD, .naive = naive_softmax},
+    {"softmax", "large logits", {IN(IN_LARGE, 3, 5)}, .flags = ZEROS, .naive = naive_softmax},
+    {"cross_entropy", "large logits", {IN(IN_LARGE, 3, 5), INDEX(5, 3)}, .n_out = 2, .naive = naive_cross_entropy},
     CROSS_ENTROPY("5x7", 0, 5, 7),
     CROSS_ENTROPY("1x2", 0, 1, 2),
     CROSS_ENTROPY("129x33", BIG, 129, 33),

@@ -26,6 +26,8 @@ typedef enum input_kind {
     IN_POSITIVE, /* the same within [1/4, 2] */
     IN_ANY,      /* the dtype under test, which may be an integer one: then whole numbers */
     IN_WIDE,     /* as IN_ANY, multiples of 1/2 within [-20, 100] */
+    IN_FINE,     /* the dtype under test, 22 significant bits within +-2: rounding shows */
+    IN_LARGE,    /* the dtype under test, multiples of 4 within +-512: exp of them overflows F32 */
     IN_STAT,     /* F64 beside F64, else F32: what norms and softmax keep for their backward */
     IN_F32,      /* F32, positive */
     IN_INDEX,    /* I32 in [0, limit) */
@@ -47,7 +49,8 @@ enum {
     NO_BROADCAST = 8, /* equal rows would make the result meaningless */
     BENCH = 16,       /* only for --bench */
     ANY_DTYPE = 32,   /* integer dtypes too */
-    ZEROS = 64        /* a result that is mostly zero is meant */
+    ZEROS = 64,       /* a result that is mostly zero is meant */
+    EXACT = 128       /* the truth, rounded to nearest even, bit for bit: ops that only move or convert */
 };
 
 struct call;

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Plants each mistake of mutants.txt in a copy of the source, rebuilds what changed and runs tests/ops on the ops named.
+
+    mutants.py SOURCE_ROOT [NAME ...]     only mutants whose name contains one of the words
+
+Prints TAP. A mutant is killed where test-ops fails, crashes or hangs; one that survives, no longer applies, or does not
+compile is a failure. The unchanged copy must pass first."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TARGETS = ["core/libhct.so.1.0.0", "backends/cpu/hct_backend_cpu.so", "tests/ops/test-ops"]
+
+
+def mutants():
+    text = open(os.path.join(HERE, "mutants.txt"), encoding="utf-8").read()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    for block in "\n".join(lines).strip().split("\n\n"):
+        name, ops, path, old, new = block.strip("\n").split("\n")
+        if not (old.startswith("- ") and new.startswith("+ ")):
+            sys.exit(f"mutants.txt: '{name}' is not NAME, OPS, FILE, - old, + new")
+        yield name, ops.split(), path, old[2:], new[2:]
+
+
+def build(folder):
+    done = subprocess.run(["ninja", "-C", folder] + TARGETS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return None if done.returncode == 0 else done.stdout[-1500:]
+
+
+def run(folder, *args):
+    """Exit status of test-ops: 0 passed, 1 a case failed, < 0 crashed or hung, 2 it could not run."""
+    env = dict(os.environ, OMP_NUM_THREADS="1")
+    try:
+        return subprocess.run([os.path.join(folder, "tests/ops/test-ops"), *args], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, timeout=60, env=env).returncode
+    except subprocess.TimeoutExpired:
+        return -1
+
+
+def judge(source, folder, mutant):
+    """None where it was killed, else why not."""
+    name, ops, path, old, new = mutant
+    file = os.path.join(source, path)
+    text = open(file, encoding="utf-8").read()
+    if text.count(old) != 1:
+        return f"its text stands {text.count(old)} times in {path}, not once; bring mutants.txt up to date"
+    try:
+        open(file, "w", encoding="utf-8").write(text.replace(old, new))
+        broken = build(folder)
+        if broken:
+            return "it does not compile: " + broken
+        status = [run(folder, "--op", op) for op in ops]
+        if 2 in status:
+            return f"test-ops knows no op of '{' '.join(ops)}'"
+        return None if any(status) else "it survived: no case fails"
+    finally:
+        open(file, "w", encoding="utf-8").write(text)
+
+
+def main():
+    root, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    work = tempfile.mkdtemp(prefix="headct-mutants-")
+    source, folder = os.path.join(work, "source"), os.path.join(work, "build")
+    failures = number = 0
+    try:
+        skip = shutil.ignore_patterns(".git", "build*", "runs")
+        shutil.copytree(root, source, ignore=skip, symlinks=True)
+        setup = subprocess.run(["meson", "setup", "-Dwerror=false", folder, source], stdout=subprocess.PIPE, text=True)
+        broken = setup.stdout[-1500:] if setup.returncode else build(folder)
+        if broken:
+            sys.exit("the unchanged copy does not build: " + broken)
+        if run(folder) != 0:
+            sys.exit("the unchanged copy fails tests/ops: repair that first")
+        for mutant in mutants():
+            if words and not any(word in mutant[0] for word in words):
+                continue
+            number += 1
+            why = judge(source, folder, mutant)
+            failures += why is not None
+            print(f"{'ok' if why is None else 'not ok'} {number} - {'killed' if why is None else 'NOT KILLED'}: {mutant[0]}", flush=True)
+            if why:
+                print("# " + why.replace("\n", "\n# "), flush=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"# killed {number - failures} of {number} mutants\n1..{number}")
+    return 1 if failures or not number else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+/* Which kernel is chosen, what is said about it, and the words where none is. The plugin given as argument holds
+ * "test:allocating add", which outranks the reference. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check_main.h"
+#include "fixture.h"
+
+static const char *plugin;
+
+/* Runs add (on plain or transposed input) with HCT_VERBOSE and HCT_KERNEL set; stderr comes back in text. */
+static hct_err add_with(const char *verbose, const char *force, int gaps, char *text, size_t n) {
+    verbose ? setenv("HCT_VERBOSE", verbose, 1) : unsetenv("HCT_VERBOSE");
+    force ? setenv("HCT_KERNEL", force, 1) : unsetenv("HCT_KERNEL");
+    FILE *file = tmpfile();
+    int saved = dup(2);
+    ck_assert(file && saved >= 0);
+    dup2(fileno(file), 2);
+    fixture f = open_cpu(plugin);
+    hct_tensor *a = FILLED(&f, 1, 3, 3);
+    hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
+    hct_id x = hct_use(t, a);
+    hct_add(t, x, gaps ? hct_permute(t, x, (int[]){1, 0}) : x);
+    hct_err e = {0, ""};
+    hct_tape_error(t, &e);
+    hct_tape_free(t);
+    hct_tensor_free(a);
+    close_cpu(&f);
+    fflush(stderr);
+    dup2(saved, 2);
+    close(saved);
+    rewind(file);
+    text[fread(text, 1, n - 1, file)] = 0;
+    fclose(file);
+    unsetenv("HCT_VERBOSE");
+    unsetenv("HCT_KERNEL");
+    return e;
+}
+
+START_TEST(the_highest_priority_that_accepts) {
+    char text[4096];
+    ck_assert_int_eq(add_with("dispatch", NULL, 0, text, sizeof text).code, HCT_OK);
+    ck_assert_msg(strstr(text, "dispatch: add(F32[3,3], F32[3,3]): test:allocating add chosen") != NULL, "%s", text);
+    ck_assert_ptr_null(strstr(text, "ref:add"));
+    ck_assert_int_eq(add_with("dispatch", NULL, 1, text, sizeof text).code, HCT_OK);
+    ck_assert_msg(strstr(text, "test:allocating add refuses: an input has gaps") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "ref:add:f32 chosen") != NULL, "%s", text);
+}
+END_TEST
+
+START_TEST(quiet_unless_asked) {
+    char text[4096];
+    ck_assert_int_eq(add_with(NULL, NULL, 0, text, sizeof text).code, HCT_OK);
+    ck_assert_str_eq(text, "");
+}
+END_TEST
+
+START_TEST(one_kernel_can_be_forced) {
+    char text[4096];
+    ck_assert_int_eq(add_with("dispatch", "gelu=x,add=ref:add:f32", 0, text, sizeof text).code, HCT_OK);
+    ck_assert_msg(strstr(text, "ref:add:f32 chosen") && !strstr(text, "allocating"), "%s", text);
+    hct_err e = add_with(NULL, "add=nobody", 0, text, sizeof text);
+    ck_assert_int_eq(e.code, HCT_ENOKERNEL);
+    ck_assert_msg(strstr(e.msg, "HCT_KERNEL") && strstr(e.msg, "'nobody'") && strstr(e.msg, "not loaded"), "%s", e.msg);
+    e = add_with(NULL, "add=test:allocating add", 1, text, sizeof text);
+    ck_assert_int_eq(e.code, HCT_ENOKERNEL);
+    ck_assert_msg(strstr(e.msg, "refuses"), "%s", e.msg);
+}
+END_TEST
+
+/* No silent way round: the message names op, dtypes, backend and who refused. */
+START_TEST(no_kernel_says_so) {
+    fixture f = open_cpu(NULL);
+    hct_tensor *a = hct_tensor_new(f.dev, HCT_I32, 3, (int64_t[]){1, 2, 3}, &f.err), *i = hct_tensor_new(f.dev, HCT_I32, 2, (int64_t[]){1, 1}, &f.err);
+    hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
+    hct_id out, in[] = {hct_use(t, a), hct_use(t, a), hct_use(t, i)};
+    hct_tape *u = hct_tape_new(f.dev, HCT_EAGER);
+    hct_id y = hct_use(u, a);
+    hct_gather(u, y, hct_use(u, i)); /* moves any dtype */
+    ok(&f, hct_tape_error(u, &f.err));
+    hct_tape_free(u);
+    hct_emit(t, "softmax.bwd", in, 2, NULL, 0, &out, 1);
+    hct_err e = {0, ""};
+    hct_tape_error(t, &e);
+    ck_assert_int_lt(e.code, 0);
+    ck_assert_msg(strstr(e.msg, "softmax.bwd") && strstr(e.msg, "I32"), "%s", e.msg);
+    hct_tape_free(t);
+    hct_tensor_free(a);
+    hct_tensor_free(i);
+    close_cpu(&f);
+}
+END_TEST
+
+START_TEST(device_specs) {
+    fixture f = open_cpu(NULL);
+    static const char *const bad[][2] = {{"tpu", "no such backend"}, {"cpu:x", "number"}, {"cpu:", "number"}, {"cpu:-1", "number"},
+                                         {"cpu:7", "one CPU device"}, {"cp", "no such backend"}, {"", "no such backend"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        hct_err e = {0, ""};
+        ck_assert_ptr_null(hct_device_open(f.ctx, bad[i][0], &e));
+        ck_assert_int_lt(e.code, 0);
+        ck_assert_msg(strstr(e.msg, bad[i][1]) && strstr(e.msg, bad[i][0]), "'%s': %s", bad[i][0], e.msg);
+    }
+    hct_dev *d = hct_device_open(f.ctx, "cpu:0", &f.err);
+    ck_assert_ptr_nonnull(d);
+    hct_device_close(d);
+    setenv("HEADCT_DEVICE", "tpu", 1);
+    ck_assert_ptr_null(hct_device_open(f.ctx, NULL, &f.err));
+    setenv("HEADCT_DEVICE", "cpu:0", 1);
+    ck_assert_ptr_nonnull(d = hct_device_open(f.ctx, NULL, &f.err));
+    unsetenv("HEADCT_DEVICE");
+    ck_assert_str_eq(hct_device_backend(d), "cpu");
+    hct_device_close(d);
+    close_cpu(&f);
+}
+END_TEST
+
+int main(int argc, char **argv) {
+    if (argc != 2) return 2;
+    plugin = argv[1];
+    const TTest *tests[] = {the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced, no_kernel_says_so, device_specs};
+    Suite *suite = suite_create("dispatch");
+    TCase *tcase = tcase_create("dispatch");
+    tcase_set_timeout(tcase, 0);
+    suite_add_tcase(suite, tcase);
+    for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

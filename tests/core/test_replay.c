@@ -1,0 +1,146 @@
+/* A replayed step allocates nothing: malloc, calloc, realloc, posix_memalign, aligned_alloc and mmap are counted over steps 2 to
+ * 10, and the device's own table. A kernel that allocates in run() (the plugin given as argument) must be noticed. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "check_main.h"
+#include "small_vit.h"
+
+static atomic_long allocations;
+static atomic_int counting;
+
+static void count(void) {
+    if (counting) allocations++;
+}
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN
+#endif
+
+#ifdef UNDER_ASAN /* the sanitizer has taken malloc over; it tells */
+int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void *, size_t), void (*)(const volatile void *));
+static void on_malloc(const volatile void *p, size_t n) {
+    (void)p, (void)n;
+    count();
+}
+static void on_free(const volatile void *p) { (void)p; }
+static void install(void) { __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free); }
+#else /* glibc's own functions under their other names */
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+void *malloc(size_t n) {
+    count();
+    return __libc_malloc(n);
+}
+void *calloc(size_t n, size_t size) {
+    count();
+    return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t n) {
+    count();
+    return __libc_realloc(p, n);
+}
+int posix_memalign(void **ret, size_t align, size_t n) {
+    count();
+    *ret = __libc_memalign(align, n);
+    return *ret ? 0 : 12;
+}
+void *aligned_alloc(size_t align, size_t n) {
+    count();
+    return __libc_memalign(align, n);
+}
+void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t off) {
+    count();
+    return (void *)syscall(SYS_mmap, at, n, prot, flags, fd, off); /* NOLINT */
+}
+static void install(void) {}
+#endif
+
+static const char *plugin;
+
+typedef struct counts { long host; uint64_t device; } counts;
+
+static counts of_steps_2_to_10(const char *with) {
+    fixture f = open_cpu(with);
+    small_vit v = {4, 33, 48, 4, 2, {0}, NULL, NULL, NULL, 0, NULL};
+    hct_tape *t = hct_tape_new(f.dev, HCT_PROGRAM);
+    hct_id loss = vit_record(&v, &f, t);
+    ok(&f, hct_compile(t, &f.err));
+    counts c = {0, 0};
+    hct_status st = HCT_OK;
+    float first = 0, last = 0;
+    for (int step = 1; step <= 10; step++) {
+        if (step == 2) {
+            c.device = hct_device_memory(f.dev).calls;
+            allocations = 0;
+            counting = 1;
+        }
+        if (st == HCT_OK) st = vit_step(&v, step, &f.err); /* Check's own asserts allocate: none in here */
+        if (st == HCT_OK) st = hct_run(t, &f.err);
+        if (st == HCT_OK) st = hct_read(t, loss, step == 1 ? &first : &last, &f.err);
+    }
+    counting = 0;
+    ok(&f, st);
+    c.host = allocations;
+    c.device = hct_device_memory(f.dev).calls - c.device;
+    ck_assert_msg(last < first, "ten steps did not lower the loss: %g, then %g", (double)first, (double)last);
+    hct_tape_free(t);
+    vit_free(&v);
+    close_cpu(&f);
+    return c;
+}
+
+START_TEST(the_counter_counts) {
+    allocations = 0;
+    counting = 1;
+    void *volatile p = malloc(10), *volatile q = calloc(3, 3);
+    p = realloc(p, 5000);
+    void *volatile r = NULL;
+    ck_assert_int_eq(posix_memalign((void **)&r, 64, 64), 0);
+    counting = 0;
+    free(p);
+    free(q);
+    free(r);
+    ck_assert_int_ge(allocations, 4);
+}
+END_TEST
+
+START_TEST(steps_2_to_10_allocate_nothing) {
+    counts c = of_steps_2_to_10(NULL);
+    ck_assert_int_eq(c.host, 0);
+    ck_assert_uint_eq(c.device, 0);
+}
+END_TEST
+
+START_TEST(a_kernel_that_allocates_is_noticed) {
+    counts c = of_steps_2_to_10(plugin);
+    ck_assert_int_ge(c.host, 9);
+}
+END_TEST
+
+int main(int argc, char **argv) {
+    if (argc != 2) return 2;
+    plugin = argv[1];
+    install();
+    const TTest *tests[] = {the_counter_counts, steps_2_to_10_allocate_nothing, a_kernel_that_allocates_is_noticed};
+    Suite *suite = suite_create("replay");
+    TCase *tcase = tcase_create("replay");
+    tcase_set_timeout(tcase, 0);
+    suite_add_tcase(suite, tcase);
+    for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
