@@ -33,7 +33,8 @@ enum {
     OPT_COMPARE,
     OPT_PERMUTATIONS,
     OPT_SPLIT,
-    OPT_TASKS
+    OPT_TASKS,
+    OPT_BY_PATIENT
 };
 
 static const struct argp_option options[] = {
@@ -45,6 +46,7 @@ static const struct argp_option options[] = {
      "only scans of this split, or all (default: with --run the run's test split, else all)", 0},
     {"tasks", OPT_TASKS, "A,B,...", 0, "only these tasks (default: all that have labels)", 0},
     {"bootstrap", OPT_BOOTSTRAP, "N", 0, "resamples of the test set (default 100, as the paper)", 0},
+    {"by-patient", OPT_BY_PATIENT, NULL, 0, "resample patients, not scans: for patients with several scans", 0},
     {"compare", OPT_COMPARE, "FILE", 0, "second model's predictions of the same scans: paired permutation test", 0},
     {"permutations", OPT_PERMUTATIONS, "N", 0, "of that test (default 1000)", 0},
     {"seed", OPT_SEED, "S", 0, "of resamples and permutations (default 0)", 0},
@@ -55,6 +57,7 @@ typedef struct settings {
     const char *predictions, *run, *out, *compare, *split, *tasks, *labels[MAX_LABELS];
     int n_labels;
     int64_t resamples, permutations, seed;
+    bool by_patient;
 } settings;
 
 static int64_t count(struct argp_state *state, const char *name, const char *arg, int64_t low, int64_t high) {
@@ -78,6 +81,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_SPLIT: s->split = arg; break;
     case OPT_TASKS: s->tasks = arg; break;
     case OPT_COMPARE: s->compare = arg; break;
+    case OPT_BY_PATIENT: s->by_patient = true; break;
     case OPT_BOOTSTRAP: s->resamples = count(state, "bootstrap", arg, 0, 1000000); break;
     case OPT_PERMUTATIONS: s->permutations = count(state, "permutations", arg, 1, 10000000); break;
     case OPT_SEED: s->seed = count(state, "seed", arg, 0, INT64_MAX); break;
@@ -162,19 +166,27 @@ static hct_status compare(const settings *s, const predictions *p, evaluation *e
 static hct_status evaluate(const settings *s, hct_err *err) {
     predictions p = {0}, other = {0};
     evaluation e = {0};
+    row_groups patients = {0};
     recipe of_run;
     const char *out = s->out ? s->out : s->run, *split = choose_split(s, &of_run);
     char *path = s->run ? path_join(s->run, "predictions.csv") : strdup(s->predictions);
     hct_status status = path ? read_all(s, path, split, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     score_table a = predictions_table(&p);
+    resampler draws = bootstrap_resampler((size_t)s->resamples, (uint64_t)s->seed);
+    if (status == HCT_OK && s->by_patient) {
+        status = predictions_patients(&p, &patients, err);
+        draws = group_resampler((size_t)s->resamples, (uint64_t)s->seed, &patients);
+    }
     if (status == HCT_OK)
-        status = evaluation_run(&a, (const char *const *)p.task, (size_t)s->resamples, (uint64_t)s->seed, &e, err);
+        status =
+            evaluation_run_by(&a, (const char *const *)p.task, &draws, s->by_patient ? "patient" : "scan", &e, err);
     if (status == HCT_OK && s->compare) status = compare(s, &p, &e, &other, err);
     if (status == HCT_OK) evaluation_print(&e, stdout);
     score_table b = predictions_table(&other);
     if (status == HCT_OK && out)
         status = evaluation_write(&e, &a, "model", s->compare ? &b : NULL, "compared with", out, err);
     evaluation_free(&e);
+    row_groups_free(&patients);
     predictions_free(&p);
     predictions_free(&other);
     free(path);

@@ -17,21 +17,26 @@ static const double LEVEL = 0.95;
 
 hct_status evaluation_run(const score_table *t, const char *const *names, size_t resamples, uint64_t seed,
                           evaluation *ret, hct_err *err) {
+    resampler r = bootstrap_resampler(resamples, seed);
+    return evaluation_run_by(t, names, &r, "scan", ret, err);
+}
+
+hct_status evaluation_run_by(const score_table *t, const char *const *names, const resampler *draws, const char *unit,
+                             evaluation *ret, hct_err *err) {
     size_t n = t->n_tasks;
     evaluation e = {.n = t->n,
                     .n_tasks = n,
-                    .resamples = resamples,
                     .level = LEVEL,
-                    .seed = seed,
+                    .draws = *draws,
+                    .unit = unit,
                     .tasks = calloc(n + 1, sizeof *e.tasks),
                     .macro = {.name = "macro"}};
     interval *each = calloc(n + 1, sizeof *each);
-    resampler r = bootstrap_resampler(resamples, seed);
     hct_status status = e.tasks && each ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for an evaluation");
-    if (status == HCT_OK) status = bootstrap(t, METRIC_AUC, &r, LEVEL, each, &e.macro.auc, err);
+    if (status == HCT_OK) status = bootstrap(t, METRIC_AUC, draws, LEVEL, each, &e.macro.auc, err);
     for (size_t k = 0; status == HCT_OK && k < n; k++) e.tasks[k].auc = each[k];
     if (status == HCT_OK)
-        status = bootstrap(t, METRIC_AVERAGE_PRECISION, &r, LEVEL, each, &e.macro.average_precision, err);
+        status = bootstrap(t, METRIC_AVERAGE_PRECISION, draws, LEVEL, each, &e.macro.average_precision, err);
     for (size_t k = 0; status == HCT_OK && k < n; k++) {
         e.tasks[k].average_precision = each[k];
         e.tasks[k].name = names[k];
@@ -60,7 +65,7 @@ hct_status evaluation_compare(evaluation *e, const score_table *t, const score_t
                               hct_err *err) {
     size_t n = e->n_tasks;
     comparison *each = calloc(n + 1, sizeof *each);
-    resampler r = permutation_resampler(permutations, e->seed);
+    resampler r = permutation_resampler(permutations, e->draws.seed);
     hct_status status = each ? paired_permutation(t, other, &r, each, &e->macro.versus, err)
                              : hct_fail(err, HCT_ENOMEM, "out of memory for a comparison");
     for (size_t k = 0; status == HCT_OK && k < n; k++) {
@@ -118,8 +123,8 @@ void evaluation_print(const evaluation *e, FILE *f) {
             fprintf(f, " %zu resamples had one class", r->auc.skipped);
         fputc('\n', f);
     }
-    fprintf(f, "%zu scans; %.0f%% percentile intervals of %zu bootstrap resamples, seed %llu\n", e->n, 100 * e->level,
-            e->resamples, (unsigned long long)e->seed);
+    fprintf(f, "%zu scans; %.0f%% percentile intervals of %zu bootstrap resamples of %ss, seed %llu\n", e->n,
+            100 * e->level, e->draws.count, e->unit, (unsigned long long)e->draws.seed);
     if (e->permutations) print_comparison(e, f);
 }
 
@@ -142,9 +147,10 @@ static void add_interval(cJSON *o, const char *key, const interval *i) {
 hct_status evaluation_write_json(const evaluation *e, const char *path, hct_err *err) {
     cJSON *root = cJSON_CreateObject(), *tasks = cJSON_AddArrayToObject(root, "tasks");
     cJSON_AddNumberToObject(root, "scans", (double)e->n);
-    cJSON_AddNumberToObject(root, "resamples", (double)e->resamples);
+    cJSON_AddNumberToObject(root, "resamples", (double)e->draws.count);
+    cJSON_AddStringToObject(root, "resampled", e->unit);
     cJSON_AddNumberToObject(root, "level", e->level);
-    cJSON_AddNumberToObject(root, "seed", (double)e->seed);
+    cJSON_AddNumberToObject(root, "seed", (double)e->draws.seed);
     if (e->permutations) cJSON_AddNumberToObject(root, "permutations", (double)e->permutations);
     for (size_t k = 0; k <= e->n_tasks; k++) {
         const task_result *r = row(e, k);
@@ -239,8 +245,7 @@ static hct_status roc_of(const evaluation *e, const score_table *t, size_t k, co
     ranking r;
     hct_status status = rank_column(t, k, &r, err);
     if (status < 0) return status;
-    resampler b = bootstrap_resampler(e->resamples, e->seed);
-    status = roc_band(&r, &b, e->level, BAND_POINTS, out->y, out->low, out->high, err);
+    status = roc_band(&r, &e->draws, e->level, BAND_POINTS, out->y, out->low, out->high, err);
     for (int i = 0; i < BAND_POINTS; i++) out->x[i] = (double)i / (BAND_POINTS - 1);
     snprintf(out->title, sizeof out->title, "%s, AUC %.3f", name, auc);
     ranking_free(&r);
@@ -260,7 +265,7 @@ static hct_status draw_task(const evaluation *e, size_t k, const score_table *t,
         if (!isalnum((unsigned char)*c) && *c != '.' && *c != '-' && *c != '_') *c = '_';
     snprintf(title, sizeof title, "%s: %zu of %zu scans", task->name, task->positives,
              task->positives + task->negatives);
-    bool band = e->resamples > 0;
+    bool band = e->draws.count > 0;
     plot_series s[2] = {{p[0].title, p[0].x, p[0].y, band ? p[0].low : NULL, p[0].high, BAND_POINTS},
                         {p[1].title, p[1].x, p[1].y, band ? p[1].low : NULL, p[1].high, BAND_POINTS}};
     plot figure = {.title = title,

@@ -18,9 +18,10 @@ typedef struct task_result {
 } task_result;
 
 typedef struct evaluation {
-    size_t n, n_tasks, resamples, permutations; /* n scans; permutations 0: nothing was compared */
+    size_t n, n_tasks, permutations; /* n scans; permutations 0: nothing was compared */
     double level;
-    uint64_t seed;
+    resampler draws;    /* of the bootstrap */
+    const char *unit;   /* what it draws: "scan", "patient" */
     task_result *tasks; /* [n_tasks] */
     task_result macro;  /* counts are sums */
 } evaluation;
@@ -29,6 +30,10 @@ typedef struct evaluation {
  */
 hct_status evaluation_run(const score_table *t, const char *const *names, size_t resamples, uint64_t seed,
                           evaluation *ret, hct_err *err);
+/* The same with another way of drawing; unit names what is drawn. The resampler's context must outlive the evaluation.
+ */
+hct_status evaluation_run_by(const score_table *t, const char *const *names, const resampler *draws, const char *unit,
+                             evaluation *ret, hct_err *err);
 void evaluation_free(evaluation *e);
 /* Adds the paired permutation test against a second model's scores of the same scans; the paper uses 1,000. */
 hct_status evaluation_compare(evaluation *e, const score_table *t, const score_table *other, size_t permutations,

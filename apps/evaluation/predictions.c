@@ -329,3 +329,30 @@ hct_status predictions_align(const predictions *a, predictions *b, hct_err *err)
     *b = out;
     return HCT_OK;
 }
+
+hct_status predictions_patients(const predictions *p, row_groups *ret, hct_err *err) {
+    place *order = malloc((p->n + 1) * sizeof *order);
+    uint32_t *group = calloc(p->n + 1, sizeof *group), *times = calloc(p->n + 1, sizeof *times);
+    if (!order || !group || !times) {
+        free(order);
+        free(group);
+        free(times);
+        return hct_fail(err, HCT_ENOMEM, "out of memory for the patients of %zu scans", p->n);
+    }
+    for (size_t i = 0; i < p->n; i++) order[i] = (place){p->patient[i], i};
+    qsort(order, p->n, sizeof *order, by_name);
+    size_t groups = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        groups += i == 0 || !*order[i].name || by_name(&order[i - 1], &order[i]) != 0;
+        group[order[i].row] = (uint32_t)(groups - 1);
+    }
+    free(order);
+    *ret = (row_groups){groups, group, times};
+    return HCT_OK;
+}
+
+void row_groups_free(row_groups *g) {
+    free((uint32_t *)(uintptr_t)g->of_row);
+    free(g->times);
+    *g = (row_groups){0};
+}

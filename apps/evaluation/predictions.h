@@ -42,6 +42,10 @@ size_t predictions_drop_unlabelled(predictions *p);
  * b's labels become a's. */
 hct_status predictions_align(const predictions *a, predictions *b, hct_err *err);
 
+/* Each patient's scans as a group (a scan without a patient is its own); HCT_ENOMEM otherwise. */
+hct_status predictions_patients(const predictions *p, row_groups *ret, hct_err *err);
+void row_groups_free(row_groups *g);
+
 /* The same numbers as statistics.h takes them; borrowed. */
 static inline score_table predictions_table(const predictions *p) {
     return (score_table){p->n, p->n_tasks, p->score, p->label};

@@ -28,6 +28,16 @@ resampler permutation_resampler(size_t count, uint64_t seed) {
     return (resampler){draw_coins, count, seed, NULL};
 }
 
+static void draw_groups(const resampler *self, size_t b, size_t n, uint32_t *weight) {
+    const row_groups *g = self->context;
+    draw_rows(self, b, g->n, g->times);
+    for (size_t i = 0; i < n; i++) weight[i] = g->times[g->of_row[i]];
+}
+
+resampler group_resampler(size_t count, uint64_t seed, const row_groups *groups) {
+    return (resampler){draw_groups, count, seed, groups};
+}
+
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);

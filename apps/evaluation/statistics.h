@@ -35,6 +35,17 @@ typedef struct resampler {
 resampler bootstrap_resampler(size_t count, uint64_t seed);
 resampler permutation_resampler(size_t count, uint64_t seed);
 
+/* Rows that belong together, such as a patient's scans. */
+typedef struct row_groups {
+    size_t n;               /* groups */
+    const uint32_t *of_row; /* [rows]: its group, below n */
+    uint32_t *times;        /* [n]: working space */
+} row_groups;
+
+/* Draws n whole groups with replacement: intervals for scans that are not independent. groups is borrowed; one resample
+ * at a time. */
+resampler group_resampler(size_t count, uint64_t seed, const row_groups *groups);
+
 /* ret_tasks: n_tasks results; ret_macro: the plain mean over tasks that have both classes (inside each resample too).
  * level: 0.95. HCT_EINVAL names a bad score by row and task. */
 hct_status bootstrap(const score_table *t, metric m, const resampler *r, double level, interval *ret_tasks,

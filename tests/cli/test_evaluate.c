@@ -84,6 +84,22 @@ START_TEST(comparison_in_any_order) {
 }
 END_TEST
 
+/* One patient has all positives, the other all negatives, in turn: half of the resamples of patients miss a class, of
+ * ten scans hardly any. */
+START_TEST(patients_are_resampled_whole) {
+    put("p.csv", "scan,patient,A,y_A\n1,p,1,1\n2,q,0,0\n3,p,2,1\n4,q,1,0\n5,p,3,1\n6,q,2,0\n7,p,4,1\n8,q,3,0\n9,p,5,1\n"
+                 "10,q,4,0\n");
+    int skipped = 0;
+    ck_assert_int_eq(headct_run("evaluate -p %s --by-patient", scratch_path("p.csv")), 0);
+    const char *said = strstr(headct_said, " resamples had one class");
+    while (said && said[-1] != ' ') said--;
+    if (said) skipped = atoi(said);
+    ck_assert_msg(skipped >= 30 && skipped <= 70, "%s", headct_said);
+    ck_assert_int_eq(headct_run("evaluate -p %s", scratch_path("p.csv")), 0);
+    ck_assert_msg(!strstr(headct_said, "had one class") || strstr(headct_said, " 1 resamples had"), "%s", headct_said);
+}
+END_TEST
+
 START_TEST(refusals) {
     const struct {
         const char *text, *options, *says;
@@ -134,6 +150,7 @@ START_TEST(a_run_and_its_report) {
     assert_says(headct_run("evaluate --run %s --split all --out %s", scratch_path("run"), scratch_path("all")), 0,
                 "\n6 scans;");
     assert_says(headct_run("evaluate --run %s", scratch_path("run")), 0, "\n5 scans;"); /* test alone */
+    assert_says(headct_run("evaluate --run %s --by-patient", scratch_path("run")), 0, "resamples of patients");
     assert_says(headct_run("evaluate --run %s --compare %s", scratch_path("run"), scratch_path("run/p.csv")), 0,
                 "1.0000");
     assert_says(headct_run("report %s", scratch_path("run")), 0, "run/report.html");
@@ -157,5 +174,5 @@ START_TEST(a_run_and_its_report) {
 }
 END_TEST
 
-CHECK_MAIN("evaluate", labels_in_the_same_file, labels_from_a_table, comparison_in_any_order, refusals,
-           a_run_and_its_report)
+CHECK_MAIN("evaluate", labels_in_the_same_file, labels_from_a_table, comparison_in_any_order,
+           patients_are_resampled_whole, refusals, a_run_and_its_report)

@@ -159,6 +159,31 @@ START_TEST(intervals_hold_the_value_and_repeat) {
 }
 END_TEST
 
+/* With every scan twice in the table, drawing scans halves the variance; drawing the pairs gives what the single table
+ * gave, draw by draw. */
+START_TEST(groups_are_drawn_whole) {
+    double s[2 * N];
+    int8_t y[2 * N];
+    uint32_t of_row[2 * N], times[N];
+    fill(21, 1000000, 0);
+    for (int i = 0; i < 2 * N; i++) {
+        s[i] = score[i % N] + 0.3 * (label[i % N] == 1);
+        y[i] = label[i % N];
+        of_row[i] = (uint32_t)(i % N);
+    }
+    const row_groups pairs = {N, of_row, times};
+    score_table single = {N, 1, s, y}, twice = {2 * N, 1, s, y};
+    interval a[2], b[2], c[2];
+    resampler rows = bootstrap_resampler(400, 5), groups = group_resampler(400, 5, &pairs);
+    ck_assert_int_eq(bootstrap(&single, METRIC_AUC, &rows, 0.95, a, &a[1], NULL), HCT_OK);
+    ck_assert_int_eq(bootstrap(&twice, METRIC_AUC, &groups, 0.95, b, &b[1], NULL), HCT_OK);
+    ck_assert_int_eq(bootstrap(&twice, METRIC_AUC, &rows, 0.95, c, &c[1], NULL), HCT_OK);
+    ck_assert_double_eq_tol(a[0].low, b[0].low, 1e-12);
+    ck_assert_double_eq_tol(a[0].high, b[0].high, 1e-12);
+    ck_assert_double_lt(c[0].high - c[0].low, 0.85 * (b[0].high - b[0].low));
+}
+END_TEST
+
 START_TEST(undefined_tasks_stay_out_of_the_mean) {
     const double s[6] = {0.1, 0.9, 0.2, 0.8, 0.3, 0.7};
     const int8_t y[6] = {0, 0, 1, 0, 0, 0}; /* columns: 0 1 0 and 0 0 0 */
@@ -232,5 +257,5 @@ START_TEST(permutation_test_keeps_its_level) {
 END_TEST
 
 CHECK_MAIN("statistics", metrics_by_definition, undefined_and_refused, percentiles, resamplers_draw_evenly,
-           intervals_hold_the_value_and_repeat, undefined_tasks_stay_out_of_the_mean, band_round_the_curve,
-           permutation_test_tells_apart, permutation_test_keeps_its_level)
+           intervals_hold_the_value_and_repeat, groups_are_drawn_whole, undefined_tasks_stay_out_of_the_mean,
+           band_round_the_curve, permutation_test_tells_apart, permutation_test_keeps_its_level)
