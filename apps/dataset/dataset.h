@@ -42,5 +42,9 @@ hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err)
 /* Scan i as a model sees it (imaging/model_input.h): float32 [n_windows, size, size, size] into out. */
 hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
                          int64_t size, float *out, hct_err *err);
+/* The same through DATASET/inputs/: one file a scan and setting, named after the SHA-256 of both, read where it is there, else
+ * written. Many short runs over one dataset then read each prepared volume once. A file that cannot be written is no error. */
+hct_status dataset_input_cached(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
+                                int64_t size, float *out, hct_err *err);
 
 #endif

@@ -37,7 +37,7 @@ struct loader {
 
 static hct_status read_item(const loader *l, size_t scan, char *out, hct_err *err) {
     if (l->o.n_windows > 0)
-        return dataset_input(l->d, scan, l->o.windows, l->o.n_windows, l->o.crop, l->o.size, (float *)(void *)out, err);
+        return (l->o.disk_cache ? dataset_input_cached : dataset_input)(l->d, scan, l->o.windows, l->o.n_windows, l->o.crop, l->o.size, (float *)(void *)out, err);
     volume v;
     hct_status s = dataset_volume(l->d, scan, &v, err);
     if (s == HCT_OK && v.dtype != HCT_I16)

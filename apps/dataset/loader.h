@@ -22,6 +22,7 @@ typedef struct loader_options {
     size_t ahead;       /* scans read ahead at most, 0: 2 a thread */
     size_t
         cache_bytes; /* keep delivered inputs in memory up to this size (no eviction: every epoch reads all); 0: none */
+    int disk_cache; /* through dataset_input_cached */
 } loader_options;
 
 /* d must outlive the loader. NULL and err on failure. */

@@ -63,8 +63,8 @@ hct_status encoder_run(encoder *e, int64_t n, float *cls, double *probability, h
     return st == HCT_OK && probability ? read_probabilities(e, n, probability, err) : st;
 }
 
-hct_status encoder_dataset(encoder *e, const dataset *d, const size_t *scans, size_t n, int threads, FILE *out, float *ret, hct_err *err) {
-    loader_options lo = {.windows = e->info.window, .n_windows = e->info.n_windows, .crop = e->info.crop, .size = e->info.mae.encoder.image, .threads = threads};
+hct_status encoder_dataset(encoder *e, const dataset *d, const size_t *scans, size_t n, int threads, int disk_cache, FILE *out, float *ret, hct_err *err) {
+    loader_options lo = {.windows = e->info.window, .n_windows = e->info.n_windows, .crop = e->info.crop, .size = e->info.mae.encoder.image, .threads = threads, .disk_cache = disk_cache};
     loader *l = loader_new(d, &lo, err);
     hct_status st = l ? loader_start(l, scans, n, err) : err->code;
     progress bar = progress_begin(out, "scan", 0, (int64_t)n, "scans", 1);

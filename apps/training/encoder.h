@@ -23,7 +23,7 @@ void encoder_free(encoder *);
 /* Runs the first n images of host. cls: [n, width] or NULL; probability: [n, n_tasks] or NULL (classifiers). */
 hct_status encoder_run(encoder *, int64_t n, float *cls, double *probability, hct_err *);
 
-/* Class tokens of scans[0..n) of a dataset -> [n, width]. threads, cache: as loader_options; progress may be NULL. */
-hct_status encoder_dataset(encoder *, const dataset *, const size_t *scans, size_t n, int threads, FILE *progress, float *ret, hct_err *);
+/* Class tokens of scans[0..n) of a dataset -> [n, width]. threads, disk_cache: as loader_options; progress may be NULL. */
+hct_status encoder_dataset(encoder *, const dataset *, const size_t *scans, size_t n, int threads, int disk_cache, FILE *progress, float *ret, hct_err *);
 
 #endif

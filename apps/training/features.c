@@ -26,7 +26,7 @@ static hct_status histograms(const recipe *r, const dataset *d, const size_t *sc
     f->width = (size_t)f->info.n_windows * BINS;
     f->row = calloc(f->n * f->width + 1, sizeof *f->row);
     float *x = malloc(voxels * (size_t)f->info.n_windows * sizeof *x);
-    loader_options lo = {.windows = f->info.window, .n_windows = f->info.n_windows, .crop = f->info.crop, .size = s, .threads = (int)r->train.workers};
+    loader_options lo = {.windows = f->info.window, .n_windows = f->info.n_windows, .crop = f->info.crop, .size = s, .threads = (int)r->train.workers, .disk_cache = r->train.disk_cache};
     loader *l = loader_new(d, &lo, err);
     hct_status st = !f->row || !x ? hct_fail(err, HCT_ENOMEM, "out of memory") : l ? loader_start(l, scans, f->n, err) : err->code;
     for (size_t i = 0; st == HCT_OK && i < f->n; i++) {
@@ -68,7 +68,7 @@ hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const si
         ret->row = calloc(n * ret->width + 1, sizeof *ret->row);
         st = ret->row ? encoder_new(&e, dev, ret->p, &ret->info, n < BATCH ? (int64_t)n : BATCH, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     }
-    if (st == HCT_OK) st = encoder_dataset(&e, d, scans, n, (int)r->train.workers, progress, ret->row, err);
+    if (st == HCT_OK) st = encoder_dataset(&e, d, scans, n, (int)r->train.workers, r->train.disk_cache, progress, ret->row, err);
     encoder_free(&e);
     return st;
 }

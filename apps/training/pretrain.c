@@ -47,7 +47,7 @@ static hct_status open_data(run *q, hct_err *err) {
     q->lr = recipe_schedule(r, q->per_epoch, 1);
     if (!(q->order = malloc(q->n_train * sizeof *q->order))) return hct_fail(err, HCT_ENOMEM, "out of memory");
     loader_options lo = {.windows = q->info.window, .n_windows = q->info.n_windows, .crop = r->data.crop, .size = r->data.image,
-                         .threads = (int)r->train.workers, .cache_bytes = (size_t)r->train.cache_mb << 20};
+                         .threads = (int)r->train.workers, .disk_cache = r->train.disk_cache, .cache_bytes = (size_t)r->train.cache_mb << 20};
     q->load = loader_new(q->data, &lo, err);
     return q->load ? HCT_OK : err->code;
 }

@@ -79,6 +79,7 @@ typedef struct recipe {
         int64_t workers;
         char device[RECIPE_TEXT];
         int64_t checkpoint_every, log_every, validate_every, early_stop, balanced, cache_mb;
+        bool disk_cache;
     } train;
     struct {
         char weights[RECIPE_TEXT];

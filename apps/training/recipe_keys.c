@@ -83,6 +83,7 @@ const recipe_key recipe_keys[] = {
         "validations without a better one before the end; 0: never"),
     INT("train", "balanced", train.balanced, 0, MANY, "0", "scans drawn an epoch, classes evenly; 0: every scan once"),
     INT("train", "cache_mb", train.cache_mb, 0, MANY, "2048", "memory for prepared inputs, MiB"),
+    BOOL("train", "disk_cache", train.disk_cache, "false", "keep model inputs in DATASET/inputs, for many runs over one dataset"),
 
     OTHER(KEY_TEXT, "probe", "weights", probe.weights, "",
           "encoder weights (safetensors); with features random: only its sizes are taken"),
