@@ -47,7 +47,8 @@ static dataset *open_data(void) {
 }
 
 static loader_options options(int threads, size_t ahead, size_t cache) {
-    return (loader_options){paper_windows, PAPER_WINDOWS, 192, SIZE, threads, ahead, cache};
+    return (loader_options){.windows = paper_windows, .n_windows = PAPER_WINDOWS, .crop = 192, .size = SIZE, .threads = threads,
+                            .ahead = ahead, .cache_bytes = cache};
 }
 
 START_TEST(delivers_in_order_whatever_the_threads) {
