@@ -18,11 +18,12 @@ static inline hct_philox hct_philox4x32(uint64_t key, uint64_t counter_lo, uint6
         c1 = (uint32_t)p1, c3 = (uint32_t)p0, c0 = n0, c2 = n2;
         k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
     }
-    return (hct_philox){{c0, c1, c2, c3}};
+    hct_philox r = {{c0, c1, c2, c3}};
+    return r;
 }
 
 /* Uniform in [0, 1) with 24 bits; and in (0, 1) with 32 bits in double. */
-static inline float hct_u01f(uint32_t u) { return (float)(u >> 8) * 0x1p-24f; }
-static inline double hct_u01(uint32_t u) { return ((double)u + 0.5) * 0x1p-32; }
+static inline float hct_u01f(uint32_t u) { return (float)(u >> 8) * (1.0f / 16777216.0f); }
+static inline double hct_u01(uint32_t u) { return ((double)u + 0.5) * (1.0 / 4294967296.0); }
 
 #endif

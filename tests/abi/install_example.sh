@@ -1,0 +1,36 @@
+#!/bin/sh
+# Installs into an empty prefix, builds plugins/example there with nothing but its Makefile and pkg-config, and runs it through the
+# conformance table. install_example.sh BUILD SOURCE TEST_OPS
+build=$1 source=$2 test_ops=$3
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+n=0
+step() { # name, command: the first that fails ends it
+    n=$((n + 1))
+    name=$1
+    shift
+    if "$@" > "$work/log" 2>&1; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name"
+        tail -20 "$work/log" | sed 's/^/# /'
+        echo "1..$n"
+        exit 1
+    fi
+}
+step "meson install into an empty prefix" meson install -C "$build" --no-rebuild --destdir "$work/root"
+pc=$(find "$work/root" -name hct.pc)
+step "hct.pc is there" test -n "$pc"
+PKG_CONFIG_PATH=$(dirname "$pc") PKG_CONFIG_SYSROOT_DIR=$work/root
+export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
+cp "$source/plugins/example/example.c" "$source/plugins/example/Makefile" "$work"
+unset CFLAGS MAKEFLAGS
+step "the example builds with its Makefile" make -C "$work"
+links_nothing_of_ours() { ! ldd "$work/hct_kernel_example.so" | grep -q libhct; }
+step "it links nothing of headct" links_nothing_of_ours
+step "its new op passes the conformance table" "$test_ops" --plugin "$work/hct_kernel_example.so" --op silu
+step "so does that op's backward" "$test_ops" --plugin "$work/hct_kernel_example.so" --op silu.bwd
+step "its faster softmax passes" "$test_ops" --plugin "$work/hct_kernel_example.so" --op softmax --kernel example:softmax:f32
+installed_backend() { find "$work/root" -path '*/hct/hct_backend_cpu.so' | grep -q .; }
+step "the reference backend is installed in a folder of its own" installed_backend
+echo "1..$n"
