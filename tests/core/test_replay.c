@@ -36,12 +36,13 @@ static void on_malloc(const volatile void *p, size_t n) {
     (void)p, (void)n;
     if (!counting) return;
     void *frames[16];
-    Dl_info sanitizer, caller;
+    Dl_info own, caller = {.dli_fname = ""};
     counting = 0; /* backtrace may allocate */
-    int i = 2, k = backtrace(frames, 16), known = k > 1 && dladdr(frames[1], &sanitizer);
-    while (known && i < k && dladdr(frames[i], &caller) && caller.dli_fbase == sanitizer.dli_fbase) i++;
+    int i = 0, k = backtrace(frames, 16), found = dladdr((void *)(uintptr_t)count, &own);
+    for (; found && i < k; i++) /* past this program and the sanitizer (which may be linked into it) */
+        if (dladdr(frames[i], &caller) && caller.dli_fbase != own.dli_fbase && !strstr(caller.dli_fname, "libasan")) break;
     counting = 1;
-    if (!known || i == k || !strstr(caller.dli_fname, "libgomp")) count();
+    if (!found || i == k || !strstr(caller.dli_fname, "libgomp")) count();
 }
 static void on_free(const volatile void *p) { (void)p; }
 static void install(void) { __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free); }
