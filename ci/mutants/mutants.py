@@ -6,6 +6,7 @@
 Prints TAP. A mutant is killed where test-ops fails, crashes or hangs; one that survives, no longer applies, or does not
 compile is a failure. The unchanged copy must pass first."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,10 +46,13 @@ def judge(source, folder, mutant):
     name, ops, path, old, new = mutant
     file = os.path.join(source, path)
     text = open(file, encoding="utf-8").read()
-    if text.count(old) != 1:
-        return f"its text stands {text.count(old)} times in {path}, not once; bring mutants.txt up to date"
+    # However the code is broken into lines: white space (and a macro's backslash) may stand anywhere.
+    places = list(re.finditer(r"[\s\\]*".join(re.escape(c) for c in old if not c.isspace()), text))
+    if len(places) != 1:
+        return f"its text stands {len(places)} times in {path}, not once; bring mutants.txt up to date"
+    start, end = places[0].span()
     try:
-        open(file, "w", encoding="utf-8").write(text.replace(old, new))
+        open(file, "w", encoding="utf-8").write(text[:start] + new + text[end:])
         broken = build(folder)
         if broken:
             return "it does not compile: " + broken

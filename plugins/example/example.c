@@ -1,5 +1,5 @@
-/* A whole plugin in one file: a new op, silu, with its gradient, and a faster softmax. docs/writing-a-plugin.md walks through
- * it. Build it with the Makefile beside it; it links nothing of headct. */
+/* A whole plugin in one file: a new op, silu, with its gradient, and a faster softmax. docs/writing-a-plugin.md walks
+ * through it. Build it with the Makefile beside it; it links nothing of headct. */
 #include <hct/plugin.h>
 
 #include <math.h>
@@ -10,7 +10,8 @@
 static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
     if (p->n_in != (p->op[4] ? 2 : 1) || p->n_out != 1)
         return hct_plugin_fail(err, HCT_EINVAL, "takes %d input(s), not %u", p->op[4] ? 2 : 1, p->n_in);
-    if (p->in[0].dtype != HCT_F32 && p->in[0].dtype != HCT_F64) return hct_plugin_fail(err, HCT_EDTYPE, "x must be F32 or F64");
+    if (p->in[0].dtype != HCT_F32 && p->in[0].dtype != HCT_F64)
+        return hct_plugin_fail(err, HCT_EDTYPE, "x must be F32 or F64");
     *out = p->in[0]; /* the host lays it out: strides and offset are its own */
     return HCT_OK;
 }
@@ -46,32 +47,33 @@ static int64_t place(const hct_view *v, int64_t i) {
     return at;
 }
 
-#define RUN(name) \
-    static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err)
+#define RUN(name)                                                                                                      \
+    static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,                  \
+                           const hct_view *ws, hct_err *err)
 
 /* y = x s(x); outputs have no gaps */
-#define SILU(real, exp_)                                       \
-    RUN(run_silu_##real) {                                     \
-        (void)p, (void)s, (void)ws, (void)err;                 \
-        const real *x = hct_ptr(&in[0]);                       \
-        real *y = hct_ptr(&out[0]);                            \
-        for (int64_t i = 0; i < hct_numel(&in[0]); i++) {      \
-            real v = x[place(&in[0], i)];                      \
-            y[i] = v / (1 + exp_(-v));                         \
-        }                                                      \
-        return HCT_OK;                                         \
+#define SILU(real, exp_)                                                                                               \
+    RUN(run_silu_##real) {                                                                                             \
+        (void)p, (void)s, (void)ws, (void)err;                                                                         \
+        const real *x = hct_ptr(&in[0]);                                                                               \
+        real *y = hct_ptr(&out[0]);                                                                                    \
+        for (int64_t i = 0; i < hct_numel(&in[0]); i++) {                                                              \
+            real v = x[place(&in[0], i)];                                                                              \
+            y[i] = v / (1 + exp_(-v));                                                                                 \
+        }                                                                                                              \
+        return HCT_OK;                                                                                                 \
     }
 /* dx = dy s(x) (1 + x (1 - s(x))) */
-#define SILU_BWD(real, exp_)                                                         \
-    RUN(run_silu_bwd_##real) {                                                       \
-        (void)p, (void)s, (void)ws, (void)err;                                       \
-        const real *x = hct_ptr(&in[0]), *dy = hct_ptr(&in[1]);                      \
-        real *dx = hct_ptr(&out[0]);                                                 \
-        for (int64_t i = 0; i < hct_numel(&in[0]); i++) {                            \
-            real v = x[place(&in[0], i)], sigmoid = 1 / (1 + exp_(-v));              \
-            dx[i] = dy[place(&in[1], i)] * sigmoid * (1 + v * (1 - sigmoid));        \
-        }                                                                            \
-        return HCT_OK;                                                               \
+#define SILU_BWD(real, exp_)                                                                                           \
+    RUN(run_silu_bwd_##real) {                                                                                         \
+        (void)p, (void)s, (void)ws, (void)err;                                                                         \
+        const real *x = hct_ptr(&in[0]), *dy = hct_ptr(&in[1]);                                                        \
+        real *dx = hct_ptr(&out[0]);                                                                                   \
+        for (int64_t i = 0; i < hct_numel(&in[0]); i++) {                                                              \
+            real v = x[place(&in[0], i)], sigmoid = 1 / (1 + exp_(-v));                                                \
+            dx[i] = dy[place(&in[1], i)] * sigmoid * (1 + v * (1 - sigmoid));                                          \
+        }                                                                                                              \
+        return HCT_OK;                                                                                                 \
     }
 SILU(float, expf)
 SILU(double, exp)
@@ -101,9 +103,15 @@ RUN(run_softmax) {
 }
 
 /* Priority 1000: before the reference (0) and libraries (100). */
-#define KERNEL(id, name_, op_, dtype, plan_, run_)                                                                        \
-    static const hct_kernel id = {.size = sizeof(hct_kernel), .name = name_, .op = op_, .backend = "cpu",             \
-                                  .dtypes = 1u << (dtype), .priority = 1000, .plan = plan_, .run = run_}
+#define KERNEL(id, name_, op_, dtype, plan_, run_)                                                                     \
+    static const hct_kernel id = {.size = sizeof(hct_kernel),                                                          \
+                                  .name = name_,                                                                       \
+                                  .op = op_,                                                                           \
+                                  .backend = "cpu",                                                                    \
+                                  .dtypes = 1u << (dtype),                                                             \
+                                  .priority = 1000,                                                                    \
+                                  .plan = plan_,                                                                       \
+                                  .run = run_}
 KERNEL(k_silu_f32, "example:silu:f32", "silu", HCT_F32, plan, run_silu_float);
 KERNEL(k_silu_f64, "example:silu:f64", "silu", HCT_F64, plan, run_silu_double);
 KERNEL(k_silu_bwd_f32, "example:silu.bwd:f32", "silu.bwd", HCT_F32, plan, run_silu_bwd_float);
@@ -117,7 +125,8 @@ static hct_status init(const hct_host *host, hct_err *err) {
     static const hct_kernel *const kernels[] = {&k_silu_f32, &k_silu_f64, &k_silu_bwd_f32, &k_silu_bwd_f64, &k_softmax};
     hct_status st = HCT_OK;
     for (size_t i = 0; st == HCT_OK && i < sizeof ops / sizeof *ops; i++) st = host->add_op(host, ops[i], err);
-    for (size_t i = 0; st == HCT_OK && i < sizeof kernels / sizeof *kernels; i++) st = host->add_kernel(host, kernels[i], err);
+    for (size_t i = 0; st == HCT_OK && i < sizeof kernels / sizeof *kernels; i++)
+        st = host->add_kernel(host, kernels[i], err);
     return st;
 }
 

@@ -12,13 +12,19 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     (void)d, (void)p, (void)ret;
     return hct_plugin_fail(err, HCT_EINVAL, "a kernel of a refused plugin was asked");
 }
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                      hct_err *err) {
     (void)p, (void)s, (void)in, (void)out, (void)ws;
     return hct_plugin_fail(err, HCT_EINVAL, "a kernel of a refused plugin ran");
 }
 
 static const hct_op op = {.size = sizeof op, .name = KIND == TAKEN_NAME ? "gelu" : "bad.op", .infer = infer};
-static const hct_kernel kernel = {.size = sizeof kernel, .name = "bad:gelu", .op = "gelu", .backend = "cpu", .priority = 5000, .plan = plan,
+static const hct_kernel kernel = {.size = sizeof kernel,
+                                  .name = "bad:gelu",
+                                  .op = "gelu",
+                                  .backend = "cpu",
+                                  .priority = 5000,
+                                  .plan = plan,
                                   .run = run};
 #ifdef WITH_UNRESOLVED
 void hct_function_that_is_nowhere(void);
@@ -35,11 +41,13 @@ static hct_status init(const hct_host *host, hct_err *err) {
     return hct_plugin_fail(err, KIND == NOT_HERE ? HCT_NOTIMPL : HCT_EDEVICE, "the driver is missing; install it");
 }
 
-#define DESC(magic, major, size, init_) {magic, major, 0, size, 0, "bad", "1.0", "", init_}
+#define DESC(magic, major, size, init_)                                                                                \
+    { magic, major, 0, size, 0, "bad", "1.0", "", init_ }
 #ifndef WITHOUT_SYMBOL
 extern HCT_API const hct_plugin hct_plugin_v1;
-const hct_plugin hct_plugin_v1 = DESC(KIND == WRONG_MAGIC ? 0x12345678u : HCT_MAGIC, KIND == OTHER_MAJOR ? HCT_MAJOR + 1 : HCT_MAJOR,
-                                      KIND == SHORT_STRUCT ? offsetof(hct_plugin, init) : sizeof(hct_plugin), KIND == NO_INIT ? NULL : init);
+const hct_plugin hct_plugin_v1 =
+    DESC(KIND == WRONG_MAGIC ? 0x12345678u : HCT_MAGIC, KIND == OTHER_MAJOR ? HCT_MAJOR + 1 : HCT_MAJOR,
+         KIND == SHORT_STRUCT ? offsetof(hct_plugin, init) : sizeof(hct_plugin), KIND == NO_INIT ? NULL : init);
 #else
 extern HCT_API hct_status (*const bad_unused)(const hct_host *, hct_err *);
 hct_status (*const bad_unused)(const hct_host *, hct_err *) = init;

@@ -1,12 +1,11 @@
-/* The layout of every struct of the binary interface, as frozen with 1.0 on a 64-bit machine, and the values of its enums. A
- * struct that carries its size may grow at its end; the others never change. Written by make_layout.py. */
+/* The layout of every struct of the binary interface, as frozen with 1.0 on a 64-bit machine, and the values of its
+ * enums. A struct that carries its size may grow at its end; the others never change. Written by make_layout.py. */
 #include "hct/backend.h"
 
 #define AT(s, f, n) _Static_assert(offsetof(s, f) == (n), #s "." #f " has moved")
 #define SIZE(s, n) _Static_assert(sizeof(s) == (n), #s " has changed its size")
 #define GROWS(s, n) _Static_assert(sizeof(s) >= (n), #s " has lost a field")
 #define VALUE(e, n) _Static_assert((e) == (n), #e " has another value")
-
 
 SIZE(hct_err, 1024);
 AT(hct_err, code, 0);
@@ -156,4 +155,6 @@ VALUE(HCT_DEVICE_TO_DEVICE, 2);
 VALUE(HCT_MAGIC, 0x31544348u);
 VALUE(HCT_MAJOR, 1);
 
-int main(void) { return 0; }
+int main(void) {
+    return 0;
+}

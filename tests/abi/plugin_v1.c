@@ -1,5 +1,6 @@
-/* Built from the frozen headers of interface 1.0 (v1.0/hct) and nothing else: every later headct of major 1 must load it.
- * An op with attributes, several outputs, a gradient and a composite; kernels with state and workspace; a backend. */
+/* Built from the frozen headers of interface 1.0 (v1.0/hct) and nothing else: every later headct of major 1 must load
+ * it. An op with attributes, several outputs, a gradient and a composite; kernels with state and workspace; a backend.
+ */
 #include <hct/backend.h>
 
 #include <stdlib.h>
@@ -26,7 +27,8 @@ static hct_status grad(const hct_host *h, hct_tape *t, const hct_node *n, hct_er
     h->describe(t, n->in[0], &x);
     hct_id dx, in[3] = {n->in[0], h->grad_of(t, n->out[0]), h->grad_of(t, n->out[1])};
     for (int i = 1; i < 3; i++) {
-        hct_attr fill[] = {{.name = "dim", .kind = HCT_ATTR_INTS, .n = x.ndim}, HCT_INT("dtype", x.dtype), HCT_REAL("value", 0)};
+        hct_attr fill[] = {
+            {.name = "dim", .kind = HCT_ATTR_INTS, .n = x.ndim}, HCT_INT("dtype", x.dtype), HCT_REAL("value", 0)};
         memcpy(fill[0].ints, x.dim, sizeof fill[0].ints);
         if (!in[i]) h->emit(t, "fill", NULL, 0, fill, 3, &in[i], 1);
     }
@@ -46,7 +48,9 @@ static const hct_op op_powers = {.size = sizeof(hct_op), .name = "abi.powers", .
 static const hct_op op_bwd = {.size = sizeof(hct_op), .name = "abi.powers.bwd", .infer = infer_bwd};
 static const hct_op op_square = {.size = sizeof(hct_op), .name = "abi.square", .infer = infer_bwd, .compose = compose};
 
-typedef struct state { double factor; } state;
+typedef struct state {
+    double factor;
+} state;
 
 static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
@@ -59,7 +63,9 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     return HCT_OK;
 }
 
-static void release(hct_plan *p) { free(p->state); }
+static void release(hct_plan *p) {
+    free(p->state);
+}
 
 /* Element i, row-major, of a view with any strides. */
 static double at(const hct_view *v, int64_t i) {
@@ -71,7 +77,8 @@ static double at(const hct_view *v, int64_t i) {
     return ((const double *)hct_ptr(v))[o];
 }
 
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                      hct_err *err) {
     (void)s, (void)err;
     double factor = ((const state *)p->state)->factor, *square = hct_ptr(ws);
     for (int64_t i = 0; i < hct_numel(in); i++) square[i] = at(in, i) * at(in, i);
@@ -82,7 +89,8 @@ static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, cons
     return HCT_OK;
 }
 
-static hct_status run_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                          hct_err *err) {
     (void)s, (void)err, (void)ws;
     double factor = ((const state *)p->state)->factor;
     for (int64_t i = 0; i < hct_numel(in); i++) {
@@ -92,9 +100,16 @@ static hct_status run_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, 
     return HCT_OK;
 }
 
-#define KERNEL(id, op_, backend_, run_)                                                                                       \
-    static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "abi:" op_ ":" backend_, .op = op_, .backend = backend_, \
-                                  .dtypes = 1u << HCT_F64, .priority = 200, .plan = plan, .run = run_, .release = release}
+#define KERNEL(id, op_, backend_, run_)                                                                                \
+    static const hct_kernel id = {.size = sizeof(hct_kernel),                                                          \
+                                  .name = "abi:" op_ ":" backend_,                                                     \
+                                  .op = op_,                                                                           \
+                                  .backend = backend_,                                                                 \
+                                  .dtypes = 1u << HCT_F64,                                                             \
+                                  .priority = 200,                                                                     \
+                                  .plan = plan,                                                                        \
+                                  .run = run_,                                                                         \
+                                  .release = release}
 KERNEL(k_cpu, "abi.powers", "cpu", run);
 KERNEL(k_cpu_bwd, "abi.powers.bwd", "cpu", run_bwd);
 KERNEL(k_own, "abi.powers", "abi", run);
@@ -113,7 +128,9 @@ static hct_status open_device(int index, hct_device **ret, hct_err *err) {
     *ret = (hct_device *)&handle;
     return HCT_OK;
 }
-static void close_device(hct_device *d) { (void)d; }
+static void close_device(hct_device *d) {
+    (void)d;
+}
 static hct_status alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
     (void)d;
     *ret = aligned_alloc(128, bytes / 128 * 128 + 128);
@@ -123,8 +140,8 @@ static void free_memory(hct_device *d, void *mem) {
     (void)d;
     free(mem);
 }
-static hct_status copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst, uint64_t dst_off, const void *src, uint64_t src_off,
-                       uint64_t bytes, hct_err *err) {
+static hct_status copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst, uint64_t dst_off, const void *src,
+                       uint64_t src_off, uint64_t bytes, hct_err *err) {
     (void)d, (void)s, (void)kind, (void)err;
     if (bytes) memcpy((char *)dst + dst_off, (const char *)src + src_off, bytes);
     return HCT_OK;
@@ -138,11 +155,21 @@ static hct_status stream_sync(hct_stream *s, hct_err *err) {
     (void)s, (void)err;
     return HCT_OK;
 }
-static void stream_free(hct_stream *s) { (void)s; }
+static void stream_free(hct_stream *s) {
+    (void)s;
+}
 
-static const hct_backend backend = {.size = sizeof backend, .name = "abi", .probe = probe, .open = open_device, .close = close_device,
-                                    .alloc = alloc, .free = free_memory, .copy = copy, .stream_new = stream_new,
-                                    .stream_sync = stream_sync, .stream_free = stream_free};
+static const hct_backend backend = {.size = sizeof backend,
+                                    .name = "abi",
+                                    .probe = probe,
+                                    .open = open_device,
+                                    .close = close_device,
+                                    .alloc = alloc,
+                                    .free = free_memory,
+                                    .copy = copy,
+                                    .stream_new = stream_new,
+                                    .stream_sync = stream_sync,
+                                    .stream_free = stream_free};
 
 static hct_status init(const hct_host *h, hct_err *err) {
     static const hct_op *const ops[] = {&op_powers, &op_bwd, &op_square};

@@ -1,5 +1,5 @@
-/* The binary interface from the outside: a plugin of interface 1.0 keeps working; what is broken is refused with one clear line
- * and harms nothing. Arguments: the 1.0 plugin, then the bad ones' folder. */
+/* The binary interface from the outside: a plugin of interface 1.0 keeps working; what is broken is refused with one
+ * clear line and harms nothing. Arguments: the 1.0 plugin, then the bad ones' folder. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,9 @@ static void check_works(hct_ctx *ctx) {
     hct_device_close(dev);
 }
 
-static hct_ctx *open_with(const char *plugin, hct_err *err) { return hct_open(&(hct_options){&plugin, plugin != NULL}, err); }
+static hct_ctx *open_with(const char *plugin, hct_err *err) {
+    return hct_open(&(hct_options){&plugin, plugin != NULL}, err);
+}
 
 START_TEST(a_plugin_of_1_0_computes_and_differentiates) {
     hct_err err = {0, ""};
@@ -47,7 +49,8 @@ START_TEST(a_plugin_of_1_0_computes_and_differentiates) {
         hct_keep(t, out[1]);
         hct_keep(t, hct_grad(t, in));
         ck_assert_msg(hct_tape_error(t, &err) == HCT_OK, "%s", err.msg);
-        if (mode == HCT_PROGRAM) ck_assert_msg(hct_compile(t, &err) == HCT_OK && hct_run(t, &err) == HCT_OK, "%s", err.msg);
+        if (mode == HCT_PROGRAM)
+            ck_assert_msg(hct_compile(t, &err) == HCT_OK && hct_run(t, &err) == HCT_OK, "%s", err.msg);
         double y[3], g[3];
         ck_assert_int_eq(hct_read(t, out[1], y, &err), HCT_OK);
         ck_assert_int_eq(hct_read(t, hct_grad(t, in), g, &err), HCT_OK);
@@ -83,7 +86,8 @@ START_TEST(a_backend_of_1_0_runs) {
     ck_assert_msg(strstr(err.msg, "gelu(F64[3]) on abi") && strstr(err.msg, "headct backends"), "%s", err.msg);
     hct_tape_free(t);
     t = hct_tape_new(dev, HCT_EAGER);
-    hct_emit(t, "abi.square", (hct_id[]){hct_use(t, x)}, 1, NULL, 0, out, 1); /* composed of mul, which is not there either */
+    hct_emit(t, "abi.square", (hct_id[]){hct_use(t, x)}, 1, NULL, 0, out,
+             1); /* composed of mul, which is not there either */
     ck_assert_int_eq(hct_tape_error(t, &err), HCT_ENOKERNEL);
     ck_assert_msg(strstr(err.msg, "mul") != NULL, "%s", err.msg);
     hct_tape_free(t);
@@ -93,24 +97,31 @@ START_TEST(a_backend_of_1_0_runs) {
 }
 END_TEST
 
-static const struct { const char *name, *words[2]; } bad[] = {
-    {"wrong_magic", {"magic", "HCT_PLUGIN_DEFINE"}},      {"other_major", {"interface 2.0", "rebuild"}},
-    {"short_struct", {"too short", "rebuild"}},           {"no_init", {"misses", "init"}},
-    {"no_symbol", {"exports no hct_plugin_v1", "not a headct plugin"}}, {"half_way", {"init failed", "the driver is missing; install it"}},
-    {"not_here", {"init failed", "the driver is missing"}}, {"unresolved", {"cannot be loaded", "hct_function_that_is_nowhere"}},
-    {"taken_name", {"init failed", "op 'gelu' is there already"}}};
+static const struct {
+    const char *name, *words[2];
+} bad[] = {{"wrong_magic", {"magic", "HCT_PLUGIN_DEFINE"}},
+           {"other_major", {"interface 2.0", "rebuild"}},
+           {"short_struct", {"too short", "rebuild"}},
+           {"no_init", {"misses", "init"}},
+           {"no_symbol", {"exports no hct_plugin_v1", "not a headct plugin"}},
+           {"half_way", {"init failed", "the driver is missing; install it"}},
+           {"not_here", {"init failed", "the driver is missing"}},
+           {"unresolved", {"cannot be loaded", "hct_function_that_is_nowhere"}},
+           {"taken_name", {"init failed", "op 'gelu' is there already"}}};
 
 START_TEST(bad_plugins_are_refused_and_harm_nothing) {
     hct_err err = {0, ""};
     hct_ctx *ctx = open_with(NULL, &err);
-    size_t ops = hct_op_count(ctx), kernels = hct_kernel_count(ctx), backends = hct_backend_count(ctx), plugins = hct_plugin_count(ctx);
+    size_t ops = hct_op_count(ctx), kernels = hct_kernel_count(ctx), backends = hct_backend_count(ctx),
+           plugins = hct_plugin_count(ctx);
     ck_assert_uint_gt(kernels, 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char path[4096];
         snprintf(path, sizeof path, "%s/bad_%s.so", bad_folder, bad[i].name);
         err = (hct_err){0, ""};
         ck_assert_msg(hct_load_plugin(ctx, path, &err) < 0, "%s was taken", path);
-        ck_assert_msg(strstr(err.msg, path) && strstr(err.msg, bad[i].words[0]) && strstr(err.msg, bad[i].words[1]), "%s", err.msg);
+        ck_assert_msg(strstr(err.msg, path) && strstr(err.msg, bad[i].words[0]) && strstr(err.msg, bad[i].words[1]),
+                      "%s", err.msg);
         ck_assert_ptr_null(strchr(err.msg, '\n'));
         ck_assert_uint_eq(hct_op_count(ctx), ops);
         ck_assert_uint_eq(hct_kernel_count(ctx), kernels);
@@ -130,7 +141,8 @@ END_TEST
 START_TEST(files_that_are_no_shared_objects) {
     hct_err err = {0, ""};
     hct_ctx *ctx = open_with(NULL, &err);
-    const char *text = scratch_file("hct_kernel_text.so", "not a program\n", 14), *cut = scratch_file("hct_kernel_cut.so", "\177ELF\2\1\1", 7);
+    const char *text = scratch_file("hct_kernel_text.so", "not a program\n", 14),
+               *cut = scratch_file("hct_kernel_cut.so", "\177ELF\2\1\1", 7);
     const char *paths[] = {text, cut, scratch_path("hct_kernel_absent.so"), scratch_folder()};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         ck_assert_int_lt(hct_load_plugin(ctx, paths[i], &err), 0);
@@ -165,7 +177,8 @@ START_TEST(a_bad_file_in_the_search_path_is_one_line) {
     rewind(file);
     said[fread(said, 1, sizeof said - 1, file)] = 0;
     fclose(file);
-    ck_assert_msg(strstr(said, "left out") && strstr(said, "hct_kernel_text.so") && !strstr(said, "unrelated"), "%s", said);
+    ck_assert_msg(strstr(said, "left out") && strstr(said, "hct_kernel_text.so") && !strstr(said, "unrelated"), "%s",
+                  said);
     ck_assert_ptr_eq(strchr(said, '\n'), said + strlen(said) - 1);
     ck_assert_ptr_nonnull(hct_op_find(ctx, "abi.powers"));
     check_works(ctx);
@@ -178,8 +191,9 @@ int main(int argc, char **argv) {
     v1 = realpath(argv[1], NULL); /* links to it are made elsewhere */
     if (!v1) return 2;
     bad_folder = argv[2];
-    const TTest *tests[] = {a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs, bad_plugins_are_refused_and_harm_nothing,
-                            files_that_are_no_shared_objects, a_bad_file_in_the_search_path_is_one_line};
+    const TTest *tests[] = {a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs,
+                            bad_plugins_are_refused_and_harm_nothing, files_that_are_no_shared_objects,
+                            a_bad_file_in_the_search_path_is_one_line};
     Suite *suite = suite_create("abi");
     TCase *tcase = tcase_create("abi");
     tcase_set_timeout(tcase, 0);

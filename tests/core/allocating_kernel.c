@@ -9,7 +9,8 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     return hct_plugin_fail(err, HCT_NOTIMPL, "an input has gaps");
 }
 
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                      hct_err *err) {
     (void)p, (void)s, (void)ws;
     int64_t n = hct_numel(in);
     float *volatile copy = malloc((size_t)n * sizeof *copy + 1);
@@ -20,9 +21,17 @@ static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, cons
     return HCT_OK;
 }
 
-static const hct_kernel kernel = {.size = sizeof kernel, .name = "test:allocating add", .op = "add", .backend = "cpu",
-                                  .dtypes = 1u << HCT_F32, .priority = 1000, .plan = plan, .run = run};
+static const hct_kernel kernel = {.size = sizeof kernel,
+                                  .name = "test:allocating add",
+                                  .op = "add",
+                                  .backend = "cpu",
+                                  .dtypes = 1u << HCT_F32,
+                                  .priority = 1000,
+                                  .plan = plan,
+                                  .run = run};
 
-static hct_status init(const hct_host *host, hct_err *err) { return host->add_kernel(host, &kernel, err); }
+static hct_status init(const hct_host *host, hct_err *err) {
+    return host->add_kernel(host, &kernel, err);
+}
 
 HCT_PLUGIN_DEFINE("allocating", "1.0", init)

@@ -39,7 +39,8 @@ static inline hct_id vit_block(small_vit *v, fixture *f, hct_tape *t, hct_id x, 
     int64_t c = v->width;
     hct_id part[3], head[3];
     hct_split(t, vit_linear(v, f, t, vit_norm(v, f, t, x), c, 3 * c), 2, 3, part);
-    for (int i = 0; i < 3; i++) head[i] = hct_reshape(t, part[i], 4, (int64_t[]){v->batch, v->tokens, v->heads, c / v->heads});
+    for (int i = 0; i < 3; i++)
+        head[i] = hct_reshape(t, part[i], 4, (int64_t[]){v->batch, v->tokens, v->heads, c / v->heads});
     hct_id a = hct_reshape(t, hct_attention(t, head[0], head[1], head[2], 0.3), 3, (int64_t[]){v->batch, v->tokens, c});
     x = hct_add(t, x, hct_dropout(t, vit_linear(v, f, t, a, c, c), rng, 0.1));
     hct_id h = hct_gelu(t, vit_linear(v, f, t, vit_norm(v, f, t, x), c, 4 * c));
@@ -48,8 +49,11 @@ static inline hct_id vit_block(small_vit *v, fixture *f, hct_tape *t, hct_id x, 
 
 /* Records forward, loss, backward and AdamW; returns the loss, kept. */
 static inline hct_id vit_record(small_vit *v, fixture *f, hct_tape *t) {
-    v->optim = hct_optim_new(f->dev, &(hct_optim_options){.kind = HCT_ADAMW, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8,
-                             .clip_mode = HCT_CLIP_GLOBAL, .clip = 1}, &f->err);
+    v->optim = hct_optim_new(
+        f->dev,
+        &(hct_optim_options){
+            .kind = HCT_ADAMW, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .clip_mode = HCT_CLIP_GLOBAL, .clip = 1},
+        &f->err);
     v->x = FILLED(f, 90, v->batch, v->tokens, v->width);
     v->target = FILLED(f, 91, v->batch, v->tokens, v->width);
     v->rng = hct_tensor_new(f->dev, HCT_I32, 1, (int64_t[]){4}, &f->err);

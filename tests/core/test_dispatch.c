@@ -72,7 +72,8 @@ END_TEST
 /* No silent way round: the message names op, dtypes, backend and who refused. */
 START_TEST(no_kernel_says_so) {
     fixture f = open_cpu(NULL);
-    hct_tensor *a = hct_tensor_new(f.dev, HCT_I32, 3, (int64_t[]){1, 2, 3}, &f.err), *i = hct_tensor_new(f.dev, HCT_I32, 2, (int64_t[]){1, 1}, &f.err);
+    hct_tensor *a = hct_tensor_new(f.dev, HCT_I32, 3, (int64_t[]){1, 2, 3}, &f.err),
+               *i = hct_tensor_new(f.dev, HCT_I32, 2, (int64_t[]){1, 1}, &f.err);
     hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
     hct_id out, in[] = {hct_use(t, a), hct_use(t, a), hct_use(t, i)};
     hct_tape *u = hct_tape_new(f.dev, HCT_EAGER);
@@ -94,8 +95,9 @@ END_TEST
 
 START_TEST(device_specs) {
     fixture f = open_cpu(NULL);
-    static const char *const bad[][2] = {{"tpu", "no such backend"}, {"cpu:x", "number"}, {"cpu:", "number"}, {"cpu:-1", "number"},
-                                         {"cpu:7", "one CPU device"}, {"cp", "no such backend"}, {"", "no such backend"}};
+    static const char *const bad[][2] = {
+        {"tpu", "no such backend"},  {"cpu:x", "number"},       {"cpu:", "number"},     {"cpu:-1", "number"},
+        {"cpu:7", "one CPU device"}, {"cp", "no such backend"}, {"", "no such backend"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         hct_err e = {0, ""};
         ck_assert_ptr_null(hct_device_open(f.ctx, bad[i][0], &e));
@@ -119,7 +121,8 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    const TTest *tests[] = {the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced, no_kernel_says_so, device_specs};
+    const TTest *tests[] = {the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced,
+                            no_kernel_says_so, device_specs};
     Suite *suite = suite_create("dispatch");
     TCase *tcase = tcase_create("dispatch");
     tcase_set_timeout(tcase, 0);

@@ -1,10 +1,13 @@
-/* core/layout.c: blocks alive together never overlap, and the arena stays near the lower bound where programs look like ours. */
+/* core/layout.c: blocks alive together never overlap, and the arena stays near the lower bound where programs look like
+ * ours. */
 #include "check_main.h"
 #include "internal.h"
 #include "small_vit.h"
 
 static uint32_t seed = 1;
-static uint32_t draw(uint32_t below) { return (seed = seed * 1664525u + 1013904223u) / 65536 % below; }
+static uint32_t draw(uint32_t below) {
+    return (seed = seed * 1664525u + 1013904223u) / 65536 % below;
+}
 
 static void check_no_overlap(const hct_block *b, size_t n, uint64_t arena) {
     for (size_t i = 0; i < n; i++) {
@@ -24,7 +27,8 @@ START_TEST(never_overlaps) {
         uint64_t bound = 0, sum = 0;
         for (size_t i = 0; i < n; i++) {
             int32_t first = (int32_t)draw(60);
-            b[i] = (hct_block){.bytes = 128 * (1 + draw(round % 3 ? 40 : 3)), .first = first, .last = first + (int32_t)draw(25)};
+            b[i] = (hct_block){
+                .bytes = 128 * (1 + draw(round % 3 ? 40 : 3)), .first = first, .last = first + (int32_t)draw(25)};
             sum += b[i].bytes;
         }
         uint64_t arena = hct_layout(b, n, &bound);
@@ -58,14 +62,15 @@ START_TEST(near_the_bound_for_transformers) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int depth = 1; depth <= 4; depth += 3) {
             fixture f = open_cpu(NULL);
-            small_vit v = {shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], depth, {0}, NULL, NULL, NULL, 0, NULL};
+            small_vit v = {shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], depth, {0}, NULL, NULL, NULL, 0,
+                           NULL};
             hct_tape *t = hct_tape_new(f.dev, HCT_PROGRAM);
             vit_record(&v, &f, t);
             ok(&f, hct_plan_only(t, &f.err));
             hct_program_stats s = hct_stats(t);
             ck_assert_uint_gt(s.arena_lower_bound, 0);
-            ck_assert_msg((double)s.arena <= 1.1 * (double)s.arena_lower_bound, "arena %llu, lower bound %llu", (unsigned long long)s.arena,
-                          (unsigned long long)s.arena_lower_bound);
+            ck_assert_msg((double)s.arena <= 1.1 * (double)s.arena_lower_bound, "arena %llu, lower bound %llu",
+                          (unsigned long long)s.arena, (unsigned long long)s.arena_lower_bound);
             hct_tape_free(t);
             vit_free(&v);
             close_cpu(&f);
@@ -100,4 +105,5 @@ START_TEST(a_program_gives_eagers_bits) {
 }
 END_TEST
 
-CHECK_MAIN("layout", never_overlaps, one_after_the_other_share, near_the_bound_for_transformers, a_program_gives_eagers_bits)
+CHECK_MAIN("layout", never_overlaps, one_after_the_other_share, near_the_bound_for_transformers,
+           a_program_gives_eagers_bits)

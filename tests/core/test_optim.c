@@ -1,13 +1,20 @@
-/* The optimiser object over several steps against plain loops: groups with rates of their own, groups left alone, clipping. */
+/* The optimiser object over several steps against plain loops: groups with rates of their own, groups left alone,
+ * clipping. */
 #include "check_main.h"
 #include "fixture.h"
 #include "hct/optim.h"
 
 enum { PARAMS = 3, SIZE = 6, STEPS = 4 };
 
-typedef struct plain { double p[PARAMS][SIZE], m[PARAMS][SIZE], v[PARAMS][SIZE]; int steps[2]; double norm; } plain;
+typedef struct plain {
+    double p[PARAMS][SIZE], m[PARAMS][SIZE], v[PARAMS][SIZE];
+    int steps[2];
+    double norm;
+} plain;
 
-static int group_of(int i) { return i == 2; }
+static int group_of(int i) {
+    return i == 2;
+}
 
 /* loss = sum over parameters of (i + 1) p^2 / 2, so the gradient is (i + 1) p. */
 static void plain_step(plain *s, const hct_optim_options *o, const hct_optim_rate *rate) {
@@ -23,13 +30,16 @@ static void plain_step(plain *s, const hct_optim_options *o, const hct_optim_rat
     for (int k = 0; k < 2; k++) s->steps[k] += rate[k].active;
     for (int i = 0; i < PARAMS; i++) {
         int group = group_of(i), t = s->steps[group];
-        double by = o->clip_mode == HCT_CLIP_GLOBAL ? s->norm : sqrt(norm[i]), lr = rate[group].lr, decay = rate[group].decay;
+        double by = o->clip_mode == HCT_CLIP_GLOBAL ? s->norm : sqrt(norm[i]), lr = rate[group].lr,
+               decay = rate[group].decay;
         if (!rate[group].active) continue;
         for (int j = 0; j < SIZE; j++) {
             double *p = &s->p[i][j], d = g[i][j];
             if (o->clip_mode != HCT_CLIP_NONE) d *= fmin(1, o->clip / (by + 1e-6));
-            if (o->kind == HCT_ADAMW) *p -= lr * decay * *p;
-            else d += decay * *p;
+            if (o->kind == HCT_ADAMW)
+                *p -= lr * decay * *p;
+            else
+                d += decay * *p;
             if (o->kind == HCT_SGD) {
                 s->m[i][j] = o->momentum * s->m[i][j] + d;
                 *p -= lr * s->m[i][j];
@@ -42,7 +52,9 @@ static void plain_step(plain *s, const hct_optim_options *o, const hct_optim_rat
     }
 }
 
-static hct_optim_rate rates[STEPS][2] = {{{0.1, 0.05, 1}, {0.02, 0, 1}}, {{0.2, 0.1, 1}, {0.02, 0, 0}}, {{0.1, 0.1, 0}, {0.05, 0.5, 1}},
+static hct_optim_rate rates[STEPS][2] = {{{0.1, 0.05, 1}, {0.02, 0, 1}},
+                                         {{0.2, 0.1, 1}, {0.02, 0, 0}},
+                                         {{0.1, 0.1, 0}, {0.05, 0.5, 1}},
                                          {{0.05, 0.1, 1}, {0.05, 0.5, 1}}};
 
 static void compare(const hct_optim_options *o, hct_mode mode) {
@@ -63,7 +75,8 @@ static void compare(const hct_optim_options *o, hct_mode mode) {
             t = hct_tape_new(f.dev, mode);
             hct_id loss = 0;
             for (int i = 0; i < PARAMS; i++) {
-                hct_id x = hct_param(t, p[i]), part = hct_scale(t, hct_sum(t, hct_mul(t, x, x), 3, 0), 0.5 * (i + 1), 0);
+                hct_id x = hct_param(t, p[i]),
+                       part = hct_scale(t, hct_sum(t, hct_mul(t, x, x), 3, 0), 0.5 * (i + 1), 0);
                 loss = loss ? hct_add(t, loss, part) : part;
             }
             hct_backward(t, loss, 0);
@@ -101,7 +114,8 @@ START_TEST(every_kind_and_clip_as_plain_loops) {
     for (int kind = HCT_ADAMW; kind <= HCT_SGD; kind++)
         for (int clip = HCT_CLIP_NONE; clip <= HCT_CLIP_TENSOR; clip++)
             for (int mode = 0; mode < 2; mode++)
-                compare(&(hct_optim_options){(hct_optim_kind)kind, 0.9, 0.95, 1e-3, 0.9, (hct_clip_mode)clip, 0.75}, (hct_mode)mode);
+                compare(&(hct_optim_options){(hct_optim_kind)kind, 0.9, 0.95, 1e-3, 0.9, (hct_clip_mode)clip, 0.75},
+                        (hct_mode)mode);
 }
 END_TEST
 

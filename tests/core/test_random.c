@@ -4,11 +4,16 @@
 #include "hct/philox.h"
 
 START_TEST(known_answers) {
-    static const struct { uint64_t key, lo, hi; uint32_t want[4]; } vectors[] = {
-        {0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-        {~0ull, ~0ull, ~0ull, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        /* counter 243f6a88 85a308d3 13198a2e 03707344, key a4093822 299f31d0: the digits of pi */
-        {0x299f31d0a4093822ull, 0x85a308d3243f6a88ull, 0x0370734413198a2eull, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+    static const struct {
+        uint64_t key, lo, hi;
+        uint32_t want[4];
+    } vectors[] = {{0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+                   {~0ull, ~0ull, ~0ull, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+                   /* counter 243f6a88 85a308d3 13198a2e 03707344, key a4093822 299f31d0: the digits of pi */
+                   {0x299f31d0a4093822ull,
+                    0x85a308d3243f6a88ull,
+                    0x0370734413198a2eull,
+                    {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         hct_philox r = hct_philox4x32(vectors[i].key, vectors[i].lo, vectors[i].hi);
         for (int k = 0; k < 4; k++) ck_assert_uint_eq(r.v[k], vectors[i].want[k]);
@@ -22,12 +27,14 @@ static float x[N], y[N], z[N], g[N];
 
 /* Two dropouts of ones in one tape, at a step; y and z are their outputs, g the gradient through the first. */
 static void drop(fixture *f, double p, int step) {
-    hct_tensor *a = hct_tensor_new(f->dev, HCT_F32, 1, (int64_t[]){N}, &f->err), *r = hct_tensor_new(f->dev, HCT_I32, 1, (int64_t[]){4}, &f->err);
+    hct_tensor *a = hct_tensor_new(f->dev, HCT_F32, 1, (int64_t[]){N}, &f->err),
+               *r = hct_tensor_new(f->dev, HCT_I32, 1, (int64_t[]){4}, &f->err);
     for (int i = 0; i < N; i++) x[i] = 1;
     ok(f, hct_tensor_write(a, x, &f->err));
     ok(f, hct_tensor_write(r, (int32_t[]){11, 0, step, 0}, &f->err));
     hct_tape *t = hct_tape_new(f->dev, HCT_EAGER);
-    hct_id in = hct_param(t, a), rng = hct_use(t, r), first = hct_dropout(t, in, rng, p), second = hct_dropout(t, in, rng, p);
+    hct_id in = hct_param(t, a), rng = hct_use(t, r), first = hct_dropout(t, in, rng, p),
+           second = hct_dropout(t, in, rng, p);
     ok(f, hct_read(t, first, y, &f->err));
     ok(f, hct_read(t, second, z, &f->err));
     hct_backward(t, hct_sum(t, first, 1, 0), 0);
@@ -80,4 +87,5 @@ START_TEST(calls_and_steps_differ) {
 }
 END_TEST
 
-CHECK_MAIN("random", known_answers, dropout_keeps_its_share_and_scale, the_backward_has_the_same_mask, calls_and_steps_differ)
+CHECK_MAIN("random", known_answers, dropout_keeps_its_share_and_scale, the_backward_has_the_same_mask,
+           calls_and_steps_differ)

@@ -1,8 +1,9 @@
-/* A replayed step allocates nothing: malloc, calloc, realloc, posix_memalign, aligned_alloc and mmap are counted over steps 2 to
- * 10, and the device's own table. A kernel that allocates in run() (the plugin given as argument) must be noticed.
+/* A replayed step allocates nothing: malloc, calloc, realloc, posix_memalign, aligned_alloc and mmap are counted over
+ * steps 2 to 10, and the device's own table. A kernel that allocates in run() (the plugin given as argument) must be
+ * noticed.
  *
- * Not counted: memalign, by which libgomp makes a team of its own (1.5 KB) each time that a parallel region with one thread (its `if`
- * is false) is entered. */
+ * Not counted: memalign, by which libgomp makes a team of its own (1.5 KB) each time that a parallel region with one
+ * thread (its `if` is false) is entered. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,12 +41,17 @@ static void on_malloc(const volatile void *p, size_t n) {
     counting = 0; /* backtrace may allocate */
     int i = 0, k = backtrace(frames, 16), found = dladdr((void *)(uintptr_t)count, &own);
     for (; found && i < k; i++) /* past this program and the sanitizer (which may be linked into it) */
-        if (dladdr(frames[i], &caller) && caller.dli_fbase != own.dli_fbase && !strstr(caller.dli_fname, "libasan")) break;
+        if (dladdr(frames[i], &caller) && caller.dli_fbase != own.dli_fbase && !strstr(caller.dli_fname, "libasan"))
+            break;
     counting = 1;
     if (!found || i == k || !strstr(caller.dli_fname, "libgomp")) count();
 }
-static void on_free(const volatile void *p) { (void)p; }
-static void install(void) { __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free); }
+static void on_free(const volatile void *p) {
+    (void)p;
+}
+static void install(void) {
+    __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
+}
 #else /* glibc's own functions under their other names */
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
@@ -81,7 +87,10 @@ static void install(void) {}
 
 static const char *plugin;
 
-typedef struct counts { long host; uint64_t device; } counts;
+typedef struct counts {
+    long host;
+    uint64_t device;
+} counts;
 
 static counts of_steps_2_to_10(const char *with) {
     fixture f = open_cpu(with);

@@ -49,9 +49,14 @@ END_TEST
 START_TEST(messages_say_what_to_do) {
     fixture f = open_cpu(NULL);
     hct_tensor *a = FILLED(&f, 1, 3, 5), *d = hct_tensor_new(f.dev, HCT_F64, 2, (int64_t[]){3, 5}, &f.err);
-    struct { const char *what, *words[3]; } want[] = {
-        {"dtypes", {"add", "F32", "F64"}}, {"unknown op", {"no such op", "plugin", "known"}}, {"no parameter", {"backward", "parameter", "loss"}},
-        {"not scalar", {"15 elements", "seed", "backward"}}, {"slice", {"slice", "[2, 7)", "length 5"}}, {"NULL tensor", {"tensor", "made", "used"}}};
+    struct {
+        const char *what, *words[3];
+    } want[] = {{"dtypes", {"add", "F32", "F64"}},
+                {"unknown op", {"no such op", "plugin", "known"}},
+                {"no parameter", {"backward", "parameter", "loss"}},
+                {"not scalar", {"15 elements", "seed", "backward"}},
+                {"slice", {"slice", "[2, 7)", "length 5"}},
+                {"NULL tensor", {"tensor", "made", "used"}}};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
         hct_id x = hct_use(t, a), out;
@@ -65,7 +70,9 @@ START_TEST(messages_say_what_to_do) {
         }
         hct_err e = error_of(t);
         ck_assert_int_lt(e.code, 0);
-        for (int k = 0; k < 3; k++) ck_assert_msg(strstr(e.msg, want[i].words[k]) != NULL, "%s: '%s' is not in: %s", want[i].what, want[i].words[k], e.msg);
+        for (int k = 0; k < 3; k++)
+            ck_assert_msg(strstr(e.msg, want[i].words[k]) != NULL, "%s: '%s' is not in: %s", want[i].what,
+                          want[i].words[k], e.msg);
         ck_assert_ptr_null(strchr(e.msg, '\n'));
         hct_tape_free(t);
     }
@@ -164,7 +171,8 @@ START_TEST(batch_norm_trains_and_evaluates) {
     for (int j = 0; j < 2; j++) ck_assert_float_eq_tol(got[j], (float)(0.75 + 0.25 * s[j]), 1e-6f);
     ok(&f, hct_read(t, hct_batch_norm(t, hct_use(t, x), hct_use(t, mean), hct_use(t, var), 0.25, 1e-5, 0), y, &f.err));
     for (int i = 0; i < 12; i++)
-        ck_assert_float_eq_tol(y[i], (float)(((double)value_at(i, 3) - 0.25 * m[i % 2]) / sqrt(0.75 + 0.25 * s[i % 2] + 1e-5)), 1e-5f);
+        ck_assert_float_eq_tol(
+            y[i], (float)(((double)value_at(i, 3) - 0.25 * m[i % 2]) / sqrt(0.75 + 0.25 * s[i % 2] + 1e-5)), 1e-5f);
     hct_tape_free(t);
     hct_tensor_free(x);
     hct_tensor_free(mean);
@@ -173,5 +181,5 @@ START_TEST(batch_norm_trains_and_evaluates) {
 }
 END_TEST
 
-CHECK_MAIN("tape", errors_stick_and_name_op_and_shapes, messages_say_what_to_do, only_kept_values_are_read, views_are_read_row_major,
-           gradients_meet_and_stop, batch_norm_trains_and_evaluates)
+CHECK_MAIN("tape", errors_stick_and_name_op_and_shapes, messages_say_what_to_do, only_kept_values_are_read,
+           views_are_read_row_major, gradients_meet_and_stop, batch_norm_trains_and_evaluates)

@@ -1,5 +1,5 @@
-/* Kernels of sub(a, b) in F32 that each break one rule, and one that breaks none: test-ops must tell them apart. The name says
- * the rule. Also an op whose gradient is wrong and one that no case fits. */
+/* Kernels of sub(a, b) in F32 that each break one rule, and one that breaks none: test-ops must tell them apart. The
+ * name says the rule. Also an op whose gradient is wrong and one that no case fits. */
 #include <hct/plugin.h>
 
 #include <math.h>
@@ -7,7 +7,10 @@
 
 enum rule { NONE, OVERRUN, UNDERRUN, WORKSPACE, INPUT, CHANGING, IN_PLACE, INACCURATE, STRIDES, UNWRITTEN };
 
-typedef struct state { enum rule rule; float nudge; } state;
+typedef struct state {
+    enum rule rule;
+    float nudge;
+} state;
 
 static hct_status plan_as(enum rule rule, hct_plan *ret, hct_err *err) {
     state *s = malloc(sizeof *s);
@@ -20,7 +23,9 @@ static hct_status plan_as(enum rule rule, hct_plan *ret, hct_err *err) {
     return HCT_OK;
 }
 
-static void release(hct_plan *p) { free(p->state); }
+static void release(hct_plan *p) {
+    free(p->state);
+}
 
 static int64_t place(const hct_view *v, int64_t i) {
     int64_t at = 0;
@@ -31,7 +36,8 @@ static int64_t place(const hct_view *v, int64_t i) {
     return at;
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                      const hct_view *ws, hct_err *err) {
     (void)stream, (void)err;
     state *s = p->state;
     float *a = hct_ptr(&in[0]), *b = hct_ptr(&in[1]), *y = hct_ptr(out);
@@ -52,13 +58,20 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
     return HCT_OK;
 }
 
-#define KERNEL(id, rule_, name_)                                                                                               \
-    static hct_status plan_##id(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {                            \
-        (void)d, (void)p;                                                                                                      \
-        return plan_as(rule_, ret, err);                                                                                       \
-    }                                                                                                                          \
-    static const hct_kernel id = {.size = sizeof id, .name = name_, .op = "sub", .backend = "cpu", .dtypes = 1u << HCT_F32,    \
-                                  .priority = 1000, .plan = plan_##id, .run = run, .release = release}
+#define KERNEL(id, rule_, name_)                                                                                       \
+    static hct_status plan_##id(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {                    \
+        (void)d, (void)p;                                                                                              \
+        return plan_as(rule_, ret, err);                                                                               \
+    }                                                                                                                  \
+    static const hct_kernel id = {.size = sizeof id,                                                                   \
+                                  .name = name_,                                                                       \
+                                  .op = "sub",                                                                         \
+                                  .backend = "cpu",                                                                    \
+                                  .dtypes = 1u << HCT_F32,                                                             \
+                                  .priority = 1000,                                                                    \
+                                  .plan = plan_##id,                                                                   \
+                                  .run = run,                                                                          \
+                                  .release = release}
 KERNEL(good, NONE, "good");
 KERNEL(overrun, OVERRUN, "overrun");
 KERNEL(underrun, UNDERRUN, "underrun");
@@ -88,22 +101,30 @@ static hct_status plan_cube(hct_device *d, const hct_problem *p, hct_plan *ret, 
     (void)d, (void)p, (void)ret, (void)err;
     return HCT_OK;
 }
-static hct_status run_cube(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_cube(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)p, (void)s, (void)ws, (void)err;
-    for (int64_t i = 0; i < hct_numel(out); i++) ((double *)hct_ptr(out))[i] = pow(((double *)hct_ptr(in))[place(in, i)], 3);
+    for (int64_t i = 0; i < hct_numel(out); i++)
+        ((double *)hct_ptr(out))[i] = pow(((double *)hct_ptr(in))[place(in, i)], 3);
     return HCT_OK;
 }
 static const hct_op wrong = {.size = sizeof(hct_op), .name = "wrong.gradient", .infer = infer, .grad = grad};
 static const hct_op no_case = {.size = sizeof(hct_op), .name = "no.case", .infer = infer};
-static const hct_kernel cube = {.size = sizeof(hct_kernel), .name = "cube", .op = "wrong.gradient", .backend = "cpu",
-                                .dtypes = 1u << HCT_F64, .plan = plan_cube, .run = run_cube};
+static const hct_kernel cube = {.size = sizeof(hct_kernel),
+                                .name = "cube",
+                                .op = "wrong.gradient",
+                                .backend = "cpu",
+                                .dtypes = 1u << HCT_F64,
+                                .plan = plan_cube,
+                                .run = run_cube};
 
 static hct_status init(const hct_host *h, hct_err *err) {
     static const hct_kernel *const kernels[] = {&good,     &overrun,    &underrun, &workspace, &input, &changing,
                                                 &in_place, &inaccurate, &strides,  &unwritten, &cube};
     hct_status st = h->add_op(h, &wrong, err);
     if (st == HCT_OK) st = h->add_op(h, &no_case, err);
-    for (size_t i = 0; st == HCT_OK && i < sizeof kernels / sizeof *kernels; i++) st = h->add_kernel(h, kernels[i], err);
+    for (size_t i = 0; st == HCT_OK && i < sizeof kernels / sizeof *kernels; i++)
+        st = h->add_kernel(h, kernels[i], err);
     return st;
 }
 

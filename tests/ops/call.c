@@ -19,10 +19,16 @@ uint32_t case_attrs(const op_case *c) {
     return n;
 }
 
-int64_t call_int(const call *k, const char *name, int64_t otherwise) { return hct_attr_int(k->c->attr, k->n_attr, name, otherwise); }
-double call_real(const call *k, const char *name) { return hct_attr_real(k->c->attr, k->n_attr, name, NAN); }
+int64_t call_int(const call *k, const char *name, int64_t otherwise) {
+    return hct_attr_int(k->c->attr, k->n_attr, name, otherwise);
+}
+double call_real(const call *k, const char *name) {
+    return hct_attr_real(k->c->attr, k->n_attr, name, NAN);
+}
 
-bool real_dtype(int32_t d) { return d == HCT_F32 || d == HCT_F64 || d == HCT_BF16 || d == HCT_F16; }
+bool real_dtype(int32_t d) {
+    return d == HCT_F32 || d == HCT_F64 || d == HCT_BF16 || d == HCT_F16;
+}
 
 void encode(const double *x, int64_t n, int32_t dtype, void *to) {
     for (int64_t i = 0; i < n; i++) switch (dtype) {
@@ -60,7 +66,9 @@ static uint64_t step(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-double random_64th(uint64_t *state) { return (double)((int64_t)(step(state) % 257) - 128) / 64; }
+double random_64th(uint64_t *state) {
+    return (double)((int64_t)(step(state) % 257) - 128) / 64;
+}
 
 static double draw(const case_input *in, int32_t dtype, int64_t i, uint64_t *state) {
     uint64_t r = step(state);
@@ -127,7 +135,13 @@ bool call_make(call *k, const device *reference, const op_case *c, int32_t dtype
         decode(bytes, n, k->in[i].dtype, k->x[i]);
         free(bytes);
     }
-    hct_problem p = {.size = sizeof p, .op = c->op, .in = k->in, .out = k->out, .attr = c->attr, .n_in = k->n_in, .n_out = k->n_out,
+    hct_problem p = {.size = sizeof p,
+                     .op = c->op,
+                     .in = k->in,
+                     .out = k->out,
+                     .attr = c->attr,
+                     .n_in = k->n_in,
+                     .n_out = k->n_out,
                      .n_attr = k->n_attr};
     hct_status st = k->op->infer(&p, k->out, why);
     if (st != HCT_OK) return false;
@@ -147,12 +161,17 @@ void call_free(call *k) {
 
 /* ---- tolerance ----
  *
- * Inputs are exact in every dtype, so an output differs from the truth by the rounding of its own storage (at most eps/2 of
- * the element) and by what the kernel's sums lose. The 16-bit dtypes compute in F32, so storage is nearly all of it: 2 eps of the
- * largest element leaves a kernel that rounds one intermediate to 16 bits its place. In F32 and F64 sums over up to 513 terms
- * of either sign lose a few tens of eps of their result: 64 eps of the largest element, 32 eps in the mean (relative L2). */
+ * Inputs are exact in every dtype, so an output differs from the truth by the rounding of its own storage (at most
+ * eps/2 of the element) and by what the kernel's sums lose. The 16-bit dtypes compute in F32, so storage is nearly all
+ * of it: 2 eps of the largest element leaves a kernel that rounds one intermediate to 16 bits its place. In F32 and F64
+ * sums over up to 513 terms of either sign lose a few tens of eps of their result: 64 eps of the largest element, 32
+ * eps in the mean (relative L2). */
 static double eps_of(int32_t dtype) {
-    return dtype == HCT_F64 ? 0x1p-52 : dtype == HCT_F32 ? 0x1p-23 : dtype == HCT_F16 ? 0x1p-10 : dtype == HCT_BF16 ? 0x1p-7 : 0;
+    return dtype == HCT_F64    ? 0x1p-52
+           : dtype == HCT_F32  ? 0x1p-23
+           : dtype == HCT_F16  ? 0x1p-10
+           : dtype == HCT_BF16 ? 0x1p-7
+                               : 0;
 }
 
 static double rounded(double x, int32_t dtype) {
@@ -166,11 +185,13 @@ bool call_compare(const call *k, uint32_t o, const double *got, hct_err *why) {
     int32_t dtype = k->out[o].dtype;
     int64_t n = hct_numel(&k->out[o]), worst = 0;
     double eps = eps_of(dtype), scale = 0, most = 0, sum_error = 0, sum_truth = 0;
-    double c_max = dtype == HCT_F16 || dtype == HCT_BF16 ? 2 : 64, c_l2 = dtype == HCT_F16 || dtype == HCT_BF16 ? 1 : 32;
+    double c_max = dtype == HCT_F16 || dtype == HCT_BF16 ? 2 : 64,
+           c_l2 = dtype == HCT_F16 || dtype == HCT_BF16 ? 1 : 32;
     const double *truth = k->y[o];
     if (k->c->flags & EXACT) c_max = c_l2 = 0;
     for (int64_t i = 0; i < n; i++) {
-        double want = k->c->flags & EXACT ? rounded(truth[i], dtype) : truth[i], e = got[i] == want ? 0 : fabs(got[i] - want);
+        double want = k->c->flags & EXACT ? rounded(truth[i], dtype) : truth[i],
+               e = got[i] == want ? 0 : fabs(got[i] - want);
         if (!(e <= most)) most = e, worst = i;
         if (e != e) break;
         scale = fmax(scale, fabs(truth[i]));
@@ -179,8 +200,10 @@ bool call_compare(const call *k, uint32_t o, const double *got, hct_err *why) {
     }
     double l2 = sum_truth > 0 ? sqrt(sum_error / sum_truth) : sum_error > 0 ? INFINITY : 0;
     if (most <= c_max * eps * scale && l2 <= c_l2 * eps) return true;
-    hct_fail(why, HCT_EINVAL, "output %u (%s): element %lld is %.9g, the truth %.9g; worst error %.3g of %.3g, relative L2 %.3g; eps is %.3g", o,
-             hct_dtype_name(dtype), (long long)worst, n ? got[worst] : 0, n ? truth[worst] : 0, most, scale, l2, eps);
+    hct_fail(
+        why, HCT_EINVAL,
+        "output %u (%s): element %lld is %.9g, the truth %.9g; worst error %.3g of %.3g, relative L2 %.3g; eps is %.3g",
+        o, hct_dtype_name(dtype), (long long)worst, n ? got[worst] : 0, n ? truth[worst] : 0, most, scale, l2, eps);
     return false;
 }
 

@@ -1,23 +1,27 @@
 #include "naive.h"
 
-#define UNARY_CASES(op_, naive_, kind, ...)                                                                      \
-    {op_, "7x5", {IN(kind, 7, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                                        \
-    {op_, "scalar", {{kind, 0, {0}, 0}}, {__VA_ARGS__}, GRAD, .naive = naive_},                                  \
-    {op_, "empty", {IN(kind, 3, 0, 2)}, {__VA_ARGS__}, .naive = naive_},                                         \
-    {op_, "3x4x1x5", {IN(kind, 3, 4, 1, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                              \
-    {op_, "513x33", {IN(kind, 513, 33)}, {__VA_ARGS__}, BIG, .naive = naive_},                                   \
-    {op_, "vit-b", {IN(kind, 513, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_}
+#define UNARY_CASES(op_, naive_, kind, ...)                                                                            \
+    {op_, "7x5", {IN(kind, 7, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                                              \
+        {op_, "scalar", {{kind, 0, {0}, 0}}, {__VA_ARGS__}, GRAD, .naive = naive_},                                    \
+        {op_, "empty", {IN(kind, 3, 0, 2)}, {__VA_ARGS__}, .naive = naive_},                                           \
+        {op_, "3x4x1x5", {IN(kind, 3, 4, 1, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                                \
+        {op_, "513x33", {IN(kind, 513, 33)}, {__VA_ARGS__}, BIG, .naive = naive_}, {                                   \
+        op_, "vit-b", {IN(kind, 513, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_                                     \
+    }
 
-#define BINARY_CASES(op_, naive_)                                              \
-    {op_, "7x5", {REAL(7, 5), REAL(7, 5)}, .flags = GRAD, .naive = naive_},    \
-    {op_, "scalar", {SCALAR, SCALAR}, .flags = GRAD, .naive = naive_},         \
-    {op_, "empty", {REAL(0, 5), REAL(0, 5)}, .naive = naive_},                 \
-    {op_, "2x3x1x5", {REAL(2, 3, 1, 5), REAL(2, 3, 1, 5)}, .flags = GRAD, .naive = naive_}, \
-    {op_, "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG, .naive = naive_},         \
-    {op_, "vit-b", {REAL(513, 3072), REAL(513, 3072)}, .flags = BENCH, .naive = naive_}
+#define BINARY_CASES(op_, naive_)                                                                                      \
+    {op_, "7x5", {REAL(7, 5), REAL(7, 5)}, .flags = GRAD, .naive = naive_},                                            \
+        {op_, "scalar", {SCALAR, SCALAR}, .flags = GRAD, .naive = naive_},                                             \
+        {op_, "empty", {REAL(0, 5), REAL(0, 5)}, .naive = naive_},                                                     \
+        {op_, "2x3x1x5", {REAL(2, 3, 1, 5), REAL(2, 3, 1, 5)}, .flags = GRAD, .naive = naive_},                        \
+        {op_, "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG, .naive = naive_}, {                              \
+        op_, "vit-b", {REAL(513, 3072), REAL(513, 3072)}, .flags = BENCH, .naive = naive_                              \
+    }
 
-#define CAST_CASE(name_, to) {"cast", name_, {IN(IN_WIDE, 7, 5)}, {A_INT("dtype", to)}, ANY_DTYPE | EXACT, .naive = naive_cast}, \
-    {"cast", name_ ", rounded", {IN(IN_FINE, 7, 5)}, {A_INT("dtype", to)}, EXACT | ZEROS, .naive = naive_cast}
+#define CAST_CASE(name_, to)                                                                                           \
+    {"cast", name_, {IN(IN_WIDE, 7, 5)}, {A_INT("dtype", to)}, ANY_DTYPE | EXACT, .naive = naive_cast}, {              \
+        "cast", name_ ", rounded", {IN(IN_FINE, 7, 5)}, {A_INT("dtype", to)}, EXACT | ZEROS, .naive = naive_cast       \
+    }
 
 const op_case cases_elementwise[] = {
     BINARY_CASES("add", naive_add),
@@ -44,14 +48,54 @@ const op_case cases_elementwise[] = {
     {"copy", "scalar", {{IN_ANY, 0, {0}, 0}}, .flags = ANY_DTYPE | EXACT, .naive = naive_copy},
     {"copy", "empty", {ANY(2, 0)}, .flags = ANY_DTYPE | EXACT, .naive = naive_copy},
     {"copy", "513x33", {ANY(513, 33)}, .flags = BIG, .naive = naive_copy},
-    {"fill", "F32", {{0}}, {A_INTS("dim", 3, 5), A_INT("dtype", HCT_F32), A_REAL("value", -1.5)}, .flags = EXACT, .naive = naive_fill},
-    {"fill", "F64", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_F64), A_REAL("value", 0.1)}, .flags = EXACT, .naive = naive_fill},
-    {"fill", "BF16", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_BF16), A_REAL("value", 3)}, .flags = EXACT, .naive = naive_fill},
-    {"fill", "F16", {{0}}, {A_INTS("dim", 7), A_INT("dtype", HCT_F16), A_REAL("value", 3)}, .flags = EXACT, .naive = naive_fill},
-    {"fill", "I32", {{0}}, {A_INTS("dim", 2, 2), A_INT("dtype", HCT_I32), A_REAL("value", -7)}, .flags = EXACT, .naive = naive_fill},
-    {"fill", "empty", {{0}}, {A_INTS("dim", 0), A_INT("dtype", HCT_F32), A_REAL("value", 1)}, .flags = EXACT, .naive = naive_fill},
-    {"dropout", "30% of 7x33", {REAL(7, 33), RNG}, {A_REAL("p", 0.3), A_INT("stream", 2)}, GRAD, .naive = naive_dropout},
-    {"dropout", "10% of 2x3x5", {REAL(2, 3, 5), RNG}, {A_REAL("p", 0.1), A_INT("stream", 0)}, GRAD, .naive = naive_dropout},
+    {"fill",
+     "F32",
+     {{0}},
+     {A_INTS("dim", 3, 5), A_INT("dtype", HCT_F32), A_REAL("value", -1.5)},
+     .flags = EXACT,
+     .naive = naive_fill},
+    {"fill",
+     "F64",
+     {{0}},
+     {A_INTS("dim", 7), A_INT("dtype", HCT_F64), A_REAL("value", 0.1)},
+     .flags = EXACT,
+     .naive = naive_fill},
+    {"fill",
+     "BF16",
+     {{0}},
+     {A_INTS("dim", 7), A_INT("dtype", HCT_BF16), A_REAL("value", 3)},
+     .flags = EXACT,
+     .naive = naive_fill},
+    {"fill",
+     "F16",
+     {{0}},
+     {A_INTS("dim", 7), A_INT("dtype", HCT_F16), A_REAL("value", 3)},
+     .flags = EXACT,
+     .naive = naive_fill},
+    {"fill",
+     "I32",
+     {{0}},
+     {A_INTS("dim", 2, 2), A_INT("dtype", HCT_I32), A_REAL("value", -7)},
+     .flags = EXACT,
+     .naive = naive_fill},
+    {"fill",
+     "empty",
+     {{0}},
+     {A_INTS("dim", 0), A_INT("dtype", HCT_F32), A_REAL("value", 1)},
+     .flags = EXACT,
+     .naive = naive_fill},
+    {"dropout",
+     "30% of 7x33",
+     {REAL(7, 33), RNG},
+     {A_REAL("p", 0.3), A_INT("stream", 2)},
+     GRAD,
+     .naive = naive_dropout},
+    {"dropout",
+     "10% of 2x3x5",
+     {REAL(2, 3, 5), RNG},
+     {A_REAL("p", 0.1), A_INT("stream", 0)},
+     GRAD,
+     .naive = naive_dropout},
     {"dropout", "empty", {REAL(0, 3), RNG}, {A_REAL("p", 0.1), A_INT("stream", 0)}, .naive = naive_dropout},
     {"sum", "rows", {REAL(5, 7)}, {A_INT("axes", 2), A_INT("keep", 0)}, GRAD, .naive = naive_sum},
     {"sum", "columns", {REAL(5, 7)}, {A_INT("axes", 1), A_INT("keep", 1)}, GRAD, .naive = naive_sum},

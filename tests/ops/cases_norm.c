@@ -36,15 +36,25 @@ static void l2_forward(call *k) { /* (y, norm, dy): y is drawn as x */
 }
 
 /* eps is large enough to be seen in every dtype. */
-#define LAYER_NORM(name_, more, c, ...)                                                                                        \
-    {"layer_norm", name_, {REAL(__VA_ARGS__, c), REAL(c), REAL(c)}, {A_REAL("eps", 0.0625)}, GRAD | more, 3, .naive = naive_layer_norm}, \
-    {"layer_norm.bwd", name_, {REAL(__VA_ARGS__, c), REAL(c), STAT(__VA_ARGS__), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)},       \
-     {A_REAL("eps", 0.0625)}, more, 3, .derive = layer_norm_forward}
+#define LAYER_NORM(name_, more, c, ...)                                                                                \
+    {"layer_norm",                                                                                                     \
+     name_,                                                                                                            \
+     {REAL(__VA_ARGS__, c), REAL(c), REAL(c)},                                                                         \
+     {A_REAL("eps", 0.0625)},                                                                                          \
+     GRAD | more,                                                                                                      \
+     3,                                                                                                                \
+     .naive = naive_layer_norm},                                                                                       \
+    {                                                                                                                  \
+        "layer_norm.bwd", name_,                                                                                       \
+            {REAL(__VA_ARGS__, c), REAL(c), STAT(__VA_ARGS__), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)},               \
+            {A_REAL("eps", 0.0625)}, more, 3, .derive = layer_norm_forward                                             \
+    }
 
-#define L2(name_, eps, more, c, ...)                                                                                             \
-    {"l2_normalize", name_, {REAL(__VA_ARGS__, c)}, {A_REAL("eps", eps)}, GRAD | more, 2, .naive = naive_l2},                     \
-    {"l2_normalize.bwd", name_, {REAL(__VA_ARGS__, c), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)}, {A_REAL("eps", eps)}, more,       \
-     .derive = l2_forward}
+#define L2(name_, eps, more, c, ...)                                                                                   \
+    {"l2_normalize", name_, {REAL(__VA_ARGS__, c)}, {A_REAL("eps", eps)}, GRAD | more, 2, .naive = naive_l2}, {        \
+        "l2_normalize.bwd", name_, {REAL(__VA_ARGS__, c), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)},                    \
+            {A_REAL("eps", eps)}, more, .derive = l2_forward                                                           \
+    }
 
 const op_case cases_norm[] = {
     LAYER_NORM("5x7", 0, 7, 5),
@@ -58,12 +68,28 @@ const op_case cases_norm[] = {
     {"batch_norm", "2x3", {REAL(2, 3)}, {A_REAL("eps", 0.25)}, GRAD | NO_BROADCAST, 4, .naive = naive_batch_norm},
     {"batch_norm", "129x40", {REAL(129, 40)}, {A_REAL("eps", 1e-5)}, BIG, 4, .naive = naive_batch_norm},
     {"batch_norm", "no columns", {REAL(6, 0)}, {A_REAL("eps", 1e-5)}, 0, 4, .naive = naive_batch_norm},
-    {"batch_norm.bwd", "6x5", {REAL(6, 5), STAT(5), STAT(5), REAL(6, 5)}, .flags = NO_BROADCAST, .derive = batch_norm_forward,
+    {"batch_norm.bwd",
+     "6x5",
+     {REAL(6, 5), STAT(5), STAT(5), REAL(6, 5)},
+     .flags = NO_BROADCAST,
+     .derive = batch_norm_forward,
      .attr = {A_REAL("eps", 0.0625)}},
-    {"batch_norm.update", "5", {REAL(5), POSITIVE(5), STAT(5), STAT(5)}, {A_REAL("momentum", 0.1), A_INT("n", 6)}, 0, 2, .into = {1, 2},
+    {"batch_norm.update",
+     "5",
+     {REAL(5), POSITIVE(5), STAT(5), STAT(5)},
+     {A_REAL("momentum", 0.1), A_INT("n", 6)},
+     0,
+     2,
+     .into = {1, 2},
      .naive = naive_update},
-    {"batch_norm.update", "33 of two rows", {REAL(33), POSITIVE(33), STAT(33), STAT(33)}, {A_REAL("momentum", 0.75), A_INT("n", 2)}, 0, 2,
-     .into = {1, 2}, .naive = naive_update},
+    {"batch_norm.update",
+     "33 of two rows",
+     {REAL(33), POSITIVE(33), STAT(33), STAT(33)},
+     {A_REAL("momentum", 0.75), A_INT("n", 2)},
+     0,
+     2,
+     .into = {1, 2},
+     .naive = naive_update},
     L2("5x7", 1e-12, 0, 7, 5),
     L2("2x3x4, half below eps", 2.25, 0, 4, 2, 3),
     L2("no rows", 1e-12, 0, 4, 0),

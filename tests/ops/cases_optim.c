@@ -9,21 +9,32 @@ static void rates(call *k, double active) {
         for (int i = 0; i < 8; i++) k->x[0][8 * g + i] = i < 5 ? group[i] * (g && i < 2 ? 0.5 : 1) : 0;
     k->x[0][4] = k->x[0][12] = active;
 }
-static void active(call *k) { rates(k, 1); }
-static void passive(call *k) { rates(k, 0); }
+static void active(call *k) {
+    rates(k, 1);
+}
+static void passive(call *k) {
+    rates(k, 0);
+}
 
 #define RATES IN(IN_F32, 16)
-#define HYPER(at_, mode, clip_, decoupled_, norm_at_)                                                                         \
-    {A_INT("at", at_), A_INT("norm_at", norm_at_), A_INT("clip_mode", mode), A_REAL("clip", clip_), A_REAL("beta1", 0.9),      \
-     A_REAL("beta2", 0.95), A_REAL("eps", 0.03125), A_REAL("momentum", 0.875), A_INT("decoupled", decoupled_)}
+#define HYPER(at_, mode, clip_, decoupled_, norm_at_)                                                                  \
+    {                                                                                                                  \
+        A_INT("at", at_), A_INT("norm_at", norm_at_), A_INT("clip_mode", mode), A_REAL("clip", clip_),                 \
+            A_REAL("beta1", 0.9), A_REAL("beta2", 0.95), A_REAL("eps", 0.03125), A_REAL("momentum", 0.875),            \
+            A_INT("decoupled", decoupled_)                                                                             \
+    }
 #define ADAM1(...) REAL(__VA_ARGS__), REAL(__VA_ARGS__), REAL(__VA_ARGS__), POSITIVE(__VA_ARGS__)
 #define SGD1(...) REAL(__VA_ARGS__), REAL(__VA_ARGS__), REAL(__VA_ARGS__)
-#define ADAM(name_, at, mode, clip, decoupled, norm_at, setup)                                                                 \
-    {"adam", name_, {RATES, F32(6), ADAM1(3, 7), ADAM1(5)}, HYPER(at, mode, clip, decoupled, norm_at), NO_BROADCAST, 6,          \
-     .into = {3, 5, 6, 7, 9, 10}, .derive = setup, .naive = naive_adam}
-#define SGD(name_, at, mode, clip, norm_at, setup)                                                                             \
-    {"sgd", name_, {RATES, F32(6), SGD1(3, 7), SGD1(5), SGD1(0, 2)}, HYPER(at, mode, clip, 0, norm_at), NO_BROADCAST, 6,         \
-     .into = {3, 5, 6, 8, 9, 11}, .derive = setup, .naive = naive_sgd}
+#define ADAM(name_, at, mode, clip, decoupled, norm_at, setup)                                                         \
+    {                                                                                                                  \
+        "adam", name_, {RATES, F32(6), ADAM1(3, 7), ADAM1(5)}, HYPER(at, mode, clip, decoupled, norm_at),              \
+            NO_BROADCAST, 6, .into = {3, 5, 6, 7, 9, 10}, .derive = setup, .naive = naive_adam                         \
+    }
+#define SGD(name_, at, mode, clip, norm_at, setup)                                                                     \
+    {                                                                                                                  \
+        "sgd", name_, {RATES, F32(6), SGD1(3, 7), SGD1(5), SGD1(0, 2)}, HYPER(at, mode, clip, 0, norm_at),             \
+            NO_BROADCAST, 6, .into = {3, 5, 6, 8, 9, 11}, .derive = setup, .naive = naive_sgd                          \
+    }
 
 const op_case cases_optim[] = {
     {"grad_norm", "three", {REAL(3, 7), REAL(5), REAL(2, 2, 2)}, .naive = naive_grad_norm},

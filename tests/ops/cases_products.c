@@ -11,12 +11,19 @@ static void attention_forward(call *k) {
     naive_attention(&f);
 }
 
-#define ATTENTION(name_, b, n, m, h, d, scale, more)                                                                             \
-    {"attention", name_, {REAL(b, n, h, d), REAL(b, m, h, d), REAL(b, m, h, d)}, {A_REAL("scale", scale)}, GRAD | more, 2,        \
-     .naive = naive_attention},                                                                                                  \
-    {"attention.bwd", name_,                                                                                                     \
-     {REAL(b, n, h, d), REAL(b, m, h, d), REAL(b, m, h, d), REAL(b, n, h, d), STAT(b, h, n), REAL(b, n, h, d)},                  \
-     {A_REAL("scale", scale)}, more, 3, .derive = attention_forward}
+#define ATTENTION(name_, b, n, m, h, d, scale, more)                                                                   \
+    {"attention",                                                                                                      \
+     name_,                                                                                                            \
+     {REAL(b, n, h, d), REAL(b, m, h, d), REAL(b, m, h, d)},                                                           \
+     {A_REAL("scale", scale)},                                                                                         \
+     GRAD | more,                                                                                                      \
+     2,                                                                                                                \
+     .naive = naive_attention},                                                                                        \
+    {                                                                                                                  \
+        "attention.bwd", name_,                                                                                        \
+            {REAL(b, n, h, d), REAL(b, m, h, d), REAL(b, m, h, d), REAL(b, n, h, d), STAT(b, h, n), REAL(b, n, h, d)}, \
+            {A_REAL("scale", scale)}, more, 3, .derive = attention_forward                                             \
+    }
 
 const op_case cases_products[] = {
     {"linear", "3x7 to 5, bias", {REAL(3, 7), REAL(5, 7), REAL(5)}, .flags = GRAD, .naive = naive_linear},
@@ -26,7 +33,11 @@ const op_case cases_products[] = {
     {"linear", "one row", {REAL(6), REAL(4, 6), REAL(4)}, .flags = GRAD, .naive = naive_linear},
     {"linear", "no rows", {REAL(0, 7), REAL(5, 7), REAL(5)}, .naive = naive_linear},
     {"linear", "inner 0, bias", {REAL(3, 0), REAL(5, 0), REAL(5)}, .naive = naive_linear},
-    {"linear", "241x257 to 259, bias", {REAL(241, 257), REAL(259, 257), REAL(259)}, .flags = BIG, .naive = naive_linear},
+    {"linear",
+     "241x257 to 259, bias",
+     {REAL(241, 257), REAL(259, 257), REAL(259)},
+     .flags = BIG,
+     .naive = naive_linear},
     {"linear", "513x64 to 96", {REAL(513, 64), REAL(96, 64), REAL(96)}, .flags = BIG, .naive = naive_linear},
     {"linear", "vit-b", {REAL(513, 768), REAL(3072, 768), REAL(3072)}, .flags = BENCH, .naive = naive_linear},
     {"matmul", "4x5 by 5x3", {REAL(4, 5), REAL(5, 3)}, .flags = GRAD, .naive = naive_matmul},
@@ -42,12 +53,27 @@ const op_case cases_products[] = {
     ATTENTION("one token", 2, 1, 1, 3, 5, 1.0, ZEROS),
     ATTENTION("large scores", 1, 4, 4, 2, 3, 16.0, 0),
     ATTENTION("no batch", 0, 4, 4, 2, 3, 1.0, 0),
-    {"attention", "513 tokens", {REAL(1, 513, 2, 16), REAL(1, 513, 2, 16), REAL(1, 513, 2, 16)}, {A_REAL("scale", 0.25)}, BIG, 2,
+    {"attention",
+     "513 tokens",
+     {REAL(1, 513, 2, 16), REAL(1, 513, 2, 16), REAL(1, 513, 2, 16)},
+     {A_REAL("scale", 0.25)},
+     BIG,
+     2,
      .naive = naive_attention},
-    {"attention.bwd", "129 tokens",
-     {REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), STAT(1, 2, 129), REAL(1, 129, 2, 48)},
-     {A_REAL("scale", 0.144)}, BIG, 3, .derive = attention_forward},
-    {"attention", "vit-b", {REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), REAL(1, 513, 12, 64)}, {A_REAL("scale", 0.125)}, BENCH, 2,
+    {"attention.bwd",
+     "129 tokens",
+     {REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), REAL(1, 129, 2, 48), STAT(1, 2, 129),
+      REAL(1, 129, 2, 48)},
+     {A_REAL("scale", 0.144)},
+     BIG,
+     3,
+     .derive = attention_forward},
+    {"attention",
+     "vit-b",
+     {REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), REAL(1, 513, 12, 64)},
+     {A_REAL("scale", 0.125)},
+     BENCH,
+     2,
      .naive = naive_attention},
     {0},
 };

@@ -16,17 +16,24 @@ static void cross_entropy_forward(call *k) { /* (logits, target, lse, dloss) */
     naive_cross_entropy(&f);
 }
 
-#define SOFTMAX(name_, more, ...)                                                              \
-    {"softmax", name_, {REAL(__VA_ARGS__)}, .flags = GRAD | more, .naive = naive_softmax},     \
-    {"softmax.bwd", name_, {REAL(__VA_ARGS__), REAL(__VA_ARGS__)}, .flags = more, .derive = softmax_forward}
+#define SOFTMAX(name_, more, ...)                                                                                      \
+    {"softmax", name_, {REAL(__VA_ARGS__)}, .flags = GRAD | more, .naive = naive_softmax}, {                           \
+        "softmax.bwd", name_, {REAL(__VA_ARGS__), REAL(__VA_ARGS__)}, .flags = more, .derive = softmax_forward         \
+    }
 
 #define CROSS_ENTROPY(name_, more, n, c)                                                                               \
-    {"cross_entropy", name_, {REAL(n, c), INDEX(c, n)}, .flags = GRAD | more, .n_out = 2, .naive = naive_cross_entropy}, \
-    {"cross_entropy.bwd", name_, {REAL(n, c), INDEX(c, n), STAT(n), SCALAR}, .flags = more, .derive = cross_entropy_forward}
+    {                                                                                                                  \
+        "cross_entropy",      name_,      {REAL(n, c), INDEX(c, n)},                                                   \
+        .flags = GRAD | more, .n_out = 2, .naive = naive_cross_entropy},                                               \
+    {                                                                                                                  \
+        "cross_entropy.bwd", name_, {REAL(n, c), INDEX(c, n), STAT(n), SCALAR}, .flags = more,                         \
+                                                                                .derive = cross_entropy_forward        \
+    }
 
-#define MSE(name_, more, b, l, p)                                                                                     \
-    {"mse_masked", name_, {REAL(b, l, p), REAL(b, l, p), MASK(b, l)}, .flags = GRAD | more, .naive = naive_mse},       \
-    {"mse_masked.bwd", name_, {REAL(b, l, p), REAL(b, l, p), MASK(b, l), SCALAR}, .flags = more}
+#define MSE(name_, more, b, l, p)                                                                                      \
+    {"mse_masked", name_, {REAL(b, l, p), REAL(b, l, p), MASK(b, l)}, .flags = GRAD | more, .naive = naive_mse}, {     \
+        "mse_masked.bwd", name_, {REAL(b, l, p), REAL(b, l, p), MASK(b, l), SCALAR}, .flags = more                     \
+    }
 
 const op_case cases_softmax[] = {
     SOFTMAX("5x7", 0, 5, 7),

@@ -2,15 +2,13 @@
  *
  *   main.c       options, and the walk over ops, kernels, dtypes and cases
  *   cases_*.c    the table: shapes, attributes and kinds of input, a family of ops a file
- *   naive_*.c    what each op means, as plain loops over doubles, written from the op's definition and not from a kernel
- *   call.c       one case made concrete: values, shapes of outputs, the true result
- *   layout.c     how an input lies in memory: transposed, sliced, strided, broadcast
- *   kernel_run.c one kernel on one call: guards, fresh NaN, in place, twice
- *   tape_run.c   the same call through the tape: gradients, eager against program, composites
- *   bench.c      --bench
+ *   naive_*.c    what each op means, as plain loops over doubles, written from the op's definition and not from a
+ * kernel call.c       one case made concrete: values, shapes of outputs, the true result layout.c     how an input lies
+ * in memory: transposed, sliced, strided, broadcast kernel_run.c one kernel on one call: guards, fresh NaN, in place,
+ * twice tape_run.c   the same call through the tape: gradients, eager against program, composites bench.c      --bench
  *
- * To add a case, add a line to a table. An op of the core without a case fails the run; an op of a plugin gets a case of one
- * or two real inputs [3,7]. */
+ * To add a case, add a line to a table. An op of the core without a case fails the run; an op of a plugin gets a case
+ * of one or two real inputs [3,7]. */
 #ifndef TESTS_OPS_CONFORMANCE_H
 #define TESTS_OPS_CONFORMANCE_H
 
@@ -57,33 +55,44 @@ struct call;
 typedef struct op_case {
     const char *op, *name;
     case_input in[MAX_IN];
-    hct_attr attr[MAX_ATTR];       /* ended by one without a name */
+    hct_attr attr[MAX_ATTR]; /* ended by one without a name */
     unsigned flags;
     uint32_t n_out;                /* 0: one */
     uint32_t n_smooth;             /* outputs with a gradient, the first ones; 0: one */
     int into[MAX_OUT];             /* ops that write in place: out[o] lies on in[into[o] - 1] */
     void (*derive)(struct call *); /* replaces inputs by what a forward would have given */
-    void (*naive)(struct call *);  /* NULL (backward ops): the F64 reference kernel is the truth, and gradients hold that one */
+    void (*naive)(
+        struct call *); /* NULL (backward ops): the F64 reference kernel is the truth, and gradients hold that one */
 } op_case;
 
 /* For tables. */
 #define NDIM(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
-#define IN(kind, ...) {kind, NDIM(__VA_ARGS__), {__VA_ARGS__}, 0}
+#define IN(kind, ...)                                                                                                  \
+    { kind, NDIM(__VA_ARGS__), {__VA_ARGS__}, 0 }
 #define REAL(...) IN(IN_REAL, __VA_ARGS__)
 #define POSITIVE(...) IN(IN_POSITIVE, __VA_ARGS__)
 #define ANY(...) IN(IN_ANY, __VA_ARGS__)
 #define STAT(...) IN(IN_STAT, __VA_ARGS__)
 #define MASK(...) IN(IN_MASK, __VA_ARGS__)
 #define F32(...) IN(IN_F32, __VA_ARGS__)
-#define INDEX(limit, ...) {IN_INDEX, NDIM(__VA_ARGS__), {__VA_ARGS__}, limit}
-#define SCALAR {IN_REAL, 0, {0}, 0}
+#define INDEX(limit, ...)                                                                                              \
+    { IN_INDEX, NDIM(__VA_ARGS__), {__VA_ARGS__}, limit }
+#define SCALAR                                                                                                         \
+    { IN_REAL, 0, {0}, 0 }
 #define RNG IN(IN_RNG, 4)
-#define A_INT(name_, i_) {.name = (name_), .kind = HCT_ATTR_INT, .n = 1, .ints = {(i_)}}
-#define A_REAL(name_, f_) {.name = (name_), .kind = HCT_ATTR_REAL, .real = (f_)}
-#define A_INTS(name_, ...) {.name = (name_), .kind = HCT_ATTR_INTS, .n = NDIM(__VA_ARGS__), .ints = {__VA_ARGS__}}
+#define A_INT(name_, i_)                                                                                               \
+    {                                                                                                                  \
+        .name = (name_), .kind = HCT_ATTR_INT, .n = 1, .ints = {(i_) }                                                 \
+    }
+#define A_REAL(name_, f_)                                                                                              \
+    { .name = (name_), .kind = HCT_ATTR_REAL, .real = (f_) }
+#define A_INTS(name_, ...)                                                                                             \
+    {                                                                                                                  \
+        .name = (name_), .kind = HCT_ATTR_INTS, .n = NDIM(__VA_ARGS__), .ints = { __VA_ARGS__ }                        \
+    }
 
-extern const op_case cases_elementwise[], cases_products[], cases_norm[], cases_softmax[], cases_shape[], cases_tokens[],
-    cases_optim[];
+extern const op_case cases_elementwise[], cases_products[], cases_norm[], cases_softmax[], cases_shape[],
+    cases_tokens[], cases_optim[];
 
 /* ---- a case made concrete ---- */
 
@@ -103,8 +112,8 @@ typedef struct device {
     hct_stream *stream;
 } device;
 
-/* Makes inputs, shapes and truth. broadcast: inputs are constant along their first axis. False, with the reason in why, where
- * the shape rule refuses. */
+/* Makes inputs, shapes and truth. broadcast: inputs are constant along their first axis. False, with the reason in why,
+ * where the shape rule refuses. */
 bool call_make(call *, const device *reference, const op_case *, int32_t dtype, bool broadcast, hct_err *why);
 void call_free(call *);
 uint32_t case_inputs(const op_case *);
@@ -162,7 +171,8 @@ typedef struct kernel_memory {
     bool planned;
 } kernel_memory;
 /* Plans and allocates; HCT_NOTIMPL where the kernel refuses. alias_o < 0: outputs of their own (or the case's into). */
-hct_status memory_make(kernel_memory *, const device *, const hct_kernel *, const call *, layout, int alias_o, int alias_k, hct_err *);
+hct_status memory_make(kernel_memory *, const device *, const hct_kernel *, const call *, layout, int alias_o,
+                       int alias_k, hct_err *);
 void memory_free(kernel_memory *, const device *, const hct_kernel *);
 hct_status memory_run(kernel_memory *, const device *, const hct_kernel *, hct_err *);
 

@@ -1,5 +1,5 @@
-/* One kernel on one call: outputs start as NaN between guards, inputs must stay as they were, in place and a second run must
- * agree. */
+/* One kernel on one call: outputs start as NaN between guards, inputs must stay as they were, in place and a second run
+ * must agree. */
 #include "conformance.h"
 
 #include <stdio.h>
@@ -62,7 +62,8 @@ static hct_status make_input(buffer *b, const device *d, const call *k, uint32_t
     v.off += GUARD;
     v.mem = b->mem;
     b->view = v;
-    for (int64_t j = 0; j < hct_numel(&v); j++) encode(k->x[i] + j, 1, v.dtype, b->image + v.off + (size_t)place_of(&v, j) * size);
+    for (int64_t j = 0; j < hct_numel(&v); j++)
+        encode(k->x[i] + j, 1, v.dtype, b->image + v.off + (size_t)place_of(&v, j) * size);
     return HCT_OK;
 }
 
@@ -72,8 +73,8 @@ static bool is_into(const call *k, uint32_t i) {
     return false;
 }
 
-hct_status memory_make(kernel_memory *m, const device *d, const hct_kernel *kernel, const call *k, layout how, int alias_o, int alias_k,
-                       hct_err *err) {
+hct_status memory_make(kernel_memory *m, const device *d, const hct_kernel *kernel, const call *k, layout how,
+                       int alias_o, int alias_k, hct_err *err) {
     memset(m, 0, sizeof *m);
     hct_view plan_in[MAX_IN], plan_out[MAX_OUT];
     hct_status st = HCT_OK;
@@ -96,7 +97,13 @@ hct_status memory_make(kernel_memory *m, const device *d, const hct_kernel *kern
         plan_out[o].mem = NULL;
     }
     if (st < 0) return st;
-    hct_problem p = {.size = sizeof p, .op = k->c->op, .in = plan_in, .out = plan_out, .attr = k->c->attr, .n_in = k->n_in, .n_out = k->n_out,
+    hct_problem p = {.size = sizeof p,
+                     .op = k->c->op,
+                     .in = plan_in,
+                     .out = plan_out,
+                     .attr = k->c->attr,
+                     .n_in = k->n_in,
+                     .n_out = k->n_out,
                      .n_attr = k->n_attr};
     m->plan.size = sizeof m->plan;
     st = kernel->plan(d->device, &p, &m->plan, err);
@@ -125,7 +132,8 @@ hct_status memory_run(kernel_memory *m, const device *d, const hct_kernel *kerne
 static unsigned char *read_back(const buffer *b, const device *d, hct_err *err) {
     unsigned char *now = malloc(b->bytes);
     if (!now) abort();
-    if (d->backend->copy(d->device, d->stream, HCT_DEVICE_TO_HOST, now, 0, b->mem, 0, b->bytes, err) == HCT_OK) return now;
+    if (d->backend->copy(d->device, d->stream, HCT_DEVICE_TO_HOST, now, 0, b->mem, 0, b->bytes, err) == HCT_OK)
+        return now;
     free(now);
     return NULL;
 }
@@ -133,8 +141,14 @@ static unsigned char *read_back(const buffer *b, const device *d, hct_err *err) 
 static bool guards_whole(const buffer *b, const unsigned char *now, const char *what, uint32_t i, hct_err *why) {
     for (uint64_t g = 0; g < GUARD; g++) {
         uint64_t after = GUARD + b->data + g;
-        if (now[g] != GUARD_BYTE) return hct_fail(why, HCT_EINVAL, "%s %u: written %llu bytes before its start", what, i, (unsigned long long)(GUARD - g)), false;
-        if (now[after] != GUARD_BYTE) return hct_fail(why, HCT_EINVAL, "%s %u: written %llu bytes past its end", what, i, (unsigned long long)g + 1), false;
+        if (now[g] != GUARD_BYTE)
+            return hct_fail(why, HCT_EINVAL, "%s %u: written %llu bytes before its start", what, i,
+                            (unsigned long long)(GUARD - g)),
+                   false;
+        if (now[after] != GUARD_BYTE)
+            return hct_fail(why, HCT_EINVAL, "%s %u: written %llu bytes past its end", what, i,
+                            (unsigned long long)g + 1),
+                   false;
     }
     return true;
 }
@@ -190,7 +204,8 @@ static hct_status write_all(kernel_memory *m, const device *d, const call *k, hc
 }
 
 static bool run_and_check(kernel_memory *m, const device *d, const hct_kernel *kernel, const call *k, hct_err *why) {
-    if (write_all(m, d, k, why) < 0 || memory_run(m, d, kernel, why) < 0 || d->backend->stream_sync(d->stream, why) < 0) return false;
+    if (write_all(m, d, k, why) < 0 || memory_run(m, d, kernel, why) < 0 || d->backend->stream_sync(d->stream, why) < 0)
+        return false;
     for (uint32_t o = 0; o < k->n_out; o++)
         if (!check_output(m, d, k, o, why)) return false;
     return check_untouched(m, d, k, why);
@@ -205,7 +220,8 @@ static bool run_twice(kernel_memory *m, const device *d, const hct_kernel *kerne
         const buffer *b = home(m, k, o);
         unsigned char *again = ok ? read_back(b, d, why) : NULL;
         if (ok && (!again || memcmp(again, first[o], b->bytes) != 0))
-            ok = hct_fail(why, HCT_EINVAL, "output %u: a second run gives other bits, though the plan promises the same", o) == HCT_OK;
+            ok = hct_fail(why, HCT_EINVAL,
+                          "output %u: a second run gives other bits, though the plan promises the same", o) == HCT_OK;
         free(again);
         free(first[o]);
     }
@@ -217,10 +233,12 @@ static bool run_in_place(const device *d, const hct_kernel *kernel, const call *
     for (uint32_t o = 0; ok && o < k->n_out; o++)
         for (uint32_t i = 0; ok && i < k->n_in; i++) {
             if (!(may_alias >> (o * 8 + i) & 1)) continue;
-            if (hct_numel(&k->in[i]) * (int64_t)hct_dtype_size(k->in[i].dtype) != hct_numel(&k->out[o]) * (int64_t)hct_dtype_size(k->out[o].dtype))
+            if (hct_numel(&k->in[i]) * (int64_t)hct_dtype_size(k->in[i].dtype) !=
+                hct_numel(&k->out[o]) * (int64_t)hct_dtype_size(k->out[o].dtype))
                 continue;
             kernel_memory m;
-            ok = memory_make(&m, d, kernel, k, PLAIN, (int)o, (int)i, why) == HCT_OK && run_and_check(&m, d, kernel, k, why);
+            ok = memory_make(&m, d, kernel, k, PLAIN, (int)o, (int)i, why) == HCT_OK &&
+                 run_and_check(&m, d, kernel, k, why);
             if (!ok) {
                 hct_err inner = *why;
                 hct_fail(why, inner.code, "output %u in place of input %u: %.900s", o, i, inner.msg);
@@ -249,8 +267,14 @@ bool reference_run(const device *d, call *k, hct_err *why) {
     call wide = *k; /* the same values in F64 */
     for (uint32_t i = 0; i < k->n_in; i++)
         if (real_dtype(wide.in[i].dtype)) wide.in[i].dtype = HCT_F64;
-    hct_problem p = {.size = sizeof p, .op = k->c->op, .in = wide.in, .out = wide.out, .attr = k->c->attr, .n_in = k->n_in,
-                     .n_out = k->n_out, .n_attr = k->n_attr};
+    hct_problem p = {.size = sizeof p,
+                     .op = k->c->op,
+                     .in = wide.in,
+                     .out = wide.out,
+                     .attr = k->c->attr,
+                     .n_in = k->n_in,
+                     .n_out = k->n_out,
+                     .n_attr = k->n_attr};
     if (k->op->infer(&p, wide.out, why) != HCT_OK) return false;
     kernel_memory m;
     for (size_t i = 0; i < hct_kernel_count(d->ctx); i++) { /* by falling priority: the last that takes it */
@@ -260,7 +284,11 @@ bool reference_run(const device *d, call *k, hct_err *why) {
         if (memory_make(&m, d, have, &wide, PLAIN, -1, -1, why) == HCT_OK) best = have;
         memory_free(&m, d, have);
     }
-    if (!best) return hct_fail(why, HCT_ENOKERNEL, "'%s' has neither a naive loop here nor an F64 kernel on %s to be the truth", k->c->op, d->backend->name), false;
+    if (!best)
+        return hct_fail(why, HCT_ENOKERNEL,
+                        "'%s' has neither a naive loop here nor an F64 kernel on %s to be the truth", k->c->op,
+                        d->backend->name),
+               false;
     bool ok = memory_make(&m, d, best, &wide, PLAIN, -1, -1, why) == HCT_OK && write_all(&m, d, &wide, why) == HCT_OK &&
               memory_run(&m, d, best, why) == HCT_OK && d->backend->stream_sync(d->stream, why) == HCT_OK;
     for (uint32_t o = 0; ok && o < k->n_out; o++) {

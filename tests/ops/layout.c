@@ -14,7 +14,7 @@ int64_t layout_place(hct_view *v, layout how, uint32_t i) {
             s *= v->dim[d];
         }
         return s;
-    case SLICED: /* [2, 2 + dim) of every axis of a tensor whose axes are 3 longer */
+    case SLICED:  /* [2, 2 + dim) of every axis of a tensor whose axes are 3 longer */
     case STRIDED: /* the same, and only every other element of the last axis */
         s = how == STRIDED ? 2 : 1;
         for (int d = v->ndim - 1; d >= 0; d--) {

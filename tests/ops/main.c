@@ -57,14 +57,18 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-static bool wanted(const char *filter, const char *name) { return !filter || !strcmp(filter, name); }
+static bool wanted(const char *filter, const char *name) {
+    return !filter || !strcmp(filter, name);
+}
 
 /* ---- cases ---- */
 
-static const op_case *const tables[] = {cases_elementwise, cases_products, cases_norm, cases_softmax, cases_shape, cases_tokens, cases_optim};
+static const op_case *const tables[] = {cases_elementwise, cases_products, cases_norm, cases_softmax,
+                                        cases_shape,       cases_tokens,   cases_optim};
 
 /* An op of a plugin, without a case of its own: one or two real inputs, no attributes. */
-static const op_case one_input = {.name = "3x7", .in = {REAL(3, 7)}, .flags = GRAD}, two_inputs = {.name = "3x7", .in = {REAL(3, 7), REAL(3, 7)}, .flags = GRAD};
+static const op_case one_input = {.name = "3x7", .in = {REAL(3, 7)}, .flags = GRAD},
+                     two_inputs = {.name = "3x7", .in = {REAL(3, 7), REAL(3, 7)}, .flags = GRAD};
 
 static bool is_core(const hct_op *op) {
     Dl_info theirs, ours;
@@ -96,15 +100,16 @@ typedef struct tester {
     size_t runs, skipped;
 } tester;
 
-static void repeat(const tester *t, const op_case *c, const char *more, const char *kernel, const char *dtype, const char *layout) {
+static void repeat(const tester *t, const op_case *c, const char *more, const char *kernel, const char *dtype,
+                   const char *layout) {
     char plugins[1024] = "";
     for (size_t i = 0; i < t->o.n_plugins; i++) {
         size_t n = strlen(plugins);
         snprintf(plugins + n, sizeof plugins - n, " --plugin %s", t->o.plugins[i]);
     }
-    tap_note("repeat: %s --device %s%s --op %s --case '%s'%s%s%s%s%s%s%s", program_invocation_name, t->o.device, plugins, c->op, c->name, more,
-             kernel ? " --kernel " : "", kernel ? kernel : "", dtype ? " --dtype " : "", dtype ? dtype : "", layout ? " --layout " : "",
-             layout ? layout : "");
+    tap_note("repeat: %s --device %s%s --op %s --case '%s'%s%s%s%s%s%s%s", program_invocation_name, t->o.device,
+             plugins, c->op, c->name, more, kernel ? " --kernel " : "", kernel ? kernel : "", dtype ? " --dtype " : "",
+             dtype ? dtype : "", layout ? " --layout " : "", layout ? layout : "");
 }
 
 static bool takes(const hct_kernel *kernel, const call *k) {
@@ -121,11 +126,14 @@ static bool accepts_plain(const tester *t, const hct_kernel *kernel, const call 
 }
 
 /* All layouts of one kernel on one case; one TAP line. */
-static verdict run_kernel(tester *t, const hct_kernel *kernel, const op_case *c, int32_t dtype, const call *plain, const call *rows) {
+static verdict run_kernel(tester *t, const hct_kernel *kernel, const op_case *c, int32_t dtype, const call *plain,
+                          const call *rows) {
     size_t ran = 0, refused = 0, failed = 0;
     hct_err why = {0, ""};
     for (int l = 0; l < LAYOUTS; l++) {
-        if (!wanted(t->o.layout, layout_names[l]) || (l != PLAIN && c->flags & (BIG | CONTIGUOUS)) || (l == BROADCAST && !rows->c)) continue;
+        if (!wanted(t->o.layout, layout_names[l]) || (l != PLAIN && c->flags & (BIG | CONTIGUOUS)) ||
+            (l == BROADCAST && !rows->c))
+            continue;
         verdict v = kernel_check(&t->dev, kernel, l == BROADCAST ? rows : plain, (layout)l, &why);
         ran++;
         refused += v == SKIPPED;
@@ -149,12 +157,16 @@ static void kernels_of(tester *t, const op_case *c, int32_t dtype) {
     call plain = {0}, rows = {0};
     hct_err why = {0, ""};
     if (!call_make(&plain, &t->ref, c, dtype, false, &why)) {
-        if (why.code == HCT_EDTYPE && !is_core(hct_op_find(t->ref.ctx, c->op))) t->skipped++;
-        else tap_ok(0, "%s %s %s: the case cannot be made: %s", c->op, hct_dtype_name(dtype), c->name, why.msg);
+        if (why.code == HCT_EDTYPE && !is_core(hct_op_find(t->ref.ctx, c->op)))
+            t->skipped++;
+        else
+            tap_ok(0, "%s %s %s: the case cannot be made: %s", c->op, hct_dtype_name(dtype), c->name, why.msg);
         call_free(&plain);
         return;
     }
-    if (call_mistrusted(&plain)) tap_ok(0, "%s %s %s: most of the true result is zero, the case proves little", c->op, hct_dtype_name(dtype), c->name);
+    if (call_mistrusted(&plain))
+        tap_ok(0, "%s %s %s: most of the true result is zero, the case proves little", c->op, hct_dtype_name(dtype),
+               c->name);
     if (!(c->flags & (BIG | NO_BROADCAST | CONTIGUOUS | BENCH)) && !call_make(&rows, &t->ref, c, dtype, true, &why)) {
         tap_ok(0, "%s %s %s: the broadcast case cannot be made: %s", c->op, hct_dtype_name(dtype), c->name, why.msg);
     }
@@ -163,8 +175,10 @@ static void kernels_of(tester *t, const op_case *c, int32_t dtype) {
         const hct_kernel *kernel = hct_kernel_at(t->dev.ctx, i);
         if (strcmp(kernel->backend, t->dev.backend->name) != 0 || !takes(kernel, &plain)) continue;
         if (!wanted(t->o.kernel, kernel->name)) continue;
-        if (t->o.bench) kernel_bench(&t->dev, kernel, &plain, &why);
-        else found += run_kernel(t, kernel, c, dtype, &plain, &rows) != SKIPPED;
+        if (t->o.bench)
+            kernel_bench(&t->dev, kernel, &plain, &why);
+        else
+            found += run_kernel(t, kernel, c, dtype, &plain, &rows) != SKIPPED;
     }
     if (t->reference && is_core(plain.op) && !t->o.bench && !found && !t->o.kernel) /* a plugin chooses its dtypes */
         tap_ok(0, "%s %s %s: no kernel on %s computes it", c->op, hct_dtype_name(dtype), c->name, t->dev.backend->name);
@@ -182,8 +196,8 @@ static void tape_of(tester *t, const hct_op *op, const op_case *c) {
     verdict strided = plain == PASSED && gaps ? tape_check(t->tape_dev, &k, false, gradients, &why) : SKIPPED;
     verdict composite = plain == PASSED && strided != FAILED ? composite_check(t->tape_dev, &k, &why) : SKIPPED;
     bool ok = plain == PASSED && strided != FAILED && composite != FAILED;
-    tap_ok(ok, "%s %s: %s%s%s", op->name, c->name, gradients ? "gradient" : "value", strided == SKIPPED ? "" : ", also with gaps",
-           composite == SKIPPED ? "" : ", composite");
+    tap_ok(ok, "%s %s: %s%s%s", op->name, c->name, gradients ? "gradient" : "value",
+           strided == SKIPPED ? "" : ", also with gaps", composite == SKIPPED ? "" : ", composite");
     if (!ok) {
         tap_note("%s%s", plain != PASSED ? "" : strided == FAILED ? "with gaps: " : "composite: ", why.msg);
         repeat(t, c, " --grad", NULL, NULL, NULL);
@@ -199,7 +213,9 @@ static void case_of(tester *t, const hct_op *op, const op_case *c, size_t *ret_g
     }
     bool view = op->flags & HCT_OP_VIEW, fixed = !case_inputs(c);
     for (int32_t d = 0; d < HCT_DTYPES && t->o.kernels && !view; d++) {
-        if (!wanted(t->o.dtype, hct_dtype_name(d)) || (!real_dtype(d) && !(c->flags & ANY_DTYPE)) || (fixed && d != HCT_F32)) continue;
+        if (!wanted(t->o.dtype, hct_dtype_name(d)) || (!real_dtype(d) && !(c->flags & ANY_DTYPE)) ||
+            (fixed && d != HCT_F32))
+            continue;
         kernels_of(t, c, d);
     }
     if (!t->o.gradients || t->o.bench || c->flags & BIG) return;
@@ -209,7 +225,8 @@ static void case_of(tester *t, const hct_op *op, const op_case *c, size_t *ret_g
 
 static void op_of(tester *t, const hct_op *op) {
     size_t cases = 0, gradients = 0;
-    if (t->o.list) printf("%s%s\n", op->name, HCT_HAS(op, grad) ? " (gradient)" : op->flags & HCT_OP_VIEW ? " (view)" : "");
+    if (t->o.list)
+        printf("%s%s\n", op->name, HCT_HAS(op, grad) ? " (gradient)" : op->flags & HCT_OP_VIEW ? " (view)" : "");
     for (size_t f = 0; f < sizeof tables / sizeof *tables; f++)
         for (const op_case *c = tables[f]; c->op; c++) {
             if (strcmp(c->op, op->name) != 0) continue;
@@ -221,7 +238,8 @@ static void op_of(tester *t, const hct_op *op) {
         cases++;
         case_of(t, op, &made, &gradients);
     }
-    if (!cases) tap_ok(0, "%s: the op has no case; add one to a table in tests/ops", op->name);
+    if (!cases)
+        tap_ok(0, "%s: the op has no case; add one to a table in tests/ops", op->name);
     else if (HCT_HAS(op, grad) && t->o.gradients && !gradients && !t->o.name && !t->o.bench && !t->o.list)
         tap_ok(0, "%s: the op has a gradient that no case checks", op->name);
     for (size_t i = 0; t->o.list && i < hct_kernel_count(t->dev.ctx); i++) {
@@ -233,12 +251,14 @@ static void op_of(tester *t, const hct_op *op) {
 static void unknown_cases(const hct_ctx *ctx) {
     for (size_t f = 0; f < sizeof tables / sizeof *tables; f++)
         for (const op_case *c = tables[f]; c->op; c++)
-            if (!hct_op_find(ctx, c->op)) tap_ok(0, "the table has a case '%s' for '%s', which is no op", c->name, c->op);
+            if (!hct_op_find(ctx, c->op))
+                tap_ok(0, "the table has a case '%s' for '%s', which is no op", c->name, c->op);
 }
 
 int main(int argc, char **argv) {
     tester t = {.o = {.device = "cpu", .kernels = true, .gradients = true}};
-    static const struct argp argp = {known, parse, NULL, "Holds every op and kernel to the conformance table.", NULL, NULL, NULL};
+    static const struct argp argp = {known, parse, NULL, "Holds every op and kernel to the conformance table.",
+                                     NULL,  NULL,  NULL};
     if (argp_parse(&argp, argc, argv, 0, NULL, &t.o) != 0) return 2;
     hct_err err = {0, ""};
     hct_ctx *ctx = hct_open(&(hct_options){t.o.plugins, t.o.n_plugins}, &err);

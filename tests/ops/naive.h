@@ -1,18 +1,20 @@
-/* What ops mean, as plain loops over doubles: each reads k->x and fills k->y. Defined from the op's formula (the paper or
- * PyTorch's documentation), not from a kernel. */
+/* What ops mean, as plain loops over doubles: each reads k->x and fills k->y. Defined from the op's formula (the paper
+ * or PyTorch's documentation), not from a kernel. */
 #ifndef TESTS_OPS_NAIVE_H
 #define TESTS_OPS_NAIVE_H
 
 #include "conformance.h"
 
 /* naive_math.c */
-void naive_add(call *), naive_sub(call *), naive_mul(call *), naive_scale(call *), naive_gelu(call *), naive_rsqrt(call *);
+void naive_add(call *), naive_sub(call *), naive_mul(call *), naive_scale(call *), naive_gelu(call *),
+    naive_rsqrt(call *);
 void naive_cast(call *), naive_copy(call *), naive_fill(call *), naive_dropout(call *), naive_sum(call *);
 void naive_linear(call *), naive_matmul(call *), naive_attention(call *);
 void naive_layer_norm(call *), naive_batch_norm(call *), naive_update(call *), naive_l2(call *);
 void naive_softmax(call *), naive_cross_entropy(call *), naive_mse(call *);
 /* naive_move.c */
-void naive_permute(call *), naive_expand(call *), naive_slice(call *), naive_slice_bwd(call *), naive_split(call *), naive_concat(call *);
+void naive_permute(call *), naive_expand(call *), naive_slice(call *), naive_slice_bwd(call *), naive_split(call *),
+    naive_concat(call *);
 void naive_gather(call *), naive_gather_bwd(call *), naive_unfold(call *), naive_fold(call *);
 /* naive_optim.c */
 void naive_grad_norm(call *), naive_adam(call *), naive_sgd(call *);

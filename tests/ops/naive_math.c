@@ -7,32 +7,56 @@
 
 #define EACH(i, n) for (int64_t i = 0, end_##i = (n); i < end_##i; i++)
 
-static int64_t n_of(const call *k) { return hct_numel(&k->out[0]); }
-static int64_t last(const hct_view *v) { return v->dim[v->ndim - 1]; }
-static int64_t rows(const hct_view *v) { return last(v) ? hct_numel(v) / last(v) : 0; }
+static int64_t n_of(const call *k) {
+    return hct_numel(&k->out[0]);
+}
+static int64_t last(const hct_view *v) {
+    return v->dim[v->ndim - 1];
+}
+static int64_t rows(const hct_view *v) {
+    return last(v) ? hct_numel(v) / last(v) : 0;
+}
 
 /* ---- elementwise ---- */
 
-void naive_add(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] + k->x[1][i]; }
-void naive_sub(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] - k->x[1][i]; }
-void naive_mul(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * k->x[1][i]; }
-void naive_scale(call *k) { EACH(i, n_of(k)) k->y[0][i] = call_real(k, "factor") * k->x[0][i] + call_real(k, "plus"); }
+void naive_add(call *k) {
+    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] + k->x[1][i];
+}
+void naive_sub(call *k) {
+    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] - k->x[1][i];
+}
+void naive_mul(call *k) {
+    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * k->x[1][i];
+}
+void naive_scale(call *k) {
+    EACH(i, n_of(k)) k->y[0][i] = call_real(k, "factor") * k->x[0][i] + call_real(k, "plus");
+}
 /* x P(Z <= x) for a standard normal Z; erfc keeps the digits of the left tail */
-void naive_gelu(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * erfc(-k->x[0][i] / sqrt(2.0)) / 2; }
-void naive_rsqrt(call *k) { EACH(i, n_of(k)) k->y[0][i] = pow(k->x[0][i] + call_real(k, "eps"), -0.5); }
-void naive_copy(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i]; }
-void naive_fill(call *k) { EACH(i, n_of(k)) k->y[0][i] = call_real(k, "value"); }
+void naive_gelu(call *k) {
+    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * erfc(-k->x[0][i] / sqrt(2.0)) / 2;
+}
+void naive_rsqrt(call *k) {
+    EACH(i, n_of(k)) k->y[0][i] = pow(k->x[0][i] + call_real(k, "eps"), -0.5);
+}
+void naive_copy(call *k) {
+    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i];
+}
+void naive_fill(call *k) {
+    EACH(i, n_of(k)) k->y[0][i] = call_real(k, "value");
+}
 
 /* Integers: towards zero, held at the ends of the range. */
 void naive_cast(call *k) {
-    static const double low[HCT_DTYPES] = {[HCT_I64] = -0x1p63, [HCT_I32] = -0x1p31, [HCT_I16] = -0x1p15, [HCT_I8] = -128};
+    static const double low[HCT_DTYPES] = {
+        [HCT_I64] = -0x1p63, [HCT_I32] = -0x1p31, [HCT_I16] = -0x1p15, [HCT_I8] = -128};
     static const double high[HCT_DTYPES] = {
         [HCT_I64] = 0x1p63, [HCT_I32] = 0x1p31 - 1, [HCT_I16] = 0x1p15 - 1, [HCT_I8] = 127, [HCT_U8] = 255};
     int32_t to = k->out[0].dtype;
     EACH(i, n_of(k)) k->y[0][i] = real_dtype(to) ? k->x[0][i] : trunc(fmin(fmax(k->x[0][i], low[to]), high[to]));
 }
 
-/* Element i draws word i % 4 of block i / 4; key = seed xor stream times the golden ratio; the step counts above the block. */
+/* Element i draws word i % 4 of block i / 4; key = seed xor stream times the golden ratio; the step counts above the
+ * block. */
 void naive_dropout(call *k) {
     uint64_t word[4];
     EACH(i, 4) word[i] = (uint64_t)k->x[1][i];

@@ -39,39 +39,50 @@ void naive_expand(call *k) {
 }
 
 /* part[...] = whole[..., start + i, ...] on one axis; back: the other way round */
-static void part_of(double *whole, const hct_view *w, double *part, const hct_view *p, int64_t axis, int64_t start, bool back) {
+static void part_of(double *whole, const hct_view *w, double *part, const hct_view *p, int64_t axis, int64_t start,
+                    bool back) {
     EACH(i, hct_numel(p)) {
         int64_t at[HCT_MAX_DIMS];
         index_of(p, i, at);
         at[axis] += start;
         double *in_whole = whole + element(w, at);
-        if (back) *in_whole = part[i];
-        else part[i] = *in_whole;
+        if (back)
+            *in_whole = part[i];
+        else
+            part[i] = *in_whole;
     }
 }
 
-void naive_slice(call *k) { part_of(k->x[0], &k->in[0], k->y[0], &k->out[0], call_int(k, "axis", 0), call_int(k, "start", 0), false); }
-void naive_slice_bwd(call *k) { part_of(k->y[0], &k->out[0], k->x[0], &k->in[0], call_int(k, "axis", 0), call_int(k, "start", 0), true); }
+void naive_slice(call *k) {
+    part_of(k->x[0], &k->in[0], k->y[0], &k->out[0], call_int(k, "axis", 0), call_int(k, "start", 0), false);
+}
+void naive_slice_bwd(call *k) {
+    part_of(k->y[0], &k->out[0], k->x[0], &k->in[0], call_int(k, "axis", 0), call_int(k, "start", 0), true);
+}
 
 void naive_split(call *k) {
     int64_t axis = call_int(k, "axis", 0);
-    for (uint32_t o = 0; o < k->n_out; o++) part_of(k->x[0], &k->in[0], k->y[o], &k->out[o], axis, o * k->out[o].dim[axis], false);
+    for (uint32_t o = 0; o < k->n_out; o++)
+        part_of(k->x[0], &k->in[0], k->y[o], &k->out[o], axis, o * k->out[o].dim[axis], false);
 }
 
 void naive_concat(call *k) {
     int64_t axis = call_int(k, "axis", 0), start = 0;
-    for (uint32_t i = 0; i < k->n_in; start += k->in[i++].dim[axis]) part_of(k->y[0], &k->out[0], k->x[i], &k->in[i], axis, start, true);
+    for (uint32_t i = 0; i < k->n_in; start += k->in[i++].dim[axis])
+        part_of(k->y[0], &k->out[0], k->x[i], &k->in[i], axis, start, true);
 }
 
 void naive_gather(call *k) {
     int64_t tokens = k->in[0].dim[1], c = k->in[0].dim[2], chosen = k->in[1].dim[1];
-    EACH(b, k->in[0].dim[0]) EACH(j, chosen) EACH(i, c)
+    EACH(b, k->in[0].dim[0])
+    EACH(j, chosen) EACH(i, c)
         k->y[0][(b * chosen + j) * c + i] = k->x[0][(b * tokens + (int64_t)k->x[1][b * chosen + j]) * c + i];
 }
 
 void naive_gather_bwd(call *k) {
     int64_t tokens = k->out[0].dim[1], c = k->out[0].dim[2], chosen = k->in[1].dim[1];
-    EACH(b, k->in[0].dim[0]) EACH(j, chosen) EACH(i, c)
+    EACH(b, k->in[0].dim[0])
+    EACH(j, chosen) EACH(i, c)
         k->y[0][(b * tokens + (int64_t)k->x[1][b * chosen + j]) * c + i] += k->x[0][(b * chosen + j) * c + i];
 }
 
@@ -88,11 +99,18 @@ static void patches(const call *k, const hct_view *volume, double *voxels, doubl
     EACH(i, hct_numel(volume)) {
         int64_t at[HCT_MAX_DIMS];
         index_of(volume, i, at);
-        double *in_rows = rows + patch_element(volume, at, call_int(k, "patch", 0), call_int(k, "channel_last", 0) != 0);
-        if (fold) voxels[i] = *in_rows;
-        else *in_rows = voxels[i];
+        double *in_rows =
+            rows + patch_element(volume, at, call_int(k, "patch", 0), call_int(k, "channel_last", 0) != 0);
+        if (fold)
+            voxels[i] = *in_rows;
+        else
+            *in_rows = voxels[i];
     }
 }
 
-void naive_unfold(call *k) { patches(k, &k->in[0], k->x[0], k->y[0], false); }
-void naive_fold(call *k) { patches(k, &k->out[0], k->y[0], k->x[0], true); }
+void naive_unfold(call *k) {
+    patches(k, &k->in[0], k->x[0], k->y[0], false);
+}
+void naive_fold(call *k) {
+    patches(k, &k->out[0], k->y[0], k->x[0], true);
+}

@@ -1,4 +1,5 @@
-/* Optimisers as their papers write them (formulas: hct/optim.h). in: rates, norms, then tensors; see core/ops/optim.c. */
+/* Optimisers as their papers write them (formulas: hct/optim.h). in: rates, norms, then tensors; see core/ops/optim.c.
+ */
 #include "naive.h"
 
 #include "hct/optim.h"
@@ -29,29 +30,32 @@ void naive_adam(call *k) {
     const double *rate = k->x[0] + call_int(k, "at", 0);
     double b1 = call_real(k, "beta1"), b2 = call_real(k, "beta2"), lr = rate[0], decay = rate[1];
     for (uint32_t t = 0; 2 + 4 * t < k->n_in; t++) EACH(j, hct_numel(&k->in[2 + 4 * t])) {
-        double p = k->x[2 + 4 * t][j], g = clipped(k, t, k->x[3 + 4 * t][j]), m = k->x[4 + 4 * t][j], v = k->x[5 + 4 * t][j];
-        if (rate[4] != 0) {
-            if (call_int(k, "decoupled", 0)) p = p - lr * decay * p;
-            else g = g + decay * p;
-            m = b1 * m + (1 - b1) * g;
-            v = b2 * v + (1 - b2) * g * g;
-            p = p - lr * (m / rate[2]) / (sqrt(v / rate[3]) + call_real(k, "eps"));
+            double p = k->x[2 + 4 * t][j], g = clipped(k, t, k->x[3 + 4 * t][j]), m = k->x[4 + 4 * t][j],
+                   v = k->x[5 + 4 * t][j];
+            if (rate[4] != 0) {
+                if (call_int(k, "decoupled", 0))
+                    p = p - lr * decay * p;
+                else
+                    g = g + decay * p;
+                m = b1 * m + (1 - b1) * g;
+                v = b2 * v + (1 - b2) * g * g;
+                p = p - lr * (m / rate[2]) / (sqrt(v / rate[3]) + call_real(k, "eps"));
+            }
+            k->y[3 * t][j] = p;
+            k->y[3 * t + 1][j] = m;
+            k->y[3 * t + 2][j] = v;
         }
-        k->y[3 * t][j] = p;
-        k->y[3 * t + 1][j] = m;
-        k->y[3 * t + 2][j] = v;
-    }
 }
 
 void naive_sgd(call *k) {
     const double *rate = k->x[0] + call_int(k, "at", 0);
     for (uint32_t t = 0; 2 + 3 * t < k->n_in; t++) EACH(j, hct_numel(&k->in[2 + 3 * t])) {
-        double p = k->x[2 + 3 * t][j], g = clipped(k, t, k->x[3 + 3 * t][j]) + rate[1] * p, m = k->x[4 + 3 * t][j];
-        if (rate[4] != 0) {
-            m = call_real(k, "momentum") * m + g;
-            p = p - rate[0] * m;
+            double p = k->x[2 + 3 * t][j], g = clipped(k, t, k->x[3 + 3 * t][j]) + rate[1] * p, m = k->x[4 + 3 * t][j];
+            if (rate[4] != 0) {
+                m = call_real(k, "momentum") * m + g;
+                p = p - rate[0] * m;
+            }
+            k->y[2 * t][j] = p;
+            k->y[2 * t + 1][j] = m;
         }
-        k->y[2 * t][j] = p;
-        k->y[2 * t + 1][j] = m;
-    }
 }

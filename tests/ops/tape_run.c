@@ -1,5 +1,6 @@
-/* One call through the tape: value against truth, a program's bits against eager's, gradients against central differences of
- * random directions (v' J u), and composites. Inputs lie plain, or as permuted slices of larger tensors. */
+/* One call through the tape: value against truth, a program's bits against eager's, gradients against central
+ * differences of random directions (v' J u), and composites. Inputs lie plain, or as permuted slices of larger tensors.
+ */
 #include "conformance.h"
 
 #include "internal.h"
@@ -13,17 +14,19 @@ static const double EPS = 1e-6, ATOL = 1e-5, RTOL = 1e-3; /* PyTorch's gradcheck
 typedef struct trial {
     const call *k;
     hct_dev *dev;
-    bool gaps;              /* inputs are permuted slices */
-    double *x[MAX_IN];      /* base tensors' values */
+    bool gaps;         /* inputs are permuted slices */
+    double *x[MAX_IN]; /* base tensors' values */
     int64_t n[MAX_IN];
-    double *v[MAX_OUT];     /* the directions of outputs */
+    double *v[MAX_OUT]; /* the directions of outputs */
 } trial;
 
 typedef struct result { /* freed by result_free */
     double *y[MAX_OUT], *g[MAX_IN];
 } result;
 
-static uint32_t n_smooth(const call *k) { return k->c->n_smooth ? k->c->n_smooth : 1; }
+static uint32_t n_smooth(const call *k) {
+    return k->c->n_smooth ? k->c->n_smooth : 1;
+}
 
 static bool differentiable(const call *k, uint32_t i) {
     input_kind kind = k->c->in[i].kind;
@@ -32,7 +35,8 @@ static bool differentiable(const call *k, uint32_t i) {
 
 /* ---- inputs ---- */
 
-/* The tensor below input i: with gaps its axes are in reverse order and one longer, and the input starts at 1 of each. */
+/* The tensor below input i: with gaps its axes are in reverse order and one longer, and the input starts at 1 of each.
+ */
 static hct_view base_of(const trial *t, uint32_t i) {
     hct_view b = t->k->in[i];
     for (int d = 0; t->gaps && d < b.ndim; d++) b.dim[d] = t->k->in[i].dim[b.ndim - 1 - d] + 1;
@@ -143,8 +147,10 @@ static double *read_value(hct_tape *tape, hct_id id, const hct_view *v, hct_err 
     void *bytes = malloc(n * 8 + 1);
     double *x = malloc(n * sizeof *x + 1);
     if (!bytes || !x) abort();
-    if (hct_read(tape, id, bytes, err) == HCT_OK) decode(bytes, (int64_t)n, v->dtype, x);
-    else free(x), x = NULL;
+    if (hct_read(tape, id, bytes, err) == HCT_OK)
+        decode(bytes, (int64_t)n, v->dtype, x);
+    else
+        free(x), x = NULL;
     free(bytes);
     return x;
 }
@@ -158,7 +164,8 @@ static bool evaluate(const trial *t, hct_mode mode, uint32_t wrt, result *s, hct
     recording r;
     memset(s, 0, sizeof *s);
     bool ok = record(&r, t, mode, wrt, err);
-    for (uint32_t o = 0; ok && o < t->k->n_out; o++) ok = (s->y[o] = read_value(r.tape, r.out[o], &t->k->out[o], err)) != NULL;
+    for (uint32_t o = 0; ok && o < t->k->n_out; o++)
+        ok = (s->y[o] = read_value(r.tape, r.out[o], &t->k->out[o], err)) != NULL;
     for (uint32_t i = 0; ok && i < t->k->n_in; i++) {
         if (!(wrt >> i & 1)) continue;
         hct_view b = base_of(t, i);
@@ -190,7 +197,8 @@ static bool weighted(const trial *t, double *ret, hct_err *err) {
 /* v' J u of input i, by backward and by central differences along a random u of the base tensor. */
 static bool gradient_of(trial *t, uint32_t i, uint64_t seed, hct_err *err) {
     result s;
-    double *u = malloc(sizeof *u * (size_t)(t->n[i] + 1)), *x = t->x[i], *moved = malloc(sizeof *u * (size_t)(t->n[i] + 1)), up = 0, down = 0;
+    double *u = malloc(sizeof *u * (size_t)(t->n[i] + 1)), *x = t->x[i],
+           *moved = malloc(sizeof *u * (size_t)(t->n[i] + 1)), up = 0, down = 0;
     if (!u || !moved) abort();
     for (int64_t j = 0; j < t->n[i]; j++) u[j] = random_64th(&seed);
     bool ok = evaluate(t, HCT_EAGER, 1u << i, &s, err);
@@ -203,7 +211,8 @@ static bool gradient_of(trial *t, uint32_t i, uint64_t seed, hct_err *err) {
     t->x[i] = x;
     double difference = (up - down) / (2 * EPS);
     if (ok && !(fabs(backward - difference) <= ATOL + RTOL * fabs(difference))) /* NaN fails */
-        ok = hct_fail(err, HCT_EINVAL, "gradient of input %u: backward gives %.9g, central differences %.9g", i, backward, difference) == HCT_OK;
+        ok = hct_fail(err, HCT_EINVAL, "gradient of input %u: backward gives %.9g, central differences %.9g", i,
+                      backward, difference) == HCT_OK;
     result_free(&s);
     free(u);
     free(moved);
@@ -226,7 +235,8 @@ static bool check_trial(trial *t, bool gradients, hct_err *err) {
     for (uint32_t i = 0; gradients && i < k->n_in; i++) wrt |= (uint32_t)differentiable(k, i) << i;
     if (gradients && !wrt) return hct_fail(err, HCT_EINVAL, "the case has no differentiable input"), false;
     result eager, program = {0};
-    bool ok = evaluate(t, HCT_EAGER, wrt, &eager, err) && evaluate(t, HCT_PROGRAM, wrt, &program, err) && same_bits(t, &eager, &program, err);
+    bool ok = evaluate(t, HCT_EAGER, wrt, &eager, err) && evaluate(t, HCT_PROGRAM, wrt, &program, err) &&
+              same_bits(t, &eager, &program, err);
     for (uint32_t o = 0; ok && o < k->n_out; o++) ok = call_compare(k, o, eager.y[o], err);
     result_free(&eager);
     result_free(&program);
@@ -261,9 +271,16 @@ verdict composite_check(hct_dev *dev, const call *k, hct_err *why) {
         ok = (x[i] = tensor_of(dev, &k->in[i], k->x[i], why)) != NULL;
         in[i] = ok ? hct_use(tape, x[i]) : 0;
     }
-    hct_node n = {.size = sizeof n, .n_in = k->n_in, .n_out = k->n_out, .n_attr = k->n_attr, .op = k->c->op, .in = in, .out = out,
+    hct_node n = {.size = sizeof n,
+                  .n_in = k->n_in,
+                  .n_out = k->n_out,
+                  .n_attr = k->n_attr,
+                  .op = k->c->op,
+                  .in = in,
+                  .out = out,
                   .attr = k->c->attr};
-    ok = ok && k->op->compose(&hct_device_context(dev)->host, tape, &n, out, why) == HCT_OK && hct_tape_error(tape, why) == HCT_OK;
+    ok = ok && k->op->compose(&hct_device_context(dev)->host, tape, &n, out, why) == HCT_OK &&
+         hct_tape_error(tape, why) == HCT_OK;
     for (uint32_t o = 0; ok && o < k->n_out; o++) {
         if (!out[o]) continue; /* values that only the op's own backward reads */
         double *y = read_value(tape, out[o], &k->out[o], why);
