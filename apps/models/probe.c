@@ -3,7 +3,7 @@
 void probe_declare(params *p, const char *prefix, int64_t width, int64_t classes) {
     params_add(p, INIT_ZERO, 0, 1, &width, "%sbn.running_mean", prefix);
     params_add(p, INIT_ONE, 0, 1, &width, "%sbn.running_var", prefix);
-    params_add(p, INIT_XAVIER, 1, 2, (int64_t[]){classes, width}, "%slinear.weight", prefix);
+    params_add(p, INIT_NORMAL, 1, 2, (int64_t[]){classes, width}, "%slinear.weight", prefix);
     params_add(p, INIT_ZERO, 1, 1, &classes, "%slinear.bias", prefix);
 }
 

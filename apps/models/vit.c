@@ -129,6 +129,10 @@ hct_id vit_cls(hct_tape *t, hct_id tokens) {
     return hct_reshape(t, hct_slice(t, tokens, 1, 0, 1), 2, (int64_t[]){b, c});
 }
 
+hct_id vit_mean(hct_tape *t, const vit_config *c, hct_id tokens) {
+    return hct_mean(t, hct_slice(t, tokens, 1, 1 + c->registers, vit_patches(c)), 2, 0);
+}
+
 /* ---- loading with another grid ---- */
 
 static hct_status load_resampled(params *p, const vit_config *c, const hct_st_entry *e, const char *path, hct_err *err) {

@@ -43,6 +43,8 @@ hct_id vit_forward(hct_tape *, params *, const vit_config *, hct_id x, vit_trace
 hct_id vit_prepend(hct_tape *, params *, const vit_config *, hct_id patches);
 /* tokens [B, N, width] -> class token [B, width]. */
 hct_id vit_cls(hct_tape *, hct_id tokens);
+/* tokens [B, N, width] -> mean of the patch tokens [B, width]. */
+hct_id vit_mean(hct_tape *, const vit_config *, hct_id tokens);
 hct_id vit_norm(hct_tape *, params *, const char *name, hct_id x, double eps);
 hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x); /* name.weight, and name.bias where there is one */
 /* Declares blocks prefix.0 .. (shared with MAE's decoder). */

@@ -55,6 +55,7 @@ char *weights_describe(const model_info *info) {
         cJSON_AddItemToArray(windows, cJSON_CreateDoubleArray((double[]){info->window[i].centre, info->window[i].width}, 2));
     cJSON_AddItemToObject(j, "windows", windows);
     cJSON_AddNumberToObject(j, "crop", (double)info->crop);
+    cJSON_AddStringToObject(j, "pool", info->pool_mean ? "mean" : "cls");
     for (int i = 0; i < info->n_tasks; i++) cJSON_AddItemToArray(tasks, cJSON_CreateString(info->task[i]));
     cJSON_AddItemToObject(j, "tasks", tasks);
     cJSON_AddStringToObject(j, "recipe_sha256", info->recipe);
@@ -99,7 +100,9 @@ hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret,
         if (!strcmp(kind, kinds[i])) ret->kind = (model_kind)i, found = 1;
     found = found && cJSON_IsNumber(crop) && read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) && read_lists(j, ret);
     if (found) {
+        const char *pool = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "pool"));
         ret->crop = (int64_t)crop->valuedouble;
+        ret->pool_mean = pool && !strcmp(pool, "mean");
         read_hash(j, "recipe_sha256", ret->recipe);
         read_hash(j, "preprocessing_sha256", ret->preprocessing);
         read_hash(j, "data_sha256", ret->data);

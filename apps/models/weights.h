@@ -22,6 +22,7 @@ typedef struct model_info {
     int n_windows;
     hu_window window[MODEL_WINDOWS]; /* one input channel each */
     int64_t crop;                    /* voxels of 1 mm */
+    int pool_mean;                   /* an embedding is the mean of patch tokens instead of the class token */
     int n_tasks;
     char task[MODEL_TASKS][MODEL_NAME];
     char recipe[MODEL_HASH], preprocessing[MODEL_HASH], data[MODEL_HASH], parent[MODEL_HASH]; /* SHA-256, "" unknown */

@@ -17,7 +17,8 @@ hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *in
     e->tape = hct_tape_new(dev, HCT_PROGRAM);
     hct_status st = e->host && e->input && e->tape ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     if (st == HCT_OK) {
-        e->cls = vit_cls(e->tape, vit_forward(e->tape, p, c, hct_use(e->tape, e->input), NULL));
+        hct_id tokens = vit_forward(e->tape, p, c, hct_use(e->tape, e->input), NULL);
+        e->cls = info->pool_mean ? vit_mean(e->tape, c, tokens) : vit_cls(e->tape, tokens);
         hct_keep(e->tape, e->cls);
         for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
             char prefix[MODEL_NAME + 8];

@@ -1,4 +1,4 @@
-/* A frozen encoder over many scans: images in, class tokens out, in batches of one size through one compiled program. */
+/* A frozen encoder over many scans: images in, embeddings (class tokens, or means of patch tokens) out, in batches of one size through one compiled program. */
 #ifndef TRAINING_ENCODER_H
 #define TRAINING_ENCODER_H
 

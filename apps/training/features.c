@@ -49,6 +49,7 @@ static hct_status open_encoder(const recipe *r, features *f, hct_err *err) {
             if (!(f->p = model_new(f->dev, &f->info, (uint64_t)r->seed, err))) return err->code;
         }
         memcpy(f->info.recipe, own.recipe, sizeof own.recipe);
+        f->info.pool_mean = own.pool_mean;
         return weights_hash(f->p, f->info.parent, err);
     }
     if (r->probe.features == FEATURES_ENCODER)

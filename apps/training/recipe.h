@@ -26,6 +26,7 @@ typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD }
 typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
 typedef enum recipe_clip { CLIP_NONE, CLIP_GLOBAL, CLIP_TENSOR } recipe_clip;
 typedef enum recipe_probe { PROBE_LINEAR } recipe_probe;
+typedef enum recipe_pool { POOL_CLS, POOL_MEAN } recipe_pool;
 typedef enum recipe_features { FEATURES_ENCODER, FEATURES_RANDOM, FEATURES_HISTOGRAM } recipe_features;
 
 typedef struct recipe_list {
@@ -85,6 +86,7 @@ typedef struct recipe {
         char weights[RECIPE_TEXT];
         recipe_probe kind;
         recipe_features features;
+        recipe_pool pool;
     } probe;
 } recipe;
 

@@ -89,7 +89,8 @@ const recipe_key recipe_keys[] = {
           "encoder weights (safetensors); with features random: only its sizes are taken"),
     CHOICE("probe", "kind", probe.kind, "linear", "linear", "what is put on the frozen features"),
     CHOICE("probe", "features", probe.features, "encoder|random|histogram", "encoder",
-           "the encoder's class token; a random encoder's; a histogram of the input's voxels"),
+           "the encoder's; a random encoder's; a histogram of the input's voxels"),
+    CHOICE("probe", "pool", probe.pool, "cls|mean", "cls", "the encoder's class token (the paper), or the mean of its patch tokens"),
 };
 
 const size_t recipe_key_count = sizeof recipe_keys / sizeof *recipe_keys;

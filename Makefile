@@ -1,0 +1,44 @@
+# A thin front door; the build is Meson's. `make demo` and `make test` install what is missing (as root), build, and run.
+#
+#   make demo [SCAN=head.nii.gz]   phantoms -> pre-training -> probes -> runs/demo/report.html
+#   make test [SUITE=golden]       what CI runs: release, sanitizers, clang
+#   make test-all                  the same and the long checks (mutants, many kills)
+#   make build, bench, lint, install [DESTDIR= PREFIX=], deps, clean
+
+BUILD ?= build
+PREFIX ?= /usr/local
+SUITE ?=
+
+.PHONY: all build deps demo test test-all bench lint install clean
+all: build
+
+deps:
+	@ci/deps
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) --prefix=$(PREFIX) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+
+build: deps $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+demo: build
+	@SCAN='$(SCAN)' ci/demo $(BUILD)/apps/headct
+
+test: deps
+	@SUITE='$(SUITE)' ci/test
+
+test-all: deps
+	@SUITE='$(SUITE)' ci/test --all
+
+bench: build
+	@$(BUILD)/apps/headct bench
+
+lint:
+	@ci/lint
+
+install: build
+	@meson configure $(BUILD) --prefix=$(PREFIX) >/dev/null && DESTDIR='$(DESTDIR)' meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-asan build-clang
