@@ -2,10 +2,12 @@
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "commands/command.h"
 #include "figures/run_report.h"
 #include "support/paths.h"
+#include "support/text.h"
 
 static const char doc[] =
     "One HTML file of one run or several: loss curves, metrics with intervals, every figure in RUN/figures, the "
@@ -13,18 +15,26 @@ static const char doc[] =
     "Plots and pictures are inside the file, so it can be mailed.\v"
     "Examples:\n"
     "  headct report runs/probe\n"
-    "  headct report runs/pretrain runs/probe runs/random --out compare.html --title \"Pre-trained or random\"";
+    "  headct report runs/pretrain runs/probe runs/random --out compare.html --title \"Pre-trained or random\"\n"
+    "  headct report runs/probe runs/random --better runs/probe:runs/random --need 1";
 
-enum { OPT_OUT = 'o', OPT_TITLE = 't' };
+enum { OPT_OUT = 'o', OPT_TITLE = 't', OPT_BETTER = 'b', OPT_NEED = 'n' };
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "where to write it (default: RUN/report.html of the first run)", 0},
     {"title", OPT_TITLE, "TEXT", 0, "the page's title (default: the runs' names)", 0},
+    {"better", OPT_BETTER, "A:B", 0,
+     "say whether run A's macro AUC is above run B's with 95% intervals that do not overlap; may be given several times", 0},
+    {"need", OPT_NEED, "N", 0, "end with status 1 (the page is written) where fewer than N of these hold (default 0)", 0},
     {0},
 };
 
+enum { PAIRS = 64 };
 typedef struct settings {
     const char *out, *title;
+    char *pair[PAIRS][2];
+    int n_pairs;
+    int64_t need;
     char **runs;
     int n_runs;
 } settings;
@@ -34,6 +44,17 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case OPT_OUT: s->out = arg; break;
     case OPT_TITLE: s->title = arg; break;
+    case OPT_NEED:
+        if (!text_int64(arg, &s->need)) argp_error(state, "--need %s: a whole number is needed", arg);
+        break;
+    case OPT_BETTER: {
+        char *colon = strchr(arg, ':');
+        if (!colon || s->n_pairs == PAIRS) argp_error(state, "--better %s: two runs are needed, A:B", arg);
+        *colon = 0;
+        s->pair[s->n_pairs][0] = arg;
+        s->pair[s->n_pairs++][1] = colon + 1;
+        break;
+    }
     case ARGP_KEY_ARGS:
         s->runs = state->argv + state->next;
         s->n_runs = state->argc - state->next;
@@ -53,6 +74,12 @@ int command_report(int argc, char **argv) {
     hct_status status = HCT_OK;
     report *r = report_new(s.title ? s.title : s.n_runs == 1 ? s.runs[0] : "headct runs");
     if (s.n_runs > 1) status = run_report_comparison(r, (const char *const *)s.runs, (size_t)s.n_runs, &err);
+    int better = 0;
+    for (int i = 0; i < s.n_pairs && status == HCT_OK; i++) {
+        int holds = 0;
+        status = run_report_better(r, s.pair[i][0], s.pair[i][1], &holds, &err);
+        better += holds;
+    }
     for (int i = 0; i < s.n_runs && status == HCT_OK; i++) status = run_report(r, s.runs[i], &err);
     char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html");
     if (status == HCT_OK && path)
@@ -61,6 +88,9 @@ int command_report(int argc, char **argv) {
         report_discard(r);
     if (status == HCT_OK && path) puts(path);
     free(path);
+    if (status == HCT_OK && better < s.need)
+        status = hct_fail(&err, HCT_EINVAL, "%d of %d runs are better with intervals that do not overlap; %lld are needed", better, s.n_pairs,
+                          (long long)s.need);
     if (status == HCT_OK) return EXIT_OK;
     fprintf(stderr, "headct report: %s\n", err.msg);
     return EXIT_ERROR;

@@ -157,12 +157,37 @@ hct_status run_report_comparison(report *r, const char *const *runs, size_t n, h
     return HCT_OK;
 }
 
+static bool macro_auc(const char *run, interval *ret, hct_err *err) {
+    char *path = path_join(run, "metrics.json");
+    cJSON *json = path ? read_metrics(path, err) : NULL;
+    const cJSON *auc = json ? cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItem(json, "macro"), "roc_auc") : NULL;
+    *ret = (interval){.value = number(auc, "value"), .low = number(auc, "low"), .high = number(auc, "high")};
+    cJSON_Delete(json);
+    free(path);
+    return json != NULL;
+}
+
+hct_status run_report_better(report *r, const char *a, const char *b, int *ret_better, hct_err *err) {
+    interval x, y;
+    char tx[64], ty[64];
+    if (!macro_auc(a, &x, err) || !macro_auc(b, &y, err)) return err ? err->code : HCT_EFORMAT;
+    *ret_better = x.low > y.high;
+    report_note(r, "%s: macro AUC %s; %s: %s. %s", a, interval_text(&x, tx), b, interval_text(&y, ty),
+                *ret_better       ? "The first is better, and the 95% intervals do not overlap."
+                : x.value > y.value ? "The first is higher, but the 95% intervals overlap."
+                                    : "The first is not better.");
+    return HCT_OK;
+}
+
 /* What stands under a figure: evaluation.h's ROC plots are named roc_TASK. */
 static void add_figure(report *r, const char *path) {
     char *stem = path_stem(path), caption[300];
     if (!stem) return;
     if (strncmp(stem, "roc_", 4) == 0)
         snprintf(caption, sizeof caption, "ROC of %s; bands: 95%% of bootstrap resamples.", stem + 4);
+    else if (strcmp(stem, "reconstruction") == 0)
+        snprintf(caption, sizeof caption,
+                 "A held-out scan, the patches that the encoder sees (blue: hidden), and the decoder's answer; axial slice, first window.");
     else
         snprintf(caption, sizeof caption, "%s", stem);
     report_figure(r, path, caption);

@@ -9,10 +9,13 @@
 #include "support/progress.h"
 #include "training/checkpoint.h"
 #include "training/mae_step.h"
+#include "training/reconstruction.h"
 #include "training/run_folder.h"
 #include "training/runlog.h"
 #include "training/sampler.h"
 #include "training/stop.h"
+
+#define VALIDATION_MASKS 0x76616cu /* "val": their masks are not those of training */
 
 typedef struct run {
     const recipe *r;
@@ -123,7 +126,7 @@ static hct_status validate(run *q, double *ret, hct_err *err) {
             if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
         }
         double loss = 0;
-        if (st == HCT_OK) st = mae_step_fill(&q->check, &q->info.mae, 0, (uint64_t)q->r->seed ^ 0x76616cu, 0, q->valid + at, n, err);
+        if (st == HCT_OK) st = mae_step_fill(&q->check, &q->info.mae, 0, (uint64_t)q->r->seed ^ VALIDATION_MASKS, 0, q->valid + at, n, err);
         if (st == HCT_OK) st = mae_step_run(&q->check, &loss, err);
         sum += loss * (double)n;
         at += (size_t)n;
@@ -196,6 +199,25 @@ static hct_status train(run *q, hct_err *err) {
     return st;
 }
 
+/* RUN/figures/reconstruction.png from the validation part's first scans, with the masks of every validation. */
+static hct_status draw(run *q, hct_err *err) {
+    double loss;
+    if (!q->n_valid) return HCT_OK;
+    hct_status st = loader_start(q->load, q->valid, (size_t)q->check.batch, err);
+    for (int64_t b = 0; st == HCT_OK && b < q->check.batch; b++) {
+        int got = loader_next(q->load, q->check.image + (size_t)b * q->check.image_floats, NULL, err);
+        if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
+    }
+    if (st == HCT_OK) st = mae_step_fill(&q->check, &q->info.mae, 0, (uint64_t)q->r->seed ^ VALIDATION_MASKS, 0, q->valid, q->check.batch, err);
+    if (st == HCT_OK) st = mae_step_run(&q->check, &loss, err);
+    char *folder = path_join(q->o->run, "figures"), *path = path_join(q->o->run, "figures/reconstruction.png");
+    if (st == HCT_OK) st = folder && path ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = reconstruction_draw(&q->check, &q->info.mae, 0, path, err);
+    free(folder);
+    free(path);
+    return st;
+}
+
 static void close_run(run *q) {
     loader_free(q->load);
     mae_step_free(&q->step);
@@ -223,6 +245,7 @@ hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err
     if (st == HCT_OK && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err))) st = err->code;
     if (st == HCT_OK) st = train(&q, err);
     if (st == HCT_OK) st = weights_save(q.weights, q.p, &q.info, NULL, 0, NULL, 0, err);
+    if (st == HCT_OK) st = draw(&q, err);
     hct_err late;
     hct_status closed = runlog_close(q.log, &late);
     if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);

@@ -11,23 +11,39 @@
     static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "ref:" op_, .op = op_, .backend = "cpu", .plan = cpu_plan, \
                                   .run = run_, .release = cpu_release}
 
-/* to[i] = from[i] over equal dims, any strides. */
+/* The axes from d on, one loop inside the other; a and b point to their first element. */
+static void move_axes(const cpu_loop *l, int d, char *a, const char *b, size_t size) {
+    int64_t n = l->dim[d], sa = l->stride[0][d] * (int64_t)size, sb = l->stride[1][d] * (int64_t)size;
+    if (d + 1 < l->ndim) {
+        for (int64_t i = 0; i < n; i++) move_axes(l, d + 1, a + i * sa, b + i * sb, size);
+    } else if (sa == (int64_t)size && sb == (int64_t)size) {
+        memcpy(a, b, (size_t)n * size);
+    } else if (size == 4) {
+        for (int64_t i = 0; i < n; i++) memcpy(a + i * sa, b + i * sb, 4);
+    } else {
+        for (int64_t i = 0; i < n; i++) memcpy(a + i * sa, b + i * sb, size);
+    }
+}
+
+/* to[i] = from[i] over equal dims, any strides. Enough leading axes to keep the threads busy are shared out among them. */
 static void move(const hct_view *to, const hct_view *from) {
     size_t size = hct_dtype_bytes(to->dtype);
     cpu_loop l;
     cpu_loop_init(&l, 2, (const hct_view *const[]){to, from});
-    int64_t st = cpu_step(&l, 0), sf = cpu_step(&l, 1);
-#pragma omp parallel for schedule(static) if (l.tasks > 1)
-    for (int64_t task = 0; task < l.tasks; task++) {
-        int64_t o[CPU_OPERANDS], n;
-        cpu_loop_task(&l, task, o, &n);
-        char *a = (char *)hct_ptr(to) + o[0] * (int64_t)size;
-        const char *b = (const char *)hct_ptr(from) + o[1] * (int64_t)size;
-        if (st == 1 && sf == 1) memcpy(a, b, (size_t)n * size);
-        else if (size == 4)
-            for (int64_t i = 0; i < n; i++) ((uint32_t *)a)[i * st] = ((const uint32_t *)b)[i * sf];
-        else
-            for (int64_t i = 0; i < n; i++) memcpy(a + i * st * (int64_t)size, b + i * sf * (int64_t)size, size);
+    int shared = 0;
+    int64_t tasks = 1, all = 1;
+    for (int d = 0; d < l.ndim; d++) all *= l.dim[d];
+    while (shared < l.ndim - 1 && tasks < 16) tasks *= l.dim[shared++];
+    if (all == 0) return;
+#pragma omp parallel for schedule(static) if (all > CPU_CHUNK && tasks > 1)
+    for (int64_t task = 0; task < tasks; task++) {
+        int64_t rest = task, oa = 0, ob = 0;
+        for (int d = shared - 1; d >= 0; d--) {
+            oa += rest % l.dim[d] * l.stride[0][d];
+            ob += rest % l.dim[d] * l.stride[1][d];
+            rest /= l.dim[d];
+        }
+        move_axes(&l, shared, (char *)hct_ptr(to) + oa * (int64_t)size, (const char *)hct_ptr(from) + ob * (int64_t)size, size);
     }
 }
 
