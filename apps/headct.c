@@ -11,6 +11,8 @@ static const command commands[] = {
     {"split", "parts a dataset into train, val and test by patient", command_split},
     {"pretrain", "pre-trains an encoder (MAE)", command_pretrain},
     {"probe", "trains and evaluates linear probes on frozen features", command_probe},
+    {"predict", "probabilities of scans from a trained classifier", command_predict},
+    {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
     {"evaluate", "AUC and average precision of predictions, with intervals", command_evaluate},
     {"report", "an HTML page of one run or several", command_report},
     {"plan", "memory, work and time of a recipe before it runs", command_plan},

@@ -20,9 +20,11 @@ typedef struct command {
 
 int command_backends(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_embed(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
 int command_phantom(int argc, char **argv);
 int command_plan(int argc, char **argv);
+int command_predict(int argc, char **argv);
 int command_prepare(int argc, char **argv);
 int command_pretrain(int argc, char **argv);
 int command_probe(int argc, char **argv);

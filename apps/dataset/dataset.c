@@ -26,7 +26,8 @@ static hct_status count_rows(dataset_index *ix, const char *sql, size_t *ret, hc
 
 static hct_status load_scans(dataset_index *ix, dataset *d, hct_err *err) {
     sqlite3_stmt *stmt = index_query(ix, err,
-                                     "SELECT s.id, p.name, s.file, x.part, s.provenance FROM scans s JOIN patients p ON"
+                                     "SELECT s.id, p.name, s.file, x.part, s.provenance, s.source_sha256, s.preprocessing"
+                                     " FROM scans s JOIN patients p ON"
                                      " p.id = s.patient LEFT JOIN splits x ON x.patient = p.id ORDER BY s.id",
                                      "");
     if (!stmt) return err->code;
@@ -38,7 +39,9 @@ static hct_status load_scans(dataset_index *ix, dataset *d, hct_err *err) {
         s->file = path_join(d->folder, (const char *)sqlite3_column_text(stmt, 2));
         s->part = column_text(stmt, 3);
         s->provenance = column_text(stmt, 4);
-        if (!s->id || !s->patient || !s->file || !s->provenance) {
+        s->source_sha256 = column_text(stmt, 5);
+        s->preprocessing = column_text(stmt, 6);
+        if (!s->id || !s->patient || !s->file || !s->provenance || !s->source_sha256 || !s->preprocessing) {
             step = hct_fail(err, HCT_ENOMEM, "%s: no memory for %zu scans", d->folder, d->n);
             break;
         }
@@ -103,6 +106,8 @@ void dataset_close(dataset *d) {
         free(s->file);
         free(s->part);
         free(s->provenance);
+        free(s->source_sha256);
+        free(s->preprocessing);
     }
     for (size_t l = 0; d->label_names && l < d->n_labels; l++) free(d->label_names[l]);
     free(d->scans);

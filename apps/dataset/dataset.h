@@ -15,6 +15,7 @@ typedef struct dataset_scan {
     char *file;       /* path of the prepared volume */
     char *part;       /* "train", "val", "test"; NULL before headct split */
     char *provenance; /* SHA-256 of preprocessing and source */
+    char *source_sha256, *preprocessing; /* these two */
 } dataset_scan;
 
 typedef struct dataset {

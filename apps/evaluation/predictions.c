@@ -76,6 +76,7 @@ typedef struct columns {
 static bool is_task(const csv *t, const char *name) {
     char with_label[256];
     snprintf(with_label, sizeof with_label, "y_%s", name);
+    if (!strcmp(name, PREDICTIONS_INPUT)) return false;
     if (!strcmp(name, "scan") || !strcmp(name, "patient") || !strcmp(name, "split")) return false;
     return strncmp(name, "y_", 2) != 0 || csv_column(t, with_label) >= 0;
 }

@@ -148,15 +148,32 @@ int csv_need_column(const csv *t, const char *name, hct_err *err) {
     return -1;
 }
 
-void csv_put(hct_outfile *f, size_t column, const char *cell) {
-    if (column) hct_outfile_write(f, ",", 1);
+/* Hands the cell over piece by piece, quoted where needed. */
+static void put_cell(size_t column, const char *cell, void (*put)(void *to, const char *bytes, size_t n), void *to) {
+    if (column) put(to, ",", 1);
     if (!strpbrk(cell, ",\"\r\n")) {
-        hct_outfile_write(f, cell, strlen(cell));
+        put(to, cell, strlen(cell));
         return;
     }
-    hct_outfile_write(f, "\"", 1);
-    for (const char *c = cell; *c; c++) hct_outfile_write(f, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
-    hct_outfile_write(f, "\"", 1);
+    put(to, "\"", 1);
+    for (const char *c = cell; *c; c++) put(to, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
+    put(to, "\"", 1);
+}
+
+static void to_file(void *to, const char *bytes, size_t n) {
+    hct_outfile_write(to, bytes, n);
+}
+
+static void to_text(void *to, const char *bytes, size_t n) {
+    text_add(to, bytes, n);
+}
+
+void csv_put(hct_outfile *f, size_t column, const char *cell) {
+    put_cell(column, cell, to_file, f);
+}
+
+void csv_add(text_buffer *t, size_t column, const char *cell) {
+    put_cell(column, cell, to_text, t);
 }
 
 void csv_put_double(hct_outfile *f, size_t column, double v) {

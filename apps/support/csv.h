@@ -4,6 +4,7 @@
 #define SUPPORT_CSV_H
 
 #include "hct/io.h"
+#include "support/text.h"
 
 typedef struct csv {
     char *path;
@@ -29,5 +30,7 @@ static inline const char *csv_cell(const csv *t, size_t row, size_t column) {
 void csv_put(hct_outfile *f, size_t column, const char *cell);
 void csv_put_double(hct_outfile *f, size_t column, double v);
 void csv_end_row(hct_outfile *f);
+/* csv_put into a text, for files that rows are appended to. */
+void csv_add(text_buffer *t, size_t column, const char *cell);
 
 #endif

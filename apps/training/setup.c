@@ -59,22 +59,23 @@ params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *
     return NULL;
 }
 
+params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, const model_info *info, int quiet, hct_err *err) {
+    params *p = model_new(dev, info, 0, err);
+    if (!p) return NULL;
+    load_report report = {0};
+    hct_status st = vit_load(p, &info->mae.encoder, f, path, "", &report, err);
+    if (!quiet) load_report_print(&report, path);
+    if (st == HCT_OK && report.missing)
+        st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors of its model are missing (first: %s)", path, report.missing, report.first_missing);
+    if (st == HCT_OK) return p;
+    params_free(p);
+    return NULL;
+}
+
 params *model_open(hct_dev *dev, const char *path, model_info *ret_info, hct_err *err) {
     hct_st_file *f = hct_st_open(path, err);
-    params *p = NULL;
-    load_report report;
     hct_status st = f ? weights_info(f, path, ret_info, err) : HCT_EIO;
-    if (st == HCT_OK) p = model_new(dev, ret_info, 0, err);
-    if (p) {
-        st = vit_load(p, &ret_info->mae.encoder, f, path, "", &report, err);
-        if (st == HCT_OK && report.missing)
-            st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors of its model are missing (first: %s)", path, report.missing, report.first_missing);
-        if (st == HCT_OK) load_report_print(&report, path);
-        if (st < 0) {
-            params_free(p);
-            p = NULL;
-        }
-    }
+    params *p = st == HCT_OK ? model_of_file(dev, f, path, ret_info, 0, err) : NULL;
     hct_st_close(f);
     return p;
 }

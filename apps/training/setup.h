@@ -14,7 +14,9 @@ void device_close(hct_dev *dev);
 hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err);
 /* Declares the tensors of a model (heads included) and initialises them; NULL and err on failure. */
 params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *err);
-/* Reads a weights file: its description into *ret_info, its tensors into a model made after it. Prints one line about matched keys. */
+/* A model made after info, with the tensors of f. Prints one line about matched, missing, unused and wrong-shape keys, unless quiet. */
+params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, const model_info *info, int quiet, hct_err *err);
+/* model_of_file of a weights file; its description goes into *ret_info. */
 params *model_open(hct_dev *dev, const char *path, model_info *ret_info, hct_err *err);
 
 /* An optimiser over all trained tensors of p. Group 0 decays, group 1 does not (empty with optim.decay all). */

@@ -1,0 +1,62 @@
+#include "commands/cohort_args.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "commands/command.h"
+
+static const struct argp_option options[] = {
+    {"weights", 'w', "FILE", 0, "weights file", 0},
+    {"data", 'd', "DATASET", 0, "all scans of a dataset made by headct prepare, instead of SCAN...", 0},
+    {"part", 'p', "PART", 0, "only this part of the dataset: train, val, test (default: all)", 0},
+    {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
+    {"quiet", 'q', NULL, 0, "no progress line", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    cohort_args *a = state->input;
+    switch (key) {
+    case 'w': a->weights = arg; break;
+    case 'd': a->data = arg; break;
+    case 'p': a->part = arg; break;
+    case 'D': a->device = arg; break;
+    case 'q': a->quiet = 1; break;
+    case ARGP_KEY_ARG: {
+        const char **more = realloc(a->scans, (a->n_scans + 1) * sizeof *more);
+        if (!more) argp_failure(state, EXIT_ERROR, 0, "out of memory");
+        a->scans = more;
+        a->scans[a->n_scans++] = arg;
+        break;
+    }
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+const struct argp cohort_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+
+void cohort_args_check(const cohort_args *a, struct argp_state *state) {
+    if (!a->n_scans && !a->data) argp_error(state, "SCAN (a NIfTI file or a DICOM folder) or --data DATASET is missing");
+    if (a->n_scans && a->data) argp_error(state, "either SCAN... or --data DATASET, not both");
+    if (a->part && !a->data) argp_error(state, "--part needs --data DATASET");
+}
+
+hct_status cohort_from_args(const cohort_args *a, cohort *ret, hct_err *err) {
+    if (a->data) return cohort_of_dataset(a->data, a->part ? a->part : "all", ret, err);
+    return cohort_of_files(a->scans, a->n_scans, ret, err);
+}
+
+void cohort_args_free(cohort_args *a) {
+    free(a->scans);
+    *a = (cohort_args){0};
+}
+
+int cohort_report(const char *command, const cohort *c, const char *out, size_t kept, hct_status st, const hct_err *err) {
+    size_t refused = cohort_refused(c);
+    for (size_t i = 0; i < c->n; i++)
+        if (c->scans[i].reason) fprintf(stderr, "%s: refused scan '%s': %s\n", command, c->scans[i].id, c->scans[i].reason);
+    if (st < 0) fprintf(stderr, "%s: %s\n", command, err->msg);
+    else if (out) printf("%s: %zu new, %zu there before, %zu refused\n", out, c->n - kept - refused, kept, refused);
+    if (st == HCT_EINTERRUPTED) return EXIT_STOPPED;
+    return st < 0 ? EXIT_ERROR : refused ? EXIT_PARTIAL : EXIT_OK;
+}

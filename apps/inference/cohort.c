@@ -1,0 +1,218 @@
+#include "inference/cohort.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "dataset/loader.h"
+#include "dataset/sources.h"
+#include "imaging/scan.h"
+#include "support/paths.h"
+#include "support/progress.h"
+#include "support/sha256.h"
+#include "training/stop.h"
+
+enum { BATCH = 8 };
+
+static hct_status out_of_memory(hct_err *err) {
+    return hct_fail(err, HCT_ENOMEM, "out of memory for the list of scans");
+}
+
+static hct_status add(cohort *c, const char *id, const char *patient, const char *part, const char *path, const char *reason, hct_err *err) {
+    cohort_scan *s = &c->scans[c->n++];
+    *s = (cohort_scan){.id = strdup(id), .patient = strdup(patient), .part = strdup(part), .path = strdup(path),
+                       .reason = reason ? strdup(reason) : NULL};
+    return s->id && s->patient && s->part && s->path && (s->reason || !reason) ? HCT_OK : out_of_memory(err);
+}
+
+static int by_id(const void *a, const void *b, void *context) {
+    const cohort *c = context;
+    return strcmp(c->scans[*(const size_t *)a].id, c->scans[*(const size_t *)b].id);
+}
+
+static hct_status sort_ids(cohort *c, hct_err *err) {
+    c->by_id = malloc((c->n + 1) * sizeof *c->by_id);
+    if (!c->by_id) return out_of_memory(err);
+    for (size_t i = 0; i < c->n; i++) c->by_id[i] = i;
+    qsort_r(c->by_id, c->n, sizeof *c->by_id, by_id, c);
+    for (size_t i = 1; i < c->n; i++) {
+        const cohort_scan *a = &c->scans[c->by_id[i - 1]], *b = &c->scans[c->by_id[i]];
+        if (!strcmp(a->id, b->id)) return hct_fail(err, HCT_EINVAL, "%s and %s would both be scan '%s': rename one", a->path, b->path, a->id);
+    }
+    return HCT_OK;
+}
+
+hct_status cohort_of_dataset(const char *folder, const char *part, cohort *ret, hct_err *err) {
+    cohort c = {.data = dataset_open(folder, err)};
+    size_t *list = NULL, n = 0;
+    hct_status st = c.data ? dataset_part(c.data, part, &list, &n, err) : err->code;
+    if (st == HCT_OK && !n) st = hct_fail(err, HCT_ENOTFOUND, "%s: part '%s' holds no scan", folder, part);
+    if (st == HCT_OK && !(c.scans = calloc(n, sizeof *c.scans))) st = out_of_memory(err);
+    for (size_t i = 0; st == HCT_OK && i < n; i++) {
+        const dataset_scan *s = &c.data->scans[list[i]];
+        st = add(&c, s->id, s->patient, s->part ? s->part : "", s->file, NULL, err);
+        c.scans[i].at = list[i];
+        snprintf(c.scans[i].input, MODEL_HASH, "%s", s->source_sha256);
+        if (i && strcmp(c.preprocessing, s->preprocessing) != 0)
+            st = hct_fail(err, HCT_EINVAL, "%s: scans '%s' and '%s' were prepared in different ways; run headct prepare again", folder, c.scans[0].id, s->id);
+        snprintf(c.preprocessing, MODEL_HASH, "%s", s->preprocessing);
+    }
+    free(list);
+    if (st == HCT_OK) st = sort_ids(&c, err);
+    if (st == HCT_OK) *ret = c;
+    else cohort_free(&c);
+    return st;
+}
+
+/* Paths that are not there are left out; the others are what sources_find makes of them. */
+hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_err *err) {
+    cohort c = {0};
+    source_list found = {0};
+    const char **there = calloc(n + 1, sizeof *there), *steps = scan_preprocessing(0);
+    int *missing = calloc(n + 1, sizeof *missing);
+    size_t n_there = 0;
+    struct stat st;
+    hct_status s = there && missing ? sha256_bytes(steps, strlen(steps), c.preprocessing, err) : out_of_memory(err);
+    for (size_t i = 0; s == HCT_OK && i < n; i++) {
+        if (stat(paths[i], &st) < 0) missing[i] = errno;
+        else there[n_there++] = paths[i];
+    }
+    if (s == HCT_OK) s = sources_find(there, n_there, &found, err);
+    if (s == HCT_OK && !(c.scans = calloc(found.n + n - n_there + 1, sizeof *c.scans))) s = out_of_memory(err);
+    for (size_t i = 0; s == HCT_OK && i < found.n; i++) s = add(&c, found.items[i].id, found.items[i].id, "", found.items[i].path, NULL, err);
+    for (size_t i = 0; s == HCT_OK && i < n; i++) {
+        if (!missing[i]) continue;
+        char *id = source_id(path_base(paths[i])), why[4200];
+        snprintf(why, sizeof why, "%s: %s", paths[i], strerror(missing[i]));
+        s = id ? add(&c, id, id, "", paths[i], why, err) : out_of_memory(err);
+        free(id);
+    }
+    sources_free(&found);
+    free(there);
+    free(missing);
+    if (s == HCT_OK) s = sort_ids(&c, err);
+    if (s == HCT_OK) *ret = c;
+    else cohort_free(&c);
+    return s;
+}
+
+void cohort_free(cohort *c) {
+    for (size_t i = 0; i < c->n; i++) {
+        cohort_scan *s = &c->scans[i];
+        free(s->id);
+        free(s->patient);
+        free(s->part);
+        free(s->path);
+        free(s->reason);
+    }
+    free(c->scans);
+    free(c->by_id);
+    dataset_close(c->data);
+    *c = (cohort){0};
+}
+
+int64_t cohort_find(const cohort *c, const char *id) {
+    for (size_t low = 0, high = c->n; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        int side = strcmp(c->scans[c->by_id[middle]].id, id);
+        if (side == 0) return (int64_t)c->by_id[middle];
+        if (side < 0) low = middle + 1;
+        else high = middle;
+    }
+    return -1;
+}
+
+hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const char *file, hct_err *err) {
+    const cohort_scan *s = &c->scans[i];
+    if (!*s->input || !strcmp(s->input, input)) return HCT_OK;
+    return hct_fail(err, HCT_EINVAL, "%s: scan '%s' was another input (%.12s, now %.12s); name another file", file, s->id, input, s->input);
+}
+
+size_t cohort_refused(const cohort *c) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) n += c->scans[i].reason != NULL;
+    return n;
+}
+
+int64_t cohort_batch(const cohort *c) {
+    return c->n < BATCH ? (c->n ? (int64_t)c->n : 1) : BATCH;
+}
+
+/* ---- running ---- */
+
+static hct_status read_file(cohort_scan *s, const model_info *info, float *out, hct_err *why) {
+    source_state state;
+    volume v = {0};
+    hct_status st = source_hash(s->path, &state, why);
+    if (st == HCT_OK) st = scan_open(s->path, 0, &v, NULL, why);
+    if (st == HCT_OK) {
+        snprintf(s->input, MODEL_HASH, "%s", state.sha256);
+        st = model_input(&v, info->window, info->n_windows, info->crop, info->mae.encoder.image, out, why);
+        volume_free(&v);
+    }
+    return st;
+}
+
+/* One input; a scan that cannot be read gets its reason and *ret_read 0. Memory that runs out is no scan's fault. */
+static hct_status read_input(cohort *c, loader *l, encoder *e, size_t scan, float *out, int *ret_read, hct_err *err) {
+    hct_err why = {0, ""};
+    cohort_scan *s = &c->scans[scan];
+    if (l) {
+        int got = loader_next(l, out, NULL, &why);
+        if (!got) return hct_fail(err, HCT_EINVAL, "the loader ended early");
+    } else {
+        read_file(s, &e->info, out, &why);
+    }
+    *ret_read = why.code >= 0;
+    if (*ret_read) return HCT_OK;
+    if (why.code == HCT_ENOMEM) return hct_fail(err, why.code, "%s", why.msg);
+    free(s->reason);
+    return (s->reason = strdup(why.msg)) ? HCT_OK : out_of_memory(err);
+}
+
+static hct_status open_loader(const cohort *c, const encoder *e, const size_t *todo, size_t n, loader **ret, hct_err *err) {
+    loader_options lo = {.windows = e->info.window, .n_windows = e->info.n_windows, .crop = e->info.crop, .size = e->info.mae.encoder.image};
+    size_t *order = malloc((n + 1) * sizeof *order);
+    *ret = order ? loader_new(c->data, &lo, err) : NULL;
+    hct_status st = *ret ? HCT_OK : order ? err->code : out_of_memory(err);
+    for (size_t i = 0; st == HCT_OK && i < n; i++) order[i] = c->scans[todo[i]].at;
+    if (st == HCT_OK) st = loader_start(*ret, order, n, err);
+    free(order);
+    return st;
+}
+
+static hct_status run_batch(encoder *e, const size_t *scans, int64_t n, float *cls, double *probability, const cohort_sink *sink, hct_err *err) {
+    if (!n) return HCT_OK;
+    hct_status st = encoder_run(e, n, cls, e->info.kind == MODEL_CLASSIFIER ? probability : NULL, err);
+    return st < 0 ? st : sink->take(sink->context, scans, (size_t)n, cls, probability, err);
+}
+
+hct_status cohort_run(cohort *c, encoder *e, const size_t *todo, size_t n, const cohort_sink *sink, FILE *out, hct_err *err) {
+    loader *l = NULL;
+    size_t *scans = calloc((size_t)e->batch, sizeof *scans), at = 0;
+    float *cls = malloc((size_t)(e->batch * e->info.mae.encoder.width) * sizeof *cls);
+    double *probability = malloc((size_t)e->batch * (MODEL_TASKS + 1) * sizeof *probability);
+    hct_status st = scans && cls && probability ? HCT_OK : out_of_memory(err);
+    if (st == HCT_OK && c->data) st = open_loader(c, e, todo, n, &l, err);
+    progress bar = progress_begin(out, "scan", (int64_t)(c->n - n), (int64_t)c->n, "scans", 1);
+    while (st == HCT_OK && at < n) {
+        int64_t k = 0;
+        for (; st == HCT_OK && k < e->batch && at < n; at++) {
+            int read;
+            st = read_input(c, l, e, todo[at], e->host + (size_t)k * e->image_floats, &read, err);
+            if (st == HCT_OK && read) scans[k++] = todo[at];
+        }
+        if (st == HCT_OK) st = run_batch(e, scans, k, cls, probability, sink, err);
+        progress_show(&bar, (int64_t)(c->n - n + at), "");
+        if (st == HCT_OK && at < n && stop_asked())
+            st = hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after %zu of %zu scans; run it again for the rest", stop_asked(), c->n - n + at, c->n);
+    }
+    if (st == HCT_OK) progress_end(&bar, "");
+    else progress_break(&bar);
+    loader_free(l);
+    free(scans);
+    free(cls);
+    free(probability);
+    return st;
+}

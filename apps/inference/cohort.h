@@ -1,0 +1,56 @@
+/* A cohort: the scans a model is run over, one after the other, those that cannot be read left out with their reason.
+ *
+ *   cohort c;
+ *   cohort_of_dataset("data", "test", &c, &err);          or cohort_of_files(paths, n, &c, &err)
+ *   cohort_run(&c, &encoder, todo, n, &sink, stderr, &err);
+ *   cohort_free(&c);
+ */
+#ifndef INFERENCE_COHORT_H
+#define INFERENCE_COHORT_H
+
+#include "dataset/dataset.h"
+#include "training/encoder.h"
+
+typedef struct cohort_scan {
+    char *id, *patient, *part; /* of a file: dataset/sources.h's id, which is its own patient; part "" */
+    char *path;                /* NIfTI file or DICOM folder; of a dataset: the prepared volume */
+    size_t at;                 /* number in the dataset */
+    char input[MODEL_HASH];    /* SHA-256 of the source's bytes; of a file "" until it is read */
+    char *reason;              /* why it was left out; NULL: it was not */
+} cohort_scan;
+
+typedef struct cohort {
+    dataset *data; /* NULL: files and folders */
+    size_t n;
+    cohort_scan *scans;
+    size_t *by_id; /* [n], numbers of scans in order of id */
+    char preprocessing[MODEL_HASH]; /* SHA-256 of what all inputs went through */
+} cohort;
+
+/* part: "train", "val", "test" or "all". HCT_EINVAL: prepared in more than one way. */
+hct_status cohort_of_dataset(const char *folder, const char *part, cohort *ret, hct_err *err);
+/* Files and folders as `headct prepare --in` takes them. A path that is not there is a scan that is left out. */
+hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_err *err);
+void cohort_free(cohort *c);
+/* Number of the scan with this id; -1 where there is none. */
+int64_t cohort_find(const cohort *c, const char *id);
+/* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that result. */
+hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const char *file, hct_err *err);
+/* Scans that were left out so far. */
+size_t cohort_refused(const cohort *c);
+
+typedef struct cohort_sink {
+    void *context;
+    /* After each batch: results of scans[0..n), numbers in the cohort. cls [n, width]; probability [n, tasks]. */
+    hct_status (*take)(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
+                       hct_err *err);
+} cohort_sink;
+
+/* Runs scans todo[0..n), in that order. HCT_EINTERRUPTED: a signal asked to stop (training/stop.h); what was taken stays.
+ * progress may be NULL. */
+hct_status cohort_run(cohort *c, encoder *e, const size_t *todo, size_t n, const cohort_sink *sink, FILE *progress,
+                      hct_err *err);
+/* The batch for a cohort of n scans: the same whether it is resumed or not. */
+int64_t cohort_batch(const cohort *c);
+
+#endif

@@ -1,0 +1,154 @@
+#include "inference/embed.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/paths.h"
+#include "training/measure.h"
+
+#define FORMAT "headct-embeddings/1"
+
+typedef struct run {
+    const embed_options *o;
+    cohort *c;
+    model_info info;
+    char weights[MODEL_HASH];
+    size_t width;
+    float *row;  /* [c->n, width] */
+    char *done;  /* [c->n] */
+    double saved; /* when */
+} run;
+
+/* A JSON list of one text of every scan that is done. */
+static char *list_of(const run *q, const char *(*text)(const cohort_scan *)) {
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < q->c->n; i++)
+        if (q->done[i]) cJSON_AddItemToArray(list, cJSON_CreateString(text(&q->c->scans[i])));
+    char *json = cJSON_PrintUnformatted(list);
+    cJSON_Delete(list);
+    return json;
+}
+
+static const char *id_of(const cohort_scan *s) { return s->id; }
+static const char *patient_of(const cohort_scan *s) { return s->patient; }
+static const char *part_of(const cohort_scan *s) { return s->part; }
+static const char *input_of(const cohort_scan *s) { return s->input; }
+
+static hct_status save(run *q, hct_err *err) {
+    char *lists[] = {list_of(q, id_of), list_of(q, patient_of), list_of(q, part_of), list_of(q, input_of), weights_describe(&q->info)};
+    size_t n = 0;
+    float *rows = malloc((q->c->n + 1) * q->width * sizeof *rows);
+    int ok = rows != NULL;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) ok = ok && lists[i];
+    for (size_t i = 0; ok && i < q->c->n; i++)
+        if (q->done[i]) memcpy(rows + n++ * q->width, q->row + i * q->width, q->width * sizeof *rows);
+    hct_st_entry e = {.name = "embeddings", .dtype = HCT_F32, .ndim = 2, .dim = {(int64_t)n, (int64_t)q->width}, .data = rows, .bytes = n * q->width * sizeof *rows};
+    const hct_st_pair meta[] = {{"format", FORMAT}, {"scans", lists[0]}, {"patients", lists[1]}, {"splits", lists[2]}, {"input_sha256", lists[3]},
+                                {"model", lists[4]}, {"weights_sha256", q->weights}, {"recipe_sha256", q->info.recipe}, {"preprocessing_sha256", q->c->preprocessing}};
+    hct_status st = ok ? hct_st_write(q->o->out, &e, 1, meta, sizeof meta / sizeof *meta, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) cJSON_free(lists[i]);
+    free(rows);
+    q->saved = measure_now();
+    return st;
+}
+
+static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability, hct_err *err) {
+    run *q = context;
+    (void)probability;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(q->row + scans[i] * q->width, cls + i * q->width, q->width * sizeof *cls);
+        q->done[scans[i]] = 1;
+    }
+    return measure_now() - q->saved >= q->o->every ? save(q, err) : HCT_OK;
+}
+
+/* ---- what an earlier run left ---- */
+
+static hct_status same(const run *q, const hct_st_file *f, const char *key, const char *now, hct_err *err) {
+    const char *was = hct_st_meta(f, key);
+    if (was && !strcmp(was, now)) return HCT_OK;
+    return hct_fail(err, HCT_EINVAL, "%s: its rows have another %s (%.20s, now %.20s); name another file", q->o->out, key, was ? was : "none", now);
+}
+
+static hct_status take_rows(run *q, const hct_st_file *f, size_t *ret_kept, hct_err *err) {
+    const char *ids = hct_st_meta(f, "scans"), *inputs = hct_st_meta(f, "input_sha256");
+    cJSON *scans = cJSON_Parse(ids ? ids : ""), *input = cJSON_Parse(inputs ? inputs : "");
+    const hct_st_entry *e = hct_st_find(f, "embeddings");
+    int n = cJSON_GetArraySize(scans);
+    hct_status st = HCT_OK;
+    if (!e || e->dtype != HCT_F32 || e->ndim != 2 || e->dim[0] != n || e->dim[1] != (int64_t)q->width || cJSON_GetArraySize(input) != n)
+        st = hct_fail(err, HCT_EFORMAT, "%s: its embeddings and its list of scans do not fit; name another file", q->o->out);
+    const cJSON *id = scans ? scans->child : NULL, *hash = input ? input->child : NULL;
+    for (int i = 0; st == HCT_OK && i < n; i++, id = id->next, hash = hash->next) {
+        const char *name = cJSON_GetStringValue(id), *made_of = cJSON_GetStringValue(hash);
+        int64_t at = name ? cohort_find(q->c, name) : -1;
+        if (at < 0 || !made_of) {
+            st = hct_fail(err, HCT_EINVAL, "%s: holds scan '%s', which is not asked for; name another file", q->o->out, name ? name : "?");
+            break;
+        }
+        if ((st = cohort_same_input(q->c, (size_t)at, made_of, q->o->out, err)) < 0) break;
+        snprintf(q->c->scans[at].input, MODEL_HASH, "%s", made_of);
+        memcpy(q->row + (size_t)at * q->width, (const char *)e->data + (size_t)i * q->width * sizeof(float), q->width * sizeof(float));
+        *ret_kept += !q->done[at];
+        q->done[at] = 1;
+    }
+    cJSON_Delete(scans);
+    cJSON_Delete(input);
+    return st;
+}
+
+static hct_status resume(run *q, size_t *ret_kept, hct_err *err) {
+    if (!path_is_file(q->o->out)) return HCT_OK;
+    hct_st_file *f = hct_st_open(q->o->out, err);
+    if (!f) return err->code;
+    hct_status st = same(q, f, "format", FORMAT, err);
+    if (st == HCT_OK) st = same(q, f, "weights_sha256", q->weights, err);
+    if (st == HCT_OK) st = same(q, f, "preprocessing_sha256", q->c->preprocessing, err);
+    if (st == HCT_OK) st = take_rows(q, f, ret_kept, err);
+    hct_st_close(f);
+    return st;
+}
+
+/* Runs what is missing, saves at the end whatever happened to the run. */
+static hct_status run_missing(run *q, hct_dev *dev, params *p, hct_err *err) {
+    size_t *todo = malloc((q->c->n + 1) * sizeof *todo), n = 0;
+    hct_status st = todo ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the list of scans");
+    for (size_t i = 0; st == HCT_OK && i < q->c->n; i++)
+        if (!q->done[i] && !q->c->scans[i].reason) todo[n++] = i;
+    if (st == HCT_OK && n) {
+        encoder e;
+        st = encoder_new(&e, dev, p, &q->info, cohort_batch(q->c), err);
+        if (st == HCT_OK) st = cohort_run(q->c, &e, todo, n, &(cohort_sink){q, take}, q->o->progress, err);
+        encoder_free(&e);
+        hct_err late = {0, ""};
+        hct_status saved = save(q, &late);
+        if (st == HCT_OK && saved < 0) st = hct_fail(err, saved, "%s", late.msg);
+    }
+    free(todo);
+    return st;
+}
+
+hct_status embed_run(const embed_options *o, cohort *c, size_t *ret_kept, hct_err *err) {
+    run q = {.o = o, .c = c, .saved = measure_now()};
+    params *p = NULL;
+    *ret_kept = 0;
+    hct_dev *dev = device_open(o->device, err);
+    hct_status st = dev ? HCT_OK : err->code;
+    if (st == HCT_OK && !(p = model_file_open(dev, &o->model, &q.info, q.weights, err))) st = err->code;
+    if (st == HCT_OK && !q.info.n_windows)
+        st = hct_fail(err, HCT_EINVAL, "%s: holds no headct description; --recipe FILE must say its windows and crop", o->model.path);
+    q.width = (size_t)q.info.mae.encoder.width;
+    if (st == HCT_OK) {
+        q.row = malloc((c->n + 1) * q.width * sizeof *q.row);
+        q.done = calloc(c->n + 1, 1);
+        if (!q.row || !q.done) st = hct_fail(err, HCT_ENOMEM, "out of memory for %zu embeddings", c->n);
+    }
+    if (st == HCT_OK) st = resume(&q, ret_kept, err);
+    if (st == HCT_OK) st = run_missing(&q, dev, p, err);
+    free(q.row);
+    free(q.done);
+    params_free(p);
+    device_close(dev);
+    return st;
+}

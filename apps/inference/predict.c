@@ -1,0 +1,151 @@
+#include "inference/predict.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evaluation/predictions.h"
+#include "inference/model_file.h"
+#include "inference/row_file.h"
+
+typedef struct run {
+    const predict_options *o;
+    cohort *c;
+    model_info info;
+    char weights[MODEL_HASH];
+    row_file *rows;
+    size_t *todo, n_todo;
+} run;
+
+/* What is the same for every scan. */
+static void add_hashes(const run *q, cJSON *j) {
+    cJSON_AddStringToObject(j, "weights_sha256", q->weights);
+    cJSON_AddStringToObject(j, "recipe_sha256", q->info.recipe);
+    cJSON_AddStringToObject(j, "preprocessing_sha256", q->c->preprocessing);
+}
+
+static hct_status check_finite(const run *q, const cohort_scan *s, const double *p, hct_err *err) {
+    for (int k = 0; k < q->info.n_tasks; k++)
+        if (!isfinite(p[k]))
+            return hct_fail(err, HCT_EINVAL, "%s: scan '%s': task '%s' comes out as %g; the weights are damaged", q->o->weights, s->id, q->info.task[k], p[k]);
+    return HCT_OK;
+}
+
+static hct_status print_json(const run *q, const cohort_scan *s, const double *p, hct_err *err) {
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "scan", s->id);
+    cJSON_AddStringToObject(j, "patient", s->patient);
+    cJSON_AddStringToObject(j, "file", s->path);
+    cJSON *all = cJSON_AddObjectToObject(j, "probabilities");
+    for (int k = 0; k < q->info.n_tasks; k++) cJSON_AddNumberToObject(all, q->info.task[k], p[k]);
+    add_hashes(q, j);
+    cJSON_AddStringToObject(j, "input_sha256", s->input);
+    char *text = cJSON_PrintUnformatted(j);
+    cJSON_Delete(j);
+    if (!text) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    fprintf(q->o->print, "%s\n", text);
+    cJSON_free(text);
+    return HCT_OK;
+}
+
+static void print_text(const run *q, const cohort_scan *s, const double *p) {
+    int longest = 0;
+    for (int k = 0; k < q->info.n_tasks; k++)
+        if ((int)strlen(q->info.task[k]) > longest) longest = (int)strlen(q->info.task[k]);
+    fprintf(q->o->print, "%s\n", s->id);
+    for (int k = 0; k < q->info.n_tasks; k++) fprintf(q->o->print, "  %-*s  %.4f\n", longest, q->info.task[k], p[k]);
+}
+
+static void add_row(const run *q, const cohort_scan *s, const double *p, text_buffer *rows) {
+    char number[32];
+    csv_add(rows, 0, s->id);
+    csv_add(rows, 1, s->patient);
+    csv_add(rows, 2, s->part);
+    for (int k = 0; k < q->info.n_tasks; k++) csv_add(rows, 3, text_of_double(p[k], number));
+    csv_add(rows, 3, s->input);
+    text_add(rows, "\n", 1);
+}
+
+static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability, hct_err *err) {
+    run *q = context;
+    text_buffer rows = {0};
+    hct_status st = HCT_OK;
+    (void)cls;
+    for (size_t i = 0; st == HCT_OK && i < n; i++) {
+        const cohort_scan *s = &q->c->scans[scans[i]];
+        const double *p = probability + i * (size_t)q->info.n_tasks;
+        if ((st = check_finite(q, s, p, err)) < 0) break;
+        if (q->rows) add_row(q, s, p, &rows);
+        else if (q->o->json) st = print_json(q, s, p, err);
+        else print_text(q, s, p);
+    }
+    if (st == HCT_OK && q->rows) st = row_file_add(q->rows, &rows, err);
+    if (st == HCT_OK && !q->rows && (fflush(q->o->print) != 0 || ferror(q->o->print)))
+        st = hct_fail(err, HCT_EIO, "standard output: %s", strerror(errno));
+    free(rows.bytes);
+    return st;
+}
+
+/* Opens the CSV; its scans are marked in done. */
+static hct_status open_rows(run *q, char *done, size_t *ret_kept, hct_err *err) {
+    text_buffer header = {0};
+    cJSON *origin = cJSON_CreateObject();
+    cJSON_AddStringToObject(origin, "format", "headct-predictions/1");
+    add_hashes(q, origin);
+    csv_add(&header, 0, "scan");
+    csv_add(&header, 1, "patient");
+    csv_add(&header, 2, "split");
+    for (int k = 0; k < q->info.n_tasks; k++) csv_add(&header, 3, q->info.task[k]);
+    csv_add(&header, 3, PREDICTIONS_INPUT);
+    text_add(&header, "\n", 1);
+    char *text = cJSON_Print(origin);
+    cJSON_Delete(origin);
+    csv *old = NULL;
+    hct_status st = text && !header.failed ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
+    if (st == HCT_OK && !(q->rows = row_file_open(q->o->out, header.bytes, text, &old, err))) st = err->code;
+    for (size_t i = 0; st == HCT_OK && i < old->rows; i++) {
+        int64_t at = cohort_find(q->c, csv_cell(old, i, 0));
+        if (at < 0) continue;
+        st = cohort_same_input(q->c, (size_t)at, csv_cell(old, i, old->columns - 1), q->o->out, err);
+        *ret_kept += !done[at];
+        done[at] = 1;
+    }
+    csv_free(old);
+    free(header.bytes);
+    cJSON_free(text);
+    return st;
+}
+
+static hct_status open_todo(run *q, size_t *ret_kept, hct_err *err) {
+    char *done = calloc(q->c->n + 1, 1);
+    q->todo = malloc((q->c->n + 1) * sizeof *q->todo);
+    hct_status st = done && q->todo ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the list of scans");
+    if (st == HCT_OK && q->o->out) st = open_rows(q, done, ret_kept, err);
+    for (size_t i = 0; st == HCT_OK && i < q->c->n; i++)
+        if (!done[i] && !q->c->scans[i].reason) q->todo[q->n_todo++] = i;
+    free(done);
+    return st;
+}
+
+hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hct_err *err) {
+    run q = {.o = o, .c = c};
+    encoder e = {0};
+    params *p = NULL;
+    *ret_kept = 0;
+    hct_dev *dev = device_open(o->device, err);
+    hct_status st = dev ? HCT_OK : err->code;
+    if (st == HCT_OK && !(p = model_file_open(dev, &(model_file_options){.path = o->weights}, &q.info, q.weights, err))) st = err->code;
+    if (st == HCT_OK && (q.info.kind != MODEL_CLASSIFIER || !q.info.n_tasks))
+        st = hct_fail(err, HCT_EINVAL, "%s: holds an encoder without heads; name the run of a probe (headct probe), or take headct embed", o->weights);
+    if (st == HCT_OK) st = open_todo(&q, ret_kept, err);
+    if (st == HCT_OK && q.n_todo) st = encoder_new(&e, dev, p, &q.info, cohort_batch(c), err);
+    if (st == HCT_OK && q.n_todo) st = cohort_run(c, &e, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
+    encoder_free(&e);
+    row_file_close(q.rows);
+    free(q.todo);
+    params_free(p);
+    device_close(dev);
+    return st;
+}

@@ -1,0 +1,18 @@
+/* Probabilities of a cohort from a classifier (encoder and heads, as `headct probe` writes it). */
+#ifndef INFERENCE_PREDICT_H
+#define INFERENCE_PREDICT_H
+
+#include "inference/cohort.h"
+
+typedef struct predict_options {
+    const char *weights, *device;
+    const char *out; /* CSV that is resumed; NULL: print */
+    int json;        /* print one JSON object a scan instead of text */
+    FILE *print, *progress;
+} predict_options;
+
+/* ret_kept: rows of out that were there already. HCT_EINVAL where the file holds no classifier, or out's rows have other weights.
+ * HCT_EINTERRUPTED: see cohort_run. Scans that were left out have their reason in c. */
+hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hct_err *err);
+
+#endif
