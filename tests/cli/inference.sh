@@ -1,0 +1,84 @@
+#!/bin/sh
+# predict and embed over files, DICOM folders and datasets; what they refuse. $1: headct, $2: folder of real scans (env HEADCT_DATA wins).
+. "$(dirname "$0")/../support/tap.sh"
+headct=$1
+real=${HEADCT_DATA:-$2}
+cat >"$work/mae.yaml" <<R
+method: mae
+data: {crop: 192, image: 24}
+model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48, decoder: {width: 24, depth: 1, heads: 2, mlp: 48}}
+optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 2}
+R
+printf 'method: probe\noptim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [SDH, ICH]}\n' >"$work/probe.yaml"
+q="--quiet"
+"$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
+check "prepare" "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" $q
+check "split" "$headct" split "$work/data" --ratios 5:2:3 --seed 1
+check "pretrain" "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/mae" $q
+check "the picture is there" test -s "$work/mae/figures/reconstruction.png"
+w=$work/mae/weights.safetensors
+for features in encoder random histogram; do
+    check "probe, $features" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --set probe.features=$features --run "$work/$features" $q
+done
+check "report" "$headct" report "$work/mae" "$work/encoder" "$work/random" --out "$work/report.html"
+check "plan" "$headct" plan "$work/mae.yaml" --data "$work/data"
+check "bench" "$headct" bench --recipe "$work/mae.yaml" --steps 1
+check "backends" "$headct" backends
+
+# predict: the probabilities of the run's own predictions.csv, and resuming.
+check "predict a part of a dataset" "$headct" predict --run "$work/encoder" --data "$work/data" --part test --out "$work/p.csv" $q
+python3 - "$work/encoder/predictions.csv" "$work/p.csv" <<'P'
+import csv, sys
+a = {r["scan"]: r for r in csv.DictReader(open(sys.argv[1]))}
+b = list(csv.DictReader(open(sys.argv[2])))
+worst = max(abs(float(r[t]) - float(a[r["scan"]][t])) for r in b for t in ("SDH", "ICH"))
+print("# largest difference", worst)
+sys.exit(not b or worst > 1e-5)
+P
+ok $? "predict says what the probe said"
+cp "$work/p.csv" "$work/whole.csv"
+head -c $(($(wc -c <"$work/p.csv") - 7)) "$work/whole.csv" >"$work/p.csv" # a half last line
+check "predict again does what is missing" "$headct" predict --run "$work/encoder" --data "$work/data" --part test --out "$work/p.csv" $q
+cmp "$work/p.csv" "$work/whole.csv" >/dev/null
+ok $? "and ends with the same file"
+refuses 1 "p.csv" "a table of other weights is not added to" "$headct" predict --run "$work/random" --data "$work/data" --part test --out "$work/p.csv" $q
+check "one scan as JSON" sh -c '"$1" predict --run "$2" "$3" --json --quiet | python3 -c "import json, sys; d = [json.loads(l) for l in sys.stdin]; sys.exit(not (len(d) == 1 and 0 < d[0][\"probabilities\"][\"SDH\"] < 1 and len(d[0][\"weights_sha256\"]) == 64))"' \
+    sh "$headct" "$work/encoder" "$(ls "$work"/ph/*.nii.gz | head -n 1)"
+check "embed a dataset" "$headct" embed --weights "$w" --data "$work/data" --out "$work/e.safetensors" $q
+printf 'not a scan' >"$work/bad.nii"
+refuses 3 "bad.nii" "a bad scan is listed and left out" "$headct" predict --run "$work/encoder" "$work/bad.nii" "$(ls "$work"/ph/*.nii.gz | head -n 1)" $q
+
+# Weights that are none.
+python3 - "$work" <<'P'
+import json, struct, sys
+def write(name, head, body=b"", length=None):
+    h = head if isinstance(head, bytes) else json.dumps(head).encode()
+    open(sys.argv[1] + "/" + name, "wb").write(struct.pack("<Q", len(h) if length is None else length) + h + body)
+t = lambda a, b: {"dtype": "F32", "shape": [(b - a) // 4], "data_offsets": [a, b]}
+write("long.safetensors", {}, length=1 << 40)
+write("overlap.safetensors", {"a": t(0, 8), "b": t(4, 12)}, b"x" * 12)
+write("json.safetensors", b'{"a": {"dtype"', b"x" * 12)
+write("plain.safetensors", {"a": t(0, 8)}, b"x" * 8)
+P
+for bad in long overlap json plain; do
+    refuses 1 "$bad.safetensors" "weights: $bad" "$headct" embed --weights "$work/$bad.safetensors" --data "$work/data" --out "$work/x.safetensors" $q
+done
+ok "$([ -e "$work/x.safetensors" ] && echo 1 || echo 0)" "nothing was written for them"
+
+# Mistakes in a recipe.
+sed 's/mask_ratio/mask_rato/; s/image: 24/imge: 24/' "$work/mae.yaml" >"$work/typo.yaml"
+refuses 1 "image" "an unknown key of a recipe names the nearest" "$headct" pretrain --recipe "$work/typo.yaml" --data "$work/data" --run "$work/typo" $q
+refuses 1 "optim.lr" "an unknown key of --set names the nearest" "$headct" pretrain --recipe "$work/mae.yaml" --set optim.lrr=1 --data "$work/data" --run "$work/typo" $q
+refuses 1 "SDH" "an unknown task names the nearest" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --set data.tasks=SHD --run "$work/typo" $q
+refuses 1 "nothing-here" "a dataset that is not there" "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/nothing-here" --run "$work/typo" $q
+
+# Real scans.
+for scan in CT_pitch.nii.gz scct.nii dicom_ge_tilt; do
+    if [ ! -e "$real/$scan" ]; then skip "real scan $scan" "$real/$scan is absent; set HEADCT_DATA"; continue; fi
+    if [ -d "$real/$scan" ] && ! command -v dcm2niix >/dev/null; then skip "real scan $scan" "dcm2niix is not installed"; continue; fi
+    check "$scan prepared" "$headct" prepare --in "$real/$scan" --out "$work/real" $q
+    check "$scan embedded" "$headct" embed --weights "$w" "$real/$scan" --out "$work/real.safetensors" $q
+    rm -f "$work/real.safetensors"
+    check "$scan predicted" "$headct" predict --run "$work/encoder" "$real/$scan" $q
+done
+done_testing

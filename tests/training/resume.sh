@@ -1,0 +1,119 @@
+#!/bin/sh
+# Killed and resumed, a run ends with the very bytes of an undisturbed one. $1: headct. HEADCT_KILLS: kills for each case (10).
+. "$(dirname "$0")/../support/tap.sh"
+headct=$1
+kills=${HEADCT_KILLS:-10}
+recipe="$work/recipe.yaml"
+cat >"$recipe" <<R
+method: mae
+seed: 7
+data: {crop: 192, image: 24}
+model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48, decoder: {width: 24, depth: 1, heads: 2, mlp: 48}}
+optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 60}
+train: {checkpoint_every: 1, log_every: 1, workers: 1, disk_cache: true}
+R
+"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
+"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
+"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+start() { "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet "$@"; }
+
+check "an undisturbed run" start --run "$work/whole"
+steps=$(grep -c '"train"' "$work/whole/metrics.jsonl")
+note "$steps steps"
+
+# same RUN NAME: weights, checkpoint (optimiser, step), log equal the undisturbed run's; no line of the log is there twice.
+same() {
+    for f in weights.safetensors checkpoints/last.safetensors checkpoints/best.safetensors metrics.jsonl; do
+        cmp "$work/whole/$f" "$1/$f" >"$work/cmp" 2>&1
+        ok $? "$2: $f is the same"
+    done
+    [ -z "$(sort "$1/metrics.jsonl" | uniq -d)" ]
+    ok $? "$2: no line twice"
+}
+
+# Delays from a fixed list of shares; where `during` is set, the kill waits until a checkpoint is being written.
+i=0
+for workers in 1 4; do
+    run=$work/killed-$workers
+    sed "s/workers: 1/workers: $workers/" "$recipe" >"$work/other.yaml"
+    done_kills=0 caught=0
+    "$headct" pretrain --recipe "$work/other.yaml" --data "$work/data" --quiet --run "$run" >/dev/null 2>&1 &
+    while [ $done_kills -lt "$kills" ]; do
+        pid=$!
+        i=$((i + 1))
+        if [ $((i % 3)) -eq 0 ]; then # during a checkpoint's write
+            n=0
+            while [ $n -lt 3000 ] && kill -0 $pid 2>/dev/null; do
+                set -- "$run"/checkpoints/*.tmp.*
+                [ -e "$1" ] && { caught=$((caught + 1)); break; }
+                n=$((n + 1))
+            done
+        else
+            sleep 0.$(((i * 37) % 50 + 10))
+        fi
+        kill -9 $pid 2>/dev/null && done_kills=$((done_kills + 1)) || done_kills=$kills
+        wait $pid 2>/dev/null
+        "$headct" pretrain --run "$run" --resume --quiet >/dev/null 2>"$work/err" &
+    done
+    wait $!
+    ok $? "$workers loader threads: ends after $done_kills kills ($caught of them while a checkpoint was written)"
+    sed 's/^/# /' "$work/err"
+    for f in weights.safetensors checkpoints/last.safetensors; do # workers is a key of the recipe, and so in the description: compare tensors
+        python3 - "$work/whole/$f" "$run/$f" <<'P'
+import json, struct, sys
+def tensors(path):
+    b = open(path, "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    h = json.loads(b[8:8 + n])
+    return {k: b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]] for k, v in h.items() if k != "__metadata__"}, h["__metadata__"].get("run_state")
+sys.exit(tensors(sys.argv[1]) != tensors(sys.argv[2]))
+P
+        ok $? "$workers loader threads: every tensor of $f is the same"
+    done
+    cmp "$work/whole/metrics.jsonl" "$run/metrics.jsonl" >/dev/null
+    ok $? "$workers loader threads: metrics.jsonl is the same"
+    [ -z "$(sort "$run/metrics.jsonl" | uniq -d)" ]
+    ok $? "$workers loader threads: no line twice"
+done
+
+for signal in TERM USR1; do
+    run=$work/stopped-$signal
+    "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$run" >/dev/null 2>&1 & # no function: the signal is for headct itself
+    pid=$!
+    while [ ! -e "$run/checkpoints/last.safetensors" ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    kill -$signal $pid
+    wait $pid
+    [ $? -eq 75 ]
+    ok $? "SIG$signal: status 75"
+    check "SIG$signal: resumes" "$headct" pretrain --run "$run" --resume --quiet
+    same "$run" "SIG$signal"
+done
+
+refuses 1 "there is a run already" "a run is not started over another" start --run "$work/whole"
+refuses 1 "another recipe" "a changed recipe is not resumed" "$headct" pretrain --run "$work/whole" --resume --set optim.lr=0.5 --quiet
+refuses 1 "last good checkpoint" "a loss that is not finite stops with step and scans" start --run "$work/nan" --set optim.name=sgd --set optim.lr=1000 --set optim.warmup_fraction=0
+mkdir -p "$work/shape/checkpoints"
+sed 's/width: 24, depth: 1, heads: 2, mlp: 48, decoder/width: 48, depth: 1, heads: 2, mlp: 48, decoder/' "$recipe" >"$work/shape.yaml"
+check "a run of another width" "$headct" pretrain --recipe "$work/shape.yaml" --data "$work/data" --quiet --run "$work/wide" --set optim.epochs=1
+cp "$work/wide/checkpoints/last.safetensors" "$work/shape/checkpoints/" && cp "$work/whole/recipe.yaml" "$work/shape/"
+refuses 1 "last.safetensors" "a checkpoint of another shape" "$headct" pretrain --run "$work/shape" --resume --quiet
+head -c 3000 "$work/whole/checkpoints/last.safetensors" >"$work/shape/checkpoints/last.safetensors"
+refuses 1 "last.safetensors" "a checkpoint that ends early" "$headct" pretrain --run "$work/shape" --resume --quiet
+
+# Micro-batches: two of 2 give the weights of one of 4.
+start --run "$work/one" --set optim.epochs=2 >/dev/null
+start --run "$work/two" --set optim.epochs=2 --set optim.batch=2 --set optim.accumulate=2 >/dev/null
+python3 - "$work/one/weights.safetensors" "$work/two/weights.safetensors" <<'P'
+import json, struct, sys, array
+def tensors(path):
+    b = open(path, "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    h = json.loads(b[8:8 + n])
+    return {k: array.array("f", b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items() if k != "__metadata__"}
+a, b = tensors(sys.argv[1]), tensors(sys.argv[2])
+worst = max(abs(x - y) for k in a for x, y in zip(a[k], b[k]))
+print("# largest difference", worst)
+sys.exit(worst > 2e-5)
+P
+ok $? "two micro-batches of 2 are one batch of 4"
+done_testing
