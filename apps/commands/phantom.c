@@ -33,6 +33,7 @@ enum {
     OPT_SEED = 's',
     OPT_JOBS = 'j',
     OPT_SIZE = 'z',
+    OPT_POSE = 'P',
     OPT_PREVALENCE = 'p',
     OPT_QUIET = 'q'
 };
@@ -44,6 +45,7 @@ static const struct argp_option options[] = {
     {"seed", OPT_SEED, "S", 0, "seed of everything random (default 0)", 0},
     {"size", OPT_SIZE, "SIZE", 0,
      "voxels of about: tiny 3.5 x 3.5 x 6 mm, small 2 x 2 x 4 mm (default), full 0.5 x 0.5 x 0.6 to 5 mm", 0},
+    {"pose", OPT_POSE, "F", 0, "how far heads are moved and turned: 1 (default) is up to 8 mm and 14 degrees", 0},
     {"prevalence", OPT_PREVALENCE, "P", 0, "probability of each finding in a patient (default 0.2)", 0},
     {"jobs", OPT_JOBS, "J", 0, "threads (default: one a CPU)", 0},
     {"quiet", OPT_QUIET, NULL, 0, "no progress line", 0},
@@ -53,7 +55,7 @@ static const struct argp_option options[] = {
 typedef struct settings {
     const char *out;
     int64_t patients, scans_min, scans_max, seed, jobs;
-    double prevalence;
+    double prevalence, pose;
     phantom_size size;
     int quiet;
 } settings;
@@ -83,6 +85,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         s->scans_max = dash ? whole(state, "scans-per-patient", dash + 1, s->scans_min, 1000) : s->scans_min;
         break;
     }
+    case OPT_POSE:
+        if (!text_double(arg, &s->pose) || !(s->pose >= 0 && s->pose <= 1)) argp_error(state, "--pose %s: a number from 0 to 1 is needed", arg);
+        break;
     case OPT_PREVALENCE:
         if (!text_double(arg, &s->prevalence) || !(s->prevalence >= 0 && s->prevalence <= 1))
             argp_error(state, "--prevalence %s: a number from 0 to 1 is needed", arg);
@@ -125,7 +130,7 @@ static hct_status write_one(void *context, int64_t i, hct_err *err) {
     volume v;
     char name[48], path[4096];
     phantom_draw(&p, (uint64_t)b->set->seed, (uint64_t)it->patient, (uint64_t)it->scan, b->set->size,
-                 b->set->prevalence);
+                 b->set->prevalence, b->set->pose);
     memcpy(it->present, p.present, sizeof it->present);
     scan_name(it, name);
     snprintf(path, sizeof path, "%s/%s.nii.gz", b->set->out, name);
@@ -162,7 +167,7 @@ static int64_t scans_of(const settings *s, int64_t patient) {
 }
 
 int command_phantom(int argc, char **argv) {
-    settings s = {.patients = 20, .scans_min = 1, .scans_max = 3, .prevalence = 0.2, .size = PHANTOM_SMALL};
+    settings s = {.patients = 20, .scans_min = 1, .scans_max = 3, .prevalence = 0.2, .pose = 1, .size = PHANTOM_SMALL};
     const struct argp argp = {options, parse, "--out DIR", doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     hct_err err = {0};

@@ -68,8 +68,9 @@ typedef struct phantom {
     uint64_t noise_key;
 } phantom;
 
-/* prevalence: probability of each drawn finding in a patient (ICH follows from IPH and IVH). */
-void phantom_draw(phantom *ret, uint64_t seed, uint64_t patient, uint64_t scan, phantom_size size, double prevalence);
+/* prevalence: probability of each drawn finding in a patient (ICH follows from IPH and IVH). pose: how far heads are moved and
+ * turned, 1 is up to 8 mm and 14 degrees. */
+void phantom_draw(phantom *ret, uint64_t seed, uint64_t patient, uint64_t scan, phantom_size size, double prevalence, double pose);
 
 /* How many scans a patient has, from low to high. */
 int64_t phantom_scans(uint64_t seed, uint64_t patient, int64_t low, int64_t high);

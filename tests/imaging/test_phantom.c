@@ -15,9 +15,9 @@ static volume render(const phantom *p) {
 
 START_TEST(same_key_same_scan) {
     phantom a, b, c;
-    phantom_draw(&a, 5, 17, 1, PHANTOM_TINY, 0.5);
-    phantom_draw(&c, 5, 18, 1, PHANTOM_TINY, 0.5);
-    phantom_draw(&b, 5, 17, 1, PHANTOM_TINY, 0.5);
+    phantom_draw(&a, 5, 17, 1, PHANTOM_TINY, 0.5, 1);
+    phantom_draw(&c, 5, 18, 1, PHANTOM_TINY, 0.5, 1);
+    phantom_draw(&b, 5, 17, 1, PHANTOM_TINY, 0.5, 1);
     volume v = render(&a), w = render(&b), x = render(&c);
     ck_assert_mem_eq(v.dim, w.dim, sizeof v.dim);
     ck_assert_mem_eq(v.data, w.data, (size_t)volume_count(&v) * 2);
@@ -32,8 +32,8 @@ END_TEST
 START_TEST(the_scan_does_not_know_the_findings) {
     for (uint64_t patient = 0; patient < 200; patient++) {
         phantom none, all;
-        phantom_draw(&none, 1, patient, patient % 3, PHANTOM_SMALL, 0);
-        phantom_draw(&all, 1, patient, patient % 3, PHANTOM_SMALL, 1);
+        phantom_draw(&none, 1, patient, patient % 3, PHANTOM_SMALL, 0, 1);
+        phantom_draw(&all, 1, patient, patient % 3, PHANTOM_SMALL, 1, 1);
         ck_assert_mem_eq(none.affine, all.affine, sizeof none.affine);
         ck_assert_mem_eq(none.dim, all.dim, sizeof none.dim);
         ck_assert_mem_eq(none.rotation, all.rotation, sizeof none.rotation);
@@ -54,7 +54,7 @@ START_TEST(labels_follow_their_rules) {
     for (uint64_t patient = 0; patient < 400; patient++)
         for (uint64_t scan = 0; scan < 2; scan++, scans++) {
             phantom p;
-            phantom_draw(&p, 3, patient, scan, PHANTOM_SMALL, 0.3);
+            phantom_draw(&p, 3, patient, scan, PHANTOM_SMALL, 0.3, 1);
             ck_assert_int_eq(p.present[ICH], p.present[IPH] || p.present[IVH]);
             for (int f = 0; f < FINDINGS; f++) count[f] += p.present[f];
         }
@@ -73,11 +73,11 @@ START_TEST(every_label_is_drawn) {
         int drawn = 0, tried = 0;
         for (uint64_t patient = 0; tried < 6 && patient < 400; patient++) {
             phantom with, without;
-            phantom_draw(&with, 11, patient, 0, PHANTOM_TINY, 0.12);
+            phantom_draw(&with, 11, patient, 0, PHANTOM_TINY, 0.12, 1);
             int others = 0;
             for (int g = 0; g < FINDINGS; g++) others += g != ICH && g != f && with.present[g];
             if (!with.present[f] || others) continue;
-            phantom_draw(&without, 11, patient, 0, PHANTOM_TINY, 0);
+            phantom_draw(&without, 11, patient, 0, PHANTOM_TINY, 0, 1);
             volume v = render(&with), w = render(&without);
             double change_ml = 0, brighter = 0, voxel_ml = with.spacing[0] * with.spacing[1] * with.spacing[2] / 1000;
             for (int64_t i = 0; i < volume_count(&v); i++) {
@@ -102,7 +102,7 @@ END_TEST
 START_TEST(a_healthy_head_is_plausible) {
     for (uint64_t patient = 0; patient < 20; patient++) {
         phantom p;
-        phantom_draw(&p, 2, patient, 0, PHANTOM_TINY, 0);
+        phantom_draw(&p, 2, patient, 0, PHANTOM_TINY, 0, 1);
         volume v = render(&p);
         int64_t n = volume_count(&v), air = 0, bone = 0, soft = 0, odd = 0;
         for (int64_t i = 0; i < n; i++) {
