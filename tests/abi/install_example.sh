@@ -33,4 +33,14 @@ step "so does that op's backward" "$test_ops" --plugin "$work/hct_kernel_example
 step "its faster softmax passes" "$test_ops" --plugin "$work/hct_kernel_example.so" --op softmax --kernel example:softmax:f32
 installed_backend() { find "$work/root" -path '*/hct/hct_backend_cpu.so' | grep -q .; }
 step "the reference backend is installed in a folder of its own" installed_backend
+headct=$(find "$work/root" -path '*/bin/headct')
+runs_alone() { env -u LD_LIBRARY_PATH -u HCT_PLUGIN_PATH "$headct" backends | grep -q "$work/root.*hct_backend_cpu.so"; }
+step "the installed program finds its library and its backend" runs_alone
+step "it says its version" sh -c '"$1" --version | grep -q "^headct [0-9]"' sh "$headct"
+step "bash completion is installed" test -s "$(find "$work/root" -path '*bash-completion/completions/headct')"
+completes() {
+    bash -c 'source "$1"; PATH=$(dirname "$2"):$PATH; COMP_WORDS=(headct pre); COMP_CWORD=1; _headct; [[ " ${COMPREPLY[*]} " == *" prepare "* ]]' \
+        bash "$(find "$work/root" -path '*bash-completion/completions/headct')" "$headct"
+}
+step "completion offers the commands" completes
 echo "1..$n"
