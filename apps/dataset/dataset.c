@@ -10,6 +10,7 @@
 #include "imaging/scan.h"
 #include "support/paths.h"
 #include "support/text.h"
+#include "support/sha256.h"
 
 static char *column_text(sqlite3_stmt *stmt, int column) {
     const char *text = (const char *)sqlite3_column_text(stmt, column);
@@ -175,4 +176,10 @@ hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, i
     if (s == HCT_OK) s = model_input(&v, windows, n_windows, crop, size, out, err);
     volume_free(&v);
     return s;
+}
+
+hct_status dataset_hash(const dataset *d, const size_t *scans, size_t n, char *hex, hct_err *err) {
+    sha256 *h = sha256_begin();
+    for (size_t i = 0; i < n; i++) sha256_add(h, d->scans[scans[i]].provenance, strlen(d->scans[scans[i]].provenance) + 1);
+    return sha256_end(h, hex, err);
 }

@@ -38,6 +38,8 @@ int64_t dataset_label(const dataset *d, const char *name, hct_err *err);
 /* Number of a scan by id; < 0 and err where there is none. */
 int64_t dataset_find(const dataset *d, const char *id, hct_err *err);
 
+/* SHA-256 over the provenance of scans[0..n) in that order: what weights say they were trained on. hex of 65. */
+hct_status dataset_hash(const dataset *d, const size_t *scans, size_t n, char *hex, hct_err *err);
 /* Reads scan i's prepared volume (imaging/scan.h). */
 hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err);
 /* Scan i as a model sees it (imaging/model_input.h): float32 [n_windows, size, size, size] into out. */

@@ -40,6 +40,7 @@ static hct_status open_data(run *q, hct_err *err) {
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
     hct_status st = dataset_part(q->data, r->data.train, &q->train, &q->n_train, err);
     if (st == HCT_OK) st = dataset_part(q->data, r->data.validation, &q->valid, &q->n_valid, err);
+    if (st == HCT_OK) st = dataset_hash(q->data, q->train, q->n_train, q->info.data, err);
     if (st < 0) return st;
     q->scans_per_step = recipe_effective_batch(r, 1);
     q->per_epoch = (int64_t)q->n_train / q->scans_per_step;
@@ -77,6 +78,7 @@ static hct_status open_folder(run *q, hct_err *err) {
     if (!q->last || !q->best || !q->weights) return hct_fail(err, HCT_ENOMEM, "out of memory");
     if (path_is_file(q->last) && !q->o->resume)
         return hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
+    if (path_is_file(q->last)) return HCT_OK; /* resumed: recipe.yaml is there, and stays as it is */
     return run_folder_open(q->o->run, "checkpoints", q->r, err);
 }
 

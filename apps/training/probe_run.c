@@ -89,7 +89,7 @@ static hct_status save_classifier(run *q, params **heads, hct_err *err) {
     for (int k = 0; k < info.n_tasks; k++) memcpy(info.task[k], q->said.task[k], strlen(q->said.task[k]) + 1);
     params *all = model_new(q->dev, &info, 0, err);
     if (!all) return err->code;
-    hct_status st = HCT_OK;
+    hct_status st = dataset_hash(q->data, q->scan, q->n_train, info.data, err);
     for (size_t i = 0; st == HCT_OK && i < all->n; i++) {
         const char *name = all->items[i].name;
         const param *from = params_find(q->f.p, name);

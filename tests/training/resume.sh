@@ -91,6 +91,7 @@ done
 
 refuses 1 "there is a run already" "a run is not started over another" start --run "$work/whole"
 refuses 1 "another recipe" "a changed recipe is not resumed" "$headct" pretrain --run "$work/whole" --resume --set optim.lr=0.5 --quiet
+check "and the run is not harmed by the attempt" "$headct" pretrain --run "$work/whole" --resume --quiet
 refuses 1 "last good checkpoint" "a loss that is not finite stops with step and scans" start --run "$work/nan" --set optim.name=sgd --set optim.lr=1000 --set optim.warmup_fraction=0
 mkdir -p "$work/shape/checkpoints"
 sed 's/width: 24, depth: 1, heads: 2, mlp: 48, decoder/width: 48, depth: 1, heads: 2, mlp: 48, decoder/' "$recipe" >"$work/shape.yaml"
@@ -99,6 +100,30 @@ cp "$work/wide/checkpoints/last.safetensors" "$work/shape/checkpoints/" && cp "$
 refuses 1 "last.safetensors" "a checkpoint of another shape" "$headct" pretrain --run "$work/shape" --resume --quiet
 head -c 3000 "$work/whole/checkpoints/last.safetensors" >"$work/shape/checkpoints/last.safetensors"
 refuses 1 "last.safetensors" "a checkpoint that ends early" "$headct" pretrain --run "$work/shape" --resume --quiet
+
+# A full disk: a small tmpfs where mounting is allowed, else a limit on the size of files. The older checkpoint stays whole.
+if mkdir "$work/disk" && mount -t tmpfs -o size=16m tmpfs "$work/disk" 2>/dev/null; then
+    note "on a tmpfs of 16 MB"
+    "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/disk/run" >/dev/null 2>&1 &
+    pid=$!
+    while [ ! -e "$work/disk/run/checkpoints/last.safetensors" ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    kill -TERM $pid
+    wait $pid
+    cp "$work/disk/run/checkpoints/last.safetensors" "$work/before"
+    dd if=/dev/zero of="$work/disk/fill" bs=1k count=16384 2>/dev/null
+    refuses 1 ".safetensors: writing failed" "a full disk" "$headct" pretrain --run "$work/disk/run" --resume --quiet
+    cmp "$work/before" "$work/disk/run/checkpoints/last.safetensors"
+    ok $? "the older checkpoint is untouched"
+    rm -f "$work/disk/fill"
+    check "with room again it goes on" "$headct" pretrain --run "$work/disk/run" --resume --quiet
+    umount "$work/disk"
+else
+    note "mounting is not allowed: files limited to 8 KB"
+    cp "$work/whole/checkpoints/last.safetensors" "$work/before"
+    refuses 1 "safetensors" "a full disk" sh -c 'ulimit -f 16; trap "" XFSZ; exec "$@"' sh "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/limit"
+    cmp "$work/before" "$work/whole/checkpoints/last.safetensors"
+    ok $? "older checkpoints are untouched"
+fi
 
 # Micro-batches: two of 2 give the weights of one of 4.
 start --run "$work/one" --set optim.epochs=2 >/dev/null
