@@ -6,6 +6,7 @@
 #include "evaluation/evaluation.h"
 #include "evaluation/predictions.h"
 #include "models/probe.h"
+#include "hct/io.h"
 #include "support/paths.h"
 #include "training/features.h"
 #include "training/probe_fit.h"
@@ -23,6 +24,7 @@ typedef struct run {
     features f;
     predictions said;          /* [n, tasks] */
     runlog *log;
+    char weights[MODEL_HASH]; /* of the classifier; "" for histograms */
 } run;
 
 static hct_status add_part(run *q, const char *name, size_t *ret_n, hct_err *err) {
@@ -104,9 +106,23 @@ static hct_status save_classifier(run *q, params **heads, hct_err *err) {
         free(x);
     }
     char *path = path_join(q->o->run, "weights.safetensors");
+    if (st == HCT_OK) st = weights_hash(all, q->weights, err);
     if (st == HCT_OK) st = path ? weights_save(path, all, &info, NULL, 0, NULL, 0, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(path);
     params_free(all);
+    return st;
+}
+
+/* predictions.csv.json: what made the table, as headct predict writes it, and the training data. */
+static hct_status write_origin(const run *q, hct_err *err) {
+    char data[MODEL_HASH], *path = path_join(q->o->run, "predictions.csv.json");
+    hct_status st = path ? dataset_hash(q->data, q->scan, q->n_train, data, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_outfile *f = st == HCT_OK ? hct_outfile_open(path, err) : NULL;
+    if (f)
+        hct_outfile_printf(f, "{\"format\":\"headct-predictions/1\",\"weights_sha256\":\"%s\",\"recipe_sha256\":\"%s\",\"preprocessing_sha256\":\"%s\",\"data_sha256\":\"%s\"}\n",
+                           q->weights, q->f.info.recipe, q->f.info.preprocessing, data);
+    if (st == HCT_OK) st = hct_outfile_close(f, err);
+    free(path);
     return st;
 }
 
@@ -144,6 +160,7 @@ static hct_status fit_all(run *q, hct_err *err) {
     char *path = path_join(q->o->run, "predictions.csv");
     if (st == HCT_OK) st = path ? predictions_write(&q->said, true, path, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && q->f.p) st = save_classifier(q, heads, err);
+    if (st == HCT_OK) st = write_origin(q, err);
     for (size_t k = 0; heads && k < tasks; k++) params_free(heads[k]);
     free(heads);
     free(path);

@@ -20,6 +20,7 @@ w=$work/mae/weights.safetensors
 for features in encoder random histogram; do
     check "probe, $features" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --set probe.features=$features --run "$work/$features" $q
 done
+check "predictions carry the weights' hash" sh -c 'python3 -c "import json, sys; d = json.load(open(sys.argv[1])); sys.exit(any(len(d[k]) != 64 for k in (\"weights_sha256\", \"recipe_sha256\", \"preprocessing_sha256\", \"data_sha256\")))" "$1"' sh "$work/encoder/predictions.csv.json"
 check "report" "$headct" report "$work/mae" "$work/encoder" "$work/random" --out "$work/report.html"
 check "plan" "$headct" plan "$work/mae.yaml" --data "$work/data"
 check "bench" "$headct" bench --recipe "$work/mae.yaml" --steps 1
