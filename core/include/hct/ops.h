@@ -45,6 +45,12 @@ HCT_API hct_id hct_l2_normalize(hct_tape *, hct_id x, double eps);     /* x / ma
 HCT_API hct_id hct_cross_entropy(hct_tape *, hct_id logits, hct_id target);
 /* pred, target [B, L, P], mask [B, L] -> sum over masked patches of the mean squared error of a patch, / sum of mask. */
 HCT_API hct_id hct_mse_masked(hct_tape *, hct_id pred, hct_id target, hct_id mask);
+/* DINO (Caron et al. 2021): student [V, B, K], teacher [G, B, K], of which the first G views are the same images; centre [K];
+ * temps F32 [2]: the student's and the teacher's temperature. -> mean cross-entropy over pairs of different views, a scalar;
+ * *ret_entropy (may be NULL): mean entropy of the teacher's distributions, in nats. Only the student has a gradient. */
+HCT_API hct_id hct_dino_loss(hct_tape *, hct_id student, hct_id teacher, hct_id centre, hct_id temps, hct_id *ret_entropy);
+/* Moving averages of tensors, in place: target = rates[at] target + rates[at + 1] source, for each pair {target, source}. */
+HCT_API void hct_ema(hct_tape *, hct_id rates, int64_t at, const hct_id *target_and_source, uint32_t pairs);
 
 /* Views: no data moves. */
 HCT_API hct_id hct_reshape(hct_tape *, hct_id x, int ndim, const int64_t *dim); /* copies first if x has gaps; one dim may be -1 */

@@ -1,0 +1,95 @@
+/* DINO's loss and its centre's running mean (Caron et al. 2021, algorithm 1).
+ *
+ * dino_loss(student [V, B, K], teacher [G, B, K], centre [K], temps [2]) -> loss [], entropy [], lse_student [V, B], lse_teacher [G, B].
+ * Views v < G of the student are the images that the teacher sees. With p_g = softmax((teacher_g - centre) / temps[1]) and
+ * q_v = softmax(student_v / temps[0]): loss = mean over (g, v), g != v, and over B, of -sum_k p_g log q_v;
+ * entropy = mean over G and B of -sum_k p_g log p_g. Only the log-sum-exps are kept: the backward makes the probabilities anew. */
+#include "ops.h"
+
+#include <stdlib.h>
+
+static int stat_dtype(const hct_view *x) { return x->dtype == HCT_F64 ? HCT_F64 : HCT_F32; }
+
+static hct_status check(const hct_problem *p, hct_err *err) {
+    const hct_view *s = &p->in[0], *t = &p->in[1];
+    HCT_TRY(hct_want_same_real(p, 2, err));
+    if (s->ndim != 3 || t->ndim != 3 || s->dim[1] != t->dim[1] || s->dim[2] != t->dim[2])
+        return hct_fail(err, HCT_ESHAPE, "student is [views, batch, prototypes], teacher [its views, batch, prototypes]");
+    if (t->dim[0] < 1 || s->dim[0] < 2 || t->dim[0] > s->dim[0] || s->dim[1] < 1 || s->dim[2] < 1)
+        return hct_fail(err, HCT_ESHAPE, "%lld student views and %lld of the teacher make no pair", (long long)s->dim[0], (long long)t->dim[0]);
+    HCT_TRY(hct_want_dims(p, 2, 1, &s->dim[2], err));
+    HCT_TRY(hct_want_dtype(p, 2, stat_dtype(s), err));
+    HCT_TRY(hct_want_dims(p, 3, 1, (int64_t[]){2}, err));
+    return hct_want_dtype(p, 3, HCT_F32, err);
+}
+
+static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
+    HCT_TRY(hct_want(p, 4, 4, err));
+    HCT_TRY(check(p, err));
+    hct_set(&out[0], p->in[0].dtype, 0, NULL);
+    hct_set(&out[1], stat_dtype(&p->in[0]), 0, NULL);
+    for (int i = 0; i < 2; i++) hct_set(&out[2 + i], stat_dtype(&p->in[0]), 2, p->in[i].dim);
+    return HCT_OK;
+}
+
+/* dino_loss.bwd(student, teacher, centre, temps, lse_student, lse_teacher, dloss) -> dstudent_v =
+ * dloss (n_v q_v - sum_g p_g) / (temps[0] B pairs), over the n_v teacher views g != v */
+static hct_status infer_bwd(const hct_problem *p, hct_view *out, hct_err *err) {
+    HCT_TRY(hct_want(p, 7, 1, err));
+    HCT_TRY(check(p, err));
+    for (uint32_t i = 0; i < 2; i++) HCT_TRY(hct_want_dims(p, 4 + i, 2, p->in[i].dim, err));
+    HCT_TRY(hct_want_dims(p, 6, 0, NULL, err));
+    hct_set(out, p->in[0].dtype, 3, p->in[0].dim);
+    return HCT_OK;
+}
+
+static hct_status grad(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
+    for (int i = 1; i < 4; i++)
+        if (h->needs_grad(t, n->in[i])) return hct_fail(err, HCT_EINVAL, "input %d has no gradient; detach it", i);
+    if (h->grad_of(t, n->out[0]))
+        h->add_grad(t, n->in[0], OP1(t, "dino_loss.bwd", n->in[0], n->in[1], n->in[2], n->in[3], n->out[2], n->out[3], h->grad_of(t, n->out[0])));
+    return HCT_OK;
+}
+
+HCT_OP(op_loss, "dino_loss", .infer = infer, .grad = grad);
+HCT_OP(op_loss_bwd, "dino_loss.bwd", .infer = infer_bwd);
+
+hct_id hct_dino_loss(hct_tape *t, hct_id student, hct_id teacher, hct_id centre, hct_id temps, hct_id *ret_entropy) {
+    hct_id out[4];
+    hct_emit(t, "dino_loss", (hct_id[]){student, teacher, centre, temps}, 4, NULL, 0, out, 4);
+    if (ret_entropy) *ret_entropy = out[1];
+    return out[0];
+}
+
+/* ---- ema(rates F32 [n], then (target, source) each) -> targets, in place: target = rates[at] target + rates[at + 1] source ---- */
+
+static hct_status infer_ema(const hct_problem *p, hct_view *out, hct_err *err) {
+    int64_t at = hct_attr_int(p->attr, p->n_attr, "at", 0);
+    if (p->n_in < 3 || p->n_in % 2 == 0 || p->n_out != p->n_in / 2) return hct_fail(err, HCT_EINVAL, "takes rates, then a target and a source each");
+    HCT_TRY(hct_want_dtype(p, 0, HCT_F32, err));
+    if (p->in[0].ndim != 1 || at < 0 || at + 2 > p->in[0].dim[0]) return hct_fail(err, HCT_ESHAPE, "rates has no two elements at %lld", (long long)at);
+    for (uint32_t i = 1; i < p->n_in; i += 2) {
+        if (!is_real(p->in[i].dtype) || !is_real(p->in[i + 1].dtype)) return hct_fail(err, HCT_EDTYPE, "targets and sources are real");
+        HCT_TRY(hct_want_dims(p, i + 1, p->in[i].ndim, p->in[i].dim, err));
+        hct_set(&out[i / 2], p->in[i].dtype, p->in[i].ndim, p->in[i].dim);
+    }
+    return HCT_OK;
+}
+
+HCT_OP(op_ema, "ema", .infer = infer_ema);
+
+void hct_ema(hct_tape *t, hct_id rates, int64_t at, const hct_id *target_and_source, uint32_t pairs) {
+    if (!pairs) return;
+    hct_id *in = malloc((3 * (size_t)pairs + 1) * sizeof *in), *out = in + 2 * pairs + 1;
+    if (!in) {
+        hct_tape_fail(t, HCT_ENOMEM, "ema: out of memory");
+        return;
+    }
+    in[0] = rates;
+    memcpy(in + 1, target_and_source, 2 * (size_t)pairs * sizeof *in);
+    for (uint32_t i = 0; i < pairs; i++) out[i] = target_and_source[2 * i];
+    hct_emit_into(t, "ema", in, 2 * pairs + 1, &HCT_INT("at", at), 1, out, pairs);
+    free(in);
+}
+
+const hct_op *const hct_ops_dino[] = {&op_loss, &op_loss_bwd, &op_ema, NULL};
