@@ -1,0 +1,102 @@
+#include "training/trial.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "evaluation/evaluation.h"
+#include "hct/io.h"
+#include "support/paths.h"
+
+enum { RESAMPLES = 100 }; /* as the paper */
+
+static hct_status fill_task(trial *t, size_t k, const char *name, hct_err *err) {
+    size_t tasks = t->said.n_tasks;
+    int64_t column = dataset_label(t->data, name, err);
+    if (column < 0) return err->code;
+    if (strlen(name) >= MODEL_NAME) return hct_fail(err, HCT_EINVAL, "label '%s' is longer than %d characters", name, MODEL_NAME - 1);
+    for (size_t i = 0; i < t->n; i++) t->said.label[i * tasks + k] = t->data->labels[t->scan[i] * t->data->n_labels + (size_t)column];
+    return predictions_text(&t->said.task[k], name, err);
+}
+
+static hct_status fill(trial *t, const char *const *tasks, size_t n_tasks, hct_err *err) {
+    hct_status st = predictions_alloc(t->n, n_tasks, &t->said, err);
+    for (size_t k = 0; st == HCT_OK && k < n_tasks; k++) st = fill_task(t, k, tasks[k], err);
+    for (size_t i = 0; st == HCT_OK && i < t->n; i++) {
+        const dataset_scan *s = &t->data->scans[t->scan[i]];
+        st = predictions_text(&t->said.scan[i], s->id, err);
+        if (st == HCT_OK) st = predictions_text(&t->said.patient[i], s->patient, err);
+        if (st == HCT_OK) st = predictions_text(&t->said.split[i], s->part ? s->part : "", err);
+    }
+    return st;
+}
+
+hct_status trial_of(const dataset *d, scan_list train, scan_list valid, scan_list test, const char *const *tasks, size_t n_tasks, trial *ret, hct_err *err) {
+    *ret = (trial){.data = d, .n = train.n + valid.n + test.n, .n_train = train.n, .n_valid = valid.n, .n_test = test.n};
+    if (!n_tasks) return hct_fail(err, HCT_EINVAL, "%s: has no labels; run headct prepare with --labels", d->folder);
+    if (n_tasks > MODEL_TASKS) return hct_fail(err, HCT_EINVAL, "%zu tasks; one run takes at most %d (data.tasks)", n_tasks, MODEL_TASKS);
+    if (!(ret->scan = malloc((ret->n + 1) * sizeof *ret->scan))) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    const scan_list parts[] = {train, valid, test};
+    for (size_t p = 0, at = 0; p < 3; at += parts[p++].n)
+        if (parts[p].n) memcpy(ret->scan + at, parts[p].scan, parts[p].n * sizeof *ret->scan);
+    hct_status st = fill(ret, tasks, n_tasks, err);
+    if (st < 0) trial_free(ret);
+    return st;
+}
+
+hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *err) {
+    const char *const names[] = {r->data.train, r->data.validation, r->data.test}, *tasks[RECIPE_ITEMS];
+    size_t *part[3] = {NULL}, n[3] = {0};
+    hct_status st = HCT_OK;
+    *ret = (trial){0};
+    for (int p = 0; st == HCT_OK && p < 3; p++) st = dataset_part(d, names[p], &part[p], &n[p], err);
+    for (int64_t k = 0; k < r->data.tasks.n; k++) tasks[k] = r->data.tasks.item[k];
+    if (st == HCT_OK)
+        st = trial_of(d, (scan_list){part[0], n[0]}, (scan_list){part[1], n[1]}, (scan_list){part[2], n[2]},
+                      r->data.tasks.n ? tasks : (const char *const *)d->label_names, r->data.tasks.n ? (size_t)r->data.tasks.n : d->n_labels, ret, err);
+    for (int p = 0; p < 3; p++) free(part[p]);
+    return st;
+}
+
+void trial_free(trial *t) {
+    predictions_free(&t->said);
+    free(t->scan);
+    *t = (trial){0};
+}
+
+/* predictions.csv.json: what made the table, as headct predict writes it, and the training data. */
+static hct_status write_origin(const trial *t, const char *run, const char *weights, const model_info *info, hct_err *err) {
+    char data[MODEL_HASH], *path = path_join(run, "predictions.csv.json");
+    hct_status st = path ? dataset_hash(t->data, t->scan, t->n_train, data, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_outfile *f = st == HCT_OK ? hct_outfile_open(path, err) : NULL;
+    if (f)
+        hct_outfile_printf(f, "{\"format\":\"headct-predictions/1\",\"weights_sha256\":\"%s\",\"recipe_sha256\":\"%s\",\"preprocessing_sha256\":\"%s\",\"data_sha256\":\"%s\"}\n",
+                           weights, info->recipe, info->preprocessing, data);
+    if (st == HCT_OK) st = hct_outfile_close(f, err);
+    free(path);
+    return st;
+}
+
+hct_status trial_write(const trial *t, size_t first, const char *run, const char *weights, const model_info *info, hct_err *err) {
+    const predictions *all = &t->said;
+    predictions rows = {.n = all->n - first, .n_tasks = all->n_tasks, .scan = all->scan + first, .patient = all->patient + first,
+                        .split = all->split + first, .task = all->task, .score = all->score + first * all->n_tasks,
+                        .label = all->label + first * all->n_tasks};
+    char *path = path_join(run, "predictions.csv");
+    hct_status st = path ? write_origin(t, run, weights, info, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = predictions_write(&rows, true, path, err);
+    free(path);
+    return st;
+}
+
+hct_status trial_evaluate(const trial *t, const char *name, uint64_t seed, const char *run, FILE *table, hct_err *err) {
+    size_t first = t->n_train + t->n_valid, tasks = t->said.n_tasks;
+    if (!t->n_test) return HCT_OK;
+    score_table test = {t->n_test, tasks, t->said.score + first * tasks, t->said.label + first * tasks};
+    evaluation e;
+    hct_status st = evaluation_run(&test, (const char *const *)t->said.task, RESAMPLES, seed, &e, err);
+    if (st < 0) return st;
+    if (table) evaluation_print(&e, table);
+    st = evaluation_write(&e, &test, name, NULL, NULL, run, err);
+    evaluation_free(&e);
+    return st;
+}
