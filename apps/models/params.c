@@ -26,6 +26,16 @@ void params_free(params *p) {
     free(p);
 }
 
+void params_scope(params *p, const char *prefix) {
+    if (p) snprintf(p->scope, sizeof p->scope, "%s", prefix);
+}
+
+/* scope + name into full. */
+static void scoped(const params *p, char full[NAME_MAX_], const char *name, va_list ap) {
+    size_t n = (size_t)snprintf(full, NAME_MAX_, "%s", p->scope);
+    vsnprintf(full + n, NAME_MAX_ - n, name, ap);
+}
+
 param *params_add(params *p, param_init init, int trained, int ndim, const int64_t *dim, const char *name, ...) {
     if (p->error.code < 0) return NULL;
     if (p->n == p->cap) {
@@ -37,10 +47,12 @@ param *params_add(params *p, param_init init, int trained, int ndim, const int64
     }
     param *item = &p->items[p->n];
     *item = (param){.init = init, .trained = trained};
+    char full[NAME_MAX_];
     va_list ap;
     va_start(ap, name);
-    if (vasprintf(&item->name, name, ap) < 0) item->name = NULL;
+    scoped(p, full, name, ap);
     va_end(ap);
+    item->name = strdup(full);
     item->tensor = hct_tensor_new(p->dev, HCT_F32, ndim, dim, &p->error);
     if (!item->name || !item->tensor) {
         free(item->name);
@@ -68,7 +80,7 @@ hct_id params_use(params *p, hct_tape *t, const char *name, ...) {
     char full[NAME_MAX_];
     va_list ap;
     va_start(ap, name);
-    vsnprintf(full, sizeof full, name, ap);
+    scoped(p, full, name, ap);
     va_end(ap);
     const param *item = params_find(p, full);
     if (!item) return hct_tape_fail(t, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
@@ -79,7 +91,7 @@ int params_has(const params *p, const char *name, ...) {
     char full[NAME_MAX_];
     va_list ap;
     va_start(ap, name);
-    vsnprintf(full, sizeof full, name, ap);
+    scoped(p, full, name, ap);
     va_end(ap);
     return params_find(p, full) != NULL;
 }
@@ -118,8 +130,10 @@ hct_status params_init(params *p, uint64_t seed, hct_err *err) {
 }
 
 hct_status params_set(params *p, const char *name, const float *values, hct_err *err) {
-    param *item = params_find(p, name);
-    return item ? hct_tensor_write(item->tensor, values, err) : hct_fail(err, HCT_ENOTFOUND, "the model has no tensor '%s'", name);
+    char full[NAME_MAX_];
+    snprintf(full, sizeof full, "%s%s", p->scope, name);
+    param *item = params_find(p, full);
+    return item ? hct_tensor_write(item->tensor, values, err) : hct_fail(err, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
 }
 
 void params_train(params *p, const char *prefix, int trained) {

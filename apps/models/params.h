@@ -31,10 +31,13 @@ typedef struct params {
     param *items;
     size_t n, cap;
     hct_err error; /* of a declaration; kept until params_check */
+    char scope[32]; /* stands before the names given to params_add, params_use, params_has and params_set */
 } params;
 
 params *params_new(hct_dev *);
 void params_free(params *);
+/* Two models of one kind in one set: names that follow are meant below this prefix ("teacher."; "" again for none). */
+void params_scope(params *, const char *prefix);
 /* Declares one tensor; a failure is kept in error. The name is printf-like. Returns it (NULL after a failure). */
 param *params_add(params *, param_init, int trained, int ndim, const int64_t *dim, const char *name, ...) HCT_PRINTF(6, 7);
 hct_status params_check(const params *, hct_err *);

@@ -96,27 +96,6 @@ static void check_indices(const golden_case *c, const hct_st_file *f, const char
     free(raw);
 }
 
-/* Weights after a step: all but noise within 2e-5, stray elements whose gradient is about eps excepted (README). */
-static void check_weights(const golden_case *c, const hct_st_file *f, const char *prefix, const params *p, double lr) {
-    for (size_t k = 0; k < p->n; k++) {
-        char key[256];
-        snprintf(key, sizeof key, "%s%s", prefix, p->items[k].name);
-        if (!hct_st_find(f, key)) continue;
-        size_t n = (size_t)hct_numel(hct_tensor_view(p->items[k].tensor)), m, strays = 0;
-        float *want = golden_f32(f, key, &m), *got = calloc(n + 1, sizeof *got);
-        hct_tensor_read(p->items[k].tensor, got, NULL);
-        for (size_t i = 0; want && i < n && i < m; i++) {
-            double gap = fabs((double)got[i] - (double)want[i]);
-            if (model_is_noise(p->items[k].name, (int64_t)i, (int64_t)n)) got[i] = want[i];
-            else if (gap > 2e-5 && gap <= lr) strays++, got[i] = want[i];
-        }
-        tap_ok(strays <= 1 + n / 1000, "%s/%s: %s: %zu stray elements of %zu", c->family, c->name, key, strays, n);
-        if (want) golden_check_f32(c, key, got, n, want, m, (golden_tol){2e-5, 0, -1});
-        free(want);
-        free(got);
-    }
-}
-
 /* losses[s] before update s + 1, with noise[s]; weights after each update where the file has them. */
 static void check_steps(const golden_case *c, hct_dev *dev, mae_config cfg, const hct_st_file *weights, const hct_st_file *io,
                         const hct_st_file *steps, int fixed) {
@@ -145,7 +124,7 @@ static void check_steps(const golden_case *c, hct_dev *dev, mae_config cfg, cons
             snprintf(label, sizeof label, "loss %d%s", s, fixed ? ", positions fixed" : "");
             golden_check_number(c, label, (double)loss, cJSON_GetArrayItem(losses, s)->valuedouble, STEP_LOSS);
             snprintf(prefix, sizeof prefix, "%sstep%d.", fixed ? "posfixed." : "", s + 1);
-            if (steps && s + 1 < count) check_weights(c, steps, prefix, r.p, lr);
+            if (steps && s + 1 < count) model_check_weights(c, steps, prefix, r.p, lr, NULL);
         }
         if (err.code < 0) tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
     }
@@ -172,7 +151,7 @@ static void check_tiny(const golden_case *c, hct_dev *dev) {
             check_value(c, io, "latent", r.t, r.out.latent);
             check_indices(c, io, "mask", r.in.mask, true);
             check_indices(c, io, "ids_restore", r.in.restore, false);
-            model_check_gradients(c, io, r.t, r.p, "");
+            model_check_gradients(c, io, r.t, r.p, "", NULL);
         }
     }
     close_run(&r);

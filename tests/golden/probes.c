@@ -82,7 +82,7 @@ static void check_train(bench *b) {
     golden_check_tensor(b->c, b->f, "grad.input", g, n, GOLDEN_GRADIENT);
     free(g);
     free(v);
-    model_check_gradients(b->c, b->f, t, b->p, "");
+    model_check_gradients(b->c, b->f, t, b->p, "", NULL);
     hct_tape_free(t);
 }
 

@@ -62,7 +62,7 @@ static void check_tiny(const golden_case *c, hct_dev *dev, params *p, const vit_
         float *g = model_read(t, hct_grad(t, x), &n);
         golden_check_tensor(c, io, "grad.input", g, n, GOLDEN_GRADIENT);
         free(g);
-        model_check_gradients(c, io, t, p, "");
+        model_check_gradients(c, io, t, p, "", NULL);
     }
     hct_tape_free(t);
     /* The fused attention op must give the same answer as the one that shows its probabilities. */
@@ -70,7 +70,7 @@ static void check_tiny(const golden_case *c, hct_dev *dev, params *p, const vit_
     out = vit_forward(t, p, cfg, hct_param(t, input), NULL);
     hct_backward(t, mean_with(t, out, hct_use(t, r)), 0);
     check_value(c, io, "out", t, out);
-    model_check_gradients(c, io, t, p, "fused: ");
+    model_check_gradients(c, io, t, p, "fused: ", NULL);
     hct_tape_free(t);
     hct_tensor_free(input);
     hct_tensor_free(r);

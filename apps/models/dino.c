@@ -1,0 +1,130 @@
+#include "models/dino.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD_EPS 1e-12
+#define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+
+hct_status dino_check(const dino_config *c, hct_err *err) {
+    hct_status st = vit_check(&c->encoder, err);
+    if (st < 0) return st;
+    const struct { const char *name; int64_t v; } positive[] = {{"hidden", c->head.hidden}, {"bottleneck", c->head.bottleneck}, {"prototypes", c->head.prototypes}};
+    for (size_t i = 0; i < sizeof positive / sizeof *positive; i++)
+        if (positive[i].v < 1) return hct_fail(err, HCT_EINVAL, "dino: %s is %lld, it must be 1 or more", positive[i].name, (long long)positive[i].v);
+    if (c->global < 1 || c->views < 2 || c->views < c->global)
+        return hct_fail(err, HCT_EINVAL, "views: %lld global and %lld local ones make no pair; a scan needs a global view and another one",
+                        (long long)c->global, (long long)(c->views - c->global));
+    return HCT_OK;
+}
+
+static void declare_head(params *p, const dino_config *c, int trained) {
+    int64_t w = c->encoder.width, h = c->head.hidden, b = c->head.bottleneck, k = c->head.prototypes;
+    const struct { int64_t out, in; } layer[] = {{h, w}, {h, h}, {b, h}};
+    for (int i = 0; i < 3; i++) {
+        params_add(p, INIT_NORMAL, trained, DIMS(layer[i].out, layer[i].in), "head.mlp.%d.weight", 2 * i);
+        params_add(p, INIT_ZERO, trained, DIMS(layer[i].out), "head.mlp.%d.bias", 2 * i);
+    }
+    params_add(p, INIT_ONE, 0, DIMS(k, 1), "head.last_layer.weight_g");
+    params_add(p, INIT_NORMAL, trained, DIMS(k, b), "head.last_layer.weight_v");
+}
+
+void dino_declare(params *p, const dino_config *c) {
+    vit_declare(p, &c->encoder);
+    declare_head(p, c, 1);
+    size_t first = p->n;
+    params_scope(p, DINO_TEACHER);
+    vit_declare(p, &c->encoder);
+    declare_head(p, c, 0);
+    params_scope(p, "");
+    for (size_t i = first; i < p->n; i++) p->items[i].trained = 0;
+    params_add(p, INIT_ZERO, 0, DIMS(c->head.prototypes), "center");
+}
+
+/* The student's tensor of a teacher's; NULL for others. */
+static const param *source_of(const params *p, const param *item) {
+    size_t n = strlen(DINO_TEACHER);
+    return strncmp(item->name, DINO_TEACHER, n) ? NULL : params_find(p, item->name + n);
+}
+
+hct_status dino_copy_teacher(params *p, hct_err *err) {
+    for (size_t i = 0; i < p->n; i++) {
+        const param *from = source_of(p, &p->items[i]);
+        if (!from) continue;
+        void *x = malloc(hct_tensor_bytes(from->tensor) + 1);
+        hct_status st = x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", from->name);
+        if (st == HCT_OK) st = hct_tensor_write(p->items[i].tensor, x, err);
+        free(x);
+        if (st < 0) return st;
+    }
+    return HCT_OK;
+}
+
+hct_status dino_inputs_new(dino_inputs *in, hct_dev *dev, hct_err *err) {
+    in->temps = hct_tensor_new(dev, HCT_F32, DIMS(2), err);
+    in->rates = in->temps ? hct_tensor_new(dev, HCT_F32, DIMS(4), err) : NULL;
+    if (in->rates) return HCT_OK;
+    dino_inputs_free(in);
+    return err ? err->code : HCT_ENOMEM;
+}
+
+void dino_inputs_free(dino_inputs *in) {
+    hct_tensor_free(in->temps);
+    hct_tensor_free(in->rates);
+    *in = (dino_inputs){0};
+}
+
+hct_status dino_set(const dino_inputs *in, double student_temp, double teacher_temp, double teacher_momentum, double centre_momentum, hct_err *err) {
+    float temps[] = {(float)student_temp, (float)teacher_temp};
+    float rates[] = {(float)teacher_momentum, (float)(1 - teacher_momentum), (float)centre_momentum, (float)(1 - centre_momentum)};
+    hct_status st = hct_tensor_write(in->temps, temps, err);
+    return st < 0 ? st : hct_tensor_write(in->rates, rates, err);
+}
+
+/* class tokens [N, width] -> logits [N, K] */
+static hct_id head(hct_tape *t, params *p, hct_id x) {
+    x = hct_gelu(t, vit_linear(t, p, "head.mlp.0", x));
+    x = hct_gelu(t, vit_linear(t, p, "head.mlp.2", x));
+    x = hct_l2_normalize(t, vit_linear(t, p, "head.mlp.4", x), HEAD_EPS);
+    hct_id w = hct_l2_normalize(t, params_use(p, t, "head.last_layer.weight_v"), HEAD_EPS);
+    return hct_linear(t, x, hct_mul(t, w, params_use(p, t, "head.last_layer.weight_g")), 0);
+}
+
+/* images [N, C, S, S, S] -> logits [views, N / views, K]; *ret_cls [N, width] */
+static hct_id branch(hct_tape *t, params *p, const dino_config *c, hct_id images, int64_t views, hct_id *ret_cls) {
+    *ret_cls = vit_cls(t, vit_forward(t, p, &c->encoder, images, NULL));
+    return hct_reshape(t, head(t, p, *ret_cls), 3, (int64_t[]){views, hct_shape(t, images)->dim[0] / views, c->head.prototypes});
+}
+
+dino_outputs dino_forward(hct_tape *t, params *p, const dino_config *c, hct_id views, const dino_inputs *in) {
+    const hct_view *v = hct_shape(t, views);
+    int64_t b = v->dim[1], s = c->encoder.image;
+    dino_outputs out;
+    hct_id cls, all = hct_reshape(t, views, 5, (int64_t[]){c->views * b, c->encoder.channels, s, s, s});
+    out.student = branch(t, p, c, all, c->views, &cls);
+    params_scope(p, DINO_TEACHER);
+    out.teacher = branch(t, p, c, hct_slice(t, all, 0, 0, c->global * b), c->global, &out.features);
+    params_scope(p, "");
+    out.loss = hct_dino_loss(t, out.student, out.teacher, params_use(p, t, "center"), hct_use(t, in->temps), &out.entropy);
+    return out;
+}
+
+void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, const dino_inputs *in) {
+    hct_id *pair = malloc((2 * p->n + 1) * sizeof *pair), rates = hct_use(t, in->rates);
+    uint32_t n = 0;
+    if (!pair) {
+        hct_tape_fail(t, HCT_ENOMEM, "out of memory for the teacher");
+        return;
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        const param *from = source_of(p, &p->items[i]);
+        if (!from || (from->init == INIT_GIVEN && !from->trained)) continue; /* a fixed table is the same in both */
+        pair[2 * n] = hct_use(t, p->items[i].tensor);
+        pair[2 * n++ + 1] = hct_use(t, from->tensor);
+    }
+    hct_ema(t, rates, 0, pair, n);
+    hct_ema(t, rates, 2, (hct_id[]){params_use(p, t, "center"), hct_mean(t, out->teacher, 3, 0)}, 1);
+    free(pair);
+}
+
+int dino_is_last_layer(const char *name) { return !strncmp(name, "head.last_layer.", 16); }
