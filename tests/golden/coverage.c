@@ -28,7 +28,7 @@ static const struct {
 } families[] = {
     {"vit_tiny", "vit", NULL},        {"vit_base", "vit", NULL},        {"mae_tiny", "mae", NULL},
     {"probes", "probes", attentive},  {"schedules", "schedules", NULL}, {"preprocess", "preprocess", NULL},
-    {"metrics", "metrics", few_shot}, {"dino_tiny", "dino", NULL},       {"augment", NULL, all},
+    {"metrics", "metrics", few_shot}, {"dino_tiny", "dino", NULL},       {"augment", "augment", NULL},
     {"checkpoint", NULL, all},        {"tsne_attention", NULL, all},
 };
 

@@ -92,7 +92,7 @@ typedef struct op_case {
     }
 
 extern const op_case cases_elementwise[], cases_products[], cases_norm[], cases_softmax[], cases_shape[],
-    cases_tokens[], cases_optim[], cases_dino[];
+    cases_tokens[], cases_optim[], cases_dino[], cases_views[];
 
 /* ---- a case made concrete ---- */
 

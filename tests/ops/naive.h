@@ -14,6 +14,8 @@ void naive_layer_norm(call *), naive_batch_norm(call *), naive_update(call *), n
 void naive_softmax(call *), naive_cross_entropy(call *), naive_mse(call *);
 /* naive_dino.c */
 void naive_dino_loss(call *), naive_dino_loss_bwd(call *), naive_ema(call *);
+/* naive_views.c */
+void naive_views(call *);
 /* naive_move.c */
 void naive_permute(call *), naive_expand(call *), naive_slice(call *), naive_slice_bwd(call *), naive_split(call *),
     naive_concat(call *);
