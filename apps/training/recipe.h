@@ -15,12 +15,13 @@
 #include <stdio.h>
 
 #include "hct/types.h"
+#include "dataset/views.h"
 #include "support/text.h"
 #include "training/schedule.h"
 
 enum { RECIPE_TEXT = 512, RECIPE_ITEM = 64, RECIPE_ITEMS = 32, RECIPE_WINDOWS = 8 };
 
-typedef enum recipe_method { METHOD_MAE, METHOD_PROBE } recipe_method;
+typedef enum recipe_method { METHOD_MAE, METHOD_PROBE, METHOD_DINO } recipe_method;
 typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_position; /* paper; published code */
 typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
 typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
@@ -82,6 +83,14 @@ typedef struct recipe {
         int64_t checkpoint_every, log_every, validate_every, early_stop, balanced, cache_mb;
         bool disk_cache;
     } train;
+    views_config views; /* augmentation; crops of DINO */
+    struct {
+        int64_t prototypes, hidden, bottleneck;
+        double student_temp, teacher_temp_start, teacher_temp;
+        int64_t teacher_temp_epochs;
+        double momentum, momentum_end, center_momentum; /* of the teacher at the first and the last step; of the centre */
+        int64_t freeze_last_layer; /* epochs */
+    } dino;
     struct {
         char weights[RECIPE_TEXT];
         recipe_probe kind;

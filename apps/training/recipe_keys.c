@@ -18,11 +18,11 @@
 
 static const double MANY = 1e9;
 
-const char *const recipe_sections[] = {"", "data", "model", "model.decoder", "optim", "train", "probe", NULL};
+const char *const recipe_sections[] = {"", "data", "model", "model.decoder", "optim", "train", "views", "dino", "probe", NULL};
 
 const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "", "name", name, "", "what the run is called"),
-    CHOICE("", "method", method, "mae|probe", "mae", "what is trained"),
+    CHOICE("", "method", method, "mae|probe|dino", "mae", "what is trained"),
     INT("", "seed", seed, 0, 9e15, "1", "of weights, masks, order and draws"),
 
     OTHER(KEY_TEXT, "data", "dataset", data.dataset, "", "folder made by headct prepare"),
@@ -84,6 +84,39 @@ const recipe_key recipe_keys[] = {
     INT("train", "balanced", train.balanced, 0, MANY, "0", "scans drawn an epoch, classes evenly; 0: every scan once"),
     INT("train", "cache_mb", train.cache_mb, 0, MANY, "2048", "memory for prepared inputs, MiB"),
     BOOL("train", "disk_cache", train.disk_cache, "false", "keep model inputs in DATASET/inputs, for many runs over one dataset"),
+
+    INT("views", "global", views.global, 1, 16, "2", "views of a scan that DINO's teacher sees too"),
+    INT("views", "local", views.local, 0, 64, "3", "smaller views, the student's alone"),
+    INT("views", "global_min", views.global_edge[0], 1, 224, "112", "shortest edge of a global view's crop, mm"),
+    INT("views", "global_max", views.global_edge[1], 1, 224, "224", "longest edge of a global view's crop, mm"),
+    INT("views", "local_min", views.local_edge[0], 1, 224, "64", "shortest edge of a local view's crop, mm"),
+    INT("views", "local_max", views.local_edge[1], 1, 224, "112", "longest edge of a local view's crop, mm"),
+    CHOICE("views", "shape", views.shape, "cube|box", "cube", "crops: cubes, or boxes with an edge of its own along each axis"),
+    INT("views", "region", views.region, 8, 224, "224", "edge of the cube in the middle that crops are taken from, mm"),
+    INT("views", "shrink", views.shrink, 1, 16, "1", "crops are taken from volumes averaged over this many voxels along each axis; 1 as in the paper"),
+    REAL("views", "flip", views.flip, 0, 1, "0", "probability of a flip along each axis"),
+    REAL("views", "shift", views.shift, 0, 1, "0.1", "largest intensity shift, in window units"),
+    REAL("views", "shift_prob", views.shift_prob, 0, 1, "0", "probability of an intensity shift"),
+    REAL("views", "smooth_prob", views.smooth_prob, 0, 1, "0", "probability of Gaussian smoothing"),
+    REAL("views", "sigma_min", views.sigma[0], 0, 8, "0.5", "least sigma of the smoothing along an axis, voxels of the view"),
+    REAL("views", "sigma_max", views.sigma[1], 0, 8, "1", "largest sigma of the smoothing"),
+    REAL("views", "gamma_prob", views.gamma_prob, 0, 1, "0", "probability of a gamma adjustment"),
+    REAL("views", "gamma_min", views.gamma[0], 0.01, 10, "0.2", "least gamma"),
+    REAL("views", "gamma_max", views.gamma[1], 0.01, 10, "1", "largest gamma"),
+    CHOICE("views", "placement", views.placement, "all|published", "all",
+           "every view may be augmented in every way (the paper); only global ones, the first smoothed, the second gamma-adjusted (its code)"),
+
+    INT("dino", "prototypes", dino.prototypes, 1, 1e7, "65536", "rows of the last layer"),
+    INT("dino", "hidden", dino.hidden, 1, 1e6, "2048", "width of the head's hidden layers"),
+    INT("dino", "bottleneck", dino.bottleneck, 1, 1e6, "256", "width of what is normalised before the last layer"),
+    REAL("dino", "student_temp", dino.student_temp, 1e-4, 100, "0.1", "the student's temperature"),
+    REAL("dino", "teacher_temp_start", dino.teacher_temp_start, 1e-4, 100, "0.04", "the teacher's temperature in the first epoch"),
+    REAL("dino", "teacher_temp", dino.teacher_temp, 1e-4, 100, "0.04", "the teacher's temperature after its warm-up"),
+    INT("dino", "teacher_temp_epochs", dino.teacher_temp_epochs, 0, 1e6, "30", "epochs of that warm-up"),
+    REAL("dino", "momentum", dino.momentum, 0, 1, "0.994", "of the teacher's average at the first step"),
+    REAL("dino", "momentum_end", dino.momentum_end, 0, 1, "1", "of the teacher's average at the last step, along a cosine"),
+    REAL("dino", "center_momentum", dino.center_momentum, 0, 1, "0.9", "of the centre's average"),
+    INT("dino", "freeze_last_layer", dino.freeze_last_layer, 0, 1e6, "1", "first epochs in which the last layer is left alone"),
 
     OTHER(KEY_TEXT, "probe", "weights", probe.weights, "",
           "encoder weights (safetensors); with features random: only its sizes are taken"),

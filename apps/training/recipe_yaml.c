@@ -7,7 +7,7 @@
 #include "support/paths.h"
 #include "training/recipe_keys.h"
 
-enum { MAX_KEYS = 128, MAX_SECTIONS = 16 };
+enum { MAX_KEYS = 192, MAX_SECTIONS = 16 };
 
 typedef struct raw_window {
     char *center, *width;
@@ -169,7 +169,7 @@ static hct_status assign_all(const char *path, const raw_recipe *raw, recipe *r,
 }
 
 hct_status recipe_load(const char *path, recipe *r, hct_err *err) {
-    _Static_assert(MAX_SECTIONS > 7, "recipe_sections must fit");
+    _Static_assert(MAX_SECTIONS > 10, "recipe_sections must fit");
     if (recipe_key_count >= MAX_KEYS) return hct_fail(err, HCT_EINVAL, "%s: more keys than MAX_KEYS", path);
     schema *s = malloc(sizeof *s);
     if (!s) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
