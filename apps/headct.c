@@ -13,6 +13,7 @@ static const command commands[] = {
     {"probe", "trains and evaluates linear probes on frozen features", command_probe},
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
+    {"import", "weights from a PyTorch checkpoint", command_import},
     {"evaluate", "AUC and average precision of predictions, with intervals", command_evaluate},
     {"report", "an HTML page of one run or several", command_report},
     {"plan", "memory, work and time of a recipe before it runs", command_plan},

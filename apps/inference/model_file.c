@@ -1,50 +1,13 @@
 #include "inference/model_file.h"
 
-#include <math.h>
 #include <string.h>
 
-#define FIRST_BLOCK "blocks.0."
+#include "models/geometry.h"
+
 #define WINDOWS_NEEDED "--recipe FILE must say its windows and crop"
 
-static const hct_st_entry *need(const hct_st_file *f, const char *path, const char *name, int ndim, hct_err *err) {
-    const hct_st_entry *e = hct_st_find(f, name);
-    if (!e) {
-        hct_fail(err, HCT_EFORMAT, "%s: holds no tensor '%s', so it is no vision transformer with the paper's keys", path, name);
-        return NULL;
-    }
-    int ok = e->ndim == ndim;
-    for (int i = 0; ok && i < ndim; i++) ok = e->dim[i] > 0;
-    if (ok) return e;
-    hct_fail(err, HCT_EFORMAT, "%s: '%s' must have %d axes, none of length 0", path, name, ndim);
-    return NULL;
-}
-
-static int64_t count_blocks(const hct_st_file *f) {
-    char name[64];
-    int64_t n = 0;
-    do snprintf(name, sizeof name, "blocks.%lld.att_norm.weight", (long long)n);
-    while (hct_st_find(f, name) && ++n);
-    return n;
-}
-
 hct_status model_file_sizes(const hct_st_file *f, const char *path, int64_t heads, double norm_eps, vit_config *ret, hct_err *err) {
-    const hct_st_entry *patch = need(f, path, "patch_embedding.patch_embeddings.weight", 5, err);
-    const hct_st_entry *table = patch ? need(f, path, "patch_embedding.position_embeddings", 3, err) : NULL;
-    const hct_st_entry *mlp = table ? need(f, path, FIRST_BLOCK "mlp.linear1.weight", 2, err) : NULL;
-    const hct_st_entry *registers = hct_st_find(f, "register_tokens");
-    if (!mlp || (registers && !(registers = need(f, path, "register_tokens", 3, err)))) return HCT_EFORMAT;
-    int64_t grid = (int64_t)llround(cbrt((double)table->dim[1]));
-    if (grid * grid * grid != table->dim[1])
-        return hct_fail(err, HCT_EFORMAT, "%s: its position table has %lld rows, which is no cube of whole numbers", path, (long long)table->dim[1]);
-    if (patch->dim[2] != patch->dim[3] || patch->dim[2] != patch->dim[4])
-        return hct_fail(err, HCT_EFORMAT, "%s: its patches of %lld x %lld x %lld voxels are no cubes", path, (long long)patch->dim[2], (long long)patch->dim[3],
-                        (long long)patch->dim[4]);
-    *ret = (vit_config){.image = grid * patch->dim[2], .patch = patch->dim[2], .channels = patch->dim[1], .width = patch->dim[0],
-                        .depth = count_blocks(f), .heads = heads, .mlp = mlp->dim[0], .registers = registers ? registers->dim[1] : 0,
-                        .qkv_bias = hct_st_find(f, FIRST_BLOCK "attn.qkv.bias") != NULL, .position_trained = 1, .norm_eps = norm_eps};
-    hct_err why;
-    hct_status st = vit_check(ret, &why);
-    return st < 0 ? hct_fail(err, HCT_EFORMAT, "%s: %s", path, why.msg) : HCT_OK;
+    return geometry_of_vit(hct_st_count(f) ? hct_st_at(f, 0) : NULL, hct_st_count(f), path, heads, norm_eps, ret, err);
 }
 
 /* A plain file's description, as far as it and the options tell. */

@@ -26,10 +26,17 @@ static const struct {
     const char *family, *program;
     bool (*missing)(const cJSON *json);
 } families[] = {
-    {"vit_tiny", "vit", NULL},        {"vit_base", "vit", NULL},        {"mae_tiny", "mae", NULL},
-    {"probes", "probes", attentive},  {"schedules", "schedules", NULL}, {"preprocess", "preprocess", NULL},
-    {"metrics", "metrics", few_shot}, {"dino_tiny", "dino", NULL},       {"augment", "augment", NULL},
-    {"checkpoint", NULL, all},        {"tsne_attention", NULL, all},
+    {"vit_tiny", "vit", NULL},
+    {"vit_base", "vit", NULL},
+    {"mae_tiny", "mae", NULL},
+    {"dino_tiny", "dino", NULL},
+    {"probes", "probes", attentive},
+    {"schedules", "schedules", NULL},
+    {"preprocess", "preprocess", NULL},
+    {"augment", "augment", NULL},
+    {"metrics", "metrics", few_shot},
+    {"checkpoint", "checkpoint", NULL},
+    {"tsne_attention", NULL, all},
 };
 
 static bool is_built(const char *program) {

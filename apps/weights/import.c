@@ -1,0 +1,195 @@
+#include "weights/import.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/geometry.h"
+#include "support/paths.h"
+#include "support/sha256.h"
+#include "training/setup.h"
+
+#define REGISTERS "register_tokens"
+
+/* A head's tensors come from a file of their own, under the prefix "head.TASK.". */
+typedef struct head_file {
+    torch_file *f;
+    state_dict s;
+} head_file;
+
+typedef struct import {
+    const import_options *o;
+    torch_file *f;
+    state_dict s;
+    head_file *head; /* [o->n_heads] */
+    model_info info;
+    load_report report;
+} import;
+
+/* Number of heads that gives each `each` channels, where that is a whole number. */
+static int64_t usual_heads(int64_t asked, int64_t width, int64_t each) { return asked ? asked : width % each ? 0 : width / each; }
+
+static void drop(state_dict *s, const char *name) {
+    for (size_t i = 0; i < s->n; i++) {
+        if (strcmp(s->entry[i].name, name) != 0) continue;
+        memmove(&s->entry[i], &s->entry[i + 1], (s->n - i - 1) * sizeof *s->entry);
+        s->n--;
+        return;
+    }
+}
+
+/* Tasks of heads in the file itself: each "head.TASK.linear.weight", as headct export writes them. */
+static hct_status find_tasks(import *q, hct_err *err) {
+    const char *end = ".linear.weight";
+    for (size_t i = 0; i < q->s.n; i++) {
+        const char *name = q->s.entry[i].name;
+        size_t n = strlen(name), tail = strlen(end);
+        if (strncmp(name, "head.", 5) != 0 || n <= 5 + tail || strcmp(name + n - tail, end) != 0) continue;
+        if (q->info.n_tasks == MODEL_TASKS || n - 5 - tail >= MODEL_NAME) return hct_fail(err, HCT_EFORMAT, "%s: more than %d heads, or a head's name is too long", q->o->path, MODEL_TASKS);
+        snprintf(q->info.task[q->info.n_tasks++], MODEL_NAME, "%.*s", (int)(n - 5 - tail), name + 5);
+    }
+    for (size_t i = 0; i < q->o->n_heads; i++) {
+        const char *task = q->o->head[i].task;
+        for (int k = 0; k < q->info.n_tasks; k++)
+            if (!strcmp(q->info.task[k], task)) return hct_fail(err, HCT_EINVAL, "task '%s' has two heads", task);
+        if (q->info.n_tasks == MODEL_TASKS || strlen(task) >= MODEL_NAME || !*task)
+            return hct_fail(err, HCT_EINVAL, "--classifier: at most %d tasks with names of 1 to %d letters", MODEL_TASKS, MODEL_NAME - 1);
+        snprintf(q->info.task[q->info.n_tasks++], MODEL_NAME, "%s", task);
+    }
+    return HCT_OK;
+}
+
+static hct_status set_windows(import *q, hct_err *err) {
+    const import_options *o = q->o;
+    int64_t channels = q->info.mae.encoder.channels;
+    const hu_window *w = o->window ? o->window : paper_windows;
+    int n = o->window ? o->n_windows : 3;
+    if (channels != n)
+        return hct_fail(err, HCT_EINVAL, "%s: takes %lld channels, there %s %d windows; give one HU window a channel with --windows CENTRE:WIDTH,...", o->path, (long long)channels,
+                        o->window ? "are" : "are by default the paper's", n);
+    q->info.n_windows = n;
+    memcpy(q->info.window, w, (size_t)n * sizeof *w);
+    q->info.crop = o->crop ? o->crop : 192;
+    return HCT_OK;
+}
+
+static hct_status describe(import *q, hct_err *err) {
+    const import_options *o = q->o;
+    const hct_st_entry *e = q->s.entry, *patch = geometry_find(e, q->s.n, "patch_embedding.patch_embeddings.weight");
+    if (!patch && geometry_find(e, q->s.n, "linear.weight"))
+        return hct_fail(err, HCT_EFORMAT, "%s: holds a classifier's head alone; import its backbone's file, with --classifier TASK=%s", o->path, o->path);
+    int mae = geometry_has_decoder(e, q->s.n) && !o->encoder_only;
+    int64_t width = patch && patch->ndim > 0 ? patch->dim[0] : 0, heads = usual_heads(o->heads, width, 64);
+    if (patch && heads < 1)
+        return hct_fail(err, HCT_EINVAL, "%s: its width %lld is no multiple of 64, so its number of attention heads is not the paper's; give it with --heads N", o->path, (long long)width);
+    hct_status st = geometry_of_vit(e, q->s.n, o->path, heads, o->norm_eps > 0 ? o->norm_eps : mae ? 1e-5 : 1e-6, &q->info.mae.encoder, err);
+    if (st < 0) return st;
+    q->info.kind = mae ? MODEL_MAE : MODEL_VIT;
+    if (mae) {
+        const hct_st_entry *embed = geometry_find(e, q->s.n, "decoder_embed.weight");
+        int64_t decoder = usual_heads(o->decoder_heads, embed->ndim ? embed->dim[0] : 0, 48);
+        if (decoder < 1)
+            return hct_fail(err, HCT_EINVAL, "%s: its decoder's width is no multiple of 48, so its number of heads is not the paper's; give it with --decoder-heads N, or leave the decoder out with --encoder-only",
+                            o->path);
+        st = geometry_of_decoder(e, q->s.n, o->path, decoder, &q->info.mae, err);
+    }
+    if (st == HCT_OK) st = set_windows(q, err);
+    if (st == HCT_OK && !mae) st = find_tasks(q, err);
+    if (st == HCT_OK && mae && o->n_heads) st = hct_fail(err, HCT_EINVAL, "%s: is an MAE checkpoint; a classifier belongs to a fine-tuned backbone", o->path);
+    if (q->info.n_tasks) q->info.kind = MODEL_CLASSIFIER;
+    return st;
+}
+
+/* The entry of one of the model's tensors; NULL where there is none. */
+static const hct_st_entry *entry_of(const import *q, const char *name) {
+    const hct_st_entry *e = geometry_find(q->s.entry, q->s.n, name);
+    for (size_t i = 0; !e && i < q->o->n_heads; i++) {
+        char prefix[MODEL_NAME + 8];
+        size_t n = (size_t)snprintf(prefix, sizeof prefix, "head.%s.", q->o->head[i].task);
+        if (!strncmp(name, prefix, n)) e = geometry_find(q->head[i].s.entry, q->head[i].s.n, name + n);
+    }
+    return e;
+}
+
+static hct_status fill(import *q, params *p, hct_err *err) {
+    load_report *r = &q->report;
+    for (size_t i = 0; i < p->n; i++) {
+        const char *name = p->items[i].name;
+        const hct_view *v = hct_tensor_view(p->items[i].tensor);
+        const hct_st_entry *e = entry_of(q, name);
+        if (!e) return hct_fail(err, HCT_EFORMAT, "%s: its model's tensor '%s' is missing", q->o->path, name);
+        if (e->ndim != v->ndim || memcmp(e->dim, v->dim, (size_t)v->ndim * sizeof *v->dim) != 0)
+            return hct_fail(err, HCT_ESHAPE, "%s: '%s' has another shape than the model's other tensors ask for", q->o->path, name);
+        float *x = malloc((hct_st_elements(e) + 1) * sizeof *x);
+        hct_status st = x ? hct_st_to_f32(e, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", name);
+        if (st == HCT_OK) st = hct_tensor_write(p->items[i].tensor, x, err);
+        free(x);
+        if (st < 0) return st;
+        r->matched++;
+    }
+    for (size_t i = 0; i < q->s.n; i++)
+        if (!params_find(p, q->s.entry[i].name) && !r->unused++) snprintf(r->first_unused, sizeof r->first_unused, "%s", q->s.entry[i].name);
+    return HCT_OK;
+}
+
+/* Where the weights come from, as JSON. */
+static char *origin(const import *q, hct_err *err) {
+    char hash[SHA256_HEX];
+    if (sha256_file(q->o->path, hash, err) < 0) return NULL;
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "file", path_base(q->o->path));
+    cJSON_AddStringToObject(j, "key", q->s.key);
+    cJSON_AddStringToObject(j, "sha256", hash);
+    char *text = cJSON_PrintUnformatted(j);
+    cJSON_Delete(j);
+    if (!text) hct_fail(err, HCT_ENOMEM, "out of memory");
+    return text;
+}
+
+static hct_status open_files(import *q, hct_err *err) {
+    const import_options *o = q->o;
+    if (!(q->f = torch_open(o->path, err))) return err->code;
+    hct_status st = state_dict_read(q->f, o->path, o->which, &q->s, err);
+    q->head = calloc(o->n_heads + 1, sizeof *q->head);
+    if (st == HCT_OK && !q->head) st = hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; st == HCT_OK && i < o->n_heads; i++) {
+        if (!(q->head[i].f = torch_open(o->head[i].path, err))) return err->code;
+        st = state_dict_read(q->head[i].f, o->head[i].path, STATE_DICT_STUDENT, &q->head[i].s, err);
+    }
+    if (st == HCT_OK && o->drop_registers) {
+        if (geometry_find(q->s.entry, q->s.n, REGISTERS)) fprintf(stderr, "%s: its register tokens are left out; outputs differ from those of the trained model\n", o->path);
+        drop(&q->s, REGISTERS);
+    }
+    return st;
+}
+
+static void close_files(import *q) {
+    for (size_t i = 0; q->head && i < q->o->n_heads; i++) {
+        state_dict_free(&q->head[i].s);
+        torch_close(q->head[i].f);
+    }
+    free(q->head);
+    state_dict_free(&q->s);
+    torch_close(q->f);
+}
+
+hct_status import_run(const import_options *o, model_info *ret, hct_err *err) {
+    import q = {.o = o};
+    hct_status st = open_files(&q, err);
+    if (st == HCT_OK) st = describe(&q, err);
+    hct_dev *dev = NULL;
+    params *p = NULL;
+    char *from = NULL;
+    if (st == HCT_OK && (!(dev = device_open("cpu", err)) || !(p = model_new(dev, &q.info, 0, err)))) st = err->code;
+    if (st == HCT_OK) st = fill(&q, p, err);
+    if (st == HCT_OK && !(from = origin(&q, err))) st = err->code;
+    if (st == HCT_OK) st = weights_save(o->out, p, &q.info, NULL, 0, (hct_st_pair[]){{"imported_from", from}}, 1, err);
+    if (st == HCT_OK) load_report_print(&q.report, o->path);
+    if (st == HCT_OK && ret) *ret = q.info;
+    cJSON_free(from);
+    params_free(p);
+    device_close(dev);
+    close_files(&q);
+    return st;
+}

@@ -1,0 +1,31 @@
+/* Checkpoints of the published code (torch.save) into weights that headct runs.
+ *
+ * Sizes come from the tensors' shapes. What no shape tells is an option: attention heads, HU windows, crop. */
+#ifndef WEIGHTS_IMPORT_H
+#define WEIGHTS_IMPORT_H
+
+#include "models/weights.h"
+#include "weights/state_dict.h"
+
+typedef struct import_head {
+    const char *task, *path; /* a classifier's file: bn.* and linear.* */
+} import_head;
+
+typedef struct import_options {
+    const char *path, *out;
+    state_dict_which which;
+    int64_t heads, decoder_heads; /* 0: width / 64, and decoder width / 48 (16 of 768), as the paper's models */
+    double norm_eps;              /* of the last norm; 0: 1e-5 of MAE, else 1e-6 */
+    const hu_window *window;      /* NULL: the paper's three */
+    int n_windows;
+    int64_t crop;                 /* voxels of 1 mm; 0: 192 */
+    int encoder_only;             /* leave MAE's decoder out */
+    int drop_registers;           /* as the published code does where the target has none: outputs differ */
+    const import_head *head;
+    size_t n_heads;
+} import_options;
+
+/* Reads o->path, writes o->out with its description, prints one line on the keys to standard error. ret may be NULL. */
+hct_status import_run(const import_options *o, model_info *ret, hct_err *err);
+
+#endif

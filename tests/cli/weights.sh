@@ -1,0 +1,29 @@
+#!/bin/sh
+# import and export through the program. $1: headct, $2: golden folder (env HEADCT_GOLDEN wins).
+. "$(dirname "$0")/../support/tap.sh"
+headct=$1
+golden=${HEADCT_GOLDEN:-$2}/checkpoint
+refuses 1 "none.pth" "a missing file" "$headct" import "$work/none.pth" --out "$work/w.safetensors"
+printf 'not a checkpoint' >"$work/bad.pth"
+refuses 1 "no zip archive" "a file that is no checkpoint" "$headct" import "$work/bad.pth" --out "$work/w.safetensors"
+test ! -e "$work/w.safetensors"
+ok $? "and nothing was written"
+refuses 2 "--out" "no --out" "$headct" import "$work/bad.pth"
+refuses 2 "student or teacher" "--which of nothing" "$headct" import "$work/bad.pth" --out "$work/w.safetensors" --which both
+if [ ! -f "$golden/mae.pth" ]; then
+    skip "real checkpoints" "no golden folder"
+    done_testing
+fi
+check "MAE, with its decoder" "$headct" import "$golden/mae.pth" --heads 3 --decoder-heads 3 --out "$work/mae.safetensors"
+check "DINO, teacher" "$headct" import "$golden/dino.pth" --heads 3 --which teacher --out "$work/teacher.safetensors"
+check "DINO, student" "$headct" import "$golden/dino.pth" --heads 3 --out "$work/student.safetensors"
+if cmp -s "$work/teacher.safetensors" "$work/student.safetensors"; then ok 1 "which are not the same"; else ok 0 "which are not the same"; fi
+check "a fine-tuned backbone and its classifier" "$headct" import "$golden/vit_finetuned.pth" --heads 3 --classifier "ICH=$golden/vit_finetuned_classifier.pth" --out "$work/ich.safetensors"
+refuses 1 "--heads" "heads that no shape tells are asked for" "$headct" import "$golden/dino.pth" --out "$work/w.safetensors"
+refuses 1 "--windows" "one window for three channels" "$headct" import "$golden/dino.pth" --heads 3 --windows 40:80 --out "$work/w.safetensors"
+refuses 1 "no teacher" "the teacher of a file without one" "$headct" import "$golden/mae.pth" --heads 3 --which teacher --out "$work/w.safetensors"
+refuses 1 "head alone" "a classifier without its backbone" "$headct" import "$golden/vit_finetuned_classifier.pth" --heads 3 --out "$work/w.safetensors"
+"$headct" phantom --out "$work/ph" --patients 1 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
+check "imported weights embed a scan" "$headct" embed --weights "$work/student.safetensors" "$work"/ph/*.nii.gz --out "$work/e.safetensors" --quiet
+check "and an imported classifier predicts one" "$headct" predict --weights "$work/ich.safetensors" "$work"/ph/*.nii.gz --json --quiet
+done_testing
