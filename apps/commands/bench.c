@@ -118,11 +118,11 @@ static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *
     params *p = model_new(dev, info, 1, err);
     hct_optim *o = p ? optimizer_of_recipe(dev, r, p, err) : NULL;
     mae_step step = {0};
-    hct_status st = o ? mae_step_new(&step, dev, p, &info->mae, batch, 1, o, 0, err) : err->code;
+    hct_status st = o ? mae_step_new(&step, dev, p, &info->mae, batch, 1, NULL, o, 0, err) : err->code;
     size_t *scans = calloc((size_t)batch, sizeof *scans);
     if (st == HCT_OK) {
         for (size_t i = 0; i < (size_t)batch * step.image_floats; i++) step.image[i] = (float)(i % 97) / 97;
-        st = mae_step_fill(&step, &info->mae, 0, 1, 0, scans, batch, err);
+        st = mae_step_fill(&step, &info->mae, 0, 1, 0, 0, scans, batch, err);
     }
     if (st == HCT_OK) st = optimizer_set_rates(o, 1e-4, 0.05, err);
     if (st == HCT_OK) st = time_tape(s, dev, step.tape, "MAE step", batch, before, err);

@@ -5,7 +5,7 @@
 #include "commands/command.h"
 #include "commands/recipe_args.h"
 #include "dataset/dataset.h"
-#include "training/mae_step.h"
+#include "training/step.h"
 #include "training/measure.h"
 
 static const char doc[] =
@@ -44,18 +44,20 @@ static hct_status print_plan(const recipe *r, hct_err *err) {
     hct_status st = model_of_recipe(r, &info, err);
     hct_dev *dev = st == HCT_OK ? device_open(r->train.device, err) : NULL;
     params *p = dev ? model_new(dev, &info, (uint64_t)r->seed, err) : NULL;
-    hct_optim *o = p ? optimizer_of_recipe(dev, r, p, err) : NULL;
-    mae_step step = {0};
+    hct_optim *o = p ? step_optimizer(dev, r, p, err) : NULL;
+    train_step step = {.r = r};
     size_t scans = 0;
-    st = o ? mae_step_new(&step, dev, p, &info.mae, r->optim.batch, r->optim.accumulate, o, 1, err) : err->code;
+    st = o ? step_new(&step, dev, p, r, &info, r->optim.batch, r->optim.accumulate, o, 1, err) : err->code;
     if (st == HCT_OK && *r->data.dataset) st = scans_of(r, &scans, err);
     if (st == HCT_OK) {
-        hct_program_stats s = hct_stats(step.tape);
+        hct_program_stats s = hct_stats(step_tape(&step));
         int64_t per_step = recipe_effective_batch(r, 1);
         double rate = measure_product_rate(dev), seconds = rate > 0 ? s.flops / rate : 0;
         const vit_config *e = &info.mae.encoder;
-        printf("model      %lld parameters; encoder %lld x %lld, %lld heads, %lld patches, %lld visible\n", (long long)params_count(p), (long long)e->depth,
-               (long long)e->width, (long long)e->heads, (long long)vit_patches(e), (long long)mae_kept(&info.mae));
+        printf("model      %lld parameters; encoder %lld x %lld, %lld heads, %lld patches", (long long)params_count(p), (long long)e->depth,
+               (long long)e->width, (long long)e->heads, (long long)vit_patches(e));
+        if (r->method == METHOD_MAE) printf(", %lld visible\n", (long long)mae_kept(&info.mae));
+        else printf("; %lld + %lld views a scan, %lld prototypes\n", (long long)r->views.global, (long long)r->views.local, (long long)r->dino.prototypes);
         printf("memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, arena %.2f, workspace %.2f\n",
                gib(s.tensors + s.arena + s.workspace), gib(s.tensors), gib(s.arena), gib(s.workspace));
         printf("step       %lld scans (%lld x %lld), %u calls, %.1f GFLOP\n", (long long)per_step, (long long)r->optim.batch, (long long)r->optim.accumulate,
@@ -68,7 +70,7 @@ static hct_status print_plan(const recipe *r, hct_err *err) {
                    (double)steps * seconds / 3600);
         }
     }
-    mae_step_free(&step);
+    step_free(&step);
     hct_optim_free(o);
     params_free(p);
     device_close(dev);
@@ -83,7 +85,7 @@ int command_plan(int argc, char **argv) {
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&a, &r, &err);
-    if (st == HCT_OK && r.method != METHOD_MAE) st = hct_fail(&err, HCT_EINVAL, "%s: only pre-training recipes are planned", a.recipe_file);
+    if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO) st = hct_fail(&err, HCT_EINVAL, "%s: only pre-training recipes are planned", a.recipe_file);
     if (st == HCT_OK) st = print_plan(&r, &err);
     if (st < 0) fprintf(stderr, "headct plan: %s\n", err.msg);
     recipe_args_free(&a);

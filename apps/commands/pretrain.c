@@ -1,4 +1,4 @@
-/* headct pretrain: MAE pre-training from a recipe. */
+/* headct pretrain: MAE or DINO pre-training from a recipe. */
 #include <stdio.h>
 
 #include "commands/command.h"
@@ -6,13 +6,14 @@
 #include "training/pretrain.h"
 
 static const char doc[] =
-    "Pre-trains an encoder on a prepared dataset (headct prepare, headct split) by masked autoencoding.\n\n"
+    "Pre-trains an encoder on a prepared dataset (headct prepare, headct split) by masked autoencoding (method: mae) or self-distillation\n(method: dino).\n\n"
     "The run's folder gets recipe.yaml, metrics.jsonl, TensorBoard events, checkpoints/last.safetensors after every epoch (and every "
-    "train.checkpoint_every steps), checkpoints/best.safetensors by validation loss, and weights.safetensors at the end. SIGTERM, SIGINT or SIGUSR1 "
+    "train.checkpoint_every steps), checkpoints/best.safetensors by validation loss (MAE), and weights.safetensors at the end (DINO: the teacher's encoder). SIGTERM, SIGINT or SIGUSR1 "
     "write a checkpoint within a step and end with status 75; --resume continues bit for bit.\v"
     "Examples:\n"
     "  headct pretrain --recipe recipes/mae.yaml --data data --run runs/mae\n"
     "  headct pretrain --recipe recipes/demo.yaml --data data --run runs/small --set optim.epochs=10 --seed 3\n"
+    "  headct pretrain --recipe recipes/dino.yaml --data data --run runs/dino\n"
     "  headct pretrain --run runs/mae --resume";
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -37,7 +38,8 @@ int command_pretrain(int argc, char **argv) {
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&a, &r, &err);
-    if (st == HCT_OK && r.method != METHOD_MAE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not mae; see 'headct probe'");
+    if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
+        st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither mae nor dino; see 'headct probe'");
     if (st == HCT_OK) st = pretrain_run(&r, &(pretrain_options){.run = a.run, .resume = a.resume, .progress = a.quiet ? NULL : stderr}, &err);
     if (st < 0) fprintf(stderr, "headct pretrain: %s\n", err.msg);
     else printf("%s/weights.safetensors\n", a.run);

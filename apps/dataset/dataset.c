@@ -8,6 +8,7 @@
 #include "dataset/split.h"
 #include "imaging/nifti.h"
 #include "imaging/scan.h"
+#include "imaging/shrink.h"
 #include "support/paths.h"
 #include "support/text.h"
 #include "support/sha256.h"
@@ -182,4 +183,15 @@ hct_status dataset_hash(const dataset *d, const size_t *scans, size_t n, char *h
     sha256 *h = sha256_begin();
     for (size_t i = 0; i < n; i++) sha256_add(h, d->scans[scans[i]].provenance, strlen(d->scans[scans[i]].provenance) + 1);
     return sha256_end(h, hex, err);
+}
+
+hct_status dataset_cube(const dataset *d, size_t i, int64_t region, int64_t size, int16_t *out, hct_err *err) {
+    volume v;
+    hct_status st = dataset_volume(d, i, &v, err);
+    if (st == HCT_OK && v.dtype != HCT_I16)
+        st = hct_fail(err, HCT_EDTYPE, "%s: float32 (prepared with --exact) where int16 is needed", d->scans[i].file);
+    if (st == HCT_OK && size < 1) st = hct_fail(err, HCT_ESHAPE, "%s: a cube of %lld voxels", d->scans[i].file, (long long)size);
+    if (st == HCT_OK) st = volume_shrink(&v, region, region / size, out, err);
+    volume_free(&v);
+    return st;
 }

@@ -50,4 +50,9 @@ hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, i
 hct_status dataset_input_cached(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
                                 int64_t size, float *out, hct_err *err);
 
+/* The cube that views are cut from (imaging/shrink.h): int16 HU [size, size, size], x fastest; region is a multiple of size. */
+hct_status dataset_cube(const dataset *d, size_t i, int64_t region, int64_t size, int16_t *out, hct_err *err);
+/* The same through DATASET/inputs/. */
+hct_status dataset_cube_cached(const dataset *d, size_t i, int64_t region, int64_t size, int16_t *out, hct_err *err);
+
 #endif

@@ -1,4 +1,5 @@
-/* Model inputs kept on disk: DATASET/inputs/SHA256.f32, raw little-endian float32 as dataset_input returns them. */
+/* Model inputs kept on disk: DATASET/inputs/SHA256.f32 (raw little-endian float32 as dataset_input returns them) and SHA256.i16 (int16, as
+ * dataset_cube does). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,12 @@
 #include "support/text.h"
 
 /* DATASET/inputs/ and the hash of the prepared scan's provenance and every setting; NULL where memory ran out. */
-static char *cache_path(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop, int64_t size) {
+static char *cache_path(const dataset *d, size_t i, const char *settings, const char *type) {
     text_buffer key = {0};
     char hex[SHA256_HEX], *path = NULL;
-    text_printf(&key, "%s %s %lld %lld", d->scans[i].id, d->scans[i].provenance, (long long)crop, (long long)size);
-    for (int w = 0; w < n_windows; w++) text_printf(&key, " %a:%a", windows[w].centre, windows[w].width);
-    if (!key.failed && sha256_bytes(key.bytes, key.length, hex, NULL) == HCT_OK && asprintf(&path, "%s/inputs/%s.f32", d->folder, hex) < 0)
+    text_printf(&key, "%s %s %s", d->scans[i].id, d->scans[i].provenance, settings ? settings : "");
+    if (settings && !key.failed && sha256_bytes(key.bytes, key.length, hex, NULL) == HCT_OK &&
+        asprintf(&path, "%s/inputs/%s.%s", d->folder, hex, type) < 0)
         path = NULL;
     free(key.bytes);
     return path;
@@ -28,22 +29,44 @@ static int read_whole(const char *path, void *out, size_t bytes) {
     return ok;
 }
 
-hct_status dataset_input_cached(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
-                                int64_t size, float *out, hct_err *err) {
-    size_t bytes = (size_t)n_windows * (size_t)(size * size * size) * sizeof *out;
-    char *path = cache_path(d, i, windows, n_windows, crop, size);
-    if (path && read_whole(path, out, bytes)) {
-        free(path);
-        return HCT_OK;
-    }
-    hct_status s = dataset_input(d, i, windows, n_windows, crop, size, out, err);
-    char *folder = s == HCT_OK && path ? path_join(d->folder, "inputs") : NULL;
+/* A file that cannot be written is no error: the input is at hand. */
+static void keep(const dataset *d, const char *path, const void *bytes, size_t n) {
+    char *folder = path_join(d->folder, "inputs");
     if (folder && path_make_folders(folder, NULL) == HCT_OK) {
         hct_outfile *f = hct_outfile_open(path, NULL);
-        hct_outfile_write(f, out, bytes);
+        hct_outfile_write(f, bytes, n);
         if (f) hct_outfile_close(f, NULL);
     }
     free(folder);
+}
+
+hct_status dataset_input_cached(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
+                                int64_t size, float *out, hct_err *err) {
+    size_t bytes = (size_t)n_windows * (size_t)(size * size * size) * sizeof *out;
+    text_buffer key = {0};
+    text_printf(&key, "%lld %lld", (long long)crop, (long long)size);
+    for (int w = 0; w < n_windows; w++) text_printf(&key, " %a:%a", windows[w].centre, windows[w].width);
+    char *path = cache_path(d, i, key.failed ? NULL : key.bytes, "f32");
+    hct_status st = HCT_OK;
+    if (!path || !read_whole(path, out, bytes)) {
+        st = dataset_input(d, i, windows, n_windows, crop, size, out, err);
+        if (st == HCT_OK && path) keep(d, path, out, bytes);
+    }
+    free(key.bytes);
     free(path);
-    return s;
+    return st;
+}
+
+hct_status dataset_cube_cached(const dataset *d, size_t i, int64_t region, int64_t size, int16_t *out, hct_err *err) {
+    size_t bytes = (size_t)(size * size * size) * sizeof *out;
+    char key[64];
+    snprintf(key, sizeof key, "cube %lld %lld", (long long)region, (long long)size);
+    char *path = cache_path(d, i, key, "i16");
+    hct_status st = HCT_OK;
+    if (!path || !read_whole(path, out, bytes)) {
+        st = dataset_cube(d, i, region, size, out, err);
+        if (st == HCT_OK && path) keep(d, path, out, bytes);
+    }
+    free(path);
+    return st;
 }

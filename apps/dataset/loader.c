@@ -36,16 +36,10 @@ struct loader {
 };
 
 static hct_status read_item(const loader *l, size_t scan, char *out, hct_err *err) {
-    if (l->o.n_windows > 0)
-        return (l->o.disk_cache ? dataset_input_cached : dataset_input)(l->d, scan, l->o.windows, l->o.n_windows, l->o.crop, l->o.size, (float *)(void *)out, err);
-    volume v;
-    hct_status s = dataset_volume(l->d, scan, &v, err);
-    if (s == HCT_OK && v.dtype != HCT_I16)
-        s = hct_fail(err, HCT_EDTYPE, "%s: float32 (prepared with --exact) where int16 is needed",
-                     l->d->scans[scan].file);
-    if (s == HCT_OK) memcpy(out, v.data, l->item);
-    volume_free(&v);
-    return s;
+    const loader_options *o = &l->o;
+    if (o->n_windows > 0)
+        return (o->disk_cache ? dataset_input_cached : dataset_input)(l->d, scan, o->windows, o->n_windows, o->crop, o->size, (float *)(void *)out, err);
+    return (o->disk_cache ? dataset_cube_cached : dataset_cube)(l->d, scan, o->crop, o->size, (int16_t *)(void *)out, err);
 }
 
 /* Fills a slot, from the cache or from disk. Called and left with the lock held. */
@@ -104,7 +98,9 @@ loader *loader_new(const dataset *d, const loader_options *options, hct_err *err
     l->o = *options;
     if (l->o.threads <= 0) l->o.threads = workers_default();
     if (l->o.ahead == 0) l->o.ahead = 2 * (size_t)l->o.threads;
-    int64_t side = l->o.n_windows > 0 ? l->o.size : PREPARED_SIZE, voxels = side * side * side;
+    if (l->o.n_windows <= 0 && l->o.crop <= 0) l->o.crop = PREPARED_SIZE;
+    if (l->o.n_windows <= 0 && l->o.size <= 0) l->o.size = l->o.crop;
+    int64_t voxels = l->o.size * l->o.size * l->o.size;
     l->item = l->o.n_windows > 0 ? (size_t)(l->o.n_windows * voxels) * sizeof(float) : (size_t)voxels * sizeof(int16_t);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);

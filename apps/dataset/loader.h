@@ -15,9 +15,9 @@ typedef struct loader loader;
 
 typedef struct loader_options {
     const hu_window
-        *windows; /* borrowed; n_windows 0: deliver prepared volumes, int16 [224, 224, 224] with x fastest */
+        *windows; /* borrowed; n_windows 0: deliver cubes of HU, int16 [size, size, size] with x fastest (dataset_cube) */
     int n_windows;
-    int64_t crop, size; /* model_input's */
+    int64_t crop, size; /* model_input's, or the cube's region and edge (0: 224, and the region) */
     int threads;        /* 0: one a CPU */
     size_t ahead;       /* scans read ahead at most, 0: 2 a thread */
     size_t
@@ -29,7 +29,7 @@ typedef struct loader_options {
 loader *loader_new(const dataset *d, const loader_options *options, hct_err *err);
 /* Stops what runs, waits for it, frees all. l may be NULL. */
 void loader_free(loader *l);
-/* Bytes of one item: float32 [n_windows, size, size, size] (imaging/model_input.h), or int16 [224^3]. */
+/* Bytes of one item: float32 [n_windows, size, size, size] (imaging/model_input.h), or int16 [size^3]. */
 size_t loader_item_bytes(const loader *l);
 
 /* Begins a new sequence (copied); what was left of the old one is dropped. */

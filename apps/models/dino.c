@@ -109,7 +109,7 @@ dino_outputs dino_forward(hct_tape *t, params *p, const dino_config *c, hct_id v
     return out;
 }
 
-void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, const dino_inputs *in) {
+void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, int64_t micro, const dino_inputs *in) {
     hct_id *pair = malloc((2 * p->n + 1) * sizeof *pair), rates = hct_use(t, in->rates);
     uint32_t n = 0;
     if (!pair) {
@@ -123,7 +123,10 @@ void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, const
         pair[2 * n++ + 1] = hct_use(t, from->tensor);
     }
     hct_ema(t, rates, 0, pair, n);
-    hct_ema(t, rates, 2, (hct_id[]){params_use(p, t, "center"), hct_mean(t, out->teacher, 3, 0)}, 1);
+    hct_id mean = hct_mean(t, out[0].teacher, 3, 0);
+    for (int64_t m = 1; m < micro; m++) mean = hct_add(t, mean, hct_mean(t, out[m].teacher, 3, 0));
+    if (micro > 1) mean = hct_scale(t, mean, 1 / (double)micro, 0);
+    hct_ema(t, rates, 2, (hct_id[]){params_use(p, t, "center"), mean}, 1);
     free(pair);
 }
 

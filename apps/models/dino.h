@@ -43,8 +43,8 @@ hct_status dino_set(const dino_inputs *, double student_temp, double teacher_tem
 
 /* views [views, B, channels, image^3]: all go through the student together, the first `global` through the teacher. */
 dino_outputs dino_forward(hct_tape *, params *, const dino_config *, hct_id views, const dino_inputs *);
-/* After hct_backward and the optimiser: the teacher's average, and the centre's over the teacher's logits. */
-void dino_record_averages(hct_tape *, params *, const dino_outputs *, const dino_inputs *);
+/* After hct_backward and the optimiser: the teacher's average, and the centre's over the teacher's logits of n micro-batches. */
+void dino_record_averages(hct_tape *, params *, const dino_outputs *, int64_t n, const dino_inputs *);
 /* Whether a tensor belongs to the student's last layer, which is left alone in the first epochs. */
 int dino_is_last_layer(const char *name);
 

@@ -62,7 +62,19 @@ hct_status mae_inputs_new(mae_inputs *in, hct_dev *dev, const mae_config *c, int
     return err ? err->code : HCT_ENOMEM;
 }
 
+hct_status mae_inputs_augment(mae_inputs *in, hct_dev *dev, const mae_config *c, int64_t batch, hct_err *err) {
+    enum { FLOATS = 16, EXTENT = 3 };
+    float *q = calloc((size_t)batch * FLOATS, sizeof *q);
+    in->views = hct_tensor_new(dev, HCT_F32, DIMS(1, batch, FLOATS), err);
+    hct_status st = q && in->views ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the views");
+    for (int64_t i = 0; st == HCT_OK && i < 3 * batch; i++) q[i / 3 * FLOATS + EXTENT + i % 3] = (float)c->encoder.image;
+    if (st == HCT_OK) st = hct_tensor_write(in->views, q, err);
+    free(q);
+    return st;
+}
+
 void mae_inputs_free(mae_inputs *in) {
+    hct_tensor_free(in->views);
     hct_tensor_free(in->image);
     hct_tensor_free(in->keep);
     hct_tensor_free(in->restore);
@@ -137,7 +149,12 @@ static hct_id decode(hct_tape *t, params *p, const mae_config *c, hct_id latent,
 mae_outputs mae_forward(hct_tape *t, params *p, const mae_config *c, const mae_inputs *in) {
     const vit_config *e = &c->encoder;
     mae_outputs out;
-    hct_id image = hct_use(t, in->image);
+    hct_id image = hct_use(t, in->image), view = 0;
+    if (in->views) {
+        const vit_config *v = &c->encoder;
+        hct_emit(t, "ct_views", (hct_id[]){image, hct_use(t, in->views)}, 2, &HCT_INT("size", v->image), 1, &view, 1);
+        if (view) image = hct_reshape(t, view, 5, (int64_t[]){-1, v->channels, v->image, v->image, v->image});
+    }
     hct_id visible = hct_gather(t, vit_embed(t, p, e, image), hct_use(t, in->keep));
     hct_id x = vit_blocks(t, p, "blocks", e->depth, e->heads, vit_prepend(t, p, e, visible), NULL);
     out.latent = vit_norm(t, p, "norm", x, e->norm_eps);

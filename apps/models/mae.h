@@ -19,6 +19,7 @@ typedef struct mae_inputs {
     hct_tensor *keep;    /* I32 [B, kept] : visible patches, in the order of the noise */
     hct_tensor *restore; /* I32 [B, L] : place of patch l among kept patches followed by masked ones */
     hct_tensor *mask;    /* F32 [B, L] : 1 is hidden */
+    hct_tensor *views;   /* F32 [1, B, 16]: each image's flips and shift (dataset/views.h), done on the device; NULL: images as they are */
 } mae_inputs;
 
 typedef struct mae_outputs {
@@ -31,6 +32,8 @@ hct_status mae_check(const mae_config *, hct_err *);
 static inline int64_t mae_kept(const mae_config *c) { return (int64_t)((double)vit_patches(&c->encoder) * (1 - c->mask_ratio)); }
 void mae_declare(params *, const mae_config *);
 hct_status mae_inputs_new(mae_inputs *, hct_dev *, const mae_config *, int64_t batch, hct_err *);
+/* Adds `views`, which starts as the whole images unchanged. */
+hct_status mae_inputs_augment(mae_inputs *in, hct_dev *dev, const mae_config *, int64_t batch, hct_err *err);
 void mae_inputs_free(mae_inputs *);
 mae_outputs mae_forward(hct_tape *, params *, const mae_config *, const mae_inputs *);
 

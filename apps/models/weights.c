@@ -9,7 +9,7 @@
 
 #define FORMAT "headct-weights/1"
 
-static const char *const kinds[] = {"mae", "vit", "classifier"};
+static const char *const kinds[] = {"mae", "vit", "classifier", "dino"};
 
 /* One table for both directions. */
 typedef struct field { const char *name; size_t at; enum { WHOLE, FLAG, REAL_ } type; } field;
@@ -34,6 +34,23 @@ static cJSON *model_json(const mae_config *c) {
     return j;
 }
 
+static cJSON *dino_json(const dino_head *h) {
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddNumberToObject(j, "hidden", (double)h->hidden);
+    cJSON_AddNumberToObject(j, "bottleneck", (double)h->bottleneck);
+    cJSON_AddNumberToObject(j, "prototypes", (double)h->prototypes);
+    return j;
+}
+
+static int read_dino(const cJSON *j, dino_head *h) {
+    const cJSON *v[] = {cJSON_GetObjectItemCaseSensitive(j, "hidden"), cJSON_GetObjectItemCaseSensitive(j, "bottleneck"),
+                        cJSON_GetObjectItemCaseSensitive(j, "prototypes")};
+    for (int i = 0; i < 3; i++)
+        if (!cJSON_IsNumber(v[i]) || !(v[i]->valuedouble >= 1 && v[i]->valuedouble <= 1e9)) return 0;
+    *h = (dino_head){(int64_t)v[0]->valuedouble, (int64_t)v[1]->valuedouble, (int64_t)v[2]->valuedouble};
+    return 1;
+}
+
 static int read_model(const cJSON *j, mae_config *c) {
     for (int i = 0; i < N_FIELDS; i++) {
         const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, fields[i].name);
@@ -51,6 +68,7 @@ char *weights_describe(const model_info *info) {
     cJSON *j = cJSON_CreateObject(), *windows = cJSON_CreateArray(), *tasks = cJSON_CreateArray();
     cJSON_AddStringToObject(j, "kind", kinds[info->kind]);
     cJSON_AddItemToObject(j, "model", model_json(&info->mae));
+    if (info->kind == MODEL_DINO) cJSON_AddItemToObject(j, "dino", dino_json(&info->dino));
     for (int i = 0; i < info->n_windows; i++)
         cJSON_AddItemToArray(windows, cJSON_CreateDoubleArray((double[]){info->window[i].centre, info->window[i].width}, 2));
     cJSON_AddItemToObject(j, "windows", windows);
@@ -96,9 +114,10 @@ hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret,
     const cJSON *crop = cJSON_GetObjectItemCaseSensitive(j, "crop");
     *ret = (model_info){0};
     int found = 0;
-    for (int i = 0; kind && i < 3; i++)
+    for (int i = 0; kind && i < (int)(sizeof kinds / sizeof *kinds); i++)
         if (!strcmp(kind, kinds[i])) ret->kind = (model_kind)i, found = 1;
-    found = found && cJSON_IsNumber(crop) && read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) && read_lists(j, ret);
+    found = found && cJSON_IsNumber(crop) && read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) && read_lists(j, ret) &&
+            (ret->kind != MODEL_DINO || read_dino(cJSON_GetObjectItemCaseSensitive(j, "dino"), &ret->dino));
     if (found) {
         const char *pool = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "pool"));
         ret->crop = (int64_t)crop->valuedouble;

@@ -6,6 +6,7 @@
 #define MODELS_WEIGHTS_H
 
 #include "imaging/model_input.h"
+#include "models/dino.h"
 #include "models/mae.h"
 
 enum { MODEL_WINDOWS = 8, MODEL_TASKS = 32, MODEL_NAME = 64, MODEL_HASH = 65 };
@@ -13,12 +14,14 @@ enum { MODEL_WINDOWS = 8, MODEL_TASKS = 32, MODEL_NAME = 64, MODEL_HASH = 65 };
 typedef enum model_kind {
     MODEL_MAE,       /* encoder and decoder */
     MODEL_VIT,       /* encoder alone, last norm with eps 1e-6 */
-    MODEL_CLASSIFIER /* encoder and a head a task, "head.TASK." */
+    MODEL_CLASSIFIER, /* encoder and a head a task, "head.TASK." */
+    MODEL_DINO       /* student and teacher with their heads, the centre: what pre-training continues from */
 } model_kind;
 
 typedef struct model_info {
     model_kind kind;
     mae_config mae; /* its encoder describes every kind */
+    dino_head dino; /* MODEL_DINO's */
     int n_windows;
     hu_window window[MODEL_WINDOWS]; /* one input channel each */
     int64_t crop;                    /* voxels of 1 mm */

@@ -11,16 +11,18 @@ typedef struct mae_step {
     int64_t micro, batch;        /* micro-batches of `batch` scans */
     mae_inputs in[MAE_MICRO];
     mae_outputs out[MAE_MICRO];
-    float *image, *noise;        /* host buffers of one micro-batch */
+    float *image, *noise, *views; /* host buffers of one micro-batch; views NULL: images as they are */
+    views_config augment;
     size_t image_floats;         /* of one scan */
 } mae_step;
 
-/* optim NULL: forward only. Compiles unless plan_only. */
-hct_status mae_step_new(mae_step *, hct_dev *, params *, const mae_config *, int64_t batch, int64_t micro, hct_optim *, int plan_only, hct_err *);
+/* optim NULL: forward only. augment NULL, or one that changes nothing: images as they are. Compiles unless plan_only. */
+hct_status mae_step_new(mae_step *, hct_dev *, params *, const mae_config *, int64_t batch, int64_t micro, const views_config *augment, hct_optim *,
+                        int plan_only, hct_err *);
 void mae_step_free(mae_step *);
-/* Sends micro-batch m: images from step->image; masks of scan b drawn from (seed, step, scan[b]). The last batch - valid scans count
+/* Sends micro-batch m: images from step->image; masks of scan b drawn from (seed, step, scan[b]), flips and shift from (seed, epoch, scan[b]). The last batch - valid scans count
  * for nothing (their mask is empty). */
-hct_status mae_step_fill(mae_step *, const mae_config *, int64_t m, uint64_t seed, uint64_t step, const size_t *scan, int64_t valid, hct_err *);
+hct_status mae_step_fill(mae_step *, const mae_config *, int64_t m, uint64_t seed, uint64_t epoch, uint64_t step, const size_t *scan, int64_t valid, hct_err *);
 /* Runs; *ret_loss is the mean over micro-batches. */
 hct_status mae_step_run(mae_step *, double *ret_loss, hct_err *);
 

@@ -4,18 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataset/loader.h"
 #include "support/paths.h"
 #include "support/progress.h"
 #include "training/checkpoint.h"
-#include "training/mae_step.h"
 #include "training/reconstruction.h"
 #include "training/run_folder.h"
 #include "training/runlog.h"
 #include "training/sampler.h"
+#include "training/step.h"
 #include "training/stop.h"
 
-#define VALIDATION_MASKS 0x76616cu /* "val": their masks are not those of training */
+#define VALIDATION_DRAWS 0x76616cu /* "val": masks and views are not those of training */
 
 typedef struct run {
     const recipe *r;
@@ -27,7 +26,7 @@ typedef struct run {
     model_info info;
     params *p;
     hct_optim *optim;
-    mae_step step, check; /* check: validation, where there is a validation part */
+    train_step step, check; /* check: validation, where there is a validation part */
     loader *load;
     runlog *log;
     run_state state;
@@ -50,8 +49,7 @@ static hct_status open_data(run *q, hct_err *err) {
     q->total = q->per_epoch * r->optim.epochs;
     q->lr = recipe_schedule(r, q->per_epoch, 1);
     if (!(q->order = malloc(q->n_train * sizeof *q->order))) return hct_fail(err, HCT_ENOMEM, "out of memory");
-    loader_options lo = {.windows = q->info.window, .n_windows = q->info.n_windows, .crop = r->data.crop, .size = r->data.image,
-                         .threads = (int)r->train.workers, .disk_cache = r->train.disk_cache, .cache_bytes = (size_t)r->train.cache_mb << 20};
+    loader_options lo = step_loader(r, &q->info);
     q->load = loader_new(q->data, &lo, err);
     return q->load ? HCT_OK : err->code;
 }
@@ -60,12 +58,12 @@ static hct_status open_model(run *q, hct_err *err) {
     const recipe *r = q->r;
     hct_status st;
     if (!(q->dev = device_open(r->train.device, err)) || !(q->p = model_new(q->dev, &q->info, (uint64_t)r->seed, err)) ||
-        !(q->optim = optimizer_of_recipe(q->dev, r, q->p, err)))
+        !(q->optim = step_optimizer(q->dev, r, q->p, err)))
         return err->code;
-    st = mae_step_new(&q->step, q->dev, q->p, &q->info.mae, r->optim.batch, r->optim.accumulate, q->optim, 0, err);
+    st = step_new(&q->step, q->dev, q->p, r, &q->info, r->optim.batch, r->optim.accumulate, q->optim, 0, err);
     if (st == HCT_OK && q->n_valid) {
         int64_t batch = r->optim.batch < (int64_t)q->n_valid ? r->optim.batch : (int64_t)q->n_valid;
-        st = mae_step_new(&q->check, q->dev, q->p, &q->info.mae, batch, 1, NULL, 0, err);
+        st = step_new(&q->check, q->dev, q->p, r, &q->info, batch, 1, NULL, 0, err);
     }
     return st;
 }
@@ -100,51 +98,91 @@ static hct_status non_finite(run *q, double loss, const size_t *scans, hct_err *
                     path_is_file(q->last) ? q->last : "none", (long long)q->state.step);
 }
 
-static hct_status train_step(run *q, size_t *scans, double *ret_loss, hct_err *err) {
-    hct_status st = HCT_OK;
-    for (int64_t m = 0; st == HCT_OK && m < q->step.micro; m++) {
-        size_t *mine = scans + m * q->step.batch;
-        for (int64_t b = 0; st == HCT_OK && b < q->step.batch; b++) {
-            int got = loader_next(q->load, q->step.image + (size_t)b * q->step.image_floats, &mine[b], err);
-            if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
-        }
-        if (st == HCT_OK) st = mae_step_fill(&q->step, &q->info.mae, m, (uint64_t)q->r->seed, (uint64_t)q->state.step, mine, q->step.batch, err);
+/* n scans of the loader into a micro-batch of s; their numbers into scans. */
+static hct_status take(run *q, train_step *s, int64_t n, size_t *scans, hct_err *err) {
+    for (int64_t b = 0; b < n; b++) {
+        int got = loader_next(q->load, step_item(s, b), &scans[b], err);
+        if (got <= 0) return got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
     }
-    double decay = recipe_weight_decay(q->r, q->state.step, q->total);
-    if (st == HCT_OK) st = optimizer_set_rates(q->optim, schedule_lr(&q->lr, q->state.step), decay, err);
-    if (st == HCT_OK) st = mae_step_run(&q->step, ret_loss, err);
+    return HCT_OK;
+}
+
+static hct_status one_step(run *q, int64_t epoch, size_t *scans, double *ret_loss, hct_err *err) {
+    const recipe *r = q->r;
+    int64_t step = q->state.step;
+    hct_status st = HCT_OK;
+    for (int64_t m = 0; st == HCT_OK && m < r->optim.accumulate; m++) {
+        size_t *mine = scans + m * r->optim.batch;
+        st = take(q, &q->step, r->optim.batch, mine, err);
+        if (st == HCT_OK) st = step_fill(&q->step, m, (uint64_t)r->seed, epoch, step, mine, r->optim.batch, err);
+    }
+    if (st == HCT_OK) st = step_rates(q->optim, r, schedule_lr(&q->lr, step), recipe_weight_decay(r, step, q->total), epoch, err);
+    if (st == HCT_OK) st = step_set(&q->step, epoch, step, q->total, err);
+    if (st == HCT_OK) st = step_run(&q->step, ret_loss, err);
     if (st == HCT_OK && !isfinite(*ret_loss)) st = non_finite(q, *ret_loss, scans, err);
     return st;
 }
 
-/* Mean loss over the validation part, with masks that are the same every time. */
-static hct_status validate(run *q, double *ret, hct_err *err) {
+/* ---- validation: masks and views are the same every time ---- */
+
+#define VALIDATION_SEED(r) ((uint64_t)(r)->seed ^ VALIDATION_DRAWS)
+
+/* Mean loss over the validation part. DINO takes whole batches; *ret_health (DINO) is their mean. */
+static hct_status validate(run *q, int64_t epoch, double *ret, dino_health *ret_health, hct_err *err) {
+    int dino = q->r->method == METHOD_DINO;
+    int64_t batch = step_batch(&q->check), counted = 0;
+    size_t *scans = calloc((size_t)batch, sizeof *scans), n_valid = dino ? q->n_valid / (size_t)batch * (size_t)batch : q->n_valid;
+    hct_status st = scans ? loader_start(q->load, q->valid, n_valid, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = step_set(&q->check, epoch, q->state.step, q->total, err);
     double sum = 0;
-    hct_status st = loader_start(q->load, q->valid, q->n_valid, err);
-    for (size_t at = 0; st == HCT_OK && at < q->n_valid;) {
-        int64_t n = 0;
-        for (; st == HCT_OK && n < q->check.batch && at + (size_t)n < q->n_valid; n++) {
-            int got = loader_next(q->load, q->check.image + (size_t)n * q->check.image_floats, NULL, err);
-            if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
-        }
+    *ret_health = (dino_health){0, 0};
+    for (size_t at = 0; st == HCT_OK && at < n_valid;) {
+        int64_t n = batch < (int64_t)(n_valid - at) ? batch : (int64_t)(n_valid - at);
         double loss = 0;
-        if (st == HCT_OK) st = mae_step_fill(&q->check, &q->info.mae, 0, (uint64_t)q->r->seed ^ VALIDATION_MASKS, 0, q->valid + at, n, err);
-        if (st == HCT_OK) st = mae_step_run(&q->check, &loss, err);
+        dino_health health = {0, 0};
+        st = take(q, &q->check, n, scans, err);
+        if (st == HCT_OK) st = step_fill(&q->check, 0, VALIDATION_SEED(q->r), 0, 0, scans, n, err);
+        if (st == HCT_OK) st = step_run(&q->check, &loss, err);
+        if (st == HCT_OK && dino) st = dino_step_health(&q->check.dino, &health, err);
         sum += loss * (double)n;
+        ret_health->entropy += health.entropy * (double)n;
+        ret_health->feature_std += health.feature_std * (double)n;
+        counted += n;
         at += (size_t)n;
     }
-    *ret = sum / (double)q->n_valid;
+    *ret = sum / (double)counted;
+    ret_health->entropy /= (double)counted;
+    ret_health->feature_std /= (double)counted;
+    free(scans);
     return st;
 }
 
-/* After an epoch: validation, best checkpoint. *ret_stop: no improvement for train.early_stop validations. */
+/* A student whose features or teacher no longer tell scans apart learns nothing more: said as soon as it is seen. */
+static void warn_of_collapse(const run *q, const dino_health *h) {
+    double even = log((double)q->r->dino.prototypes);
+    const char *how = h->feature_std < 0.01 ? "all scans get the same features" : h->entropy > 0.999 * even ? "the teacher takes all prototypes alike"
+                      : h->entropy < 1e-3 * even ? "the teacher takes one prototype for every scan" : NULL;
+    if (how)
+        fprintf(stderr, "step %lld: collapse: %s (entropy %.4f of %.4f, feature std %.4f); lower optim.lr, or change dino.teacher_temp or dino.center_momentum\n",
+                (long long)q->state.step, how, h->entropy, even, h->feature_std);
+}
+
+/* After an epoch: validation; best checkpoint by MAE's loss (DINO's says nothing of how good its features are). *ret_stop: no improvement
+ * for train.early_stop validations. */
 static hct_status end_of_epoch(run *q, int64_t epoch, int *ret_stop, hct_err *err) {
     *ret_stop = 0;
     if (!q->n_valid || q->r->train.validate_every <= 0 || (epoch + 1) % q->r->train.validate_every) return HCT_OK;
     double loss;
-    hct_status st = validate(q, &loss, err);
+    dino_health h;
+    hct_status st = validate(q, epoch, &loss, &h, err);
     if (st < 0) return st;
-    runlog_write(q->log, q->state.step, "validation", (runlog_value[]){{"epoch", (double)epoch + 1}, {"loss", loss}}, 2);
+    int dino = q->r->method == METHOD_DINO;
+    runlog_value v[] = {{"epoch", (double)epoch + 1}, {"loss", loss}, {"teacher_entropy", h.entropy}, {"feature_std", h.feature_std}};
+    runlog_write(q->log, q->state.step, "validation", v, dino ? 4 : 2);
+    if (dino) {
+        warn_of_collapse(q, &h);
+        return HCT_OK;
+    }
     q->state.since_best++;
     if (!(loss >= q->state.best)) {
         q->state.best = loss;
@@ -159,9 +197,13 @@ static hct_status end_of_epoch(run *q, int64_t epoch, int *ret_stop, hct_err *er
 static hct_status log_step(run *q, int64_t step, double loss, progress *bar, hct_err *err) {
     if (q->r->train.log_every <= 0 || step % q->r->train.log_every) return HCT_OK;
     double norm = 0;
-    hct_status st = hct_optim_norm(q->optim, q->step.tape, &norm, err);
-    runlog_value v[] = {{"epoch", (double)((step - 1) / q->per_epoch + 1)}, {"loss", loss}, {"lr", schedule_lr(&q->lr, step - 1)}, {"grad_norm", norm}};
-    runlog_write(q->log, step, "train", v, 4);
+    hct_status st = hct_optim_norm(q->optim, step_tape(&q->step), &norm, err);
+    dino_health h = {0, 0};
+    int dino = q->r->method == METHOD_DINO;
+    if (st == HCT_OK && dino) st = dino_step_health(&q->step.dino, &h, err);
+    runlog_value v[] = {{"epoch", (double)((step - 1) / q->per_epoch + 1)}, {"loss", loss}, {"lr", schedule_lr(&q->lr, step - 1)}, {"grad_norm", norm},
+                        {"teacher_entropy", h.entropy}, {"feature_std", h.feature_std}};
+    runlog_write(q->log, step, "train", v, dino ? 6 : 4);
     runlog_timing(q->log, step, "train/scans_per_second", progress_rate(bar));
     return st;
 }
@@ -179,7 +221,7 @@ static hct_status train(run *q, hct_err *err) {
         st = loader_start(q->load, q->order + done * q->scans_per_step, (size_t)((q->per_epoch - done) * q->scans_per_step), err);
         for (; st == HCT_OK && done < q->per_epoch; done++) {
             double loss = 0;
-            if ((st = train_step(q, scans, &loss, err)) < 0) break;
+            if ((st = one_step(q, epoch, scans, &loss, err)) < 0) break;
             int64_t step = ++q->state.step;
             if ((st = log_step(q, step, loss, &bar, err)) < 0) break;
             snprintf(note, sizeof note, "loss %.5f", loss);
@@ -201,29 +243,35 @@ static hct_status train(run *q, hct_err *err) {
     return st;
 }
 
-/* RUN/figures/reconstruction.png from the validation part's first scans, with the masks of every validation. */
+/* RUN/figures/reconstruction.png from the validation part's first scans, with the masks of every validation. MAE only. */
 static hct_status draw(run *q, hct_err *err) {
     double loss;
-    if (!q->n_valid) return HCT_OK;
-    hct_status st = loader_start(q->load, q->valid, (size_t)q->check.batch, err);
-    for (int64_t b = 0; st == HCT_OK && b < q->check.batch; b++) {
-        int got = loader_next(q->load, q->check.image + (size_t)b * q->check.image_floats, NULL, err);
-        if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
-    }
-    if (st == HCT_OK) st = mae_step_fill(&q->check, &q->info.mae, 0, (uint64_t)q->r->seed ^ VALIDATION_MASKS, 0, q->valid, q->check.batch, err);
-    if (st == HCT_OK) st = mae_step_run(&q->check, &loss, err);
+    if (!q->n_valid || q->r->method != METHOD_MAE) return HCT_OK;
+    int64_t batch = step_batch(&q->check);
+    size_t *scans = calloc((size_t)batch, sizeof *scans);
+    hct_status st = scans ? loader_start(q->load, q->valid, (size_t)batch, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = take(q, &q->check, batch, scans, err);
+    if (st == HCT_OK) st = step_fill(&q->check, 0, VALIDATION_SEED(q->r), 0, 0, scans, batch, err);
+    if (st == HCT_OK) st = step_run(&q->check, &loss, err);
     char *folder = path_join(q->o->run, "figures"), *path = path_join(q->o->run, "figures/reconstruction.png");
     if (st == HCT_OK) st = folder && path ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (st == HCT_OK) st = reconstruction_draw(&q->check, &q->info.mae, 0, path, err);
+    if (st == HCT_OK) st = reconstruction_draw(&q->check.mae, &q->info.mae, 0, path, err);
+    free(scans);
     free(folder);
     free(path);
     return st;
 }
 
+/* What others use: MAE's encoder with its decoder, or the teacher's encoder. */
+static hct_status save_weights(run *q, hct_err *err) {
+    if (q->r->method == METHOD_DINO) return dino_save_teacher(q->weights, q->dev, q->p, &q->info, err);
+    return weights_save(q->weights, q->p, &q->info, NULL, 0, NULL, 0, err);
+}
+
 static void close_run(run *q) {
     loader_free(q->load);
-    mae_step_free(&q->step);
-    mae_step_free(&q->check);
+    if (q->step.r) step_free(&q->step);
+    if (q->check.r) step_free(&q->check);
     hct_optim_free(q->optim);
     params_free(q->p);
     device_close(q->dev);
@@ -246,7 +294,7 @@ hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err
     if (st == HCT_OK && o->resume && path_is_file(q.last)) st = checkpoint_load(q.last, q.p, &q.info, q.optim, &q.state, err);
     if (st == HCT_OK && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err))) st = err->code;
     if (st == HCT_OK) st = train(&q, err);
-    if (st == HCT_OK) st = weights_save(q.weights, q.p, &q.info, NULL, 0, NULL, 0, err);
+    if (st == HCT_OK) st = save_weights(&q, err);
     if (st == HCT_OK) st = draw(&q, err);
     hct_err late;
     hct_status closed = runlog_close(q.log, &late);

@@ -1,6 +1,6 @@
-/* MAE pre-training: reads scans, masks, steps, validates, checkpoints.
+/* Pre-training by MAE or DINO: reads scans, draws masks and views, steps, validates, checkpoints.
  *
- * RUN/recipe.yaml, metrics.jsonl, events.*, checkpoints/last.safetensors and best.safetensors, weights.safetensors at the end. */
+ * RUN/recipe.yaml, metrics.jsonl, events.*, checkpoints/last.safetensors and (MAE) best.safetensors, weights.safetensors at the end. */
 #ifndef TRAINING_PRETRAIN_H
 #define TRAINING_PRETRAIN_H
 

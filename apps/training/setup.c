@@ -24,7 +24,8 @@ void device_close(hct_dev *dev) {
 
 hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err) {
     int mae = r->method == METHOD_MAE;
-    *ret = (model_info){.kind = mae ? MODEL_MAE : MODEL_CLASSIFIER, .n_windows = (int)r->data.windows.n, .crop = r->data.crop};
+    *ret = (model_info){.kind = mae ? MODEL_MAE : r->method == METHOD_DINO ? MODEL_DINO : MODEL_CLASSIFIER,
+                        .dino = {r->dino.hidden, r->dino.bottleneck, r->dino.prototypes}, .n_windows = (int)r->data.windows.n, .crop = r->data.crop};
     ret->mae = (mae_config){.encoder = {.image = r->data.image, .patch = r->model.patch, .channels = r->data.windows.n, .width = r->model.width,
                                         .depth = r->model.depth, .heads = r->model.heads, .mlp = r->model.mlp, .registers = r->model.registers,
                                         .qkv_bias = r->model.qkv_bias, .position_trained = r->model.position == POSITION_TRAINED,
@@ -45,6 +46,7 @@ params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *
     if (st == HCT_OK) st = info->kind == MODEL_MAE ? mae_check(&info->mae, err) : vit_check(&info->mae.encoder, err);
     if (st == HCT_OK) {
         if (info->kind == MODEL_MAE) mae_declare(p, &info->mae);
+        else if (info->kind == MODEL_DINO) dino_declare(p, &(dino_config){.encoder = info->mae.encoder, .head = info->dino});
         else vit_declare(p, &info->mae.encoder);
         for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
             char prefix[MODEL_NAME + 8];
@@ -54,6 +56,7 @@ params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *
         st = params_check(p, err);
     }
     if (st == HCT_OK) st = params_init(p, seed, err);
+    if (st == HCT_OK && info->kind == MODEL_DINO) st = dino_copy_teacher(p, err);
     if (st == HCT_OK) return p;
     params_free(p);
     return NULL;
@@ -88,16 +91,21 @@ static int is_matrix(const hct_tensor *t) {
     return longer > 1;
 }
 
-hct_optim *optimizer_of_recipe(hct_dev *dev, const recipe *r, const params *p, hct_err *err) {
+int optimizer_decays(const recipe *r, const param *p) { return r->optim.decay == DECAY_ALL || is_matrix(p->tensor); }
+
+hct_optim *optimizer_new(hct_dev *dev, const recipe *r, hct_err *err) {
     static const hct_optim_kind kinds[] = {[OPTIMIZER_ADAMW] = HCT_ADAMW, [OPTIMIZER_ADAM] = HCT_ADAM, [OPTIMIZER_SGD] = HCT_SGD};
     static const hct_clip_mode clips[] = {[CLIP_NONE] = HCT_CLIP_NONE, [CLIP_GLOBAL] = HCT_CLIP_GLOBAL, [CLIP_TENSOR] = HCT_CLIP_TENSOR};
     hct_optim_options o = {.kind = kinds[r->optim.name], .beta1 = r->optim.betas[0], .beta2 = r->optim.betas[1], .eps = r->optim.eps,
                            .momentum = r->optim.momentum, .clip_mode = clips[r->optim.clip_mode], .clip = r->optim.clip};
-    hct_optim *optim = hct_optim_new(dev, &o, err);
+    return hct_optim_new(dev, &o, err);
+}
+
+hct_optim *optimizer_of_recipe(hct_dev *dev, const recipe *r, const params *p, hct_err *err) {
+    hct_optim *optim = optimizer_new(dev, r, err);
     for (int group = 0; optim && group < 2; group++)
         for (size_t i = 0; i < p->n; i++) {
-            int decays = r->optim.decay == DECAY_ALL || is_matrix(p->items[i].tensor);
-            if (!p->items[i].trained || decays != (group == 0)) continue;
+            if (!p->items[i].trained || optimizer_decays(r, &p->items[i]) != (group == 0)) continue;
             if (hct_optim_add(optim, group, p->items[i].name, p->items[i].tensor, err) == HCT_OK) continue;
             hct_optim_free(optim);
             return NULL;

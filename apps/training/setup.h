@@ -19,6 +19,10 @@ params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, cons
 /* model_of_file of a weights file; its description goes into *ret_info. */
 params *model_open(hct_dev *dev, const char *path, model_info *ret_info, hct_err *err);
 
+/* An optimiser of the recipe's kind, without groups yet. */
+hct_optim *optimizer_new(hct_dev *dev, const recipe *r, hct_err *err);
+/* Whether weight decay acts on this tensor. */
+int optimizer_decays(const recipe *r, const param *p);
 /* An optimiser over all trained tensors of p. Group 0 decays, group 1 does not (empty with optim.decay all). */
 hct_optim *optimizer_of_recipe(hct_dev *dev, const recipe *r, const params *p, hct_err *err);
 /* The rates of a step for both groups. */

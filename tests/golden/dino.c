@@ -125,7 +125,7 @@ static bool open_run(run *r, const golden_case *c, hct_dev *dev, int position_tr
                         hct_optim_add(r->optim, group, r->p->items[i].name, r->p->items[i].tensor, NULL);
             hct_optim_record(r->optim, r->t);
         }
-        dino_record_averages(r->t, r->p, &r->out, &r->in);
+        dino_record_averages(r->t, r->p, &r->out, 1, &r->in);
         ok = (hct_tape_error(r->t, &err) == HCT_OK && hct_compile(r->t, &err) == HCT_OK) || tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
     }
     free(centre);
