@@ -1,4 +1,4 @@
-/* headct probe: linear probing of frozen features. */
+/* headct probe: linear and attentive probing of frozen features. */
 #include <stdio.h>
 
 #include "commands/command.h"
@@ -6,25 +6,28 @@
 #include "training/probe_run.h"
 
 static const char doc[] =
-    "Trains a linear probe for every task (label) of a prepared dataset on frozen features, and evaluates it on the test part.\n\n"
-    "Features are the class tokens of --weights; with --set probe.features=random those of a random encoder of the same sizes, with "
+    "Trains a probe for every task (label) of a prepared dataset on frozen features, and evaluates it on the test part.\n\n"
+    "A linear probe (--kind linear, the default) takes the class tokens of --weights, an attentive one (--kind attentive) attends over all tokens with a learned "
+    "query; those of all scans are kept in memory. With --set probe.features=random those of a random encoder of the same sizes, with "
     "--set probe.features=histogram a histogram of the input's voxels. The epoch with the best validation AUC is kept. The run's folder gets "
     "predictions.csv, weights.safetensors (encoder and heads, for headct predict), metrics.json, metrics.csv and ROC figures.\v"
     "Examples:\n"
     "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --run runs/probe\n"
-    "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --set probe.features=random --run runs/random";
+    "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --set probe.features=random --run runs/random\n"
+    "  headct probe --recipe recipes/probe.yaml --kind attentive --data data --weights runs/mae/weights.safetensors --run runs/attentive";
 
 typedef struct settings {
     recipe_args common;
-    const char *weights;
+    const char *weights, *kind;
 } settings;
 
-static const struct argp_option options[] = {{"weights", 'w', "FILE", 0, "same as --set probe.weights=FILE", 0}, {0}};
+static const struct argp_option options[] = {{"weights", 'w', "FILE", 0, "same as --set probe.weights=FILE", 0}, {"kind", 'k', "KIND", 0, "linear or attentive; same as --set probe.kind=KIND", 0}, {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     switch (key) {
     case 'w': s->weights = arg; break;
+    case 'k': s->kind = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END:
         if (!s->common.run) argp_error(state, "--run DIR is missing");
@@ -47,6 +50,11 @@ int command_probe(int argc, char **argv) {
     if (st == HCT_OK && s.weights) {
         char text[RECIPE_TEXT + 32];
         snprintf(text, sizeof text, "probe.weights=%s", s.weights);
+        st = recipe_set(&r, text, &err);
+    }
+    if (st == HCT_OK && s.kind) {
+        char text[RECIPE_TEXT + 32];
+        snprintf(text, sizeof text, "probe.kind=%s", s.kind);
         st = recipe_set(&r, text, &err);
     }
     if (st == HCT_OK && r.method != METHOD_PROBE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe; see 'headct pretrain'");

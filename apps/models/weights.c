@@ -74,6 +74,7 @@ char *weights_describe(const model_info *info) {
     cJSON_AddItemToObject(j, "windows", windows);
     cJSON_AddNumberToObject(j, "crop", (double)info->crop);
     cJSON_AddStringToObject(j, "pool", info->pool_mean ? "mean" : "cls");
+    cJSON_AddNumberToObject(j, "probe_heads", (double)info->probe_heads);
     for (int i = 0; i < info->n_tasks; i++) cJSON_AddItemToArray(tasks, cJSON_CreateString(info->task[i]));
     cJSON_AddItemToObject(j, "tasks", tasks);
     cJSON_AddStringToObject(j, "recipe_sha256", info->recipe);
@@ -122,6 +123,9 @@ hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret,
         const char *pool = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "pool"));
         ret->crop = (int64_t)crop->valuedouble;
         ret->pool_mean = pool && !strcmp(pool, "mean");
+        const cJSON *heads = cJSON_GetObjectItemCaseSensitive(j, "probe_heads"); /* absent in older files: linear */
+        ret->probe_heads = cJSON_IsNumber(heads) && heads->valuedouble >= 0 && heads->valuedouble <= 65536 ? (int64_t)heads->valuedouble : 0;
+        found = !ret->probe_heads || (ret->mae.encoder.width > 0 && ret->mae.encoder.width % ret->probe_heads == 0);
         read_hash(j, "recipe_sha256", ret->recipe);
         read_hash(j, "preprocessing_sha256", ret->preprocessing);
         read_hash(j, "data_sha256", ret->data);

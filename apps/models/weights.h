@@ -26,6 +26,7 @@ typedef struct model_info {
     hu_window window[MODEL_WINDOWS]; /* one input channel each */
     int64_t crop;                    /* voxels of 1 mm */
     int pool_mean;                   /* an embedding is the mean of patch tokens instead of the class token */
+    int64_t probe_heads;             /* of attentive heads, which take all tokens; 0: linear heads on the embedding */
     int n_tasks;
     char task[MODEL_TASKS][MODEL_NAME];
     char recipe[MODEL_HASH], preprocessing[MODEL_HASH], data[MODEL_HASH], parent[MODEL_HASH]; /* SHA-256, "" unknown */

@@ -18,12 +18,14 @@ hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *in
     hct_status st = e->host && e->input && e->tape ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     if (st == HCT_OK) {
         hct_id tokens = vit_forward(e->tape, p, c, hct_use(e->tape, e->input), NULL);
-        e->cls = info->pool_mean ? vit_mean(e->tape, c, tokens) : vit_cls(e->tape, tokens);
+        int whole = info->probe_heads && info->kind != MODEL_CLASSIFIER;
+        e->row = (size_t)c->width * (whole ? (size_t)vit_tokens(c) : 1);
+        e->cls = whole ? tokens : info->pool_mean ? vit_mean(e->tape, c, tokens) : vit_cls(e->tape, tokens);
         hct_keep(e->tape, e->cls);
         for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
             char prefix[MODEL_NAME + 8];
             snprintf(prefix, sizeof prefix, "head.%s.", info->task[i]);
-            e->logits[i] = probe_forward(e->tape, p, prefix, e->cls, 0);
+            e->logits[i] = head_forward(e->tape, p, prefix, info->probe_heads, e->cls, tokens, 0);
             hct_keep(e->tape, e->logits[i]);
         }
         st = hct_compile(e->tape, err);
@@ -52,13 +54,12 @@ static hct_status read_probabilities(encoder *e, int64_t n, double *out, hct_err
 }
 
 hct_status encoder_run(encoder *e, int64_t n, float *cls, double *probability, hct_err *err) {
-    size_t width = (size_t)e->info.mae.encoder.width;
     hct_status st = hct_tensor_write(e->input, e->host, err);
     if (st == HCT_OK) st = hct_run(e->tape, err);
     if (st == HCT_OK && cls) {
-        float *all = malloc((size_t)e->batch * width * sizeof *all);
+        float *all = malloc((size_t)e->batch * e->row * sizeof *all);
         st = all ? hct_read(e->tape, e->cls, all, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-        if (st == HCT_OK) memcpy(cls, all, (size_t)n * width * sizeof *all);
+        if (st == HCT_OK) memcpy(cls, all, (size_t)n * e->row * sizeof *all);
         free(all);
     }
     return st == HCT_OK && probability ? read_probabilities(e, n, probability, err) : st;
@@ -75,7 +76,7 @@ hct_status encoder_dataset(encoder *e, const dataset *d, const size_t *scans, si
             int got = loader_next(l, e->host + (size_t)k * e->image_floats, NULL, err);
             if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
         }
-        if (st == HCT_OK) st = encoder_run(e, k, ret + at * (size_t)e->info.mae.encoder.width, NULL, err);
+        if (st == HCT_OK) st = encoder_run(e, k, ret + at * e->row, NULL, err);
         at += (size_t)k;
         progress_show(&bar, (int64_t)at, "");
     }

@@ -13,17 +13,18 @@ typedef struct encoder {
     size_t image_floats;   /* of one scan */
     hct_tape *tape;
     hct_tensor *input;     /* F32 [batch, C, S, S, S] */
-    hct_id cls;            /* [batch, width] */
+    hct_id cls;            /* [batch, width]; where info.probe_heads is set and info is no classifier: all tokens [batch, N, width] */
+    size_t row;            /* floats of a scan in cls */
     hct_id logits[MODEL_TASKS]; /* classifier: [batch, 2] of each task */
     float *host;           /* [batch, image_floats]: write images here before encoder_run */
 } encoder;
 
 hct_status encoder_new(encoder *, hct_dev *, params *, const model_info *, int64_t batch, hct_err *);
 void encoder_free(encoder *);
-/* Runs the first n images of host. cls: [n, width] or NULL; probability: [n, n_tasks] or NULL (classifiers). */
+/* Runs the first n images of host. cls: [n, row] or NULL; probability: [n, n_tasks] or NULL (classifiers). */
 hct_status encoder_run(encoder *, int64_t n, float *cls, double *probability, hct_err *);
 
-/* Class tokens of scans[0..n) of a dataset -> [n, width]. threads, disk_cache: as loader_options; progress may be NULL. */
+/* Class tokens of scans[0..n) of a dataset -> [n, row]. threads, disk_cache: as loader_options; progress may be NULL. */
 hct_status encoder_dataset(encoder *, const dataset *, const size_t *scans, size_t n, int threads, int disk_cache, FILE *progress, float *ret, hct_err *);
 
 #endif

@@ -24,6 +24,7 @@ static hct_status histograms(const recipe *r, const dataset *d, const size_t *sc
     int64_t s = f->info.mae.encoder.image;
     size_t voxels = (size_t)(s * s * s);
     f->width = (size_t)f->info.n_windows * BINS;
+    f->tokens = 1;
     f->row = calloc(f->n * f->width + 1, sizeof *f->row);
     float *x = malloc(voxels * (size_t)f->info.n_windows * sizeof *x);
     loader_options lo = {.windows = f->info.window, .n_windows = f->info.n_windows, .crop = f->info.crop, .size = s, .threads = (int)r->train.workers, .disk_cache = r->train.disk_cache};
@@ -50,6 +51,7 @@ static hct_status open_encoder(const recipe *r, features *f, hct_err *err) {
         }
         memcpy(f->info.recipe, own.recipe, sizeof own.recipe);
         f->info.pool_mean = own.pool_mean;
+        f->info.probe_heads = own.probe_heads;
         return weights_hash(f->p, f->info.parent, err);
     }
     if (r->probe.features == FEATURES_ENCODER)
@@ -61,13 +63,22 @@ static hct_status open_encoder(const recipe *r, features *f, hct_err *err) {
 hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const size_t *scans, size_t n, FILE *progress, features *ret, hct_err *err) {
     *ret = (features){.n = n, .dev = dev};
     hct_status st = model_of_recipe(r, &ret->info, err);
+    if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM && ret->info.probe_heads)
+        return hct_fail(err, HCT_EINVAL, "probe.kind attentive needs the tokens of an encoder; a histogram has none");
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM) return histograms(r, d, scans, ret, err);
     if (st == HCT_OK) st = open_encoder(r, ret, err);
     encoder e = {0};
     if (st == HCT_OK) {
-        ret->width = (size_t)ret->info.mae.encoder.width;
-        ret->row = calloc(n * ret->width + 1, sizeof *ret->row);
-        st = ret->row ? encoder_new(&e, dev, ret->p, &ret->info, n < BATCH ? (int64_t)n : BATCH, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+        const vit_config *c = &ret->info.mae.encoder;
+        model_info encoder_alone = ret->info;
+        encoder_alone.kind = MODEL_VIT;
+        ret->width = (size_t)c->width;
+        ret->tokens = ret->info.probe_heads ? (size_t)vit_tokens(c) : 1;
+        if (ret->info.probe_heads && c->width % ret->info.probe_heads)
+            st = hct_fail(err, HCT_EINVAL, "probe.heads: %lld does not divide the encoder's width %lld", (long long)ret->info.probe_heads, (long long)c->width);
+        else if (!(ret->row = calloc(n * ret->width * ret->tokens + 1, sizeof *ret->row)))
+            st = hct_fail(err, HCT_ENOMEM, "out of memory for %zu tokens of %zu scans; an attentive probe keeps them all", ret->tokens, n);
+        else st = encoder_new(&e, dev, ret->p, &encoder_alone, n < BATCH ? (int64_t)n : BATCH, err);
     }
     if (st == HCT_OK) st = encoder_dataset(&e, d, scans, n, (int)r->train.workers, r->train.disk_cache, progress, ret->row, err);
     encoder_free(&e);

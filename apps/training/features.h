@@ -1,4 +1,4 @@
-/* What a probe is trained on: one row of floats a scan. */
+/* What a probe is trained on: one row of floats a scan; for attentive probes all its tokens. */
 #ifndef TRAINING_FEATURES_H
 #define TRAINING_FEATURES_H
 
@@ -6,8 +6,8 @@
 #include "training/setup.h"
 
 typedef struct features {
-    size_t n, width;
-    float *row;      /* [n, width] */
+    size_t n, width, tokens; /* tokens of a row; 1: one vector */
+    float *row;      /* [n, tokens, width] */
     hct_dev *dev;
     model_info info; /* of the encoder; for histograms: of the recipe */
     params *p;       /* the encoder; NULL for histograms */

@@ -8,6 +8,8 @@
 #include "models/probe.h"
 #include "training/sampler.h"
 
+enum { SCORED = 64 }; /* scans scored at once by an attentive probe */
+
 typedef struct fit {
     const recipe *r;
     const probe_data *d;
@@ -21,8 +23,18 @@ typedef struct fit {
     int64_t batch, per_epoch;
     size_t *rows, n_rows, *order; /* labelled training rows */
     int8_t *row_label;
-    hct_tensor *all;              /* every row, for scoring */
+    hct_tensor *some;             /* `chunk` rows, for scoring */
+    int64_t chunk;
 } fit;
+
+static hct_tensor *new_rows(hct_dev *dev, const probe_data *d, int64_t n, hct_err *err) {
+    return hct_tensor_new(dev, HCT_F32, d->heads ? 3 : 2, (int64_t[]){n, d->heads ? (int64_t)d->tokens : (int64_t)d->width, (int64_t)d->width}, err);
+}
+
+static hct_id forward(const fit *f, hct_tape *t, hct_tensor *x, int training) {
+    hct_id v = hct_use(t, x);
+    return head_forward(t, f->head, "", f->d->heads, v, v, training);
+}
 
 static hct_status open_fit(fit *f, hct_dev *dev, const char *task, hct_err *err) {
     const recipe *r = f->r;
@@ -45,20 +57,20 @@ static hct_status open_fit(fit *f, hct_dev *dev, const char *task, hct_err *err)
     if (f->batch < 2) return hct_fail(err, HCT_EINVAL, "task '%s': batch norm needs batches of 2 scans or more", task);
     f->per_epoch = (int64_t)count / f->batch;
     f->order = malloc((count + 1) * sizeof *f->order);
-    f->x_host = malloc((size_t)f->batch * d->width * sizeof *f->x_host);
+    f->x_host = malloc((size_t)f->batch * d->width * d->tokens * sizeof *f->x_host);
     f->y_host = malloc((size_t)f->batch * sizeof *f->y_host);
-    f->x = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){f->batch, (int64_t)d->width}, err);
+    f->x = new_rows(dev, d, f->batch, err);
     f->y = hct_tensor_new(dev, HCT_I32, 1, &f->batch, err);
-    f->all = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){(int64_t)d->n, (int64_t)d->width}, err);
+    f->chunk = d->heads ? SCORED : (int64_t)d->n; /* all tokens of all scans are too much at once */
+    f->some = new_rows(dev, d, f->chunk, err);
     f->optim = optimizer_of_recipe(dev, r, f->head, err);
     f->step = hct_tape_new(dev, HCT_PROGRAM);
-    if (!f->order || !f->x_host || !f->y_host || !f->x || !f->y || !f->all || !f->optim || !f->step) return hct_fail(err, HCT_ENOMEM, "out of memory");
-    f->loss = hct_cross_entropy(f->step, probe_forward(f->step, f->head, "", hct_use(f->step, f->x), 1), hct_use(f->step, f->y));
+    if (!f->order || !f->x_host || !f->y_host || !f->x || !f->y || !f->some || !f->optim || !f->step) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    f->loss = hct_cross_entropy(f->step, forward(f, f->step, f->x, 1), hct_use(f->step, f->y));
     hct_keep(f->step, f->loss);
     hct_backward(f->step, f->loss, 0);
     hct_optim_record(f->optim, f->step);
-    hct_status st = hct_compile(f->step, err);
-    return st < 0 ? st : hct_tensor_write(f->all, d->row, err);
+    return hct_compile(f->step, err);
 }
 
 static void close_fit(fit *f) {
@@ -66,7 +78,7 @@ static void close_fit(fit *f) {
     hct_optim_free(f->optim);
     hct_tensor_free(f->x);
     hct_tensor_free(f->y);
-    hct_tensor_free(f->all);
+    hct_tensor_free(f->some);
     free(f->rows);
     free(f->row_label);
     free(f->order);
@@ -74,17 +86,29 @@ static void close_fit(fit *f) {
     free(f->y_host);
 }
 
-static hct_status score_all(fit *f, hct_dev *dev, double *score, hct_err *err) {
+/* The probability of rows [from, from + n), n at most chunk; what a shorter chunk leaves over is not read. */
+static hct_status score_some(fit *f, hct_dev *dev, size_t from, size_t n, float *p, double *score, hct_err *err) {
+    size_t floats = f->d->width * f->d->tokens;
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
-    float *p = malloc((f->d->n * 2 + 1) * sizeof *p);
-    hct_status st = t && p ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (st == HCT_OK) {
-        hct_id out = hct_softmax(t, probe_forward(t, f->head, "", hct_use(t, f->all), 0));
-        st = hct_read(t, out, p, err);
-    }
-    for (size_t i = 0; st == HCT_OK && i < f->d->n; i++) score[i] = (double)p[2 * i + 1];
-    free(p);
+    float *rows = n < (size_t)f->chunk ? calloc((size_t)f->chunk * floats, sizeof *rows) : NULL;
+    hct_status st = t && (rows || n == (size_t)f->chunk) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (rows) memcpy(rows, f->d->row + from * floats, n * floats * sizeof *rows);
+    if (st == HCT_OK) st = hct_tensor_write(f->some, rows ? rows : f->d->row + from * floats, err);
+    if (st == HCT_OK) st = hct_read(t, hct_softmax(t, forward(f, t, f->some, 0)), p, err);
+    for (size_t i = 0; st == HCT_OK && i < n; i++) score[from + i] = (double)p[2 * i + 1];
+    free(rows);
     hct_tape_free(t);
+    return st;
+}
+
+static hct_status score_all(fit *f, hct_dev *dev, double *score, hct_err *err) {
+    float *p = malloc(((size_t)f->chunk * 2 + 1) * sizeof *p);
+    hct_status st = p ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t at = 0; st == HCT_OK && at < f->d->n; at += (size_t)f->chunk) {
+        size_t left = f->d->n - at;
+        st = score_some(f, dev, at, left < (size_t)f->chunk ? left : (size_t)f->chunk, p, score, err);
+    }
+    free(p);
     return st;
 }
 
@@ -111,7 +135,8 @@ static hct_status run_epoch(fit *f, uint64_t seed, int64_t epoch, const lr_sched
     for (int64_t s = 0; s < f->per_epoch; s++) {
         for (int64_t b = 0; b < f->batch; b++) {
             size_t row = f->order[s * f->batch + b];
-            memcpy(f->x_host + (size_t)b * f->d->width, f->d->row + row * f->d->width, f->d->width * sizeof *f->x_host);
+            size_t floats = f->d->width * f->d->tokens;
+            memcpy(f->x_host + (size_t)b * floats, f->d->row + row * floats, floats * sizeof *f->x_host);
             f->y_host[b] = f->d->label[row];
         }
         int64_t step = epoch * f->per_epoch + s, total = f->per_epoch * f->r->optim.epochs;

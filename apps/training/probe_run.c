@@ -28,7 +28,7 @@ static hct_status fit_task(run *q, size_t k, params *head, hct_err *err) {
     double *score = malloc((n + 1) * sizeof *score);
     hct_status st = label && score ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < n; i++) label[i] = q->t.said.label[i * tasks + k];
-    probe_data d = {.row = q->f.row, .n = n, .width = q->f.width, .label = label, .train = q->row, .valid = q->row + q->t.n_train,
+    probe_data d = {.row = q->f.row, .n = n, .width = q->f.width, .tokens = q->f.tokens, .heads = q->f.info.probe_heads, .label = label, .train = q->row, .valid = q->row + q->t.n_train,
                     .n_train = q->t.n_train, .n_valid = q->t.n_valid};
     if (st == HCT_OK) st = probe_fit(q->r, q->dev, &d, q->t.said.task[k], head, q->log, score, err);
     for (size_t i = 0; st == HCT_OK && i < n; i++) q->t.said.score[i * tasks + k] = score[i];
@@ -73,7 +73,7 @@ static hct_status fit_all(run *q, hct_err *err) {
     hct_status st = heads ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t k = 0; st == HCT_OK && k < tasks; k++) {
         heads[k] = params_new(q->dev);
-        if (heads[k]) probe_declare(heads[k], "", (int64_t)q->f.width, 2);
+        if (heads[k]) head_declare(heads[k], "", (int64_t)q->f.width, 2, q->f.info.probe_heads);
         st = params_check(heads[k], err);
         if (st == HCT_OK) st = params_init(heads[k], (uint64_t)q->r->seed, err);
         if (st == HCT_OK) st = fit_task(q, k, heads[k], err);

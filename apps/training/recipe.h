@@ -26,7 +26,7 @@ typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_positio
 typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
 typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
 typedef enum recipe_clip { CLIP_NONE, CLIP_GLOBAL, CLIP_TENSOR } recipe_clip;
-typedef enum recipe_probe { PROBE_LINEAR } recipe_probe;
+typedef enum recipe_probe { PROBE_LINEAR, PROBE_ATTENTIVE } recipe_probe;
 typedef enum recipe_pool { POOL_CLS, POOL_MEAN } recipe_pool;
 typedef enum recipe_features { FEATURES_ENCODER, FEATURES_RANDOM, FEATURES_HISTOGRAM } recipe_features;
 
@@ -96,6 +96,7 @@ typedef struct recipe {
         recipe_probe kind;
         recipe_features features;
         recipe_pool pool;
+        int64_t heads; /* of an attentive probe */
     } probe;
 } recipe;
 

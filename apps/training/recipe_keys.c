@@ -120,10 +120,11 @@ const recipe_key recipe_keys[] = {
 
     OTHER(KEY_TEXT, "probe", "weights", probe.weights, "",
           "encoder weights (safetensors); with features random: only its sizes are taken"),
-    CHOICE("probe", "kind", probe.kind, "linear", "linear", "what is put on the frozen features"),
+    CHOICE("probe", "kind", probe.kind, "linear|attentive", "linear", "what is put on the frozen features"),
     CHOICE("probe", "features", probe.features, "encoder|random|histogram", "encoder",
            "the encoder's; a random encoder's; a histogram of the input's voxels"),
     CHOICE("probe", "pool", probe.pool, "cls|mean", "cls", "the encoder's class token (the paper), or the mean of its patch tokens"),
+    INT("probe", "heads", probe.heads, 1, 1024, "12", "attention heads of an attentive probe; they divide the encoder's width"),
 };
 
 const size_t recipe_key_count = sizeof recipe_keys / sizeof *recipe_keys;

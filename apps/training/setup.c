@@ -34,6 +34,7 @@ hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err) {
                             .mlp = r->model.decoder.mlp, .decoder_bias = r->model.decoder.bias, .mask_ratio = r->model.mask_ratio,
                             .normalize = r->model.norm_pix};
     ret->pool_mean = r->probe.pool == POOL_MEAN;
+    if (r->method == METHOD_PROBE && r->probe.kind == PROBE_ATTENTIVE) ret->probe_heads = r->probe.heads;
     for (int i = 0; i < ret->n_windows; i++) ret->window[i] = (hu_window){r->data.windows.at[i].center, r->data.windows.at[i].width};
     hct_status st = recipe_hash(r, ret->recipe, err);
     const char *steps = scan_preprocessing(0);
@@ -51,7 +52,7 @@ params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *
         for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
             char prefix[MODEL_NAME + 8];
             snprintf(prefix, sizeof prefix, "head.%s.", info->task[i]);
-            probe_declare(p, prefix, info->mae.encoder.width, 2);
+            head_declare(p, prefix, info->mae.encoder.width, 2, info->probe_heads);
         }
         st = params_check(p, err);
     }

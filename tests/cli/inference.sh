@@ -20,6 +20,9 @@ w=$work/mae/weights.safetensors
 for features in encoder random histogram; do
     check "probe, $features" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --set probe.features=$features --run "$work/$features" $q
 done
+check "probe, attentive" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --kind attentive --set probe.heads=2 --run "$work/attentive" $q
+refuses 1 "probe.heads" "heads that do not divide the width" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --kind attentive --set probe.heads=5 --run "$work/five" $q
+refuses 1 "histogram" "an attentive probe of a histogram" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --kind attentive --set probe.features=histogram --run "$work/five" $q
 check "predictions carry the weights' hash" sh -c 'python3 -c "import json, sys; d = json.load(open(sys.argv[1])); sys.exit(any(len(d[k]) != 64 for k in (\"weights_sha256\", \"recipe_sha256\", \"preprocessing_sha256\", \"data_sha256\")))" "$1"' sh "$work/encoder/predictions.csv.json"
 check "report" "$headct" report "$work/mae" "$work/encoder" "$work/random" --out "$work/report.html"
 check "plan" "$headct" plan "$work/mae.yaml" --data "$work/data"
@@ -27,8 +30,10 @@ check "bench" "$headct" bench --recipe "$work/mae.yaml" --steps 1
 check "backends" "$headct" backends
 
 # predict: the probabilities of the run's own predictions.csv, and resuming.
-check "predict a part of a dataset" "$headct" predict --run "$work/encoder" --data "$work/data" --part test --out "$work/p.csv" $q
-python3 - "$work/encoder/predictions.csv" "$work/p.csv" <<'P'
+for run in attentive encoder; do
+    rm -f "$work/p.csv" "$work/p.csv.json"
+    check "predict a part of a dataset, $run" "$headct" predict --run "$work/$run" --data "$work/data" --part test --out "$work/p.csv" $q
+    python3 - "$work/$run/predictions.csv" "$work/p.csv" <<'P'
 import csv, sys
 a = {r["scan"]: r for r in csv.DictReader(open(sys.argv[1]))}
 b = list(csv.DictReader(open(sys.argv[2])))
@@ -36,7 +41,8 @@ worst = max(abs(float(r[t]) - float(a[r["scan"]][t])) for r in b for t in ("SDH"
 print("# largest difference", worst)
 sys.exit(not b or worst > 1e-5)
 P
-ok $? "predict says what the probe said"
+    ok $? "predict says what the probe said, $run"
+done
 cp "$work/p.csv" "$work/whole.csv"
 head -c $(($(wc -c <"$work/p.csv") - 7)) "$work/whole.csv" >"$work/p.csv" # a half last line
 check "predict again does what is missing" "$headct" predict --run "$work/encoder" --data "$work/data" --part test --out "$work/p.csv" $q

@@ -1,4 +1,4 @@
-/* Family probes: the linear probe's outputs, gradients, clipping, running statistics and five AdamW steps. */
+/* Family probes: outputs of the linear and the attentive probe, gradients, clipping, running statistics and five AdamW steps. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,11 @@ typedef struct bench {
     hct_dev *dev;
     params *p;
     hct_tensor *x, *y;
+    int64_t heads; /* of an attentive probe; 0: linear */
 } bench;
+
+
+static hct_id forward(const bench *b, hct_tape *t, hct_id x, int training) { return head_forward(t, b->p, "", b->heads, x, x, training); }
 
 static bool load_weights(bench *b) {
     for (size_t i = 0; i < b->p->n; i++) {
@@ -62,7 +66,7 @@ static void check_params(const bench *b, const char *prefix, golden_tol tol) {
 static void check_eval(const bench *b, const char *name) {
     hct_tape *t = hct_tape_new(b->dev, HCT_EAGER);
     size_t n;
-    float *out = model_read(t, probe_forward(t, b->p, "", hct_use(t, b->x), 0), &n);
+    float *out = model_read(t, forward(b, t, hct_use(t, b->x), 0), &n);
     golden_check_tensor(b->c, b->f, name, out, n, GOLDEN_FORWARD);
     free(out);
     hct_tape_free(t);
@@ -71,7 +75,7 @@ static void check_eval(const bench *b, const char *name) {
 /* Training on x.0: outputs, loss, gradients, clipped gradients; the running statistics move. */
 static void check_train(bench *b) {
     hct_tape *t = hct_tape_new(b->dev, HCT_EAGER);
-    hct_id x = hct_param(t, b->x), out = probe_forward(t, b->p, "", x, 1), loss = hct_cross_entropy(t, out, hct_use(t, b->y));
+    hct_id x = hct_param(t, b->x), out = forward(b, t, x, 1), loss = hct_cross_entropy(t, out, hct_use(t, b->y));
     hct_backward(t, loss, 0);
     size_t n;
     float *v = model_read(t, out, &n), *g, l = NAN;
@@ -91,7 +95,7 @@ static void check_clip(bench *b) {
     hct_optim_options o = {.kind = HCT_SGD, .clip_mode = HCT_CLIP_GLOBAL, .clip = golden_number(b->c->json, "clip_global_max_norm")};
     hct_optim *optim = hct_optim_new(b->dev, &o, NULL);
     hct_tape *t = hct_tape_new(b->dev, HCT_EAGER);
-    hct_backward(t, hct_cross_entropy(t, probe_forward(t, b->p, "", hct_use(t, b->x), 1), hct_use(t, b->y)), 0);
+    hct_backward(t, hct_cross_entropy(t, forward(b, t, hct_use(t, b->x), 1), hct_use(t, b->y)), 0);
     float *before[8] = {0};
     double norm = NAN;
     for (size_t i = 0; i < b->p->n; i++) {
@@ -127,7 +131,7 @@ static void check_steps(bench *b) {
                            .eps = golden_number(j, "adamw.eps")};
     hct_optim *optim = hct_optim_new(b->dev, &o, NULL);
     hct_tape *t = hct_tape_new(b->dev, HCT_PROGRAM);
-    hct_id loss = hct_cross_entropy(t, probe_forward(t, b->p, "", hct_use(t, b->x), 1), hct_use(t, b->y));
+    hct_id loss = hct_cross_entropy(t, forward(b, t, hct_use(t, b->x), 1), hct_use(t, b->y));
     hct_keep(t, loss);
     hct_backward(t, loss, 0);
     for (size_t i = 0; i < b->p->n; i++)
@@ -150,13 +154,15 @@ static void check_steps(bench *b) {
     hct_optim_free(optim);
 }
 
-static void check_linear(const golden_case *c, hct_dev *dev) {
+static void check_probe(const golden_case *c, hct_dev *dev, int attentive) {
     bench b = {.c = c, .f = golden_tensors(c, ""), .dev = dev, .p = params_new(dev)};
     if (!b.f) return;
     int64_t dim = (int64_t)golden_number(c->json, "dim"), classes = (int64_t)golden_number(c->json, "classes");
     int64_t batch = (int64_t)golden_number(c->json, "batch");
-    probe_declare(b.p, "", dim, classes);
-    b.x = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){batch, dim}, NULL);
+    if (attentive) b.heads = (int64_t)golden_number(c->json, "heads");
+    head_declare(b.p, "", dim, classes, b.heads);
+    int64_t tokens = attentive ? (int64_t)golden_number(c->json, "tokens") : dim;
+    b.x = hct_tensor_new(dev, HCT_F32, attentive ? 3 : 2, (int64_t[]){batch, tokens, dim}, NULL);
     b.y = hct_tensor_new(dev, HCT_I32, 1, &batch, NULL);
     if (load_weights(&b) && set_batch(&b, 0)) {
         check_eval(&b, "eval_out.fresh");
@@ -166,7 +172,7 @@ static void check_linear(const golden_case *c, hct_dev *dev) {
         check_params(&b, "after1.", GOLDEN_FORWARD);
         set_batch(&b, 1);
         hct_tape *t = hct_tape_new(dev, HCT_EAGER);
-        probe_forward(t, b.p, "", hct_use(t, b.x), 1);
+        forward(&b, t, hct_use(t, b.x), 1);
         hct_tape_free(t);
         check_params(&b, "after2.", GOLDEN_FORWARD);
         set_batch(&b, 2);
@@ -186,8 +192,7 @@ int main(void) {
     golden_case *c;
     for (size_t i = 0; (c = golden_open("probes", i)); golden_close(c), i++) {
         const char *class = cJSON_GetStringValue(golden_item(c->json, "class"));
-        if (class && strstr(class, "Attention")) golden_skip(c, "the attentive probe has no code yet");
-        else check_linear(c, dev);
+        check_probe(c, dev, class && strstr(class, "Attention"));
     }
     model_device_close(dev);
     return golden_done();
