@@ -14,16 +14,28 @@ static const char doc[] =
     "  headct pretrain --recipe recipes/mae.yaml --data data --run runs/mae\n"
     "  headct pretrain --recipe recipes/demo.yaml --data data --run runs/small --set optim.epochs=10 --seed 3\n"
     "  headct pretrain --recipe recipes/dino.yaml --data data --run runs/dino\n"
+    "  headct pretrain --recipe recipes/mae.yaml --data data --fraction 0.1 --run runs/tenth\n"
     "  headct pretrain --run runs/mae --resume";
 
+typedef struct settings {
+    recipe_args common;
+    const char *fraction;
+} settings;
+
+static const struct argp_option options[] = {
+    {"fraction", 'f', "SHARE", 0, "share of the training part's patients, as 0.1; same as --set data.fraction=SHARE. Smaller shares lie within larger ones of the same seed", 0},
+    {0}};
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
-    recipe_args *a = state->input;
-    (void)arg;
+    settings *s = state->input;
+    recipe_args *a = &s->common;
     switch (key) {
+    case 'f': s->fraction = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = a; break;
     case ARGP_KEY_END:
         if (!a->run) argp_error(state, "--run DIR is missing");
         if (!a->resume && !a->recipe_file) argp_error(state, "--recipe FILE is missing (or --resume)");
+        if (a->resume && s->fraction) argp_error(state, "--resume takes the recipe that lies in --run; leave --fraction out");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -31,18 +43,24 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 int command_pretrain(int argc, char **argv) {
-    recipe_args a = {0};
+    settings s = {0};
     const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
-    const struct argp argp = {NULL, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &s);
     recipe r;
     hct_err err = {0, ""};
+    const recipe_args a = s.common;
     hct_status st = recipe_from_args(&a, &r, &err);
+    if (st == HCT_OK && s.fraction) {
+        char text[RECIPE_TEXT];
+        snprintf(text, sizeof text, "data.fraction=%s", s.fraction);
+        st = recipe_set(&r, text, &err);
+    }
     if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither mae nor dino; see 'headct probe'");
     if (st == HCT_OK) st = pretrain_run(&r, &(pretrain_options){.run = a.run, .resume = a.resume, .progress = a.quiet ? NULL : stderr}, &err);
     if (st < 0) fprintf(stderr, "headct pretrain: %s\n", err.msg);
     else printf("%s/weights.safetensors\n", a.run);
-    recipe_args_free(&a);
+    recipe_args_free(&s.common);
     return st == HCT_EINTERRUPTED ? EXIT_STOPPED : st < 0 ? EXIT_ERROR : EXIT_OK;
 }

@@ -7,6 +7,7 @@
 #include "support/paths.h"
 #include "support/progress.h"
 #include "training/checkpoint.h"
+#include "training/fraction.h"
 #include "training/reconstruction.h"
 #include "training/run_folder.h"
 #include "training/runlog.h"
@@ -38,6 +39,7 @@ static hct_status open_data(run *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
     hct_status st = dataset_part(q->data, r->data.train, &q->train, &q->n_train, err);
+    if (st == HCT_OK) st = fraction_of_patients(q->data, r->data.fraction, r->seed, q->train, &q->n_train, err);
     if (st == HCT_OK) st = dataset_part(q->data, r->data.validation, &q->valid, &q->n_valid, err);
     if (st == HCT_OK) st = dataset_hash(q->data, q->train, q->n_train, q->info.data, err);
     if (st < 0) return st;

@@ -46,6 +46,7 @@ typedef struct recipe {
     struct {
         char dataset[RECIPE_TEXT];                                           /* folder made by `headct prepare` */
         char train[RECIPE_TEXT], validation[RECIPE_TEXT], test[RECIPE_TEXT]; /* names of splits */
+        double fraction;   /* of the training split's patients */
         recipe_list tasks; /* label columns; none: all of the dataset */
         struct {
             int64_t n;

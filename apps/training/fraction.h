@@ -1,0 +1,11 @@
+/* A share of a part's patients, for scaling studies: data.fraction. */
+#ifndef TRAINING_FRACTION_H
+#define TRAINING_FRACTION_H
+
+#include "dataset/dataset.h"
+
+/* Keeps of scans[0..*n) those of the first ceil(fraction * patients) patients, in the order of the scans. Patients stand in an order that
+ * depends on seed and their names alone (SHA-256), so that with one seed a smaller share lies within a larger one. */
+hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed, size_t *scans, size_t *n, hct_err *err);
+
+#endif
