@@ -1,10 +1,11 @@
 /* Metrics of the golden folder: single columns, tables of tasks, the bootstrap with stored indices, the paired
- * permutation test with stored masks. Few-shot cases are skipped by name. */
+ * permutation test with stored masks; KNN, SimpleShot and ProtoNet of the few-shot cases. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "evaluation/fewshot.h"
 #include "evaluation/ranking.h"
 #include "evaluation/statistics.h"
 #include "golden.h"
@@ -216,16 +217,84 @@ static void check(const golden_case *c, const hct_st_file *f) {
     free(t.y);
 }
 
+static void check_f64(const golden_case *c, const hct_st_file *f, const char *name, const double *got, size_t n) {
+    size_t m = 0;
+    double *want = hct_st_find(f, name) ? golden_f64(f, name, &m) : NULL;
+    if (want) golden_check_f64(c, name, got, n, want, m, GOLDEN_FORMULA);
+    free(want);
+}
+
+/* The class with the most (sign 1) or the least (sign -1); ties: the lower class. */
+static void check_choice(const golden_case *c, const hct_st_file *f, const char *name, const double *v, double sign, size_t n, size_t classes) {
+    double *best = calloc(n + 1, sizeof *best);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 1; k < classes; k++)
+            if (sign * v[i * classes + k] > sign * v[i * classes + (size_t)best[i]]) best[i] = (double)k;
+    check_f64(c, f, name, best, n);
+    free(best);
+}
+
+static void check_knn(const golden_case *c, const hct_st_file *f, const fewshot_set *train, const fewshot_set *test, size_t dim, size_t classes) {
+    size_t k = (size_t)golden_number(c->json, "k"), n = test->n;
+    double *score = calloc(n * classes + 1, sizeof *score), *votes = calloc(n * classes + 1, sizeof *votes), *similarity = calloc(n * k + 1, sizeof *similarity);
+    double *rows = calloc(n * k + 1, sizeof *rows);
+    int64_t *neighbour = calloc(n * k + 1, sizeof *neighbour);
+    hct_err err = {0, ""};
+    if (tap_ok(fewshot_knn(train, test, dim, classes, &(fewshot_knn_options){.k = k}, score, neighbour, similarity, &err) == HCT_OK, "%s: KNN (%s)", c->name, err.msg)) {
+        for (size_t i = 0; i < n * k; i++) {
+            rows[i] = (double)neighbour[i];
+            votes[i / k * classes + (size_t)train->y[neighbour[i]]] += similarity[i];
+        }
+        check_f64(c, f, "knn.neighbours", rows, n * k);
+        check_f64(c, f, "knn.similarity", similarity, n * k);
+        check_f64(c, f, "knn.score", score, n * classes);
+        check_f64(c, f, "knn.weighted_votes", votes, n * classes);
+        check_choice(c, f, "knn.pred", score, 1, n, classes);
+    }
+    free(score), free(votes), free(similarity), free(rows), free(neighbour);
+}
+
+static void check_few_shot(const golden_case *c, const hct_st_file *f) {
+    size_t n_x = 0, n_y = 0, n_tx = 0, dim = (size_t)golden_number(c->json, "dim"), classes = (size_t)golden_number(c->json, "classes");
+    float *x = golden_f32(f, "train.x", &n_x), *tx = golden_f32(f, "test.x", &n_tx);
+    int64_t *y = golden_i64(f, "train.y", &n_y);
+    fewshot_set train = {x, y, n_y}, test = {tx, NULL, dim ? n_tx / dim : 0};
+    if (tap_ok(x && tx && y && dim && classes && n_x == n_y * dim, "%s: training and test rows", c->name)) {
+        size_t n = test.n;
+        double *d = calloc(n * classes + 1, sizeof *d), *centroid = calloc(classes * dim + 1, sizeof *centroid);
+        static const char *const forms[] = {[FEWSHOT_UN] = "UN", [FEWSHOT_L2N] = "L2N", [FEWSHOT_CL2N] = "CL2N"};
+        char key[64];
+        check_knn(c, f, &train, &test, dim, classes);
+        for (int form = FEWSHOT_UN; form <= FEWSHOT_CL2N; form++) {
+            hct_err err = {0, ""};
+            tap_ok(fewshot_distances(&train, &test, dim, classes, (fewshot_form)form, d, centroid, &err) == HCT_OK, "%s: SimpleShot %s (%s)", c->name, forms[form], err.msg);
+#define KEY(part) (snprintf(key, sizeof key, "simpleshot.%s." part, forms[form]), key)
+            check_f64(c, f, KEY("centroids"), centroid, classes * dim);
+            check_f64(c, f, KEY("sqdist"), d, n * classes);
+            check_choice(c, f, KEY("pred"), d, -1, n, classes);
+#undef KEY
+            if (form != FEWSHOT_UN) continue;
+            check_f64(c, f, "protonet.prototypes", centroid, classes * dim);
+            fewshot_log_softmax(d, n, classes);
+            check_f64(c, f, "protonet.log_prob", d, n * classes);
+            check_choice(c, f, "protonet.pred", d, 1, n, classes);
+            for (size_t i = 0; i < n * classes; i++) d[i] = exp(d[i]);
+            check_f64(c, f, "protonet.prob", d, n * classes);
+        }
+        free(d), free(centroid);
+    }
+    free(x), free(tx), free(y);
+}
+
 int main(void) {
     golden_case *c;
     golden_begin();
     for (size_t i = 0; (c = golden_open("metrics", i)); golden_close(c), i++) {
-        if (golden_item(c->json, "definitions.knn")) {
-            golden_skip(c, "no few-shot code yet");
-            continue;
-        }
         hct_st_file *f = golden_tensors(c, "");
-        if (tap_ok(f != NULL, "%s/%s: tensors", c->family, c->name)) check(c, f);
+        if (tap_ok(f != NULL, "%s/%s: tensors", c->family, c->name)) {
+            if (golden_item(c->json, "definitions.knn")) check_few_shot(c, f);
+            else check(c, f);
+        }
         hct_st_close(f);
     }
     return golden_done();
