@@ -11,6 +11,7 @@ static const command commands[] = {
     {"split", "parts a dataset into train, val and test by patient", command_split},
     {"pretrain", "pre-trains an encoder (MAE)", command_pretrain},
     {"probe", "trains and evaluates probes on frozen features", command_probe},
+    {"fewshot", "few-shot evaluation of frozen features", command_fewshot},
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
     {"import", "weights from a PyTorch checkpoint", command_import},
