@@ -1,0 +1,28 @@
+/* fastcpu: kernels for the CPU backend written with the instructions of AVX2 and FMA, or AVX-512. Which of the two is
+ * registered is decided here, when the plugin is loaded; a processor with neither gets no kernel and keeps the reference. */
+#include "hct/plugin.h"
+
+#define FAMILIES(X, isa, dtype)                                                                                            \
+    X(fast_products_##isa##_##dtype) X(fast_attention_##isa##_##dtype) X(fast_elementwise_##isa##_##dtype)                  \
+    X(fast_norm_##isa##_##dtype) X(fast_training_##isa##_##dtype)
+#define ALL(X, isa) FAMILIES(X, isa, f32) FAMILIES(X, isa, bf16)
+
+#define DECLARE(table) extern const hct_kernel *const table[];
+#define TABLE(table) table,
+ALL(DECLARE, avx2)
+ALL(DECLARE, avx512)
+static const hct_kernel *const *const avx2[] = {ALL(TABLE, avx2) NULL};
+static const hct_kernel *const *const avx512[] = {ALL(TABLE, avx512) NULL};
+
+static hct_status init(const hct_host *host, hct_err *err) {
+    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    int has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                     __builtin_cpu_supports("avx512vl");
+    if (!has_avx2) return HCT_OK;
+    hct_status st = HCT_OK;
+    for (const hct_kernel *const *const *t = has_avx512 ? avx512 : avx2; st == HCT_OK && *t; t++)
+        for (const hct_kernel *const *k = *t; st == HCT_OK && *k; k++) st = host->add_kernel(host, *k, err);
+    return st;
+}
+
+HCT_PLUGIN_DEFINE("fastcpu", "0.1.0", init)

@@ -1,0 +1,226 @@
+/* linear and matmul over block products (gemm.h): B is packed once, in parts of the inner axis that the cache can hold; then
+ * blocks of C are taken by whichever thread is free. Each element of C is summed in one fixed order, so results do not depend on
+ * the number of threads. */
+#include "fast.h"
+#include "gemm.h"
+
+#include <stdlib.h>
+
+enum { NB = 768, PACKED_BYTES = 16 << 20, MAX_TASKS = 8 };
+
+/* C = A B + bias */
+typedef struct product {
+    int64_t m, n, k;
+    const real *a, *b, *bias;
+    real *c;
+    int64_t row_a, col_a, row_b, col_b, row_c, step_bias; /* strides in elements; columns of C are neighbours */
+    /* how it is cut */
+    int64_t mb, nb, blocks_m, blocks_n, part; /* part: elements of k packed at once */
+    float *packed;
+    char *scratch;
+} product;
+
+typedef struct product_plan {
+    product g;
+    int64_t batch, threads;
+    uint64_t packed_bytes, scratch_bytes; /* packed_bytes: of one team (shared B), or of one thread (a product a thread) */
+    int own, has_bias;                    /* own: each thread multiplies matrices of its own */
+} product_plan;
+
+static void cut(product *g, int64_t threads, int64_t packed_bytes) {
+    int64_t wide = round_up(g->n, NR);
+    g->blocks_m = (g->m + MB - 1) / MB;
+    if (g->blocks_m < 1) g->blocks_m = 1;
+    g->mb = round_up((g->m + g->blocks_m - 1) / g->blocks_m, MR);
+    g->blocks_m = g->mb ? (g->m + g->mb - 1) / g->mb : 0;
+    g->nb = at_most(wide, NB);
+    while (threads > 1 && g->nb > 4 * NR && g->blocks_m * ((wide + g->nb - 1) / g->nb) < MAX_TASKS) g->nb = round_up(g->nb / 2, NR);
+    g->blocks_n = g->nb ? (wide + g->nb - 1) / g->nb : 0;
+    g->part = g->k;
+#if defined REAL_F32 /* the sums of one part wait in C for the next: only floats can */
+    int64_t fit = packed_bytes / (int64_t)sizeof(float) / (wide ? wide : 1) / KC * KC;
+    g->part = at_most(g->k, fit < KC ? KC : fit);
+#else
+    (void)packed_bytes;
+#endif
+}
+
+static uint64_t packed_size(const product *g) { return cpu_round((uint64_t)(round_up(g->n, NR) * g->part) * sizeof(float)); }
+static uint64_t scratch_size(const product *g) { return cpu_round((uint64_t)((g->mb + MR) * KC + (g->mb + MR) * g->nb) * sizeof(float)); }
+
+/* ---- the two kinds of task ---- */
+
+static int64_t pack_tasks(const product *g, int64_t part) { return (part + KC - 1) / KC * g->blocks_n; }
+
+static void pack_task(const product *g, int64_t k0, int64_t part, int64_t task) {
+    int64_t at = task / g->blocks_n * KC, n0 = task % g->blocks_n * g->nb;
+    int64_t k = at_most(KC, part - at), wide = round_up(g->n, NR);
+    FAST(pack_b)(g->packed + at * wide, g->b + (k0 + at) * g->row_b, g->row_b, g->col_b, k, g->n, n0, at_most(g->n, n0 + g->nb));
+}
+
+static void finish(const product *g, const float *c, int64_t row, real *to, int64_t m, int64_t n0, int64_t n, int last) {
+    const real *bias = last ? g->bias : NULL;
+    if ((const void *)c == (const void *)to && !bias) return;
+    for (int64_t i = 0; i < m; i++) {
+        const float *from = c + i * row;
+        real *y = to + i * g->row_c;
+        int64_t j = 0;
+        if (!bias || g->step_bias == 1) {
+            for (; j + VL <= n; j += VL) st(y + j, bias ? vadd(vload(from + j), ld(bias + n0 + j)) : vload(from + j));
+            if (j < n) st_n(y + j, bias ? vadd(vload(from + j), ld_n(bias + n0 + j, n - j)) : vload(from + j), n - j);
+        } else {
+            for (; j < n; j++) y[j] = st1(from[j] + ld1(bias[(n0 + j) * g->step_bias]));
+        }
+    }
+}
+
+static void block_task(const product *g, int64_t k0, int64_t part, int64_t task, char *scratch) {
+    int64_t ni = task % g->blocks_n, mi = task / g->blocks_n % g->blocks_m;
+    int64_t m0 = mi * g->mb, n0 = ni * g->nb, m = at_most(g->mb, g->m - m0), n = at_most(g->nb, g->n - n0);
+    int64_t wide = round_up(g->n, NR);
+    real *to = g->c + m0 * g->row_c + n0;
+    float *pa = (float *)scratch, *c = pa + (g->mb + MR) * KC;
+    int64_t row = round_up(n, NR);
+#if defined REAL_F32
+    int direct = n % NR == 0;
+    if (direct) c = to, row = g->row_c;
+    else if (k0)
+        for (int64_t i = 0; i < m; i++) memcpy(c + i * row, to + i * g->row_c, (size_t)n * sizeof *c);
+#endif
+    if (!part)
+        for (int64_t i = 0; i < m; i++) memset(c + i * row, 0, (size_t)n * sizeof *c);
+    for (int64_t at = 0; at < part; at += KC) {
+        int64_t k = at_most(KC, part - at);
+        const real *a = g->a + m0 * g->row_a + (k0 + at) * g->col_a;
+        block_product b = {.m = m, .n = n, .k = k, .b = g->packed + at * wide + n0 * k, .c = c, .row_c = row, .add = k0 + at > 0};
+#if defined REAL_F32
+        if (g->col_a == 1 && g->row_a && n <= 8 * NR) b.a = a, b.row_a = g->row_a, b.col_a = 1; /* read too seldom to be packed */
+#endif
+        if (!b.a) {
+            FAST(pack_a)(pa, a, g->row_a, g->col_a, m, k);
+            b.a = pa;
+        }
+        FAST(multiply)(&b);
+    }
+    finish(g, c, row, to, m, n0, n, k0 + part == g->k);
+}
+
+static void multiply_here(const product *g) {
+    int64_t k0 = 0;
+    do {
+        int64_t part = at_most(g->part, g->k - k0);
+        for (int64_t i = 0; i < pack_tasks(g, part); i++) pack_task(g, k0, part, i);
+        for (int64_t i = 0; i < g->blocks_m * g->blocks_n; i++) block_task(g, k0, part, i, g->scratch);
+        k0 += g->part;
+    } while (k0 < g->k);
+}
+
+/* ---- the kernels ---- */
+
+static hct_status accept(product_plan *pp, hct_plan *ret, hct_err *err) {
+    product_plan *state = malloc(sizeof *state);
+    if (!state) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    product *g = &pp->g;
+    double flops = 2.0 * (double)(g->m * g->n) * (double)(g->k * pp->batch);
+    pp->threads = flops < SMALL_FLOPS ? 1 : cpu_threads();
+    pp->own = pp->batch > 1;
+    if (pp->own && pp->threads > pp->batch) pp->threads = pp->batch;
+    cut(g, pp->own ? 1 : pp->threads, pp->own ? PACKED_BYTES / 8 : PACKED_BYTES);
+    pp->packed_bytes = packed_size(g);
+    pp->scratch_bytes = scratch_size(g);
+    *state = *pp;
+    ret->state = state;
+    ret->flags = HCT_DETERMINISTIC;
+    ret->workspace = (pp->own ? pp->packed_bytes * (uint64_t)pp->threads : pp->packed_bytes) + pp->scratch_bytes * (uint64_t)pp->threads;
+    return HCT_OK;
+}
+
+/* out [rows, N] = x [rows, K] w^T + b */
+static hct_status plan_linear(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    (void)d;
+    const hct_view *x = &p->in[0], *w = &p->in[1];
+    int n = x->ndim;
+    product_plan pp = {.batch = 1, .g = {.m = cpu_rows(x, 1), .n = w->dim[0], .k = w->dim[1], .col_a = x->stride[n - 1],
+                                         .row_b = w->stride[1], .col_b = w->stride[0], .row_c = w->dim[0]}};
+    pp.has_bias = p->n_in == 3;
+    if (pp.has_bias) pp.g.step_bias = p->in[2].stride[0];
+    if (!even_rows(x, 1, &pp.g.row_a)) return hct_plugin_fail(err, HCT_NOTIMPL, "the rows of x do not lie evenly");
+    return accept(&pp, ret, err);
+}
+
+static void run_team(product *g, const product_plan *pp, char *scratch) {
+    int64_t blocks = g->blocks_m * g->blocks_n, threads = pp->threads;
+    if (threads == 1) {
+        g->scratch = scratch;
+        multiply_here(g);
+        return;
+    }
+#pragma omp parallel num_threads((int)threads)
+    {
+        char *mine = scratch + (uint64_t)cpu_thread() * pp->scratch_bytes;
+        int64_t k0 = 0;
+        do {
+            int64_t part = at_most(g->part, g->k - k0), packs = pack_tasks(g, part);
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < packs; i++) pack_task(g, k0, part, i);
+#pragma omp for schedule(dynamic)
+            for (int64_t i = 0; i < blocks; i++) block_task(g, k0, part, i, mine);
+            k0 += g->part;
+        } while (k0 < g->k);
+    }
+}
+
+RUN(run_linear) {
+    UNUSED_RUN_ARGUMENTS;
+    const product_plan *pp = p->state;
+    product g = pp->g;
+    g.a = hct_ptr(&in[0]);
+    g.b = hct_ptr(&in[1]);
+    g.bias = pp->has_bias ? hct_ptr(&in[2]) : NULL;
+    g.c = hct_ptr(&out[0]);
+    g.packed = hct_ptr(ws);
+    run_team(&g, pp, (char *)hct_ptr(ws) + pp->packed_bytes);
+    return HCT_OK;
+}
+
+static hct_status plan_matmul(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    (void)d;
+    const hct_view *a = &p->in[0], *b = &p->in[1];
+    int n = a->ndim;
+    product_plan pp = {.batch = cpu_rows(a, 2), .g = {.m = a->dim[n - 2], .n = b->dim[n - 1], .k = a->dim[n - 1],
+                       .row_a = a->stride[n - 2], .col_a = a->stride[n - 1], .row_b = b->stride[n - 2], .col_b = b->stride[n - 1],
+                       .row_c = p->out[0].stride[n - 2]}};
+    return accept(&pp, ret, err);
+}
+
+RUN(run_matmul) {
+    UNUSED_RUN_ARGUMENTS;
+    const product_plan *pp = p->state;
+    char *packed = hct_ptr(ws);
+    product g = pp->g;
+    if (!pp->own) {
+        g.a = hct_ptr(&in[0]);
+        g.b = hct_ptr(&in[1]);
+        g.c = hct_ptr(&out[0]);
+        g.packed = (float *)packed;
+        if (pp->batch) run_team(&g, pp, packed + pp->packed_bytes);
+        return HCT_OK;
+    }
+    int threads = (int)pp->threads;
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < pp->batch; i++) {
+        product one = pp->g;
+        one.a = (const real *)hct_ptr(&in[0]) + cpu_row(&in[0], 2, i);
+        one.b = (const real *)hct_ptr(&in[1]) + cpu_row(&in[1], 2, i);
+        one.c = (real *)hct_ptr(&out[0]) + cpu_row(&out[0], 2, i);
+        one.packed = (float *)(packed + (uint64_t)cpu_thread() * pp->packed_bytes);
+        one.scratch = packed + (uint64_t)pp->threads * pp->packed_bytes + (uint64_t)cpu_thread() * pp->scratch_bytes;
+        multiply_here(&one);
+    }
+    return HCT_OK;
+}
+
+FAST_KERNEL(k_linear, "linear", plan_linear, run_linear);
+FAST_KERNEL(k_matmul, "matmul", plan_matmul, run_matmul);
+
+const hct_kernel *const FAST(fast_products)[] = {&k_linear, &k_matmul, NULL};
