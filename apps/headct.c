@@ -15,6 +15,7 @@ static const command commands[] = {
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
     {"import", "weights from a PyTorch checkpoint", command_import},
+    {"export", "weights as safetensors or a PyTorch state dict, and a model card", command_export},
     {"evaluate", "AUC and average precision of predictions, with intervals", command_evaluate},
     {"report", "an HTML page of one run or several", command_report},
     {"plan", "memory, work and time of a recipe before it runs", command_plan},

@@ -23,6 +23,33 @@ refuses 1 "--heads" "heads that no shape tells are asked for" "$headct" import "
 refuses 1 "--windows" "one window for three channels" "$headct" import "$golden/dino.pth" --heads 3 --windows 40:80 --out "$work/w.safetensors"
 refuses 1 "no teacher" "the teacher of a file without one" "$headct" import "$golden/mae.pth" --heads 3 --which teacher --out "$work/w.safetensors"
 refuses 1 "head alone" "a classifier without its backbone" "$headct" import "$golden/vit_finetuned_classifier.pth" --heads 3 --out "$work/w.safetensors"
+# Out and in again: the same tensors, and what Python's own tools make of the files.
+check "export to safetensors" "$headct" export --weights "$work/mae.safetensors" --out "$work/out.safetensors" --card "$work/card.md"
+check "export to torch's format" "$headct" export --weights "$work/mae.safetensors" --format pth --out "$work/out.pth"
+check "which is imported again" "$headct" import "$work/out.pth" --heads 3 --decoder-heads 3 --out "$work/again.safetensors"
+check "a classifier too" "$headct" export --weights "$work/ich.safetensors" --format pth --out "$work/ich.pth"
+check "with its head" "$headct" import "$work/ich.pth" --heads 3 --out "$work/ich_again.safetensors"
+python3 - "$work" <<'P'
+import json, pickletools, struct, sys, zipfile
+def tensors(path):
+    d = open(path, "rb").read()
+    n = struct.unpack("<Q", d[:8])[0]
+    h = json.loads(d[8:8 + n])
+    h.pop("__metadata__")
+    return {k: (v["dtype"], v["shape"], d[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items()}
+w = sys.argv[1] + "/"
+same = tensors(w + "mae.safetensors") == tensors(w + "out.safetensors") == tensors(w + "again.safetensors")
+same = same and tensors(w + "ich.safetensors") == tensors(w + "ich_again.safetensors")
+z = zipfile.ZipFile(w + "out.pth")
+ops = list(pickletools.genops(z.read("archive/data.pkl")))
+names = {a for o, a, _ in ops if o.name == "GLOBAL"}
+fine = z.testzip() is None and names == {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch FloatStorage"}
+fine = fine and all((i.header_offset + 30 + len(i.filename) + struct.unpack("<H", open(w + "out.pth", "rb").read()[i.header_offset + 28:i.header_offset + 30])[0]) % 64 == 0 for i in z.infolist())
+sys.exit(not (same and fine))
+P
+ok $? "no tensor differs; zipfile and pickletools read the archive"
+grep -q "width 24" "$work/card.md"
+ok $? "the card says the sizes"
 "$headct" phantom --out "$work/ph" --patients 1 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
 check "imported weights embed a scan" "$headct" embed --weights "$work/student.safetensors" "$work"/ph/*.nii.gz --out "$work/e.safetensors" --quiet
 check "and an imported classifier predicts one" "$headct" predict --weights "$work/ich.safetensors" "$work"/ph/*.nii.gz --json --quiet

@@ -227,6 +227,7 @@ START_TEST(shipped_recipes_are_good) {
         if (strcmp(names[i], "mae.yaml") == 0) { /* the paper's numbers are the defaults */
             recipe d = recipe_default();
             strcpy(d.name, r.name);
+            d.views = r.views; /* by method: the defaults are those of DINO */
             char *a = text_of(&d), *b = text_of(&r);
             ck_assert_str_eq(a, b);
             free(a);
