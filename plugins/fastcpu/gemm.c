@@ -91,7 +91,9 @@ ALWAYS void tile(const int rows, int64_t k, const float *a, int64_t rs, int64_t 
     vf t[MR][NV];
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < NV; j++) t[i][j] = vzero();
+#ifndef __SANITIZE_ADDRESS__ /* minutes of compiling there */
 #pragma GCC unroll 4
+#endif
     for (int64_t p = 0; p < k; p++, a += cs, b += NR) {
         vf bv[NV];
         for (int j = 0; j < NV; j++) bv[j] = vload(b + j * VL);
