@@ -7,9 +7,11 @@
 #include "commands/command.h"
 #include "evaluation/evaluation.h"
 #include "evaluation/predictions.h"
+#include "inference/predict.h"
 #include "support/paths.h"
 #include "support/text.h"
 #include "training/recipe.h"
+#include "training/stop.h"
 
 static const char doc[] =
     "ROC AUC and average precision of every task and their macro means, with bootstrap intervals, from a table of "
@@ -22,10 +24,14 @@ static const char doc[] =
     "  headct evaluate --run runs/probe\n"
     "  headct evaluate --predictions p.csv --labels labels.csv --out results\n"
     "  headct evaluate -p ours.csv -l data --compare theirs.csv --permutations 1000\n\n"
+    "With --run and --data a run's classifier is applied to another dataset as it is, nothing is tuned: OUT/predictions.csv is written (and resumed), and judged by "
+    "that dataset's labels of the same names, or by --map's.\n\n"
+    "  headct evaluate --run runs/probe --data cq500 --map ICH=hemorrhage --out results\n\n"
     "With --out: metrics.json, metrics.csv and figures/roc_TASK.svg.";
 
 enum {
     MAX_LABELS = 16,
+    MAX_MAPS = 64,
     OPT_RUN = 256,
     OPT_OUT,
     OPT_BOOTSTRAP,
@@ -34,13 +40,17 @@ enum {
     OPT_PERMUTATIONS,
     OPT_SPLIT,
     OPT_TASKS,
-    OPT_BY_PATIENT
+    OPT_BY_PATIENT,
+    OPT_DATA,
+    OPT_MAP
 };
 
 static const struct argp_option options[] = {
     {"predictions", 'p', "FILE", 0, "predictions.csv to evaluate", 0},
     {"labels", 'l', "FILE|DATASET", 0, "where the labels are; several may be given, the last one wins", 0},
     {"run", OPT_RUN, "RUN", 0, "take RUN/predictions.csv and write to RUN", 0},
+    {"data", OPT_DATA, "DATASET", 0, "with --run and --out: apply the run's classifier to this dataset, without tuning (external validation)", 0},
+    {"map", OPT_MAP, "TASK=LABEL", 0, "with --data: TASK of the run is LABEL there; may be given several times", 0},
     {"out", OPT_OUT, "DIR", 0, "write metrics and figures there; without it a table is printed and that is all", 0},
     {"split", OPT_SPLIT, "NAME", 0,
      "only scans of this split, or all (default: with --run the run's test split, else all)", 0},
@@ -54,8 +64,8 @@ static const struct argp_option options[] = {
 };
 
 typedef struct settings {
-    const char *predictions, *run, *out, *compare, *split, *tasks, *labels[MAX_LABELS];
-    int n_labels;
+    const char *predictions, *run, *out, *compare, *split, *tasks, *labels[MAX_LABELS], *data, *map[MAX_MAPS];
+    int n_labels, n_maps;
     int64_t resamples, permutations, seed;
     bool by_patient;
 } settings;
@@ -77,6 +87,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         s->labels[s->n_labels++] = arg;
         break;
     case OPT_RUN: s->run = arg; break;
+    case OPT_DATA: s->data = arg; break;
+    case OPT_MAP:
+        if (s->n_maps == MAX_MAPS) argp_error(state, "more than %d --map", MAX_MAPS);
+        if (!strchr(arg, '=') || *arg == '=' || !strchr(arg, '=')[1]) argp_error(state, "--map %s: TASK=LABEL is needed", arg);
+        s->map[s->n_maps++] = arg;
+        break;
     case OPT_OUT: s->out = arg; break;
     case OPT_SPLIT: s->split = arg; break;
     case OPT_TASKS: s->tasks = arg; break;
@@ -87,6 +103,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_SEED: s->seed = count(state, "seed", arg, 0, INT64_MAX); break;
     case ARGP_KEY_END:
         if (!s->predictions == !s->run) argp_error(state, "either --predictions or --run is needed");
+        if (s->data && (!s->run || !s->out)) argp_error(state, "--data DATASET needs --run RUN and --out DIR");
+        if (s->data && s->n_labels) argp_error(state, "--data DATASET brings its own labels; leave --labels out");
+        if (s->n_maps && !s->data) argp_error(state, "--map belongs to --data DATASET");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -119,8 +138,44 @@ static hct_status choose_tasks(predictions *p, const char *list, hct_err *err) {
     return HCT_OK;
 }
 
+/* Gives the run's tasks the names that the other dataset has for them, and takes that dataset's labels alone. */
+static hct_status take_other_labels(const settings *s, predictions *p, hct_err *err) {
+    for (size_t i = 0; i < p->n * p->n_tasks; i++) p->label[i] = -1;
+    for (int m = 0; m < s->n_maps; m++) {
+        const char *equals = strchr(s->map[m], '=');
+        size_t n = (size_t)(equals - s->map[m]), k = 0, other = 0;
+        while (k < p->n_tasks && (strlen(p->task[k]) != n || strncmp(p->task[k], s->map[m], n) != 0)) k++;
+        if (k == p->n_tasks) return hct_fail(err, HCT_ENOTFOUND, "--map %s: the run has no task '%.*s'; the first one is '%s'", s->map[m], (int)n, s->map[m], p->task[0]);
+        while (other < p->n_tasks && strcmp(p->task[other], equals + 1) != 0) other++;
+        if (other < p->n_tasks && other != k) return hct_fail(err, HCT_EINVAL, "--map %s: '%s' is a task of the run already", s->map[m], equals + 1);
+        hct_status st = predictions_text(&p->task[k], equals + 1, err);
+        if (st < 0) return st;
+    }
+    size_t scans, tasks;
+    hct_status st = predictions_take_labels(p, s->data, &scans, &tasks, err);
+    if (st == HCT_OK && (!scans || !tasks))
+        st = hct_fail(err, HCT_ENOTFOUND, "%s: has labels of none of the run's tasks; say with --map TASK=LABEL which they are (the first task is '%s')", s->data, p->task[0]);
+    return st;
+}
+
+/* OUT/predictions.csv of the run's classifier on the other dataset. */
+static hct_status predict_other(const settings *s, const char *path, hct_err *err) {
+    char *weights = path_join(s->run, "weights.safetensors");
+    cohort c = {0};
+    size_t kept;
+    stop_listen();
+    hct_status st = weights ? path_make_folders(s->out, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = cohort_of_dataset(s->data, s->split ? s->split : "all", &c, err);
+    if (st == HCT_OK) st = predict_run(&(predict_options){.weights = weights, .out = path}, &c, &kept, err);
+    if (st == HCT_OK && cohort_refused(&c)) fprintf(stderr, "headct evaluate: %s: %zu scans could not be read and are left out\n", s->data, cohort_refused(&c));
+    cohort_free(&c);
+    free(weights);
+    return st;
+}
+
 static hct_status read_all(const settings *s, const char *path, const char *split, predictions *p, hct_err *err) {
     hct_status status = predictions_read(path, split, p, err);
+    if (status == HCT_OK && s->data) status = take_other_labels(s, p, err);
     for (int i = 0; i < s->n_labels && status == HCT_OK; i++) {
         size_t scans, tasks;
         status = predictions_take_labels(p, s->labels[i], &scans, &tasks, err);
@@ -144,6 +199,7 @@ static hct_status read_all(const settings *s, const char *path, const char *spli
 
 /* The split that a run keeps for testing: what its recipe says, else "test"; --split all takes every scan. */
 static const char *choose_split(const settings *s, recipe *r) {
+    if (s->data) return NULL; /* its part was chosen before the scans were run */
     if (s->split) return strcmp(s->split, "all") ? s->split : NULL;
     if (!s->run) return NULL;
     char *path = path_join(s->run, "recipe.yaml");
@@ -169,8 +225,10 @@ static hct_status evaluate(const settings *s, hct_err *err) {
     row_groups patients = {0};
     recipe of_run;
     const char *out = s->out ? s->out : s->run, *split = choose_split(s, &of_run);
-    char *path = s->run ? path_join(s->run, "predictions.csv") : strdup(s->predictions);
-    hct_status status = path ? read_all(s, path, split, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    char *path = s->run ? path_join(s->data ? s->out : s->run, "predictions.csv") : strdup(s->predictions);
+    hct_status status = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (status == HCT_OK && s->data) status = predict_other(s, path, err);
+    if (status == HCT_OK) status = read_all(s, path, split, &p, err);
     score_table a = predictions_table(&p);
     resampler draws = bootstrap_resampler((size_t)s->resamples, (uint64_t)s->seed);
     if (status == HCT_OK && s->by_patient) {

@@ -29,4 +29,17 @@ P
 ok $? "the table holds every method and K, means over its draws"
 refuses 2 "finetune" "fine-tuning says that it is not there" "$headct" fewshot --recipe "$work/probe.yaml" --data "$work/data" --methods finetune --run "$work/c"
 refuses 2 "nearest" "an unknown method" "$headct" fewshot --recipe "$work/probe.yaml" --data "$work/data" --methods nearest --run "$work/c"
+
+# External validation: a probe of this dataset on another one, whose label has another name.
+"$headct" phantom --out "$work/ph2" --patients 10 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 9 $q >/dev/null
+sed '1s/SDH/subdural/' "$work/ph2/labels.csv" >"$work/labels2.csv"
+check "another dataset" "$headct" prepare --in "$work/ph2" --out "$work/data2" --labels "$work/labels2.csv" $q
+check "a probe" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --run "$work/probe" $q
+before=$(cat "$work"/probe/metrics.json "$work"/probe/predictions.csv | cksum)
+refuses 1 "--map" "no label of that name there" "$headct" evaluate --run "$work/probe" --data "$work/data2" --out "$work/ext0"
+check "external validation" "$headct" evaluate --run "$work/probe" --data "$work/data2" --map SDH=subdural --out "$work/ext"
+test "$before" = "$(cat "$work"/probe/metrics.json "$work"/probe/predictions.csv | cksum)" && test "$(wc -l <"$work/ext/predictions.csv")" -eq 11 && grep -q subdural "$work/ext/metrics.json"
+ok $? "every scan is judged, and the run is left as it was"
+refuses 1 "no task 'XYZ'" "a map of no task" "$headct" evaluate --run "$work/probe" --data "$work/data2" --map XYZ=subdural --out "$work/ext"
+refuses 2 "--out" "external validation without a folder of its own" "$headct" evaluate --run "$work/probe" --data "$work/data2"
 done_testing
