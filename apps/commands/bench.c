@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/bench_views.h"
 #include "commands/command.h"
 #include "support/text.h"
 #include "training/encoder.h"
@@ -17,10 +18,11 @@ static const char doc[] =
     "Examples:\n"
     "  headct bench --model vit-b12 --batch 4\n"
     "  headct bench --recipe recipes/demo.yaml --profile\n"
-    "  headct bench --model vit-b16 --forward --steps 10";
+    "  headct bench --model vit-b16 --forward --steps 10\n"
+    "  headct bench --views views.safetensors --batch 8";
 
 typedef struct settings {
-    const char *model, *recipe_file, *device;
+    const char *model, *recipe_file, *device, *views;
     int64_t batch, steps;
     int profile, forward_only, train_only;
 } settings;
@@ -31,6 +33,7 @@ static const struct argp_option options[] = {
     {"batch", 'b', "N", 0, "scans of a batch (default: 4 forward, 1 training; with --recipe its own)", 0},
     {"steps", 'n', "N", 0, "timed steps (default 5); one more runs first, untimed", 0},
     {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists", 0},
+    {"views", 'v', "FILE", 0, "time the making of DINO's views of --batch phantom scans instead, and write them to FILE (safetensors)", 0},
     {"profile", 'p', NULL, 0, "time by kernel of one more step", 0},
     {"forward", 'f', NULL, 0, "only the forward pass", 0},
     {"train", 't', NULL, 0, "only the training step", 0},
@@ -42,6 +45,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'm': s->model = arg; break;
     case 'r': s->recipe_file = arg; break;
     case 'D': s->device = arg; break;
+    case 'v': s->views = arg; break;
     case 'p': s->profile = 1; break;
     case 'f': s->forward_only = 1; break;
     case 't': s->train_only = 1; break;
@@ -154,8 +158,9 @@ int command_bench(int argc, char **argv) {
     hct_status st = model_of(&s, &r, &info, &err);
     hct_dev *dev = st == HCT_OK ? device_open(s.device, &err) : NULL;
     if (st == HCT_OK && !dev) st = err.code;
-    if (st == HCT_OK && !s.train_only) st = bench_forward(&s, dev, &info, &err);
-    if (st == HCT_OK && !s.forward_only) {
+    if (st == HCT_OK && s.views) st = bench_views(dev, s.views, s.batch ? s.batch : 4, s.steps, &err);
+    if (st == HCT_OK && !s.views && !s.train_only) st = bench_forward(&s, dev, &info, &err);
+    if (st == HCT_OK && !s.views && !s.forward_only) {
         info.kind = MODEL_MAE;
         info.mae.encoder.norm_eps = 1e-5;
         st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
