@@ -1,6 +1,6 @@
 # A thin front door; the build is Meson's. `make demo` and `make test` install what is missing (as root), build, and run.
 #
-#   make demo [SCAN=head.nii.gz]   phantoms -> pre-training -> probes -> runs/demo/report.html
+#   make demo [SCAN=head.nii.gz] [METHOD=mae|dino]   phantoms -> pre-training -> probes -> runs/demo/report.html
 #   make test [SUITE=golden]       what CI runs: release, sanitizers, clang
 #   make test-all                  the same and the long checks (mutants, many kills)
 #   make build, bench, lint, install [DESTDIR= PREFIX=], deps, clean
@@ -8,6 +8,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 SUITE ?=
+METHOD ?= mae
 
 .PHONY: all build deps demo test test-all bench lint install clean
 all: build
@@ -23,7 +24,7 @@ build: deps $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 demo: build
-	@SCAN='$(SCAN)' ci/demo $(BUILD)/apps/headct
+	@SCAN='$(SCAN)' METHOD='$(METHOD)' ci/demo $(BUILD)/apps/headct
 
 test: deps
 	@SUITE='$(SUITE)' ci/test
