@@ -12,6 +12,7 @@ static const command commands[] = {
     {"pretrain", "pre-trains an encoder (MAE)", command_pretrain},
     {"probe", "trains and evaluates probes on frozen features", command_probe},
     {"fewshot", "few-shot evaluation of frozen features", command_fewshot},
+    {"sweep", "a grid of probes, the best by validation", command_sweep},
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
     {"import", "weights from a PyTorch checkpoint", command_import},

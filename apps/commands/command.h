@@ -33,5 +33,6 @@ int command_pretrain(int argc, char **argv);
 int command_probe(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_split(int argc, char **argv);
+int command_sweep(int argc, char **argv);
 
 #endif

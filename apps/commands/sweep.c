@@ -1,0 +1,262 @@
+/* headct sweep: a grid of probes, one process a point, the best by validation. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "commands/command.h"
+#include "commands/recipe_args.h"
+#include "evaluation/predictions.h"
+#include "support/csv.h"
+#include "support/paths.h"
+#include "training/run_folder.h"
+
+static const char doc[] =
+    "Trains a probe for every point of a grid over learning rate, weight decay, epochs and optimiser, each in a process and a folder of its own "
+    "(RUN/point-000, ...), and chooses by the macro AUC of the validation part alone. A point whose folder is complete is not run again: start the same "
+    "command again to resume, or give each task of a Slurm array its --index or --shard. RUN/sweep.csv lists the points that are done, RUN/best.yaml is the "
+    "best one's recipe once all are.\v"
+    "Examples:\n"
+    "  headct sweep --recipe recipes/probe.yaml --data data --set probe.weights=w.safetensors --run runs/sweep --jobs 2\n"
+    "  headct sweep --recipe recipes/probe.yaml --data data --run runs/sweep --lr 1e-3,1e-4 --epochs 10 --shard $SLURM_ARRAY_TASK_ID/8";
+
+enum { AXES = 4, VALUES = 16, OPT_JOBS = 'j', OPT_INDEX = 'i', OPT_SHARD = 256, OPT_AXIS };
+
+static const struct axis {
+    const char *option, *key;
+} axes[AXES] = {{"lr", "optim.lr"}, {"wd", "optim.weight_decay"}, {"epochs", "optim.epochs"}, {"optimizer", "optim.name"}};
+
+static const struct argp_option options[] = {
+    {"lr", OPT_AXIS, "A,B,...", 0, "learning rates (default 1e-3,1e-4,1e-5)", 0},
+    {"wd", OPT_AXIS + 1, "A,B,...", 0, "weight decays (default 0.01,0.05,1e-4,1e-5)", 0},
+    {"epochs", OPT_AXIS + 2, "A,B,...", 0, "epochs (default 10,15,30,50)", 0},
+    {"optimizer", OPT_AXIS + 3, "A,B,...", 0, "optimisers (default sgd,adam,adamw)", 0},
+    {"jobs", OPT_JOBS, "N", 0, "processes at once (default 1)", 0},
+    {"index", OPT_INDEX, "I", 0, "this point alone, from 0", 0},
+    {"shard", OPT_SHARD, "I/N", 0, "points I, I + N, ..., from 0", 0},
+    {0}};
+
+typedef struct settings {
+    recipe_args common;
+    char value[AXES][VALUES][32];
+    int n[AXES];
+    int64_t jobs, first, step; /* step 0: `first` alone */
+} settings;
+
+static int split_values(settings *s, int axis, const char *list) {
+    s->n[axis] = 0;
+    for (const char *c = list; *c;) {
+        size_t n = strcspn(c, ",");
+        if (!n || n >= sizeof s->value[0][0] || s->n[axis] == VALUES) return 0;
+        snprintf(s->value[axis][s->n[axis]++], sizeof s->value[0][0], "%.*s", (int)n, c);
+        c += n + (c[n] == ',');
+    }
+    return s->n[axis] > 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    settings *s = state->input;
+    if (key >= OPT_AXIS && key < OPT_AXIS + AXES) {
+        if (!split_values(s, key - OPT_AXIS, arg)) argp_error(state, "--%s %s: 1 to %d values with commas are needed", axes[key - OPT_AXIS].option, arg, VALUES);
+        return 0;
+    }
+    switch (key) {
+    case OPT_JOBS:
+        if (!text_int64(arg, &s->jobs) || s->jobs < 1 || s->jobs > 1024) argp_error(state, "--jobs %s: a whole number from 1 to 1024 is needed", arg);
+        break;
+    case OPT_INDEX:
+        if (!text_int64(arg, &s->first) || s->first < 0) argp_error(state, "--index %s: a whole number of 0 or more is needed", arg);
+        s->step = 0;
+        break;
+    case OPT_SHARD: {
+        char *slash = strchr(arg, '/');
+        if (slash) *slash = '\0';
+        if (!slash || !text_int64(arg, &s->first) || !text_int64(slash + 1, &s->step) || s->first < 0 || s->step < 1 || s->first >= s->step)
+            argp_error(state, "--shard: I/N with I from 0 to N - 1 is needed");
+        break;
+    }
+    case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
+    case ARGP_KEY_END:
+        if (!s->common.run) argp_error(state, "--run DIR is missing");
+        if (!s->common.recipe_file) argp_error(state, "--recipe FILE is missing");
+        if (s->common.resume) argp_error(state, "a sweep goes on by itself; leave --resume out");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* The values of point i; the last axis changes fastest. */
+static void point_values(const settings *s, int64_t i, const char *out[AXES]) {
+    for (int a = AXES; a-- > 0; i /= s->n[a]) out[a] = s->value[a][i % s->n[a]];
+}
+
+static hct_status point_recipe(const settings *s, const recipe *base, int64_t i, recipe *ret, hct_err *err) {
+    const char *v[AXES];
+    char text[128];
+    point_values(s, i, v);
+    *ret = *base;
+    hct_status st = HCT_OK;
+    for (int a = 0; st == HCT_OK && a < AXES; a++) {
+        snprintf(text, sizeof text, "%s=%s", axes[a].key, v[a]);
+        st = recipe_set(ret, text, err);
+    }
+    return st < 0 ? st : recipe_check(ret, err);
+}
+
+static char *point_path(const settings *s, int64_t i, const char *file) {
+    char *path = NULL;
+    return asprintf(&path, "%s/point-%03lld%s%s", s->common.run, (long long)i, *file ? "/" : "", file) < 0 ? NULL : path;
+}
+
+/* Done: the probe's last table is there, of this very recipe. A folder of another recipe is an error, not overwritten. */
+static hct_status is_done(const settings *s, const recipe *want, int64_t i, int *ret, hct_err *err) {
+    char *table = point_path(s, i, "predictions.csv.json"), *file = point_path(s, i, "recipe.yaml"), a[65], b[65];
+    recipe have = recipe_default();
+    hct_status st = table && file ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    *ret = 0;
+    if (st == HCT_OK && path_is_file(file)) {
+        st = recipe_load(file, &have, err);
+        if (st == HCT_OK) st = recipe_hash(&have, a, err);
+        if (st == HCT_OK) st = recipe_hash(want, b, err);
+        if (st == HCT_OK && strcmp(a, b) != 0) st = hct_fail(err, HCT_EINVAL, "%s: is of another sweep; name another folder with --run", file);
+        *ret = st == HCT_OK && path_is_file(table);
+    }
+    free(table);
+    free(file);
+    return st;
+}
+
+/* The child: this program's probe on a recipe of its own. */
+static pid_t start(const settings *s, const recipe *r, int64_t i, hct_err *err) {
+    char *folder = point_path(s, i, ""), *file = point_path(s, i, "recipe.yaml");
+    pid_t child = -1;
+    if (folder && file && run_folder_open(folder, NULL, r, err) == HCT_OK) {
+        fflush(NULL);
+        child = fork();
+        if (child == 0) {
+            char *const argv[] = {"headct", "probe", "--recipe", file, "--run", folder, "--quiet", NULL};
+            if (!freopen("/dev/null", "w", stdout)) _exit(EXIT_ERROR);
+            execv("/proc/self/exe", argv);
+            _exit(EXIT_ERROR);
+        }
+        if (child < 0) hct_fail(err, HCT_EIO, "starting a process failed");
+    }
+    free(folder);
+    free(file);
+    return child;
+}
+
+static hct_status wait_one(int64_t *running, size_t *failed, hct_err *err) {
+    int status;
+    if (wait(&status) < 0) return hct_fail(err, HCT_EIO, "waiting for a process failed");
+    --*running;
+    *failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    return HCT_OK;
+}
+
+static hct_status run_points(const settings *s, const recipe *base, int64_t total, size_t *ret_failed, hct_err *err) {
+    int64_t running = 0;
+    hct_status st = HCT_OK;
+    for (int64_t i = s->first; st == HCT_OK && i < total; i += s->step) {
+        recipe r;
+        int done = 0;
+        if ((st = point_recipe(s, base, i, &r, err)) == HCT_OK) st = is_done(s, &r, i, &done, err);
+        while (st == HCT_OK && !done && running >= s->jobs) st = wait_one(&running, ret_failed, err);
+        if (st == HCT_OK && !done) {
+            if (start(s, &r, i, err) < 0) st = err->code;
+            else running++;
+        }
+        if (!s->step) break;
+    }
+    while (running > 0) {
+        hct_err late;
+        if (wait_one(&running, ret_failed, &late) < 0) break;
+    }
+    return st;
+}
+
+/* Macro AUC of the validation rows of a point's predictions: nothing else is looked at. */
+static hct_status validation(const settings *s, const recipe *r, int64_t i, double *ret, hct_err *err) {
+    char *path = point_path(s, i, "predictions.csv");
+    predictions p = {0};
+    hct_status st = path ? predictions_read(path, r->data.validation, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    interval *each = st == HCT_OK ? calloc(p.n_tasks + 1, sizeof *each) : NULL;
+    score_table t = predictions_table(&p);
+    resampler none = bootstrap_resampler(0, 0);
+    if (st == HCT_OK) st = each ? bootstrap(&t, METRIC_AUC, &none, 0.95, each, &each[p.n_tasks], err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) *ret = each[p.n_tasks].value;
+    free(each);
+    predictions_free(&p);
+    free(path);
+    return st;
+}
+
+static hct_status gather(const settings *s, const recipe *base, int64_t total, hct_err *err) {
+    char *path = path_join(s->common.run, "sweep.csv");
+    hct_outfile *f = path ? hct_outfile_open(path, err) : NULL;
+    hct_status st = f ? HCT_OK : path ? err->code : hct_fail(err, HCT_ENOMEM, "out of memory");
+    int64_t n = 0, best = -1;
+    double best_auc = -1;
+    hct_outfile_printf(f, "point,lr,weight_decay,epochs,optimizer,validation_auc\n");
+    for (int64_t i = 0; st == HCT_OK && i < total; i++) {
+        recipe r;
+        int done = 0;
+        double auc = 0;
+        const char *v[AXES];
+        if ((st = point_recipe(s, base, i, &r, err)) == HCT_OK) st = is_done(s, &r, i, &done, err);
+        if (st < 0 || !done) continue;
+        if ((st = validation(s, &r, i, &auc, err)) < 0) break;
+        point_values(s, i, v);
+        csv_put_double(f, 0, (double)i);
+        for (size_t a = 0; a < AXES; a++) csv_put(f, a + 1, v[a]);
+        csv_put_double(f, AXES + 1, auc);
+        csv_end_row(f);
+        n++;
+        if (auc > best_auc) best_auc = auc, best = i; /* ties: the first */
+    }
+    if (st == HCT_OK) st = hct_outfile_close(f, err);
+    else hct_outfile_discard(f);
+    free(path);
+    if (st < 0) return st;
+    printf("%lld of %lld points are done", (long long)n, (long long)total);
+    if (best >= 0) printf("; best by validation: point %lld, AUC %.4f", (long long)best, best_auc);
+    printf("\n");
+    if (n < total || best < 0) return HCT_OK;
+    recipe r;
+    text_buffer text = {0};
+    if ((st = point_recipe(s, base, best, &r, err)) < 0) return st;
+    recipe_text(&r, &text);
+    char *file = path_join(s->common.run, "best.yaml");
+    f = file && !text.failed ? hct_outfile_open(file, err) : NULL;
+    if (f) hct_outfile_write(f, text.bytes, text.length);
+    st = f ? hct_outfile_close(f, err) : file && !text.failed ? err->code : hct_fail(err, HCT_ENOMEM, "out of memory");
+    free(file);
+    free(text.bytes);
+    return st;
+}
+
+int command_sweep(int argc, char **argv) {
+    settings s = {.jobs = 1, .step = 1};
+    static const char *const start_values[AXES] = {"1e-3,1e-4,1e-5", "0.01,0.05,1e-4,1e-5", "10,15,30,50", "sgd,adam,adamw"};
+    for (int a = 0; a < AXES; a++) split_values(&s, a, start_values[a]);
+    const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    recipe r;
+    hct_err err = {0, ""};
+    int64_t total = 1;
+    size_t failed = 0;
+    for (int a = 0; a < AXES; a++) total *= s.n[a];
+    hct_status st = recipe_from_args(&s.common, &r, &err);
+    if (st == HCT_OK && r.method != METHOD_PROBE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe, and no other can be swept yet");
+    if (st == HCT_OK && s.first >= total) st = hct_fail(&err, HCT_EINVAL, "the grid has points 0 to %lld, there is no point %lld", (long long)total - 1, (long long)s.first);
+    if (st == HCT_OK) st = path_make_folders(s.common.run, &err);
+    if (st == HCT_OK) st = run_points(&s, &r, total, &failed, &err);
+    if (st == HCT_OK) st = gather(&s, &r, total, &err);
+    if (st < 0) fprintf(stderr, "headct sweep: %s\n", err.msg);
+    if (failed) fprintf(stderr, "headct sweep: %zu points failed; each said why above. Run the same command again\n", failed);
+    recipe_args_free(&s.common);
+    return st < 0 || failed ? EXIT_ERROR : EXIT_OK;
+}
