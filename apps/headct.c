@@ -10,6 +10,7 @@ static const command commands[] = {
     {"prepare", "turns scans into a dataset", command_prepare},
     {"split", "parts a dataset into train, val and test by patient", command_split},
     {"pretrain", "pre-trains an encoder (MAE)", command_pretrain},
+    {"finetune", "trains encoder and heads for each task, and evaluates them", command_finetune},
     {"probe", "trains and evaluates probes on frozen features", command_probe},
     {"fewshot", "few-shot evaluation of frozen features", command_fewshot},
     {"sweep", "a grid of probes, the best by validation", command_sweep},

@@ -1,5 +1,6 @@
 #include "models/vit.h"
 
+#include "models/lora.h"
 #include "models/position.h"
 
 #include <math.h>
@@ -69,7 +70,9 @@ hct_id vit_norm(hct_tape *t, params *p, const char *name, hct_id x, double eps) 
 }
 
 hct_id vit_linear(hct_tape *t, params *p, const char *name, hct_id x) {
-    return hct_linear(t, x, params_use(p, t, "%s.weight", name), params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0);
+    hct_id y = hct_linear(t, x, params_use(p, t, "%s.weight", name), params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0);
+    hct_id low = lora_branch(t, p, name, x);
+    return low ? hct_add(t, y, low) : y;
 }
 
 hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x) {
@@ -93,15 +96,22 @@ static hct_id attend(hct_tape *t, params *p, const char *name, int64_t heads, hc
     return vit_linear(t, p, part, hct_reshape(t, o, 3, (int64_t[]){b, n, c}));
 }
 
+/* x + h, with each scan's h times its factor of this branch where there are any. */
+static hct_id add_branch(hct_tape *t, hct_id x, hct_id h, const vit_trace *trace, int64_t branch) {
+    if (!trace || !trace->drop) return hct_add(t, x, h);
+    int64_t b = hct_shape(t, x)->dim[0];
+    return hct_add(t, x, hct_mul(t, h, hct_reshape(t, hct_slice(t, trace->drop, 0, branch, 1), 3, (int64_t[]){b, 1, 1})));
+}
+
 hct_id vit_blocks(hct_tape *t, params *p, const char *prefix, int64_t depth, int64_t heads, hct_id x, vit_trace *trace) {
     for (int64_t i = 0; i < depth; i++) {
         char name[96];
 #define PART(text) (snprintf(name, sizeof name, "%s.%lld." text, prefix, (long long)i), name)
         hct_id h = vit_norm(t, p, PART("att_norm"), x, BLOCK_EPS);
-        x = hct_add(t, x, attend(t, p, PART("attn"), heads, h, trace, i));
+        x = add_branch(t, x, attend(t, p, PART("attn"), heads, h, trace, i), trace, 2 * i);
         h = vit_norm(t, p, PART("ffn_norm"), x, BLOCK_EPS);
         h = hct_gelu(t, vit_linear(t, p, PART("mlp.linear1"), h));
-        x = hct_add(t, x, vit_linear(t, p, PART("mlp.linear2"), h));
+        x = add_branch(t, x, vit_linear(t, p, PART("mlp.linear2"), h), trace, 2 * i + 1);
 #undef PART
         if (trace && trace->block) trace->block[i] = x;
     }

@@ -18,11 +18,12 @@ typedef struct vit_config {
     double norm_eps;      /* of the last norm */
 } vit_config;
 
-/* Values that a caller may want besides the result; 0 or NULL where not asked for. */
+/* Values that a caller may want besides the result, or give; 0 or NULL where not. */
 typedef struct vit_trace {
     int want_attention;    /* softmax of every block; slower, keeps tokens x tokens */
     hct_id *attention;     /* [depth], each [B, heads, N, N] */
     hct_id *block;         /* [depth], each block's result [B, N, width] */
+    hct_id drop;           /* [2 depth, B, 1, 1]: what the residual branches (attention and MLP of each block) are multiplied by */
 } vit_trace;
 
 static inline int64_t vit_grid(const vit_config *c) { return c->image / c->patch; }
@@ -46,7 +47,7 @@ hct_id vit_cls(hct_tape *, hct_id tokens);
 /* tokens [B, N, width] -> mean of the patch tokens [B, width]. */
 hct_id vit_mean(hct_tape *, const vit_config *, hct_id tokens);
 hct_id vit_norm(hct_tape *, params *, const char *name, hct_id x, double eps);
-hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x); /* name.weight, and name.bias where there is one */
+hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x); /* name.weight, and name.bias and models/lora.h's where there are */
 /* Declares blocks prefix.0 .. (shared with MAE's decoder). */
 void vit_declare_blocks(params *, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias);
 /* Loads weights; a position table of another grid is resampled. */

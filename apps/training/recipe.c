@@ -70,6 +70,7 @@ hct_status recipe_check(const recipe *r, hct_err *err) {
     }
     status = views_check(&r->views, err);
     if (status < 0) return status;
+    if (r->method == METHOD_FINETUNE && !(r->finetune.layer_decay > 0)) return hct_fail(err, HCT_EINVAL, "finetune.layer_decay: must be above 0");
     if (!(r->optim.lr > 0)) return hct_fail(err, HCT_EINVAL, "optim.lr: must be above 0");
     if (r->optim.warmup_epochs > 0 && r->optim.warmup_fraction > 0)
         return hct_fail(err, HCT_EINVAL, "optim: warmup_epochs and warmup_fraction are both set; set one of them to 0");

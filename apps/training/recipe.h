@@ -21,7 +21,7 @@
 
 enum { RECIPE_TEXT = 512, RECIPE_ITEM = 64, RECIPE_ITEMS = 32, RECIPE_WINDOWS = 8 };
 
-typedef enum recipe_method { METHOD_MAE, METHOD_PROBE, METHOD_DINO } recipe_method;
+typedef enum recipe_method { METHOD_MAE, METHOD_PROBE, METHOD_DINO, METHOD_FINETUNE } recipe_method;
 typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_position; /* paper; published code */
 typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
 typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
@@ -29,6 +29,9 @@ typedef enum recipe_clip { CLIP_NONE, CLIP_GLOBAL, CLIP_TENSOR } recipe_clip;
 typedef enum recipe_probe { PROBE_LINEAR, PROBE_ATTENTIVE } recipe_probe;
 typedef enum recipe_pool { POOL_CLS, POOL_MEAN } recipe_pool;
 typedef enum recipe_features { FEATURES_ENCODER, FEATURES_RANDOM, FEATURES_HISTOGRAM } recipe_features;
+typedef enum recipe_start { START_WEIGHTS, START_RANDOM } recipe_start;
+typedef enum recipe_backbone { BACKBONE_FULL, BACKBONE_FROZEN, BACKBONE_LORA } recipe_backbone;
+typedef enum recipe_models { MODELS_EACH, MODELS_ALL } recipe_models; /* a model a task; one for all of them */
 
 typedef struct recipe_list {
     int64_t n;
@@ -99,6 +102,18 @@ typedef struct recipe {
         recipe_pool pool;
         int64_t heads; /* of an attentive probe */
     } probe;
+    struct {
+        recipe_start init;
+        char weights[RECIPE_TEXT];
+        recipe_models tasks;
+        recipe_probe head;
+        int64_t heads;
+        recipe_pool pool;
+        recipe_backbone backbone;
+        double backbone_lr, layer_decay, drop_path;
+        int64_t lora_rank;
+        double lora_alpha;
+    } finetune;
 } recipe;
 
 recipe recipe_default(void);

@@ -18,11 +18,11 @@
 
 static const double MANY = 1e9;
 
-const char *const recipe_sections[] = {"", "data", "model", "model.decoder", "optim", "train", "views", "dino", "probe", NULL};
+const char *const recipe_sections[] = {"", "data", "model", "model.decoder", "optim", "train", "views", "dino", "probe", "finetune", NULL};
 
 const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "", "name", name, "", "what the run is called"),
-    CHOICE("", "method", method, "mae|probe|dino", "mae", "what is trained"),
+    CHOICE("", "method", method, "mae|probe|dino|finetune", "mae", "what is trained"),
     INT("", "seed", seed, 0, 9e15, "1", "of weights, masks, order and draws"),
 
     OTHER(KEY_TEXT, "data", "dataset", data.dataset, "", "folder made by headct prepare"),
@@ -126,6 +126,19 @@ const recipe_key recipe_keys[] = {
            "the encoder's; a random encoder's; a histogram of the input's voxels"),
     CHOICE("probe", "pool", probe.pool, "cls|mean", "cls", "the encoder's class token (the paper), or the mean of its patch tokens"),
     INT("probe", "heads", probe.heads, 1, 1024, "12", "attention heads of an attentive probe; they divide the encoder's width"),
+
+    CHOICE("finetune", "init", finetune.init, "weights|random", "weights", "the encoder's first values: of finetune.weights, or drawn (from scratch)"),
+    OTHER(KEY_TEXT, "finetune", "weights", finetune.weights, "", "weights (safetensors) to start from; with init random: only their sizes are taken"),
+    CHOICE("finetune", "tasks", finetune.tasks, "each|all", "each", "a model of its own for each task (the paper), or one encoder with a head a task"),
+    CHOICE("finetune", "head", finetune.head, "linear|attentive", "linear", "what is put on the encoder: batch norm and a linear layer, or attention over all tokens first"),
+    INT("finetune", "heads", finetune.heads, 1, 1024, "12", "attention heads of an attentive head; they divide the encoder's width"),
+    CHOICE("finetune", "pool", finetune.pool, "cls|mean", "cls", "what a linear head takes: the class token (the paper), or the mean of the patch tokens"),
+    CHOICE("finetune", "backbone", finetune.backbone, "full|frozen|lora", "full", "what of the encoder is trained: all, nothing, or low-rank additions to its attention"),
+    REAL("finetune", "backbone_lr", finetune.backbone_lr, 0, 1000, "1e-05", "the encoder's learning rate, scheduled as the head's, optim.lr; 0: optim.lr"),
+    REAL("finetune", "layer_decay", finetune.layer_decay, 0, 1, "1", "the encoder's rate falls by this factor from block to block towards the input; 1: it does not"),
+    REAL("finetune", "drop_path", finetune.drop_path, 0, 0.99, "0", "probability that a scan skips a residual branch: 0 in the first block, this in the last"),
+    INT("finetune", "lora_rank", finetune.lora_rank, 1, 4096, "8", "rank of the additions, with backbone lora"),
+    REAL("finetune", "lora_alpha", finetune.lora_alpha, 0, MANY, "16", "they count alpha / rank"),
 };
 
 const size_t recipe_key_count = sizeof recipe_keys / sizeof *recipe_keys;

@@ -35,3 +35,21 @@ int sampler_balanced(uint64_t seed, uint64_t epoch, const size_t *scans, const i
     free(class[1]);
     return ok;
 }
+
+size_t sampler_balanced_tasks(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n, size_t n_tasks, size_t count, size_t *order) {
+    size_t *known = malloc((n + 1) * sizeof *known), *draw = malloc((count + 1) * sizeof *draw), k = 0;
+    int8_t *of = malloc(n + 1);
+    for (int ok = known && draw && of; k < n_tasks && ok; k += (size_t)ok) {
+        size_t m = 0, each = 0;
+        for (size_t i = 0; i < n; i++)
+            if (label[i * n_tasks + k] >= 0) of[m] = label[i * n_tasks + k], known[m++] = scans[i];
+        for (size_t i = 0; i < count; i++) each += i / 2 % n_tasks == k;
+        ok = sampler_balanced(seed + k * 0x9E3779B97F4A7C15u, epoch, known, of, m, each, draw);
+        for (size_t i = 0, j = 0; ok && i < count; i++)
+            if (i / 2 % n_tasks == k) order[i] = draw[j++];
+    }
+    free(known);
+    free(draw);
+    free(of);
+    return k;
+}

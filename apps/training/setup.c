@@ -33,7 +33,7 @@ hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err) {
                             .width = r->model.decoder.width, .depth = r->model.decoder.depth, .heads = r->model.decoder.heads,
                             .mlp = r->model.decoder.mlp, .decoder_bias = r->model.decoder.bias, .mask_ratio = r->model.mask_ratio,
                             .normalize = r->model.norm_pix};
-    ret->pool_mean = r->probe.pool == POOL_MEAN;
+    ret->pool_mean = (r->method == METHOD_FINETUNE ? r->finetune.pool : r->probe.pool) == POOL_MEAN;
     if (r->method == METHOD_PROBE && r->probe.kind == PROBE_ATTENTIVE) ret->probe_heads = r->probe.heads;
     for (int i = 0; i < ret->n_windows; i++) ret->window[i] = (hu_window){r->data.windows.at[i].center, r->data.windows.at[i].width};
     hct_status st = recipe_hash(r, ret->recipe, err);
