@@ -60,9 +60,12 @@ hct_status finetune_open(const recipe *r, hct_dev *dev, const dataset *d, finetu
     *ret = (finetune_base){.dev = dev, .data = d};
     hct_status st = open_encoder(r, ret, err);
     if (st == HCT_OK) {
-        loader_options lo = {.windows = ret->info.window, .n_windows = ret->info.n_windows, .crop = ret->info.crop, .size = ret->info.mae.encoder.image,
+        ret->windows = malloc(sizeof ret->info.window);
+        if (ret->windows) memcpy(ret->windows, ret->info.window, sizeof ret->info.window);
+        loader_options lo = {.windows = ret->windows, .n_windows = ret->info.n_windows, .crop = ret->info.crop, .size = ret->info.mae.encoder.image,
                              .threads = (int)r->train.workers, .disk_cache = r->train.disk_cache, .cache_bytes = (size_t)r->train.cache_mb << 20};
-        if (!(ret->load = loader_new(d, &lo, err))) st = err ? err->code : HCT_ENOMEM;
+        if (!ret->windows) st = hct_fail(err, HCT_ENOMEM, "out of memory");
+        else if (!(ret->load = loader_new(d, &lo, err))) st = err ? err->code : HCT_ENOMEM;
     }
     if (st < 0) finetune_close(ret);
     return st;
@@ -71,6 +74,7 @@ hct_status finetune_open(const recipe *r, hct_dev *dev, const dataset *d, finetu
 void finetune_close(finetune_base *b) {
     loader_free(b->load);
     params_free(b->encoder);
+    free(b->windows);
     *b = (finetune_base){0};
 }
 

@@ -24,6 +24,7 @@ typedef struct finetune_base {
     const dataset *data;
     params *encoder;     /* of finetune.weights; NULL: from scratch */
     model_info info;     /* sizes, windows and crop: of the weights, else of the recipe; parent: the weights' hash */
+    hu_window *windows;  /* info's, where the loader finds them wherever the base is moved */
     loader *load;
 } finetune_base;
 
