@@ -233,6 +233,18 @@ START_TEST(shipped_recipes_are_good) {
             free(a);
             free(b);
         }
+        if (strncmp(names[i], "finetune", 8) == 0) { /* Methods of the paper: rates, epochs, draws; batch, decay, clip, warm-up of its code */
+            ck_assert_int_eq(r.method, METHOD_FINETUNE);
+            ck_assert_double_eq(r.finetune.backbone_lr, 1e-5);
+            ck_assert_double_eq(r.optim.lr, 1e-3);
+            ck_assert(!r.optim.scale_lr_by_batch && r.finetune.tasks == MODELS_EACH && r.finetune.backbone == BACKBONE_FULL);
+            ck_assert_int_eq(r.optim.epochs, 10);
+            ck_assert_int_eq(r.optim.batch, 64);
+            ck_assert_double_eq(r.optim.weight_decay, 0.01);
+            ck_assert_double_eq(r.optim.warmup_fraction, 0.1);
+            ck_assert(r.optim.clip_mode == CLIP_GLOBAL && r.optim.clip == 1);
+            ck_assert_int_eq(r.train.balanced, strstr(names[i], "cq500") ? 500 : 5000);
+        }
         free(path);
         free(names[i]);
     }
