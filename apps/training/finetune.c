@@ -258,11 +258,14 @@ static hct_status validation(const fit *f, double *ret_auc, double *ret_loss, hc
             size_t at = (f->t->n_train + i) * tasks + k;
             s[i] = f->t->said.score[at];
             l[i] = f->t->said.label[at];
+            if (st == HCT_OK && !isfinite(s[i]))
+                st = hct_fail(err, HCT_EINVAL, "step %lld: validation scan %s scores %g; lower the learning rate; last good checkpoint: %s", (long long)f->state.step,
+                              f->t->said.scan[f->t->n_train + i], s[i], f->last && path_is_file(f->last) ? f->last : "none");
             if (l[i] < 0) continue;
             loss -= log(fmax(l[i] ? s[i] : 1 - s[i], 1e-12));
             known++;
         }
-        if ((st = ranking_make(s, l, n, &rank, err)) < 0) break;
+        if (st < 0 || (st = ranking_make(s, l, n, &rank, err)) < 0) break;
         double auc = ranking_auc(&rank, NULL);
         if (!isnan(auc)) sum += auc, defined++;
         ranking_free(&rank);

@@ -45,7 +45,7 @@ refuses 1 "another recipe" "a changed recipe is not resumed" "$headct" finetune 
 check "one task alone" start --run "$work/alone" --task SDH
 cmp "$work/whole/SDH/weights.safetensors" "$work/alone/weights.safetensors"
 ok $? "is the run of all tasks' model"
-refuses 1 "last good checkpoint" "a loss that is not finite stops with step and scans" start --run "$work/nan" --task SDH --set optim.name=sgd --set optim.lr=1e30 --set optim.warmup_fraction=0
+refuses 1 "last good checkpoint" "a loss that is not finite stops with step and scans" start --run "$work/nan" --task SDH --set optim.name=sgd --set optim.lr=1000 --set optim.weight_decay=1000 --set optim.warmup_fraction=0
 refuses 1 "finetune.weights is not set" "no weights" start --run "$work/none" --set finetune.init=weights
 refuses 1 "method is not finetune" "a recipe of another method" start --run "$work/none" --set method=mae
 
