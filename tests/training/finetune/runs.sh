@@ -1,6 +1,6 @@
 #!/bin/sh
 # headct finetune: killed and resumed it ends with the very bytes of an undisturbed run; predict and evaluate take the result. $1: headct.
-. "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../../support/tap.sh"
 headct=$1
 cat >"$work/ft.yaml" <<R
 method: finetune
