@@ -110,9 +110,9 @@ static char *point_path(const settings *s, int64_t i, const char *file) {
     return asprintf(&path, "%s/point-%03lld%s%s", s->common.run, (long long)i, *file ? "/" : "", file) < 0 ? NULL : path;
 }
 
-/* Done: the probe's last table is there, of this very recipe. A folder of another recipe is an error, not overwritten. */
+/* Done: the probe's table, which it writes after the hashes beside it, is there, of this very recipe. A folder of another recipe is an error, not overwritten. */
 static hct_status is_done(const settings *s, const recipe *want, int64_t i, int *ret, hct_err *err) {
-    char *table = point_path(s, i, "predictions.csv.json"), *file = point_path(s, i, "recipe.yaml"), a[65], b[65];
+    char *table = point_path(s, i, "predictions.csv"), *file = point_path(s, i, "recipe.yaml"), a[65], b[65];
     recipe have = recipe_default();
     hct_status st = table && file ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     *ret = 0;
