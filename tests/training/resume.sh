@@ -1,7 +1,7 @@
 #!/bin/sh
-# Killed and resumed, a run ends with the very bytes of an undisturbed one. $1: headct. HEADCT_KILLS: kills for each case (10).
+# Killed and resumed, a run ends with the very bytes of an undisturbed one. $1: headct, $2: write_shim_preload.so. HEADCT_KILLS: kills for each case (10).
 . "$(dirname "$0")/../support/tap.sh"
-headct=$1
+headct=$1 shim=$2
 kills=${HEADCT_KILLS:-10}
 recipe="$work/recipe.yaml"
 cat >"$recipe" <<R
@@ -101,29 +101,38 @@ refuses 1 "last.safetensors" "a checkpoint of another shape" "$headct" pretrain 
 head -c 3000 "$work/whole/checkpoints/last.safetensors" >"$work/shape/checkpoints/last.safetensors"
 refuses 1 "last.safetensors" "a checkpoint that ends early" "$headct" pretrain --run "$work/shape" --resume --quiet
 
-# A full disk: a small tmpfs where mounting is allowed, else a limit on the size of files. The older checkpoint stays whole.
-if mkdir "$work/disk" && mount -t tmpfs -o size=16m tmpfs "$work/disk" 2>/dev/null; then
-    note "on a tmpfs of 16 MB"
-    "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/disk/run" >/dev/null 2>&1 &
+# A full disk while a checkpoint is written: the older one stays whole, and with room again the run goes on. On a small tmpfs where mounting is
+# allowed, and by a write() that runs out ($2, preloaded).
+full() { # full NAME RUN COMMAND...
+    name=$1 run=$2
+    shift 2
+    cp "$run/checkpoints/last.safetensors" "$work/before"
+    refuses 1 ".safetensors: writing failed" "$name" "$@" "$headct" pretrain --run "$run" --resume --quiet
+    cmp "$work/before" "$run/checkpoints/last.safetensors"
+    ok $? "$name: the older checkpoint is untouched"
+}
+begun() { # begun RUN: a run that was stopped early
+    "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$1" >/dev/null 2>&1 &
     pid=$!
-    while [ ! -e "$work/disk/run/checkpoints/last.safetensors" ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    while [ ! -e "$1/checkpoints/last.safetensors" ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
     kill -TERM $pid
     wait $pid
-    cp "$work/disk/run/checkpoints/last.safetensors" "$work/before"
+}
+if mkdir "$work/disk" && mount -t tmpfs -o size=16m tmpfs "$work/disk" 2>/dev/null; then
+    begun "$work/disk/run"
     dd if=/dev/zero of="$work/disk/fill" bs=1k count=16384 2>/dev/null
-    refuses 1 ".safetensors: writing failed" "a full disk" "$headct" pretrain --run "$work/disk/run" --resume --quiet
-    cmp "$work/before" "$work/disk/run/checkpoints/last.safetensors"
-    ok $? "the older checkpoint is untouched"
+    full "a full tmpfs" "$work/disk/run"
     rm -f "$work/disk/fill"
-    check "with room again it goes on" "$headct" pretrain --run "$work/disk/run" --resume --quiet
+    check "a full tmpfs: with room again it goes on" "$headct" pretrain --run "$work/disk/run" --resume --quiet
     umount "$work/disk"
 else
-    note "mounting is not allowed: files limited to 8 KB"
-    cp "$work/whole/checkpoints/last.safetensors" "$work/before"
-    refuses 1 "safetensors" "a full disk" sh -c 'ulimit -f 16; trap "" XFSZ; exec "$@"' sh "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/limit"
-    cmp "$work/before" "$work/whole/checkpoints/last.safetensors"
-    ok $? "older checkpoints are untouched"
+    note "mounting is not allowed here: the preloaded write() alone"
 fi
+begun "$work/out-of-room"
+size=$(stat -c %s "$work/out-of-room/checkpoints/last.safetensors")
+full "a full disk" "$work/out-of-room" env LD_PRELOAD="$shim" WRITE_SHIM_BUDGET=$((size / 2)) ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0"
+check "a full disk: with room again it goes on" "$headct" pretrain --run "$work/out-of-room" --resume --quiet
+same "$work/out-of-room" "a full disk"
 
 # Micro-batches: two of 2 give the weights of one of 4.
 start --run "$work/one" --set optim.epochs=2 >/dev/null
