@@ -33,6 +33,7 @@ typedef struct fit {
     int8_t *row_label;            /* [n_rows, tasks] */
     int8_t *batch_label;          /* [batch, tasks] */
     size_t *scans;                /* of an epoch's draws, as the loader takes them */
+    uint32_t *again, *seen;       /* how often each draw's scan was drawn before in the epoch; [n_train] counts of it */
     int64_t per_epoch, total, per_step;
     lr_schedule lr;
     runlog *log;
@@ -123,8 +124,10 @@ static hct_status open_rows(fit *f, hct_err *err) {
     f->lr = recipe_schedule(r, f->per_epoch, 1);
     f->order = malloc(((size_t)count + f->n_rows) * sizeof *f->order);
     f->scans = malloc((size_t)count * sizeof *f->scans);
+    f->again = malloc((size_t)count * sizeof *f->again);
+    f->seen = malloc(f->t->n_train * sizeof *f->seen);
     f->batch_label = malloc((size_t)batch * tasks);
-    return f->order && f->scans && f->batch_label ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    return f->order && f->scans && f->again && f->seen && f->batch_label ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
 }
 
 static hct_status copy_params(const params *from, params *to, hct_err *err) {
@@ -224,6 +227,8 @@ static void close_fit(fit *f) {
     free(f->batch_label);
     free(f->order);
     free(f->scans);
+    free(f->again);
+    free(f->seen);
     free(f->last);
     free(f->best);
 }
@@ -299,6 +304,14 @@ static hct_status next_images(fit *f, hct_err *err) {
     return HCT_OK;
 }
 
+/* Flips and shift of the draws [at, at + batch): a scan that is drawn again in an epoch is seen in another way. */
+static void draw_views(fit *f, int64_t at) {
+    uint64_t epoch = (uint64_t)(f->state.step / f->per_epoch);
+    for (int64_t b = 0; f->step.views && b < f->step.batch; b++)
+        views_draw_whole(&f->r->views, (uint64_t)f->r->seed, epoch | (uint64_t)f->again[at + b] << 20, f->scans[at + b], f->info.mae.encoder.image,
+                         f->step.views + b * VIEW_FLOATS);
+}
+
 /* One optimiser step on draws [at, at + per_step) of the epoch's order. */
 static hct_status train_step(fit *f, int64_t at, double *ret_loss, hct_err *err) {
     size_t tasks = f->t->said.n_tasks;
@@ -306,6 +319,7 @@ static hct_status train_step(fit *f, int64_t at, double *ret_loss, hct_err *err)
     for (int64_t m = 0; st == HCT_OK && m < f->step.micro; m++) {
         const size_t *mine = f->order + at + m * f->step.batch;
         for (int64_t b = 0; b < f->step.batch; b++) memcpy(f->batch_label + (size_t)b * tasks, f->t->said.label + mine[b] * tasks, tasks);
+        draw_views(f, at + m * f->step.batch);
         st = next_images(f, err);
         if (st == HCT_OK) st = finetune_step_fill(&f->step, m, (uint64_t)f->r->seed, (uint64_t)f->state.step, f->batch_label, err);
     }
@@ -324,7 +338,11 @@ static hct_status draw_epoch(fit *f, int64_t epoch, hct_err *err) {
     } else {
         sampler_shuffle((uint64_t)f->r->seed, (uint64_t)epoch, f->rows, f->n_rows, f->order);
     }
-    for (size_t i = 0; i < count; i++) f->scans[i] = f->t->scan[f->order[i]];
+    memset(f->seen, 0, f->t->n_train * sizeof *f->seen);
+    for (size_t i = 0; i < count; i++) {
+        f->scans[i] = f->t->scan[f->order[i]];
+        f->again[i] = f->seen[f->order[i]]++;
+    }
     return HCT_OK;
 }
 

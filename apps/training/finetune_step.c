@@ -30,13 +30,21 @@ static hct_id task_loss(hct_tape *t, const finetune_step *s, const finetune_micr
     return hct_sub(t, hct_mul(t, one, hct_slice(t, count, 0, 0, 1)), hct_slice(t, count, 0, 1, 1));
 }
 
+/* The images, or their views by plugins/ct_views. */
+static hct_id augmented(finetune_step *s, const finetune_micro *m, const vit_config *c) {
+    hct_id image = hct_use(s->tape, m->image), view = 0;
+    if (!m->views) return image;
+    hct_emit(s->tape, "ct_views", (hct_id[]){image, hct_use(s->tape, m->views)}, 2, &HCT_INT("size", c->image), 1, &view, 1);
+    return hct_reshape(s->tape, view, 5, (int64_t[]){s->batch, c->channels, c->image, c->image, c->image});
+}
+
 static void record(finetune_step *s, params *p, hct_optim *optim) {
     hct_tape *t = s->tape;
     const vit_config *c = &s->info->mae.encoder;
     for (int64_t i = 0; i < s->micro; i++) {
         finetune_micro *m = &s->in[i];
         vit_trace trace = {.drop = m->drop ? hct_use(t, m->drop) : 0};
-        hct_id tokens = vit_forward(t, p, c, hct_use(t, m->image), &trace);
+        hct_id tokens = vit_forward(t, p, c, augmented(s, m, c), &trace);
         hct_id x = s->info->pool_mean ? vit_mean(t, c, tokens) : vit_cls(t, tokens), sum = 0;
         for (int k = 0; k < s->info->n_tasks; k++) {
             char prefix[MODEL_NAME + 8];
@@ -63,6 +71,7 @@ static hct_status open_micro(finetune_step *s, finetune_micro *m, hct_dev *dev, 
         m->count = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){tasks, 2}, err);
         ok = m->known && m->count;
     }
+    if (ok && s->views) ok = (m->views = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){1, b, VIEW_FLOATS}, err)) != NULL;
     if (ok && s->drop_path > 0) ok = (m->drop = hct_tensor_new(dev, HCT_F32, 4, (int64_t[]){2 * c->depth, b, 1, 1}, err)) != NULL;
     return ok ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)b);
 }
@@ -74,8 +83,10 @@ hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const mo
     if (s->micro > FINETUNE_MICRO) return hct_fail(err, HCT_EINVAL, "optim.accumulate is %lld; 1 to %d are possible", (long long)s->micro, FINETUNE_MICRO);
     s->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
     s->image = malloc((size_t)batch * s->image_floats * sizeof *s->image);
+    int augments = views_augments(&r->views);
+    if (augments) s->views = calloc((size_t)batch * VIEW_FLOATS, sizeof *s->views);
     s->tape = hct_tape_new(dev, HCT_PROGRAM);
-    hct_status st = s->image && s->tape ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    hct_status st = s->image && s->tape && (s->views || !augments) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     for (int64_t m = 0; st == HCT_OK && m < s->micro; m++) st = open_micro(s, &s->in[m], dev, err);
     if (st == HCT_OK) {
         record(s, p, optim);
@@ -89,10 +100,11 @@ void finetune_step_free(finetune_step *s) {
     hct_tape_free(s->tape);
     for (int64_t i = 0; i < FINETUNE_MICRO; i++) {
         finetune_micro *m = &s->in[i];
-        hct_tensor *all[] = {m->image, m->target, m->known, m->count, m->drop};
-        for (int k = 0; k < 5; k++) hct_tensor_free(all[k]);
+        hct_tensor *all[] = {m->image, m->target, m->known, m->count, m->views, m->drop};
+        for (int k = 0; k < 6; k++) hct_tensor_free(all[k]);
     }
     free(s->image);
+    free(s->views);
     memset(s, 0, sizeof *s);
 }
 
@@ -124,6 +136,7 @@ static hct_status fill_labels(finetune_step *s, const finetune_micro *m, const i
 hct_status finetune_step_fill(finetune_step *s, int64_t i, uint64_t seed, uint64_t step, const int8_t *label, hct_err *err) {
     finetune_micro *m = &s->in[i];
     hct_status st = hct_tensor_write(m->image, s->image, err);
+    if (st == HCT_OK && m->views) st = hct_tensor_write(m->views, s->views, err);
     if (st == HCT_OK) st = fill_labels(s, m, label, err);
     if (st < 0 || !m->drop) return st;
     int64_t depth = s->info->mae.encoder.depth;

@@ -8,6 +8,7 @@ seed: 7
 data: {crop: 192, image: 24, tasks: [SDH, ICH]}
 model: {patch: 12, width: 24, depth: 2, heads: 2, mlp: 48}
 finetune: {init: random, backbone_lr: 1e-3, drop_path: 0.2, layer_decay: 0.8}
+views: {flip: 0.3, shift_prob: 0.5}
 optim: {lr: 1e-2, scale_lr_by_batch: false, batch: 8, accumulate: 1, epochs: 8}
 train: {checkpoint_every: 1, balanced: 16, workers: 1, disk_cache: true}
 R
