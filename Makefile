@@ -3,7 +3,8 @@
 #   make demo [SCAN=head.nii.gz] [METHOD=mae|dino]   phantoms -> pre-training -> probes -> runs/demo/report.html
 #   make test [SUITE=golden]       what CI runs: release, sanitizers, clang
 #   make test-all                  the same and the long checks (mutants, many kills)
-#   make build, bench, lint, install [DESTDIR= PREFIX=], deps, clean
+#   make bench                     beside PyTorch (installs it: about 3 GB)
+#   make build, lint, install [DESTDIR= PREFIX=], deps, clean
 
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -33,7 +34,8 @@ test-all: deps
 	@SUITE='$(SUITE)' ci/test --all
 
 bench: build
-	@$(BUILD)/apps/headct bench
+	@ninja -C $(BUILD) bench/vit_rate
+	@bench/run $(BUILD)
 
 lint:
 	@ci/lint
