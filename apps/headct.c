@@ -1,7 +1,9 @@
 /* headct: one program, one subcommand a job. See commands/. */
 #include <argp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands/command.h"
 
@@ -32,6 +34,13 @@ static void usage(FILE *f) {
     fputs("\n'headct COMMAND --help' explains one of them. headct is not a medical device.\n", f);
 }
 
+/* Waiting OpenMP threads spin for milliseconds by default, which costs a step many times its length where other work shares the
+ * cores. About what waking them takes is enough. libgomp reads the variable before main, so the program starts itself again once. */
+static void wait_briefly(char **argv) {
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("GOMP_SPINCOUNT", "2000", 0)) return;
+    execv("/proc/self/exe", argv); /* where that fails, it goes on as it is */
+}
+
 int main(int argc, char **argv) {
     argp_err_exit_status = EXIT_USAGE;
     if (argc < 2) {
@@ -46,6 +55,7 @@ int main(int argc, char **argv) {
         puts("headct " HEADCT_VERSION);
         return EXIT_OK;
     }
+    wait_briefly(argv);
     for (const command *c = commands; c->name; c++) {
         if (strcmp(c->name, argv[1]) != 0) continue;
         char name[64];

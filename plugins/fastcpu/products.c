@@ -163,9 +163,12 @@ static void run_team(product *g, const product_plan *pp, char *scratch) {
             int64_t part = at_most(g->part, g->k - k0), packs = pack_tasks(g, part);
 #pragma omp for schedule(static)
             for (int64_t i = 0; i < packs; i++) pack_task(g, k0, part, i);
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
             for (int64_t i = 0; i < blocks; i++) block_task(g, k0, part, i, mine);
             k0 += g->part;
+            if (k0 < g->k) { /* the next part is packed where this one lay */
+#pragma omp barrier
+            }
         } while (k0 < g->k);
     }
 }
