@@ -38,6 +38,7 @@ for workers in 1 4; do
     sed "s/workers: 1/workers: $workers/" "$recipe" >"$work/other.yaml"
     done_kills=0 caught=0
     "$headct" pretrain --recipe "$work/other.yaml" --data "$work/data" --quiet --run "$run" >/dev/null 2>&1 &
+    until [ -e "$run/recipe.yaml" ] || ! kill -0 $! 2>/dev/null; do sleep 0.01; done # before that there is no run to resume
     while [ $done_kills -lt "$kills" ]; do
         pid=$!
         i=$((i + 1))
