@@ -1,0 +1,356 @@
+/* backends/kernels/dialect.h: the words in which device kernels are written, once, for OpenCL C 1.2 and for CUDA C.
+ *
+ *   KERNEL(name)(MEM(y), MEM(x), float f, EACH_ARGS) {     a kernel; MEM is a buffer and a byte offset into it
+ *       EACH(i);                                           this work-item's element, of n
+ *       st(AT(real, y), i, f * ld(AT(real, x), i));        storage is `real`, arithmetic is float
+ *   }
+ *
+ * Compiled with one of REAL_F32, REAL_BF16, REAL_F16 (how `real` is stored) and GROUP (work-items of a row kernel's group: 1 where
+ * one work-item is a whole core, 128 or so on a GPU).
+ *
+ *   KERNEL(name), FN                a kernel; an inline function
+ *   GLOBAL, LOCAL, LOCAL_AT         address spaces; LOCAL arrays are declared at the top of a kernel, LOCAL_AT is for pointers to them
+ *   MEM(x), AT(type, x)             a buffer argument; its address
+ *   EACH_ARGS, EACH(i)              one work-item an element
+ *   ROW, LANE                       row kernels: this group's row; this work-item in its group
+ *   BARRIER()                       all of a group have arrived, their LOCAL writes are seen
+ *   ld, st                          one element, converted; nearest even when narrowing
+ *   vec, VW                         VW floats worked on together: vld, vst (real), vldf, vstf (float), VSET, vmad, vsum, vtop, vexp;
+ *                                   vldl, vstl (LOCAL floats), vldp, vstp (a work-item's own)
+ *   NO_UNROLL, ROLL                 the next loop stays a loop; ROLL only where GROUP is 1 (compile time; arrays are memory there anyway)
+ *   GROUP_SUM(x), GROUP_MAX(x)      over a group's work-items, the same bits in each; need SCRATCH in the kernel
+ *   kexp, kphi                      exp; the normal distribution's Phi, without branches so that CPU devices vectorise them
+ *   FAIL(status, code, detail)      leaves a complaint that the next wait reports
+ */
+#ifndef HCT_DIALECT_H
+#define HCT_DIALECT_H
+
+#ifdef __OPENCL_VERSION__
+typedef long i64;
+typedef ulong u64;
+typedef int i32;
+typedef uint u32;
+typedef short i16;
+typedef ushort u16;
+typedef char i8;
+typedef uchar u8;
+#ifdef HAVE_FP64
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+#define KERNEL(name) __kernel void hct_##name
+#define FN static inline
+#define GLOBAL __global
+#define LOCAL __local
+#define LOCAL_AT __local
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#define ROW ((i64)get_group_id(0))
+#define ROW_Y ((i64)get_group_id(1))
+#define LANE ((i32)get_local_id(0))
+#define EACH_ARGS i64 each_first, i64 each_n
+#define EACH(i) const i64 i = each_first + (i64)get_global_id(0)
+#define AS_FLOAT(u) as_float(u)
+#define AS_UINT(f) as_uint(f)
+#define SQRTF(x) sqrt(x)
+#define LOGF(x) log(x)
+#define ERFF(x) erf(x)
+#define POWF(x, y) pow((x), (y))
+#define MAXF(a, b) fmax((a), (b))
+#define MINF(a, b) fmin((a), (b))
+#define MAD(a, b, c) mad((a), (b), (c))
+#define MUL_HI_U32(a, b) mul_hi((u32)(a), (u32)(b))
+#define ATOMIC_INC(p) atomic_inc(p)
+#else
+typedef long long i64;
+typedef unsigned long long u64;
+typedef int i32;
+typedef unsigned u32;
+typedef short i16;
+typedef unsigned short u16;
+typedef signed char i8;
+typedef unsigned char u8;
+#include <cuda_fp16.h>
+#define HAVE_FP64 1
+#define PASTE2(a, b) a##_##b
+#define PASTE(a, b) PASTE2(a, b)
+/* SUFFIX: the dtype, and a width where one is compiled in; OpenCL compiles each into a program of its own instead. */
+#define KERNEL(name) extern "C" __global__ void PASTE(hct_##name, SUFFIX)
+#define FN static __device__ __forceinline__
+#define GLOBAL
+#define LOCAL __shared__
+#define LOCAL_AT
+#define BARRIER() __syncthreads()
+#define ROW ((i64)blockIdx.x)
+#define ROW_Y ((i64)blockIdx.y)
+#define LANE ((i32)threadIdx.x)
+#define EACH_ARGS i64 each_first, i64 each_n
+#define EACH(i)                                                                       \
+    const i64 i = each_first + (i64)blockIdx.x * (i64)blockDim.x + (i64)threadIdx.x; \
+    if (i >= each_n) return
+#define AS_FLOAT(u) __uint_as_float(u)
+#define AS_UINT(f) __float_as_uint(f)
+#define SQRTF(x) sqrtf(x)
+#define LOGF(x) logf(x)
+#define ERFF(x) erff(x)
+#define POWF(x, y) powf((x), (y))
+#define MAXF(a, b) fmaxf((a), (b))
+#define MINF(a, b) fminf((a), (b))
+#define MAD(a, b, c) fmaf((a), (b), (c))
+#define MUL_HI_U32(a, b) __umulhi((u32)(a), (u32)(b))
+#define ATOMIC_INC(p) atomicAdd((p), 1)
+#endif
+
+#define NO_UNROLL _Pragma("unroll 1")
+#if defined GROUP && GROUP == 1
+#define ROLL NO_UNROLL
+#else
+#define ROLL
+#endif
+#define MEM(x) GLOBAL char *x##_mem, u64 x##_off
+#define AT(type, x) ((GLOBAL type *)(x##_mem + x##_off))
+
+/* A walk over up to 4 operands of equal dims, axes merged where they lie together (launch.h fills it). */
+typedef struct walk {
+    i64 ndim, dim[8], stride[4][8];
+} walk;
+
+/* The operands' places, in elements, at row-major index i. */
+FN void walk_to(const walk *w, i64 i, i32 operands, i64 *at) {
+    for (i32 k = 0; k < operands; k++) at[k] = 0;
+    u32 rest = (u32)i;
+    if (i >> 32) { /* dims beyond 2^32 elements: 64-bit divisions, slower */
+        i64 far = i;
+        for (i32 d = (i32)w->ndim - 1; d >= 0; d--) {
+            i64 j = far % w->dim[d];
+            far /= w->dim[d];
+            for (i32 k = 0; k < operands; k++) at[k] += j * w->stride[k][d];
+        }
+        return;
+    }
+    for (i32 d = (i32)w->ndim - 1; d >= 0; d--) {
+        u32 n = (u32)w->dim[d], q = rest / n, j = rest - q * n;
+        rest = q;
+        for (i32 k = 0; k < operands; k++) at[k] += (i64)j * w->stride[k][d];
+    }
+}
+
+/* ---- f32 from and to 16 bits; nearest even ---- */
+
+FN float f32_of_bf16(u16 h) { return AS_FLOAT((u32)h << 16); }
+FN u16 bf16_of_f32(float f) {
+    u32 u = AS_UINT(f);
+    u32 r = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+    return (u16)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16 | 0x40u) : r);
+}
+#ifdef __OPENCL_VERSION__
+/* By integers: the library's conversions are slow to compile on PoCL, and its vector ones want addresses that are multiples of 16. */
+FN float ld_f16(GLOBAL const u16 *p, i64 i) {
+    u32 h = p[i], e = h & 0x7c00u, m = (h & 0x7fffu) << 13;
+    u32 small = AS_UINT(AS_FLOAT(m + 0x38800000u) - AS_FLOAT(0x38800000u)); /* 2^-14 */
+    u32 u = e == 0 ? small : e == 0x7c00u ? m + 0x70000000u : m + 0x38000000u;
+    return AS_FLOAT(u | (h & 0x8000u) << 16);
+}
+FN void st_f16(GLOBAL u16 *p, i64 i, float f) {
+    u32 bits = AS_UINT(f), u = bits & 0x7fffffffu;
+    u32 small = AS_UINT(AS_FLOAT(u) + 0.5f) - 0x3f000000u, big = u > 0x7f800000u ? 0x7e00u : 0x7c00u, h = (u + 0xc8000fffu + (u >> 13 & 1u)) >> 13;
+    h = u >= 0x47800000u ? big : u < 0x38800000u ? small : h;
+    p[i] = (u16)(h | (bits >> 16 & 0x8000u));
+}
+#else
+FN float ld_f16(const u16 *p, i64 i) { return __half2float(__ushort_as_half(p[i])); }
+FN void st_f16(u16 *p, i64 i, float f) { p[i] = __half_as_ushort(__float2half_rn(f)); }
+#endif
+
+#if defined REAL_F32
+typedef float real;
+FN float ld(GLOBAL const real *p, i64 i) { return p[i]; }
+FN void st(GLOBAL real *p, i64 i, float f) { p[i] = f; }
+#elif defined REAL_BF16
+typedef u16 real;
+FN float ld(GLOBAL const real *p, i64 i) { return f32_of_bf16(p[i]); }
+FN void st(GLOBAL real *p, i64 i, float f) { p[i] = bf16_of_f32(f); }
+#elif defined REAL_F16
+typedef u16 real;
+FN float ld(GLOBAL const real *p, i64 i) { return ld_f16(p, i); }
+FN void st(GLOBAL real *p, i64 i, float f) { st_f16(p, i, f); }
+#endif
+
+/* ---- exp and Phi ---- */
+
+#define EXP_LOW (-87.3f)
+#define EXP_HIGH 88.7f
+#define LOG2E 1.44269504088896341f
+#define LN2_HIGH 0.693359375f
+#define LN2_LOW (-2.12194440e-4f)
+/* exp(r) for |r| <= ln 2 / 2, Taylor's terms up to r^7 (below 1 ulp). */
+#define EXP_POLY(r) \
+    (((((((1.98412698e-4f * r + 1.38888889e-3f) * r + 8.33333333e-3f) * r + 4.16666667e-2f) * r + 0.166666667f) * r + 0.5f) * r + 1.0f) * r + 1.0f)
+
+#ifdef __OPENCL_VERSION__
+FN float kexp(float x) {
+    float c = fmin(fmax(x, EXP_LOW), EXP_HIGH), n = rint(c * LOG2E), r = mad(n, -LN2_LOW, mad(n, -LN2_HIGH, c));
+    float v = EXP_POLY(r) * as_float(((i32)n + 127) << 23);
+    v = x < EXP_LOW ? 0.0f : v;
+    return x > EXP_HIGH ? INFINITY : v;
+}
+#else
+FN float kexp(float x) { return expf(x); }
+#endif
+
+/* erf(|a|) = 1 - (a1 t + ... + a5 t^5) exp(-a^2), t = 1 / (1 + 0.3275911 |a|): Abramowitz & Stegun 7.1.26, error below 1.5e-7.
+ * Phi(x) = (1 + erf(x / sqrt 2)) / 2; e is exp(-x^2 / 2), which phi(x) needs as well. */
+FN float phi_from(float x, float e) {
+    float a = x < 0 ? -x : x, t = 1.0f / MAD(0.3275911f * 0.70710678f, a, 1.0f);
+    float tail = 0.5f * e * t * MAD(MAD(MAD(MAD(1.061405429f, t, -1.453152027f), t, 1.421413741f), t, -0.284496736f), t, 0.254829592f);
+    return x < 0 ? tail : 1.0f - tail;
+}
+FN float kphi(float x) { return phi_from(x, kexp(-0.5f * x * x)); }
+#define INV_SQRT_2PI 0.398942280401432678f
+FN float kgelu(float x) { return x * kphi(x); }
+FN float kgelu_slope(float x) {
+    float e = kexp(-0.5f * x * x);
+    return phi_from(x, e) + x * INV_SQRT_2PI * e;
+}
+
+/* ---- vectors ---- */
+
+#ifdef __OPENCL_VERSION__
+#define VW 8
+typedef float8 vec;
+#define VSET(x) ((vec)(x))
+#define vmad(a, b, c) mad((a), (b), (c))
+#define vtop(a, b) fmax((a), (b))
+FN float vsum(vec v) {
+    float4 h = v.lo + v.hi;
+    float2 q = h.lo + h.hi;
+    return q.x + q.y;
+}
+FN float vmost(vec v) {
+    float4 h = fmax(v.lo, v.hi);
+    float2 q = fmax(h.lo, h.hi);
+    return fmax(q.x, q.y);
+}
+FN vec vldf(GLOBAL const float *p) { return vload8(0, p); }
+FN void vstf(GLOBAL float *p, vec v) { vstore8(v, 0, p); }
+#define vldl(p) vload8(0, (p))
+#define vldp(p) vload8(0, (p))
+#define vstp(p, v) vstore8((v), 0, (p))
+#define vstl(p, v) vstore8((v), 0, (p))
+#define vget(v, j) (((const float *)&(v))[j])
+FN vec vexp(vec x) {
+    vec c = fmin(fmax(x, (vec)EXP_LOW), (vec)EXP_HIGH), n = rint(c * LOG2E), r = mad(n, (vec)(-LN2_LOW), mad(n, (vec)(-LN2_HIGH), c));
+    vec v = EXP_POLY(r) * as_float8((convert_int8(n) + 127) << 23);
+    v = select(v, (vec)0.0f, isless(x, (vec)EXP_LOW));
+    return select(v, (vec)INFINITY, isgreater(x, (vec)EXP_HIGH));
+}
+#if defined REAL_F32
+FN vec vld(GLOBAL const real *p) { return vload8(0, p); }
+FN void vst(GLOBAL real *p, vec v) { vstore8(v, 0, p); }
+#elif defined REAL_BF16
+FN vec vld(GLOBAL const real *p) { return as_float8(convert_uint8(vload8(0, p)) << 16); }
+FN void vst(GLOBAL real *p, vec v) {
+    uint8 u = as_uint8(v), r = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+    vstore8(convert_ushort8(select(r, u >> 16 | 0x40u, (u & 0x7fffffffu) > 0x7f800000u)), 0, p);
+}
+#elif defined REAL_F16
+FN vec vld(GLOBAL const real *p) {
+    uint8 h = convert_uint8(vload8(0, p)), e = h & 0x7c00u, m = (h & 0x7fffu) << 13;
+    uint8 small = as_uint8(as_float8(m + 0x38800000u) - as_float(0x38800000u));
+    uint8 u = select(select(m + 0x38000000u, small, e == 0u), m + 0x70000000u, e == 0x7c00u);
+    return as_float8(u | (h & 0x8000u) << 16);
+}
+FN void vst(GLOBAL real *p, vec v) {
+    uint8 bits = as_uint8(v), u = bits & 0x7fffffffu;
+    uint8 small = as_uint8(as_float8(u) + 0.5f) - 0x3f000000u, big = select((uint8)0x7c00u, (uint8)0x7e00u, u > 0x7f800000u);
+    uint8 h = (u + 0xc8000fffu + (u >> 13 & 1u)) >> 13;
+    h = select(select(h, small, u < 0x38800000u), big, u >= 0x47800000u);
+    vstore8(convert_ushort8(h | bits >> 16 & 0x8000u), 0, p);
+}
+#endif
+#else
+#define VW 4
+struct vec {
+    float x[4];
+};
+FN vec VSET(float f) { return vec{{f, f, f, f}}; }
+#define VEC_OP(op)                                                                                                                      \
+    FN vec operator op(vec a, vec b) { return vec{{a.x[0] op b.x[0], a.x[1] op b.x[1], a.x[2] op b.x[2], a.x[3] op b.x[3]}}; }          \
+    FN vec operator op(vec a, float b) { return a op VSET(b); }                                                                         \
+    FN vec operator op(float a, vec b) { return VSET(a) op b; }
+VEC_OP(+)
+VEC_OP(-)
+VEC_OP(*)
+VEC_OP(/)
+FN vec &operator+=(vec &a, vec b) { return a = a + b; }
+FN vec &operator*=(vec &a, vec b) { return a = a * b; }
+FN vec vmad(vec a, vec b, vec c) {
+    return vec{{fmaf(a.x[0], b.x[0], c.x[0]), fmaf(a.x[1], b.x[1], c.x[1]), fmaf(a.x[2], b.x[2], c.x[2]), fmaf(a.x[3], b.x[3], c.x[3])}};
+}
+FN vec vtop(vec a, vec b) { return vec{{fmaxf(a.x[0], b.x[0]), fmaxf(a.x[1], b.x[1]), fmaxf(a.x[2], b.x[2]), fmaxf(a.x[3], b.x[3])}}; }
+FN float vsum(vec v) { return (v.x[0] + v.x[2]) + (v.x[1] + v.x[3]); }
+FN float vmost(vec v) { return fmaxf(fmaxf(v.x[0], v.x[2]), fmaxf(v.x[1], v.x[3])); }
+FN vec vldf(const float *p) { return vec{{p[0], p[1], p[2], p[3]}}; }
+FN void vstf(float *p, vec v) {
+    for (int i = 0; i < 4; i++) p[i] = v.x[i];
+}
+#define vldl(p) vldf(p)
+#define vldp(p) vldf(p)
+#define vstp(p, v) vstf((p), (v))
+#define vstl(p, v) vstf((p), (v))
+#define vget(v, j) ((v).x[j])
+FN vec vexp(vec v) { return vec{{expf(v.x[0]), expf(v.x[1]), expf(v.x[2]), expf(v.x[3])}}; }
+#if defined REAL_F32 || defined REAL_BF16 || defined REAL_F16
+FN vec vld(const real *p) { return vec{{ld(p, 0), ld(p, 1), ld(p, 2), ld(p, 3)}}; }
+FN void vst(real *p, vec v) {
+    for (int i = 0; i < 4; i++) st(p, i, v.x[i]);
+}
+#endif
+#endif
+
+/* ---- over a group: a tree in local memory, so that the order of additions is always the same ---- */
+
+#ifndef GROUP
+#define GROUP 128
+#endif
+#if GROUP == 1
+#define SCRATCH
+#define GROUP_SUM(x) (x)
+#define GROUP_MAX(x) (x)
+#else
+#define SCRATCH LOCAL float scratch[GROUP]
+FN float group_sum(LOCAL_AT float *s, float x) {
+    BARRIER();
+    s[LANE] = x;
+    for (i32 n = GROUP / 2; n > 0; n /= 2) {
+        BARRIER();
+        if (LANE < n) s[LANE] += s[LANE + n];
+    }
+    BARRIER();
+    return s[0];
+}
+FN float group_max(LOCAL_AT float *s, float x) {
+    BARRIER();
+    s[LANE] = x;
+    for (i32 n = GROUP / 2; n > 0; n /= 2) {
+        BARRIER();
+        if (LANE < n) s[LANE] = MAXF(s[LANE], s[LANE + n]);
+    }
+    BARRIER();
+    return s[0];
+}
+#define GROUP_SUM(x) group_sum(scratch, (x))
+#define GROUP_MAX(x) group_max(scratch, (x))
+#endif
+
+/* The row's elements [0, c) shared out over the group: whole vectors, then the rest one by one. */
+#define FOR_VECTORS(i, c) for (i64 i = (i64)LANE * VW; i + VW <= (c); i += (i64)GROUP * VW)
+#define FOR_REST(i, c) for (i64 i = (c) / VW * VW + LANE; i < (c); i += GROUP)
+
+/* status: int[4] = how many complaints, code and detail of one of them. */
+FN void FAIL(GLOBAL i32 *status, i32 code, i32 detail) {
+    if (ATOMIC_INC(status) == 0) {
+        status[1] = code;
+        status[2] = detail;
+    }
+}
+
+#endif

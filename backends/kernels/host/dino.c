@@ -1,0 +1,101 @@
+/* DINO's loss and its backward, moving averages: dino.cl. */
+#include "launch.h"
+
+enum { AVERAGES = 4, PART = 16384 }; /* AVERAGES as in dino.cl */
+
+typedef struct dino { /* dino.cl's */
+    int64_t views, batch, k, teachers, sv, sb, sk, tv, tb, tk, ck, temp_step, ls_v, ls_b, lt_v, lt_b;
+} dino;
+
+static dino dino_of(const hct_problem *p) {
+    const hct_view *s = &p->in[0], *t = &p->in[1];
+    return (dino){.views = s->dim[0], .batch = s->dim[1], .k = s->dim[2], .teachers = t->dim[0], .sv = s->stride[0], .sb = s->stride[1],
+                  .sk = s->stride[2], .tv = t->stride[0], .tb = t->stride[1], .tk = t->stride[2], .ck = p->in[2].stride[0],
+                  .temp_step = p->in[3].stride[0]};
+}
+
+static void sources(hk *b, const dino *z) {
+    for (int i = 0; i < 4; i++) hk_mem(b, HK_IN_(i));
+    hk_struct(b, z, sizeof *z);
+}
+
+static hct_status plan_loss(hk *b, const hct_problem *p, hct_err *err) {
+    (void)err;
+    const dino z = dino_of(p);
+    int32_t dtype = p->in[0].dtype;
+    int64_t teachers = z.teachers * z.batch, terms = teachers * z.views;
+    hk_ref entropy = hk_work(b, (uint64_t)teachers * sizeof(float)), term = hk_work(b, (uint64_t)terms * sizeof(float));
+    hk_rows(b, "dino", dtype, "dino_lse", z.views * z.batch + teachers);
+    hk_mem(b, HK_OUT_(2));
+    hk_mem(b, HK_OUT_(3));
+    hk_mem(b, entropy);
+    sources(b, &z);
+    hk_rows(b, "dino", dtype, "dino_pairs", terms);
+    hk_mem(b, term);
+    hk_mem(b, HK_OUT_(2));
+    hk_mem(b, HK_OUT_(3));
+    sources(b, &z);
+    hk_rows(b, "dino", dtype, "dino_last", 1);
+    hk_mem(b, HK_OUT_(0));
+    hk_mem(b, HK_OUT_(1));
+    hk_mem(b, term);
+    hk_mem(b, entropy);
+    hk_i64(b, terms);
+    hk_i64(b, teachers);
+    hk_f32(b, 1 / (double)(teachers * (z.views - 1)));
+    return HCT_OK;
+}
+
+static hct_status plan_loss_bwd(hk *b, const hct_problem *p, hct_err *err) {
+    (void)err;
+    dino z = dino_of(p);
+    z.ls_v = p->in[4].stride[0];
+    z.ls_b = p->in[4].stride[1];
+    z.lt_v = p->in[5].stride[0];
+    z.lt_b = p->in[5].stride[1];
+    hk_rows(b, "dino", p->in[0].dtype, "dino_bwd", z.views * z.batch);
+    hk_mem(b, HK_OUT_(0));
+    for (int i = 4; i < 7; i++) hk_mem(b, HK_IN_(i));
+    sources(b, &z);
+    hk_f32(b, 1 / (double)(z.teachers * (z.views - 1) * z.batch));
+    return HCT_OK;
+}
+
+/* ---- moving averages ---- */
+
+typedef struct averages { int64_t n[AVERAGES], first[AVERAGES]; } averages; /* dino.cl's */
+
+static hct_status plan_ema(hk *b, const hct_problem *p, hct_err *err) {
+    int32_t dtype = p->in[1].dtype;
+    uint32_t pairs = p->n_in / 2;
+    if (!(HK_REAL >> dtype & 1)) return hct_plugin_fail(err, HCT_NOTIMPL, "targets are F32, BF16 or F16 here");
+    if (p->in[0].stride[0] != 1) return hct_plugin_fail(err, HCT_NOTIMPL, "rates with gaps");
+    for (uint32_t i = 1; i < p->n_in; i++) {
+        if (p->in[i].dtype != dtype) return hct_plugin_fail(err, HCT_NOTIMPL, "targets and sources have one dtype here");
+        if (i % 2 && !hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "targets with gaps");
+    }
+    for (uint32_t i = 0; i < pairs; i += AVERAGES) {
+        averages z = {{-1, -1, -1, -1}, {0}};
+        int64_t groups = 0;
+        hk_ref source[AVERAGES];
+        for (uint32_t k = 0; k < AVERAGES && i + k < pairs; k++) {
+            source[k] = hk_flat(b, 2 + 2 * (i + k));
+            z.n[k] = hct_numel(&p->in[1 + 2 * (i + k)]);
+            z.first[k] = groups;
+            groups += (z.n[k] + PART - 1) / PART;
+        }
+        hk_rows(b, "dino", dtype, "ema", groups);
+        hk_mem(b, HK_IN_(0));
+        for (uint32_t k = 0; k < AVERAGES; k++) {
+            uint32_t j = i + k < pairs ? k : 0;
+            hk_mem(b, HK_IN_(1 + 2 * (i + j)));
+            hk_mem(b, source[j]);
+        }
+        hk_struct(b, &z, sizeof z);
+        hk_i64(b, hk_int(p, "at"));
+        hk_i64(b, PART);
+    }
+    return HCT_OK;
+}
+
+const hk_op hk_dino[] = {{"dino_loss", plan_loss, HK_REAL, 0}, {"dino_loss.bwd", plan_loss_bwd, HK_REAL, 0}, {"ema", plan_ema, 0, 0}, {0}};

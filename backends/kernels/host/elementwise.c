@@ -1,0 +1,67 @@
+/* add, sub, mul, gelu(.bwd), scale, rsqrt, dropout. */
+#include "launch.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct names { const char *op, *flat, *strided; } names;
+static const names binary[] = {{"add", "add", "add_strided"}, {"sub", "sub", "sub_strided"}, {"mul", "mul", "mul_strided"},
+                               {"gelu.bwd", "gelu_bwd", "gelu_bwd_strided"}, {NULL, NULL, NULL}},
+                   unary[] = {{"scale", "scale", "scale_strided"}, {"gelu", "gelu", "gelu_strided"},
+                              {"rsqrt", "rsqrt_eps", "rsqrt_eps_strided"}, {NULL, NULL, NULL}};
+
+static const names *find(const names *n, const char *op) {
+    while (strcmp(n->op, op) != 0) n++;
+    return n;
+}
+
+static hct_status plan_binary(hk *b, const hct_problem *p, hct_err *err) {
+    (void)err;
+    hk_walk w;
+    hk_walk_init(&w, 3, (const hct_view *const[]){p->out, p->in, p->in + 1});
+    int flat = hk_walk_flat(&w, 3);
+    const names *n = find(binary, p->op);
+    hk_each(b, "elementwise", p->in[0].dtype, flat ? n->flat : n->strided, hct_numel(p->out));
+    hk_mem(b, HK_OUT_(0));
+    hk_mem(b, HK_IN_(0));
+    hk_mem(b, HK_IN_(1));
+    if (!flat) hk_struct(b, &w, sizeof w);
+    return HCT_OK;
+}
+
+static hct_status plan_unary(hk *b, const hct_problem *p, hct_err *err) {
+    (void)err;
+    hk_walk w;
+    hk_walk_init(&w, 2, (const hct_view *const[]){p->out, p->in});
+    int flat = hk_walk_flat(&w, 2), scale = !strcmp(p->op, "scale");
+    const names *n = find(unary, p->op);
+    hk_each(b, "elementwise", p->in[0].dtype, flat ? n->flat : n->strided, hct_numel(p->out));
+    hk_mem(b, HK_OUT_(0));
+    hk_mem(b, HK_IN_(0));
+    hk_f32(b, hk_real(p, scale ? "factor" : "eps"));
+    hk_f32(b, hk_real(p, "plus"));
+    if (!flat) hk_struct(b, &w, sizeof w);
+    return HCT_OK;
+}
+
+/* A word u means zero where (u + 1/2) / 2^32 < p: the first ceil(p 2^32 - 1/2) of them. */
+static hct_status plan_dropout(hk *b, const hct_problem *p, hct_err *err) {
+    (void)err;
+    double rate = hk_real(p, "p");
+    int64_t n = hct_numel(p->out);
+    hk_ref x = hk_flat(b, 0);
+    hk_each(b, "elementwise", p->in[0].dtype, "dropout", (n + 3) / 4);
+    hk_mem(b, HK_OUT_(0));
+    hk_mem(b, x);
+    hk_mem(b, HK_IN_(1));
+    hk_i64(b, p->in[1].stride[0]);
+    hk_i64(b, hk_int(p, "stream"));
+    hk_i64(b, (int64_t)ceil(rate * 4294967296.0 - 0.5));
+    hk_f32(b, 1 / (1 - rate));
+    hk_i64(b, n);
+    return HCT_OK;
+}
+
+const hk_op hk_elementwise[] = {{"add", plan_binary, HK_REAL, 3},  {"sub", plan_binary, HK_REAL, 3},   {"mul", plan_binary, HK_REAL, 3},
+                                {"gelu.bwd", plan_binary, HK_REAL, 3}, {"scale", plan_unary, HK_REAL, 1}, {"gelu", plan_unary, HK_REAL, 1},
+                                {"rsqrt", plan_unary, HK_REAL, 1}, {"dropout", plan_dropout, HK_REAL, 0}, {0}};

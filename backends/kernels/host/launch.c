@@ -1,0 +1,214 @@
+/* Building the list of launches, and laying strided operands out for kernels. */
+#include "launch.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+const hk_op *const hk_families[] = {hk_elementwise, hk_move,   hk_reduce,   hk_norm,      hk_softmax,
+                                    hk_tokens,      hk_optim, hk_products, hk_attention, hk_dino, hk_views, NULL};
+
+const hk_op *hk_find(const char *op) {
+    for (const hk_op *const *f = hk_families; *f; f++)
+        for (const hk_op *o = *f; o->op; o++)
+            if (!strcmp(o->op, op)) return o;
+    return NULL;
+}
+
+const char *hk_complaint(int32_t code) {
+    return code == 1 ? "an index lies outside the tokens there are" : code == 2 ? "a target is no class" : code == 3 ? "the crop of a view leaves its volume" : "a kernel complained";
+}
+
+/* ---- arrays ---- */
+
+static void *grow(hk *b, void *old, uint32_t n, uint32_t *cap, size_t size, uint32_t more) {
+    if (n + more <= *cap) return old;
+    uint32_t want = 2 * (n + more) + 16;
+    void *p = realloc(old, want * size);
+    if (!p) {
+        b->no_memory = 1;
+        return old;
+    }
+    *cap = want;
+    return p;
+}
+
+void hk_free(hk *b) {
+    free(b->launch);
+    free(b->arg);
+    free(b->bytes);
+    b->launch = NULL;
+    b->arg = NULL;
+    b->bytes = NULL;
+}
+
+static hk_launch *start(hk *b) {
+    b->launch = grow(b, b->launch, b->n_launch, &b->cap_launch, sizeof *b->launch, 1);
+    if (b->no_memory) return NULL;
+    hk_launch *l = &b->launch[b->n_launch++];
+    *l = (hk_launch){.dtype = -1, .first_arg = b->n_arg, .groups = {1, 1}};
+    return l;
+}
+
+static hk_launch *last(hk *b) { return b->no_memory || !b->n_launch ? NULL : &b->launch[b->n_launch - 1]; }
+
+static void name(hk_launch *l, const char *program, int32_t dtype, const char *kernel) {
+    l->program = program;
+    l->kernel = kernel;
+    l->dtype = dtype;
+}
+
+void hk_rows(hk *b, const char *program, int32_t dtype, const char *kernel, int64_t groups) {
+    hk_launch *l = start(b);
+    if (!l) return;
+    name(l, program, dtype, kernel);
+    l->kind = HK_ROWS;
+    l->items = b->target->group;
+    l->groups[0] = groups;
+}
+
+void hk_each(hk *b, const char *program, int32_t dtype, const char *kernel, int64_t n) {
+    hk_launch *l = start(b);
+    if (!l) return;
+    name(l, program, dtype, kernel);
+    l->kind = HK_EACH;
+    l->n = n;
+}
+
+void hk_shape(hk *b, uint32_t items, int64_t groups_y) {
+    hk_launch *l = last(b);
+    if (!l) return;
+    l->items = items;
+    l->groups[1] = groups_y;
+}
+
+void hk_option(hk *b, const char *fmt, ...) {
+    hk_launch *l = last(b);
+    if (!l) return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(l->option, sizeof l->option, fmt, ap);
+    va_end(ap);
+}
+
+static void argument(hk *b, hk_arg a) {
+    hk_launch *l = last(b);
+    b->arg = grow(b, b->arg, b->n_arg, &b->cap_arg, sizeof *b->arg, 1);
+    if (!l || b->no_memory) return;
+    b->arg[b->n_arg++] = a;
+    l->n_args++;
+}
+
+void hk_mem(hk *b, hk_ref r) { argument(b, (hk_arg){.is_mem = 1, .ref = r}); }
+
+void hk_struct(hk *b, const void *from, uint32_t size) {
+    b->bytes = grow(b, b->bytes, b->n_bytes, &b->cap_bytes, 1, size + 8);
+    if (b->no_memory) return;
+    uint32_t at = (b->n_bytes + 7) / 8 * 8;
+    memcpy(b->bytes + at, from, size);
+    b->n_bytes = at + size;
+    argument(b, (hk_arg){.size = size, .at = at});
+}
+
+void hk_i64(hk *b, int64_t v) { hk_struct(b, &v, sizeof v); }
+void hk_i32(hk *b, int32_t v) { hk_struct(b, &v, sizeof v); }
+void hk_f32(hk *b, double v) {
+    float f = (float)v;
+    hk_struct(b, &f, sizeof f);
+}
+
+hk_ref hk_work(hk *b, uint64_t bytes) {
+    hk_ref r = {HK_WORK, 0, b->workspace};
+    b->workspace += (bytes + 127) / 128 * 128;
+    return r;
+}
+
+void hk_multiply(hk *b, const hk_product *g) {
+    hk_product p = *g;
+    p.temp_bytes = b->product_temp ? b->product_temp(b->self, &p) : 0;
+    if (p.temp_bytes) p.temp = hk_work(b, p.temp_bytes);
+    hk_launch *l = start(b);
+    if (!l) return;
+    l->kind = HK_PRODUCT;
+    l->program = "library";
+    l->kernel = "product";
+    l->product = p;
+}
+
+/* ---- strided operands ---- */
+
+void hk_contiguous(hct_view *v) {
+    int64_t s = 1;
+    for (int d = v->ndim - 1; d >= 0; d--) {
+        v->stride[d] = s;
+        s *= v->dim[d];
+    }
+}
+
+int64_t hk_row_count(const hct_view *v, int inner) {
+    int64_t n = 1;
+    for (int d = 0; d < v->ndim - inner; d++) n *= v->dim[d];
+    return n;
+}
+
+void hk_walk_init(hk_walk *w, int k, const hct_view *const *v) {
+    memset(w, 0, sizeof *w);
+    for (int d = 0; d < v[0]->ndim; d++) {
+        if (v[0]->dim[d] == 1) continue;
+        int merge = w->ndim > 0;
+        for (int j = 0; merge && j < k; j++) merge = w->stride[j][w->ndim - 1] == v[j]->stride[d] * v[0]->dim[d];
+        if (!merge) w->dim[w->ndim++] = 1;
+        w->dim[w->ndim - 1] *= v[0]->dim[d];
+        for (int j = 0; j < k; j++) w->stride[j][w->ndim - 1] = v[j]->stride[d];
+    }
+}
+
+int hk_walk_flat(const hk_walk *w, int k) {
+    if (!w->ndim) return 1;
+    if (w->ndim != 1) return 0;
+    for (int j = 0; j < k; j++)
+        if (w->stride[j][0] != 1) return 0;
+    return 1;
+}
+
+void hk_copy(hk *b, hk_ref to, const hct_view *to_view, hk_ref from, const hct_view *from_view) {
+    hk_walk w;
+    int64_t n = hct_numel(to_view);
+    hk_walk_init(&w, 2, (const hct_view *const[]){to_view, from_view});
+    size_t size = hct_dtype_bytes(to_view->dtype);
+    int flat = hk_walk_flat(&w, 2);
+    static const char *const names[2][4] = {{"copy_8_strided", "copy_16_strided", "copy_32_strided", "copy_64_strided"},
+                                            {"copy_8", "copy_16", "copy_32", "copy_64"}};
+    if (n == 0) return;
+    hk_each(b, "move", -1, names[flat][size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3], n);
+    hk_mem(b, to);
+    hk_mem(b, from);
+    if (!flat) hk_struct(b, &w, sizeof w);
+}
+
+static hk_ref copied(hk *b, uint32_t i) {
+    const hct_view *v = &b->problem->in[i];
+    hct_view flat = *v;
+    hk_contiguous(&flat);
+    hk_ref r = hk_work(b, (uint64_t)hct_numel(v) * hct_dtype_bytes(v->dtype));
+    hk_copy(b, r, &flat, HK_IN_(i), v);
+    return r;
+}
+
+hk_ref hk_flat(hk *b, uint32_t i) { return hct_is_contiguous(&b->problem->in[i]) ? HK_IN_(i) : copied(b, i); }
+
+hk_ref hk_rows_of(hk *b, uint32_t i, int64_t *ret_step) {
+    const hct_view *v = &b->problem->in[i];
+    int64_t c = v->ndim ? v->dim[v->ndim - 1] : 1, expect = -1;
+    int even = v->ndim == 0 || c <= 1 || v->stride[v->ndim - 1] == 1;
+    *ret_step = c;
+    for (int d = v->ndim - 2; even && d >= 0; d--) {
+        if (v->dim[d] == 1) continue;
+        if (expect < 0) *ret_step = v->stride[d];
+        else even = v->stride[d] == expect;
+        expect = v->stride[d] * v->dim[d];
+    }
+    if (even) return HK_IN_(i);
+    *ret_step = c;
+    return copied(b, i);
+}

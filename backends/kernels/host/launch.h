@@ -1,0 +1,155 @@
+/* backends/kernels/host/launch.h: what a call of an op means on a device that compiles backends/kernels: a list of launches.
+ *
+ * A planner looks at a problem and at a few properties of the device and writes launches: which kernel of which file, how many groups, which
+ * arguments. It knows no driver. OpenCL and CUDA turn the list into their own calls; both run the same plans.
+ *
+ *   static hct_status plan_scale(hk *b, const hct_problem *p, hct_err *err) {
+ *       hk_each(b, "elementwise", p->in[0].dtype, "scale", hct_numel(p->out));
+ *       hk_mem(b, HK_OUT_(0)); hk_mem(b, HK_IN_(0)); hk_f32(b, factor); hk_f32(b, plus);
+ *       return HCT_OK;
+ *   }
+ */
+#ifndef HK_LAUNCH_H
+#define HK_LAUNCH_H
+
+#include "hct/plugin.h"
+
+/* ---- the device, as planners see it ---- */
+
+typedef struct hk_target {
+    uint32_t group;   /* work-items of a row kernel (GROUP): 1 where one work-item has a core to itself */
+    uint32_t queries; /* work-items of an attention kernel (QUERIES) */
+    uint32_t vw;      /* floats of a vec (VW) */
+    uint32_t units;   /* groups that keep the device busy */
+    int fp64;         /* double arithmetic: casts from and to F64 */
+    uint64_t local;   /* bytes of local memory a group may have */
+    uint32_t library; /* bit d: products of dtype d go to a library (HK_PRODUCT launches) */
+} hk_target;
+
+/* ---- one launch ---- */
+
+typedef enum hk_place { HK_IN, HK_OUT, HK_WORK, HK_STATUS } hk_place;
+/* Bytes `off` into an operand (beyond its own offset) or into the workspace; HK_STATUS: the device's word for late complaints. */
+typedef struct hk_ref {
+    hk_place place;
+    uint32_t index;
+    uint64_t off;
+} hk_ref;
+#define HK_IN_(i) ((hk_ref){HK_IN, (uint32_t)(i), 0})
+#define HK_OUT_(i) ((hk_ref){HK_OUT, (uint32_t)(i), 0})
+
+typedef struct hk_arg {
+    int is_mem; /* a buffer and its byte offset (two arguments); else bytes */
+    hk_ref ref;
+    uint32_t size, at; /* bytes: size of them in plan->bytes from `at` */
+} hk_arg;
+
+typedef enum hk_kind {
+    HK_ROWS,   /* `groups` groups of `items` work-items */
+    HK_EACH,   /* n work-items; two more arguments follow: first, n */
+    HK_PRODUCT /* a library's matrix product */
+} hk_kind;
+
+/* c = a b + beta c for each of `batch`, row-major: a [m, k] (t_a: [k, m]), b [k, n] (t_b: [n, k]); leading dimensions and strides in elements. */
+typedef struct hk_product {
+    hk_ref a, b, c, temp;
+    int t_a, t_b;
+    int64_t m, n, k, ld_a, ld_b, ld_c, batch, step_a, step_b, step_c;
+    float beta;
+    uint64_t temp_bytes; /* set by the backend's ask (hk.product_temp) */
+} hk_product;
+
+typedef struct hk_launch {
+    hk_kind kind;
+    const char *program, *kernel; /* "norm", "layer_norm" */
+    int32_t dtype;                /* REAL_*; -1: the program has none */
+    char option[24];              /* "HEAD=64", or empty */
+    uint32_t items;
+    int64_t groups[2], n;
+    uint32_t first_arg, n_args;
+    hk_product product;
+} hk_launch;
+
+/* A plan under construction, and what it becomes. */
+typedef struct hk {
+    const hk_target *target;
+    const hct_problem *problem;
+    hk_launch *launch;
+    hk_arg *arg;
+    unsigned char *bytes;
+    uint32_t n_launch, n_arg, n_bytes, cap_launch, cap_arg, cap_bytes;
+    uint64_t workspace, may_alias;
+    int no_memory;
+    /* Bytes of temporary memory a library product wants; NULL: none. */
+    uint64_t (*product_temp)(void *self, const hk_product *);
+    void *self;
+} hk;
+
+void hk_free(hk *);
+
+/* Starts a launch; arguments follow in the kernel's order. */
+void hk_rows(hk *, const char *program, int32_t dtype, const char *kernel, int64_t groups);
+void hk_each(hk *, const char *program, int32_t dtype, const char *kernel, int64_t n);
+/* Of the launch begun last: its work-items a group, groups in the second dimension, and compile option. */
+void hk_shape(hk *, uint32_t items, int64_t groups_y);
+void hk_option(hk *, const char *fmt, ...) HCT_PRINTF(2, 3);
+void hk_mem(hk *, hk_ref);
+void hk_i64(hk *, int64_t);
+void hk_i32(hk *, int32_t);
+void hk_f32(hk *, double);
+void hk_struct(hk *, const void *, uint32_t size);
+void hk_multiply(hk *, const hk_product *);
+
+/* Workspace of this call. */
+hk_ref hk_work(hk *, uint64_t bytes);
+static inline hk_ref hk_at(hk_ref r, uint64_t bytes) { return r.off += bytes, r; }
+
+/* ---- strided operands ---- */
+
+enum { HK_OPERANDS = 4 };
+typedef struct hk_walk { /* dialect.h's walk */
+    int64_t ndim, dim[HCT_MAX_DIMS], stride[HK_OPERANDS][HCT_MAX_DIMS];
+} hk_walk;
+
+/* Merges axes that lie together in all k operands of equal dims. */
+void hk_walk_init(hk_walk *, int k, const hct_view *const *views);
+/* Whether all k operands are one contiguous run. */
+int hk_walk_flat(const hk_walk *, int k);
+
+/* to = from, any strides, equal dims and element size. */
+void hk_copy(hk *, hk_ref to, const hct_view *to_view, hk_ref from, const hct_view *from_view);
+/* Where in[i] lies contiguously: itself, or a copy in the workspace. */
+hk_ref hk_flat(hk *, uint32_t i);
+/* in[i] as rows over its last axis, which lies together: itself or a copy; *ret_step is the stride from row to row. */
+hk_ref hk_rows_of(hk *, uint32_t i, int64_t *ret_step);
+void hk_contiguous(hct_view *); /* strides from dims */
+int64_t hk_row_count(const hct_view *, int inner);
+
+/* Vectors that cover n columns. */
+static inline int64_t hk_strips(const hk *b, int64_t n) { return (n + b->target->vw - 1) / b->target->vw; }
+
+static inline int64_t hk_int(const hct_problem *p, const char *name) { return hct_attr_int(p->attr, p->n_attr, name, 0); }
+static inline double hk_real(const hct_problem *p, const char *name) { return hct_attr_real(p->attr, p->n_attr, name, 0); }
+
+/* ---- the planners ---- */
+
+typedef struct hk_op {
+    const char *op;
+    hct_status (*plan)(hk *, const hct_problem *, hct_err *);
+    uint64_t dtypes;    /* of in[0] (else out[0]) */
+    uint32_t may_alias; /* as in hct_plan, where plan leaves it be */
+} hk_op;
+
+#define HK_REAL ((uint64_t)(1u << HCT_F32 | 1u << HCT_BF16 | 1u << HCT_F16))
+#define HK_ANY ((uint64_t)((1u << HCT_DTYPES) - 1))
+
+/* Families, each ended by an empty entry. */
+extern const hk_op hk_elementwise[], hk_move[], hk_reduce[], hk_norm[], hk_softmax[], hk_tokens[], hk_optim[], hk_products[], hk_attention[],
+    hk_dino[], hk_views[];
+extern const hk_op *const hk_families[];
+const hk_op *hk_find(const char *op);
+
+/* What a complaint in the status word means. */
+const char *hk_complaint(int32_t code);
+
+#endif

@@ -1,0 +1,168 @@
+/* Layer norm, batch norm over columns, L2 norm. Statistics in float. */
+#include "dialect.h"
+
+KERNEL(layer_norm)(MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(w), MEM(b), i64 step, i64 c, float eps) {
+    SCRATCH;
+    GLOBAL const real *x = AT(real, x) + ROW * step, *w = AT(real, w), *b = AT(real, b);
+    GLOBAL real *y = AT(real, y) + ROW * c;
+    vec v = VSET(0.0f);
+    FOR_VECTORS(i, c) v += vld(x + i);
+    float s = vsum(v);
+    FOR_REST(i, c) s += ld(x, i);
+    float mean = GROUP_SUM(s) / (float)c;
+    v = VSET(0.0f);
+    FOR_VECTORS(i, c) {
+        vec d = vld(x + i) - mean;
+        v = vmad(d, d, v);
+    }
+    s = vsum(v);
+    FOR_REST(i, c) {
+        float d = ld(x, i) - mean;
+        s += d * d;
+    }
+    float rstd = 1.0f / SQRTF(GROUP_SUM(s) / (float)c + eps);
+    FOR_VECTORS(i, c) vst(y + i, vmad((vld(x + i) - mean) * rstd, vld(w + i), vld(b + i)));
+    FOR_REST(i, c) st(y, i, (ld(x, i) - mean) * rstd * ld(w, i) + ld(b, i));
+    if (LANE == 0) {
+        AT(float, mean)[ROW] = mean;
+        AT(float, rstd)[ROW] = rstd;
+    }
+}
+
+KERNEL(layer_norm_bwd)(MEM(dx), MEM(x), MEM(w), MEM(mean), MEM(rstd), MEM(dy), i64 step, i64 dy_step, i64 c) {
+    SCRATCH;
+    GLOBAL const real *x = AT(real, x) + ROW * step, *g = AT(real, dy) + ROW * dy_step, *w = AT(real, w);
+    GLOBAL real *dx = AT(real, dx) + ROW * c;
+    float mean = AT(float, mean)[ROW], rstd = AT(float, rstd)[ROW];
+    vec vs = VSET(0.0f), vd = VSET(0.0f);
+    FOR_VECTORS(i, c) {
+        vec gw = vld(g + i) * vld(w + i);
+        vs += gw;
+        vd = vmad(gw, (vld(x + i) - mean) * rstd, vd);
+    }
+    float s = vsum(vs), d = vsum(vd);
+    FOR_REST(i, c) {
+        float gw = ld(g, i) * ld(w, i);
+        s += gw;
+        d += gw * ((ld(x, i) - mean) * rstd);
+    }
+    s = GROUP_SUM(s) / (float)c;
+    d = GROUP_SUM(d) / (float)c;
+    FOR_VECTORS(i, c) vst(dx + i, (vld(g + i) * vld(w + i) - s - (vld(x + i) - mean) * rstd * d) * rstd);
+    FOR_REST(i, c) st(dx, i, rstd * (ld(g, i) * ld(w, i) - s - (ld(x, i) - mean) * rstd * d));
+}
+
+/* Work-item e: VW columns of part s: partial [parts][2][c] = sums of dy xhat and of dy. */
+KERNEL(layer_norm_bwd_columns)(MEM(partial), MEM(x), MEM(mean), MEM(rstd), MEM(dy), i64 step, i64 dy_step, i64 rows, i64 c, i64 part, EACH_ARGS) {
+    EACH(e);
+    i64 strips = (c + VW - 1) / VW, col = e % strips * VW, s = e / strips, first = s * part, last = first + part < rows ? first + part : rows;
+    GLOBAL const real *x = AT(real, x) + col, *g = AT(real, dy) + col;
+    GLOBAL const float *mean = AT(float, mean), *rstd = AT(float, rstd);
+    GLOBAL float *y = AT(float, partial) + s * 2 * c + col;
+    if (col + VW <= c) {
+        vec dw = VSET(0.0f), db = VSET(0.0f);
+        for (i64 r = first; r < last; r++) {
+            vec grad = vld(g + r * dy_step);
+            dw = vmad(grad, (vld(x + r * step) - mean[r]) * rstd[r], dw);
+            db += grad;
+        }
+        vstf(y, dw);
+        vstf(y + c, db);
+    } else {
+        for (i64 j = 0; j < c - col; j++) {
+            float dw = 0, db = 0;
+            for (i64 r = first; r < last; r++) {
+                float grad = ld(g, r * dy_step + j);
+                dw += grad * ((ld(x, r * step + j) - mean[r]) * rstd[r]);
+                db += grad;
+            }
+            y[j] = dw;
+            y[c + j] = db;
+        }
+    }
+}
+KERNEL(layer_norm_bwd_last)(MEM(dw), MEM(db), MEM(partial), i64 c, i64 parts, EACH_ARGS) {
+    EACH(i);
+    GLOBAL const float *p = AT(float, partial) + i;
+    float dw = 0, db = 0;
+    for (i64 s = 0; s < parts; s++) {
+        dw += p[s * 2 * c];
+        db += p[s * 2 * c + c];
+    }
+    st(AT(real, dw), i, dw);
+    st(AT(real, db), i, db);
+}
+
+/* ---- batch norm: one work-item a column of x [n, c] ---- */
+
+KERNEL(batch_norm)(MEM(y), MEM(mean), MEM(rstd), MEM(var), MEM(x), i64 step, i64 n, i64 c, float eps, EACH_ARGS) {
+    EACH(j);
+    GLOBAL const real *x = AT(real, x) + j;
+    float sum = 0, square = 0;
+    for (i64 i = 0; i < n; i++) sum += ld(x, i * step);
+    float m = sum / (float)n;
+    for (i64 i = 0; i < n; i++) {
+        float d = ld(x, i * step) - m;
+        square += d * d;
+    }
+    float v = square / (float)n, k = 1.0f / SQRTF(v + eps);
+    for (i64 i = 0; i < n; i++) st(AT(real, y), i * c + j, (ld(x, i * step) - m) * k);
+    AT(float, mean)[j] = m;
+    AT(float, rstd)[j] = k;
+    AT(float, var)[j] = v;
+}
+
+KERNEL(batch_norm_bwd)(MEM(dx), MEM(x), MEM(mean), MEM(rstd), MEM(dy), i64 step, i64 dy_step, i64 n, i64 c, EACH_ARGS) {
+    EACH(j);
+    GLOBAL const real *x = AT(real, x) + j, *g = AT(real, dy) + j;
+    float m = AT(float, mean)[j], k = AT(float, rstd)[j], sum = 0, dot = 0;
+    for (i64 i = 0; i < n; i++) {
+        float grad = ld(g, i * dy_step);
+        sum += grad;
+        dot += grad * ((ld(x, i * step) - m) * k);
+    }
+    sum /= (float)n;
+    dot /= (float)n;
+    for (i64 i = 0; i < n; i++) st(AT(real, dx), i * c + j, k * (ld(g, i * dy_step) - sum - (ld(x, i * step) - m) * k * dot));
+}
+
+/* r += momentum (factor s - r), in place. */
+KERNEL(batch_norm_update)(MEM(r), MEM(s), i64 r_step, float momentum, float factor, EACH_ARGS) {
+    EACH(j);
+    float have = ld(AT(real, r), j * r_step);
+    st(AT(real, r), j * r_step, have + momentum * (AT(float, s)[j] * factor - have));
+}
+
+/* ---- L2 norm ---- */
+
+KERNEL(l2_normalize)(MEM(y), MEM(norm), MEM(x), i64 step, i64 c, float eps) {
+    SCRATCH;
+    GLOBAL const real *x = AT(real, x) + ROW * step;
+    GLOBAL real *y = AT(real, y) + ROW * c;
+    vec v = VSET(0.0f);
+    FOR_VECTORS(i, c) {
+        vec d = vld(x + i);
+        v = vmad(d, d, v);
+    }
+    float s = vsum(v);
+    FOR_REST(i, c) s += ld(x, i) * ld(x, i);
+    float norm = MAXF(SQRTF(GROUP_SUM(s)), eps);
+    FOR_VECTORS(i, c) vst(y + i, vld(x + i) / norm);
+    FOR_REST(i, c) st(y, i, ld(x, i) / norm);
+    if (LANE == 0) AT(float, norm)[ROW] = norm;
+}
+
+KERNEL(l2_normalize_bwd)(MEM(dx), MEM(y), MEM(norm), MEM(dy), i64 step, i64 dy_step, i64 c, float eps) {
+    SCRATCH;
+    GLOBAL const real *y = AT(real, y) + ROW * step, *g = AT(real, dy) + ROW * dy_step;
+    GLOBAL real *dx = AT(real, dx) + ROW * c;
+    float norm = AT(float, norm)[ROW];
+    vec v = VSET(0.0f);
+    FOR_VECTORS(i, c) v = vmad(vld(y + i), vld(g + i), v);
+    float dot = vsum(v);
+    FOR_REST(i, c) dot += ld(y, i) * ld(g, i);
+    dot = GROUP_SUM(dot);
+    if (norm <= eps) dot = 0; /* held at eps: a plain division */
+    FOR_VECTORS(i, c) vst(dx + i, (vld(g + i) - vld(y + i) * dot) / norm);
+    FOR_REST(i, c) st(dx, i, (ld(g, i) - ld(y, i) * dot) / norm);
+}
