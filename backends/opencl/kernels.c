@@ -1,0 +1,210 @@
+/* From planners' lists of launches to kernels of this backend: plan compiles, run sets addresses and enqueues. */
+#include "opencl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct state {
+    hct_device *device;
+    hk plan;
+    cl_kernel *kernel; /* one a launch; NULL for a library's */
+    cl_mem temp;       /* part of the workspace that the library's product uses, made on the first run */
+    cl_mem temp_of;
+    uint64_t temp_at;
+} state;
+
+static void release_state(state *s) {
+    for (uint32_t i = 0; s->kernel && i < s->plan.n_launch; i++)
+        if (s->kernel[i]) clReleaseKernel(s->kernel[i]);
+    if (s->temp) clReleaseMemObject(s->temp);
+    free(s->kernel);
+    hk_free(&s->plan);
+    free(s);
+}
+
+static void release(hct_plan *p) {
+    if (p->state) release_state(p->state);
+    p->state = NULL;
+}
+
+static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_err *err) {
+    s->plan.problem = p;
+    hct_status st = op->plan(&s->plan, p, err);
+    s->plan.problem = NULL;
+    if (st != HCT_OK) return st;
+    if (s->plan.no_memory || !(s->kernel = calloc(s->plan.n_launch + 1, sizeof *s->kernel))) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    for (uint32_t i = 0; st == HCT_OK && i < s->plan.n_launch; i++)
+        if (s->plan.launch[i].kind != HK_PRODUCT) st = ocl_kernel(s->device, &s->plan.launch[i], &s->kernel[i], err);
+    return st;
+}
+
+static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_target *target, hct_plan *ret, hct_err *err) {
+    const hk_op *op = hk_find(p->op);
+    state *s = op ? calloc(1, sizeof *s) : NULL;
+    if (!s) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    s->device = d;
+    s->plan.target = target;
+    if (target->library) s->plan.product_temp = ocl_product_temp, s->plan.self = d;
+    hct_status st = prepare(s, p, op, err);
+    if (st != HCT_OK) {
+        release_state(s);
+        return st;
+    }
+    ret->state = s;
+    ret->flags = HCT_DETERMINISTIC;
+    ret->workspace = s->plan.workspace;
+    ret->may_alias = op->may_alias;
+    return HCT_OK;
+}
+
+static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) { return plan_with(d, p, &d->target, ret, err); }
+
+static hct_status plan_library(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    return plan_with(d, p, &d->with_library, ret, err);
+}
+
+/* ---- running ---- */
+
+typedef struct call { /* the addresses of one run */
+    const hct_view *in, *out, *ws;
+    hct_stream *stream;
+} call;
+
+static cl_mem address(const call *c, const hk_ref *r, uint64_t *ret_off) {
+    const hct_view *v = r->place == HK_IN ? &c->in[r->index] : r->place == HK_OUT ? &c->out[r->index] : c->ws;
+    *ret_off = r->off;
+    if (r->place == HK_STATUS) {
+        c->stream->uses_status = 1;
+        return c->stream->device->status;
+    }
+    *ret_off += v->off;
+    return v->mem;
+}
+
+static cl_int set_arguments(const state *s, const call *c, const hk_launch *l, cl_kernel k, cl_uint *ret_next) {
+    cl_uint n = 0;
+    cl_int code = CL_SUCCESS;
+    for (uint32_t i = 0; code == CL_SUCCESS && i < l->n_args; i++) {
+        const hk_arg *a = &s->plan.arg[l->first_arg + i];
+        if (!a->is_mem) {
+            code = clSetKernelArg(k, n++, a->size, s->plan.bytes + a->at);
+            continue;
+        }
+        cl_ulong off;
+        cl_mem mem = address(c, &a->ref, &off);
+        code = clSetKernelArg(k, n++, sizeof mem, &mem);
+        if (code == CL_SUCCESS) code = clSetKernelArg(k, n++, sizeof off, &off);
+    }
+    *ret_next = n;
+    return code;
+}
+
+static cl_int enqueue(const call *c, cl_kernel k, const char *name, const size_t *global, const size_t *local) {
+    return clEnqueueNDRangeKernel(c->stream->queue, k, 2, NULL, global, local, 0, NULL, ocl_sample_of(c->stream, name));
+}
+
+/* Whole groups first, then the rest: kernels need no check, and a CPU device can make vectors of their loop. */
+static cl_int run_each(const call *c, const hk_launch *l, cl_kernel k, cl_uint next) {
+    const hct_device *d = c->stream->device;
+    size_t most = d->each;
+    clGetKernelWorkGroupInfo(k, d->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL);
+    size_t items = d->each < most ? d->each : most;
+    cl_long n = l->n, whole = n / (cl_long)items * (cl_long)items;
+    cl_int code = clSetKernelArg(k, next + 1, sizeof n, &n);
+    for (int tail = 0; code == CL_SUCCESS && tail < 2; tail++) {
+        cl_long first = tail ? whole : 0, count = tail ? n - whole : whole;
+        size_t global[2] = {(size_t)count, 1}, local[2] = {tail ? (d->is_cpu ? 1 : (size_t)count) : items, 1};
+        if (count == 0) continue;
+        code = clSetKernelArg(k, next, sizeof first, &first);
+        if (code == CL_SUCCESS) code = enqueue(c, k, l->kernel, global, local);
+    }
+    return code;
+}
+
+static cl_int run_launch(const state *s, const call *c, uint32_t i) {
+    const hk_launch *l = &s->plan.launch[i];
+    cl_uint next;
+    if (l->kind == HK_EACH ? l->n == 0 : l->groups[0] * l->groups[1] == 0) return CL_SUCCESS;
+    cl_int code = set_arguments(s, c, l, s->kernel[i], &next);
+    if (code != CL_SUCCESS) return code;
+    if (l->kind == HK_EACH) return run_each(c, l, s->kernel[i], next);
+    size_t local[2] = {l->items, 1}, global[2] = {(size_t)l->groups[0] * l->items, (size_t)l->groups[1]};
+    return enqueue(c, s->kernel[i], l->kernel, global, local);
+}
+
+/* The library wants its temporary memory from the start of a buffer. */
+static cl_int temporary(state *s, const hk_product *g, cl_mem mem, uint64_t off) {
+    if (s->temp && s->temp_of == mem && s->temp_at == off) return CL_SUCCESS;
+    cl_int code;
+    if (s->temp) clReleaseMemObject(s->temp);
+    cl_buffer_region region = {off, g->temp_bytes};
+    s->temp = clCreateSubBuffer(mem, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+    s->temp_of = mem;
+    s->temp_at = off;
+    return code;
+}
+
+static hct_status run_product(state *s, const call *c, const hk_product *g, hct_err *err) {
+    uint64_t a_off, b_off, c_off, t_off;
+    cl_mem a = address(c, &g->a, &a_off), b = address(c, &g->b, &b_off), to = address(c, &g->c, &c_off);
+    if (g->temp_bytes) {
+        cl_mem work = address(c, &g->temp, &t_off);
+        cl_int code = temporary(s, g, work, t_off);
+        if (code != CL_SUCCESS) return ocl_fail(err, code, "temporary memory of a product");
+    }
+    return ocl_product(c->stream, g, a, a_off, b, b_off, to, c_off, g->temp_bytes ? s->temp : NULL, err);
+}
+
+static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+    state *s = p->state;
+    call c = {in, out, ws, stream};
+    if (stream->failed) return hct_plugin_fail(err, HCT_EDEVICE, "OpenCL: the device failed before");
+    for (uint32_t i = 0; i < s->plan.n_launch; i++) {
+        const hk_launch *l = &s->plan.launch[i];
+        hct_status st = HCT_OK;
+        if (l->kind == HK_PRODUCT) {
+            st = run_product(s, &c, &l->product, err);
+        } else {
+            cl_int code = run_launch(s, &c, i);
+            if (code != CL_SUCCESS) st = ocl_fail(err, code, l->kernel);
+        }
+        if (st != HCT_OK) {
+            stream->failed = 1;
+            return st;
+        }
+    }
+    return HCT_OK;
+}
+
+/* ---- registration ---- */
+
+enum { MOST = 256 };
+
+static hct_status add(const hct_host *host, const char *prefix, const hk_op *op, uint64_t dtypes, int32_t priority,
+                      hct_status (*how)(hct_device *, const hct_problem *, hct_plan *, hct_err *), hct_err *err) {
+    static hct_kernel kernels[MOST]; /* they live as long as the process */
+    static char names[MOST][48];
+    static int n;
+    int i = 0;
+    char name[48];
+    snprintf(name, sizeof name, "%s:%s", prefix, op->op);
+    while (i < n && strcmp(names[i], name) != 0) i++; /* a second context takes the same ones */
+    if (i == MOST) return hct_plugin_fail(err, HCT_ENOMEM, "too many kernels");
+    if (i == n) {
+        n++;
+        memcpy(names[i], name, sizeof name);
+        kernels[i] = (hct_kernel){.size = sizeof(hct_kernel), .name = names[i], .op = op->op, .backend = "opencl", .dtypes = dtypes,
+                                  .priority = priority, .plan = how, .run = run, .release = release};
+    }
+    return host->add_kernel(host, &kernels[i], err);
+}
+
+hct_status ocl_add_kernels(const hct_host *host, hct_err *err) {
+    hct_status st = HCT_OK;
+    for (const hk_op *const *f = hk_families; *f; f++)
+        for (const hk_op *op = *f; st == HCT_OK && op->op; op++) st = add(host, "cl", op, op->dtypes, 10, plan, err);
+    for (const hk_op *op = hk_products; ocl_has_clblast() && st == HCT_OK && op->op; op++)
+        st = add(host, "clblast", op, 1u << HCT_F32, 100, plan_library, err);
+    return st;
+}
