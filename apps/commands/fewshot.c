@@ -78,7 +78,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (!text_double(arg, &s->o.knn.temperature) || !(s->o.knn.temperature > 0)) argp_error(state, "--knn-temperature %s: a number above 0 is needed", arg);
         break;
     case OPT_FORM:
-        if (strcmp(arg, "UN") != 0 && strcmp(arg, "L2N") != 0 && strcmp(arg, "CL2N") != 0) argp_error(state, "--simpleshot %s: UN, L2N or CL2N is needed", arg);
+        if (!arg || (strcmp(arg, "UN") != 0 && strcmp(arg, "L2N") != 0 && strcmp(arg, "CL2N") != 0))
+            argp_error(state, "--simpleshot %s: UN, L2N or CL2N is needed", arg ? arg : "");
         s->o.form = !strcmp(arg, "UN") ? FEWSHOT_UN : !strcmp(arg, "L2N") ? FEWSHOT_L2N : FEWSHOT_CL2N;
         break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
