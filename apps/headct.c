@@ -11,7 +11,7 @@ static const command commands[] = {
     {"phantom", "makes up head CTs with known findings", command_phantom},
     {"prepare", "turns scans into a dataset", command_prepare},
     {"split", "parts a dataset into train, val and test by patient", command_split},
-    {"pretrain", "pre-trains an encoder (MAE)", command_pretrain},
+    {"pretrain", "pre-trains an encoder (MAE or DINO)", command_pretrain},
     {"finetune", "trains encoder and heads for each task, and evaluates them", command_finetune},
     {"probe", "trains and evaluates probes on frozen features", command_probe},
     {"fewshot", "few-shot evaluation of frozen features", command_fewshot},

@@ -50,11 +50,7 @@ static const param *source_of(const params *p, const param *item) {
 hct_status dino_copy_teacher(params *p, hct_err *err) {
     for (size_t i = 0; i < p->n; i++) {
         const param *from = source_of(p, &p->items[i]);
-        if (!from) continue;
-        void *x = malloc(hct_tensor_bytes(from->tensor) + 1);
-        hct_status st = x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", from->name);
-        if (st == HCT_OK) st = hct_tensor_write(p->items[i].tensor, x, err);
-        free(x);
+        hct_status st = from ? param_copy(from, &p->items[i], err) : HCT_OK;
         if (st < 0) return st;
     }
     return HCT_OK;

@@ -136,6 +136,15 @@ hct_status params_set(params *p, const char *name, const float *values, hct_err 
     return item ? hct_tensor_write(item->tensor, values, err) : hct_fail(err, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
 }
 
+hct_status param_copy(const param *from, const param *to, hct_err *err) {
+    if (!from) return hct_fail(err, HCT_ENOTFOUND, "the model has no tensor for '%s'", to->name);
+    void *x = malloc(hct_tensor_bytes(to->tensor) + 1);
+    hct_status st = x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", to->name);
+    if (st == HCT_OK) st = hct_tensor_write(to->tensor, x, err);
+    free(x);
+    return st;
+}
+
 void params_train(params *p, const char *prefix, int trained) {
     for (size_t i = 0; i < p->n; i++)
         if (!strncmp(p->items[i].name, prefix, strlen(prefix))) p->items[i].trained = trained;

@@ -51,6 +51,8 @@ int params_has(const params *, const char *name, ...) HCT_PRINTF(2, 3);
 hct_status params_init(params *, uint64_t seed, hct_err *);
 /* Writes one tensor from float32 values. */
 hct_status params_set(params *, const char *name, const float *values, hct_err *);
+/* Gives `to` the values of `from`, a tensor of its shape; NULL: there is none, and the error names `to`. */
+hct_status param_copy(const param *from, const param *to, hct_err *err);
 /* Sets `trained` of all tensors whose name starts with prefix. */
 void params_train(params *, const char *prefix, int trained);
 

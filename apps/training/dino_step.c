@@ -148,11 +148,7 @@ hct_status dino_save_teacher(const char *path, hct_dev *dev, const params *p, co
     for (size_t i = 0; st == HCT_OK && i < encoder->n; i++) {
         char name[200];
         snprintf(name, sizeof name, DINO_TEACHER "%s", encoder->items[i].name);
-        const param *from = params_find(p, name);
-        void *x = malloc(hct_tensor_bytes(encoder->items[i].tensor) + 1);
-        st = from && x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", name);
-        if (st == HCT_OK) st = hct_tensor_write(encoder->items[i].tensor, x, err);
-        free(x);
+        st = param_copy(params_find(p, name), &encoder->items[i], err);
     }
     if (st == HCT_OK) st = weights_save(path, encoder, &vit, NULL, 0, NULL, 0, err);
     params_free(encoder);

@@ -54,10 +54,7 @@ static hct_status save_classifier(run *q, params **heads, hct_err *err) {
             size_t len = (size_t)snprintf(prefix, sizeof prefix, "head.%s.", info.task[k]);
             if (!strncmp(name, prefix, len)) from = params_find(heads[k], name + len);
         }
-        float *x = malloc(hct_tensor_bytes(all->items[i].tensor) + 1);
-        st = from && x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", name);
-        if (st == HCT_OK) st = hct_tensor_write(all->items[i].tensor, x, err);
-        free(x);
+        st = param_copy(from, &all->items[i], err);
     }
     char *path = path_join(q->o->run, "weights.safetensors");
     if (st == HCT_OK) st = weights_hash(all, q->weights, err);

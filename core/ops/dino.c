@@ -8,8 +8,6 @@
 
 #include <stdlib.h>
 
-static int stat_dtype(const hct_view *x) { return x->dtype == HCT_F64 ? HCT_F64 : HCT_F32; }
-
 static hct_status check(const hct_problem *p, hct_err *err) {
     const hct_view *s = &p->in[0], *t = &p->in[1];
     HCT_TRY(hct_want_same_real(p, 2, err));

@@ -3,8 +3,6 @@
 
 /* ---- layer norm: x [..., C], w [C], b [C] -> y, mean [...], rstd [...] ---- */
 
-static int stat_dtype(const hct_view *x) { return x->dtype == HCT_F64 ? HCT_F64 : HCT_F32; }
-
 static hct_status infer_layer_norm(const hct_problem *p, hct_view *out, hct_err *err) {
     HCT_TRY(hct_want(p, 3, 3, err));
     HCT_TRY(hct_want_same_real(p, 3, err));

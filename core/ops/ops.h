@@ -14,6 +14,8 @@ extern const hct_op *const hct_ops_elementwise[], *const hct_ops_reduce[], *cons
 #define HCT_OP(id, text, ...) static const hct_op id = {.size = sizeof(hct_op), .name = text, __VA_ARGS__}
 
 static inline int is_real(int32_t dtype) { return dtype == HCT_F32 || dtype == HCT_F64 || dtype == HCT_BF16 || dtype == HCT_F16; }
+/* What statistics of x (means, log-sum-exps) are kept in. */
+static inline int stat_dtype(const hct_view *x) { return x->dtype == HCT_F64 ? HCT_F64 : HCT_F32; }
 
 /* HCT_OK where the call has n inputs and m outputs. */
 hct_status hct_want(const hct_problem *p, uint32_t n_in, uint32_t n_out, hct_err *err);
