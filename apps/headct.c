@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "commands/command.h"
+#include "hct/comm.h"
 
 static const command commands[] = {
     {"phantom", "makes up head CTs with known findings", command_phantom},
@@ -58,6 +59,12 @@ int main(int argc, char **argv) {
     wait_briefly(argv);
     for (const command *c = commands; c->name; c++) {
         if (strcmp(c->name, argv[1]) != 0) continue;
+        static const char *const alone[] = {"finetune", "probe", "fewshot", "sweep"}; /* several would write one folder */
+        for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+            if (!strcmp(alone[i], c->name) && hct_comm_wanted() > 1) {
+                fprintf(stderr, "headct %s: started as one of %d ranks; it runs as one. headct pretrain trains with several\n", c->name, hct_comm_wanted());
+                return EXIT_ERROR;
+            }
         char name[64];
         snprintf(name, sizeof name, "headct %s", c->name);
         argv[1] = name;

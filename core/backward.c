@@ -51,14 +51,20 @@ void hct_backward(hct_tape *t, hct_id loss, hct_id seed) {
     }
     if (!seed) seed = hct_fill(t, (hct_dtype)v->dtype, v->ndim, v->dim, 1.0);
     add_grad(t, loss, seed);
+    if (t->buckets) hct_buckets_begin(t, t->backward_from);
     for (size_t i = t->n_nodes; i-- > t->backward_from && t->error.code == 0;) {
         const node *n = &t->nodes[i];
-        if (!wanted(t, n)) continue;
+        if (!wanted(t, n)) {
+            if (t->buckets) hct_buckets_walked(t, i);
+            continue;
+        }
         hct_node shown = {.size = sizeof shown, .n_in = n->n_in, .n_out = n->n_out, .n_attr = n->n_attr, .op = n->op->name,
                           .in = n->in, .out = n->out, .attr = n->attr};
         hct_err why = {0, ""};
         hct_status st = n->op->grad(&t->dev->ctx->host, t, &shown, &why);
         if (st < 0) hct_tape_fail(t, st, "gradient of %s: %s", shown.op, why.msg);
+        if (t->buckets) hct_buckets_walked(t, i);
     }
+    if (t->buckets) hct_buckets_end(t);
     t->backward_from = t->n_nodes;
 }

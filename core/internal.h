@@ -2,6 +2,7 @@
 #ifndef HCT_INTERNAL_H
 #define HCT_INTERNAL_H
 
+#include "hct/comm.h"
 #include "hct/hct.h"
 
 /* ---- growable array: HCT_PUSH(array, count, capacity, item) is 0 when out of memory ---- */
@@ -35,6 +36,8 @@ hct_status hct_register_core_ops(hct_ctx *, hct_err *);
 /* Loads every plugin of a folder whose name fits, sorted. A missing folder is no error. */
 void hct_load_folder(hct_ctx *, const char *folder);
 void hct_load_default(hct_ctx *);
+/* Calls f with each folder that is searched for plugins, in order, until it returns other than 0, and returns that. */
+int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg);
 /* The functions of the host table that work on tapes. */
 void hct_host_fill_tape(hct_host *);
 
@@ -101,6 +104,7 @@ struct hct_tape {
     uint64_t arena_bytes, workspace_bytes;
     hct_program_stats stats;
     int64_t next_stream; /* dropout: a number of its own for each call */
+    struct hct_buckets *buckets; /* gradients that hct_backward hands over as they are finished; NULL: none */
 };
 
 value *hct_value(hct_tape *, hct_id);
@@ -112,6 +116,19 @@ hct_status hct_node_run(hct_tape *, node *, hct_err *);
 void hct_problem_of(hct_tape *, const node *, hct_view *views, hct_problem *ret);
 /* Takes the address of a value through its root. */
 hct_view hct_resolve(hct_tape *, hct_id);
+
+/* ---- gradients of all ranks (buckets.c) ---- */
+
+/* What hct_backward tells: it is about to walk nodes [from, n_nodes); node i has been walked; it is done. */
+void hct_buckets_begin(hct_tape *, size_t from);
+void hct_buckets_walked(hct_tape *, size_t i);
+void hct_buckets_end(hct_tape *);
+void hct_buckets_free(struct hct_buckets *);
+/* For n parameters, NULL: no memory. limit: bytes of a bucket. */
+struct hct_buckets *hct_buckets_new(size_t n, uint64_t limit, int ranks);
+void hct_buckets_add(struct hct_buckets *, hct_id param);
+/* What a bucket holds where all gradients are `total` bytes. */
+uint64_t hct_buckets_limit(uint64_t total);
 
 /* ---- memory layout (layout.c) ---- */
 

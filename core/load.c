@@ -99,20 +99,21 @@ static int own_folder(char *out, size_t n) {
     return snprintf(out, n, "%s", real) < (int)n;
 }
 
-void hct_load_default(hct_ctx *ctx) {
+int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg) {
     const char *list = secure_getenv("HCT_PLUGIN_PATH");
     char own[PATH_MAX], folder[PATH_MAX + 64];
+    int stop = 0;
     if (list) {
         char *copy = strdup(list), *save = NULL;
-        for (char *f = copy ? strtok_r(copy, ":", &save) : NULL; f; f = strtok_r(NULL, ":", &save)) hct_load_folder(ctx, f);
+        for (char *at = copy ? strtok_r(copy, ":", &save) : NULL; at && !stop; at = strtok_r(NULL, ":", &save)) stop = f(arg, at);
         free(copy);
     }
-    if (!own_folder(own, sizeof own)) return;
+    if (stop || !own_folder(own, sizeof own)) return stop;
     /* Installed: LIBDIR/libhct.so and LIBDIR/hct/. Uninstalled: BUILD/core/libhct.so, backends/NAME/, plugins/NAME/. */
     snprintf(folder, sizeof folder, "%s/hct", own);
-    hct_load_folder(ctx, folder);
+    stop = f(arg, folder);
     size_t n = strlen(own);
-    if (n < 5 || strcmp(own + n - 5, "/core") != 0) return;
+    if (n < 5 || strcmp(own + n - 5, "/core") != 0) return stop;
     own[n - 5] = 0;
     static const char *const rooms[] = {"backends", "plugins"};
     for (size_t r = 0; r < 2; r++) {
@@ -120,13 +121,21 @@ void hct_load_default(hct_ctx *ctx) {
         snprintf(folder, sizeof folder, "%s/%s", own, rooms[r]);
         int k = scandir(folder, &names, NULL, alphasort);
         for (int i = 0; i < k; i++) {
-            if (names[i]->d_name[0] != '.') {
+            if (names[i]->d_name[0] != '.' && !stop) {
                 char sub[2 * PATH_MAX + 64];
                 snprintf(sub, sizeof sub, "%s/%s", folder, names[i]->d_name);
-                hct_load_folder(ctx, sub);
+                stop = f(arg, sub);
             }
             free(names[i]);
         }
         if (k >= 0) free(names);
     }
+    return stop;
 }
+
+static int load_folder(void *ctx, const char *folder) {
+    hct_load_folder(ctx, folder);
+    return 0;
+}
+
+void hct_load_default(hct_ctx *ctx) { hct_each_plugin_folder(load_folder, ctx); }

@@ -107,6 +107,19 @@ static void record_group(hct_optim *o, hct_tape *t, int group, hct_id rates, siz
     free(out);
 }
 
+void hct_optim_reduce(hct_optim *o, hct_tape *t, uint64_t bucket_bytes) {
+    const hct_comm *comm = hct_comm_world();
+    uint64_t total = 0;
+    if (!comm || t->buckets) return;
+    for (size_t i = 0; i < o->n; i++) total += o->slots[i].param->bytes;
+    t->buckets = hct_buckets_new(o->n, bucket_bytes ? bucket_bytes : hct_buckets_limit(total), comm->ranks);
+    if (!t->buckets) {
+        hct_tape_fail(t, HCT_ENOMEM, "out of memory for gradient buckets");
+        return;
+    }
+    for (size_t i = 0; i < o->n; i++) hct_buckets_add(t->buckets, hct_param(t, o->slots[i].param));
+}
+
 hct_id hct_optim_record(hct_optim *o, hct_tape *t) {
     hct_id *grads = malloc((o->n + 1) * sizeof *grads), rates = hct_use(t, o->rates);
     size_t n = 0, of_group[HCT_OPTIM_GROUPS] = {0};

@@ -55,7 +55,7 @@ static void log_line(const hct_host *host, const char *line) {
 
 hct_status hct_registry_init(hct_ctx *ctx, hct_err *err) {
     ctx->host = (hct_host){.size = sizeof ctx->host, .major = HCT_MAJOR, .minor = HCT_MINOR, .self = ctx, .add_backend = add_backend,
-                           .add_op = add_op, .add_kernel = add_kernel, .log = log_line};
+                           .add_op = add_op, .add_kernel = add_kernel, .log = log_line, .comm = hct_comm_world()};
     hct_host_fill_tape(&ctx->host);
     return hct_register_core_ops(ctx, err);
 }

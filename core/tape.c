@@ -36,6 +36,7 @@ void hct_tape_free(hct_tape *t) {
         if (t->values[i].owned) hct_dev_free(t->dev, t->values[i].view.mem, hct_view_bytes(&t->values[i].view));
     hct_dev_free(t->dev, t->arena, t->arena_bytes);
     hct_dev_free(t->dev, t->workspace, t->workspace_bytes);
+    hct_buckets_free(t->buckets);
     free(t->nodes);
     free(t->values);
     free(t);

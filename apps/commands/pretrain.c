@@ -4,18 +4,21 @@
 #include "commands/command.h"
 #include "commands/recipe_args.h"
 #include "training/pretrain.h"
+#include "training/ranks.h"
 
 static const char doc[] =
     "Pre-trains an encoder on a prepared dataset (headct prepare, headct split) by masked autoencoding (method: mae) or self-distillation\n(method: dino).\n\n"
     "The run's folder gets recipe.yaml, metrics.jsonl, TensorBoard events, checkpoints/last.safetensors after every epoch (and every "
     "train.checkpoint_every steps), checkpoints/best.safetensors by validation loss (MAE), and weights.safetensors at the end (DINO: the teacher's encoder). SIGTERM, SIGINT or SIGUSR1 "
-    "write a checkpoint within a step and end with status 75; --resume continues bit for bit.\v"
+    "write a checkpoint within a step and end with status 75; --resume continues bit for bit.\n\n"
+    "Under mpirun or srun the ranks train one model: each takes optim.batch scans at once, gradients are averaged, rank 0 writes.\v"
     "Examples:\n"
     "  headct pretrain --recipe recipes/mae.yaml --data data --run runs/mae\n"
     "  headct pretrain --recipe recipes/demo.yaml --data data --run runs/small --set optim.epochs=10 --seed 3\n"
     "  headct pretrain --recipe recipes/dino.yaml --data data --run runs/dino\n"
     "  headct pretrain --recipe recipes/mae.yaml --data data --fraction 0.1 --run runs/tenth\n"
-    "  headct pretrain --run runs/mae --resume";
+    "  headct pretrain --run runs/mae --resume\n"
+    "  mpirun -np 4 headct pretrain --recipe recipes/dino.yaml --data data --run runs/dino";
 
 typedef struct settings {
     recipe_args common;
@@ -50,7 +53,9 @@ int command_pretrain(int argc, char **argv) {
     recipe r;
     hct_err err = {0, ""};
     const recipe_args a = s.common;
-    hct_status st = recipe_from_args(&a, &r, &err);
+    const hct_comm *comm;
+    hct_status st = hct_comm_open(&comm, &err);
+    if (st == HCT_OK) st = recipe_from_args(&a, &r, &err);
     if (st == HCT_OK && s.fraction) {
         char text[RECIPE_TEXT];
         snprintf(text, sizeof text, "data.fraction=%s", s.fraction);
@@ -59,8 +64,10 @@ int command_pretrain(int argc, char **argv) {
     if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither mae nor dino; see 'headct probe'");
     if (st == HCT_OK) st = pretrain_run(&r, &(pretrain_options){.run = a.run, .resume = a.resume, .progress = a.quiet ? NULL : stderr}, &err);
-    if (st < 0) fprintf(stderr, "headct pretrain: %s\n", err.msg);
-    else printf("%s/weights.safetensors\n", a.run);
+    if (st == HCT_EINTERRUPTED && ranks_mine() == 0) fprintf(stderr, "headct pretrain: %s\n", err.msg);
+    else if (st < 0 && st != HCT_EINTERRUPTED) ranks_fail("headct pretrain", &err);
+    else if (st == HCT_OK && ranks_mine() == 0) printf("%s/weights.safetensors\n", a.run);
+    hct_comm_close();
     recipe_args_free(&s.common);
     return st == HCT_EINTERRUPTED ? EXIT_STOPPED : st < 0 ? EXIT_ERROR : EXIT_OK;
 }

@@ -1,5 +1,7 @@
 #include "models/dino.h"
 
+#include "hct/comm.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +124,7 @@ void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, int64
     hct_id mean = hct_mean(t, out[0].teacher, 3, 0);
     for (int64_t m = 1; m < micro; m++) mean = hct_add(t, mean, hct_mean(t, out[m].teacher, 3, 0));
     if (micro > 1) mean = hct_scale(t, mean, 1 / (double)micro, 0);
+    if (hct_comm_world()) hct_all_reduce(t, &mean, 1, 1.0 / hct_comm_world()->ranks);
     hct_ema(t, rates, 2, (hct_id[]){params_use(p, t, "center"), mean}, 1);
     free(pair);
 }

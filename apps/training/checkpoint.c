@@ -38,9 +38,11 @@ hct_status checkpoint_save(const char *path, const params *p, const model_info *
         size_t used = strlen(steps);
         snprintf(steps + used, sizeof steps - used, "%s%lld", g ? " " : "", (long long)hct_optim_steps(o, g));
     }
-    hct_st_pair meta[] = {{"run_state", state}, {"optimizer_steps", steps}};
+    char ranks[24];
+    snprintf(ranks, sizeof ranks, "%lld", (long long)(s->ranks ? s->ranks : 1));
+    hct_st_pair meta[] = {{"run_state", state}, {"optimizer_steps", steps}, {"ranks", ranks}};
     size_t n = hct_optim_state_count(o);
-    if (st == HCT_OK) st = weights_save(path, p, info, entries, n, meta, 2, err);
+    if (st == HCT_OK) st = weights_save(path, p, info, entries, n, meta, 3, err);
     for (size_t i = 0; names && i < n; i++) free(names[i]);
     free(names);
     free(entries);
@@ -87,6 +89,11 @@ hct_status checkpoint_load(const char *path, params *p, const model_info *info, 
     const char *state = hct_st_meta(f, "run_state");
     if (st == HCT_OK && (!state || sscanf(state, "%lld %la %lld %lld", &step, &ret->best, &best_step, &since) != 4))
         st = hct_fail(err, HCT_EFORMAT, "%s: the run's state is missing", path);
+    const char *ranks = hct_st_meta(f, "ranks"); /* absent: written before there were any */
+    long long had = ranks ? strtoll(ranks, NULL, 10) : 1, now = ret->ranks ? ret->ranks : 1;
+    if (st == HCT_OK && had != now)
+        st = hct_fail(err, HCT_EINVAL, "%s: was written by %lld rank%s, this job has %lld; a step would take other scans. Start as many, or start a new run",
+                      path, had, had == 1 ? "" : "s", now);
     if (st == HCT_OK) {
         ret->step = step;
         ret->best_step = best_step;

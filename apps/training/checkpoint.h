@@ -10,6 +10,7 @@ typedef struct run_state {
     double best;        /* best validation figure so far; NaN before the first */
     int64_t best_step;
     int64_t since_best; /* validations without improvement */
+    int64_t ranks; /* of the job; 0: one. checkpoint_load refuses another number than it is given */
 } run_state;
 
 hct_status checkpoint_save(const char *path, const params *p, const model_info *info, const hct_optim *o, const run_state *s, hct_err *err);

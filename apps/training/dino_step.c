@@ -14,6 +14,7 @@ static void record(dino_step *s, params *p, hct_optim *optim) {
         s->out[m] = dino_forward(t, p, &s->config, views, &s->in);
         hct_keep(t, s->out[m].loss);
         if (m == 0) hct_keep(t, s->out[m].entropy), hct_keep(t, s->out[m].features);
+        if (optim && m == s->micro - 1) hct_optim_reduce(optim, t, 0);
         if (optim) hct_backward(t, s->out[m].loss, hct_fill(t, HCT_F32, 0, NULL, 1.0 / (double)s->micro));
     }
     if (!optim) return;

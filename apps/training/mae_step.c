@@ -12,6 +12,7 @@ static void record(mae_step *s, params *p, const mae_config *c, hct_optim *optim
             hct_keep(t, s->out[m].pred);
             continue;
         }
+        if (m == s->micro - 1) hct_optim_reduce(optim, t, 0);
         hct_backward(t, s->out[m].loss, hct_fill(t, HCT_F32, 0, NULL, 1.0 / (double)s->micro));
     }
     if (optim) hct_optim_record(optim, t);

@@ -8,6 +8,7 @@
 #include "support/progress.h"
 #include "training/checkpoint.h"
 #include "training/fraction.h"
+#include "training/ranks.h"
 #include "training/reconstruction.h"
 #include "training/run_folder.h"
 #include "training/runlog.h"
@@ -23,7 +24,7 @@ typedef struct run {
     char *last, *best, *weights;
     hct_dev *dev;
     dataset *data;
-    size_t *train, *valid, *order, n_train, n_valid;
+    size_t *train, *valid, *order, *share, n_train, n_valid; /* share: what of an epoch's order this rank takes */
     model_info info;
     params *p;
     hct_optim *optim;
@@ -31,7 +32,7 @@ typedef struct run {
     loader *load;
     runlog *log;
     run_state state;
-    int64_t per_epoch, total, scans_per_step;
+    int64_t per_epoch, total, scans_per_step, mine; /* mine: of a step's scans, this rank's */
     lr_schedule lr;
 } run;
 
@@ -43,15 +44,19 @@ static hct_status open_data(run *q, hct_err *err) {
     if (st == HCT_OK) st = dataset_part(q->data, r->data.validation, &q->valid, &q->n_valid, err);
     if (st == HCT_OK) st = dataset_hash(q->data, q->train, q->n_train, q->info.data, err);
     if (st < 0) return st;
-    q->scans_per_step = recipe_effective_batch(r, 1);
+    q->scans_per_step = recipe_effective_batch(r, ranks_count());
+    q->mine = recipe_effective_batch(r, 1);
     q->per_epoch = (int64_t)q->n_train / q->scans_per_step;
     if (!q->per_epoch)
-        return hct_fail(err, HCT_EINVAL, "%s: part '%s' has %zu scans, one step takes optim.batch x optim.accumulate = %lld; lower optim.batch", r->data.dataset,
+        return hct_fail(err, HCT_EINVAL, "%s: part '%s' has %zu scans, one step takes optim.batch x optim.accumulate x ranks = %lld; lower optim.batch", r->data.dataset,
                         r->data.train, q->n_train, (long long)q->scans_per_step);
     q->total = q->per_epoch * r->optim.epochs;
-    q->lr = recipe_schedule(r, q->per_epoch, 1);
-    if (!(q->order = malloc(q->n_train * sizeof *q->order))) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    q->lr = recipe_schedule(r, q->per_epoch, ranks_count());
+    q->order = malloc(q->n_train * sizeof *q->order);
+    q->share = malloc(q->n_train * sizeof *q->share);
+    if (!q->order || !q->share) return hct_fail(err, HCT_ENOMEM, "out of memory");
     loader_options lo = step_loader(r, &q->info);
+    if ((st = hct_comm_agree("set of training scans", q->info.data, err)) < 0) return st;
     q->load = loader_new(q->data, &lo, err);
     return q->load ? HCT_OK : err->code;
 }
@@ -70,6 +75,14 @@ static hct_status open_model(run *q, hct_err *err) {
     return st;
 }
 
+/* What must be the same on all ranks once all has been read. */
+static hct_status same_start(const run *q, hct_err *err) {
+    char step[32];
+    snprintf(step, sizeof step, "step %lld", (long long)q->state.step);
+    hct_status st = hct_comm_agree("step to start from", step, err);
+    return st < 0 || ranks_count() == 1 ? st : ranks_same_params(q->p, err);
+}
+
 /* Names the run's files; refuses to start over an older run. */
 static hct_status open_folder(run *q, hct_err *err) {
     q->last = path_join(q->o->run, "checkpoints/last.safetensors");
@@ -79,19 +92,21 @@ static hct_status open_folder(run *q, hct_err *err) {
     if (path_is_file(q->last) && !q->o->resume)
         return hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
     if (path_is_file(q->last)) return HCT_OK; /* resumed: recipe.yaml is there, and stays as it is */
-    return run_folder_open(q->o->run, "checkpoints", q->r, err);
+    return ranks_mine() ? HCT_OK : run_folder_open(q->o->run, "checkpoints", q->r, err);
 }
 
-static hct_status write_checkpoint(run *q, hct_err *err) {
+/* Rank 0 writes for all: their tensors are the same. */
+static hct_status write_checkpoint(run *q, const char *path, hct_err *err) {
+    if (ranks_mine()) return HCT_OK;
     hct_status st = runlog_sync(q->log, err);
-    return st < 0 ? st : checkpoint_save(q->last, q->p, &q->info, q->optim, &q->state, err);
+    return st < 0 ? st : checkpoint_save(path, q->p, &q->info, q->optim, &q->state, err);
 }
 
 /* ---- one step ---- */
 
 static hct_status non_finite(run *q, double loss, const size_t *scans, hct_err *err) {
     char names[600] = "";
-    for (int64_t i = 0; i < q->scans_per_step; i++) {
+    for (int64_t i = 0; i < q->mine; i++) {
         size_t used = strlen(names);
         if (used + 80 > sizeof names) break;
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", q->data->scans[scans[i]].id);
@@ -109,7 +124,8 @@ static hct_status take(run *q, train_step *s, int64_t n, size_t *scans, hct_err 
     return HCT_OK;
 }
 
-static hct_status one_step(run *q, int64_t epoch, size_t *scans, double *ret_loss, hct_err *err) {
+/* *ret_stop: in, the signal this rank was sent, or 0; out, whether any rank was. */
+static hct_status one_step(run *q, int64_t epoch, size_t *scans, double *ret_loss, int *ret_stop, hct_err *err) {
     const recipe *r = q->r;
     int64_t step = q->state.step;
     hct_status st = HCT_OK;
@@ -120,8 +136,12 @@ static hct_status one_step(run *q, int64_t epoch, size_t *scans, double *ret_los
     }
     if (st == HCT_OK) st = step_rates(q->optim, r, schedule_lr(&q->lr, step), recipe_weight_decay(r, step, q->total), epoch, err);
     if (st == HCT_OK) st = step_set(&q->step, epoch, step, q->total, err);
-    if (st == HCT_OK) st = step_run(&q->step, ret_loss, err);
-    if (st == HCT_OK && !isfinite(*ret_loss)) st = non_finite(q, *ret_loss, scans, err);
+    double mine = 0;
+    if (st == HCT_OK) st = step_run(&q->step, &mine, err);
+    *ret_loss = mine;
+    if (st == HCT_OK) st = ranks_step(ret_loss, ret_stop, err);
+    if (st == HCT_OK && !isfinite(mine)) st = non_finite(q, mine, scans, err);
+    if (st == HCT_OK && !isfinite(*ret_loss)) st = hct_fail(err, HCT_EINVAL, "step %lld: the loss of another rank is not finite", (long long)step + 1);
     return st;
 }
 
@@ -129,12 +149,23 @@ static hct_status one_step(run *q, int64_t epoch, size_t *scans, double *ret_los
 
 #define VALIDATION_SEED(r) ((uint64_t)(r)->seed ^ VALIDATION_DRAWS)
 
+/* The validation batches that this rank takes: every ranks-th; in share, *ret_n scans of the first n. */
+static size_t *validation_share(const run *q, size_t n, size_t batch, size_t *ret_n) {
+    size_t *share = malloc((n + 1) * sizeof *share), count = 0, ranks = (size_t)ranks_count(), mine = (size_t)ranks_mine();
+    for (size_t i = 0; share && i < n; i++)
+        if (i / batch % ranks == mine) share[count++] = q->valid[i];
+    *ret_n = count;
+    return share;
+}
+
 /* Mean loss over the validation part. DINO takes whole batches; *ret_health (DINO) is their mean. */
 static hct_status validate(run *q, int64_t epoch, double *ret, dino_health *ret_health, hct_err *err) {
     int dino = q->r->method == METHOD_DINO;
     int64_t batch = step_batch(&q->check), counted = 0;
-    size_t *scans = calloc((size_t)batch, sizeof *scans), n_valid = dino ? q->n_valid / (size_t)batch * (size_t)batch : q->n_valid;
-    hct_status st = scans ? loader_start(q->load, q->valid, n_valid, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    size_t *scans = calloc((size_t)batch, sizeof *scans), n_valid;
+    size_t *share = validation_share(q, dino ? q->n_valid / (size_t)batch * (size_t)batch : q->n_valid, (size_t)batch, &n_valid);
+    hct_status st = scans && share ? loader_start(q->load, share, n_valid, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    free(share);
     if (st == HCT_OK) st = step_set(&q->check, epoch, q->state.step, q->total, err);
     double sum = 0;
     *ret_health = (dino_health){0, 0};
@@ -152,9 +183,10 @@ static hct_status validate(run *q, int64_t epoch, double *ret, dino_health *ret_
         counted += n;
         at += (size_t)n;
     }
-    *ret = sum / (double)counted;
-    ret_health->entropy /= (double)counted;
-    ret_health->feature_std /= (double)counted;
+    double all[] = {sum, ret_health->entropy, ret_health->feature_std, (double)counted};
+    if (st == HCT_OK) st = hct_comm_mean(all, 4, err);
+    *ret = all[0] / all[3];
+    *ret_health = (dino_health){all[1] / all[3], all[2] / all[3]};
     free(scans);
     return st;
 }
@@ -180,9 +212,9 @@ static hct_status end_of_epoch(run *q, int64_t epoch, int *ret_stop, hct_err *er
     if (st < 0) return st;
     int dino = q->r->method == METHOD_DINO;
     runlog_value v[] = {{"epoch", (double)epoch + 1}, {"loss", loss}, {"teacher_entropy", h.entropy}, {"feature_std", h.feature_std}};
-    runlog_write(q->log, q->state.step, "validation", v, dino ? 4 : 2);
+    if (q->log) runlog_write(q->log, q->state.step, "validation", v, dino ? 4 : 2);
     if (dino) {
-        warn_of_collapse(q, &h);
+        if (!ranks_mine()) warn_of_collapse(q, &h);
         return HCT_OK;
     }
     q->state.since_best++;
@@ -190,7 +222,7 @@ static hct_status end_of_epoch(run *q, int64_t epoch, int *ret_stop, hct_err *er
         q->state.best = loss;
         q->state.best_step = q->state.step;
         q->state.since_best = 0;
-        if ((st = runlog_sync(q->log, err)) < 0 || (st = checkpoint_save(q->best, q->p, &q->info, q->optim, &q->state, err)) < 0) return st;
+        if ((st = write_checkpoint(q, q->best, err)) < 0) return st;
     }
     *ret_stop = q->r->train.early_stop > 0 && q->state.since_best >= q->r->train.early_stop;
     return HCT_OK;
@@ -203,6 +235,12 @@ static hct_status log_step(run *q, int64_t step, double loss, progress *bar, hct
     dino_health h = {0, 0};
     int dino = q->r->method == METHOD_DINO;
     if (st == HCT_OK && dino) st = dino_step_health(&q->step.dino, &h, err);
+    if (st == HCT_OK && dino) {
+        double mean[] = {h.entropy, h.feature_std};
+        st = hct_comm_mean(mean, 2, err);
+        h = (dino_health){mean[0], mean[1]};
+    }
+    if (!q->log) return st;
     runlog_value v[] = {{"epoch", (double)((step - 1) / q->per_epoch + 1)}, {"loss", loss}, {"lr", schedule_lr(&q->lr, step - 1)}, {"grad_norm", norm},
                         {"teacher_entropy", h.entropy}, {"feature_std", h.feature_std}};
     runlog_write(q->log, step, "train", v, dino ? 6 : 4);
@@ -211,19 +249,22 @@ static hct_status log_step(run *q, int64_t step, double loss, progress *bar, hct
 }
 
 static hct_status train(run *q, hct_err *err) {
-    size_t *scans = malloc((size_t)q->scans_per_step * sizeof *scans);
+    const recipe *r = q->r;
+    size_t *scans = malloc((size_t)q->mine * sizeof *scans);
     if (!scans) return hct_fail(err, HCT_ENOMEM, "out of memory");
-    progress bar = progress_begin(q->o->progress, "step", q->state.step, q->total, "scans", (double)q->scans_per_step);
+    progress bar = progress_begin(ranks_mine() ? NULL : q->o->progress, "step", q->state.step, q->total, "scans", (double)q->scans_per_step);
     hct_status st = HCT_OK;
     int stop = q->r->train.early_stop > 0 && q->state.since_best >= q->r->train.early_stop;
     char note[64] = "";
     while (st == HCT_OK && q->state.step < q->total && !stop) {
         int64_t epoch = q->state.step / q->per_epoch, done = q->state.step % q->per_epoch;
         sampler_shuffle((uint64_t)q->r->seed, (uint64_t)epoch, q->train, q->n_train, q->order);
-        st = loader_start(q->load, q->order + done * q->scans_per_step, (size_t)((q->per_epoch - done) * q->scans_per_step), err);
+        ranks_share(q->order, (size_t)(q->per_epoch * q->scans_per_step), r->optim.batch, q->share);
+        st = loader_start(q->load, q->share + done * q->mine, (size_t)((q->per_epoch - done) * q->mine), err);
         for (; st == HCT_OK && done < q->per_epoch; done++) {
             double loss = 0;
-            if ((st = one_step(q, epoch, scans, &loss, err)) < 0) break;
+            int asked = stop_asked();
+            if ((st = one_step(q, epoch, scans, &loss, &asked, err)) < 0) break;
             int64_t step = ++q->state.step;
             if ((st = log_step(q, step, loss, &bar, err)) < 0) break;
             snprintf(note, sizeof note, "loss %.5f", loss);
@@ -231,9 +272,10 @@ static hct_status train(run *q, hct_err *err) {
             int last = done + 1 == q->per_epoch;
             if (last && (st = end_of_epoch(q, epoch, &stop, err)) < 0) break;
             int every = q->r->train.checkpoint_every > 0 && step % q->r->train.checkpoint_every == 0;
-            if ((every || last || stop_asked()) && (st = write_checkpoint(q, err)) < 0) break;
-            if (stop_asked() && q->state.step < q->total) {
-                st = hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after step %lld of %lld; continue with --resume", stop_asked(),
+            if (ranks_count() == 1) asked = stop_asked();
+            if ((every || last || asked) && (st = write_checkpoint(q, q->last, err)) < 0) break;
+            if (asked && q->state.step < q->total) {
+                st = hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after step %lld of %lld; continue with --resume", asked,
                               (long long)step, (long long)q->total);
                 break;
             }
@@ -248,7 +290,7 @@ static hct_status train(run *q, hct_err *err) {
 /* RUN/figures/reconstruction.png from the validation part's first scans, with the masks of every validation. MAE only. */
 static hct_status draw(run *q, hct_err *err) {
     double loss;
-    if (!q->n_valid || q->r->method != METHOD_MAE) return HCT_OK;
+    if (!q->n_valid || q->r->method != METHOD_MAE || ranks_mine()) return HCT_OK;
     int64_t batch = step_batch(&q->check);
     size_t *scans = calloc((size_t)batch, sizeof *scans);
     hct_status st = scans ? loader_start(q->load, q->valid, (size_t)batch, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
@@ -266,6 +308,7 @@ static hct_status draw(run *q, hct_err *err) {
 
 /* What others use: MAE's encoder with its decoder, or the teacher's encoder. */
 static hct_status save_weights(run *q, hct_err *err) {
+    if (ranks_mine()) return HCT_OK;
     if (q->r->method == METHOD_DINO) return dino_save_teacher(q->weights, q->dev, q->p, &q->info, err);
     return weights_save(q->weights, q->p, &q->info, NULL, 0, NULL, 0, err);
 }
@@ -281,20 +324,23 @@ static void close_run(run *q) {
     free(q->train);
     free(q->valid);
     free(q->order);
+    free(q->share);
     free(q->last);
     free(q->best);
     free(q->weights);
 }
 
 hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err) {
-    run q = {.r = r, .o = o, .state = {.best = NAN}};
+    run q = {.r = r, .o = o, .state = {.best = NAN, .ranks = ranks_count()}};
     stop_listen();
     hct_status st = model_of_recipe(r, &q.info, err);
+    if (st == HCT_OK) st = hct_comm_agree("recipe", q.info.recipe, err);
     if (st == HCT_OK) st = open_data(&q, err);
     if (st == HCT_OK) st = open_model(&q, err);
     if (st == HCT_OK) st = open_folder(&q, err);
     if (st == HCT_OK && o->resume && path_is_file(q.last)) st = checkpoint_load(q.last, q.p, &q.info, q.optim, &q.state, err);
-    if (st == HCT_OK && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err))) st = err->code;
+    if (st == HCT_OK) st = same_start(&q, err);
+    if (st == HCT_OK && !ranks_mine() && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err))) st = err->code;
     if (st == HCT_OK) st = train(&q, err);
     if (st == HCT_OK) st = save_weights(&q, err);
     if (st == HCT_OK) st = draw(&q, err);

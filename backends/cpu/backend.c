@@ -73,7 +73,7 @@ static const hct_backend backend = {.size = sizeof backend, .name = "cpu", .prob
 
 #define FAMILIES(X, dtype)                                                                                          \
     X(cpu_elementwise_##dtype) X(cpu_matmul_##dtype) X(cpu_attention_##dtype) X(cpu_reduce_##dtype) X(cpu_norm_##dtype) \
-    X(cpu_softmax_##dtype) X(cpu_optim_##dtype) X(cpu_tokens_##dtype) X(cpu_dino_##dtype)
+    X(cpu_softmax_##dtype) X(cpu_optim_##dtype) X(cpu_tokens_##dtype) X(cpu_dino_##dtype) X(cpu_collective_##dtype)
 #define ALL(X) FAMILIES(X, f32) FAMILIES(X, f64) FAMILIES(X, bf16) FAMILIES(X, f16) X(cpu_move)
 
 #define DECLARE(table) extern const hct_kernel *const table[];
@@ -82,6 +82,7 @@ ALL(DECLARE)
 static hct_status init(const hct_host *host, hct_err *err) {
 #define TABLE(table) table,
     static const hct_kernel *const *const tables[] = {ALL(TABLE)};
+    cpu_comm = HCT_HAS(host, comm) ? host->comm : NULL;
     hct_status st = host->add_backend(host, &backend, err);
     for (size_t i = 0; st == HCT_OK && i < sizeof tables / sizeof *tables; i++)
         for (const hct_kernel *const *k = tables[i]; st == HCT_OK && *k; k++) st = host->add_kernel(host, *k, err);

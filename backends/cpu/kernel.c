@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const hct_comm *cpu_comm;
+
 hct_status cpu_plan_workspace(const hct_problem *p, hct_plan *ret, uint64_t per_thread, hct_err *err) {
     size_t names = 0;
     for (uint32_t i = 0; i < p->n_attr; i++) names += strlen(p->attr[i].name) + 1;

@@ -28,6 +28,9 @@ hct_status cpu_plan_workspace(const hct_problem *, hct_plan *ret, uint64_t per_t
 hct_status cpu_plan_in_place(hct_device *, const hct_problem *, hct_plan *ret, hct_err *);
 void cpu_release(hct_plan *);
 
+/* The job's ranks, NULL: one. */
+extern const hct_comm *cpu_comm;
+
 static inline const cpu_call *cpu_state(const hct_plan *p) { return p->state; }
 static inline int64_t cpu_int(const hct_plan *p, const char *name) { return hct_attr_int(cpu_state(p)->attr, cpu_state(p)->n_attr, name, 0); }
 static inline double cpu_real(const hct_plan *p, const char *name) { return hct_attr_real(cpu_state(p)->attr, cpu_state(p)->n_attr, name, 0); }

@@ -75,8 +75,9 @@ unsigned char *ocl_cache_read(const hct_device *, uint64_t hash[2], size_t *ret_
 void ocl_cache_write(const hct_device *, uint64_t hash[2], const unsigned char *bytes, size_t n);
 void ocl_hash(uint64_t hash[2], const void *bytes, size_t n);
 
-/* ---- kernels.c, clblast.c ---- */
+/* ---- kernels.c, collective.c, clblast.c ---- */
 hct_status ocl_add_kernels(const hct_host *, hct_err *);
+hct_status ocl_add_collectives(const hct_host *, hct_err *);
 /* Whether products go to CLBlast on this build. */
 int ocl_has_clblast(void);
 uint64_t ocl_product_temp(void *device, const hk_product *);

@@ -40,6 +40,10 @@ const op_case cases_optim[] = {
     {"grad_norm", "three", {REAL(3, 7), REAL(5), REAL(2, 2, 2)}, .naive = naive_grad_norm},
     {"grad_norm", "one and an empty one", {REAL(9), REAL(0, 3)}, .naive = naive_grad_norm},
     {"grad_norm", "one scalar", {SCALAR}, .naive = naive_grad_norm},
+    /* of one rank; several: tests/training/ranks.sh */
+    {"all_reduce", "three", {REAL(3, 7), REAL(5), REAL(2, 2, 2)}, {A_REAL("scale", 0.5)}, GRAD, 3, 3, .naive = naive_all_reduce},
+    {"all_reduce", "one scalar", {SCALAR}, {A_REAL("scale", 1)}, GRAD, .naive = naive_all_reduce},
+    {"all_reduce.wait", "two", {REAL(3, 7), REAL(5)}, .flags = ZEROS, .naive = naive_all_reduce_wait},
     ADAM("AdamW", 0, HCT_CLIP_NONE, 0, 1, 0, active),
     ADAM("Adam, second group", 8, HCT_CLIP_NONE, 0, 0, 0, active),
     ADAM("AdamW, global clip", 0, HCT_CLIP_GLOBAL, 0.25, 1, 0, active),

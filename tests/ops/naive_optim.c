@@ -19,6 +19,14 @@ void naive_grad_norm(call *k) {
     k->y[0][k->n_in] = sqrt(all);
 }
 
+void naive_all_reduce(call *k) {
+    for (uint32_t i = 0; i < k->n_in; i++) EACH(j, hct_numel(&k->in[i])) k->y[i][j] = call_real(k, "scale") * k->x[i][j];
+}
+
+void naive_all_reduce_wait(call *k) {
+    k->y[0][0] = 0;
+}
+
 static double clipped(const call *k, uint32_t tensor, double g) {
     int64_t mode = call_int(k, "clip_mode", HCT_CLIP_NONE), n = k->in[1].dim[0];
     if (mode == HCT_CLIP_NONE) return g;

@@ -52,6 +52,10 @@ HCT_API hct_id hct_dino_loss(hct_tape *, hct_id student, hct_id teacher, hct_id 
 /* Moving averages of tensors, in place: target = rates[at] target + rates[at + 1] source, for each pair {target, source}. */
 HCT_API void hct_ema(hct_tape *, hct_id rates, int64_t at, const hct_id *target_and_source, uint32_t pairs);
 
+/* x[i] becomes scale * the sum of x[i] over all ranks (comm.h), for each of n values of one real dtype, in one exchange; one rank: scale * x.
+ * Differentiable: the loss is then that of all ranks together. */
+HCT_API void hct_all_reduce(hct_tape *, hct_id *x, uint32_t n, double scale);
+
 /* Views: no data moves. */
 HCT_API hct_id hct_reshape(hct_tape *, hct_id x, int ndim, const int64_t *dim); /* copies first if x has gaps; one dim may be -1 */
 HCT_API hct_id hct_permute(hct_tape *, hct_id x, const int *axes);              /* out axis i is x's axis axes[i] */

@@ -39,6 +39,9 @@ HCT_API hct_optim *hct_optim_new(hct_dev *, const hct_optim_options *, hct_err *
 HCT_API void hct_optim_free(hct_optim *);
 /* A parameter of a group (numbered from 0 without gaps). Its moments are F32 tensors of its shape, "NAME.m" and "NAME.v". */
 HCT_API hct_status hct_optim_add(hct_optim *, int group, const char *name, hct_tensor *param, hct_err *);
+/* Before the step's last hct_backward: it then appends, each as soon as its gradients exist, calls that average the parameters' gradients
+ * over all ranks (comm.h), in buckets of about bucket_bytes (0: a sixteenth of all, within 1 and 32 MiB). One rank: nothing. */
+HCT_API void hct_optim_reduce(hct_optim *, hct_tape *, uint64_t bucket_bytes);
 /* Appends norm and update. Parameters that the loss does not reach are left out. Returns the kept value F32 [n + 1]: each
  * gradient's norm before clipping, and the norm of all, last. hct_optim_norm reads the last. */
 HCT_API hct_id hct_optim_record(hct_optim *, hct_tape *);

@@ -25,7 +25,7 @@ extern "C" {
 
 #define HCT_MAGIC 0x31544348u /* "HCT1" */
 #define HCT_MAJOR 1           /* another major is refused before anything is called */
-#define HCT_MINOR 0
+#define HCT_MINOR 1           /* 1: hct_host.comm */
 #define HCT_HAS(p, f) ((p)->size >= (size_t)((const char *)&(p)->f - (const char *)(p)) + sizeof(p)->f && (p)->f)
 
 typedef struct hct_host hct_host;
@@ -33,6 +33,7 @@ typedef struct hct_tape hct_tape;
 typedef struct hct_device hct_device; /* a backend's own */
 typedef struct hct_stream hct_stream; /* a backend's own */
 typedef struct hct_backend hct_backend;
+typedef struct hct_comm hct_comm;     /* comm.h */
 typedef int32_t hct_id; /* a value on a tape; 0 is the inert value that failed ops return */
 
 /* ---- attributes: the constants of one call, by name ---- */
@@ -127,6 +128,7 @@ struct hct_host {
     int (*needs_grad)(hct_tape *, hct_id);            /* 0: do not bother */
     void (*describe)(hct_tape *, hct_id, hct_view *); /* dims, strides, dtype */
     void (*log)(const hct_host *, const char *line);
+    const hct_comm *comm; /* since 1.1: the job's ranks; NULL: one */
 };
 
 /* ---- the exported symbol ---- */

@@ -1,0 +1,130 @@
+#!/bin/sh
+# Several ranks through the program, by mpirun: the same losses and weights as one rank with the larger batch; resuming; what differs between
+# ranks, and a rank that dies or stops, ends the job with a reason. $1: headct, $2: test_ranks.
+. "$(dirname "$0")/../support/tap.sh"
+headct=$1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # what MPI keeps drowns what is ours
+ranks="timeout 120 mpirun --oversubscribe --bind-to none"
+$ranks -np 2 "$2" >"$work/unit" 2>"$work/err"
+code=$?
+cat "$work/unit" | sed -n 's/^\(not ok\|ok\) [0-9]* - /\1 /p' >"$work/lines"
+while read -r line; do
+    case $line in "not ok "*) ok 1 "${line#not ok }" ;; *) ok 0 "${line#ok }" ;; esac
+done <"$work/lines"
+ok $code "two ranks against one, call by call"
+[ $code -eq 0 ] || sed 's/^/# /' "$work/err"
+
+"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
+"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
+"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+cat >"$work/mae.yaml" <<R
+method: mae
+seed: 7
+data: {crop: 192, image: 24}
+model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48, qkv_bias: true, decoder: {width: 24, depth: 1, heads: 2, mlp: 48}}
+views: {flip: 0.5, shift_prob: 0.5}
+optim: {name: sgd, lr: 0.5, scale_lr_by_batch: false, batch: 2, accumulate: 2, epochs: 4}
+train: {log_every: 1, workers: 1, validate_every: 1}
+R
+cat >"$work/dino.yaml" <<R
+method: dino
+seed: 7
+data: {windows: [{center: 40, width: 80}], crop: 160, image: 24}
+model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48}
+views: {global: 2, local: 2, region: 160, shrink: 4, global_min: 112, global_max: 160, local_min: 64, local_max: 112, flip: 0.5, shift_prob: 0.5,
+        smooth_prob: 0.5, gamma_prob: 0.5}
+dino: {prototypes: 64, hidden: 32, bottleneck: 16, momentum: 0.9, freeze_last_layer: 0, student_temp: 0.5, teacher_temp_start: 0.3, teacher_temp: 0.3}
+optim: {name: sgd, lr: 0.01, scale_lr_by_batch: false, batch: 2, accumulate: 1, epochs: 3, warmup_fraction: 0, clip: 3, clip_mode: tensor}
+train: {log_every: 1, workers: 1, validate_every: 1}
+R
+run() { recipe=$1 out=$2 n=$3; shift 3; $ranks -np "$n" "$headct" pretrain --recipe "$work/$recipe.yaml" --data "$work/data" --run "$work/$out" --quiet "$@"; }
+# The process of one rank of a run: headct itself, not mpirun.
+rank_of() {
+    for p in /proc/[0-9]*; do
+        case "$( (tr '\0' ' ' <"$p/cmdline") 2>/dev/null)" in "$headct pretrain "*"--run $1 "*) echo "${p#/proc/}" && return ;; esac
+    done
+}
+for method in mae dino; do
+    check "$method: one rank, batch 4" "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" --run "$work/$method-one" --quiet --set optim.batch=4
+    check "$method: two ranks, batch 2 each" run $method $method-two 2
+    python3 - "$work/$method-one" "$work/$method-two" <<'P'
+import array, json, struct, sys
+def lines(run):
+    return [json.loads(l) for l in open(run + "/metrics.jsonl")]
+def tensors(run):
+    b = open(run + "/checkpoints/last.safetensors", "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    h = json.loads(b[8:8 + n])
+    return {k: array.array("f", b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items() if k != "__metadata__"}
+one, two = lines(sys.argv[1]), lines(sys.argv[2])
+assert len(one) == len(two) > 4 and [sorted(a) for a in one] == [sorted(b) for b in two]
+worst = {k: max(abs(a[k] - b[k]) / abs(a[k]) for a, b in zip(one, two) if k in a and k in b) for k in ("loss", "lr", "grad_norm", "teacher_entropy") if k in one[0]}
+print("# largest relative difference of what is logged:", worst)
+assert all(v <= 1e-5 for v in worst.values())
+a, b = tensors(sys.argv[1]), tensors(sys.argv[2])
+assert a.keys() == b.keys()
+gap, where = 0, ""
+for k in a:
+    x, y = a[k], b[k]
+    keep = [i for i in range(len(x)) if not ("qkv.bias" in k and len(x) // 3 <= i < 2 * (len(x) // 3))]
+    g = max((abs(x[i] - y[i]) for i in keep), default=0)
+    if g > gap: gap, where = g, k
+print("# largest difference of", len(a), "tensors:", gap, where)
+assert 0 < gap <= 1e-6
+if "center" in a: assert any(a["center"])
+P
+    ok $? "$method: losses and norms within 1e-5, weights and moments within 1e-6 of one rank's"
+done
+files() { (cd "$work/$1" && find . -type f ! -name '*events*' | sort); }
+[ "$(files mae-one)" = "$(files mae-two)" ] && [ "$(find "$work/mae-two" -name '*events*' | wc -l)" -eq 1 ]
+ok $? "one rank writes: the same files"
+
+# Resuming
+run mae half 2 --set optim.epochs=40 --set optim.warmup_fraction=0 >/dev/null 2>&1
+run mae cut 2 --set optim.epochs=40 --set optim.warmup_fraction=0 >/dev/null 2>&1 &
+job=$!
+until [ -f "$work/cut/checkpoints/last.safetensors" ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
+one=$(rank_of "$work/cut")
+kill -9 "$one"
+wait $job
+[ $? -ne 0 ]
+ok $? "a rank that is killed ends the job"
+check "it is resumed" $ranks -np 2 "$headct" pretrain --run "$work/cut" --resume --quiet
+for f in weights.safetensors metrics.jsonl; do
+    cmp "$work/half/$f" "$work/cut/$f" >/dev/null 2>&1
+    ok $? "killed and resumed: $f is the same"
+done
+refuses 1 "was written by 2 ranks, this job has 1" "another number of ranks" "$headct" pretrain --run "$work/cut" --resume --quiet
+
+# What differs, and who
+pair() { $ranks -np 1 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/bad" --quiet : \
+    -np 1 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/bad" --quiet "$@"; }
+refuses 1 "rank 1 has another recipe than rank 0" "ranks with other recipes" pair --set optim.lr=0.1
+refuses 1 "rank 1 of 2: " "a rank that cannot read its data says so" pair --set data.dataset=/nowhere
+refuses 1 "rank 1 of 2: " "an unknown key on one rank" pair --set optim.rate=1
+refuses 1 "it runs as one" "finetune as two ranks" $ranks -np 2 "$headct" finetune --recipe x --run y
+
+# A rank that hangs, where no launcher notices
+HEADCT_RANK_TIMEOUT=2 run mae stuck 2 --set optim.epochs=100000 >/dev/null 2>"$work/err" &
+job=$!
+until [ -f "$work/stuck/checkpoints/last.safetensors" ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
+one=$(rank_of "$work/stuck")
+kill -STOP "$one"
+start=$(date +%s)
+wait $job
+code=$?
+kill -CONT "$one" 2>/dev/null
+[ $code -ne 0 ] && [ $(($(date +%s) - start)) -lt 60 ] && grep -q "rank [01] of 2 has given no sign of life" "$work/err"
+ok $? "a rank that stands still ends the job within a minute"
+
+# Signals reach all ranks at one step
+run mae asked 2 --set optim.epochs=100000 >/dev/null 2>"$work/err" &
+job=$!
+until [ -f "$work/asked/checkpoints/last.safetensors" ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
+kill -TERM "$(rank_of "$work/asked")"
+wait $job
+code=$?
+grep -q "stopped after step" "$work/err"
+ok $? "a signal to one rank stops all at one step, with a checkpoint (status $code)"
+done_testing
