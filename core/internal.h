@@ -100,6 +100,8 @@ struct hct_tape {
     node *nodes;
     size_t n_nodes, cap_nodes, backward_from; /* backward_from: what hct_backward has not walked yet */
     int compiled, planned;
+    int runs, captures; /* captures: every kernel may be captured, and the backend can */
+    void *graph;        /* the backend's; NULL: calls are run one by one */
     void *arena, *workspace;
     uint64_t arena_bytes, workspace_bytes;
     hct_program_stats stats;

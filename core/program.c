@@ -167,14 +167,44 @@ hct_status hct_compile(hct_tape *t, hct_err *err) {
     return HCT_OK;
 }
 
+static int can_capture(const hct_tape *t) {
+    const hct_backend *b = t->dev->backend;
+    const char *wish = getenv("HCT_GRAPH");
+    if (!HCT_HAS(b, capture_begin) || !HCT_HAS(b, capture_end) || !HCT_HAS(b, graph_launch) || !HCT_HAS(b, graph_free)) return 0;
+    for (size_t i = 0; i < t->n_nodes; i++)
+        if (t->nodes[i].views && !(t->nodes[i].plan.flags & HCT_CAPTURE_SAFE)) return 0;
+    return !wish || *wish != '0';
+}
+
+static hct_status run_calls(hct_tape *t, hct_err *err) {
+    hct_status st = HCT_OK;
+    for (size_t i = 0; st == HCT_OK && i < t->n_nodes; i++)
+        if (t->nodes[i].views) st = hct_node_run(t, &t->nodes[i], err);
+    return st;
+}
+
+/* The whole step as one graph of the backend's. What calls enqueue meanwhile is recorded, not run. */
+static hct_status capture(hct_tape *t, hct_err *err) {
+    const hct_backend *b = t->dev->backend;
+    hct_err late = {0, ""};
+    hct_status st = b->capture_begin(t->dev->stream, err);
+    if (st != HCT_OK) return st;
+    st = run_calls(t, err);
+    hct_status ended = b->capture_end(t->dev->stream, &t->graph, &late);
+    if (st == HCT_OK && ended < 0) st = hct_fail(err, ended, "%s", late.msg);
+    return st;
+}
+
+/* The first run is never captured: it warms up what is lazy. */
 hct_status hct_run(hct_tape *t, hct_err *err) {
     if (!t->compiled) return hct_fail(err, HCT_EINVAL, "compile the tape before running it");
-    for (size_t i = 0; i < t->n_nodes; i++) {
-        if (!t->nodes[i].views) continue;
-        hct_status st = hct_node_run(t, &t->nodes[i], err);
-        if (st < 0) return st;
-    }
-    return t->dev->backend->stream_sync(t->dev->stream, err);
+    const hct_backend *b = t->dev->backend;
+    hct_status st = HCT_OK;
+    if (t->runs == 0) t->captures = can_capture(t);
+    if (t->runs == 1 && t->captures) st = capture(t, err);
+    if (st == HCT_OK) st = t->graph ? b->graph_launch(t->dev->stream, t->graph, err) : run_calls(t, err);
+    if (t->runs < 2) t->runs++;
+    return st == HCT_OK ? b->stream_sync(t->dev->stream, err) : st;
 }
 
 hct_program_stats hct_stats(const hct_tape *t) { return t->stats; }

@@ -26,6 +26,7 @@ void hct_node_release(node *n) {
 
 void hct_tape_free(hct_tape *t) {
     if (!t) return;
+    if (t->graph) t->dev->backend->graph_free(t->dev->stream, t->graph);
     for (size_t i = 0; i < t->n_nodes; i++) {
         hct_node_release(&t->nodes[i]);
         free(t->nodes[i].in);

@@ -72,7 +72,9 @@ static hct_status open_model(run *q, hct_err *err) {
         int64_t batch = r->optim.batch < (int64_t)q->n_valid ? r->optim.batch : (int64_t)q->n_valid;
         st = step_new(&q->check, q->dev, q->p, r, &q->info, batch, 1, NULL, 0, err);
     }
-    return st;
+    if (st != HCT_ENOMEM) return st;
+    hct_err why = *err;
+    return hct_fail(err, st, "%.800s; lower optim.batch and raise optim.accumulate by as much (headct plan: what a step takes)", why.msg);
 }
 
 /* What must be the same on all ranks once all has been read. */

@@ -7,8 +7,8 @@ static const hct_backend backend = {.size = sizeof backend, .name = "opencl", .p
 
 static hct_status init(const hct_host *host, hct_err *err) {
     hct_status st = host->add_backend(host, &backend, err);
-    if (st == HCT_OK) st = ocl_add_kernels(host, err);
-    return st == HCT_OK ? ocl_add_collectives(host, err) : st;
+    if (st == HCT_OK) st = ocl_add_collectives(host, err);
+    return st == HCT_OK ? ocl_add_kernels(host, err) : st;
 }
 
 HCT_PLUGIN_DEFINE("opencl", "0.1.0", init)

@@ -203,7 +203,8 @@ static hct_status add(const hct_host *host, const char *prefix, const hk_op *op,
 hct_status ocl_add_kernels(const hct_host *host, hct_err *err) {
     hct_status st = HCT_OK;
     for (const hk_op *const *f = hk_families; *f; f++)
-        for (const hk_op *op = *f; st == HCT_OK && op->op; op++) st = add(host, "cl", op, op->dtypes, 10, plan, err);
+        for (const hk_op *op = *f; st == HCT_OK && op->op; op++)
+            if (!(ocl_comm && hk_alone(op))) st = add(host, "cl", op, op->dtypes, 10, plan, err);
     for (const hk_op *op = hk_products; ocl_has_clblast() && st == HCT_OK && op->op; op++)
         st = add(host, "clblast", op, 1u << HCT_F32, 100, plan_library, err);
     return st;

@@ -78,6 +78,7 @@ void ocl_hash(uint64_t hash[2], const void *bytes, size_t n);
 /* ---- kernels.c, collective.c, clblast.c ---- */
 hct_status ocl_add_kernels(const hct_host *, hct_err *);
 hct_status ocl_add_collectives(const hct_host *, hct_err *);
+extern const hct_comm *ocl_comm; /* the job's ranks; NULL: one */
 /* Whether products go to CLBlast on this build. */
 int ocl_has_clblast(void);
 uint64_t ocl_product_temp(void *device, const hk_product *);

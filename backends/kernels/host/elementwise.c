@@ -62,6 +62,24 @@ static hct_status plan_dropout(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
+/* Sums over ranks, where there is one: each value times scale. */
+static hct_status plan_all_reduce(hk *b, const hct_problem *p, hct_err *err) {
+    (void)err;
+    for (uint32_t i = 0; i < p->n_in; i++) {
+        hk_walk w;
+        hk_walk_init(&w, 2, (const hct_view *const[]){&p->out[i], &p->in[i]});
+        int flat = hk_walk_flat(&w, 2);
+        hk_each(b, "elementwise", p->in[0].dtype, flat ? "scale" : "scale_strided", hct_numel(&p->out[i]));
+        hk_mem(b, HK_OUT_(i));
+        hk_mem(b, HK_IN_(i));
+        hk_f32(b, hk_real(p, "scale"));
+        hk_f32(b, 0);
+        if (!flat) hk_struct(b, &w, sizeof w);
+    }
+    return HCT_OK;
+}
+
 const hk_op hk_elementwise[] = {{"add", plan_binary, HK_REAL, 3},  {"sub", plan_binary, HK_REAL, 3},   {"mul", plan_binary, HK_REAL, 3},
                                 {"gelu.bwd", plan_binary, HK_REAL, 3}, {"scale", plan_unary, HK_REAL, 1}, {"gelu", plan_unary, HK_REAL, 1},
-                                {"rsqrt", plan_unary, HK_REAL, 1}, {"dropout", plan_dropout, HK_REAL, 0}, {0}};
+                                {"rsqrt", plan_unary, HK_REAL, 1}, {"dropout", plan_dropout, HK_REAL, 0},
+                                {"all_reduce", plan_all_reduce, HK_REAL, 0}, {0}};

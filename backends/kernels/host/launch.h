@@ -24,6 +24,7 @@ typedef struct hk_target {
     int fp64;         /* double arithmetic: casts from and to F64 */
     uint64_t local;   /* bytes of local memory a group may have */
     uint32_t library; /* bit d: products of dtype d go to a library (HK_PRODUCT launches) */
+    int library_bias; /* which adds a bias too */
 } hk_target;
 
 /* ---- one launch ---- */
@@ -50,10 +51,10 @@ typedef enum hk_kind {
     HK_PRODUCT /* a library's matrix product */
 } hk_kind;
 
-/* c = a b + beta c for each of `batch`, row-major: a [m, k] (t_a: [k, m]), b [k, n] (t_b: [n, k]); leading dimensions and strides in elements. */
+/* c = a b + beta c (+ bias [n]) for each of `batch`, row-major: a [m, k] (t_a: [k, m]), b [k, n] (t_b: [n, k]); leading dimensions and strides in elements. */
 typedef struct hk_product {
-    hk_ref a, b, c, temp;
-    int t_a, t_b;
+    hk_ref a, b, c, temp, bias;
+    int t_a, t_b, has_bias;
     int64_t m, n, k, ld_a, ld_b, ld_c, batch, step_a, step_b, step_c;
     float beta;
     uint64_t temp_bytes; /* set by the backend's ask (hk.product_temp) */
@@ -148,6 +149,8 @@ extern const hk_op hk_elementwise[], hk_move[], hk_reduce[], hk_norm[], hk_softm
     hk_dino[], hk_views[];
 extern const hk_op *const hk_families[];
 const hk_op *hk_find(const char *op);
+/* Whether an op's plan is right for one rank only, and belongs to no device of a job with several. */
+int hk_alone(const hk_op *);
 
 /* What a complaint in the status word means. */
 const char *hk_complaint(int32_t code);

@@ -56,6 +56,13 @@ static hct_status plan_fill(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
+/* One rank: there is nothing to wait for. */
+static hct_status plan_wait(hk *b, const hct_problem *p, hct_err *err) {
+    (void)err;
+    fill(b, p->out, 0);
+    return HCT_OK;
+}
+
 /* ---- pieces of a whole ---- */
 
 static void piece_copy(hk *b, const hct_problem *p, uint32_t i, int64_t axis, int64_t start) {
@@ -151,4 +158,5 @@ static hct_status plan_fold(hk *b, const hct_problem *p, hct_err *err) {
 
 const hk_op hk_move[] = {{"copy", plan_copy, HK_ANY, 0},         {"cast", plan_cast, HK_ANY, 0},     {"fill", plan_fill, HK_ANY, 0},
                          {"concat", plan_concat, HK_ANY, 0},     {"slice.bwd", plan_slice_bwd, HK_ANY, 0}, {"gather", plan_gather, HK_ANY, 0},
-                         {"unfold3d", plan_unfold, HK_ANY, 0},   {"fold3d", plan_fold, HK_ANY, 0},   {0}};
+                         {"unfold3d", plan_unfold, HK_ANY, 0},   {"fold3d", plan_fold, HK_ANY, 0},
+                         {"all_reduce.wait", plan_wait, HK_ANY, 0}, {0}};

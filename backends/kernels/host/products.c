@@ -41,8 +41,8 @@ static int library_matrix(int64_t rows, int64_t cols, int64_t row, int64_t col, 
 static int library_takes(const hk *b, int32_t dtype) { return (int)(b->target->library >> dtype & 1); }
 
 /* The library's answer to g, whose batch is one even step or none; 0 where it lies otherwise. */
-static int by_library(hk *b, const product *g, hk_ref c, hk_ref x, hk_ref y, float beta) {
-    hk_product p = {.a = x, .b = y, .c = c, .m = g->m, .n = g->n, .k = g->k, .ld_c = g->row_c, .batch = 1, .beta = beta};
+static int by_library(hk *b, const product *g, hk_ref c, hk_ref x, hk_ref y, float beta, const hk_ref *bias) {
+    hk_product p = {.a = x, .b = y, .c = c, .bias = bias ? *bias : c, .has_bias = bias != NULL, .m = g->m, .n = g->n, .k = g->k, .ld_c = g->row_c, .batch = 1, .beta = beta};
     if (!library_matrix(g->m, g->k, g->row_a, g->col_a, &p.t_a, &p.ld_a) || !library_matrix(g->k, g->n, g->row_b, g->col_b, &p.t_b, &p.ld_b)) return 0;
     if (g->m < 1 || g->n < 1 || g->k < 1) return 0;
     for (int d = (int)g->batch_dims - 1; d >= 0; d--) {
@@ -70,14 +70,15 @@ static hct_status plan_linear(hk *b, const hct_problem *p, hct_err *err) {
     if (g.has_bias) g.step_bias = p->in[2].stride[0];
     if (hct_numel(p->out) == 0) return HCT_OK;
     if (library_takes(b, dtype)) {
-        if (g.has_bias) {
+        int inside = g.has_bias && b->target->library_bias && (g.step_bias == 1 || g.n == 1);
+        if (g.has_bias && !inside) {
             hk_each(b, "gemm", dtype, "bias_fill", g.m * g.n);
             hk_mem(b, HK_OUT_(0));
             hk_mem(b, bias);
             hk_i64(b, g.n);
             hk_i64(b, g.step_bias);
         }
-        if (by_library(b, &g, HK_OUT_(0), rows, HK_IN_(1), g.has_bias)) return HCT_OK;
+        if (by_library(b, &g, HK_OUT_(0), rows, HK_IN_(1), g.has_bias && !inside, inside ? &bias : NULL)) return HCT_OK;
         return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together");
     }
     own(b, dtype, &g, HK_OUT_(0), rows, HK_IN_(1), bias);
@@ -98,7 +99,7 @@ static hct_status plan_matmul(hk *b, const hct_problem *p, hct_err *err) {
     }
     if (hct_numel(c) == 0) return HCT_OK;
     if (library_takes(b, x->dtype)) {
-        if (by_library(b, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), 0)) return HCT_OK;
+        if (by_library(b, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), 0, NULL)) return HCT_OK;
         return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together, evenly spaced");
     }
     own(b, x->dtype, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), HK_IN_(0));

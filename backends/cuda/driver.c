@@ -1,0 +1,75 @@
+/* The driver and the libraries, opened at run time. */
+#include "gpu.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const cuda_driver *cu;
+pthread_mutex_t cuda_lock = PTHREAD_MUTEX_INITIALIZER;
+
+int cuda_library(const char *const *files, const cuda_symbol *symbols, size_t n, void *table, hct_err *err) {
+    const char *instead = getenv("HEADCT_CUDA_LIBRARY");
+    void *lib = instead && *instead ? dlopen(instead, RTLD_NOW | RTLD_LOCAL) : NULL;
+    for (size_t i = 0; !lib && !(instead && *instead) && files[i]; i++) lib = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
+    if (!lib) {
+        hct_plugin_fail(err, HCT_ENOTFOUND, "%s cannot be opened (%s)", instead && *instead ? instead : files[0], dlerror());
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        void *f = dlsym(lib, symbols[i].name);
+        if (!f) {
+            hct_plugin_fail(err, HCT_EVERSION, "%s has no function %s: it is too old for this build", files[0], symbols[i].name);
+            return 0;
+        }
+        memcpy((char *)table + symbols[i].at, &f, sizeof f);
+    }
+    return 1;
+}
+
+static int start(cuda_driver *d, hct_err *err) {
+#define SYMBOL(f) {CUDA_TEXT(f), offsetof(cuda_driver, f)},
+    static const cuda_symbol symbols[] = {CUDA_FUNCTIONS(SYMBOL)};
+#undef SYMBOL
+    int version = 0;
+    hct_err why = {0, ""};
+    if (!cuda_library((const char *const[]){"libcuda.so.1", NULL}, symbols, sizeof symbols / sizeof *symbols, d, &why)) {
+        hct_plugin_fail(err, why.code, why.code == HCT_EVERSION ? "the NVIDIA driver is too old: %s; update it" : "no NVIDIA driver: %s; install the driver of your card", why.msg);
+        return 0;
+    }
+    CUresult code = d->cuInit(0);
+    if (code != CUDA_SUCCESS) {
+        hct_plugin_fail(err, HCT_ENOTFOUND, code == CUDA_ERROR_NO_DEVICE ? "the NVIDIA driver finds no GPU" : "the NVIDIA driver does not start (error %d); look at nvidia-smi", (int)code);
+        return 0;
+    }
+    /* Machine code of a toolkit runs with drivers of its major version and later. */
+    int least = CUDA_VERSION / 1000;
+    if (d->cuDriverGetVersion(&version) != CUDA_SUCCESS || version / 1000 < least) {
+        hct_plugin_fail(err, HCT_EVERSION, "the NVIDIA driver is too old: it speaks CUDA %d.%d, this build needs %d.0 or later; update the driver", version / 1000, version % 1000 / 10, least);
+        return 0;
+    }
+    return 1;
+}
+
+const cuda_driver *cuda_get_driver(hct_err *err) {
+    static cuda_driver driver;
+    static int state; /* 0 not tried, 1 there, -1 not */
+    static hct_err why;
+    pthread_mutex_lock(&cuda_lock);
+    if (!state) state = start(&driver, &why) ? 1 : -1;
+    if (state == 1) cu = &driver;
+    else if (err) *err = why;
+    pthread_mutex_unlock(&cuda_lock);
+    return state == 1 ? &driver : NULL;
+}
+
+hct_status cuda_fail(hct_err *err, CUresult code, const char *what) {
+    const char *name = NULL;
+    cu->cuGetErrorName(code, &name);
+    int memory = code == CUDA_ERROR_OUT_OF_MEMORY;
+    return hct_plugin_fail(err, memory ? HCT_ENOMEM : HCT_EDEVICE, "CUDA: %s: %s%s", what, name ? name : "unknown error",
+                           memory ? "" : code == CUDA_ERROR_NO_BINARY_FOR_GPU ? "; this build has no kernels for the card"
+                           : code == CUDA_ERROR_ILLEGAL_ADDRESS || code == CUDA_ERROR_ECC_UNCORRECTABLE || code == CUDA_ERROR_LAUNCH_FAILED
+                               ? "; the device cannot be used any more in this process: start again with --resume" : "");
+}

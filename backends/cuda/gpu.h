@@ -1,0 +1,128 @@
+/* backends/cuda/gpu.h: what the CUDA backend's files share. Nothing of NVIDIA's is linked: the driver and the libraries are opened when a
+ * device is looked for, through tables of functions, so that this object loads on any machine and a test can put a driver of its own there. */
+#ifndef CUDA_GPU_H
+#define CUDA_GPU_H
+
+#include <cublasLt.h>
+#include <cuda.h>
+
+#include "hct/backend.h"
+#include "hct/comm.h"
+#include "launch.h"
+
+#include <pthread.h>
+
+/* The driver's functions that are called; cuda.h's macros give each the version that this build knows. */
+#define CUDA_FUNCTIONS(X)                                                                                                              \
+    X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceTotalMem)        \
+    X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemAlloc) X(cuMemFree)     \
+    X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async) \
+    X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamQuery) X(cuStreamWaitEvent) X(cuEventCreate)                 \
+    X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)       \
+    X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy) X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel)
+#define CUBLASLT_FUNCTIONS(X)                                                                                                       \
+    X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtMatmulDescCreate) X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) \
+    X(cublasLtMatrixLayoutCreate) X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute) X(cublasLtMatmulPreferenceCreate) \
+    X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmul)
+
+#define CUDA_FIELD(f) __typeof__(&f) f;
+#define CUDA_TEXT_(x) #x
+#define CUDA_TEXT(x) CUDA_TEXT_(x)
+typedef struct cuda_driver { CUDA_FUNCTIONS(CUDA_FIELD) } cuda_driver;
+typedef struct cuda_lt { CUBLASLT_FUNCTIONS(CUDA_FIELD) } cuda_lt;
+
+/* Opens `file` once and fills table[n] with the functions of these names. HEADCT_CUDA_LIBRARY (for tests) stands for every file. 0: err says
+ * which file or function is missing. */
+typedef struct cuda_symbol { const char *name; size_t at; } cuda_symbol;
+int cuda_library(const char *const *files, const cuda_symbol *symbols, size_t n, void *table, hct_err *err);
+
+/* NULL: err says why there is no driver, or that it is too old. */
+const cuda_driver *cuda_get_driver(hct_err *err);
+extern const cuda_driver *cu; /* what cuda_get_driver gave; set wherever a device exists */
+
+typedef struct cuda_module { char name[64]; CUmodule module; } cuda_module;
+typedef struct cuda_block { uint64_t bytes; CUdeviceptr at; } cuda_block;
+
+struct hct_device { /* one for each index, shared by all who open it */
+    int index, users, units, capability; /* capability: 90 for 9.0 */
+    CUdevice id;
+    CUcontext context;
+    char name[128];
+    uint64_t total;
+    hk_target target, with_library;
+    cuda_module *modules;
+    size_t n_modules, cap_modules;
+    CUdeviceptr status; /* int[4], see FAIL in dialect.h */
+    cuda_block *kept, *used; /* the pool: free blocks, and the sizes of those handed out */
+    size_t n_kept, cap_kept, n_used, cap_used;
+    uint64_t kept_bytes;
+    cublasLtHandle_t lt;
+};
+
+enum { CUDA_STAGES = 2, CUDA_STAGE = 8 << 20 };
+
+struct hct_stream {
+    hct_device *device;
+    CUstream stream, side;            /* side: exchanges between ranks, beside the computation */
+    CUevent here, there;              /* on stream; on side */
+    char *stage[CUDA_STAGES];         /* pinned memory that uploads pass through, and when each may be filled again */
+    CUevent staged[CUDA_STAGES];
+    int next_stage, uses_status, failed, capturing;
+    int32_t *complaint;               /* pinned */
+};
+
+extern pthread_mutex_t cuda_lock; /* devices, modules, libraries */
+
+/* Fills err from a driver's code: ENOMEM for memory, else EDEVICE. */
+hct_status cuda_fail(hct_err *err, CUresult code, const char *what);
+
+/* ---- device.c ---- */
+hct_status cuda_probe(int index, char *text, size_t n, hct_err *err);
+hct_status cuda_open(int index, hct_device **ret, hct_err *err);
+void cuda_close(hct_device *);
+
+/* ---- memory.c ---- */
+hct_status cuda_alloc(hct_device *, uint64_t bytes, void **ret, hct_err *err);
+void cuda_free(hct_device *, void *mem);
+void cuda_pool_release(hct_device *); /* gives kept blocks back to the driver */
+hct_status cuda_copy(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint64_t dst_off, const void *src, uint64_t src_off, uint64_t bytes, hct_err *err);
+
+/* ---- stream.c ---- */
+hct_status cuda_stream_new(hct_device *, hct_stream **ret, hct_err *err);
+hct_status cuda_stream_sync(hct_stream *, hct_err *err);
+void cuda_stream_free(hct_stream *);
+hct_status cuda_capture_begin(hct_stream *, hct_err *err);
+hct_status cuda_capture_end(hct_stream *, void **ret_graph, hct_err *err);
+hct_status cuda_graph_launch(hct_stream *, void *graph, hct_err *err);
+void cuda_graph_free(hct_stream *, void *graph);
+
+/* ---- module.c ---- */
+/* The compiled kernel of a launch, from the fatbins beside this object. */
+hct_status cuda_kernel(hct_device *, const hk_launch *, CUfunction *ret, hct_err *err);
+
+/* ---- kernels.c, product.c, collective.c ---- */
+hct_status cuda_add_kernels(const hct_host *, hct_err *);
+hct_status cuda_add_collectives(const hct_host *, hct_err *);
+
+/* A product as cuBLASLt takes it, its algorithm chosen. */
+typedef struct cuda_product {
+    cublasLtMatmulDesc_t desc;
+    cublasLtMatrixLayout_t a, b, c;
+    cublasLtMatmulAlgo_t algo;
+    uint64_t workspace;
+    float beta;
+} cuda_product;
+/* The device's handle; 0: err says why there is none. */
+int cuda_lt_open(hct_device *, hct_err *err);
+void cuda_lt_close(hct_device *);
+/* align: bytes that divide each operand's place (a, b, c, bias). HCT_NOTIMPL: the library has no algorithm for it. */
+hct_status cuda_product_plan(hct_device *, const hk_product *, int32_t dtype, const uint32_t align[4], cuda_product *ret, hct_err *err);
+hct_status cuda_product_run(hct_stream *, const cuda_product *, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr bias, CUdeviceptr work, hct_err *err);
+void cuda_product_free(cuda_product *);
+
+/* The job's ranks; NULL: one. */
+extern const hct_comm *cuda_comm;
+/* An error that NCCL met meanwhile. */
+hct_status cuda_collective_state(hct_err *err);
+
+#endif

@@ -1,0 +1,209 @@
+/* From planners' lists of launches to kernels of this backend: plan loads what is compiled and lets cuBLASLt choose, run sets addresses and
+ * enqueues. Nothing in run waits or takes memory, so a stream may be captured. */
+#include "gpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PARAMS = 96, EACH = 256, MOST_Y = 65535 };
+
+typedef struct state {
+    hct_device *device;
+    hk plan;
+    const hct_problem *problem; /* while planning */
+    CUfunction *kernel;         /* one a launch; NULL for a library's */
+    cuda_product *product;      /* in the order of the launches that are products */
+    uint32_t n_product, cap_product;
+    hct_status refused; /* of a product */
+    hct_err why;
+} state;
+
+static void release_state(state *s) {
+    for (uint32_t i = 0; i < s->n_product; i++) cuda_product_free(&s->product[i]);
+    free(s->product);
+    free(s->kernel);
+    hk_free(&s->plan);
+    free(s);
+}
+
+static void release(hct_plan *p) {
+    if (p->state) release_state(p->state);
+    p->state = NULL;
+}
+
+/* ---- planning ---- */
+
+/* Bytes, 128 at most, that divide the place of r. */
+static uint32_t alignment(const state *s, const hk_ref *r) {
+    uint64_t at = r->off | 128;
+    if (r->place == HK_IN) at |= s->problem->in[r->index].off;
+    if (r->place == HK_OUT) at |= s->problem->out[r->index].off;
+    return (uint32_t)(at & -at);
+}
+
+/* Called while the launch is made: chooses the algorithm, and so how much workspace it wants. */
+static uint64_t choose(void *self, const hk_product *g) {
+    state *s = self;
+    if (s->refused != HCT_OK) return 0;
+    if (s->n_product == s->cap_product) {
+        uint32_t cap = 2 * s->cap_product + 2;
+        cuda_product *more = realloc(s->product, cap * sizeof *more);
+        if (!more) return s->refused = hct_plugin_fail(&s->why, HCT_ENOMEM, "out of memory"), 0;
+        s->product = more;
+        s->cap_product = cap;
+    }
+    const uint32_t align[4] = {alignment(s, &g->a), alignment(s, &g->b), alignment(s, &g->c), alignment(s, &g->bias)};
+    s->refused = cuda_product_plan(s->device, g, s->problem->in[0].dtype, align, &s->product[s->n_product], &s->why);
+    return s->refused == HCT_OK ? s->product[s->n_product++].workspace : 0;
+}
+
+static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_err *err) {
+    s->plan.problem = s->problem = p;
+    hct_status st = op->plan(&s->plan, p, err);
+    s->plan.problem = s->problem = NULL;
+    if (st == HCT_OK && s->refused != HCT_OK) return hct_plugin_fail(err, s->refused, "%s", s->why.msg);
+    if (st != HCT_OK) return st;
+    if (s->plan.no_memory || !(s->kernel = calloc(s->plan.n_launch + 1, sizeof *s->kernel))) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    for (uint32_t i = 0; st == HCT_OK && i < s->plan.n_launch; i++) {
+        const hk_launch *l = &s->plan.launch[i];
+        uint32_t params = 2;
+        for (uint32_t k = 0; k < l->n_args; k++) params += 1 + (s->plan.arg[l->first_arg + k].is_mem != 0);
+        if (l->groups[1] > MOST_Y) return hct_plugin_fail(err, HCT_NOTIMPL, "%lld matrices at once; %d are possible", (long long)l->groups[1], MOST_Y);
+        if (params > PARAMS) return hct_plugin_fail(err, HCT_EDEVICE, "kernel %s has more than %d parameters", l->kernel, PARAMS);
+        if (l->kind != HK_PRODUCT) st = cuda_kernel(s->device, l, &s->kernel[i], err);
+    }
+    return st;
+}
+
+static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_target *target, hct_plan *ret, hct_err *err) {
+    const hk_op *op = hk_find(p->op);
+    state *s = op ? calloc(1, sizeof *s) : NULL;
+    if (!s) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    s->device = d;
+    s->plan.target = target;
+    if (target->library) s->plan.product_temp = choose, s->plan.self = s;
+    hct_status st = prepare(s, p, op, err);
+    if (st != HCT_OK) {
+        release_state(s);
+        return st;
+    }
+    ret->state = s;
+    ret->flags = HCT_DETERMINISTIC | HCT_CAPTURE_SAFE;
+    ret->workspace = s->plan.workspace;
+    ret->may_alias = op->may_alias;
+    return HCT_OK;
+}
+
+static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) { return plan_with(d, p, &d->target, ret, err); }
+
+static hct_status plan_library(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    if (!cuda_lt_open(d, err)) return HCT_NOTIMPL;
+    return plan_with(d, p, &d->with_library, ret, err);
+}
+
+/* ---- running ---- */
+
+typedef struct call { /* the addresses of one run */
+    const hct_view *in, *out, *ws;
+    hct_stream *stream;
+} call;
+
+static CUdeviceptr base(const call *c, const hk_ref *r, uint64_t *ret_off) {
+    const hct_view *v = r->place == HK_IN ? &c->in[r->index] : r->place == HK_OUT ? &c->out[r->index] : c->ws;
+    *ret_off = r->off;
+    if (r->place == HK_STATUS) {
+        c->stream->uses_status = 1;
+        return c->stream->device->status;
+    }
+    *ret_off += v->off;
+    return (CUdeviceptr)(uintptr_t)v->mem;
+}
+
+static CUdeviceptr address(const call *c, const hk_ref *r) {
+    uint64_t off;
+    CUdeviceptr at = base(c, r, &off);
+    return at + off;
+}
+
+static CUresult run_launch(const state *s, const call *c, uint32_t i) {
+    const hk_launch *l = &s->plan.launch[i];
+    void *param[PARAMS + 1] = {0}; /* ended by NULL, which a driver under test counts */
+    CUdeviceptr mem[PARAMS];
+    uint64_t off[PARAMS];
+    int64_t first = 0, n = l->n;
+    uint32_t k = 0;
+    if (l->kind == HK_EACH ? l->n == 0 : l->groups[0] * l->groups[1] == 0) return CUDA_SUCCESS;
+    for (uint32_t a = 0; a < l->n_args; a++) {
+        const hk_arg *x = &s->plan.arg[l->first_arg + a];
+        if (x->is_mem) {
+            mem[a] = base(c, &x->ref, &off[a]);
+            param[k++] = &mem[a];
+            param[k++] = &off[a];
+        } else {
+            param[k++] = s->plan.bytes + x->at;
+        }
+    }
+    CUstream stream = c->stream->stream;
+    if (l->kind != HK_EACH)
+        return cu->cuLaunchKernel(s->kernel[i], (unsigned)l->groups[0], (unsigned)l->groups[1], 1, l->items, 1, 1, 0, stream, param, NULL);
+    param[k++] = &first;
+    param[k++] = &n;
+    return cu->cuLaunchKernel(s->kernel[i], (unsigned)((n + EACH - 1) / EACH), 1, 1, EACH, 1, 1, 0, stream, param, NULL);
+}
+
+static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+    const state *s = p->state;
+    const call c = {in, out, ws, stream};
+    uint32_t product = 0;
+    if (stream->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
+    for (uint32_t i = 0; i < s->plan.n_launch; i++) {
+        const hk_launch *l = &s->plan.launch[i];
+        hct_status st = HCT_OK;
+        if (l->kind == HK_PRODUCT) {
+            const hk_product *g = &l->product;
+            st = cuda_product_run(stream, &s->product[product++], address(&c, &g->a), address(&c, &g->b), address(&c, &g->c),
+                                  g->has_bias ? address(&c, &g->bias) : 0, g->temp_bytes ? address(&c, &g->temp) : 0, err);
+        } else {
+            CUresult code = run_launch(s, &c, i);
+            if (code != CUDA_SUCCESS) st = cuda_fail(err, code, l->kernel);
+        }
+        if (st != HCT_OK) {
+            stream->failed = 1;
+            return st;
+        }
+    }
+    return HCT_OK;
+}
+
+/* ---- registration ---- */
+
+enum { MOST = 256 };
+
+static hct_status add(const hct_host *host, const char *prefix, const hk_op *op, uint64_t dtypes, int32_t priority,
+                      hct_status (*how)(hct_device *, const hct_problem *, hct_plan *, hct_err *), hct_err *err) {
+    static hct_kernel kernels[MOST]; /* they live as long as the process */
+    static char names[MOST][48];
+    static int n;
+    int i = 0;
+    char name[48];
+    snprintf(name, sizeof name, "%s:%s", prefix, op->op);
+    while (i < n && strcmp(names[i], name) != 0) i++; /* a second context takes the same ones */
+    if (i == MOST) return hct_plugin_fail(err, HCT_ENOMEM, "too many kernels");
+    if (i == n) {
+        n++;
+        memcpy(names[i], name, sizeof name);
+        kernels[i] = (hct_kernel){.size = sizeof(hct_kernel), .name = names[i], .op = op->op, .backend = "cuda", .dtypes = dtypes,
+                                  .priority = priority, .plan = how, .run = run, .release = release};
+    }
+    return host->add_kernel(host, &kernels[i], err);
+}
+
+hct_status cuda_add_kernels(const hct_host *host, hct_err *err) {
+    hct_status st = HCT_OK;
+    for (const hk_op *const *f = hk_families; *f; f++)
+        for (const hk_op *op = *f; st == HCT_OK && op->op; op++)
+            if (!(cuda_comm && hk_alone(op))) st = add(host, "cu", op, op->dtypes, 10, plan, err);
+    for (const hk_op *op = hk_products; st == HCT_OK && op->op; op++) st = add(host, "cublaslt", op, HK_REAL, 100, plan_library, err);
+    return st;
+}

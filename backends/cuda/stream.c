@@ -1,0 +1,113 @@
+/* Streams and captured graphs. */
+#include "gpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static CUresult make_stage(hct_stream *s, int k) {
+    void *at = NULL;
+    CUresult code = cu->cuMemHostAlloc(&at, CUDA_STAGE, 0);
+    s->stage[k] = at;
+    return code == CUDA_SUCCESS ? cu->cuEventCreate(&s->staged[k], CU_EVENT_DISABLE_TIMING) : code;
+}
+
+hct_status cuda_stream_new(hct_device *d, hct_stream **ret, hct_err *err) {
+    hct_stream *s = calloc(1, sizeof *s);
+    if (!s) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    s->device = d;
+    void *complaint = NULL;
+    CUresult code = cu->cuCtxSetCurrent(d->context);
+    if (code == CUDA_SUCCESS) code = cu->cuStreamCreate(&s->stream, CU_STREAM_NON_BLOCKING);
+    if (code == CUDA_SUCCESS) code = cu->cuStreamCreate(&s->side, CU_STREAM_NON_BLOCKING);
+    if (code == CUDA_SUCCESS) code = cu->cuEventCreate(&s->here, CU_EVENT_DISABLE_TIMING);
+    if (code == CUDA_SUCCESS) code = cu->cuEventCreate(&s->there, CU_EVENT_DISABLE_TIMING);
+    for (int k = 0; code == CUDA_SUCCESS && k < CUDA_STAGES; k++) code = make_stage(s, k);
+    if (code == CUDA_SUCCESS) code = cu->cuMemHostAlloc(&complaint, 4 * sizeof(int32_t), 0);
+    s->complaint = complaint;
+    if (code != CUDA_SUCCESS) {
+        cuda_stream_free(s);
+        return cuda_fail(err, code, "making a stream");
+    }
+    *ret = s;
+    return HCT_OK;
+}
+
+void cuda_stream_free(hct_stream *s) {
+    cu->cuCtxSetCurrent(s->device->context);
+    if (s->stream && !s->failed) cu->cuStreamSynchronize(s->stream);
+    for (int k = 0; k < CUDA_STAGES; k++) {
+        if (s->staged[k]) cu->cuEventDestroy(s->staged[k]);
+        if (s->stage[k]) cu->cuMemFreeHost(s->stage[k]);
+    }
+    if (s->complaint) cu->cuMemFreeHost(s->complaint);
+    if (s->here) cu->cuEventDestroy(s->here);
+    if (s->there) cu->cuEventDestroy(s->there);
+    if (s->side) cu->cuStreamDestroy(s->side);
+    if (s->stream) cu->cuStreamDestroy(s->stream);
+    free(s);
+}
+
+/* With several ranks the wait looks at NCCL's state too: a rank that died would otherwise be waited for without end. */
+static CUresult wait(hct_stream *s, hct_status *ret_state, hct_err *err) {
+    *ret_state = HCT_OK;
+    if (!cuda_comm) return cu->cuStreamSynchronize(s->stream);
+    CUresult code;
+    while ((code = cu->cuStreamQuery(s->stream)) == CUDA_ERROR_NOT_READY) {
+        if ((*ret_state = cuda_collective_state(err)) < 0) return CUDA_SUCCESS;
+        sched_yield();
+    }
+    return code;
+}
+
+hct_status cuda_stream_sync(hct_stream *s, hct_err *err) {
+    hct_status st;
+    if (s->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
+    CUresult code = wait(s, &st, err);
+    if (st < 0) {
+        s->failed = 1;
+        return st;
+    }
+    if (code == CUDA_SUCCESS && s->uses_status) {
+        code = cu->cuMemcpyDtoHAsync(s->complaint, s->device->status, 4 * sizeof(int32_t), s->stream);
+        if (code == CUDA_SUCCESS) code = cu->cuStreamSynchronize(s->stream);
+    }
+    if (code != CUDA_SUCCESS) {
+        s->failed = 1;
+        return cuda_fail(err, code, "waiting for the device");
+    }
+    if (!s->uses_status || !s->complaint[0]) return HCT_OK;
+    cu->cuMemsetD8Async(s->device->status, 0, 4 * sizeof(int32_t), s->stream);
+    return hct_plugin_fail(err, HCT_EINVAL, "%s: %d of them, one is %d", hk_complaint(s->complaint[1]), s->complaint[0], s->complaint[2]);
+}
+
+hct_status cuda_capture_begin(hct_stream *s, hct_err *err) {
+    CUresult code = cu->cuStreamBeginCapture(s->stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+    s->capturing = code == CUDA_SUCCESS;
+    return s->capturing ? HCT_OK : cuda_fail(err, code, "beginning to capture a step");
+}
+
+hct_status cuda_capture_end(hct_stream *s, void **ret_graph, hct_err *err) {
+    CUgraph graph = NULL;
+    CUgraphExec ready = NULL;
+    s->capturing = 0;
+    CUresult code = cu->cuStreamEndCapture(s->stream, &graph);
+    if (code == CUDA_SUCCESS) code = cu->cuGraphInstantiate(&ready, graph, 0);
+    if (graph) cu->cuGraphDestroy(graph);
+    if (code != CUDA_SUCCESS) return cuda_fail(err, code, "capturing a step (HCT_GRAPH=0 runs without)");
+    *ret_graph = ready;
+    return HCT_OK;
+}
+
+hct_status cuda_graph_launch(hct_stream *s, void *graph, hct_err *err) {
+    if (s->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
+    CUresult code = cu->cuGraphLaunch(graph, s->stream);
+    return code == CUDA_SUCCESS ? HCT_OK : cuda_fail(err, code, "starting a captured step");
+}
+
+void cuda_graph_free(hct_stream *s, void *graph) {
+    cu->cuCtxSetCurrent(s->device->context);
+    if (!s->failed) cu->cuStreamSynchronize(s->stream);
+    cu->cuGraphExecDestroy(graph);
+}

@@ -1,0 +1,116 @@
+#!/bin/sh
+# The CUDA backend on the mock driver: whole MAE and DINO runs, whose second step is captured and then replayed; what is enqueued, in which
+# order; two ranks with buckets; errors. Kernels are not executed: this is no test of results. $1: headct, $2: mock, $3: kernel list, $4: test_cuda.
+. "$(dirname "$0")/../support/tap.sh"
+headct=$1
+export HEADCT_CUDA_LIBRARY="$2" MOCK_KERNELS="$3" MOCK_LOG="$work/log" OMP_NUM_THREADS=1
+MOCK_MEMORY=67108864 "$4" >"$work/unit"
+sed -n 's/^\(not ok\|ok\) [0-9]* - /\1 /p' "$work/unit" >"$work/lines"
+while read -r line; do
+    case $line in "not ok "*) ok 1 "${line#not ok }" ;; *) ok 0 "${line#ok }" ;; esac
+done <"$work/lines"
+
+"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
+"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
+"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+cat >"$work/mae.yaml" <<R
+method: mae
+data: {crop: 192, image: 24}
+model: {patch: 12, width: 192, depth: 1, heads: 3, mlp: 96, decoder: {width: 192, depth: 1, heads: 3, mlp: 96}}
+views: {flip: 0.5, shift_prob: 0.5}
+optim: {batch: 2, accumulate: 2, epochs: 4, clip: 1, clip_mode: global}
+train: {workers: 1, validate_every: 0, device: cuda, checkpoint_every: 1000}
+R
+cat >"$work/dino.yaml" <<R
+method: dino
+data: {windows: [{center: 40, width: 80}], crop: 160, image: 24}
+model: {patch: 12, width: 192, depth: 1, heads: 3, mlp: 96}
+views: {global: 2, local: 2, region: 160, shrink: 4, global_min: 112, global_max: 160, local_min: 64, local_max: 112, flip: 0.5}
+dino: {prototypes: 64, hidden: 32, bottleneck: 16}
+optim: {batch: 2, accumulate: 1, epochs: 4, clip: 3, clip_mode: tensor}
+train: {workers: 1, validate_every: 0, device: cuda}
+R
+cat >"$work/check.py" <<'P'
+import sys
+log = [l.rstrip("\n") for l in open(sys.argv[1])]
+ranks = int(sys.argv[2])
+assert not [l for l in log if l.startswith(("forbidden", "no kernel")) or "parameters, not" in l or "no device memory" in l or "leaves its memory" in l]
+begins, ends = [i for i, l in enumerate(log) if l.startswith("begin capture")], [i for i, l in enumerate(log) if l.startswith("end capture")]
+assert len(begins) == len(ends) == 1 and begins[0] < ends[0], (begins, ends)
+work = ("kernel ", "matmul ", "exchange ", "copy ", "set ", "stream ", "record ")
+inside = log[begins[0] + 1:ends[0]]
+assert inside and all(l.startswith(work) for l in inside), [l for l in inside if not l.startswith(work)][:3]
+# the captured step is, call for call, the step that ran before it
+first = [l for l in log[:begins[0]] if l.startswith(work)]
+tail = [l for l in first if not l.startswith("record")][-len([l for l in inside if not l.startswith("record")]):]
+assert tail == [l for l in inside if not l.startswith("record")]
+# from then on a step is uploads, one graph, a wait, and what is read back
+after = log[ends[0] + 1:]
+steps = [i for i, l in enumerate(after) if l.startswith("launch graph")]
+assert len(steps) >= 3, steps
+between = after[steps[0]:steps[-1]]
+assert all(l.startswith(("launch graph", "sync", "upload", "download")) for l in between), [l for l in between if not l.startswith(("launch graph", "sync", "upload", "download"))][:3]
+kernels = [l.split()[1] for l in inside if l.startswith("kernel")]
+matmuls = [l for l in inside if l.startswith("matmul")]
+assert len(matmuls) > 20 and any(" bias" in l for l in matmuls)
+assert not any(k.startswith("hct_gemm") for k in kernels), "products go to cuBLASLt"
+last = max(i for i, k in enumerate(kernels) if k.startswith("hct_attention_d"))
+adam = [i for i, k in enumerate(kernels) if k.startswith("hct_adam")]
+norm = [i for i, k in enumerate(kernels) if k.startswith("hct_norm_all")]
+assert adam and norm and last < norm[-1] < adam[0], "backward, norm, update"
+if sys.argv[3] == "dino":
+    assert [i for i, k in enumerate(kernels) if k.startswith("hct_ema")][0] > adam[-1], "the teacher follows the update"
+exchanges = [i for i, l in enumerate(inside) if l.startswith("exchange")]
+if ranks > 1:
+    computing, beside = inside[0].split()[-1], {inside[i].split()[-1] for i in exchanges}
+    assert exchanges and len(beside) == 1 and beside != {computing}, "exchanges run beside the computation"
+    assert all(" mean" in inside[i] for i in exchanges)
+    side = beside.pop()
+    forks = [i for i, l in enumerate(inside) if l == f"stream {side} waits for {computing}"]
+    joins = [i for i, l in enumerate(inside) if l == f"stream {computing} waits for {side}"]
+    first_norm = min(i for i, l in enumerate(inside) if "hct_norm_parts" in l)
+    assert forks and joins and forks[0] < exchanges[0] and max(i for i in exchanges if i < first_norm) < [j for j in joins if j < first_norm][-1] < first_norm
+    assert f"rank 0 of {ranks}" in log
+    print("#", len(exchanges), "exchanges in", len(forks), "buckets")
+else:
+    assert not exchanges
+print(f"# a step: {len(kernels)} kernels, {len(matmuls)} products")
+P
+for method in mae dino; do
+    check "$method on the mock driver" "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" --run "$work/$method" --quiet
+    python3 "$work/check.py" "$work/log" 1 $method
+    ok $? "$method: the second step is captured, as the first ran; then one graph a step, nothing taken, nothing waited for inside"
+done
+HCT_GRAPH=0 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/plain" --quiet >/dev/null
+! grep -q capture "$work/log"
+ok $? "HCT_GRAPH=0: no capture"
+grep -q "product with f32 sums" "$work/log" && ! grep -q tf32 "$work/log"
+ok $? "no TF32 unless asked for"
+
+if command -v mpirun >/dev/null && [ -n "$(find "$(dirname "$headct")/../plugins/mpi" -name 'hct_comm_mpi.so' 2>/dev/null)" ] && grep -q ncclAllReduce "$2"; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    for method in mae dino; do
+        check "$method on two ranks" timeout 120 mpirun --oversubscribe --bind-to none -np 2 "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" \
+            --run "$work/$method-two" --quiet
+        python3 "$work/check.py" "$work/log.0" 2 $method
+        ok $? "$method: gradients are exchanged inside the captured step, and waited for before their norm"
+        [ "$(grep -c '^exchange' "$work/log.0")" = "$(grep -c '^exchange' "$work/log.1")" ]
+        ok $? "$method: both ranks exchange alike"
+    done
+    MOCK_LOST=20 refuses 1 "remote process exited" "a rank that NCCL has lost ends the job" timeout 120 mpirun --oversubscribe --bind-to none -np 2 "$headct" pretrain \
+        --recipe "$work/mae.yaml" --data "$work/data" --run "$work/lost" --quiet
+else
+    skip "two ranks" "no MPI or NCCL here"
+fi
+
+try() { "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/no" --quiet; }
+export MOCK_MEMORY=40000000
+refuses 1 "bytes were wanted" "out of memory says how much" try
+refuses 1 "optim.batch" "and which key helps" try
+unset MOCK_MEMORY
+MOCK_DRIVER=12040 refuses 1 "it speaks CUDA 12.4, this build needs" "a driver that is too old" try
+MOCK_CAPABILITY=75 refuses 1 "has compute capability 7.5; the kernels need 8.0" "a card that is too old" try
+MOCK_DEVICES=0 refuses 1 "finds no GPU" "a driver without a card" try
+HEADCT_CUDA_LIBRARY=/nowhere.so refuses 1 "no NVIDIA driver" "no driver" try
+unset HEADCT_CUDA_LIBRARY
+done_testing
