@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PIECE = 8 << 20, SPINS = 64 }; /* PIECE: bytes of one exchange */
 
@@ -119,8 +120,9 @@ static hct_status all_reduce(const hct_comm *c, void *data, uint64_t n, int32_t 
     return st;
 }
 
+/* Where all ranks fail at once the first one ends the job: Open MPI 4.1's mpirun may crash over several aborts. */
 static void abort_job(const hct_comm *c, int status) {
-    (void)c;
+    if (c->rank) usleep(300000u * (unsigned)(c->rank < 10 ? c->rank : 10));
     MPI_Abort(MPI_COMM_WORLD, status);
 }
 

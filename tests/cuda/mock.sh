@@ -97,7 +97,7 @@ if command -v mpirun >/dev/null && [ -n "$(find "$(dirname "$headct")/../plugins
         [ "$(grep -c '^exchange' "$work/log.0")" = "$(grep -c '^exchange' "$work/log.1")" ]
         ok $? "$method: both ranks exchange alike"
     done
-    MOCK_LOST=20 refuses 1 "remote process exited" "a rank that NCCL has lost ends the job" timeout 120 mpirun --oversubscribe --bind-to none -np 2 "$headct" pretrain \
+    MOCK_LOST=20 fails "remote process exited" "a rank that NCCL has lost ends the job" timeout 120 mpirun --oversubscribe --bind-to none -np 2 "$headct" pretrain \
         --recipe "$work/mae.yaml" --data "$work/data" --run "$work/lost" --quiet
 else
     skip "two ranks" "no MPI or NCCL here"

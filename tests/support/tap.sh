@@ -27,4 +27,15 @@ refuses() {
         sed 's/^/# /' "$work/err"
     fi
 }
+# fails TEXT NAME COMMAND...: passes where the command ends with any failure and stderr has TEXT: for launchers, which may have a status of their own.
+fails() {
+    text=$1 name=$2
+    shift 2
+    status=0
+    "$@" >"$work/out" 2>"$work/err" || status=$?
+    if [ $status -ne 0 ] && grep -qF -- "$text" "$work/err"; then ok 0 "$name"; else
+        ok 1 "$name (status $status, wanted a failure and '$text')"
+        sed 's/^/# /' "$work/err"
+    fi
+}
 done_testing() { echo "1..$count"; exit $failed; }

@@ -100,10 +100,10 @@ refuses 1 "was written by 2 ranks, this job has 1" "another number of ranks" "$h
 # What differs, and who
 pair() { $ranks -np 1 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/bad" --quiet : \
     -np 1 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/bad" --quiet "$@"; }
-refuses 1 "rank 1 has another recipe than rank 0" "ranks with other recipes" pair --set optim.lr=0.1
-refuses 1 "rank 1 of 2: " "a rank that cannot read its data says so" pair --set data.dataset=/nowhere
-refuses 1 "rank 1 of 2: " "an unknown key on one rank" pair --set optim.rate=1
-refuses 1 "it runs as one" "finetune as two ranks" $ranks -np 2 "$headct" finetune --recipe x --run y
+fails "rank 1 has another recipe than rank 0" "ranks with other recipes" pair --set optim.lr=0.1
+fails "rank 1 of 2: " "a rank that cannot read its data says so" pair --set data.dataset=/nowhere
+fails "rank 1 of 2: " "an unknown key on one rank" pair --set optim.rate=1
+fails "it runs as one" "finetune as two ranks" $ranks -np 2 "$headct" finetune --recipe x --run y
 
 # A rank that hangs, where no launcher notices
 HEADCT_RANK_TIMEOUT=2 run mae stuck 2 --set optim.epochs=100000 >/dev/null 2>"$work/err" &
