@@ -73,7 +73,8 @@ static const hct_backend backend = {.size = sizeof backend, .name = "cpu", .prob
 
 #define FAMILIES(X, dtype)                                                                                          \
     X(cpu_elementwise_##dtype) X(cpu_matmul_##dtype) X(cpu_attention_##dtype) X(cpu_reduce_##dtype) X(cpu_norm_##dtype) \
-    X(cpu_softmax_##dtype) X(cpu_optim_##dtype) X(cpu_tokens_##dtype) X(cpu_dino_##dtype) X(cpu_collective_##dtype)
+    X(cpu_softmax_##dtype) X(cpu_optim_##dtype) X(cpu_tokens_##dtype) X(cpu_dino_##dtype) X(cpu_collective_##dtype) X(cpu_conv_##dtype) \
+    X(cpu_pool_##dtype) X(cpu_batch_norm3d_##dtype) X(cpu_bias_gelu_##dtype)
 #define ALL(X) FAMILIES(X, f32) FAMILIES(X, f64) FAMILIES(X, bf16) FAMILIES(X, f16) X(cpu_move)
 
 #define DECLARE(table) extern const hct_kernel *const table[];

@@ -2,6 +2,7 @@
 #include "real.h"
 
 #include "hct/philox.h"
+#include "normal.h"
 
 #include <math.h>
 
@@ -47,12 +48,6 @@
         }                                                                                                                     \
         return HCT_OK;                                                                                                        \
     }
-
-#define SQRT1_2 ((acc)0.70710678118654752440)  /* 1 / sqrt 2 */
-#define INV_SQRT_2PI ((acc)0.39894228040143267794)
-
-static inline acc normal_cdf(acc x) { return (acc)0.5 * (1 + ERF(x * SQRT1_2)); }
-static inline acc normal_pdf(acc x) { return INV_SQRT_2PI * EXP((acc)-0.5 * x * x); }
 
 BINARY(run_add, x + y)
 BINARY(run_sub, x - y)

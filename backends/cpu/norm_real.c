@@ -6,7 +6,17 @@
 
 #define STAT(view, i) (((const stat *)hct_ptr(view))[cpu_row((view), 0, (i))])
 
-/* ---- layer norm ---- */
+/* ---- layer norm, and of a sum: then out is s = x + h before the others, and what is normalised is s as it is stored ---- */
+
+static void add_rows(const hct_view *x, const hct_view *h, const hct_view *s) {
+    int64_t c = x->dim[x->ndim - 1], rows = cpu_rows(x, 1);
+#pragma omp parallel for schedule(static) if (rows * c > CPU_CHUNK)
+    for (int64_t r = 0; r < rows; r++) {
+        const real *a = (const real *)hct_ptr(x) + cpu_row(x, 1, r), *b = (const real *)hct_ptr(h) + cpu_row(h, 1, r);
+        for (int64_t i = 0; i < c; i++)
+            ((real *)hct_ptr(s))[r * c + i] = st(ld(a[i * x->stride[x->ndim - 1]]) + ld(b[i * h->stride[h->ndim - 1]]));
+    }
+}
 
 static hct_status run_ln(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
     (void)s, (void)ws, (void)err;
@@ -34,6 +44,11 @@ static hct_status run_ln(const hct_plan *p, hct_stream *s, const hct_view *in, c
     return HCT_OK;
 }
 
+static hct_status run_add_ln(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+    add_rows(&in[0], &in[1], &out[0]);
+    return run_ln(p, s, (const hct_view[]){out[0], in[2], in[3]}, out + 1, ws, err);
+}
+
 /* dw and db are summed in double, one pair of rows a thread. */
 static hct_status plan_ln_bwd(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
@@ -45,6 +60,7 @@ static hct_status run_ln_bwd(const hct_plan *p, hct_stream *s, const hct_view *i
     const hct_view *x = &in[0], *dy = &in[4];
     int64_t c = x->dim[x->ndim - 1], rows = cpu_rows(x, 1), sx = x->stride[x->ndim - 1], sg = dy->stride[dy->ndim - 1], sw = in[1].stride[0];
     const real *w = hct_ptr(&in[1]);
+    const hct_view *ds = cpu_state(p)->n_in == 6 ? &in[5] : NULL; /* what comes to s beside its norm */
     uint32_t parts = cpu_state(p)->threads;
 #pragma omp parallel for schedule(static) if (rows * c > CPU_CHUNK)
     for (uint32_t part = 0; part < parts; part++) { /* a fixed share of the rows each, so that the sums do not depend on timing */
@@ -52,6 +68,7 @@ static hct_status run_ln_bwd(const hct_plan *p, hct_stream *s, const hct_view *i
         memset(dw, 0, 2 * (size_t)c * sizeof *dw);
         for (int64_t r = rows * part / parts; r < rows * (part + 1) / parts; r++) {
             const real *row = (const real *)hct_ptr(x) + cpu_row(x, 1, r), *g = (const real *)hct_ptr(dy) + cpu_row(dy, 1, r);
+            const real *add = ds ? (const real *)hct_ptr(ds) + cpu_row(ds, 1, r) : NULL;
             real *dx = (real *)hct_ptr(&out[0]) + r * c;
             acc mean = (acc)STAT(&in[2], r), rstd = (acc)STAT(&in[3], r);
             double sum = 0, dot = 0;
@@ -64,8 +81,8 @@ static hct_status run_ln_bwd(const hct_plan *p, hct_stream *s, const hct_view *i
             }
             acc a = (acc)(sum / (double)c), b = (acc)(dot / (double)c);
             for (int64_t i = 0; i < c; i++) {
-                acc xhat = (ld(row[i * sx]) - mean) * rstd;
-                dx[i] = st(rstd * (ld(g[i * sg]) * ld(w[i * sw]) - a - xhat * b));
+                acc xhat = (ld(row[i * sx]) - mean) * rstd, beside = add ? ld(add[i * ds->stride[ds->ndim - 1]]) : 0;
+                dx[i] = st(rstd * (ld(g[i * sg]) * ld(w[i * sw]) - a - xhat * b) + beside);
             }
         }
     }
@@ -174,10 +191,12 @@ static hct_status run_l2_bwd(const hct_plan *p, hct_stream *s, const hct_view *i
 
 KERNEL(k_ln, "layer_norm", run_ln);
 KERNEL_PLANNED(k_ln_bwd, "layer_norm.bwd", plan_ln_bwd, run_ln_bwd);
+KERNEL(k_add_ln, "add_layer_norm", run_add_ln);
+KERNEL_PLANNED(k_add_ln_bwd, "add_layer_norm.bwd", plan_ln_bwd, run_ln_bwd);
 KERNEL(k_bn, "batch_norm", run_bn);
 KERNEL(k_bn_bwd, "batch_norm.bwd", run_bn_bwd);
 KERNEL(k_bn_update, "batch_norm.update", run_bn_update);
 KERNEL(k_l2, "l2_normalize", run_l2);
 KERNEL(k_l2_bwd, "l2_normalize.bwd", run_l2_bwd);
 
-const hct_kernel *const REAL(cpu_norm)[] = {&k_ln, &k_ln_bwd, &k_bn, &k_bn_bwd, &k_bn_update, &k_l2, &k_l2_bwd, NULL};
+const hct_kernel *const REAL(cpu_norm)[] = {&k_ln, &k_ln_bwd, &k_add_ln, &k_add_ln_bwd, &k_bn, &k_bn_bwd, &k_bn_update, &k_l2, &k_l2_bwd, NULL};

@@ -204,6 +204,8 @@ hct_status cuda_add_kernels(const hct_host *host, hct_err *err) {
     for (const hk_op *const *f = hk_families; *f; f++)
         for (const hk_op *op = *f; st == HCT_OK && op->op; op++)
             if (!(cuda_comm && hk_alone(op))) st = add(host, "cu", op, op->dtypes, 10, plan, err);
-    for (const hk_op *op = hk_products; st == HCT_OK && op->op; op++) st = add(host, "cublaslt", op, HK_REAL, 100, plan_library, err);
+    static const hk_op *const by_library[] = {hk_products, hk_conv};
+    for (size_t f = 0; f < 2; f++)
+        for (const hk_op *op = by_library[f]; st == HCT_OK && op->op; op++) st = add(host, "cublaslt", op, HK_REAL, 100, plan_library, err);
     return st;
 }

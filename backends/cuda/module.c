@@ -16,6 +16,7 @@ static void name_of(const hk_launch *l, char out[64]) {
     size_t n = strlen(out);
     if (sscanf(l->option, "HEAD=%d", &head) == 1 && head != 64) snprintf(out + n, 64 - n, ".head%d", head);
     if (!strncmp(l->option, "MOMENT_REAL", 11)) snprintf(out + n, 64 - n, ".moments");
+    if (!strncmp(l->option, "OUT_FLOAT", 9)) snprintf(out + n, 64 - n, ".float");
 }
 
 /* Installed: cuda/ beside this object. Uninstalled: BUILD/backends/kernels. */

@@ -16,7 +16,7 @@
  *   BARRIER()                       all of a group have arrived, their LOCAL writes are seen
  *   ld, st                          one element, converted; nearest even when narrowing
  *   vec, VW                         VW floats worked on together: vld, vst (real), vldf, vstf (float), VSET, vmad, vsum, vtop, vexp;
- *                                   vldl, vstl (LOCAL floats), vldp, vstp (a work-item's own)
+ *                                   vphi; vldl, vstl (LOCAL floats), vldp, vstp (a work-item's own)
  *   NO_UNROLL, ROLL                 the next loop stays a loop; ROLL only where GROUP is 1 (compile time; arrays are memory there anyway)
  *   GROUP_SUM(x), GROUP_MAX(x)      over a group's work-items, the same bits in each; need SCRATCH in the kernel
  *   kexp, kphi                      exp; the normal distribution's Phi, without branches so that CPU devices vectorise them
@@ -305,6 +305,25 @@ FN void vst(real *p, vec v) {
 }
 #endif
 #endif
+
+/* Phi of x; e: exp(-x^2 / 2). As phi_from. */
+#ifdef __OPENCL_VERSION__
+#define vpositive(x, yes, no) select((no), (yes), isgreaterequal((x), (vec)0.0f))
+#define vabs(x) fabs(x)
+#else
+FN vec vpositive(vec x, vec yes, vec no) {
+    for (int i = 0; i < 4; i++) no.x[i] = x.x[i] >= 0 ? yes.x[i] : no.x[i];
+    return no;
+}
+FN vec vabs(vec v) { return vec{{fabsf(v.x[0]), fabsf(v.x[1]), fabsf(v.x[2]), fabsf(v.x[3])}}; }
+#endif
+FN vec vphi(vec x, vec e) {
+    vec t = 1.0f / (vabs(x) * (0.3275911f * 0.70710678f) + 1.0f), tail = vmad(t, VSET(1.061405429f), VSET(-1.453152027f));
+    tail = vmad(tail, t, VSET(1.421413741f));
+    tail = vmad(tail, t, VSET(-0.284496736f));
+    tail = vmad(tail, t, VSET(0.254829592f)) * t * e * 0.5f;
+    return vpositive(x, 1.0f - tail, tail);
+}
 
 /* ---- over a group: a tree in local memory, so that the order of additions is always the same ---- */
 

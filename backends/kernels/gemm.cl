@@ -5,10 +5,20 @@
 enum { TILE = 64, SLICE = 16, EDGE = 8, ITEMS = (TILE / EDGE) * (TILE / EDGE) };
 
 typedef struct product {
-    i64 m, n, k, row_a, col_a, row_b, col_b, row_c, step_bias; /* c's columns lie together */
+    i64 m, n, k, row_a, col_a, row_b, col_b, row_c, step_bias_row, step_bias; /* c's columns lie together */
     i64 tiles_n, batch_dims, dim[6], stride_a[6], stride_b[6], stride_c[6];
-    i64 has_bias;
+    i32 has_bias, add; /* add: to what is there */
 } product;
+
+#ifdef OUT_FLOAT
+typedef float result;
+#define LD_RESULT(p, i) ((p)[i])
+#define ST_RESULT(p, i, f) (p)[i] = (f)
+#else
+typedef real result;
+#define LD_RESULT(p, i) ld((p), (i))
+#define ST_RESULT(p, i, f) st((p), (i), (f))
+#endif
 
 KERNEL(gemm)(MEM(c), MEM(a), MEM(b), MEM(bias), product g) {
     LOCAL float la[SLICE * TILE], lb[SLICE * TILE];
@@ -21,7 +31,7 @@ KERNEL(gemm)(MEM(c), MEM(a), MEM(b), MEM(bias), product g) {
         oc += j * g.stride_c[d];
     }
     GLOBAL const real *a = AT(real, a) + oa, *b = AT(real, b) + ob;
-    GLOBAL real *c = AT(real, c) + oc;
+    GLOBAL result *c = AT(result, c) + oc;
     i64 m0 = ROW / g.tiles_n * TILE, n0 = ROW % g.tiles_n * TILE;
     i32 ty = LANE / (TILE / EDGE) * EDGE, tx = LANE % (TILE / EDGE) * EDGE;
     float acc[EDGE][EDGE];
@@ -46,7 +56,11 @@ KERNEL(gemm)(MEM(c), MEM(a), MEM(b), MEM(bias), product g) {
     for (i32 i = 0; i < EDGE; i++)
         for (i32 j = 0; j < EDGE; j++) {
             i64 r = m0 + ty + i, s = n0 + tx + j;
-            if (r < g.m && s < g.n) st(c, r * g.row_c + s, acc[i][j] + (g.has_bias ? ld(AT(real, bias), s * g.step_bias) : 0.0f));
+            if (r >= g.m || s >= g.n) continue;
+            float v = acc[i][j];
+            if (g.has_bias) v += ld(AT(real, bias), r * g.step_bias_row + s * g.step_bias);
+            if (g.add) v += LD_RESULT(c, r * g.row_c + s);
+            ST_RESULT(c, r * g.row_c + s, v);
         }
 }
 

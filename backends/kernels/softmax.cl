@@ -33,7 +33,27 @@ KERNEL(softmax_bwd)(MEM(dx), MEM(y), MEM(dy), i64 step, i64 dy_step, i64 c) {
     FOR_REST(i, c) st(dx, i, ld(y, i) * (ld(g, i) - dot));
 }
 
-/* ---- cross-entropy: lse and loss of each row, then the mean ---- */
+/* ---- cross-entropy without its softmax in memory: lse and loss of each row, then the mean ---- */
+
+/* All n rows in one group, mean and all: for the few rows that most losses have. */
+KERNEL(cross_entropy)(MEM(y), MEM(lse), MEM(x), MEM(target), MEM(status), i64 n, i64 step, i64 c, i64 target_step) {
+    SCRATCH;
+    float loss = 0;
+    for (i64 r = 0; r < n; r++) {
+        GLOBAL const real *x = AT(real, x) + r * step;
+        float top = -INFINITY, s = 0;
+        for (i64 i = LANE; i < c; i += GROUP) top = MAXF(top, ld(x, i));
+        top = GROUP_MAX(top);
+        for (i64 i = LANE; i < c; i += GROUP) s += kexp(ld(x, i) - top);
+        s = GROUP_SUM(s);
+        i32 t = AT(i32, target)[r * target_step], valid = t >= 0 && t < c;
+        if (valid) loss += (top - ld(x, t)) + LOGF(s);
+        if (LANE != 0) continue;
+        AT(float, lse)[r] = top + LOGF(s);
+        if (!valid) FAIL(AT(i32, status), 2, t);
+    }
+    if (LANE == 0) st(AT(real, y), 0, loss / (float)n);
+}
 
 KERNEL(cross_entropy_rows)(MEM(loss), MEM(lse), MEM(x), MEM(target), MEM(status), i64 step, i64 c, i64 target_step) {
     SCRATCH;

@@ -205,7 +205,9 @@ hct_status ocl_add_kernels(const hct_host *host, hct_err *err) {
     for (const hk_op *const *f = hk_families; *f; f++)
         for (const hk_op *op = *f; st == HCT_OK && op->op; op++)
             if (!(ocl_comm && hk_alone(op))) st = add(host, "cl", op, op->dtypes, 10, plan, err);
-    for (const hk_op *op = hk_products; ocl_has_clblast() && st == HCT_OK && op->op; op++)
-        st = add(host, "clblast", op, 1u << HCT_F32, 100, plan_library, err);
+    static const hk_op *const by_library[] = {hk_products, hk_conv};
+    for (size_t f = 0; f < 2; f++)
+        for (const hk_op *op = by_library[f]; ocl_has_clblast() && st == HCT_OK && op->op; op++)
+            st = add(host, "clblast", op, 1u << HCT_F32, 100, plan_library, err);
     return st;
 }

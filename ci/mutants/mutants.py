@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TARGETS = ["core/libhct.so.1.0.0", "backends/cpu/hct_backend_cpu.so", "tests/ops/test-ops"]
+TARGETS = ["core/libhct.so.1.0.0", "backends/cpu/hct_backend_cpu.so", "plugins/ct_views/hct_kernel_ct_views.so", "tests/ops/test-ops"]
 
 
 def mutants():

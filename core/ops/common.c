@@ -6,7 +6,7 @@
 
 static const hct_op *const *const families[] = {hct_ops_elementwise, hct_ops_reduce, hct_ops_matmul, hct_ops_attention, hct_ops_norm,
                                                 hct_ops_softmax, hct_ops_loss, hct_ops_shape, hct_ops_tokens, hct_ops_optim, hct_ops_dino,
-                                                hct_ops_collective};
+                                                hct_ops_collective, hct_ops_conv, hct_ops_pool, hct_ops_batch_norm3d, hct_ops_fused};
 
 hct_status hct_register_core_ops(hct_ctx *ctx, hct_err *err) {
     for (size_t f = 0; f < sizeof families / sizeof *families; f++)

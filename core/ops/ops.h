@@ -9,7 +9,8 @@
 /* A family: its ops, ended by NULL. */
 extern const hct_op *const hct_ops_elementwise[], *const hct_ops_reduce[], *const hct_ops_matmul[], *const hct_ops_attention[],
     *const hct_ops_norm[], *const hct_ops_softmax[], *const hct_ops_loss[], *const hct_ops_shape[], *const hct_ops_tokens[],
-    *const hct_ops_optim[], *const hct_ops_dino[], *const hct_ops_collective[];
+    *const hct_ops_optim[], *const hct_ops_dino[], *const hct_ops_collective[], *const hct_ops_conv[], *const hct_ops_pool[],
+    *const hct_ops_batch_norm3d[], *const hct_ops_fused[];
 
 #define HCT_OP(id, text, ...) static const hct_op id = {.size = sizeof(hct_op), .name = text, __VA_ARGS__}
 

@@ -79,6 +79,7 @@ static double draw(const case_input *in, int32_t dtype, int64_t i, uint64_t *sta
     case IN_MASK: return r % 4 ? 1 : 0;
     case IN_RNG: return (double)(1000 + 77 * i);
     case IN_FINE: return ((double)(r % 4194304) - 2097152) / 1048576;
+    case IN_DISTINCT: return (double)((97 * i + 31) % 257 - 128) / 64;
     case IN_LARGE: return (double)((int64_t)(r % 257) - 128) * 4;
     case IN_WIDE: return real_dtype(dtype) ? (double)(r % 241) / 2 - 20 : (double)(r % 100);
     case IN_ANY:

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Runs a forward on in[0] (and what it needs) into a scratch y[0], its statistics into the inputs from `first` on. */
-static void layer_norm_forward(call *k) { /* (x, w, mean, rstd, dy) */
+static void layer_norm_forward(call *k) { /* (x, w, mean, rstd, dy, and more) */
     call f = *k;
     f.x[2] = k->x[1]; /* any bias will do */
     f.y[0] = malloc(sizeof(double) * ((size_t)hct_numel(&k->in[0]) + 1));
@@ -50,6 +50,28 @@ static void l2_forward(call *k) { /* (y, norm, dy): y is drawn as x */
             {A_REAL("eps", 0.0625)}, more, 3, .derive = layer_norm_forward                                             \
     }
 
+#define ADD_LAYER_NORM(name_, more, c, ...)                                                                            \
+    {"add_layer_norm",                                                                                                 \
+     name_,                                                                                                            \
+     {REAL(__VA_ARGS__, c), REAL(__VA_ARGS__, c), REAL(c), REAL(c)},                                                   \
+     {A_REAL("eps", 0.0625)},                                                                                          \
+     GRAD | more,                                                                                                      \
+     4,                                                                                                                \
+     2,                                                                                                                \
+     .naive = naive_add_layer_norm},                                                                                   \
+    {                                                                                                                  \
+        "add_layer_norm.bwd", name_,                                                                                   \
+            {REAL(__VA_ARGS__, c), REAL(c),           STAT(__VA_ARGS__),                                               \
+             STAT(__VA_ARGS__),    REAL(__VA_ARGS__, c), REAL(__VA_ARGS__, c)},                                        \
+            {A_REAL("eps", 0.0625)}, more, 3, .derive = layer_norm_forward                                         \
+    }
+
+#define BIAS_GELU(name_, more, c, ...)                                                                                 \
+    {"bias_gelu", name_, {REAL(__VA_ARGS__, c), REAL(c)}, .flags = GRAD | more, .naive = naive_bias_gelu}, {           \
+        "bias_gelu.bwd", name_, {REAL(__VA_ARGS__, c), REAL(c), REAL(__VA_ARGS__, c)}, .flags = more, .n_out = 2,      \
+                                                                                       .naive = naive_bias_gelu_bwd    \
+    }
+
 #define L2(name_, eps, more, c, ...)                                                                                   \
     {"l2_normalize", name_, {REAL(__VA_ARGS__, c)}, {A_REAL("eps", eps)}, GRAD | more, 2, .naive = naive_l2}, {        \
         "l2_normalize.bwd", name_, {REAL(__VA_ARGS__, c), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)},                    \
@@ -64,6 +86,20 @@ const op_case cases_norm[] = {
     LAYER_NORM("513x48", BIG, 48, 513),
     LAYER_NORM("vit-b", BENCH, 768, 2052),
     {"layer_norm", "one row", {REAL(9), REAL(9), REAL(9)}, {A_REAL("eps", 1e-6)}, GRAD, 3, .naive = naive_layer_norm},
+    ADD_LAYER_NORM("5x7", 0, 7, 5),
+    ADD_LAYER_NORM("2x3x8", 0, 8, 2, 3),
+    ADD_LAYER_NORM("2x1x3x5", 0, 5, 2, 1, 3),
+    ADD_LAYER_NORM("no rows", 0, 4, 0),
+    ADD_LAYER_NORM("513x48", BIG, 48, 513),
+    ADD_LAYER_NORM("131x37", BIG, 37, 131),
+    ADD_LAYER_NORM("vit-b", BENCH, 768, 2052),
+    BIAS_GELU("5x7", 0, 7, 5),
+    BIAS_GELU("2x3x8", 0, 8, 2, 3),
+    BIAS_GELU("2x1x3x19", 0, 19, 2, 1, 3),
+    BIAS_GELU("no rows", ZEROS, 4, 0),
+    BIAS_GELU("513x48", BIG, 48, 513),
+    BIAS_GELU("131x37", BIG, 37, 131),
+    BIAS_GELU("vit-b", BENCH, 3072, 2052),
     {"batch_norm", "6x5", {REAL(6, 5)}, {A_REAL("eps", 0.0625)}, GRAD | NO_BROADCAST, 4, .naive = naive_batch_norm},
     {"batch_norm", "2x3", {REAL(2, 3)}, {A_REAL("eps", 0.25)}, GRAD | NO_BROADCAST, 4, .naive = naive_batch_norm},
     {"batch_norm", "129x40", {REAL(129, 40)}, {A_REAL("eps", 1e-5)}, BIG, 4, .naive = naive_batch_norm},

@@ -25,6 +25,7 @@ typedef enum input_kind {
     IN_ANY,      /* the dtype under test, which may be an integer one: then whole numbers */
     IN_WIDE,     /* as IN_ANY, multiples of 1/2 within [-20, 100] */
     IN_FINE,     /* the dtype under test, 22 significant bits within +-2: rounding shows */
+    IN_DISTINCT, /* the dtype under test, multiples of 1/64 within +-2; the first 257 all different: no ties */
     IN_LARGE,    /* the dtype under test, multiples of 4 within +-512: exp of them overflows F32 */
     IN_STAT,     /* F64 beside F64, else F32: what norms and softmax keep for their backward */
     IN_F32,      /* F32, positive */
@@ -41,7 +42,7 @@ typedef struct case_input {
 } case_input;
 
 enum {
-    GRAD = 1,         /* inputs of kinds IN_REAL, IN_POSITIVE and IN_ANY are differentiable */
+    GRAD = 1,         /* inputs of kinds IN_REAL, IN_POSITIVE, IN_DISTINCT and IN_ANY are differentiable */
     CONTIGUOUS = 2,   /* the op's shape rule asks for inputs without gaps */
     BIG = 4,          /* plain layout only */
     NO_BROADCAST = 8, /* equal rows would make the result meaningless */
@@ -92,7 +93,7 @@ typedef struct op_case {
     }
 
 extern const op_case cases_elementwise[], cases_products[], cases_norm[], cases_softmax[], cases_shape[],
-    cases_tokens[], cases_optim[], cases_dino[], cases_views[];
+    cases_tokens[], cases_optim[], cases_dino[], cases_views[], cases_volume[];
 
 /* ---- a case made concrete ---- */
 

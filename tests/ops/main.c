@@ -64,7 +64,8 @@ static bool wanted(const char *filter, const char *name) {
 /* ---- cases ---- */
 
 static const op_case *const tables[] = {cases_elementwise, cases_products, cases_norm, cases_softmax,
-                                        cases_shape,       cases_tokens,   cases_optim,    cases_dino, cases_views};
+                                        cases_shape,       cases_tokens,   cases_optim,    cases_dino, cases_views,
+                                        cases_volume};
 
 /* An op of a plugin, without a case of its own: one or two real inputs, no attributes. */
 static const op_case one_input = {.name = "3x7", .in = {REAL(3, 7)}, .flags = GRAD},

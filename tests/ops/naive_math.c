@@ -35,6 +35,20 @@ void naive_scale(call *k) {
 void naive_gelu(call *k) {
     EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * erfc(-k->x[0][i] / sqrt(2.0)) / 2;
 }
+void naive_bias_gelu(call *k) {
+    EACH(i, n_of(k)) {
+        double z = k->x[0][i] + k->x[1][i % last(&k->in[0])];
+        k->y[0][i] = z * erfc(-z / sqrt(2.0)) / 2;
+    }
+}
+void naive_bias_gelu_bwd(call *k) {
+    EACH(i, n_of(k)) {
+        int64_t j = i % last(&k->in[0]);
+        double z = k->x[0][i] + k->x[1][j];
+        k->y[0][i] = k->x[2][i] * (erfc(-z / sqrt(2.0)) / 2 + z * exp(-z * z / 2) / sqrt(2 * acos(-1.0)));
+        k->y[1][j] += k->y[0][i];
+    }
+}
 void naive_rsqrt(call *k) {
     EACH(i, n_of(k)) k->y[0][i] = pow(k->x[0][i] + call_real(k, "eps"), -0.5);
 }
@@ -138,6 +152,16 @@ void naive_layer_norm(call *k) {
         moments(k->x[0] + r * c, c, 1, call_real(k, "eps"), &k->y[1][r], &k->y[2][r], NULL);
         EACH(i, c) k->y[0][r * c + i] = (k->x[0][r * c + i] - k->y[1][r]) * k->y[2][r] * k->x[1][i] + k->x[2][i];
     }
+}
+
+void naive_add_layer_norm(call *k) {
+    call norm = *k;
+    norm.in[1] = k->in[2];
+    norm.x[0] = k->y[0];
+    for (int i = 1; i < 3; i++) norm.x[i] = k->x[1 + i];
+    for (int o = 0; o < 3; o++) norm.y[o] = k->y[1 + o];
+    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] + k->x[1][i];
+    naive_layer_norm(&norm);
 }
 
 void naive_batch_norm(call *k) {

@@ -30,7 +30,7 @@ static uint32_t n_smooth(const call *k) {
 
 static bool differentiable(const call *k, uint32_t i) {
     input_kind kind = k->c->in[i].kind;
-    return k->in[i].dtype == HCT_F64 && (kind == IN_REAL || kind == IN_POSITIVE || kind == IN_ANY);
+    return k->in[i].dtype == HCT_F64 && (kind == IN_REAL || kind == IN_POSITIVE || kind == IN_DISTINCT || kind == IN_ANY);
 }
 
 /* ---- inputs ---- */

@@ -6,7 +6,8 @@
 #include <string.h>
 
 const hk_op *const hk_families[] = {hk_elementwise, hk_move,   hk_reduce,   hk_norm,      hk_softmax,
-                                    hk_tokens,      hk_optim, hk_products, hk_attention, hk_dino, hk_views, NULL};
+                                    hk_tokens,      hk_optim, hk_products, hk_attention, hk_dino, hk_views,
+                                    hk_conv,        hk_pool,  hk_batch_norm3d, hk_fused, NULL};
 
 const hk_op *hk_find(const char *op) {
     for (const hk_op *const *f = hk_families; *f; f++)
@@ -128,7 +129,14 @@ hk_ref hk_work(hk *b, uint64_t bytes) {
 void hk_multiply(hk *b, const hk_product *g) {
     hk_product p = *g;
     p.temp_bytes = b->product_temp ? b->product_temp(b->self, &p) : 0;
-    if (p.temp_bytes) p.temp = hk_work(b, p.temp_bytes);
+    for (uint32_t i = 0; i < b->n_launch && p.temp_bytes && b->product_temp; i++) { /* products of one call run one after another: they share it */
+        const hk_product *o = &b->launch[i].product;
+        if (b->launch[i].kind != HK_PRODUCT || o->temp_bytes < p.temp_bytes) continue;
+        p.temp = o->temp;
+        p.temp_bytes = o->temp_bytes;
+        break;
+    }
+    if (p.temp_bytes && !p.temp.place) p.temp = hk_work(b, p.temp_bytes);
     hk_launch *l = start(b);
     if (!l) return;
     l->kind = HK_PRODUCT;

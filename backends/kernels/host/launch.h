@@ -101,6 +101,11 @@ void hk_f32(hk *, double);
 void hk_struct(hk *, const void *, uint32_t size);
 void hk_multiply(hk *, const hk_product *);
 
+/* to = from, both contiguous, n elements of two dtypes. */
+void hk_cast(hk *, hk_ref to, int32_t to_dtype, hk_ref from, int32_t from_dtype, int64_t n);
+/* n elements of a dtype. */
+void hk_fill(hk *, hk_ref to, int32_t dtype, int64_t n, double value);
+
 /* Workspace of this call. */
 hk_ref hk_work(hk *, uint64_t bytes);
 static inline hk_ref hk_at(hk_ref r, uint64_t bytes) { return r.off += bytes, r; }
@@ -126,11 +131,24 @@ hk_ref hk_rows_of(hk *, uint32_t i, int64_t *ret_step);
 void hk_contiguous(hct_view *); /* strides from dims */
 int64_t hk_row_count(const hct_view *, int inner);
 
+/* Parts into which sums over that many rows are cut. */
+static inline int64_t hk_row_parts(const hk *b, int64_t rows) {
+    int64_t parts = (rows + 63) / 64, most = 4 * (int64_t)b->target->units;
+    return parts > most ? most : parts < 1 ? 1 : parts;
+}
+
 /* Vectors that cover n columns. */
 static inline int64_t hk_strips(const hk *b, int64_t n) { return (n + b->target->vw - 1) / b->target->vw; }
 
 static inline int64_t hk_int(const hct_problem *p, const char *name) { return hct_attr_int(p->attr, p->n_attr, name, 0); }
 static inline double hk_real(const hct_problem *p, const char *name) { return hct_attr_real(p->attr, p->n_attr, name, 0); }
+
+/* A layer norm's backward: x, dy as rows. hk_norm_columns appends what gives out[1], out[2]: the gradients of w and b. */
+typedef struct hk_norm_backward {
+    hk_ref x, w, mean, rstd, dy;
+    int64_t step, dy_step;
+} hk_norm_backward;
+void hk_norm_columns(hk *, const hk_norm_backward *);
 
 /* ---- the planners ---- */
 
@@ -146,7 +164,8 @@ typedef struct hk_op {
 
 /* Families, each ended by an empty entry. */
 extern const hk_op hk_elementwise[], hk_move[], hk_reduce[], hk_norm[], hk_softmax[], hk_tokens[], hk_optim[], hk_products[], hk_attention[],
-    hk_dino[], hk_views[];
+    hk_dino[], hk_views[], hk_conv[], hk_pool[], hk_batch_norm3d[],
+    hk_fused[];
 extern const hk_op *const hk_families[];
 const hk_op *hk_find(const char *op);
 /* Whether an op's plan is right for one rank only, and belongs to no device of a job with several. */

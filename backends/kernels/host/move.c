@@ -16,17 +16,26 @@ static hct_status plan_copy(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
+static void cast(hk *b, hk_ref to, const hct_view *to_view, hk_ref from, const hct_view *from_view) {
+    hk_walk w;
+    hk_walk_init(&w, 2, (const hct_view *const[]){to_view, from_view});
+    hk_each(b, "move", -1, "cast", hct_numel(to_view));
+    hk_mem(b, to);
+    hk_mem(b, from);
+    hk_i32(b, to_view->dtype);
+    hk_i32(b, from_view->dtype);
+    hk_struct(b, &w, sizeof w);
+}
+void hk_cast(hk *b, hk_ref to, int32_t to_dtype, hk_ref from, int32_t from_dtype, int64_t n) {
+    hct_view x = {.ndim = 1, .dim = {n}, .stride = {1}, .dtype = from_dtype}, y = x;
+    y.dtype = to_dtype;
+    cast(b, to, &y, from, &x);
+}
+
 static hct_status plan_cast(hk *b, const hct_problem *p, hct_err *err) {
     if (!b->target->fp64 && (p->in[0].dtype == HCT_F64 || p->out[0].dtype == HCT_F64))
         return hct_plugin_fail(err, HCT_NOTIMPL, "the device has no double arithmetic");
-    hk_walk w;
-    hk_walk_init(&w, 2, (const hct_view *const[]){p->out, p->in});
-    hk_each(b, "move", -1, "cast", hct_numel(p->out));
-    hk_mem(b, HK_OUT_(0));
-    hk_mem(b, HK_IN_(0));
-    hk_i32(b, p->out[0].dtype);
-    hk_i32(b, p->in[0].dtype);
-    hk_struct(b, &w, sizeof w);
+    cast(b, HK_OUT_(0), p->out, HK_IN_(0), p->in);
     return HCT_OK;
 }
 
@@ -43,12 +52,13 @@ static uint64_t bits_of(double v, int32_t dtype) {
     return bits;
 }
 
-static void fill(hk *b, const hct_view *out, double value) {
+void hk_fill(hk *b, hk_ref to, int32_t dtype, int64_t n, double value) {
     static const char *const names[] = {"fill_8", "fill_16", "fill_32", "fill_64"};
-    hk_each(b, "move", -1, by_size(names, out->dtype), hct_numel(out));
-    hk_mem(b, HK_OUT_(0));
-    hk_i64(b, (int64_t)bits_of(value, out->dtype));
+    hk_each(b, "move", -1, by_size(names, dtype), n);
+    hk_mem(b, to);
+    hk_i64(b, (int64_t)bits_of(value, dtype));
 }
+static void fill(hk *b, const hct_view *out, double value) { hk_fill(b, HK_OUT_(0), out->dtype, hct_numel(out), value); }
 
 static hct_status plan_fill(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;

@@ -1,21 +1,15 @@
 /* linear and matmul: a library's product where the device has one for the dtype, else gemm.cl. */
-#include "launch.h"
+#include "products.h"
 
-#include <string.h>
+enum { TILE = 64, ITEMS = 64 }; /* as in gemm.cl */
 
-enum { TILE = 64, ITEMS = 64, DIMS = 6 }; /* as in gemm.cl */
-
-typedef struct product { /* gemm.cl's */
-    int64_t m, n, k, row_a, col_a, row_b, col_b, row_c, step_bias, tiles_n, batch_dims, dim[DIMS], stride_a[DIMS], stride_b[DIMS], stride_c[DIMS];
-    int64_t has_bias;
-} product;
-
-static void own(hk *b, int32_t dtype, product *g, hk_ref c, hk_ref x, hk_ref y, hk_ref bias) {
+void hk_gemm_own(hk *b, int32_t dtype, hk_gemm *g, hk_ref c, hk_ref x, hk_ref y, hk_ref bias, int to_float) {
     int64_t batch = 1;
     for (int d = 0; d < g->batch_dims; d++) batch *= g->dim[d];
     g->tiles_n = (g->n + TILE - 1) / TILE;
     hk_rows(b, "gemm", dtype, "gemm", (g->m + TILE - 1) / TILE * g->tiles_n);
     hk_shape(b, ITEMS, batch);
+    if (to_float && dtype != HCT_F32) hk_option(b, "OUT_FLOAT=1");
     hk_mem(b, c);
     hk_mem(b, x);
     hk_mem(b, y);
@@ -38,10 +32,8 @@ static int library_matrix(int64_t rows, int64_t cols, int64_t row, int64_t col, 
     return 0;
 }
 
-static int library_takes(const hk *b, int32_t dtype) { return (int)(b->target->library >> dtype & 1); }
-
-/* The library's answer to g, whose batch is one even step or none; 0 where it lies otherwise. */
-static int by_library(hk *b, const product *g, hk_ref c, hk_ref x, hk_ref y, float beta, const hk_ref *bias) {
+/* The batch is one even step or none. */
+int hk_gemm_library(hk *b, const hk_gemm *g, hk_ref c, hk_ref x, hk_ref y, float beta, const hk_ref *bias) {
     hk_product p = {.a = x, .b = y, .c = c, .bias = bias ? *bias : c, .has_bias = bias != NULL, .m = g->m, .n = g->n, .k = g->k, .ld_c = g->row_c, .batch = 1, .beta = beta};
     if (!library_matrix(g->m, g->k, g->row_a, g->col_a, &p.t_a, &p.ld_a) || !library_matrix(g->k, g->n, g->row_b, g->col_b, &p.t_b, &p.ld_b)) return 0;
     if (g->m < 1 || g->n < 1 || g->k < 1) return 0;
@@ -65,11 +57,11 @@ static hct_status plan_linear(hk *b, const hct_problem *p, hct_err *err) {
     int32_t dtype = x->dtype;
     int64_t step;
     hk_ref rows = hk_rows_of(b, 0, &step), bias = p->n_in == 3 ? HK_IN_(2) : HK_IN_(1);
-    product g = {.m = hk_row_count(x, 1), .n = w->dim[0], .k = w->dim[1], .row_a = step, .col_a = 1, .row_b = w->stride[1], .col_b = w->stride[0],
+    hk_gemm g = {.m = hk_row_count(x, 1), .n = w->dim[0], .k = w->dim[1], .row_a = step, .col_a = 1, .row_b = w->stride[1], .col_b = w->stride[0],
                  .row_c = w->dim[0], .has_bias = p->n_in == 3};
     if (g.has_bias) g.step_bias = p->in[2].stride[0];
     if (hct_numel(p->out) == 0) return HCT_OK;
-    if (library_takes(b, dtype)) {
+    if (hk_library_takes(b, dtype)) {
         int inside = g.has_bias && b->target->library_bias && (g.step_bias == 1 || g.n == 1);
         if (g.has_bias && !inside) {
             hk_each(b, "gemm", dtype, "bias_fill", g.m * g.n);
@@ -78,19 +70,19 @@ static hct_status plan_linear(hk *b, const hct_problem *p, hct_err *err) {
             hk_i64(b, g.n);
             hk_i64(b, g.step_bias);
         }
-        if (by_library(b, &g, HK_OUT_(0), rows, HK_IN_(1), g.has_bias && !inside, inside ? &bias : NULL)) return HCT_OK;
+        if (hk_gemm_library(b, &g, HK_OUT_(0), rows, HK_IN_(1), g.has_bias && !inside, inside ? &bias : NULL)) return HCT_OK;
         return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together");
     }
-    own(b, dtype, &g, HK_OUT_(0), rows, HK_IN_(1), bias);
+    hk_gemm_own(b, dtype, &g, HK_OUT_(0), rows, HK_IN_(1), bias, 0);
     return HCT_OK;
 }
 
 static hct_status plan_matmul(hk *b, const hct_problem *p, hct_err *err) {
     const hct_view *x = &p->in[0], *y = &p->in[1], *c = &p->out[0];
     int n = x->ndim;
-    product g = {.m = x->dim[n - 2], .n = y->dim[n - 1], .k = x->dim[n - 1], .row_a = x->stride[n - 2], .col_a = x->stride[n - 1],
+    hk_gemm g = {.m = x->dim[n - 2], .n = y->dim[n - 1], .k = x->dim[n - 1], .row_a = x->stride[n - 2], .col_a = x->stride[n - 1],
                  .row_b = y->stride[n - 2], .col_b = y->stride[n - 1], .row_c = c->stride[n - 2], .batch_dims = n - 2};
-    if (n - 2 > DIMS) return hct_plugin_fail(err, HCT_NOTIMPL, "at most %d leading axes", DIMS);
+    if (n - 2 > HK_DIMS) return hct_plugin_fail(err, HCT_NOTIMPL, "at most %d leading axes", HK_DIMS);
     for (int d = 0; d < n - 2; d++) {
         g.dim[d] = x->dim[d];
         g.stride_a[d] = x->stride[d];
@@ -98,11 +90,11 @@ static hct_status plan_matmul(hk *b, const hct_problem *p, hct_err *err) {
         g.stride_c[d] = c->stride[d];
     }
     if (hct_numel(c) == 0) return HCT_OK;
-    if (library_takes(b, x->dtype)) {
-        if (by_library(b, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), 0, NULL)) return HCT_OK;
+    if (hk_library_takes(b, x->dtype)) {
+        if (hk_gemm_library(b, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), 0, NULL)) return HCT_OK;
         return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together, evenly spaced");
     }
-    own(b, x->dtype, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), HK_IN_(0));
+    hk_gemm_own(b, x->dtype, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), HK_IN_(0), 0);
     return HCT_OK;
 }
 

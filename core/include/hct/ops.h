@@ -14,6 +14,7 @@ HCT_API hct_id hct_sub(hct_tape *, hct_id a, hct_id b);
 HCT_API hct_id hct_mul(hct_tape *, hct_id a, hct_id b);
 HCT_API hct_id hct_scale(hct_tape *, hct_id x, double factor, double plus); /* factor * x + plus */
 HCT_API hct_id hct_gelu(hct_tape *, hct_id x);                             /* x * Phi(x), exact erf (Hendrycks & Gimpel 2016) */
+HCT_API hct_id hct_bias_gelu(hct_tape *, hct_id x, hct_id b);               /* gelu(x + b), x [..., C], b [C], in one pass */
 HCT_API hct_id hct_rsqrt(hct_tape *, hct_id x, double eps);                /* 1 / sqrt(x + eps) */
 HCT_API hct_id hct_cast(hct_tape *, hct_id x, hct_dtype);
 /* Zeroes each element with probability p and multiplies the others by 1/(1-p). rng: I32[4] = seed lo, hi, step lo, hi; two
@@ -35,11 +36,26 @@ HCT_API hct_id hct_attention_probs(hct_tape *, hct_id q, hct_id k, hct_id v, dou
 
 /* Over the last axis: (x - mean) / sqrt(var + eps) * w + b, population variance (Ba et al. 2016). */
 HCT_API hct_id hct_layer_norm(hct_tape *, hct_id x, hct_id w, hct_id b, double eps);
+/* *ret_sum = x + h (equal dims), and its layer norm, in one pass. */
+HCT_API hct_id hct_add_layer_norm(hct_tape *, hct_id x, hct_id h, hct_id w, hct_id b, double eps, hct_id *ret_sum);
 /* x [N, C], no affine. Training: batch statistics, and running_mean, running_var (tensors, [C]) move by momentum towards
  * them (variance with n-1), as PyTorch's BatchNorm1d. Else: running statistics. */
 HCT_API hct_id hct_batch_norm(hct_tape *, hct_id x, hct_id running_mean, hct_id running_var, double momentum, double eps, int training);
 HCT_API hct_id hct_softmax(hct_tape *, hct_id x);                      /* over the last axis */
 HCT_API hct_id hct_l2_normalize(hct_tape *, hct_id x, double eps);     /* x / max(||x||, eps) over the last axis */
+
+/* Volumes: x [N, C, D0, D1, D2]; stride, padding, dilation, kernel: 3 numbers each. As PyTorch's Conv3d, MaxPool3d, AvgPool3d
+ * (padding counted as zeros), AdaptiveAvgPool3d. w [O, C/groups, K0, K1, K2], b [O] or 0. */
+HCT_API hct_id hct_conv3d(hct_tape *, hct_id x, hct_id w, hct_id b, const int64_t *stride, const int64_t *padding, const int64_t *dilation,
+                          int64_t groups);
+HCT_API hct_id hct_max_pool3d(hct_tape *, hct_id x, const int64_t *kernel, const int64_t *stride, const int64_t *padding);
+HCT_API hct_id hct_avg_pool3d(hct_tape *, hct_id x, const int64_t *kernel, const int64_t *stride, const int64_t *padding);
+/* Output i of an axis is the mean over [floor(i D / out), ceil((i + 1) D / out)). */
+HCT_API hct_id hct_adaptive_avg_pool3d(hct_tape *, hct_id x, const int64_t *out);
+/* x [N, C, ...], w, b [C]; running_mean, running_var: tensors [C], F32 (F64 beside F64). Training: batch statistics (population
+ * variance), and the running ones move by momentum (variance with n-1), as PyTorch's BatchNorm3d. Else: the running ones. */
+HCT_API hct_id hct_batch_norm3d(hct_tape *, hct_id x, hct_id w, hct_id b, hct_id running_mean, hct_id running_var, double momentum, double eps,
+                                int training);
 
 /* logits [N, C], target I32 [N] -> mean of -log softmax(logits)[target], a scalar. */
 HCT_API hct_id hct_cross_entropy(hct_tape *, hct_id logits, hct_id target);
