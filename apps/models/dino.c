@@ -81,8 +81,8 @@ hct_status dino_set(const dino_inputs *in, double student_temp, double teacher_t
 
 /* class tokens [N, width] -> logits [N, K] */
 static hct_id head(hct_tape *t, params *p, hct_id x) {
-    x = hct_gelu(t, vit_linear(t, p, "head.mlp.0", x));
-    x = hct_gelu(t, vit_linear(t, p, "head.mlp.2", x));
+    x = vit_linear_gelu(t, p, "head.mlp.0", x);
+    x = vit_linear_gelu(t, p, "head.mlp.2", x);
     x = hct_l2_normalize(t, vit_linear(t, p, "head.mlp.4", x), HEAD_EPS);
     hct_id w = hct_l2_normalize(t, params_use(p, t, "head.last_layer.weight_v"), HEAD_EPS);
     return hct_linear(t, x, hct_mul(t, w, params_use(p, t, "head.last_layer.weight_g")), 0);

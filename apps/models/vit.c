@@ -69,10 +69,16 @@ hct_id vit_norm(hct_tape *t, params *p, const char *name, hct_id x, double eps) 
     return hct_layer_norm(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name), eps);
 }
 
-hct_id vit_linear(hct_tape *t, params *p, const char *name, hct_id x) {
-    hct_id y = hct_linear(t, x, params_use(p, t, "%s.weight", name), params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0);
-    hct_id low = lora_branch(t, p, name, x);
+/* b: the bias, or 0. */
+static hct_id linear(hct_tape *t, params *p, const char *name, hct_id x, hct_id b) {
+    hct_id y = hct_linear(t, x, params_use(p, t, "%s.weight", name), b), low = lora_branch(t, p, name, x);
     return low ? hct_add(t, y, low) : y;
+}
+hct_id vit_linear(hct_tape *t, params *p, const char *name, hct_id x) {
+    return linear(t, p, name, x, params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0);
+}
+hct_id vit_linear_gelu(hct_tape *t, params *p, const char *name, hct_id x) {
+    return hct_bias_gelu(t, linear(t, p, name, x, 0), params_use(p, t, "%s.bias", name));
 }
 
 hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x) {
@@ -96,26 +102,30 @@ static hct_id attend(hct_tape *t, params *p, const char *name, int64_t heads, hc
     return vit_linear(t, p, part, hct_reshape(t, o, 3, (int64_t[]){b, n, c}));
 }
 
-/* x + h, with each scan's h times its factor of this branch where there are any. */
-static hct_id add_branch(hct_tape *t, hct_id x, hct_id h, const vit_trace *trace, int64_t branch) {
-    if (!trace || !trace->drop) return hct_add(t, x, h);
-    int64_t b = hct_shape(t, x)->dim[0];
-    return hct_add(t, x, hct_mul(t, h, hct_reshape(t, hct_slice(t, trace->drop, 0, branch, 1), 3, (int64_t[]){b, 1, 1})));
+/* *x += h, with each scan's h times its factor of this branch where there are any; returns the norm `name` of that. */
+static hct_id add_branch(hct_tape *t, params *p, hct_id *x, hct_id h, const vit_trace *trace, int64_t branch, const char *name, double eps) {
+    if (trace && trace->drop) {
+        int64_t b = hct_shape(t, *x)->dim[0];
+        h = hct_mul(t, h, hct_reshape(t, hct_slice(t, trace->drop, 0, branch, 1), 3, (int64_t[]){b, 1, 1}));
+    }
+    return hct_add_layer_norm(t, *x, h, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name), eps, x);
 }
 
-hct_id vit_blocks(hct_tape *t, params *p, const char *prefix, int64_t depth, int64_t heads, hct_id x, vit_trace *trace) {
+hct_id vit_blocks(hct_tape *t, params *p, const char *prefix, int64_t depth, int64_t heads, hct_id x, const char *norm, double norm_eps, vit_trace *trace) {
+    char name[96];
+#define PART(text, i) (snprintf(name, sizeof name, "%s.%lld." text, prefix, (long long)(i)), name)
+    hct_id h = vit_norm(t, p, depth ? PART("att_norm", 0) : norm, x, depth ? BLOCK_EPS : norm_eps);
     for (int64_t i = 0; i < depth; i++) {
-        char name[96];
-#define PART(text) (snprintf(name, sizeof name, "%s.%lld." text, prefix, (long long)i), name)
-        hct_id h = vit_norm(t, p, PART("att_norm"), x, BLOCK_EPS);
-        x = add_branch(t, x, attend(t, p, PART("attn"), heads, h, trace, i), trace, 2 * i);
-        h = vit_norm(t, p, PART("ffn_norm"), x, BLOCK_EPS);
-        h = hct_gelu(t, vit_linear(t, p, PART("mlp.linear1"), h));
-        x = add_branch(t, x, vit_linear(t, p, PART("mlp.linear2"), h), trace, 2 * i + 1);
-#undef PART
+        int last = i + 1 == depth;
+        h = attend(t, p, PART("attn", i), heads, h, trace, i);
+        h = add_branch(t, p, &x, h, trace, 2 * i, PART("ffn_norm", i), BLOCK_EPS);
+        h = vit_linear_gelu(t, p, PART("mlp.linear1", i), h);
+        h = vit_linear(t, p, PART("mlp.linear2", i), h);
+        h = add_branch(t, p, &x, h, trace, 2 * i + 1, last ? norm : PART("att_norm", i + 1), last ? norm_eps : BLOCK_EPS);
         if (trace && trace->block) trace->block[i] = x;
     }
-    return x;
+#undef PART
+    return h;
 }
 
 hct_id vit_prepend(hct_tape *t, params *p, const vit_config *c, hct_id patches) {
@@ -130,7 +140,7 @@ hct_id vit_prepend(hct_tape *t, params *p, const vit_config *c, hct_id patches) 
 
 hct_id vit_forward(hct_tape *t, params *p, const vit_config *c, hct_id x, vit_trace *trace) {
     hct_id tokens = vit_prepend(t, p, c, vit_embed(t, p, c, x));
-    return vit_norm(t, p, "norm", vit_blocks(t, p, "blocks", c->depth, c->heads, tokens, trace), c->norm_eps);
+    return vit_blocks(t, p, "blocks", c->depth, c->heads, tokens, "norm", c->norm_eps, trace);
 }
 
 hct_id vit_cls(hct_tape *t, hct_id tokens) {

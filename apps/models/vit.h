@@ -36,8 +36,8 @@ hct_status vit_check(const vit_config *, hct_err *);
 void vit_declare(params *, const vit_config *);
 /* x [B, channels, image, image, image] -> patches with their positions [B, L, width]. */
 hct_id vit_embed(hct_tape *, params *, const vit_config *, hct_id x);
-/* x [B, N, width] -> the same shape; blocks are named prefix.0, prefix.1, ... */
-hct_id vit_blocks(hct_tape *, params *, const char *prefix, int64_t depth, int64_t heads, hct_id x, vit_trace *);
+/* x [B, N, width] -> the same shape, after the layer norm `norm`; blocks are named prefix.0, prefix.1, ... */
+hct_id vit_blocks(hct_tape *, params *, const char *prefix, int64_t depth, int64_t heads, hct_id x, const char *norm, double norm_eps, vit_trace *);
 /* x [B, channels, image^3] -> tokens after the last norm [B, N, width]. */
 hct_id vit_forward(hct_tape *, params *, const vit_config *, hct_id x, vit_trace *);
 /* Puts class token (and registers) in front of patches. */
@@ -48,6 +48,7 @@ hct_id vit_cls(hct_tape *, hct_id tokens);
 hct_id vit_mean(hct_tape *, const vit_config *, hct_id tokens);
 hct_id vit_norm(hct_tape *, params *, const char *name, hct_id x, double eps);
 hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x); /* name.weight, and name.bias and models/lora.h's where there are */
+hct_id vit_linear_gelu(hct_tape *, params *, const char *name, hct_id x); /* the same with a bias, then GELU */
 /* Declares blocks prefix.0 .. (shared with MAE's decoder). */
 void vit_declare_blocks(params *, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias);
 /* Loads weights; a position table of another grid is resampled. */

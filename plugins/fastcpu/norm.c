@@ -1,61 +1,7 @@
 /* Layer norm and softmax with their backwards, and sums over axes. Rows without gaps. */
-#include "fast.h"
+#include "rows.h"
 
 #include <math.h>
-#include <stdlib.h>
-
-/* Sums over many rows are cut into PARTS shares of the rows, whatever the number of threads; within a share they are carried
- * over every BUNDLE rows, so that a long sum of floats loses little. */
-enum { PARTS = 16, BUNDLE = 64, STRIP = 512 };
-
-typedef struct rows_plan {
-    int64_t rows, width;
-    int threads;
-    float eps;
-    int64_t axes;
-} rows_plan;
-
-static hct_status plan_rows(const hct_problem *p, uint32_t rows_of, hct_plan *ret, hct_err *err) {
-    for (uint32_t i = 0; i < p->n_in; i++)
-        if ((rows_of >> i & 1) && !dense_rows(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "the rows of input %u have gaps", i);
-    rows_plan *r = malloc(sizeof *r);
-    if (!r) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
-    const hct_view *x = &p->in[0];
-    *r = (rows_plan){.rows = cpu_rows(x, 1), .width = x->dim[x->ndim - 1], .eps = (float)hct_attr_real(p->attr, p->n_attr, "eps", 0)};
-    r->threads = r->rows * r->width * (int64_t)sizeof(real) < SMALL_BYTES ? 1 : cpu_threads();
-    ret->state = r;
-    ret->flags = HCT_DETERMINISTIC;
-    return HCT_OK;
-}
-
-ALWAYS const real *row_of(const hct_view *v, int64_t r) { return (const real *)hct_ptr(v) + cpu_row(v, 1, r); }
-ALWAYS real *out_row(const hct_view *v, int64_t width, int64_t r) { return (real *)hct_ptr(v) + r * width; }
-
-/* The body for whole vectors, and once more for the n elements that are left. n is VL in the first. */
-#define EACH_VECTOR(width, ...)                    \
-    do {                                           \
-        int64_t i = 0;                             \
-        for (; i + VL <= (width); i += VL) {       \
-            const int64_t n = VL;                  \
-            __VA_ARGS__                            \
-        }                                          \
-        if (i < (width)) {                         \
-            const int64_t n = (width)-i;           \
-            __VA_ARGS__                            \
-        }                                          \
-    } while (0)
-ALWAYS vf get(const real *x, int64_t n) { return n == VL ? ld(x) : ld_n(x, n); }
-ALWAYS void put(real *x, vf v, int64_t n) {
-    if (n == VL) st(x, v);
-    else st_n(x, v, n);
-}
-/* v with 0 in the lanes from n on. */
-ALWAYS vf only(vf v, int64_t n) {
-    if (n == VL) return v;
-    float lanes[VL];
-    vstore(lanes, v);
-    return vload_n(lanes, n);
-}
 
 /* ---- layer norm ---- */
 
@@ -64,9 +10,8 @@ static hct_status plan_ln(hct_device *d, const hct_problem *p, hct_plan *ret, hc
     return plan_rows(p, 7, ret, err);
 }
 
-RUN(run_ln) {
-    UNUSED_RUN_ARGUMENTS;
-    const rows_plan *a = p->state;
+/* in: x, w, b; out: y, mean, rstd. With h: of x + h, which goes to `stored`. */
+static void layer_norm(const rows_plan *a, const hct_view *in, const hct_view *out, const hct_view *h, const hct_view *stored) {
     const int64_t c = a->width;
     const real *w = hct_ptr(&in[1]), *b = hct_ptr(&in[2]);
     float *means = hct_ptr(&out[1]), *rstds = hct_ptr(&out[2]);
@@ -74,6 +19,12 @@ RUN(run_ln) {
     for (int64_t r = 0; r < a->rows; r++) {
         const real *x = row_of(&in[0], r);
         real *y = out_row(&out[0], c, r);
+        if (h) { /* what is normalised is the sum as it is stored */
+            const real *more = row_of(h, r);
+            real *sum = out_row(stored, c, r);
+            EACH_VECTOR(c, put(sum + i, vadd(get(x + i, n), get(more + i, n)), n););
+            x = sum;
+        }
         vf sum = vzero(), square = vzero();
         EACH_VECTOR(c, sum = vadd(sum, get(x + i, n)););
         const float mean = vsum(sum) / (float)c;
@@ -85,6 +36,21 @@ RUN(run_ln) {
         means[r] = mean;
         rstds[r] = rstd;
     }
+}
+
+RUN(run_ln) {
+    UNUSED_RUN_ARGUMENTS;
+    layer_norm(p->state, in, out, NULL, NULL);
+    return HCT_OK;
+}
+
+static hct_status plan_add_ln(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    (void)d;
+    return plan_rows(p, 15, ret, err);
+}
+RUN(run_add_ln) {
+    UNUSED_RUN_ARGUMENTS;
+    layer_norm(p->state, (const hct_view[]){in[0], in[2], in[3]}, out + 1, &in[1], &out[0]);
     return HCT_OK;
 }
 
@@ -96,17 +62,11 @@ static hct_status plan_ln_bwd(hct_device *d, const hct_problem *p, hct_plan *ret
         if (!even_rows(&p->in[i], 0, &step)) return hct_plugin_fail(err, HCT_NOTIMPL, "mean and rstd do not lie evenly");
     }
     ret->workspace = PARTS * cpu_round(4 * (uint64_t)p->in[1].dim[0] * sizeof(float));
-    return plan_rows(p, 1 | 2 | 16, ret, err);
+    return plan_rows(p, 1 | 2 | 16 | 32, ret, err);
 }
 
-static void carry(float *total, float *bundle, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        total[i] += bundle[i];
-        bundle[i] = 0;
-    }
-}
-
-static void ln_bwd_share(const rows_plan *a, const hct_view *in, const hct_view *out, int64_t from, int64_t to, float *sums) {
+/* beside: what comes to the normalised sum beside its norm, or NULL */
+static void ln_bwd_share(const rows_plan *a, const hct_view *in, const hct_view *beside, const hct_view *out, int64_t from, int64_t to, float *sums) {
     const int64_t c = a->width;
     const real *w = hct_ptr(&in[1]);
     const float *means = hct_ptr(&in[2]), *rstds = hct_ptr(&in[3]);
@@ -116,7 +76,7 @@ static void ln_bwd_share(const rows_plan *a, const hct_view *in, const hct_view 
     float *dw = sums + 2 * c, *db = sums + 3 * c; /* of the bundle */
     memset(sums, 0, 4 * (size_t)c * sizeof *sums);
     for (int64_t r = from; r < to; r++) {
-        const real *x = row_of(&in[0], r), *g = row_of(&in[4], r);
+        const real *x = row_of(&in[0], r), *g = row_of(&in[4], r), *more = beside ? row_of(beside, r) : NULL;
         real *dx = out_row(&out[0], c, r);
         const vf mean = vset(means[r * step_mean]), rstd = vset(rstds[r * step_rstd]);
         vf sum = vzero(), dot = vzero();
@@ -135,21 +95,20 @@ static void ln_bwd_share(const rows_plan *a, const hct_view *in, const hct_view 
         const vf s = vset(vsum(sum) / (float)c), t = vset(vsum(dot) / (float)c);
         EACH_VECTOR(c, {
             const vf xhat = vmul(vsub(get(x + i, n), mean), rstd);
-            put(dx + i, vmul(rstd, vsub(vfma(get(g + i, n), get(w + i, n), vsub(vzero(), s)), vmul(xhat, t))), n);
+            const vf through = vmul(rstd, vsub(vfma(get(g + i, n), get(w + i, n), vsub(vzero(), s)), vmul(xhat, t)));
+            put(dx + i, more ? vadd(through, get(more + i, n)) : through, n);
         });
         if ((r - from) % BUNDLE == BUNDLE - 1) carry(sums, dw, 2 * c);
     }
     carry(sums, dw, 2 * c);
 }
 
-RUN(run_ln_bwd) {
-    UNUSED_RUN_ARGUMENTS;
-    const rows_plan *a = p->state;
+static void layer_norm_bwd(const rows_plan *a, const hct_view *in, const hct_view *beside, const hct_view *out, const hct_view *ws) {
     const int64_t c = a->width;
     const uint64_t each = cpu_round(4 * (uint64_t)c * sizeof(float));
 #pragma omp parallel for schedule(static) num_threads(a->threads) if (a->threads > 1)
     for (int64_t part = 0; part < PARTS; part++)
-        ln_bwd_share(a, in, out, a->rows * part / PARTS, a->rows * (part + 1) / PARTS, (float *)((char *)hct_ptr(ws) + (uint64_t)part * each));
+        ln_bwd_share(a, in, beside, out, a->rows * part / PARTS, a->rows * (part + 1) / PARTS, (float *)((char *)hct_ptr(ws) + (uint64_t)part * each));
     for (int64_t i = 0; i < c; i++) {
         double dw = 0, db = 0;
         for (int64_t part = 0; part < PARTS; part++) {
@@ -160,6 +119,15 @@ RUN(run_ln_bwd) {
         ((real *)hct_ptr(&out[1]))[i] = st1((float)dw);
         ((real *)hct_ptr(&out[2]))[i] = st1((float)db);
     }
+}
+RUN(run_ln_bwd) {
+    UNUSED_RUN_ARGUMENTS;
+    layer_norm_bwd(p->state, in, NULL, out, ws);
+    return HCT_OK;
+}
+RUN(run_add_ln_bwd) {
+    UNUSED_RUN_ARGUMENTS;
+    layer_norm_bwd(p->state, in, &in[5], out, ws);
     return HCT_OK;
 }
 
@@ -262,8 +230,10 @@ RUN(run_sum) {
 
 FAST_KERNEL(k_ln, "layer_norm", plan_ln, run_ln);
 FAST_KERNEL(k_ln_bwd, "layer_norm.bwd", plan_ln_bwd, run_ln_bwd);
+FAST_KERNEL(k_add_ln, "add_layer_norm", plan_add_ln, run_add_ln);
+FAST_KERNEL(k_add_ln_bwd, "add_layer_norm.bwd", plan_ln_bwd, run_add_ln_bwd);
 FAST_KERNEL(k_softmax, "softmax", plan_softmax, run_softmax);
 FAST_KERNEL(k_softmax_bwd, "softmax.bwd", plan_softmax, run_softmax_bwd);
 FAST_KERNEL(k_sum, "sum", plan_sum, run_sum);
 
-const hct_kernel *const FAST(fast_norm)[] = {&k_ln, &k_ln_bwd, &k_softmax, &k_softmax_bwd, &k_sum, NULL};
+const hct_kernel *const FAST(fast_norm)[] = {&k_ln, &k_ln_bwd, &k_add_ln, &k_add_ln_bwd, &k_softmax, &k_softmax_bwd, &k_sum, NULL};

@@ -4,7 +4,7 @@
 
 #define FAMILIES(X, isa, dtype)                                                                                            \
     X(fast_products_##isa##_##dtype) X(fast_attention_##isa##_##dtype) X(fast_elementwise_##isa##_##dtype)                  \
-    X(fast_norm_##isa##_##dtype) X(fast_training_##isa##_##dtype)
+    X(fast_norm_##isa##_##dtype) X(fast_training_##isa##_##dtype) X(fast_bias_gelu_##isa##_##dtype)
 #define ALL(X, isa) FAMILIES(X, isa, f32) FAMILIES(X, isa, bf16)
 
 #define DECLARE(table) extern const hct_kernel *const table[];
