@@ -72,9 +72,10 @@ hct_status hct_optim_add(hct_optim *o, int group, const char *name, hct_tensor *
     slot s = {.group = group, .param = param, .name_m = suffixed(name, ".m"), .name_v = suffixed(name, ".v")};
     s.m = hct_tensor_new(o->dev, dtype, v->ndim, v->dim, err);
     if (s.m && per_param(o) == 2) s.v = hct_tensor_new(o->dev, dtype, v->ndim, v->dim, err);
-    if (!s.name_m || !s.name_v || !s.m || (per_param(o) == 2 && !s.v) || !HCT_PUSH(o->slots, o->n, o->cap, s)) {
+    int made = s.m && (per_param(o) < 2 || s.v);
+    if (!made || !s.name_m || !s.name_v || !HCT_PUSH(o->slots, o->n, o->cap, s)) {
         free_slot(&s);
-        return hct_fail(err, HCT_ENOMEM, "out of memory for the moments of '%s'", name);
+        return made ? hct_fail(err, HCT_ENOMEM, "out of memory for the moments of '%s'", name) : HCT_ENOMEM; /* the device said how much */
     }
     if (group == o->groups) o->groups++;
     return HCT_OK;

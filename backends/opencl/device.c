@@ -48,6 +48,23 @@ hct_status ocl_fail(hct_err *err, cl_int code, const char *what) {
                                : "");
 }
 
+#define AMD_FREE_MEMORY 0x4039 /* CL_DEVICE_GLOBAL_FREE_MEMORY_AMD: KiB in all, KiB of the largest block */
+
+const char *ocl_memory(const hct_device *d, char *out, size_t n) {
+    size_t free_kib[2] = {0, 0};
+    int told = clGetDeviceInfo(d->id, AMD_FREE_MEMORY, sizeof free_kib, free_kib, NULL) == CL_SUCCESS && free_kib[0];
+    int used = snprintf(out, n, "headct holds %llu bytes, the device has %llu in all", (unsigned long long)d->held, (unsigned long long)d->global);
+    if (told && used > 0 && (size_t)used < n) snprintf(out + used, n - (size_t)used, ", %llu free", (unsigned long long)free_kib[0] * 1024);
+    return out;
+}
+
+hct_status ocl_fail_on(const hct_device *d, hct_err *err, cl_int code, const char *what) {
+    char text[128];
+    if (code != CL_MEM_OBJECT_ALLOCATION_FAILURE && code != CL_OUT_OF_HOST_MEMORY) return ocl_fail(err, code, what);
+    return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %.60s: %s (%s in %s); use a smaller batch", d->name, ocl_memory(d, text, sizeof text),
+                           ocl_error(code), what);
+}
+
 static hct_status find(int index, cl_platform_id *ret_platform, cl_device_id *ret, hct_err *err) {
     cl_platform_id platforms[16];
     cl_uint n = 0;
@@ -174,7 +191,7 @@ static hct_status make(int index, hct_device **ret, hct_err *err) {
         if (code == CL_SUCCESS)
             d->status = clCreateBuffer(d->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, 4 * sizeof(cl_int), (cl_int[4]){0}, &code);
         if (code == CL_SUCCESS && pin(d) < 0) code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-        if (code != CL_SUCCESS) st = ocl_fail(err, code, "opening the device");
+        if (code != CL_SUCCESS) st = ocl_fail_on(d, err, code, "opening the device");
     }
     if (st != HCT_OK) destroy(d);
     else *ret = d;

@@ -167,7 +167,7 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
             st = run_product(s, &c, &l->product, err);
         } else {
             cl_int code = run_launch(s, &c, i);
-            if (code != CL_SUCCESS) st = ocl_fail(err, code, l->kernel);
+            if (code != CL_SUCCESS) st = ocl_fail_on(stream->device, err, code, l->kernel);
         }
         if (st != HCT_OK) {
             stream->failed = 1;

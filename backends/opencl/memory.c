@@ -7,14 +7,15 @@
 
 hct_status ocl_alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
     cl_int code = CL_SUCCESS;
+    char text[128];
     uint64_t want = bytes ? (bytes + 127) / 128 * 128 : 128;
     if (want > d->max_alloc)
         return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %s: one buffer of %llu bytes was wanted, the device allows %llu; use a smaller batch",
                                d->name, (unsigned long long)bytes, (unsigned long long)d->max_alloc);
     cl_mem mem = clCreateBuffer(d->context, CL_MEM_READ_WRITE, want, NULL, &code);
     if (code != CL_SUCCESS)
-        return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %s: %llu bytes were wanted, headct holds %llu, the device has %llu in all (%s); use a smaller batch",
-                               d->name, (unsigned long long)bytes, (unsigned long long)d->held, (unsigned long long)d->global, ocl_error(code));
+        return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %.60s: %llu bytes were wanted, %s (%s); use a smaller batch", d->name,
+                               (unsigned long long)bytes, ocl_memory(d, text, sizeof text), ocl_error(code));
     __atomic_add_fetch(&d->held, want, __ATOMIC_RELAXED);
     __atomic_add_fetch(&d->allocations, 1, __ATOMIC_RELAXED);
     *ret = mem;
@@ -64,7 +65,7 @@ hct_status ocl_copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst,
     }
     if (code == CL_SUCCESS) return HCT_OK;
     s->failed = 1;
-    return ocl_fail(err, code, "copying");
+    return ocl_fail_on(d, err, code, "copying");
 }
 
 /* ---- streams ---- */
@@ -100,7 +101,7 @@ hct_status ocl_stream_sync(hct_stream *s, hct_err *err) {
     cl_int code = clFinish(s->queue);
     if (code != CL_SUCCESS) {
         s->failed = 1;
-        return ocl_fail(err, code, "waiting for the device");
+        return ocl_fail_on(s->device, err, code, "waiting for the device");
     }
     return s->uses_status ? complaint(s, err) : HCT_OK;
 }

@@ -51,6 +51,11 @@ const char *ocl_error(cl_int code);
 /* Fills err from a CL code: ENOMEM for memory, else EDEVICE; what: the call, or the kernel. */
 hct_status ocl_fail(hct_err *err, cl_int code, const char *what);
 
+/* "headct holds N bytes, the device has N in all", and what is free where the driver tells. */
+const char *ocl_memory(const hct_device *, char *out, size_t n);
+/* ocl_fail for a command of this device: where memory is missing, with how much there is. */
+hct_status ocl_fail_on(const hct_device *, hct_err *err, cl_int code, const char *what);
+
 /* ---- device.c ---- */
 hct_status ocl_probe(int index, char *text, size_t n, hct_err *err);
 hct_status ocl_open(int index, hct_device **ret, hct_err *err);

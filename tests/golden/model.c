@@ -11,6 +11,10 @@ hct_dev *model_device(void) {
     hct_err err = {0, ""};
     hct_ctx *ctx = hct_open(NULL, &err);
     hct_dev *dev = ctx ? hct_device_open(ctx, NULL, &err) : NULL;
+    if (!dev && err.code == HCT_ENOTFOUND && getenv("HEADCT_DEVICE")) { /* the suite for a device that is not here */
+        printf("1..0 # SKIP %s\n", err.msg);
+        exit(0);
+    }
     if (!dev) {
         tap_ok(0, "device: %s", err.msg);
         exit(tap_done());
