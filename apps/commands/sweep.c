@@ -1,7 +1,9 @@
-/* headct sweep: a grid of probes, one process a point, the best by validation. */
+/* headct sweep: a grid of probes or fine-tunings, one process a point, the best by validation. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,11 +15,14 @@
 #include "training/run_folder.h"
 
 static const char doc[] =
-    "Trains a probe for every point of a grid over learning rate, weight decay, epochs and optimiser, each in a process and a folder of its own "
-    "(RUN/point-000, ...), and chooses by the macro AUC of the validation part alone. A point whose folder is complete is not run again: start the same "
-    "command again to resume, or give each task of a Slurm array its --index or --shard. RUN/sweep.csv lists the points that are done, RUN/best.yaml is the "
-    "best one's recipe once all are.\v"
+    "Trains a probe, or fine-tunes, as the recipe's method says, for every point of a grid over learning rate, weight decay, epochs and optimiser, each in a "
+    "process and a folder of its own (RUN/point-000, ...), and chooses by the macro AUC of the validation part alone. Start the same command again to resume, "
+    "with or without --resume: a point whose folder is complete is not run again, a fine-tuning that was cut off goes on from its checkpoint. Each task of a "
+    "Slurm array takes its --index or --shard. RUN/sweep.csv lists the points that are done, RUN/best.yaml is the best one's recipe once all are.\n\n"
+    "--lr is optim.lr: the rate of a probe, or of the heads in fine-tuning, where finetune.backbone_lr is the encoder's; with 0 there, as recipes/scratch.yaml "
+    "has it, the whole network takes it.\v"
     "Examples:\n"
+    "  headct sweep --recipe recipes/scratch.yaml --data data --set data.tasks=IPH --run runs/scratch\n"
     "  headct sweep --recipe recipes/probe.yaml --data data --set probe.weights=w.safetensors --run runs/sweep --jobs 2\n"
     "  headct sweep --recipe recipes/probe.yaml --data data --run runs/sweep --lr 1e-3,1e-4 --epochs 10 --shard $SLURM_ARRAY_TASK_ID/8";
 
@@ -80,7 +85,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_END:
         if (!s->common.run) argp_error(state, "--run DIR is missing");
         if (!s->common.recipe_file) argp_error(state, "--recipe FILE is missing");
-        if (s->common.resume) argp_error(state, "a sweep goes on by itself; leave --resume out");
+        s->common.resume = 0; /* a sweep goes on by itself, by the recipe it is given */
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -110,7 +115,7 @@ static char *point_path(const settings *s, int64_t i, const char *file) {
     return asprintf(&path, "%s/point-%03lld%s%s", s->common.run, (long long)i, *file ? "/" : "", file) < 0 ? NULL : path;
 }
 
-/* Done: the probe's table, which it writes after the hashes beside it, is there, of this very recipe. A folder of another recipe is an error, not overwritten. */
+/* Done: the point's table, which is written last, is there, of this very recipe. A folder of another recipe is an error, not overwritten. */
 static hct_status is_done(const settings *s, const recipe *want, int64_t i, int *ret, hct_err *err) {
     char *table = point_path(s, i, "predictions.csv"), *file = point_path(s, i, "recipe.yaml"), a[65], b[65];
     recipe have = recipe_default();
@@ -128,19 +133,22 @@ static hct_status is_done(const settings *s, const recipe *want, int64_t i, int 
     return st;
 }
 
-/* The child: this program's probe on a recipe of its own. */
+/* In the child: this program on the point's recipe. Where the sweep is killed it is asked to stop, and a fine-tuning writes its checkpoint. */
+static void run_child(const recipe *r, char *folder, char *file) {
+    char *const probe[] = {"headct", "probe", "--recipe", file, "--run", folder, "--quiet", NULL};
+    char *const finetune[] = {"headct", "finetune", "--run", folder, "--resume", "--quiet", NULL}; /* goes on where it was cut off, if it was */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (freopen("/dev/null", "w", stdout)) execv("/proc/self/exe", r->method == METHOD_FINETUNE ? finetune : probe);
+    _exit(EXIT_ERROR);
+}
+
 static pid_t start(const settings *s, const recipe *r, int64_t i, hct_err *err) {
     char *folder = point_path(s, i, ""), *file = point_path(s, i, "recipe.yaml");
     pid_t child = -1;
     if (folder && file && run_folder_open(folder, NULL, r, err) == HCT_OK) {
         fflush(NULL);
         child = fork();
-        if (child == 0) {
-            char *const argv[] = {"headct", "probe", "--recipe", file, "--run", folder, "--quiet", NULL};
-            if (!freopen("/dev/null", "w", stdout)) _exit(EXIT_ERROR);
-            execv("/proc/self/exe", argv);
-            _exit(EXIT_ERROR);
-        }
+        if (child == 0) run_child(r, folder, file);
         if (child < 0) hct_fail(err, HCT_EIO, "starting a process failed");
     }
     free(folder);
@@ -250,7 +258,8 @@ int command_sweep(int argc, char **argv) {
     size_t failed = 0;
     for (int a = 0; a < AXES; a++) total *= s.n[a];
     hct_status st = recipe_from_args(&s.common, &r, &err);
-    if (st == HCT_OK && r.method != METHOD_PROBE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe, and no other can be swept yet");
+    if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE)
+        st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither probe nor finetune; no validation AUC would tell its points apart");
     if (st == HCT_OK && s.first >= total) st = hct_fail(&err, HCT_EINVAL, "the grid has points 0 to %lld, there is no point %lld", (long long)total - 1, (long long)s.first);
     if (st == HCT_OK) st = path_make_folders(s.common.run, &err);
     if (st == HCT_OK) st = run_points(&s, &r, total, &failed, &err);

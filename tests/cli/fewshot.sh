@@ -42,27 +42,4 @@ test "$before" = "$(cat "$work"/probe/metrics.json "$work"/probe/predictions.csv
 ok $? "every scan is judged, and the run is left as it was"
 refuses 1 "no task 'XYZ'" "a map of no task" "$headct" evaluate --run "$work/probe" --data "$work/data2" --map XYZ=subdural --out "$work/ext"
 refuses 2 "--out" "external validation without a folder of its own" "$headct" evaluate --run "$work/probe" --data "$work/data2"
-
-# A sweep in two parts, then as a whole: nothing is run twice, the best is chosen by validation.
-sweep() { "$headct" sweep --recipe "$work/probe.yaml" --data "$work/data" --run "$work/sweep" --lr 1e-2,1e-3 --wd 0.01 --epochs 1,2 --optimizer sgd $q "$@"; }
-check "a shard of a sweep" sweep --shard 1/2
-test ! -e "$work/sweep/best.yaml" && test "$(wc -l <"$work/sweep/sweep.csv")" -eq 3
-ok $? "has its two points, and no best one yet"
-stamp=$(stat -c %y "$work/sweep/point-001/predictions.csv")
-check "the whole sweep, two processes" sweep --jobs 2
-test "$stamp" = "$(stat -c %y "$work/sweep/point-001/predictions.csv")" && test "$(wc -l <"$work/sweep/sweep.csv")" -eq 5
-ok $? "runs what was missing"
-python3 - "$work/sweep" <<'P'
-import csv, sys
-rows = list(csv.DictReader(open(sys.argv[1] + "/sweep.csv")))
-best = max(rows, key=lambda r: (float(r["validation_auc"]), -int(r["point"])))
-sys.exit(open(sys.argv[1] + "/best.yaml").read() != open(sys.argv[1] + "/point-%03d/recipe.yaml" % int(best["point"])).read())
-P
-ok $? "and names the best recipe"
-cp "$work/sweep/sweep.csv" "$work/whole.csv"
-rm "$work/sweep/point-002/predictions.csv" # a point killed between its two last files: the hashes are there, the table is not
-check "a point that was cut off" sweep
-cmp -s "$work/whole.csv" "$work/sweep/sweep.csv"
-ok $? "is run again, and the table is the same"
-refuses 1 "another sweep" "a folder of another grid" sweep --lr 5e-2
 done_testing

@@ -245,6 +245,20 @@ START_TEST(shipped_recipes_are_good) {
             ck_assert(r.optim.clip_mode == CLIP_GLOBAL && r.optim.clip == 1);
             ck_assert_int_eq(r.train.balanced, strstr(names[i], "cq500") ? 500 : 5000);
         }
+        if (!strcmp(names[i], "scratch.yaml")) { /* fine-tuning's, from random weights at one rate; epochs are the sweep's */
+            recipe f = recipe_default();
+            char *other = path_join(RECIPES, "finetune.yaml");
+            ck_assert_int_eq(recipe_load(other, &f, &err), HCT_OK);
+            strcpy(f.name, r.name);
+            f.finetune.init = START_RANDOM;
+            f.finetune.backbone_lr = 0;
+            f.train.early_stop = 0;
+            char *a = text_of(&f), *b = text_of(&r);
+            ck_assert_str_eq(a, b);
+            free(a);
+            free(b);
+            free(other);
+        }
         free(path);
         free(names[i]);
     }
