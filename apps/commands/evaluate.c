@@ -24,7 +24,7 @@ static const char doc[] =
     "  headct evaluate --run runs/probe\n"
     "  headct evaluate --predictions p.csv --labels labels.csv --out results\n"
     "  headct evaluate -p ours.csv -l data --compare theirs.csv --permutations 1000\n\n"
-    "With --run and --data a run's classifier is applied to another dataset as it is, nothing is tuned: OUT/predictions.csv is written (and resumed), and judged by "
+    "With --run and --data a run's classifier, or all of them where it has a model a task, is applied to another dataset as it is, nothing is tuned: OUT/predictions.csv is written (and resumed), and judged by "
     "that dataset's labels of the same names, or by --map's.\n\n"
     "  headct evaluate --run runs/probe --data cq500 --map ICH=hemorrhage --out results\n\n"
     "With --out: metrics.json, metrics.csv and figures/roc_TASK.svg.";
@@ -160,16 +160,14 @@ static hct_status take_other_labels(const settings *s, predictions *p, hct_err *
 
 /* OUT/predictions.csv of the run's classifier on the other dataset. */
 static hct_status predict_other(const settings *s, const char *path, hct_err *err) {
-    char *weights = path_join(s->run, "weights.safetensors");
     cohort c = {0};
     size_t kept;
     stop_listen();
-    hct_status st = weights ? path_make_folders(s->out, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st = path_make_folders(s->out, err);
     if (st == HCT_OK) st = cohort_of_dataset(s->data, s->split ? s->split : "all", &c, err);
-    if (st == HCT_OK) st = predict_run(&(predict_options){.weights = weights, .out = path}, &c, &kept, err);
+    if (st == HCT_OK) st = predict_run(&(predict_options){.run = s->run, .out = path}, &c, &kept, err);
     if (st == HCT_OK && cohort_refused(&c)) fprintf(stderr, "headct evaluate: %s: %zu scans could not be read and are left out\n", s->data, cohort_refused(&c));
     cohort_free(&c);
-    free(weights);
     return st;
 }
 

@@ -1,28 +1,28 @@
 /* headct predict: probabilities of scans. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "commands/cohort_args.h"
 #include "commands/command.h"
 #include "inference/predict.h"
-#include "support/paths.h"
 #include "training/stop.h"
 
 static const char doc[] =
-    "Prints the probability of each label (task) for each scan, by the classifier of a run of headct probe.\n\n"
+    "Prints the probability of each label (task) for each scan, by the classifier of a run of headct probe or headct finetune; of a "
+    "run with a model a task, by all of them, in one row.\n\n"
     "A SCAN is a NIfTI file in HU, a folder of DICOM files of one series (needs dcm2niix), or a folder with such files and folders in it. With "
     "--out the rows go to a CSV keyed by scan and patient, one batch at a time: run the same command again and it does only what is missing. "
-    "FILE.json beside it says which weights, recipe and preparation made the rows; rows of other weights are refused. Scans that cannot be read are "
+    "FILE.json beside it says which weights (of each model), recipe and preparation made the rows; rows of other weights are refused. Scans that cannot be read are "
     "listed with their reason, and the exit status is 3. This is no medical device.\v"
     "Examples:\n"
     "  headct predict --run runs/probe scan.nii.gz\n"
     "  headct predict --run runs/probe --json scan.nii.gz dicom_folder\n"
-    "  headct predict --run runs/probe --data data --part test --out test.csv";
+    "  headct predict --run runs/finetune --data data --part test --out test.csv\n"
+    "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz";
 
 enum { OPT_RUN = 'r', OPT_JSON = 'j', OPT_OUT = 'o' };
 
 static const struct argp_option options[] = {
-    {"run", OPT_RUN, "RUN", 0, "folder of a run of headct probe; its weights.safetensors is taken", 0},
+    {"run", OPT_RUN, "RUN", 0, "folder of a run: RUN/weights.safetensors, or with a model a task RUN/TASK/weights.safetensors of each", 0},
     {"json", OPT_JSON, NULL, 0, "one JSON object a scan, with the SHA-256 of weights, recipe, preparation and input", 0},
     {"out", OPT_OUT, "FILE.csv", 0, "write to a CSV, resumable, instead of standard output", 0},
     {0}};
@@ -55,18 +55,16 @@ int command_predict(int argc, char **argv) {
     const struct argp_child children[] = {{&cohort_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--run RUN SCAN...\n--run RUN --data DATASET --out FILE.csv", doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
-    char *of_run = s.run ? path_join(s.run, "weights.safetensors") : NULL;
-    predict_options o = {.weights = s.run ? of_run : s.common.weights, .device = s.common.device, .out = s.out, .json = s.json, .print = stdout,
+    predict_options o = {.weights = s.common.weights, .run = s.run, .device = s.common.device, .out = s.out, .json = s.json, .print = stdout,
                          .progress = s.common.quiet || !s.out ? NULL : stderr};
     hct_err err = {0, ""};
     cohort c = {0};
     size_t kept = 0;
     if (s.out) stop_listen();
-    hct_status st = o.weights ? cohort_from_args(&s.common, &c, &err) : hct_fail(&err, HCT_ENOMEM, "out of memory");
+    hct_status st = cohort_from_args(&s.common, &c, &err);
     if (st == HCT_OK) st = predict_run(&o, &c, &kept, &err);
     int status = cohort_report("headct predict", &c, s.out, kept, st, &err);
     cohort_free(&c);
     cohort_args_free(&s.common);
-    free(of_run);
     return status;
 }

@@ -182,17 +182,29 @@ static hct_status open_loader(const cohort *c, const encoder *e, const size_t *t
     return st;
 }
 
-static hct_status run_batch(encoder *e, const size_t *scans, int64_t n, float *cls, double *probability, const cohort_sink *sink, hct_err *err) {
+/* One batch, whose images are in the first encoder's host memory, through all encoders. some: room for one encoder's probabilities. */
+static hct_status run_batch(encoder *e, size_t n_encoders, const size_t *scans, int64_t n, float *cls, double *probability, double *some, const cohort_sink *sink,
+                            hct_err *err) {
     if (!n) return HCT_OK;
-    hct_status st = encoder_run(e, n, cls, e->info.kind == MODEL_CLASSIFIER ? probability : NULL, err);
+    size_t tasks = 0, at = 0;
+    hct_status st = HCT_OK;
+    for (size_t i = 0; i < n_encoders; i++) tasks += e[i].info.kind == MODEL_CLASSIFIER ? (size_t)e[i].info.n_tasks : 0;
+    for (size_t i = 0; st == HCT_OK && i < n_encoders; i++) {
+        size_t mine = e[i].info.kind == MODEL_CLASSIFIER ? (size_t)e[i].info.n_tasks : 0;
+        if (i) memcpy(e[i].host, e->host, (size_t)n * e->image_floats * sizeof *e->host);
+        st = encoder_run(&e[i], n, i ? NULL : cls, mine ? some : NULL, err);
+        for (size_t b = 0; st == HCT_OK && b < (size_t)n; b++) memcpy(probability + b * tasks + at, some + b * mine, mine * sizeof *some);
+        at += mine;
+    }
     return st < 0 ? st : sink->take(sink->context, scans, (size_t)n, cls, probability, err);
 }
 
-hct_status cohort_run(cohort *c, encoder *e, const size_t *todo, size_t n, const cohort_sink *sink, FILE *out, hct_err *err) {
+hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink, FILE *out, hct_err *err) {
     loader *l = NULL;
     size_t *scans = calloc((size_t)e->batch, sizeof *scans), at = 0;
     float *cls = malloc((size_t)(e->batch * e->info.mae.encoder.width) * sizeof *cls);
-    double *probability = malloc((size_t)e->batch * (MODEL_TASKS + 1) * sizeof *probability);
+    size_t room = (size_t)e->batch * (MODEL_TASKS + 1);
+    double *probability = malloc(2 * room * sizeof *probability), *some = probability ? probability + room : NULL;
     hct_status st = scans && cls && probability ? HCT_OK : out_of_memory(err);
     if (st == HCT_OK && c->data) st = open_loader(c, e, todo, n, &l, err);
     progress bar = progress_begin(out, "scan", (int64_t)(c->n - n), (int64_t)c->n, "scans", 1);
@@ -203,7 +215,7 @@ hct_status cohort_run(cohort *c, encoder *e, const size_t *todo, size_t n, const
             st = read_input(c, l, e, todo[at], e->host + (size_t)k * e->image_floats, &read, err);
             if (st == HCT_OK && read) scans[k++] = todo[at];
         }
-        if (st == HCT_OK) st = run_batch(e, scans, k, cls, probability, sink, err);
+        if (st == HCT_OK) st = run_batch(e, n_encoders, scans, k, cls, probability, some, sink, err);
         progress_show(&bar, (int64_t)(c->n - n + at), "");
         if (st == HCT_OK && at < n && stop_asked())
             st = hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after %zu of %zu scans; run it again for the rest", stop_asked(), c->n - n + at, c->n);

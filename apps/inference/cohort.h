@@ -2,7 +2,7 @@
  *
  *   cohort c;
  *   cohort_of_dataset("data", "test", &c, &err);          or cohort_of_files(paths, n, &c, &err)
- *   cohort_run(&c, &encoder, todo, n, &sink, stderr, &err);
+ *   cohort_run(&c, &encoder, 1, todo, n, &sink, stderr, &err);
  *   cohort_free(&c);
  */
 #ifndef INFERENCE_COHORT_H
@@ -41,14 +41,15 @@ size_t cohort_refused(const cohort *c);
 
 typedef struct cohort_sink {
     void *context;
-    /* After each batch: results of scans[0..n), numbers in the cohort. cls [n, width]; probability [n, tasks]. */
+    /* After each batch: results of scans[0..n), numbers in the cohort. cls [n, width], of the first encoder; probability [n, tasks], those of all
+     * encoders one after the other. */
     hct_status (*take)(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
                        hct_err *err);
 } cohort_sink;
 
-/* Runs scans todo[0..n), in that order. HCT_EINTERRUPTED: a signal asked to stop (training/stop.h); what was taken stays.
- * progress may be NULL. */
-hct_status cohort_run(cohort *c, encoder *e, const size_t *todo, size_t n, const cohort_sink *sink, FILE *progress,
+/* Runs scans todo[0..n), in that order, through all encoders, which take the same input and batch and have MODEL_TASKS tasks at most. HCT_EINTERRUPTED:
+ * a signal asked to stop (training/stop.h); what was taken stays. progress may be NULL. */
+hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink, FILE *progress,
                       hct_err *err);
 /* The batch for a cohort of n scans: the same whether it is resumed or not. */
 int64_t cohort_batch(const cohort *c);

@@ -7,29 +7,34 @@
 #include <string.h>
 
 #include "evaluation/predictions.h"
-#include "inference/model_file.h"
-#include "inference/row_file.h"
+#include "inference/classifiers.h"
+#include "support/row_file.h"
 
 typedef struct run {
     const predict_options *o;
     cohort *c;
-    model_info info;
-    char weights[MODEL_HASH];
+    classifiers set;
     row_file *rows;
     size_t *todo, n_todo;
 } run;
 
 /* What is the same for every scan. */
 static void add_hashes(const run *q, cJSON *j) {
-    cJSON_AddStringToObject(j, "weights_sha256", q->weights);
-    cJSON_AddStringToObject(j, "recipe_sha256", q->info.recipe);
+    cJSON_AddStringToObject(j, "weights_sha256", q->set.weights);
+    cJSON_AddStringToObject(j, "recipe_sha256", q->set.recipe);
     cJSON_AddStringToObject(j, "preprocessing_sha256", q->c->preprocessing);
+    cJSON *models = q->set.n > 1 ? cJSON_AddObjectToObject(j, "models") : NULL;
+    for (size_t i = 0; models && i < q->set.n; i++) {
+        cJSON *m = cJSON_AddObjectToObject(models, q->set.item[i].info.task[0]);
+        cJSON_AddStringToObject(m, "weights_sha256", q->set.item[i].weights);
+        cJSON_AddStringToObject(m, "recipe_sha256", q->set.item[i].info.recipe);
+    }
 }
 
 static hct_status check_finite(const run *q, const cohort_scan *s, const double *p, hct_err *err) {
-    for (int k = 0; k < q->info.n_tasks; k++)
+    for (int k = 0; k < q->set.n_tasks; k++)
         if (!isfinite(p[k]))
-            return hct_fail(err, HCT_EINVAL, "%s: scan '%s': task '%s' comes out as %g; the weights are damaged", q->o->weights, s->id, q->info.task[k], p[k]);
+            return hct_fail(err, HCT_EINVAL, "%s: scan '%s': task '%s' comes out as %g; the weights are damaged", q->set.path[k], s->id, q->set.task[k], p[k]);
     return HCT_OK;
 }
 
@@ -39,7 +44,7 @@ static hct_status print_json(const run *q, const cohort_scan *s, const double *p
     cJSON_AddStringToObject(j, "patient", s->patient);
     cJSON_AddStringToObject(j, "file", s->path);
     cJSON *all = cJSON_AddObjectToObject(j, "probabilities");
-    for (int k = 0; k < q->info.n_tasks; k++) cJSON_AddNumberToObject(all, q->info.task[k], p[k]);
+    for (int k = 0; k < q->set.n_tasks; k++) cJSON_AddNumberToObject(all, q->set.task[k], p[k]);
     add_hashes(q, j);
     cJSON_AddStringToObject(j, "input_sha256", s->input);
     char *text = cJSON_PrintUnformatted(j);
@@ -52,10 +57,10 @@ static hct_status print_json(const run *q, const cohort_scan *s, const double *p
 
 static void print_text(const run *q, const cohort_scan *s, const double *p) {
     int longest = 0;
-    for (int k = 0; k < q->info.n_tasks; k++)
-        if ((int)strlen(q->info.task[k]) > longest) longest = (int)strlen(q->info.task[k]);
+    for (int k = 0; k < q->set.n_tasks; k++)
+        if ((int)strlen(q->set.task[k]) > longest) longest = (int)strlen(q->set.task[k]);
     fprintf(q->o->print, "%s\n", s->id);
-    for (int k = 0; k < q->info.n_tasks; k++) fprintf(q->o->print, "  %-*s  %.4f\n", longest, q->info.task[k], p[k]);
+    for (int k = 0; k < q->set.n_tasks; k++) fprintf(q->o->print, "  %-*s  %.4f\n", longest, q->set.task[k], p[k]);
 }
 
 static void add_row(const run *q, const cohort_scan *s, const double *p, text_buffer *rows) {
@@ -63,7 +68,7 @@ static void add_row(const run *q, const cohort_scan *s, const double *p, text_bu
     csv_add(rows, 0, s->id);
     csv_add(rows, 1, s->patient);
     csv_add(rows, 2, s->part);
-    for (int k = 0; k < q->info.n_tasks; k++) csv_add(rows, 3, text_of_double(p[k], number));
+    for (int k = 0; k < q->set.n_tasks; k++) csv_add(rows, 3, text_of_double(p[k], number));
     csv_add(rows, 3, s->input);
     text_add(rows, "\n", 1);
 }
@@ -75,7 +80,7 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
     (void)cls;
     for (size_t i = 0; st == HCT_OK && i < n; i++) {
         const cohort_scan *s = &q->c->scans[scans[i]];
-        const double *p = probability + i * (size_t)q->info.n_tasks;
+        const double *p = probability + i * (size_t)q->set.n_tasks;
         if ((st = check_finite(q, s, p, err)) < 0) break;
         if (q->rows) add_row(q, s, p, &rows);
         else if (q->o->json) st = print_json(q, s, p, err);
@@ -97,7 +102,7 @@ static hct_status open_rows(run *q, char *done, size_t *ret_kept, hct_err *err) 
     csv_add(&header, 0, "scan");
     csv_add(&header, 1, "patient");
     csv_add(&header, 2, "split");
-    for (int k = 0; k < q->info.n_tasks; k++) csv_add(&header, 3, q->info.task[k]);
+    for (int k = 0; k < q->set.n_tasks; k++) csv_add(&header, 3, q->set.task[k]);
     csv_add(&header, 3, PREDICTIONS_INPUT);
     text_add(&header, "\n", 1);
     char *text = cJSON_Print(origin);
@@ -131,21 +136,15 @@ static hct_status open_todo(run *q, size_t *ret_kept, hct_err *err) {
 
 hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hct_err *err) {
     run q = {.o = o, .c = c};
-    encoder e = {0};
-    params *p = NULL;
     *ret_kept = 0;
     hct_dev *dev = device_open(o->device, err);
-    hct_status st = dev ? HCT_OK : err->code;
-    if (st == HCT_OK && !(p = model_file_open(dev, &(model_file_options){.path = o->weights}, &q.info, q.weights, err))) st = err->code;
-    if (st == HCT_OK && (q.info.kind != MODEL_CLASSIFIER || !q.info.n_tasks))
-        st = hct_fail(err, HCT_EINVAL, "%s: holds an encoder without heads; name the run of a probe (headct probe), or take headct embed", o->weights);
+    hct_status st = dev ? classifiers_open(dev, o->weights, o->run, &q.set, err) : err->code;
     if (st == HCT_OK) st = open_todo(&q, ret_kept, err);
-    if (st == HCT_OK && q.n_todo) st = encoder_new(&e, dev, p, &q.info, cohort_batch(c), err);
-    if (st == HCT_OK && q.n_todo) st = cohort_run(c, &e, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
-    encoder_free(&e);
+    if (st == HCT_OK && q.n_todo) st = classifiers_compile(&q.set, cohort_batch(c), err);
+    if (st == HCT_OK && q.n_todo) st = cohort_run(c, q.set.encoder, q.set.n, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
+    classifiers_free(&q.set);
     row_file_close(q.rows);
     free(q.todo);
-    params_free(p);
     device_close(dev);
     return st;
 }

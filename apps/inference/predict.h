@@ -1,11 +1,12 @@
-/* Probabilities of a cohort from a classifier (encoder and heads, as `headct probe` writes it). */
+/* Probabilities of a cohort from classifiers (encoder and heads, as `headct probe` and `headct finetune` write them; a model a task: all of them). */
 #ifndef INFERENCE_PREDICT_H
 #define INFERENCE_PREDICT_H
 
 #include "inference/cohort.h"
 
 typedef struct predict_options {
-    const char *weights, *device;
+    const char *weights, *run; /* one of them: a file, a run's folder (inference/classifiers.h) */
+    const char *device;
     const char *out; /* CSV that is resumed; NULL: print */
     int json;        /* print one JSON object a scan instead of text */
     FILE *print, *progress;

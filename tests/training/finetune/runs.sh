@@ -66,6 +66,51 @@ sys.exit(not b or worst > 1e-5)
 P
     ok $? "predict says what the run said, $run"
 done
+# A model a task: all of them in one row.
+check "predict with every task's model" "$headct" predict --run "$work/whole" --data "$work/data" --part test --out "$work/each.csv" --quiet
+check "as JSON" sh -c '"$1" predict --run "$2" --data "$3" --part test --json --quiet >"$4"' sh "$headct" "$work/whole" "$work/data" "$work/each.json"
+check "of one scan, as text" "$headct" predict --run "$work/whole" "$(ls "$work"/ph/*.nii.gz | head -n 1)" --quiet
+grep -q SDH "$work/out" && grep -q ICH "$work/out"
+ok $? "names both tasks"
+python3 - "$work" <<'P'
+import csv, hashlib, json, sys
+w = sys.argv[1]
+a = {r["scan"]: r for r in csv.DictReader(open(w + "/whole/predictions.csv"))}
+b = list(csv.DictReader(open(w + "/each.csv")))
+j = [json.loads(l) for l in open(w + "/each.json")]
+worst = max(abs(float(r[t]) - float(a[r["scan"]][t])) for r in b for t in ("SDH", "ICH"))
+worst = max([worst] + [abs(x["probabilities"][t] - float(r[t])) for r, x in zip(b, j) for t in ("SDH", "ICH")])
+print("# largest difference", worst)
+made = json.load(open(w + "/each.csv.json"))
+run = json.load(open(w + "/whole/predictions.csv.json"))
+one = {t: json.load(open(f"{w}/whole/{t}/predictions.csv.json")) for t in ("SDH", "ICH")}
+good = len(b) == len(j) > 0 and worst < 1e-5
+good = good and all(made["models"][t][k] == one[t][k] for t in one for k in ("weights_sha256", "recipe_sha256")) and set(made["models"]) == set(one)
+good = good and all(made[k] == run[k] == j[0][k] for k in ("weights_sha256", "recipe_sha256", "preprocessing_sha256")) and j[0]["models"] == made["models"]
+good = good and made["weights_sha256"] == hashlib.sha256((one["SDH"]["weights_sha256"] + one["ICH"]["weights_sha256"]).encode()).hexdigest()
+sys.exit(not good)
+P
+ok $? "which say what the run said, each model with its hashes"
+cp "$work/each.csv" "$work/each.whole"
+head -c $(($(wc -c <"$work/each.csv") - 7)) "$work/each.whole" >"$work/each.csv" # a half last line
+check "predict again does what is missing" "$headct" predict --run "$work/whole" --data "$work/data" --part test --out "$work/each.csv" --quiet
+cmp -s "$work/each.csv" "$work/each.whole"
+ok $? "and ends with the same file"
+check "external validation with every task's model" "$headct" evaluate --run "$work/whole" --data "$work/data" --split test --out "$work/other"
+python3 - "$work" <<'P'
+import json, sys
+a, b = (json.load(open(f"{sys.argv[1]}/{n}/metrics.json"))["tasks"] for n in ("whole", "other"))
+sys.exit(not ([t["task"] for t in a] == ["SDH", "ICH"] and [(t["task"], t["roc_auc"]["value"], t["positives"]) for t in a] == [(t["task"], t["roc_auc"]["value"], t["positives"]) for t in b]))
+P
+ok $? "has the run's own figures, where it is the run's own test part"
+cp -r "$work/whole" "$work/part"
+rm "$work/part/ICH/weights.safetensors"
+refuses 1 "no model of task 'ICH' yet" "a task that is not finished" "$headct" predict --run "$work/part" --data "$work/data" --quiet
+check "a model of another input" start --run "$work/crop" --task ICH --set data.crop=168 --set optim.epochs=1
+cp "$work/crop/weights.safetensors" "$work/part/ICH/"
+refuses 1 "take different inputs" "is not mixed with the others" "$headct" predict --run "$work/part" --data "$work/data" --quiet
+refuses 1 "neither weights.safetensors nor recipe.yaml" "a folder that is no run" "$headct" predict --run "$work/ph" --data "$work/data" --quiet
+
 check "evaluate" "$headct" evaluate --run "$work/whole"
 check "report" "$headct" report "$work/whole" "$work/whole/SDH" --out "$work/report.html"
 done_testing

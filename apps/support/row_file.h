@@ -1,7 +1,7 @@
 /* A CSV that grows row by row and survives any kill: a row is there whole or, after the next opening, not at all.
  * PATH.json beside it says, before the first row is written, what made the rows; rows made otherwise are never mixed in. */
-#ifndef INFERENCE_ROW_FILE_H
-#define INFERENCE_ROW_FILE_H
+#ifndef SUPPORT_ROW_FILE_H
+#define SUPPORT_ROW_FILE_H
 
 #include "support/csv.h"
 #include "support/text.h"

@@ -1,4 +1,4 @@
-#include "inference/row_file.h"
+#include "support/row_file.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -84,7 +84,7 @@ static hct_status begin(row_file *f, const char *header, const char *origin, hct
     if (st < 0) return st;
     size_t length = strlen(header), whole = whole_rows((const char *)m.bytes, m.size);
     if (whole && (whole < length || memcmp(m.bytes, header, length) != 0))
-        st = hct_fail(err, HCT_EINVAL, "%s: its first line is not '%.*s': other tasks, or no file of headct predict; name another file", f->path,
+        st = hct_fail(err, HCT_EINVAL, "%s: its first line is not '%.*s': other tasks, or another program's file; name another file", f->path,
                       (int)strcspn(header, "\n"), header);
     hct_unmap_file(&m);
     f->size = (off_t)whole;
