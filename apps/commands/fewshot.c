@@ -7,24 +7,33 @@
 #include "training/fewshot_run.h"
 
 static const char doc[] =
-    "Few-shot evaluation on frozen features: K positives and as many negatives are drawn from the training part, --draws times, and classify the test "
-    "part; the same with every training scan stands beside them (k 'all'). Methods: knn (5 nearest by cosine), simpleshot (nearest class mean, CL2N), "
-    "protonet (softmax over distances to class means), linear (a probe by the recipe). A K above a task's positives or negatives is left out, and said so.\n\n"
-    "The folder gets fewshot.csv (AUC and average precision, mean and 2.5 and 97.5 percentiles over draws) and fewshot_draws.csv.\v"
+    "Few-shot evaluation: K positives and as many negatives are drawn from the training part, --draws times, and classify the test part; the same with every "
+    "training scan stands beside them (k 'all'). Methods on frozen features: knn (5 nearest by cosine), simpleshot (nearest class mean, CL2N), protonet "
+    "(softmax over distances to class means; with --episodes after training by episodes), linear (a probe); and finetune (encoder and head, a model for each "
+    "draw). The draws are the same for all of them. A K above a task's positives or negatives is left out, and said so.\n\n"
+    "One recipe serves all: its probe section the frozen features, its finetune section fine-tuning, optim and train both. By default a recipe of method "
+    "probe runs the methods on frozen features, one of method finetune that one.\n\n"
+    "The folder gets fewshot.csv (AUC and average precision, mean and 2.5 and 97.5 percentiles over draws) and fewshot_draws.csv. SIGTERM, SIGINT and SIGUSR1 "
+    "end it with status 75; with --resume, and the same options, it does what is missing.\v"
     "Examples:\n"
     "  headct fewshot --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --run runs/fewshot\n"
-    "  headct fewshot --recipe recipes/probe.yaml --data data --weights w.safetensors --k 8,16 --methods knn,linear --knn-temperature 0.07 --run runs/few";
+    "  headct fewshot --recipe recipes/probe.yaml --data data --weights w.safetensors --k 8,16 --methods knn,linear --knn-temperature 0.07 --run runs/few\n"
+    "  headct fewshot --recipe recipes/finetune.yaml --data data --weights w.safetensors --run runs/few-tuned\n"
+    "  headct fewshot --resume --run runs/few-tuned";
 
-enum { OPT_WEIGHTS = 'w', OPT_K = 'k', OPT_METHODS = 'm', OPT_DRAWS = 256, OPT_NEIGHBOURS, OPT_TEMPERATURE, OPT_FORM };
+enum { OPT_WEIGHTS = 'w', OPT_K = 'k', OPT_METHODS = 'm', OPT_DRAWS = 256, OPT_NEIGHBOURS, OPT_TEMPERATURE, OPT_FORM, OPT_EPISODES, OPT_SHOTS, OPT_QUERIES };
 
 static const struct argp_option options[] = {
-    {"weights", OPT_WEIGHTS, "FILE", 0, "same as --set probe.weights=FILE", 0},
+    {"weights", OPT_WEIGHTS, "FILE", 0, "the encoder; same as --set probe.weights=FILE --set finetune.weights=FILE", 0},
     {"k", OPT_K, "K,...", 0, "positives, and as many negatives (default 8,16,32,64,128,256)", 0},
-    {"methods", OPT_METHODS, "NAME,...", 0, "of knn, simpleshot, protonet, linear (default: all)", 0},
+    {"methods", OPT_METHODS, "NAME,...", 0, "of knn, simpleshot, protonet, linear, finetune (default: by the recipe's method)", 0},
     {"draws", OPT_DRAWS, "N", 0, "draws of each K (default 5)", 0},
     {"neighbours", OPT_NEIGHBOURS, "N", 0, "of knn (default 5, at most 2K)", 0},
     {"knn-temperature", OPT_TEMPERATURE, "T", 0, "votes weighted by exp(similarity / T), as DINO's evaluation with 0.07 (default: plain votes)", 0},
     {"simpleshot", OPT_FORM, "FORM", 0, "UN, L2N or CL2N (default)", 0},
+    {"episodes", OPT_EPISODES, "N", 0, "of protonet: train a linear map of the features by N episodes of the draw's examples (default 0: features as they are)", 0},
+    {"episode-shots", OPT_SHOTS, "S", 0, "supports of each class in an episode (default 5, at most half the examples)", 0},
+    {"episode-queries", OPT_QUERIES, "Q", 0, "queries of each class in an episode (default 15, at most the rest)", 0},
     {0}};
 
 typedef struct settings {
@@ -53,27 +62,29 @@ static void parse_methods(settings *s, struct argp_state *state, const char *arg
         size_t n = strcspn(c, ",");
         int m = 0;
         while (m < FEWSHOT_METHODS && (strlen(fewshot_method_names[m]) != n || strncmp(c, fewshot_method_names[m], n) != 0)) m++;
-        if (n == 8 && !strncmp(c, "finetune", n)) argp_error(state, "--methods finetune: is not available here yet; use knn, simpleshot, protonet or linear");
-        if (m == FEWSHOT_METHODS) argp_error(state, "--methods: '%.*s' is not one of knn, simpleshot, protonet, linear", (int)n, c);
+        if (m == FEWSHOT_METHODS) argp_error(state, "--methods: '%.*s' is not one of knn, simpleshot, protonet, linear, finetune", (int)n, c);
         s->o.use[m] = 1;
         c += n + (c[n] == ',');
     }
 }
 
+static int64_t whole(struct argp_state *state, const char *name, const char *arg, int64_t low, int64_t high) {
+    int64_t v;
+    if (!text_int64(arg, &v) || v < low || v > high) argp_error(state, "--%s %s: a whole number from %lld to %lld is needed", name, arg, (long long)low, (long long)high);
+    return v;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
-    int64_t v;
     switch (key) {
     case OPT_WEIGHTS: s->weights = arg; break;
     case OPT_K: parse_list(s, state, arg); break;
     case OPT_METHODS: parse_methods(s, state, arg); break;
-    case OPT_DRAWS:
-        if (!text_int64(arg, &s->o.draws) || s->o.draws < 1 || s->o.draws > 10000) argp_error(state, "--draws %s: a whole number from 1 to 10000 is needed", arg);
-        break;
-    case OPT_NEIGHBOURS:
-        if (!text_int64(arg, &v) || v < 1) argp_error(state, "--neighbours %s: a whole number of 1 or more is needed", arg);
-        s->o.knn.k = (size_t)v;
-        break;
+    case OPT_DRAWS: s->o.draws = whole(state, "draws", arg, 1, 10000); break;
+    case OPT_NEIGHBOURS: s->o.knn.k = (size_t)whole(state, "neighbours", arg, 1, 1000000); break;
+    case OPT_EPISODES: s->o.episodes.n = whole(state, "episodes", arg, 0, 1000000000); break;
+    case OPT_SHOTS: s->o.episodes.shots = whole(state, "episode-shots", arg, 1, 100000); break;
+    case OPT_QUERIES: s->o.episodes.queries = whole(state, "episode-queries", arg, 1, 100000); break;
     case OPT_TEMPERATURE:
         if (!text_double(arg, &s->o.knn.temperature) || !(s->o.knn.temperature > 0)) argp_error(state, "--knn-temperature %s: a number above 0 is needed", arg);
         break;
@@ -85,32 +96,49 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END:
         if (!s->common.run) argp_error(state, "--run DIR is missing");
-        if (!s->common.recipe_file) argp_error(state, "--recipe FILE is missing");
-        if (s->common.resume) argp_error(state, "few-shot evaluation takes seconds and is not resumed; run it again");
+        if (!s->common.resume && !s->common.recipe_file) argp_error(state, "--recipe FILE is missing (or --resume)");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
 
+/* The encoder stands in one key for frozen features and in another for fine-tuning; either may be given. */
+static hct_status set_weights(recipe *r, const char *weights, hct_err *err) {
+    const char *path = weights ? weights : *r->probe.weights ? r->probe.weights : r->finetune.weights;
+    char text[2 * RECIPE_TEXT];
+    hct_status st = HCT_OK;
+    static const char *const keys[] = {"probe.weights", "finetune.weights"};
+    for (size_t i = 0; st == HCT_OK && i < 2; i++) {
+        if (!weights && *(i ? r->finetune.weights : r->probe.weights)) continue;
+        snprintf(text, sizeof text, "%s=%s", keys[i], path);
+        st = recipe_set(r, text, err);
+    }
+    return st;
+}
+
+static void choose_methods(fewshot_options *o, const recipe *r) {
+    int any = 0;
+    for (int m = 0; m < FEWSHOT_METHODS; m++) any |= o->use[m];
+    for (int m = 0; !any && m < FEWSHOT_METHODS; m++) o->use[m] = (m == FEWSHOT_FINETUNE) == (r->method == METHOD_FINETUNE);
+}
+
 int command_fewshot(int argc, char **argv) {
-    settings s = {.o = {.k = {8, 16, 32, 64, 128, 256}, .n_k = 6, .draws = 5, .use = {1, 1, 1, 1}, .knn = {.k = 5}, .form = FEWSHOT_CL2N, .table = stdout}};
+    settings s = {.o = {.k = {8, 16, 32, 64, 128, 256}, .n_k = 6, .draws = 5, .knn = {.k = 5}, .form = FEWSHOT_CL2N, .episodes = {.shots = 5, .queries = 15}, .table = stdout}};
     const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&s.common, &r, &err);
-    if (st == HCT_OK && s.weights) {
-        char text[RECIPE_TEXT + 32];
-        snprintf(text, sizeof text, "probe.weights=%s", s.weights);
-        st = recipe_set(&r, text, &err);
-    }
-    if (st == HCT_OK && r.method != METHOD_PROBE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe");
+    if (st == HCT_OK) st = set_weights(&r, s.weights, &err);
+    if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither probe nor finetune");
     s.o.out = s.common.run;
+    s.o.resume = s.common.resume;
     s.o.progress = s.common.quiet ? NULL : stderr;
+    if (st == HCT_OK) choose_methods(&s.o, &r);
     if (st == HCT_OK) st = fewshot_run(&r, &s.o, &err);
     if (st < 0) fprintf(stderr, "headct fewshot: %s\n", err.msg);
     recipe_args_free(&s.common);
-    return st < 0 ? EXIT_ERROR : EXIT_OK;
+    return st == HCT_EINTERRUPTED ? EXIT_STOPPED : st < 0 ? EXIT_ERROR : EXIT_OK;
 }

@@ -141,10 +141,10 @@ static int is_one_model(const run *q) { return q->r->finetune.tasks == MODELS_AL
 /* Nothing is started over an older run, and no task may be a path. */
 static hct_status check_folder(const run *q, hct_err *err) {
     int begun = is_begun(q->o->run);
+    hct_status st = is_one_model(q) ? HCT_OK : trial_check_folders(&q->all, err);
+    if (st < 0) return st;
     for (size_t k = 0; !is_one_model(q) && k < q->all.said.n_tasks; k++) {
-        const char *task = q->all.said.task[k];
-        if (*task == '.' || strchr(task, '/')) return hct_fail(err, HCT_EINVAL, "task '%s' cannot name a folder; rename the label, or take finetune.tasks=all", task);
-        char *folder = path_join(q->o->run, task);
+        char *folder = path_join(q->o->run, q->all.said.task[k]);
         begun |= folder && is_begun(folder);
         free(folder);
     }

@@ -63,6 +63,14 @@ void trial_free(trial *t) {
     *t = (trial){0};
 }
 
+hct_status trial_check_folders(const trial *t, hct_err *err) {
+    for (size_t k = 0; k < t->said.n_tasks; k++) {
+        const char *task = t->said.task[k];
+        if (*task == '.' || strchr(task, '/')) return hct_fail(err, HCT_EINVAL, "task '%s' cannot name a folder; rename the label", task);
+    }
+    return HCT_OK;
+}
+
 /* predictions.csv.json: what made the table, as headct predict writes it, and the training data. */
 static hct_status write_origin(const trial *t, const char *run, const char *weights, const model_info *info, hct_err *err) {
     char data[MODEL_HASH], *path = path_join(run, "predictions.csv.json");

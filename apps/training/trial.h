@@ -34,6 +34,8 @@ hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *er
 /* The same of any scans, in their order. */
 hct_status trial_of(const dataset *d, scan_list train, scan_list valid, scan_list test, const char *const *tasks, size_t n_tasks, trial *ret, hct_err *err);
 void trial_free(trial *t);
+/* HCT_EINVAL where a task's name cannot name a folder. */
+hct_status trial_check_folders(const trial *t, hct_err *err);
 
 /* RUN/predictions.csv of the rows from `first` on, with labels, and predictions.csv.json: the hashes of what made it. weights: SHA-256, "" where
  * there are none. */
