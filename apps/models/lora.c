@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCALE "lora.scale"
-
 static void declare(params *p, const char *name, int64_t rank, int64_t in, int64_t out) {
     params_add(p, INIT_NORMAL, 1, 2, (int64_t[]){rank, in}, "%s.lora_a", name);
     params_add(p, INIT_ZERO, 1, 2, (int64_t[]){out, rank}, "%s.lora_b", name);
@@ -20,17 +18,16 @@ void lora_declare(params *p, const vit_config *c, int64_t rank, double alpha) {
         declare(p, name, rank, c->width, c->width);
     }
     float scale = (float)(alpha / (double)rank);
-    if (params_add(p, INIT_GIVEN, 0, 1, (int64_t[]){1}, SCALE)) params_set(p, SCALE, &scale, &p->error);
+    if (params_add(p, INIT_GIVEN, 0, 1, (int64_t[]){1}, LORA_SCALE)) params_set(p, LORA_SCALE, &scale, &p->error);
 }
 
 hct_id lora_branch(hct_tape *t, params *p, const char *name, hct_id x) {
     if (!params_has(p, "%s.lora_a", name)) return 0;
     hct_id low = hct_linear(t, x, params_use(p, t, "%s.lora_a", name), 0); /* [..., rank] */
-    return hct_linear(t, hct_mul(t, low, params_use(p, t, SCALE)), params_use(p, t, "%s.lora_b", name), 0);
+    return hct_linear(t, hct_mul(t, low, params_use(p, t, LORA_SCALE)), params_use(p, t, "%s.lora_b", name), 0);
 }
 
-/* w [out, in] += scale b [out, rank] a [rank, in] */
-static void add_product(float *w, const float *b, const float *a, double scale, int64_t out, int64_t in, int64_t rank) {
+void lora_add(float *w, const float *b, const float *a, double scale, int64_t out, int64_t in, int64_t rank) {
     for (int64_t o = 0; o < out; o++)
         for (int64_t i = 0; i < in; i++) {
             double sum = 0;
@@ -55,12 +52,12 @@ static hct_status merge_one(const params *p, const char *weight, float *w, hct_e
     snprintf(name, sizeof name, "%.*s.lora_a", (int)(n - 7), weight);
     const param *a = params_find(p, name);
     snprintf(name, sizeof name, "%.*s.lora_b", (int)(n - 7), weight);
-    const param *b = params_find(p, name), *s = params_find(p, SCALE);
+    const param *b = params_find(p, name), *s = params_find(p, LORA_SCALE);
     if (!a || !b || !s) return HCT_OK;
     const hct_view *va = hct_tensor_view(a->tensor), *vb = hct_tensor_view(b->tensor);
     float *xa = read_all(a, err), *xb = read_all(b, err), scale = 0;
     hct_status st = xa && xb ? hct_tensor_read(s->tensor, &scale, err) : err ? err->code : HCT_ENOMEM;
-    if (st == HCT_OK) add_product(w, xb, xa, (double)scale, vb->dim[0], va->dim[1], va->dim[0]);
+    if (st == HCT_OK) lora_add(w, xb, xa, (double)scale, vb->dim[0], va->dim[1], va->dim[0]);
     free(xa);
     free(xb);
     return st;

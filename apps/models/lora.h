@@ -9,11 +9,16 @@
 
 #include "models/vit.h"
 
+#define LORA_SCALE "lora.scale"
+
 /* Declares A (normal, standard deviation 0.02), B (zero) and the scale; params_init draws them. */
 void lora_declare(params *, const vit_config *, int64_t rank, double alpha);
 /* The low-rank part of a layer's result; 0 where NAME has none. */
 hct_id lora_branch(hct_tape *, params *, const char *name, hct_id x);
 /* Copies every tensor of `into` from p, where there is A and B with their product added. */
 hct_status lora_merge(const params *p, params *into, hct_err *err);
+
+/* w [out, in] += scale b [out, rank] a [rank, in] */
+void lora_add(float *w, const float *b, const float *a, double scale, int64_t out, int64_t in, int64_t rank);
 
 #endif

@@ -1,98 +1,126 @@
 #include "weights/export.h"
 
-#include <stdio.h>
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "evaluation/predictions.h"
-#include "hct/io.h"
-#include "models/weights.h"
+#include "models/lora.h"
 #include "pickle/torch_write.h"
 #include "support/paths.h"
+#include "weights/card.h"
 
+typedef struct export {
+    const export_options *o;
+    hct_st_file *f;
+    model_info info;
+    hct_st_entry *entry;
+    size_t n;
+    void **merged; /* [n_merged], values of our own */
+    size_t n_merged;
+} export;
+
+static int starts(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
+
+/* The name that an entry gets; NULL: it stays behind. */
+static const char *name_for_others(const export *q, const char *name) {
+    if (starts(name, "optimizer.") || strstr(name, ".lora_") || !strcmp(name, LORA_SCALE)) return NULL;
+    if (q->info.kind != MODEL_DINO) return name;
+    int teacher = starts(name, DINO_TEACHER);
+    if (teacher != (q->o->which != EXPORT_STUDENT)) return NULL;
+    if (teacher) name += strlen(DINO_TEACHER);
+    return starts(name, "head.") || !strcmp(name, "center") ? NULL : name;
+}
+
+/* The values of NAME.weight with the product of its additions, where the file has some. */
+static hct_status merge(export *q, hct_st_entry *e, hct_err *err) {
+    char name[256];
+    size_t n = strlen(e->name);
+    if (n < 7 || n + 8 > sizeof name || strcmp(e->name + n - 7, ".weight") != 0) return HCT_OK;
+    snprintf(name, sizeof name, "%.*s.lora_a", (int)(n - 7), e->name);
+    const hct_st_entry *a = hct_st_find(q->f, name), *s = hct_st_find(q->f, LORA_SCALE);
+    snprintf(name, sizeof name, "%.*s.lora_b", (int)(n - 7), e->name);
+    const hct_st_entry *b = hct_st_find(q->f, name);
+    if (!a || !b || !s) return HCT_OK;
+    if (e->ndim != 2 || a->ndim != 2 || b->ndim != 2 || hct_st_elements(s) != 1 || b->dim[0] != e->dim[0] || a->dim[1] != e->dim[1] || b->dim[1] != a->dim[0])
+        return hct_fail(err, HCT_ESHAPE, "%s: the low-rank additions of '%s' do not fit it", q->o->weights, e->name);
+    float *w = malloc((hct_st_elements(e) + 1) * sizeof *w), *xa = malloc((hct_st_elements(a) + 1) * sizeof *xa), *xb = malloc((hct_st_elements(b) + 1) * sizeof *xb), scale;
+    hct_status st = w && xa && xb ? hct_st_to_f32(e, w, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", e->name);
+    if (st == HCT_OK) st = hct_st_to_f32(a, xa, err);
+    if (st == HCT_OK) st = hct_st_to_f32(b, xb, err);
+    if (st == HCT_OK) st = hct_st_to_f32(s, &scale, err);
+    if (st == HCT_OK) {
+        lora_add(w, xb, xa, (double)scale, e->dim[0], e->dim[1], a->dim[0]);
+        *e = (hct_st_entry){.name = e->name, .dtype = HCT_F32, .ndim = 2, .dim = {e->dim[0], e->dim[1]}, .data = w, .bytes = hct_st_elements(e) * sizeof *w};
+        q->merged[q->n_merged++] = w;
+    } else {
+        free(w);
+    }
+    free(xa);
+    free(xb);
+    return st;
+}
+
+static hct_status choose(export *q, hct_err *err) {
+    if (q->o->which != EXPORT_ALL && q->info.kind != MODEL_DINO)
+        return hct_fail(err, HCT_EINVAL, "%s: holds one model, not a student and a teacher; leave --which out (checkpoints/ of a DINO run holds both)", q->o->weights);
+    size_t all = hct_st_count(q->f);
+    q->entry = calloc(all + 1, sizeof *q->entry);
+    q->merged = calloc(all + 1, sizeof *q->merged);
+    hct_status st = q->entry && q->merged ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; st == HCT_OK && i < all; i++) {
+        hct_st_entry e = *hct_st_at(q->f, i);
+        if (!name_for_others(q, e.name)) continue;
+        st = merge(q, &e, err);
+        e.name = name_for_others(q, e.name);
+        q->entry[q->n++] = e;
+    }
+    return st;
+}
+
+static hct_status write_weights(export *q, hct_err *err) {
+    int dino = q->info.kind == MODEL_DINO;
+    const char *which = q->o->which == EXPORT_STUDENT ? "student" : "teacher";
+    model_info info = q->info;
+    if (dino) info.kind = MODEL_VIT;
+    char *text = dino ? weights_describe(&info) : NULL;
+    const hct_st_pair meta[] = {{"headct", dino ? text : hct_st_meta(q->f, "headct")}, {"format", "headct-weights/1"}, {"exported", which}};
+    size_t n = dino ? 3 : 2;
+    hct_status st = dino && !text ? hct_fail(err, HCT_ENOMEM, "out of memory")
+                          : q->o->torch ? torch_write(q->o->out, q->entry, q->n, meta, n, err) : hct_st_write(q->o->out, q->entry, q->n, meta, n, err);
+    cJSON_free(text);
+    return st;
+}
+
+/* The run's folder: that of the file, or above it where that is checkpoints/. */
 static char *folder_of(const char *path) {
     const char *base = path_base(path);
-    return base == path ? strdup(".") : strndup(path, (size_t)(base - path));
+    char *folder = base == path ? strdup(".") : strndup(path, (size_t)(base - path) - 1);
+    if (!folder || strcmp(path_base(folder), "checkpoints") != 0) return folder;
+    const char *last = path_base(folder);
+    char *run = last == folder ? strdup(".") : strndup(folder, (size_t)(last - folder));
+    free(folder);
+    return run;
 }
 
-/* RUN/name between fences, where it is there. */
-static void quote(hct_outfile *f, const char *run, const char *name, const char *title, const char *language) {
-    char *path = path_join(run, name), *text = NULL;
-    hct_err none;
-    if (path && path_is_file(path) && hct_read_file(path, &text, NULL, &none) == HCT_OK) hct_outfile_printf(f, "\n## %s\n\n```%s\n%s```\n", title, language, text);
-    free(text);
-    free(path);
-}
-
-static void counts(hct_outfile *f, const char *run) {
-    char *path = path_join(run, "predictions.csv");
-    predictions p = {0};
-    hct_err none;
-    static const char *const parts[] = {"train", "val", "test"};
-    if (path && path_is_file(path) && predictions_read(path, NULL, &p, &none) == HCT_OK) {
-        hct_outfile_printf(f, "\n## Data\n\n| task | part | scans with a label | positives |\n|---|---|---|---|\n");
-        for (size_t k = 0; k < p.n_tasks; k++)
-            for (int part = 0; part < 3; part++) {
-                size_t known = 0, positive = 0;
-                for (size_t i = 0; i < p.n; i++) {
-                    int8_t l = p.label[i * p.n_tasks + k];
-                    if (l < 0 || strcmp(p.split[i], parts[part]) != 0) continue;
-                    known++;
-                    positive += l == 1;
-                }
-                hct_outfile_printf(f, "| %s | %s | %zu | %zu |\n", p.task[k], parts[part], known, positive);
-            }
-        predictions_free(&p);
-    }
-    free(path);
-}
-
-static hct_status write_card(const export_options *o, const model_info *info, size_t tensors, hct_err *err) {
-    const vit_config *c = &info->mae.encoder;
-    char *own = o->run ? strdup(o->run) : folder_of(o->weights);
-    hct_outfile *f = own ? hct_outfile_open(o->card, err) : NULL;
-    if (!f) {
-        free(own);
-        return own ? err->code : hct_fail(err, HCT_ENOMEM, "out of memory");
-    }
-    hct_outfile_printf(f, "# %s\n\nWritten by headct export from `%s`. Research software, not a medical device.\n\n", path_base(o->out), path_base(o->weights));
-    hct_outfile_printf(f, "| | |\n|---|---|\n| tensors | %zu |\n| input | %lld channels, %lld^3 voxels, the middle %lld mm |\n| encoder | width %lld, depth %lld, heads %lld, MLP %lld, patch %lld, registers %lld |\n",
-                       tensors, (long long)c->channels, (long long)c->image, (long long)info->crop, (long long)c->width, (long long)c->depth, (long long)c->heads,
-                       (long long)c->mlp, (long long)c->patch, (long long)c->registers);
-    hct_outfile_printf(f, "| HU windows (centre, width) |");
-    for (int i = 0; i < info->n_windows; i++) hct_outfile_printf(f, "%s %g, %g", i ? ";" : "", info->window[i].centre, info->window[i].width);
-    hct_outfile_printf(f, " |\n");
-    if (info->n_tasks) hct_outfile_printf(f, "| tasks |");
-    for (int i = 0; i < info->n_tasks; i++) hct_outfile_printf(f, " %s", info->task[i]);
-    if (info->n_tasks) hct_outfile_printf(f, " |\n");
-    const struct { const char *what, *hash; } hashes[] = {{"recipe", info->recipe}, {"preparation", info->preprocessing}, {"training data", info->data}, {"encoder's weights", info->parent}};
-    for (int i = 0; i < 4; i++)
-        if (*hashes[i].hash) hct_outfile_printf(f, "| SHA-256 of the %s | `%s` |\n", hashes[i].what, hashes[i].hash);
-    counts(f, own);
-    quote(f, own, "metrics.csv", "Metrics", "");
-    quote(f, own, "recipe.yaml", "Recipe", "yaml");
-    free(own);
-    return hct_outfile_close(f, err);
+static hct_status write_card(const export *q, hct_err *err) {
+    char *run = q->o->run ? strdup(q->o->run) : folder_of(q->o->weights);
+    if (!run) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    const char *which = q->info.kind != MODEL_DINO ? NULL : q->o->which == EXPORT_STUDENT ? "student" : "teacher";
+    hct_status st = card_write(&(card){q->o->card, path_base(q->o->out), q->o->weights, which, run, &q->info, q->n}, err);
+    free(run);
+    return st;
 }
 
 hct_status export_run(const export_options *o, hct_err *err) {
-    hct_st_file *f = hct_st_open(o->weights, err);
-    if (!f) return err->code;
-    model_info info;
-    hct_status st = weights_info(f, o->weights, &info, err);
-    size_t n = 0;
-    hct_st_entry *entries = st == HCT_OK ? calloc(hct_st_count(f) + 1, sizeof *entries) : NULL;
-    if (st == HCT_OK && !entries) st = hct_fail(err, HCT_ENOMEM, "out of memory");
-    for (size_t i = 0; st == HCT_OK && i < hct_st_count(f); i++) { /* a checkpoint's optimiser state stays behind */
-        const hct_st_entry *e = hct_st_at(f, i);
-        if (strncmp(e->name, "optimizer.", 10) != 0) entries[n++] = *e;
-    }
-    if (st == HCT_OK) {
-        const hct_st_pair meta[] = {{"headct", hct_st_meta(f, "headct")}, {"format", o->torch ? "headct-weights/1" : hct_st_meta(f, "format")}};
-        st = o->torch ? torch_write(o->out, entries, n, meta, 2, err) : hct_st_write(o->out, entries, n, meta, 2, err);
-    }
-    if (st == HCT_OK && o->card) st = write_card(o, &info, n, err);
-    free(entries);
-    hct_st_close(f);
+    export q = {.o = o, .f = hct_st_open(o->weights, err)};
+    if (!q.f) return err->code;
+    hct_status st = weights_info(q.f, o->weights, &q.info, err);
+    if (st == HCT_OK) st = choose(&q, err);
+    if (st == HCT_OK) st = write_weights(&q, err);
+    if (st == HCT_OK && o->card) st = write_card(&q, err);
+    for (size_t i = 0; i < q.n_merged; i++) free(q.merged[i]);
+    free(q.merged);
+    free(q.entry);
+    hct_st_close(q.f);
     return st;
 }
