@@ -6,12 +6,10 @@
 #include <string.h>
 
 #include "check_main.h"
-#include "dataset/prepare.h"
-#include "evaluation/ranking.h"
 #include "hct/philox.h"
-#include "make_nifti.h"
 #include "models/lora.h"
 #include "models/probe.h"
+#include "planted.h"
 #include "scratch.h"
 #include "support/paths.h"
 #include "training/encoder.h"
@@ -19,98 +17,9 @@
 #include "training/finetune_step.h"
 #include "training/sampler.h"
 
-enum { SCANS = 48, TRAIN = 24, VALID = 8, TEST = SCANS - TRAIN - VALID, SIDE = 28 }; /* 8 mm voxels */
+enum { SCANS = 48, TRAIN = 24, VALID = 8, TEST = SCANS - TRAIN - VALID };
 
-#define well(call) ck_assert_msg((call) == HCT_OK, "%s", err.msg)
-
-static int scan_now;
-
-static double uniform(int64_t what) { return hct_u01(hct_philox4x32(11, (uint64_t)scan_now, (uint64_t)what).v[0]); }
-
-/* A head of 35 HU with noise; every second one has a ball of 75 HU, 22 mm in radius, somewhere in it. */
-static double head(int64_t voxel) {
-    double x[3] = {(double)(voxel % SIDE), (double)(voxel / SIDE % SIDE), (double)(voxel / SIDE / SIDE)}, head_r = 0, ball_r = 0;
-    for (int a = 0; a < 3; a++) {
-        double mm = 8 * (x[a] - (SIDE - 1) / 2.0), c = 40 * (uniform(a - 10) - 0.5);
-        head_r += mm * mm;
-        ball_r += (mm - c) * (mm - c);
-    }
-    if (head_r > 80 * 80) return -1000;
-    return 35 + 8 * (uniform(voxel) - 0.5) + (scan_now % 2 && ball_r < 22 * 22 ? 40 : 0);
-}
-
-/* The dataset, made once: label ball of all scans; half, the same, of two scans in four. */
-static dataset *open_data(void) {
-    static char folder[512];
-    hct_err err = {0};
-    if (!*folder) {
-        char scans[512];
-        const char *inputs[] = {scans};
-        static char labels[SCANS * 64];
-        size_t used = (size_t)snprintf(labels, sizeof labels, "scan,patient,ball,half\n");
-        snprintf(scans, sizeof scans, "%s", scratch_path("scans"));
-        well(path_make_folders(scans, &err));
-        for (scan_now = 0; scan_now < SCANS; scan_now++) {
-            nifti_spec s = nifti_plain();
-            char name[64];
-            s.dim[1] = s.dim[2] = s.dim[3] = SIDE;
-            for (int a = 0; a < 3; a++) s.srow[a][a] = 8;
-            s.value = head;
-            snprintf(name, sizeof name, "scans/s%02d.nii", scan_now);
-            nifti_file(&s, name);
-            used += (size_t)snprintf(labels + used, sizeof labels - used, "s%02d,p%02d,%d,%s\n", scan_now, scan_now, scan_now % 2,
-                                     scan_now % 4 > 1 ? "" : scan_now % 2 ? "1" : "0");
-        }
-        snprintf(folder, sizeof folder, "%s", scratch_path("data"));
-        prepare_options o = {.inputs = inputs, .n_inputs = 1, .dataset = folder, .labels = scratch_file("labels.csv", labels, used), .jobs = 2, .shard = 1, .shards = 1};
-        prepare_result r;
-        hct_status st = prepare_dataset(&o, &r, &err);
-        ck_assert_msg(st == HCT_OK && !r.n_refused, "%s %s", err.msg, r.n_refused ? r.refused[0].reason : "");
-        ck_assert_uint_eq(r.prepared, SCANS);
-        prepare_free(&r);
-    }
-    dataset *d = dataset_open(folder, &err);
-    ck_assert_msg(d != NULL, "%s", err.msg);
-    return d;
-}
-
-static recipe small(void) {
-    recipe r = recipe_default();
-    hct_err err = {0};
-    const char *const keys[] = {"method=finetune", "finetune.init=random", "finetune.backbone_lr=2e-3", "data.windows=40:80", "data.crop=160", "data.image=16",
-                                "model.patch=4", "model.width=24", "model.depth=3", "model.heads=2", "model.mlp=48", "optim.lr=1e-2", "optim.scale_lr_by_batch=false",
-                                "optim.batch=12", "optim.accumulate=1", "optim.epochs=8", "optim.warmup_fraction=0.1", "optim.weight_decay=0.01", "optim.clip=1",
-                                "optim.clip_mode=global", "train.balanced=48", "train.disk_cache=true"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) well(recipe_set(&r, keys[i], &err));
-    well(recipe_check(&r, &err));
-    return r;
-}
-
-/* What most tests start from: scans 0..23 to train, 24..31 to choose, the rest to test. */
-typedef struct bench {
-    dataset *d;
-    hct_dev *dev;
-    finetune_base base;
-    trial t;
-} bench;
-
-static bench open_bench(const recipe *r, const char *const *tasks, size_t n_tasks) {
-    bench b = {.d = open_data(), .dev = device_open("cpu", NULL)};
-    hct_err err = {0};
-    size_t scan[SCANS];
-    for (size_t i = 0; i < SCANS; i++) scan[i] = i;
-    ck_assert(b.dev != NULL);
-    well(trial_of(b.d, (scan_list){scan, TRAIN}, (scan_list){scan + TRAIN, VALID}, (scan_list){scan + TRAIN + VALID, TEST}, tasks, n_tasks, &b.t, &err));
-    well(finetune_open(r, b.dev, b.d, &b.base, &err));
-    return b;
-}
-
-static void close_bench(bench *b) {
-    finetune_close(&b->base);
-    trial_free(&b->t);
-    device_close(b->dev);
-    dataset_close(b->d);
-}
+static bench open_bench(const recipe *r, const char *const *tasks, size_t n_tasks) { return bench_open(r, SCANS, TRAIN, VALID, tasks, n_tasks); }
 
 static const char *const ball[] = {"ball"}, *const both[] = {"ball", "half"};
 
@@ -125,14 +34,6 @@ static void write_encoder(const recipe *r, hct_dev *dev, char path[512]) {
     ck_assert_msg(p != NULL, "%s", err.msg);
     well(weights_save(path, p, &info, NULL, 0, NULL, 0, &err));
     params_free(p);
-}
-
-static double auc(const trial *t, size_t first, size_t n) {
-    ranking rank;
-    ck_assert_int_eq(ranking_make(t->said.score + first * t->said.n_tasks, t->said.label + first * t->said.n_tasks, n, &rank, NULL), HCT_OK);
-    double v = ranking_auc(&rank, NULL);
-    ranking_free(&rank);
-    return v;
 }
 
 static float *values(const params *p, const char *name, size_t *ret_n) {
@@ -154,22 +55,22 @@ static int same_values(const params *a, const params *b, const char *name) {
 }
 
 START_TEST(finds_a_planted_ball) {
-    recipe r = small();
+    recipe r = planted_recipe();
     bench b = open_bench(&r, ball, 1);
     finetune_result m;
     hct_err err = {0};
     well(finetune_fit(&b.base, &r, &b.t, &(finetune_options){0}, &m, &err));
-    double test = auc(&b.t, TRAIN + VALID, TEST);
+    double test = trial_auc(&b.t, TRAIN + VALID, TEST);
     printf("# test AUC %.3f, validation %.3f at step %lld\n", test, m.best, (long long)m.best_step);
     ck_assert_msg(test > 0.8, "AUC %g", test); /* chance: 0.5 +- 0.15 */
-    ck_assert_double_eq(m.best, auc(&b.t, TRAIN, VALID));
+    ck_assert_double_eq(m.best, trial_auc(&b.t, TRAIN, VALID));
     finetune_result_free(&m);
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
 START_TEST(a_frozen_encoder_keeps_its_bits) {
-    recipe r = small();
+    recipe r = planted_recipe();
     hct_err err = {0};
     hct_dev *dev = device_open("cpu", NULL);
     char path[512];
@@ -192,7 +93,7 @@ START_TEST(a_frozen_encoder_keeps_its_bits) {
         }
         finetune_result_free(&m);
     }
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
@@ -236,7 +137,7 @@ START_TEST(low_rank_additions_are_the_formula) {
 END_TEST
 
 START_TEST(merged_additions_say_the_same) {
-    recipe r = small();
+    recipe r = planted_recipe();
     hct_err err = {0};
     hct_dev *dev = device_open("cpu", NULL);
     char path[512];
@@ -275,12 +176,12 @@ START_TEST(merged_additions_say_the_same) {
     ck_assert_double_gt(spread, 1e-3);
     encoder_free(&e);
     finetune_result_free(&m);
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
 START_TEST(rates_of_layers) {
-    recipe r = small();
+    recipe r = planted_recipe();
     r.finetune.backbone_lr = 1e-5;
     r.optim.lr = 1e-3;
     r.finetune.layer_decay = 0.5;
@@ -399,7 +300,7 @@ static void close_step(small_step *s) {
 
 START_TEST(unknown_labels_count_for_nothing) {
     enum { BATCH = 6 };
-    recipe r = small();
+    recipe r = planted_recipe();
     hct_err err = {0};
     recipe_set(&r, "optim.name=sgd", &err);
     hct_dev *dev = device_open("cpu", NULL);
@@ -483,7 +384,7 @@ START_TEST(several_tasks_are_drawn_evenly) {
 END_TEST
 
 START_TEST(the_same_bits_for_any_threads) {
-    recipe r = small();
+    recipe r = planted_recipe();
     hct_err err = {0};
     recipe_set(&r, "finetune.drop_path=0.2", &err);
     r.optim.epochs = 2;
@@ -497,7 +398,7 @@ START_TEST(the_same_bits_for_any_threads) {
         if (*first) ck_assert_str_eq(first, m.weights);
         memcpy(first, m.weights, sizeof first);
         finetune_result_free(&m);
-        close_bench(&b);
+        bench_close(&b);
     }
     r.seed = 2;
     bench b = open_bench(&r, both, 2);
@@ -505,21 +406,21 @@ START_TEST(the_same_bits_for_any_threads) {
     well(finetune_fit(&b.base, &r, &b.t, &(finetune_options){0}, &m, &err));
     ck_assert_str_ne(first, m.weights);
     finetune_result_free(&m);
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
 START_TEST(refuses) {
-    recipe r = small();
+    recipe r = planted_recipe();
     hct_err err = {0};
     bench b = open_bench(&r, ball, 1);
     finetune_result m;
     for (size_t i = 0; i < TRAIN; i++) b.t.said.label[i] = 0;
     ck_assert_int_lt(finetune_fit(&b.base, &r, &b.t, &(finetune_options){0}, &m, &err), 0);
     ck_assert_msg(strstr(err.msg, "task 'ball': the training part has 0 positives"), "%s", err.msg);
-    close_bench(&b);
+    bench_close(&b);
     r.finetune.init = START_WEIGHTS;
-    dataset *d = open_data();
+    dataset *d = planted_data(SCANS);
     hct_dev *dev = device_open("cpu", NULL);
     finetune_base base;
     ck_assert_int_lt(finetune_open(&r, dev, d, &base, &err), 0);
