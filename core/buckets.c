@@ -83,7 +83,10 @@ void hct_buckets_begin(hct_tape *t, size_t from) {
     }
     for (size_t i = 0; i < t->n_values; i++) first[i] = -1;
     for (size_t i = t->n_nodes; i-- > from;)
-        for (uint32_t k = 0; k < t->nodes[i].n_in; k++) first[t->nodes[i].in[k]] = (int64_t)i;
+        for (uint32_t k = 0; k < t->nodes[i].n_in; k++) {
+            hct_id id = t->nodes[i].in[k], master = hct_value(t, id)->master;
+            first[master ? master : id] = (int64_t)i;
+        }
     for (size_t i = 0; i < b->n_wait; i++) b->wait[i].first = first[b->wait[i].param];
     free(first);
 }

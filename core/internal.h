@@ -75,6 +75,7 @@ typedef struct value {
     hct_id root;         /* whose memory it lies in: itself, unless a view */
     hct_tensor *tensor;  /* root only: lies in this tensor */
     hct_id grad;
+    hct_id master;       /* of a copy in lower precision: the parameter that its gradients belong to; else 0 */
     int32_t first, last; /* root only: node that writes it first, node that reads it last (program) */
     uint32_t needs_grad : 1, keep : 1, owned : 1; /* owned: eager memory of this tape */
 } value;
@@ -99,6 +100,8 @@ struct hct_tape {
     size_t n_values, cap_values;
     node *nodes;
     size_t n_nodes, cap_nodes, backward_from; /* backward_from: what hct_backward has not walked yet */
+    struct segment { size_t from, to; } *segments; /* in the order of the tape; to 0: open */
+    size_t n_segments, cap_segments;
     int compiled, planned;
     int runs, captures; /* captures: every kernel may be captured, and the backend can */
     void *graph;        /* the backend's; NULL: calls are run one by one */

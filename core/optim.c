@@ -11,7 +11,7 @@ enum { RATES = 8 };
 
 typedef struct slot {
     int group;
-    hct_tensor *param, *m, *v;
+    hct_tensor *param, *m, *v, *copy; /* copy: the caller's, or NULL */
     char *name_m, *name_v;
 } slot;
 
@@ -81,9 +81,22 @@ hct_status hct_optim_add(hct_optim *o, int group, const char *name, hct_tensor *
     return HCT_OK;
 }
 
+hct_status hct_optim_copy(hct_optim *o, const hct_tensor *param, hct_tensor *copy, hct_err *err) {
+    int32_t dtype = copy->view.dtype;
+    if (o->options.kind == HCT_SGD || (dtype != HCT_BF16 && dtype != HCT_F16))
+        return hct_fail(err, HCT_EINVAL, "optimiser: copies of parameters are BF16 or F16, and written by Adam and AdamW");
+    for (size_t i = 0; i < o->n; i++)
+        if (o->slots[i].param == param) {
+            o->slots[i].copy = copy;
+            return HCT_OK;
+        }
+    return hct_fail(err, HCT_ENOTFOUND, "optimiser: a copy of a parameter that it does not update");
+}
+
 static void record_group(hct_optim *o, hct_tape *t, int group, hct_id rates, size_t norm_at, size_t n) {
     uint32_t states = (uint32_t)per_param(o), k = 0, m = 0;
-    hct_id *in = malloc((2 + n * (2 + states)) * sizeof *in), *out = malloc(n * (1 + states) * sizeof *out);
+    hct_id *in = malloc((2 + n * (3 + states)) * sizeof *in), *out = malloc(n * (2 + states) * sizeof *out);
+    size_t copies = 0;
     if (!in || !out) {
         hct_tape_fail(t, HCT_ENOMEM, "out of memory for the optimiser");
     } else {
@@ -97,12 +110,14 @@ static void record_group(hct_optim *o, hct_tape *t, int group, hct_id rates, siz
             in[k++] = hct_grad(t, p);
             in[k++] = out[m++] = hct_use(t, s->m);
             if (states == 2) in[k++] = out[m++] = hct_use(t, s->v);
+            if (s->copy) in[k++] = out[m++] = hct_use(t, s->copy), copies++;
         }
+        if (copies && copies != n) hct_tape_fail(t, HCT_EINVAL, "optimiser: some parameters of group %d have copies, others do not", group);
         const hct_optim_options *q = &o->options;
         hct_attr a[] = {HCT_INT("at", group * RATES), HCT_INT("norm_at", (int64_t)norm_at), HCT_INT("clip_mode", q->clip_mode),
                         HCT_REAL("clip", q->clip), HCT_REAL("beta1", q->beta1), HCT_REAL("beta2", q->beta2), HCT_REAL("eps", q->eps),
-                        HCT_REAL("momentum", q->momentum), HCT_INT("decoupled", q->kind == HCT_ADAMW)};
-        hct_emit_into(t, q->kind == HCT_SGD ? "sgd" : "adam", in, k, a, 9, out, m);
+                        HCT_REAL("momentum", q->momentum), HCT_INT("decoupled", q->kind == HCT_ADAMW), HCT_INT("copy", copies != 0)};
+        hct_emit_into(t, q->kind == HCT_SGD ? "sgd" : "adam", in, k, a, 10, out, m);
     }
     free(in);
     free(out);

@@ -38,6 +38,7 @@ void hct_tape_free(hct_tape *t) {
     hct_dev_free(t->dev, t->arena, t->arena_bytes);
     hct_dev_free(t->dev, t->workspace, t->workspace_bytes);
     hct_buckets_free(t->buckets);
+    free(t->segments);
     free(t->nodes);
     free(t->values);
     free(t);
@@ -94,6 +95,12 @@ hct_id hct_use(hct_tape *t, hct_tensor *tensor) {
 hct_id hct_param(hct_tape *t, hct_tensor *tensor) {
     hct_id id = hct_use(t, tensor);
     if (id) t->values[id].needs_grad = 1;
+    return id;
+}
+
+hct_id hct_param_copy(hct_tape *t, hct_tensor *master, hct_tensor *copy) {
+    hct_id of = hct_param(t, master), id = hct_param(t, copy);
+    if (of && id && id != of) t->values[id].master = of;
     return id;
 }
 

@@ -44,7 +44,7 @@ static hct_status print_plan(const recipe *r, hct_err *err) {
     hct_status st = model_of_recipe(r, &info, err);
     hct_dev *dev = st == HCT_OK ? device_open(r->train.device, err) : NULL;
     params *p = dev ? model_new(dev, &info, (uint64_t)r->seed, err) : NULL;
-    hct_optim *o = p ? step_optimizer(dev, r, p, err) : NULL;
+    hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? step_optimizer(dev, r, p, err) : NULL;
     train_step step = {.r = r};
     size_t scans = 0;
     st = o ? step_new(&step, dev, p, r, &info, r->optim.batch, r->optim.accumulate, o, 1, err) : err->code;

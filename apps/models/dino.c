@@ -90,8 +90,9 @@ static hct_id head(hct_tape *t, params *p, hct_id x) {
 
 /* images [N, C, S, S, S] -> logits [views, N / views, K]; *ret_cls [N, width] */
 static hct_id branch(hct_tape *t, params *p, const dino_config *c, hct_id images, int64_t views, hct_id *ret_cls) {
-    *ret_cls = vit_cls(t, vit_forward(t, p, &c->encoder, images, NULL));
-    return hct_reshape(t, head(t, p, *ret_cls), 3, (int64_t[]){views, hct_shape(t, images)->dim[0] / views, c->head.prototypes});
+    hct_id cls = vit_cls(t, vit_forward(t, p, &c->encoder, images, NULL));
+    *ret_cls = hct_cast(t, cls, HCT_F32);
+    return hct_reshape(t, hct_cast(t, head(t, p, cls), HCT_F32), 3, (int64_t[]){views, hct_shape(t, images)->dim[0] / views, c->head.prototypes});
 }
 
 dino_outputs dino_forward(hct_tape *t, params *p, const dino_config *c, hct_id views, const dino_inputs *in) {
@@ -103,7 +104,7 @@ dino_outputs dino_forward(hct_tape *t, params *p, const dino_config *c, hct_id v
     params_scope(p, DINO_TEACHER);
     out.teacher = branch(t, p, c, hct_slice(t, all, 0, 0, c->global * b), c->global, &out.features);
     params_scope(p, "");
-    out.loss = hct_dino_loss(t, out.student, out.teacher, params_use(p, t, "center"), hct_use(t, in->temps), &out.entropy);
+    out.loss = hct_dino_loss(t, out.student, out.teacher, params_master(p, t, "center"), hct_use(t, in->temps), &out.entropy);
     return out;
 }
 
@@ -125,7 +126,7 @@ void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, int64
     for (int64_t m = 1; m < micro; m++) mean = hct_add(t, mean, hct_mean(t, out[m].teacher, 3, 0));
     if (micro > 1) mean = hct_scale(t, mean, 1 / (double)micro, 0);
     if (hct_comm_world()) hct_all_reduce(t, &mean, 1, 1.0 / hct_comm_world()->ranks);
-    hct_ema(t, rates, 2, (hct_id[]){params_use(p, t, "center"), mean}, 1);
+    hct_ema(t, rates, 2, (hct_id[]){params_master(p, t, "center"), mean}, 1);
     free(pair);
 }
 

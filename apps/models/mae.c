@@ -143,7 +143,7 @@ static hct_id decode(hct_tape *t, params *p, const mae_config *c, hct_id latent,
     hct_id cls = hct_add(t, hct_slice(t, x, 1, 0, 1), params_use(p, t, "decoder_cls_token"));
     x = vit_blocks(t, p, "decoder_blocks", c->depth, c->heads, hct_concat(t, (hct_id[]){cls, all}, 2, 1), "decoder_norm", DECODER_EPS, NULL);
     x = vit_linear(t, p, "decoder_pred", x);
-    return hct_slice(t, x, 1, 1, patches);
+    return hct_cast(t, hct_slice(t, x, 1, 1, patches), HCT_F32); /* targets and loss are F32 whatever is computed in */
 }
 
 mae_outputs mae_forward(hct_tape *t, params *p, const mae_config *c, const mae_inputs *in) {

@@ -1,5 +1,6 @@
 #include "models/params.h"
 
+#include "hct/half.h"
 #include "hct/philox.h"
 
 #include <math.h>
@@ -21,6 +22,7 @@ void params_free(params *p) {
     for (size_t i = 0; i < p->n; i++) {
         free(p->items[i].name);
         hct_tensor_free(p->items[i].tensor);
+        hct_tensor_free(p->items[i].copy);
     }
     free(p->items);
     free(p);
@@ -84,6 +86,8 @@ hct_id params_use(params *p, hct_tape *t, const char *name, ...) {
     va_end(ap);
     const param *item = params_find(p, full);
     if (!item) return hct_tape_fail(t, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
+    if (item->copy && item->trained) return hct_param_copy(t, item->tensor, item->copy);
+    if (p->compute != HCT_F32) return hct_cast(t, hct_use(t, item->tensor), p->compute);
     return item->trained ? hct_param(t, item->tensor) : hct_use(t, item->tensor);
 }
 
@@ -94,6 +98,38 @@ int params_has(const params *p, const char *name, ...) {
     scoped(p, full, name, ap);
     va_end(ap);
     return params_find(p, full) != NULL;
+}
+
+hct_id params_master(params *p, hct_tape *t, const char *name) {
+    const param *item = params_find(p, name);
+    return item ? hct_use(t, item->tensor) : hct_tape_fail(t, HCT_ENOTFOUND, "the model has no tensor '%s'", name);
+}
+
+hct_status params_compute(params *p, hct_dtype dtype, hct_err *err) {
+    if (dtype == HCT_F32) return HCT_OK;
+    for (size_t i = 0; i < p->n; i++) {
+        const hct_view *v = hct_tensor_view(p->items[i].tensor);
+        if (!p->items[i].trained) continue;
+        if (!(p->items[i].copy = hct_tensor_new(p->dev, dtype, v->ndim, v->dim, err))) return err ? err->code : HCT_ENOMEM;
+    }
+    p->compute = dtype;
+    return params_copy_masters(p, err);
+}
+
+hct_status params_copy_masters(params *p, hct_err *err) {
+    hct_status st = HCT_OK;
+    for (size_t i = 0; st == HCT_OK && i < p->n; i++) {
+        if (!p->items[i].copy) continue;
+        int64_t n = hct_numel(hct_tensor_view(p->items[i].tensor));
+        float *x = malloc((size_t)(n ? n : 1) * sizeof *x);
+        uint16_t *y = malloc((size_t)(n ? n : 1) * sizeof *y);
+        st = x && y ? hct_tensor_read(p->items[i].tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", p->items[i].name);
+        for (int64_t j = 0; st == HCT_OK && j < n; j++) y[j] = hct_bf16_from_f32(x[j]);
+        if (st == HCT_OK) st = hct_tensor_write(p->items[i].copy, y, err);
+        free(x);
+        free(y);
+    }
+    return st;
 }
 
 /* ---- initial values ---- */

@@ -22,6 +22,7 @@ typedef enum param_init {
 typedef struct param {
     char *name;
     hct_tensor *tensor; /* F32 */
+    hct_tensor *copy;   /* of a trained one in params.compute; NULL: models compute with tensor */
     param_init init;
     int trained; /* gradients flow to it and the optimiser updates it */
 } param;
@@ -31,6 +32,8 @@ typedef struct params {
     param *items;
     size_t n, cap;
     hct_err error; /* of a declaration; kept until params_check */
+    int recompute;     /* blocks are segments (hct_segment_begin): their insides are computed again for the gradients */
+    hct_dtype compute; /* what params_use gives: F32, or BF16 (params_compute) */
     char scope[32]; /* stands before the names given to params_add, params_use, params_has and params_set */
 } params;
 
@@ -43,8 +46,15 @@ param *params_add(params *, param_init, int trained, int ndim, const int64_t *di
 hct_status params_check(const params *, hct_err *);
 /* NULL where there is none. */
 param *params_find(const params *, const char *name);
-/* The tensor as a value: a parameter if trained, else a constant. An unknown name is the tape's error. */
+/* The tensor as a value in the dtype that is computed in: a parameter if trained, else a constant. An unknown name is the tape's error. */
 hct_id params_use(params *, hct_tape *, const char *name, ...) HCT_PRINTF(3, 4);
+/* The F32 tensor itself, as a constant. */
+hct_id params_master(params *, hct_tape *, const char *name);
+/* Lets models compute in BF16: trained tensors get copies, which the optimiser writes from then on; others are converted where they are used.
+ * Masters, gradients' sums and moments stay F32. */
+hct_status params_compute(params *, hct_dtype, hct_err *);
+/* Writes all copies anew: after masters were read from a file. */
+hct_status params_copy_masters(params *, hct_err *);
 /* Whether there is such a tensor. */
 int params_has(const params *, const char *name, ...) HCT_PRINTF(2, 3);
 /* Draws every tensor from Philox keyed by seed and name: independent of order. */

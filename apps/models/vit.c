@@ -84,7 +84,7 @@ hct_id vit_linear_gelu(hct_tape *t, params *p, const char *name, hct_id x) {
 hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x) {
     int64_t voxels = c->channels * c->patch * c->patch * c->patch;
     hct_id w = hct_reshape(t, params_use(p, t, "patch_embedding.patch_embeddings.weight"), 2, (int64_t[]){c->width, voxels});
-    hct_id tokens = hct_linear(t, hct_unfold3d(t, x, c->patch, 0), w, params_use(p, t, "patch_embedding.patch_embeddings.bias"));
+    hct_id tokens = hct_linear(t, hct_cast(t, hct_unfold3d(t, x, c->patch, 0), (hct_dtype)hct_shape(t, w)->dtype), w, params_use(p, t, "patch_embedding.patch_embeddings.bias"));
     return hct_add(t, tokens, params_use(p, t, POSITIONS));
 }
 
@@ -117,11 +117,13 @@ hct_id vit_blocks(hct_tape *t, params *p, const char *prefix, int64_t depth, int
     hct_id h = vit_norm(t, p, depth ? PART("att_norm", 0) : norm, x, depth ? BLOCK_EPS : norm_eps);
     for (int64_t i = 0; i < depth; i++) {
         int last = i + 1 == depth;
+        if (p->recompute) hct_segment_begin(t);
         h = attend(t, p, PART("attn", i), heads, h, trace, i);
         h = add_branch(t, p, &x, h, trace, 2 * i, PART("ffn_norm", i), BLOCK_EPS);
         h = vit_linear_gelu(t, p, PART("mlp.linear1", i), h);
         h = vit_linear(t, p, PART("mlp.linear2", i), h);
         h = add_branch(t, p, &x, h, trace, 2 * i + 1, last ? norm : PART("att_norm", i + 1), last ? norm_eps : BLOCK_EPS);
+        if (p->recompute) hct_segment_end(t);
         if (trace && trace->block) trace->block[i] = x;
     }
 #undef PART

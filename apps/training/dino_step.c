@@ -130,7 +130,7 @@ hct_optim *dino_optimizer(hct_dev *dev, const recipe *r, const params *p, hct_er
         for (size_t i = 0; i < p->n; i++) {
             const param *q = &p->items[i];
             int own = dino_is_last_layer(q->name) ? 1 : optimizer_decays(r, q) ? 0 : 2;
-            if (!q->trained || own != group || hct_optim_add(o, group, q->name, q->tensor, err) == HCT_OK) continue;
+            if (!q->trained || own != group || optimizer_add(o, group, q, err) == HCT_OK) continue;
             hct_optim_free(o);
             return NULL;
         }

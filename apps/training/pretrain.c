@@ -65,7 +65,7 @@ static hct_status open_model(run *q, hct_err *err) {
     const recipe *r = q->r;
     hct_status st;
     if (!(q->dev = device_open(r->train.device, err)) || !(q->p = model_new(q->dev, &q->info, (uint64_t)r->seed, err)) ||
-        !(q->optim = step_optimizer(q->dev, r, q->p, err)))
+        model_precision(q->p, r, err) < 0 || !(q->optim = step_optimizer(q->dev, r, q->p, err)))
         return err->code;
     st = step_new(&q->step, q->dev, q->p, r, &q->info, r->optim.batch, r->optim.accumulate, q->optim, 0, err);
     if (st == HCT_OK && q->n_valid) {
@@ -341,6 +341,7 @@ hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err
     if (st == HCT_OK) st = open_model(&q, err);
     if (st == HCT_OK) st = open_folder(&q, err);
     if (st == HCT_OK && o->resume && path_is_file(q.last)) st = checkpoint_load(q.last, q.p, &q.info, q.optim, &q.state, err);
+    if (st == HCT_OK) st = params_copy_masters(q.p, err);
     if (st == HCT_OK) st = same_start(&q, err);
     if (st == HCT_OK && !ranks_mine() && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err))) st = err->code;
     if (st == HCT_OK) st = train(&q, err);

@@ -70,6 +70,10 @@ hct_status recipe_check(const recipe *r, hct_err *err) {
     }
     status = views_check(&r->views, err);
     if (status < 0) return status;
+    int pretrains = r->method == METHOD_MAE || r->method == METHOD_DINO;
+    if (r->train.precision != PRECISION_F32 && (!pretrains || r->optim.name == OPTIMIZER_SGD))
+        return hct_fail(err, HCT_EINVAL, "train.precision: bf16 is for pre-training (mae, dino) with adamw or adam");
+    if (r->train.recompute && !pretrains) return hct_fail(err, HCT_EINVAL, "train.recompute: is for pre-training (mae, dino)");
     if (r->method == METHOD_FINETUNE && !(r->finetune.layer_decay > 0)) return hct_fail(err, HCT_EINVAL, "finetune.layer_decay: must be above 0");
     if (!(r->optim.lr > 0)) return hct_fail(err, HCT_EINVAL, "optim.lr: must be above 0");
     if (r->optim.warmup_epochs > 0 && r->optim.warmup_fraction > 0)

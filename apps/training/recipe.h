@@ -31,6 +31,7 @@ typedef enum recipe_pool { POOL_CLS, POOL_MEAN } recipe_pool;
 typedef enum recipe_features { FEATURES_ENCODER, FEATURES_RANDOM, FEATURES_HISTOGRAM } recipe_features;
 typedef enum recipe_start { START_WEIGHTS, START_RANDOM } recipe_start;
 typedef enum recipe_backbone { BACKBONE_FULL, BACKBONE_FROZEN, BACKBONE_LORA } recipe_backbone;
+typedef enum recipe_precision { PRECISION_F32, PRECISION_BF16 } recipe_precision;
 typedef enum recipe_models { MODELS_EACH, MODELS_ALL } recipe_models; /* a model a task; one for all of them */
 
 typedef struct recipe_list {
@@ -85,7 +86,8 @@ typedef struct recipe {
         int64_t workers;
         char device[RECIPE_TEXT];
         int64_t checkpoint_every, log_every, validate_every, early_stop, balanced, cache_mb;
-        bool disk_cache;
+        bool disk_cache, recompute;
+        recipe_precision precision;
     } train;
     views_config views; /* augmentation; crops of DINO */
     struct {

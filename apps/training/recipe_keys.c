@@ -86,6 +86,10 @@ const recipe_key recipe_keys[] = {
     INT("train", "cache_mb", train.cache_mb, 0, MANY, "2048", "memory for prepared inputs, MiB"),
     BOOL("train", "disk_cache", train.disk_cache, "false", "keep model inputs in DATASET/inputs, for many runs over one dataset"),
 
+    CHOICE("train", "precision", train.precision, "f32|bf16", "f32",
+           "what pre-training computes in; bf16: activations and products, while weights, gradients' sums, moments, statistics and losses stay f32"),
+    BOOL("train", "recompute", train.recompute, "false", "keep only each block's input and compute the rest again for its gradient: less memory, a third more work"),
+
     INT("views", "global", views.global, 1, 16, "2", "views of a scan that DINO's teacher sees too"),
     INT("views", "local", views.local, 0, 64, "3", "smaller views, the student's alone"),
     INT("views", "global_min", views.global_edge[0], 1, 224, "112", "shortest edge of a global view's crop, mm"),

@@ -84,6 +84,11 @@ params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *
     return NULL;
 }
 
+hct_status model_precision(params *p, const recipe *r, hct_err *err) {
+    p->recompute = r->train.recompute;
+    return params_compute(p, r->train.precision == PRECISION_BF16 ? HCT_BF16 : HCT_F32, err);
+}
+
 params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, const model_info *info, int quiet, hct_err *err) {
     params *p = model_new(dev, info, 0, err);
     if (!p) return NULL;
@@ -123,12 +128,17 @@ hct_optim *optimizer_new(hct_dev *dev, const recipe *r, hct_err *err) {
     return hct_optim_new(dev, &o, err);
 }
 
+hct_status optimizer_add(hct_optim *o, int group, const param *p, hct_err *err) {
+    hct_status st = hct_optim_add(o, group, p->name, p->tensor, err);
+    return st == HCT_OK && p->copy ? hct_optim_copy(o, p->tensor, p->copy, err) : st;
+}
+
 hct_optim *optimizer_of_recipe(hct_dev *dev, const recipe *r, const params *p, hct_err *err) {
     hct_optim *optim = optimizer_new(dev, r, err);
     for (int group = 0; optim && group < 2; group++)
         for (size_t i = 0; i < p->n; i++) {
             if (!p->items[i].trained || optimizer_decays(r, &p->items[i]) != (group == 0)) continue;
-            if (hct_optim_add(optim, group, p->items[i].name, p->items[i].tensor, err) == HCT_OK) continue;
+            if (optimizer_add(optim, group, &p->items[i], err) == HCT_OK) continue;
             hct_optim_free(optim);
             return NULL;
         }

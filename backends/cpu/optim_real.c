@@ -57,9 +57,12 @@ static group_rates rates_of(const hct_plan *p, const hct_view *rates) {
 }
 
 static hct_status plan_for_param(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    int copy = hct_attr_int(p->attr, p->n_attr, "copy", 0) != 0;
     if (p->in[2].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "for parameters of dtype " REAL_TEXT);
     for (uint32_t i = 2; i < p->n_in; i++)
-        if (p->in[i].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "parameters, gradients and moments differ in dtype");
+        if (copy && (i - 2) % 5 == 4) {
+            if (p->in[i].dtype != HCT_BF16 && p->in[i].dtype != HCT_F16) return hct_plugin_fail(err, HCT_NOTIMPL, "a copy is neither BF16 nor F16");
+        } else if (p->in[i].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "parameters, gradients and moments differ in dtype");
     return cpu_plan(d, p, ret, err);
 }
 
@@ -70,9 +73,11 @@ static hct_status run_adam(const hct_plan *p, hct_stream *s, const hct_view *in,
     acc lr = rate.lr, decay = rate.decay, c1 = rate.c1, c2 = rate.c2;
     acc b1 = (acc)cpu_real(p, "beta1"), b2 = (acc)cpu_real(p, "beta2"), eps = (acc)cpu_real(p, "eps");
     acc r1 = (acc)(1 - cpu_real(p, "beta1")), r2 = (acc)(1 - cpu_real(p, "beta2")), root_c2 = SQRT(c2);
-    int decoupled = cpu_int(p, "decoupled") != 0;
-    for (int64_t i = 0; 2 + 4 * i < cpu_state(p)->n_in; i++) {
-        const hct_view *v = in + 2 + 4 * i;
+    int decoupled = cpu_int(p, "decoupled") != 0, copies = cpu_int(p, "copy") != 0;
+    for (int64_t i = 0; 2 + (4 + copies) * i < cpu_state(p)->n_in; i++) {
+        const hct_view *v = in + 2 + (4 + copies) * i;
+        uint16_t *copy = copies ? hct_ptr(v + 4) : NULL;
+        int brain = copies && v[4].dtype == HCT_BF16;
         acc clip = (acc)clip_factor(p, &in[1], i);
         int64_t n = hct_numel(v);
         int even = hct_is_contiguous(&v[1]);
@@ -87,6 +92,7 @@ static hct_status run_adam(const hct_plan *p, hct_stream *s, const hct_view *in,
             m1[j] = st(m);
             m2[j] = st(u);
             w[j] = st(x - lr / c1 * m / (SQRT(u) / root_c2 + eps));
+            if (copy) copy[j] = brain ? hct_bf16_from_f32((float)ld(w[j])) : hct_f16_from_f32((float)ld(w[j]));
         }
     }
     return HCT_OK;

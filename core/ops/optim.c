@@ -12,8 +12,10 @@ static hct_status infer_norm(const hct_problem *p, hct_view *out, hct_err *err) 
     return HCT_OK;
 }
 
-/* in: rates, norms, then (param, grad, state...) each; out: (param, state...) each, in place */
+/* in: rates, norms, then (param, grad, state...) each; out: (param, state...) each, in place. adam with attribute "copy": a BF16 or F16 copy
+ * of the parameter is the last state; it is only written. */
 static hct_status infer_update(const hct_problem *p, hct_view *out, hct_err *err, uint32_t states) {
+    states += hct_attr_int(p->attr, p->n_attr, "copy", 0) != 0;
     uint32_t per_in = 2 + states, per_out = 1 + states;
     if (p->n_in < 2 + per_in || (p->n_in - 2) % per_in || p->n_out != (p->n_in - 2) / per_in * per_out)
         return hct_fail(err, HCT_EINVAL, "takes rates, norms, and %u values for each parameter", per_in);

@@ -106,6 +106,7 @@ RUN(run_norm) {
 
 static hct_status plan_adam(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
+    if (hct_attr_int(p->attr, p->n_attr, "copy", 0)) return hct_plugin_fail(err, HCT_NOTIMPL, "copies of parameters are not written here");
     for (uint32_t i = 2; i < p->n_in; i++)
         if (p->in[i].dtype != REAL_DTYPE || !hct_is_contiguous(&p->in[i]))
             return hct_plugin_fail(err, HCT_NOTIMPL, "a parameter, gradient or moment is of another dtype than " REAL_TEXT ", or has gaps");

@@ -181,5 +181,77 @@ START_TEST(batch_norm_trains_and_evaluates) {
 }
 END_TEST
 
+/* Two layers with dropout, each a segment or not: the gradient of the first weights. */
+static void layered(fixture *f, hct_mode mode, int segments, float *grad, uint64_t *ret_arena) {
+    enum { N = 4, W = 6 };
+    hct_tensor *x = FILLED(f, 1, N, W), *w[2] = {FILLED(f, 2, W, W), FILLED(f, 3, W, W)}, *rng = hct_tensor_new(f->dev, HCT_I32, 1, (int64_t[]){4}, &f->err);
+    hct_tape *t = hct_tape_new(f->dev, mode);
+    hct_id y = hct_use(t, x);
+    for (int i = 0; i < 2; i++) {
+        if (segments) hct_segment_begin(t);
+        hct_id h = hct_gelu(t, hct_linear(t, y, hct_param(t, w[i]), 0));
+        y = hct_add(t, y, hct_dropout(t, hct_mul(t, h, h), hct_use(t, rng), 0.5));
+        if (segments) hct_segment_end(t);
+    }
+    hct_backward(t, hct_sum(t, hct_mul(t, y, y), 3, 0), 0);
+    hct_id g = hct_grad(t, hct_param(t, w[0]));
+    hct_keep(t, g);
+    ok(f, hct_tape_error(t, &f->err));
+    if (mode == HCT_PROGRAM) {
+        ok(f, hct_compile(t, &f->err));
+        ok(f, hct_run(t, &f->err));
+        *ret_arena = hct_stats(t).arena_lower_bound;
+    }
+    ok(f, hct_read(t, g, grad, &f->err));
+    hct_tape_free(t);
+    hct_tensor_free(x);
+    hct_tensor_free(w[0]);
+    hct_tensor_free(w[1]);
+    hct_tensor_free(rng);
+}
+
+START_TEST(segments_are_computed_again_bit_for_bit) {
+    fixture f = open_cpu(NULL);
+    float once[36], again[36];
+    uint64_t arena[2] = {0, 0};
+    for (int mode = 0; mode < 2; mode++) {
+        layered(&f, (hct_mode)mode, 0, once, &arena[0]);
+        layered(&f, (hct_mode)mode, 1, again, &arena[1]);
+        ck_assert_mem_eq(once, again, sizeof once);
+        ck_assert_float_ne(once[0], 0);
+    }
+    ck_assert_uint_lt(arena[1], arena[0]);
+    close_cpu(&f);
+}
+END_TEST
+
+START_TEST(segments_that_make_no_sense) {
+    fixture f = open_cpu(NULL);
+    hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
+    hct_segment_begin(t);
+    hct_segment_begin(t);
+    ck_assert_int_eq(hct_tape_error(t, &f.err), HCT_EINVAL);
+    hct_tape_free(t);
+    t = hct_tape_new(f.dev, HCT_EAGER);
+    hct_segment_end(t);
+    ck_assert_int_eq(hct_tape_error(t, &f.err), HCT_EINVAL);
+    hct_tape_free(t);
+    hct_tensor *x = FILLED(&f, 1, 4, 3), *mean = FILLED(&f, 2, 3), *var = FILLED(&f, 3, 3);
+    t = hct_tape_new(f.dev, HCT_EAGER);
+    hct_segment_begin(t);
+    hct_id y = hct_batch_norm(t, hct_param(t, x), hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1);
+    hct_segment_end(t);
+    hct_backward(t, hct_sum(t, hct_mul(t, y, y), 3, 0), 0);
+    ck_assert_int_eq(hct_tape_error(t, &f.err), HCT_EINVAL); /* running statistics would move twice */
+    ck_assert_ptr_nonnull(strstr(f.err.msg, "computed again"));
+    hct_tape_free(t);
+    hct_tensor_free(x);
+    hct_tensor_free(mean);
+    hct_tensor_free(var);
+    close_cpu(&f);
+}
+END_TEST
+
 CHECK_MAIN("tape", errors_stick_and_name_op_and_shapes, messages_say_what_to_do, only_kept_values_are_read,
-           views_are_read_row_major, gradients_meet_and_stop, batch_norm_trains_and_evaluates)
+           views_are_read_row_major, gradients_meet_and_stop, batch_norm_trains_and_evaluates, segments_are_computed_again_bit_for_bit,
+           segments_that_make_no_sense)

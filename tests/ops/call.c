@@ -92,6 +92,7 @@ static double draw(const case_input *in, int32_t dtype, int64_t i, uint64_t *sta
 static int32_t input_dtype(input_kind kind, int32_t dtype) {
     if (kind == IN_STAT) return dtype == HCT_F64 ? HCT_F64 : HCT_F32;
     if (kind == IN_F32) return HCT_F32;
+    if (kind == IN_COPY) return HCT_BF16;
     return kind == IN_INDEX || kind == IN_RNG ? HCT_I32 : dtype;
 }
 

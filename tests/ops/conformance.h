@@ -16,7 +16,7 @@
 
 #include <stdbool.h>
 
-enum { MAX_IN = 12, MAX_OUT = 8, MAX_ATTR = 9 };
+enum { MAX_IN = 12, MAX_OUT = 8, MAX_ATTR = 10 };
 
 typedef enum input_kind {
     IN_NONE,     /* ends the list */
@@ -29,6 +29,7 @@ typedef enum input_kind {
     IN_LARGE,    /* the dtype under test, multiples of 4 within +-512: exp of them overflows F32 */
     IN_STAT,     /* F64 beside F64, else F32: what norms and softmax keep for their backward */
     IN_F32,      /* F32, positive */
+    IN_COPY,     /* BF16, only written */
     IN_INDEX,    /* I32 in [0, limit) */
     IN_MASK,     /* the dtype under test, 1 in about three of four places, else 0; no gradient */
     IN_RNG       /* I32: key and step of dropout */

@@ -37,9 +37,10 @@ static double clipped(const call *k, uint32_t tensor, double g) {
 void naive_adam(call *k) {
     const double *rate = k->x[0] + call_int(k, "at", 0);
     double b1 = call_real(k, "beta1"), b2 = call_real(k, "beta2"), lr = rate[0], decay = rate[1];
-    for (uint32_t t = 0; 2 + 4 * t < k->n_in; t++) EACH(j, hct_numel(&k->in[2 + 4 * t])) {
-            double p = k->x[2 + 4 * t][j], g = clipped(k, t, k->x[3 + 4 * t][j]), m = k->x[4 + 4 * t][j],
-                   v = k->x[5 + 4 * t][j];
+    uint32_t copy = call_int(k, "copy", 0) != 0, per = 4 + copy;
+    for (uint32_t t = 0; 2 + per * t < k->n_in; t++) EACH(j, hct_numel(&k->in[2 + per * t])) {
+            uint32_t at = 2 + per * t, to = (3 + copy) * t;
+            double p = k->x[at][j], g = clipped(k, t, k->x[at + 1][j]), m = k->x[at + 2][j], v = k->x[at + 3][j];
             if (rate[4] != 0) {
                 if (call_int(k, "decoupled", 0))
                     p = p - lr * decay * p;
@@ -49,9 +50,10 @@ void naive_adam(call *k) {
                 v = b2 * v + (1 - b2) * g * g;
                 p = p - lr * (m / rate[2]) / (sqrt(v / rate[3]) + call_real(k, "eps"));
             }
-            k->y[3 * t][j] = p;
-            k->y[3 * t + 1][j] = m;
-            k->y[3 * t + 2][j] = v;
+            k->y[to][j] = p;
+            k->y[to + 1][j] = m;
+            k->y[to + 2][j] = v;
+            if (copy) k->y[to + 3][j] = p;
         }
 }
 

@@ -69,14 +69,14 @@ static hyper hyper_of(const hct_problem *p) {
 
 /* Tensors of a parameter: itself, its gradient, then `states` moments. */
 static hct_status plan_update(hk *b, const hct_problem *p, const char *kernel, uint32_t states, hct_err *err) {
-    uint32_t per = 2 + states, count = (p->n_in - 2) / per;
+    uint32_t copy = hk_int(p, "copy") != 0, per = 2 + states + copy, count = (p->n_in - 2) / per;
     int32_t dtype = p->in[2].dtype, moment = p->in[4].dtype;
     if (!(HK_REAL >> dtype & 1)) return hct_plugin_fail(err, HCT_NOTIMPL, "parameters are F32, BF16 or F16 here");
     for (uint32_t i = 2; i < p->n_in; i++) {
         uint32_t role = (i - 2) % per;
-        int32_t want = role < 2 ? dtype : moment;
+        int32_t want = role < 2 ? dtype : role == 2 + states ? HCT_BF16 : moment;
         if (p->in[i].dtype != want || (moment != dtype && moment != HCT_F32))
-            return hct_plugin_fail(err, HCT_NOTIMPL, "parameters and gradients have one dtype, moments the same or F32");
+            return hct_plugin_fail(err, HCT_NOTIMPL, "parameters and gradients have one dtype, moments the same or F32, copies are BF16");
         if (role != 1 && !hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "parameters and moments with gaps");
     }
     hyper h = hyper_of(p);
@@ -92,7 +92,7 @@ static hct_status plan_update(hk *b, const hct_problem *p, const char *kernel, u
             z.slot[k] = i + k;
             groups += parts_of(z.n[k]);
         }
-        hk_rows(b, "optim", dtype, kernel, groups);
+        hk_rows(b, "optim", dtype, copy ? "adam_copy" : kernel, groups);
         if (moment == dtype && dtype != HCT_F32) hk_option(b, "MOMENT_REAL=1");
         hk_mem(b, HK_IN_(0));
         hk_mem(b, HK_IN_(1));
@@ -100,7 +100,7 @@ static hct_status plan_update(hk *b, const hct_problem *p, const char *kernel, u
             uint32_t j = i + k < count ? k : 0, first = 2 + (i + j) * per;
             hk_mem(b, HK_IN_(first));
             hk_mem(b, grad[j]);
-            for (uint32_t s = 0; s < states; s++) hk_mem(b, HK_IN_(first + 2 + s));
+            for (uint32_t s = 0; s < states + copy; s++) hk_mem(b, HK_IN_(first + 2 + s));
         }
         hk_struct(b, &z, sizeof z);
         hk_struct(b, &h, sizeof h);

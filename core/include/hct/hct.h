@@ -81,6 +81,9 @@ HCT_API hct_id hct_tape_fail(hct_tape *, hct_status, const char *fmt, ...) HCT_P
 /* A tensor as a constant, and as a parameter (gradients flow to it). The same tensor always gives the same id. */
 HCT_API hct_id hct_use(hct_tape *, hct_tensor *);
 HCT_API hct_id hct_param(hct_tape *, hct_tensor *);
+/* `copy`, a tensor of master's shape and a shorter real dtype, where the parameter master is meant: models compute with the copy, gradients are
+ * those of master (hct_grad of hct_param(master)), added up in its dtype. Who changes master writes the copy too (hct_optim_copy). */
+HCT_API hct_id hct_param_copy(hct_tape *, hct_tensor *master, hct_tensor *copy);
 /* The value without its history: no gradient flows through. */
 HCT_API hct_id hct_detach(hct_tape *, hct_id);
 /* Appends one call of any op, plugins' included. */
@@ -93,6 +96,11 @@ HCT_API hct_status hct_emit_into(hct_tape *, const char *op, const hct_id *in, u
  * was appended since the last hct_backward, so micro-batches go forward, backward, forward, backward on one tape: the
  * parameters' gradients add up, and the memory is that of one micro-batch. */
 HCT_API void hct_backward(hct_tape *, hct_id loss, hct_id seed);
+/* What is appended between the two is a segment: hct_backward appends its calls once more before their gradients, so that of the first ones only
+ * what lies outside the segment uses is kept. A program then needs less memory and does more work; the results are the same, bit for bit.
+ * Segments do not nest, and hold no call that changes tensors. */
+HCT_API void hct_segment_begin(hct_tape *);
+HCT_API void hct_segment_end(hct_tape *);
 /* dL/dx after hct_backward; 0 where x does not reach the loss. */
 HCT_API hct_id hct_grad(hct_tape *, hct_id x);
 HCT_API const hct_view *hct_shape(const hct_tape *, hct_id);

@@ -39,6 +39,8 @@ HCT_API hct_optim *hct_optim_new(hct_dev *, const hct_optim_options *, hct_err *
 HCT_API void hct_optim_free(hct_optim *);
 /* A parameter of a group (numbered from 0 without gaps). Its moments are F32 tensors of its shape, "NAME.m" and "NAME.v". */
 HCT_API hct_status hct_optim_add(hct_optim *, int group, const char *name, hct_tensor *param, hct_err *);
+/* A BF16 or F16 copy of a parameter that was added, which each update writes too (Adam and AdamW; all parameters of a group or none). */
+HCT_API hct_status hct_optim_copy(hct_optim *, const hct_tensor *param, hct_tensor *copy, hct_err *err);
 /* Before the step's last hct_backward: it then appends, each as soon as its gradients exist, calls that average the parameters' gradients
  * over all ranks (comm.h), in buckets of about bucket_bytes (0: a sixteenth of all, within 1 and 32 MiB). One rank: nothing. */
 HCT_API void hct_optim_reduce(hct_optim *, hct_tape *, uint64_t bucket_bytes);
