@@ -9,20 +9,21 @@
 #include "commands/command.h"
 #include "support/text.h"
 #include "training/encoder.h"
-#include "training/mae_step.h"
 #include "training/measure.h"
+#include "training/step.h"
 
 static const char doc[] =
-    "Times the forward pass and the MAE training step of a model on random data, after planning them: memory predicted and measured, "
+    "Times the forward pass and the training step (MAE; DINO with --recipe of one) of a model on made-up data, after planning them: memory predicted and measured, "
     "floating-point operations, rate, allocations made while steps run.\v"
     "Examples:\n"
     "  headct bench --model vit-b12 --batch 4\n"
     "  headct bench --recipe recipes/demo.yaml --profile\n"
     "  headct bench --model vit-b16 --forward --steps 10\n"
+    "  headct bench --recipe recipes/dino.yaml --train --device cuda --precision bf16 --batch 64\n"
     "  headct bench --views views.safetensors --batch 8";
 
 typedef struct settings {
-    const char *model, *recipe_file, *device, *views;
+    const char *model, *recipe_file, *device, *views, *precision;
     int64_t batch, steps;
     int profile, forward_only, train_only;
 } settings;
@@ -31,8 +32,9 @@ static const struct argp_option options[] = {
     {"model", 'm', "NAME", 0, "vit-b12 (ViT-Base, patches of 12^3; default) or vit-b16", 0},
     {"recipe", 'r', "FILE", 0, "the model of a recipe instead", 0},
     {"batch", 'b', "N", 0, "scans of a batch (default: 4 forward, 1 training; with --recipe its own)", 0},
-    {"steps", 'n', "N", 0, "timed steps (default 5); one more runs first, untimed", 0},
+    {"steps", 'n', "N", 0, "timed steps (default 5); two more run first, untimed", 0},
     {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists", 0},
+    {"precision", 'P', "NAME", 0, "f32 or bf16 (train.precision)", 0},
     {"views", 'v', "FILE", 0, "time the making of DINO's views of --batch phantom scans instead, and write them to FILE (safetensors)", 0},
     {"profile", 'p', NULL, 0, "time by kernel of one more step", 0},
     {"forward", 'f', NULL, 0, "only the forward pass", 0},
@@ -46,6 +48,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'r': s->recipe_file = arg; break;
     case 'D': s->device = arg; break;
     case 'v': s->views = arg; break;
+    case 'P': s->precision = arg; break;
     case 'p': s->profile = 1; break;
     case 'f': s->forward_only = 1; break;
     case 't': s->train_only = 1; break;
@@ -68,9 +71,10 @@ static int by_value(const void *a, const void *b) {
 }
 
 /* Runs a compiled tape and prints one line about it. predicted: tensors + arena + workspace; grown: resident growth since before. */
-static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, int64_t scans, uint64_t before, hct_err *err) {
+static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision, int64_t scans, uint64_t before, hct_err *err) {
     double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
     hct_status st = seconds ? hct_run(t, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = hct_run(t, err); /* devices that capture a step do it the second time */
     uint64_t calls = hct_device_memory(dev).calls, grown = measure_resident() - before;
     for (int64_t i = 0; st == HCT_OK && i < s->steps; i++) {
         double start = measure_now();
@@ -82,7 +86,7 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
     if (st == HCT_OK) {
         qsort(seconds, (size_t)s->steps, sizeof *seconds, by_value);
         double median = seconds[s->steps / 2];
-        printf("%s, %lld scan%s, F32 on %s\n", what, (long long)scans, scans == 1 ? "" : "s", hct_device_backend(dev));
+        printf("%s, %lld scan%s, %s on %s\n", what, (long long)scans, scans == 1 ? "" : "s", precision, hct_device_backend(dev));
         printf("  time         %.3f s median of %lld (%.3f to %.3f), %.2f scans/s\n", median, (long long)s->steps, seconds[0], seconds[s->steps - 1],
                (double)scans / median);
         printf("  work         %.1f GFLOP in matrix products, %.1f GFLOP/s\n", p.flops / 1e9, p.flops / median / 1e9);
@@ -96,7 +100,9 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
     return st;
 }
 
-static hct_status bench_forward(const settings *s, hct_dev *dev, const model_info *info, hct_err *err) {
+static const char *precision_of(const recipe *r) { return r->train.precision == PRECISION_BF16 ? "BF16" : "F32"; }
+
+static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r, const model_info *info, hct_err *err) {
     model_info vit = *info;
     vit.kind = MODEL_VIT;
     vit.mae.encoder.norm_eps = 1e-6;
@@ -104,33 +110,44 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const model_inf
     int64_t batch = s->batch ? s->batch : 4;
     params *p = model_new(dev, &vit, 1, err);
     encoder e = {0};
-    hct_status st = p ? encoder_new(&e, dev, p, &vit, batch, err) : err->code;
+    hct_status st = p && model_precision(p, r, err) == HCT_OK ? encoder_new(&e, dev, p, &vit, batch, err) : err->code;
     if (st == HCT_OK) {
         for (size_t i = 0; i < (size_t)batch * e.image_floats; i++) e.host[i] = (float)(i % 97) / 97;
         st = hct_tensor_write(e.input, e.host, err);
         free(e.host); /* not part of the model's memory */
         e.host = NULL;
     }
-    if (st == HCT_OK) st = time_tape(s, dev, e.tape, "forward", batch, before, err);
+    if (st == HCT_OK) st = time_tape(s, dev, e.tape, "forward", precision_of(r), batch, before, err);
     encoder_free(&e);
     params_free(p);
     return st;
 }
 
+/* What a scan's numbers are does not matter, only that they are none that a device finds easy. */
+static void make_up(train_step *step, int64_t batch) {
+    for (int64_t b = 0; b < batch; b++) {
+        if (step->r->method == METHOD_DINO)
+            for (size_t i = 0; i < step->dino.cube; i++) ((int16_t *)step_item(step, b))[i] = (int16_t)((i * 37 + (size_t)b) % 2003) - 1000;
+        else
+            for (size_t i = 0; i < step->mae.image_floats; i++) ((float *)step_item(step, b))[i] = (float)((i + (size_t)b) % 97) / 97;
+    }
+}
+
 static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *r, const model_info *info, int64_t batch, hct_err *err) {
     uint64_t before = measure_resident();
     params *p = model_new(dev, info, 1, err);
-    hct_optim *o = p ? optimizer_of_recipe(dev, r, p, err) : NULL;
-    mae_step step = {0};
-    hct_status st = o ? mae_step_new(&step, dev, p, &info->mae, batch, 1, NULL, o, 0, err) : err->code;
+    hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? step_optimizer(dev, r, p, err) : NULL;
+    train_step step = {.r = r};
+    hct_status st = o ? step_new(&step, dev, p, r, info, batch, 1, o, 0, err) : err->code;
     size_t *scans = calloc((size_t)batch, sizeof *scans);
     if (st == HCT_OK) {
-        for (size_t i = 0; i < (size_t)batch * step.image_floats; i++) step.image[i] = (float)(i % 97) / 97;
-        st = mae_step_fill(&step, &info->mae, 0, 1, 0, 0, scans, batch, err);
+        make_up(&step, batch);
+        st = step_fill(&step, 0, 1, 0, 0, scans, batch, err);
     }
-    if (st == HCT_OK) st = optimizer_set_rates(o, 1e-4, 0.05, err);
-    if (st == HCT_OK) st = time_tape(s, dev, step.tape, "MAE step", batch, before, err);
-    mae_step_free(&step);
+    if (st == HCT_OK) st = step_rates(o, r, 1e-4, 0.05, 0, err);
+    if (st == HCT_OK) st = step_set(&step, 0, 0, 1, err);
+    if (st == HCT_OK) st = time_tape(s, dev, step_tape(&step), r->method == METHOD_DINO ? "DINO step" : "MAE step", precision_of(r), batch, before, err);
+    step_free(&step);
     hct_optim_free(o);
     params_free(p);
     free(scans);
@@ -145,6 +162,10 @@ static hct_status model_of(const settings *s, recipe *r, model_info *info, hct_e
     else if (!s->model || !strcmp(s->model, "vit-b12")) st = HCT_OK;
     else if (!strcmp(s->model, "vit-b16")) st = recipe_set(r, "model.patch=16", err);
     else st = hct_fail(err, HCT_EINVAL, "--model %s: vit-b12 and vit-b16 are known; for others use --recipe", s->model);
+    if (st == HCT_OK && r->method != METHOD_DINO) r->method = METHOD_MAE; /* probes and fine-tuning have the same encoder */
+    char precision[64];
+    snprintf(precision, sizeof precision, "train.precision=%s", s->precision ? s->precision : "");
+    if (st == HCT_OK && s->precision) st = recipe_set(r, precision, err);
     return st < 0 ? st : model_of_recipe(r, info, err);
 }
 
@@ -159,12 +180,8 @@ int command_bench(int argc, char **argv) {
     hct_dev *dev = st == HCT_OK ? device_open(s.device, &err) : NULL;
     if (st == HCT_OK && !dev) st = err.code;
     if (st == HCT_OK && s.views) st = bench_views(dev, s.views, s.batch ? s.batch : 4, s.steps, &err);
-    if (st == HCT_OK && !s.views && !s.train_only) st = bench_forward(&s, dev, &info, &err);
-    if (st == HCT_OK && !s.views && !s.forward_only) {
-        info.kind = MODEL_MAE;
-        info.mae.encoder.norm_eps = 1e-5;
-        st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
-    }
+    if (st == HCT_OK && !s.views && !s.train_only) st = bench_forward(&s, dev, &r, &info, &err);
+    if (st == HCT_OK && !s.views && !s.forward_only) st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
     device_close(dev);
     if (st < 0) fprintf(stderr, "headct bench: %s\n", err.msg);
     return st < 0 ? EXIT_ERROR : EXIT_OK;
