@@ -9,6 +9,7 @@
 #include "hct/backend.h"
 #include "hct/comm.h"
 #include "launch.h"
+#include "library.h"
 
 #include <pthread.h>
 
@@ -25,16 +26,8 @@
     X(cublasLtMatrixLayoutCreate) X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute) X(cublasLtMatmulPreferenceCreate) \
     X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmul)
 
-#define CUDA_FIELD(f) __typeof__(&f) f;
-#define CUDA_TEXT_(x) #x
-#define CUDA_TEXT(x) CUDA_TEXT_(x)
 typedef struct cuda_driver { CUDA_FUNCTIONS(CUDA_FIELD) } cuda_driver;
 typedef struct cuda_lt { CUBLASLT_FUNCTIONS(CUDA_FIELD) } cuda_lt;
-
-/* Opens `file` once and fills table[n] with the functions of these names. HEADCT_CUDA_LIBRARY (for tests) stands for every file. 0: err says
- * which file or function is missing. */
-typedef struct cuda_symbol { const char *name; size_t at; } cuda_symbol;
-int cuda_library(const char *const *files, const cuda_symbol *symbols, size_t n, void *table, hct_err *err);
 
 /* NULL: err says why there is no driver, or that it is too old. */
 const cuda_driver *cuda_get_driver(hct_err *err);
@@ -44,6 +37,7 @@ typedef struct cuda_module { char name[64]; CUmodule module; } cuda_module;
 typedef struct cuda_block { uint64_t bytes; CUdeviceptr at; } cuda_block;
 
 struct hct_device { /* one for each index, shared by all who open it */
+    hct_cuda_device shown;
     int index, users, units, capability; /* capability: 90 for 9.0 */
     CUdevice id;
     CUcontext context;
@@ -62,6 +56,7 @@ struct hct_device { /* one for each index, shared by all who open it */
 enum { CUDA_STAGES = 2, CUDA_STAGE = 8 << 20 };
 
 struct hct_stream {
+    hct_cuda_stream shown;
     hct_device *device;
     CUstream stream, side;            /* side: exchanges between ranks, beside the computation */
     CUevent here, there;              /* on stream; on side */

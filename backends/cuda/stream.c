@@ -30,6 +30,7 @@ hct_status cuda_stream_new(hct_device *d, hct_stream **ret, hct_err *err) {
         cuda_stream_free(s);
         return cuda_fail(err, code, "making a stream");
     }
+    s->shown = (hct_cuda_stream){sizeof s->shown, s->stream, &d->shown};
     *ret = s;
     return HCT_OK;
 }

@@ -37,7 +37,7 @@ ranks = int(sys.argv[2])
 assert not [l for l in log if l.startswith(("forbidden", "no kernel")) or "parameters, not" in l or "no device memory" in l or "leaves its memory" in l]
 begins, ends = [i for i, l in enumerate(log) if l.startswith("begin capture")], [i for i, l in enumerate(log) if l.startswith("end capture")]
 assert len(begins) == len(ends) == 1 and begins[0] < ends[0], (begins, ends)
-work = ("kernel ", "matmul ", "exchange ", "copy ", "set ", "stream ", "record ")
+work = ("kernel ", "matmul ", "attention", "exchange ", "copy ", "set ", "stream ", "record ")
 inside = log[begins[0] + 1:ends[0]]
 assert inside and all(l.startswith(work) for l in inside), [l for l in inside if not l.startswith(work)][:3]
 # the captured step is, call for call, the step that ran before it
@@ -54,7 +54,8 @@ kernels = [l.split()[1] for l in inside if l.startswith("kernel")]
 matmuls = [l for l in inside if l.startswith("matmul")]
 assert len(matmuls) > 20 and any(" bias" in l for l in matmuls)
 assert not any(k.startswith("hct_gemm") for k in kernels), "products go to cuBLASLt"
-last = max(i for i, k in enumerate(kernels) if k.startswith("hct_attention_d"))
+half = len(sys.argv) > 4
+last = max(i for i, k in enumerate(kernels) if k.startswith("hct_layer_norm_bwd" if half else "hct_attention_d"))
 adam = [i for i, k in enumerate(kernels) if k.startswith("hct_adam")]
 norm = [i for i, k in enumerate(kernels) if k.startswith("hct_norm_all")]
 assert adam and norm and last < norm[-1] < adam[0], "backward, norm, update"
@@ -81,6 +82,40 @@ for method in mae dino; do
     python3 "$work/check.py" "$work/log" 1 $method
     ok $? "$method: the second step is captured, as the first ran; then one graph a step, nothing taken, nothing waited for inside"
 done
+# bf16: a folder of its own, whose compiled kernels are the f32 ones by another name; the mock looks at names and parameters only
+build=$(cd "$(dirname "$headct")/.." && pwd)
+if [ -f "$build/plugins/cudnn/hct_kernel_cudnn.so" ]; then
+    mkdir -p "$work/bf16/cuda"
+    cp "$build/backends/cuda/hct_backend_cuda.so" "$work/bf16/"
+    for f in "$build"/backends/kernels/*.f32.fatbin; do
+        name=$(basename "$f" .f32.fatbin)
+        ln -s "$f" "$work/bf16/cuda/$name.f32.fatbin"
+        ln -s "$f" "$work/bf16/cuda/$name.bf16.fatbin"
+    done
+    { cat "$3"; sed 's/_f32 /_bf16 /' "$3"; } >"$work/kernels"
+    half() {
+        HCT_PLUGIN_PATH="$work/bf16" MOCK_KERNELS="$work/kernels" "$headct" pretrain --recipe "$work/$1.yaml" --data "$work/data" --run "$work/$2" --quiet \
+            --set train.precision=bf16
+    }
+    for method in mae dino; do
+        check "$method in bf16, attention by cuDNN" half $method $method-half
+        python3 "$work/check.py" "$work/log" 1 $method half
+        ok $? "$method in bf16: captured as the first step ran"
+        grep -q '^attention on' "$work/log" && grep -q '^attention.bwd on' "$work/log" && ! grep -q 'kernel hct_attention' "$work/log" &&
+            grep -q 'kernel hct_adam_copy_f32' "$work/log"
+        ok $? "$method in bf16: no portable attention; AdamW writes the copies"
+        [ "$(grep -c '^attention plan' "$work/log")" -le 4 ]
+        ok $? "$method in bf16: calls of one shape share a plan"
+    done
+    check "cuDNN without the node" env MOCK_CUDNN=old HCT_PLUGIN_PATH="$work/bf16" MOCK_KERNELS="$work/kernels" HCT_VERBOSE=dispatch "$headct" pretrain \
+        --recipe "$work/mae.yaml" --data "$work/data" --run "$work/old" --quiet --set train.precision=bf16
+    grep -q "cuDNN [0-9]* has no engine for this attention" "$work/out"
+    ok $? "says why"
+    grep -q 'kernel hct_attention_bf16' "$work/log" && ! grep -q '^attention on' "$work/log"
+    ok $? "and the portable kernel does it"
+else
+    skip "bf16" "no cuDNN headers here"
+fi
 HCT_GRAPH=0 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/plain" --quiet >/dev/null
 ! grep -q capture "$work/log"
 ok $? "HCT_GRAPH=0: no capture"
