@@ -18,7 +18,8 @@ static const char doc[] =
     "Trains a probe, or fine-tunes, as the recipe's method says, for every point of a grid over learning rate, weight decay, epochs and optimiser, each in a "
     "process and a folder of its own (RUN/point-000, ...), and chooses by the macro AUC of the validation part alone. Start the same command again to resume, "
     "with or without --resume: a point whose folder is complete is not run again, a fine-tuning that was cut off goes on from its checkpoint. Each task of a "
-    "Slurm array takes its --index or --shard. RUN/sweep.csv lists the points that are done, RUN/best.yaml is the best one's recipe once all are.\n\n"
+    "Slurm array takes its --index or --shard. RUN/sweep.csv lists the points that are done, RUN/best.yaml is the best one's recipe once all are; where each "
+    "task has a model of its own, RUN/best-TASK.yaml that of the task's best point.\n\n"
     "--lr is optim.lr: the rate of a probe, or of the heads in fine-tuning, where finetune.backbone_lr is the encoder's; with 0 there, as recipes/scratch.yaml "
     "has it, the whole network takes it.\v"
     "Examples:\n"
@@ -185,63 +186,132 @@ static hct_status run_points(const settings *s, const recipe *base, int64_t tota
     return st;
 }
 
-/* Macro AUC of the validation rows of a point's predictions: nothing else is looked at. */
-static hct_status validation(const settings *s, const recipe *r, int64_t i, double *ret, hct_err *err) {
+/* What the points that are done say. */
+typedef struct found {
+    size_t n_tasks;
+    char **task;   /* of the first of them */
+    int64_t *best; /* [n_tasks + 1]: the best point of each task, last that of their mean; -1: none */
+    double *auc;   /* theirs */
+    double *now;   /* of the point at hand */
+    int64_t done;
+} found;
+
+static hct_status found_open(found *f, const predictions *p, hct_err *err) {
+    f->n_tasks = p->n_tasks;
+    f->task = calloc(p->n_tasks + 1, sizeof *f->task);
+    f->best = malloc((p->n_tasks + 1) * sizeof *f->best);
+    f->auc = malloc(2 * (p->n_tasks + 1) * sizeof *f->auc);
+    if (!f->task || !f->best || !f->auc) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    f->now = f->auc + p->n_tasks + 1;
+    for (size_t k = 0; k <= p->n_tasks; k++) f->best[k] = -1, f->auc[k] = -1;
+    hct_status st = HCT_OK;
+    for (size_t k = 0; st == HCT_OK && k < p->n_tasks; k++) st = predictions_text(&f->task[k], p->task[k], err);
+    return st;
+}
+
+static void found_free(found *f) {
+    for (size_t k = 0; f->task && k < f->n_tasks; k++) free(f->task[k]);
+    free(f->task);
+    free(f->best);
+    free(f->auc);
+}
+
+/* AUCs of the validation rows of a point's predictions, and their mean: nothing else is looked at. */
+static hct_status validation(const settings *s, const recipe *r, int64_t i, found *f, hct_err *err) {
     char *path = point_path(s, i, "predictions.csv");
     predictions p = {0};
     hct_status st = path ? predictions_read(path, r->data.validation, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK && !f->task) st = found_open(f, &p, err);
+    int same = st == HCT_OK && p.n_tasks == f->n_tasks;
+    for (size_t k = 0; same && k < p.n_tasks; k++) same = !strcmp(p.task[k], f->task[k]);
+    if (st == HCT_OK && !same) st = hct_fail(err, HCT_EINVAL, "%s: has other tasks than the points before it; remove the point's folder, and run the sweep again", path);
     interval *each = st == HCT_OK ? calloc(p.n_tasks + 1, sizeof *each) : NULL;
     score_table t = predictions_table(&p);
     resampler none = bootstrap_resampler(0, 0);
     if (st == HCT_OK) st = each ? bootstrap(&t, METRIC_AUC, &none, 0.95, each, &each[p.n_tasks], err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (st == HCT_OK) *ret = each[p.n_tasks].value;
+    for (size_t k = 0; st == HCT_OK && k <= p.n_tasks; k++) {
+        f->now[k] = each[k].value;
+        if (f->now[k] > f->auc[k]) f->auc[k] = f->now[k], f->best[k] = i; /* ties: the first */
+    }
     free(each);
     predictions_free(&p);
     free(path);
     return st;
 }
 
-static hct_status gather(const settings *s, const recipe *base, int64_t total, hct_err *err) {
+static void put_header(hct_outfile *out, const found *f) {
+    hct_outfile_printf(out, "point,lr,weight_decay,epochs,optimizer,validation_auc");
+    for (size_t k = 0; k < f->n_tasks; k++) csv_put(out, AXES + 2 + k, f->task[k]);
+    csv_end_row(out);
+}
+
+static void put_point(const settings *s, hct_outfile *out, const found *f, int64_t i) {
+    const char *v[AXES];
+    point_values(s, i, v);
+    csv_put_double(out, 0, (double)i);
+    for (size_t a = 0; a < AXES; a++) csv_put(out, a + 1, v[a]);
+    csv_put_double(out, AXES + 1, f->now[f->n_tasks]);
+    for (size_t k = 0; k < f->n_tasks; k++) csv_put_double(out, AXES + 2 + k, f->now[k]);
+    csv_end_row(out);
+}
+
+/* RUN/sweep.csv. */
+static hct_status gather(const settings *s, const recipe *base, int64_t total, found *f, hct_err *err) {
     char *path = path_join(s->common.run, "sweep.csv");
-    hct_outfile *f = path ? hct_outfile_open(path, err) : NULL;
-    hct_status st = f ? HCT_OK : path ? err->code : hct_fail(err, HCT_ENOMEM, "out of memory");
-    int64_t n = 0, best = -1;
-    double best_auc = -1;
-    hct_outfile_printf(f, "point,lr,weight_decay,epochs,optimizer,validation_auc\n");
+    hct_outfile *out = path ? hct_outfile_open(path, err) : NULL;
+    hct_status st = out ? HCT_OK : path ? err->code : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (int64_t i = 0; st == HCT_OK && i < total; i++) {
         recipe r;
         int done = 0;
-        double auc = 0;
-        const char *v[AXES];
         if ((st = point_recipe(s, base, i, &r, err)) == HCT_OK) st = is_done(s, &r, i, &done, err);
-        if (st < 0 || !done) continue;
-        if ((st = validation(s, &r, i, &auc, err)) < 0) break;
-        point_values(s, i, v);
-        csv_put_double(f, 0, (double)i);
-        for (size_t a = 0; a < AXES; a++) csv_put(f, a + 1, v[a]);
-        csv_put_double(f, AXES + 1, auc);
-        csv_end_row(f);
-        n++;
-        if (auc > best_auc) best_auc = auc, best = i; /* ties: the first */
+        if (st < 0 || !done || (st = validation(s, &r, i, f, err)) < 0) continue;
+        if (!f->done++) put_header(out, f);
+        put_point(s, out, f, i);
     }
-    if (st == HCT_OK) st = hct_outfile_close(f, err);
-    else hct_outfile_discard(f);
+    if (!f->done) put_header(out, f);
+    if (st == HCT_OK) st = hct_outfile_close(out, err);
+    else hct_outfile_discard(out);
     free(path);
-    if (st < 0) return st;
-    printf("%lld of %lld points are done", (long long)n, (long long)total);
-    if (best >= 0) printf("; best by validation: point %lld, AUC %.4f", (long long)best, best_auc);
-    printf("\n");
-    if (n < total || best < 0) return HCT_OK;
+    return st;
+}
+
+/* RUN/name: the recipe of a point, of one task alone where task is not NULL. */
+static hct_status write_best(const settings *s, const recipe *base, int64_t point, const char *task, hct_err *err) {
     recipe r;
     text_buffer text = {0};
-    if ((st = point_recipe(s, base, best, &r, err)) < 0) return st;
+    char *path = NULL;
+    hct_status st = point_recipe(s, base, point, &r, err);
+    if (st < 0) return st;
+    if (task) {
+        memset(&r.data.tasks, 0, sizeof r.data.tasks);
+        snprintf(r.data.tasks.item[0], RECIPE_ITEM, "%s", task);
+        r.data.tasks.n = 1;
+    }
     recipe_text(&r, &text);
-    char *file = path_join(s->common.run, "best.yaml");
-    f = file && !text.failed ? hct_outfile_open(file, err) : NULL;
+    if (asprintf(&path, "%s/best%s%s.yaml", s->common.run, task ? "-" : "", task ? task : "") < 0) path = NULL;
+    hct_outfile *f = path && !text.failed ? hct_outfile_open(path, err) : NULL;
     if (f) hct_outfile_write(f, text.bytes, text.length);
-    st = f ? hct_outfile_close(f, err) : file && !text.failed ? err->code : hct_fail(err, HCT_ENOMEM, "out of memory");
-    free(file);
+    st = f ? hct_outfile_close(f, err) : path && !text.failed ? err->code : hct_fail(err, HCT_ENOMEM, "out of memory");
+    free(path);
     free(text.bytes);
+    return st;
+}
+
+/* Says what is best, and writes its recipes once all points are done. */
+static hct_status report(const settings *s, const recipe *base, int64_t total, const found *f, hct_err *err) {
+    size_t n = f->n_tasks;
+    int each = n > 1 && (base->method == METHOD_PROBE || base->finetune.tasks == MODELS_EACH); /* tasks have models of their own */
+    hct_status st = HCT_OK;
+    printf("%lld of %lld points are done", (long long)f->done, (long long)total);
+    if (f->done && f->best[n] >= 0) printf("; best by validation: point %lld, AUC %.4f", (long long)f->best[n], f->auc[n]);
+    printf("\n");
+    if (f->done < total || !f->done) return HCT_OK;
+    if (f->best[n] >= 0) st = write_best(s, base, f->best[n], NULL, err);
+    for (size_t k = 0; st == HCT_OK && each && k < n; k++) {
+        if (f->best[k] < 0 || strchr(f->task[k], '/')) continue;
+        printf("%s: point %lld, AUC %.4f\n", f->task[k], (long long)f->best[k], f->auc[k]);
+        st = write_best(s, base, f->best[k], f->task[k], err);
+    }
     return st;
 }
 
@@ -263,7 +333,10 @@ int command_sweep(int argc, char **argv) {
     if (st == HCT_OK && s.first >= total) st = hct_fail(&err, HCT_EINVAL, "the grid has points 0 to %lld, there is no point %lld", (long long)total - 1, (long long)s.first);
     if (st == HCT_OK) st = path_make_folders(s.common.run, &err);
     if (st == HCT_OK) st = run_points(&s, &r, total, &failed, &err);
-    if (st == HCT_OK) st = gather(&s, &r, total, &err);
+    found f = {0};
+    if (st == HCT_OK) st = gather(&s, &r, total, &f, &err);
+    if (st == HCT_OK) st = report(&s, &r, total, &f, &err);
+    found_free(&f);
     if (st < 0) fprintf(stderr, "headct sweep: %s\n", err.msg);
     if (failed) fprintf(stderr, "headct sweep: %zu points failed; each said why above. Run the same command again\n", failed);
     recipe_args_free(&s.common);

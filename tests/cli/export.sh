@@ -79,6 +79,27 @@ check "and in again" "$headct" import "$work/merged.pth" --heads 2 --windows 40:
 python3 "$work/compare.py" "$work/merged_again.safetensors" "$work/lora/weights.safetensors"
 ok $? "with its heads"
 
+# What Python's own readers make of both formats, where they are: HEADCT_PYTHON names a Python with torch and safetensors.
+python=${HEADCT_PYTHON:-python3}
+if "$python" -c "import numpy, safetensors, torch" 2>/dev/null; then
+    check "torch.load and safetensors read them" "$python" - "$work" <<'P'
+import json, sys
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+w = sys.argv[1]
+for name, source in (("teacher", "teacher"), ("student", "student"), ("merged", "merged")):
+    mine = torch.load(f"{w}/{name}.pth", weights_only=True)
+    want = load_file(f"{w}/{source}.safetensors")
+    state = mine["state_dict"]
+    assert set(state) == set(want) and all(torch.equal(state[k], want[k]) and state[k].dtype == torch.float32 for k in want), name
+    with safe_open(f"{w}/{source}.safetensors", "pt") as f: assert f.metadata()["headct"] == mine["headct"]
+    assert state["blocks.0.attn.qkv.weight"].shape == (72, 24) and json.loads(mine["headct"])["model"]["width"] == 24
+P
+else
+    skip "torch.load and safetensors read them" "$python has no torch or safetensors; set HEADCT_PYTHON"
+fi
+
 # The card: what the dataset's index says of the scans that the weights were trained on.
 cat >"$work/card.py" <<'P'
 import json, sqlite3, sys

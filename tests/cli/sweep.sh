@@ -84,9 +84,13 @@ good = len(rows) == 2
 for r in rows:
     v = [x for x in csv.DictReader(open(sys.argv[1] + "/point-%03d/predictions.csv" % int(r["point"]))) if x["split"] == "val"]
     mine = [auc([float(x[t]) for x in v], [x["y_" + t] == "1" for x in v]) for t in ("SDH", "ICH")]
-    good = good and abs(sum(mine) / 2 - float(r["validation_auc"])) < 1e-12
+    good = good and abs(sum(mine) / 2 - float(r["validation_auc"])) < 1e-12 and all(abs(float(r[t]) - m) < 1e-12 for t, m in zip(("SDH", "ICH"), mine))
+for t in ("SDH", "ICH"):
+    best = max(rows, key=lambda r: (float(r[t]), -int(r["point"])))
+    own = open(sys.argv[1] + "/point-%03d/%s/recipe.yaml" % (int(best["point"]), t)).read()
+    good = good and open(sys.argv[1] + "/best-%s.yaml" % t).read() == own
 sys.exit(not good)
 P
-ok $? "validation_auc is the mean over tasks of the validation part's"
+ok $? "validation_auc is the mean over tasks of the validation part's, and each task's best recipe is that of its best model"
 refuses 1 "neither probe nor finetune" "a sweep of pre-training" "$headct" sweep --recipe "$work/scratch.yaml" --set method=mae --data "$work/data" --run "$work/no"
 done_testing
