@@ -2,10 +2,15 @@
 
 #include "hct/comm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HEAD_EPS 1e-12
+#define NORM_MOMENTUM 0.1
+#define NORM_EPS 1e-5
+#define RUNNING_MEAN ".running_mean"
+#define RUNNING_VAR ".running_var"
 #define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
 
 hct_status dino_check(const dino_config *c, hct_err *err) {
@@ -26,6 +31,9 @@ static void declare_head(params *p, const dino_config *c, int trained) {
     for (int i = 0; i < 3; i++) {
         params_add(p, INIT_NORMAL, trained, DIMS(layer[i].out, layer[i].in), "head.mlp.%d.weight", 2 * i);
         params_add(p, INIT_ZERO, trained, DIMS(layer[i].out), "head.mlp.%d.bias", 2 * i);
+        if (!c->head.batch_norm || i == 2) continue;
+        params_add(p, INIT_ZERO, 0, DIMS(layer[i].out), "head.norm.%d" RUNNING_MEAN, 2 * i);
+        params_add(p, INIT_ONE, 0, DIMS(layer[i].out), "head.norm.%d" RUNNING_VAR, 2 * i);
     }
     params_add(p, INIT_ONE, 0, DIMS(k, 1), "head.last_layer.weight_g");
     params_add(p, INIT_NORMAL, trained, DIMS(k, b), "head.last_layer.weight_v");
@@ -79,10 +87,18 @@ hct_status dino_set(const dino_inputs *in, double student_temp, double teacher_t
     return st < 0 ? st : hct_tensor_write(in->rates, rates, err);
 }
 
+/* A hidden layer of the head: linear, batch norm where there is one, GELU. */
+static hct_id hidden(hct_tape *t, params *p, int i, hct_id x) {
+    char name[16];
+    snprintf(name, sizeof name, "head.mlp.%d", i);
+    if (!params_has(p, "head.norm.%d" RUNNING_MEAN, i)) return vit_linear_gelu(t, p, name, x);
+    hct_id mean = params_use(p, t, "head.norm.%d" RUNNING_MEAN, i), var = params_use(p, t, "head.norm.%d" RUNNING_VAR, i);
+    return hct_gelu(t, hct_batch_norm(t, vit_linear(t, p, name, x), mean, var, NORM_MOMENTUM, NORM_EPS, 1));
+}
+
 /* class tokens [N, width] -> logits [N, K] */
 static hct_id head(hct_tape *t, params *p, hct_id x) {
-    x = vit_linear_gelu(t, p, "head.mlp.0", x);
-    x = vit_linear_gelu(t, p, "head.mlp.2", x);
+    x = hidden(t, p, 2, hidden(t, p, 0, x));
     x = hct_l2_normalize(t, vit_linear(t, p, "head.mlp.4", x), HEAD_EPS);
     hct_id w = hct_l2_normalize(t, params_use(p, t, "head.last_layer.weight_v"), HEAD_EPS);
     return hct_linear(t, x, hct_mul(t, w, params_use(p, t, "head.last_layer.weight_g")), 0);
@@ -118,6 +134,7 @@ void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, int64
     for (size_t i = 0; i < p->n; i++) {
         const param *from = source_of(p, &p->items[i]);
         if (!from || (from->init == INIT_GIVEN && !from->trained)) continue; /* a fixed table is the same in both */
+        if (strstr(from->name, RUNNING_MEAN) || strstr(from->name, RUNNING_VAR)) continue; /* each keeps its own */
         pair[2 * n] = hct_use(t, p->items[i].tensor);
         pair[2 * n++ + 1] = hct_use(t, from->tensor);
     }

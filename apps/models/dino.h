@@ -3,7 +3,8 @@
  *
  * Tensors: the student's encoder under its plain names and "head.*"; the teacher's copies of both under "teacher.*"; "center" [K].
  * Head: linear, GELU, linear, GELU, linear, L2 norm (eps 1e-12), then a linear layer without bias whose rows have length weight_g
- * (fixed at 1) and direction weight_v (Salimans & Kingma 2016). */
+ * (fixed at 1) and direction weight_v (Salimans & Kingma 2016). With batch_norm, each hidden layer is normalised over the views of a batch
+ * before its GELU (no affine; an option of DINO's authors): scans that differ little are then told apart from the first step on. */
 #ifndef MODELS_DINO_H
 #define MODELS_DINO_H
 
@@ -11,6 +12,7 @@
 
 typedef struct dino_head {
     int64_t hidden, bottleneck, prototypes;
+    int batch_norm;
 } dino_head;
 
 typedef struct dino_config {

@@ -34,7 +34,7 @@ void mae_declare(params *p, const mae_config *c) {
     params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "mask_token");
     params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "decoder_cls_token");
     params_add(p, INIT_GIVEN, 0, DIMS(1, patches, c->width), "decoder_pos_embed");
-    vit_declare_blocks(p, "decoder_blocks", c->depth, c->width, c->mlp, c->decoder_bias);
+    vit_declare_blocks(p, "decoder_blocks", c->depth, c->width, c->mlp, c->decoder_bias, INIT_XAVIER);
     params_add(p, INIT_ONE, 1, DIMS(c->width), "decoder_norm.weight");
     params_add(p, INIT_ZERO, 1, DIMS(c->width), "decoder_norm.bias");
     params_add(p, INIT_XAVIER, 1, DIMS(voxels, c->width), "decoder_pred.weight");

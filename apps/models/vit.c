@@ -25,19 +25,19 @@ hct_status vit_check(const vit_config *c, hct_err *err) {
     return HCT_OK;
 }
 
-void vit_declare_blocks(params *p, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias) {
+void vit_declare_blocks(params *p, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias, param_init matrices) {
     for (long long i = 0; i < depth; i++) {
         params_add(p, INIT_ONE, 1, DIMS(width), "%s.%lld.att_norm.weight", prefix, i);
         params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.att_norm.bias", prefix, i);
-        params_add(p, INIT_XAVIER, 1, DIMS(3 * width, width), "%s.%lld.attn.qkv.weight", prefix, i);
+        params_add(p, matrices, 1, DIMS(3 * width, width), "%s.%lld.attn.qkv.weight", prefix, i);
         if (qkv_bias) params_add(p, INIT_ZERO, 1, DIMS(3 * width), "%s.%lld.attn.qkv.bias", prefix, i);
-        params_add(p, INIT_XAVIER, 1, DIMS(width, width), "%s.%lld.attn.proj.weight", prefix, i);
+        params_add(p, matrices, 1, DIMS(width, width), "%s.%lld.attn.proj.weight", prefix, i);
         params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.attn.proj.bias", prefix, i);
         params_add(p, INIT_ONE, 1, DIMS(width), "%s.%lld.ffn_norm.weight", prefix, i);
         params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.ffn_norm.bias", prefix, i);
-        params_add(p, INIT_XAVIER, 1, DIMS(mlp, width), "%s.%lld.mlp.linear1.weight", prefix, i);
+        params_add(p, matrices, 1, DIMS(mlp, width), "%s.%lld.mlp.linear1.weight", prefix, i);
         params_add(p, INIT_ZERO, 1, DIMS(mlp), "%s.%lld.mlp.linear1.bias", prefix, i);
-        params_add(p, INIT_XAVIER, 1, DIMS(width, mlp), "%s.%lld.mlp.linear2.weight", prefix, i);
+        params_add(p, matrices, 1, DIMS(width, mlp), "%s.%lld.mlp.linear2.weight", prefix, i);
         params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.mlp.linear2.bias", prefix, i);
     }
 }
@@ -54,12 +54,13 @@ static void write_positions(params *p, const vit_config *c) {
 }
 
 void vit_declare(params *p, const vit_config *c) {
+    param_init matrices = c->init_normal ? INIT_NORMAL : INIT_XAVIER;
     params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "cls_token");
     if (c->registers) params_add(p, INIT_NORMAL, 1, DIMS(1, c->registers, c->width), "register_tokens");
     params_add(p, INIT_GIVEN, c->position_trained, DIMS(1, vit_patches(c), c->width), POSITIONS);
-    params_add(p, INIT_XAVIER, 1, DIMS(c->width, c->channels, c->patch, c->patch, c->patch), "patch_embedding.patch_embeddings.weight");
+    params_add(p, matrices, 1, DIMS(c->width, c->channels, c->patch, c->patch, c->patch), "patch_embedding.patch_embeddings.weight");
     params_add(p, INIT_ZERO, 1, DIMS(c->width), "patch_embedding.patch_embeddings.bias");
-    vit_declare_blocks(p, "blocks", c->depth, c->width, c->mlp, c->qkv_bias);
+    vit_declare_blocks(p, "blocks", c->depth, c->width, c->mlp, c->qkv_bias, matrices);
     params_add(p, INIT_ONE, 1, DIMS(c->width), "norm.weight");
     params_add(p, INIT_ZERO, 1, DIMS(c->width), "norm.bias");
     if (p->error.code == 0) write_positions(p, c);

@@ -15,6 +15,7 @@ typedef struct vit_config {
     int64_t width, depth, heads, mlp, registers;
     int qkv_bias;
     int position_trained; /* 0: the table is fixed (the paper); 1: trained (the published code) */
+    int init_normal;      /* first values of matrices: 0 Glorot's uniform (MAE's authors), 1 normal, deviation 0.02 (DINO's) */
     double norm_eps;      /* of the last norm */
 } vit_config;
 
@@ -50,7 +51,7 @@ hct_id vit_norm(hct_tape *, params *, const char *name, hct_id x, double eps);
 hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x); /* name.weight, and name.bias and models/lora.h's where there are */
 hct_id vit_linear_gelu(hct_tape *, params *, const char *name, hct_id x); /* the same with a bias, then GELU */
 /* Declares blocks prefix.0 .. (shared with MAE's decoder). */
-void vit_declare_blocks(params *, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias);
+void vit_declare_blocks(params *, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias, param_init matrices);
 /* Loads weights; a position table of another grid is resampled. */
 hct_status vit_load(params *, const vit_config *, const hct_st_file *, const char *path, const char *prefix, load_report *, hct_err *);
 

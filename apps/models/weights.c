@@ -12,13 +12,13 @@
 static const char *const kinds[] = {"mae", "vit", "classifier", "dino"};
 
 /* One table for both directions. */
-typedef struct field { const char *name; size_t at; enum { WHOLE, FLAG, REAL_ } type; } field;
+typedef struct field { const char *name; size_t at; enum { WHOLE, REAL_, FLAG, LATER /* a flag that older files lack: false */ } type; } field;
 #define E(name, member, type) {name, offsetof(mae_config, encoder) + offsetof(vit_config, member), type}
 #define M(name, member, type) {name, offsetof(mae_config, member), type}
 static const field fields[] = {
     E("image", image, WHOLE), E("patch", patch, WHOLE), E("channels", channels, WHOLE), E("width", width, WHOLE), E("depth", depth, WHOLE),
     E("heads", heads, WHOLE), E("mlp", mlp, WHOLE), E("registers", registers, WHOLE), E("qkv_bias", qkv_bias, FLAG),
-    E("position_trained", position_trained, FLAG), E("norm_eps", norm_eps, REAL_), M("decoder_width", width, WHOLE),
+    E("position_trained", position_trained, FLAG), E("init_normal", init_normal, LATER), E("norm_eps", norm_eps, REAL_), M("decoder_width", width, WHOLE),
     M("decoder_depth", depth, WHOLE), M("decoder_heads", heads, WHOLE), M("decoder_mlp", mlp, WHOLE), M("decoder_bias", decoder_bias, FLAG),
     M("mask_ratio", mask_ratio, REAL_), M("norm_pix", normalize, FLAG)};
 enum { N_FIELDS = sizeof fields / sizeof *fields };
@@ -28,7 +28,7 @@ static cJSON *model_json(const mae_config *c) {
     for (int i = 0; i < N_FIELDS; i++) {
         const char *at = (const char *)c + fields[i].at;
         if (fields[i].type == WHOLE) cJSON_AddNumberToObject(j, fields[i].name, (double)*(const int64_t *)(const void *)at);
-        if (fields[i].type == FLAG) cJSON_AddBoolToObject(j, fields[i].name, *(const int *)(const void *)at);
+        if (fields[i].type >= FLAG) cJSON_AddBoolToObject(j, fields[i].name, *(const int *)(const void *)at);
         if (fields[i].type == REAL_) cJSON_AddNumberToObject(j, fields[i].name, *(const double *)(const void *)at);
     }
     return j;
@@ -39,6 +39,7 @@ static cJSON *dino_json(const dino_head *h) {
     cJSON_AddNumberToObject(j, "hidden", (double)h->hidden);
     cJSON_AddNumberToObject(j, "bottleneck", (double)h->bottleneck);
     cJSON_AddNumberToObject(j, "prototypes", (double)h->prototypes);
+    cJSON_AddBoolToObject(j, "batch_norm", h->batch_norm);
     return j;
 }
 
@@ -47,7 +48,7 @@ static int read_dino(const cJSON *j, dino_head *h) {
                         cJSON_GetObjectItemCaseSensitive(j, "prototypes")};
     for (int i = 0; i < 3; i++)
         if (!cJSON_IsNumber(v[i]) || !(v[i]->valuedouble >= 1 && v[i]->valuedouble <= 1e9)) return 0;
-    *h = (dino_head){(int64_t)v[0]->valuedouble, (int64_t)v[1]->valuedouble, (int64_t)v[2]->valuedouble};
+    *h = (dino_head){(int64_t)v[0]->valuedouble, (int64_t)v[1]->valuedouble, (int64_t)v[2]->valuedouble, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "batch_norm"))};
     return 1;
 }
 
@@ -55,10 +56,11 @@ static int read_model(const cJSON *j, mae_config *c) {
     for (int i = 0; i < N_FIELDS; i++) {
         const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, fields[i].name);
         char *at = (char *)c + fields[i].at;
-        if (fields[i].type == FLAG ? !cJSON_IsBool(v) : !cJSON_IsNumber(v)) return 0;
-        if (fields[i].type != FLAG && !(v->valuedouble >= -1e9 && v->valuedouble <= 1e9)) return 0;
+        if (fields[i].type == LATER && !v) continue;
+        if (fields[i].type >= FLAG ? !cJSON_IsBool(v) : !cJSON_IsNumber(v)) return 0;
+        if (fields[i].type < FLAG && !(v->valuedouble >= -1e9 && v->valuedouble <= 1e9)) return 0;
         if (fields[i].type == WHOLE) *(int64_t *)(void *)at = (int64_t)v->valuedouble;
-        if (fields[i].type == FLAG) *(int *)(void *)at = cJSON_IsTrue(v);
+        if (fields[i].type >= FLAG) *(int *)(void *)at = cJSON_IsTrue(v);
         if (fields[i].type == REAL_) *(double *)(void *)at = v->valuedouble;
     }
     return 1;

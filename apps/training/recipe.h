@@ -22,6 +22,7 @@
 enum { RECIPE_TEXT = 512, RECIPE_ITEM = 64, RECIPE_ITEMS = 32, RECIPE_WINDOWS = 8 };
 
 typedef enum recipe_method { METHOD_MAE, METHOD_PROBE, METHOD_DINO, METHOD_FINETUNE } recipe_method;
+typedef enum recipe_init { FIRST_XAVIER, FIRST_NORMAL } recipe_init; /* as MAE's authors; as DINO's */
 typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_position; /* paper; published code */
 typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
 typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
@@ -62,6 +63,7 @@ typedef struct recipe {
         int64_t patch, width, depth, heads, mlp, registers;
         bool qkv_bias;
         recipe_position position;
+        recipe_init init;
         double mask_ratio;
         bool norm_pix;
         struct {
@@ -92,6 +94,7 @@ typedef struct recipe {
     views_config views; /* augmentation; crops of DINO */
     struct {
         int64_t prototypes, hidden, bottleneck;
+        bool batch_norm;
         double student_temp, teacher_temp_start, teacher_temp;
         int64_t teacher_temp_epochs;
         double momentum, momentum_end, center_momentum; /* of the teacher at the first and the last step; of the centre */

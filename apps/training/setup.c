@@ -46,10 +46,11 @@ void device_close(hct_dev *dev) {
 hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err) {
     int mae = r->method == METHOD_MAE;
     *ret = (model_info){.kind = mae ? MODEL_MAE : r->method == METHOD_DINO ? MODEL_DINO : MODEL_CLASSIFIER,
-                        .dino = {r->dino.hidden, r->dino.bottleneck, r->dino.prototypes}, .n_windows = (int)r->data.windows.n, .crop = r->data.crop};
+                        .dino = {r->dino.hidden, r->dino.bottleneck, r->dino.prototypes, r->dino.batch_norm}, .n_windows = (int)r->data.windows.n, .crop = r->data.crop};
     ret->mae = (mae_config){.encoder = {.image = r->data.image, .patch = r->model.patch, .channels = r->data.windows.n, .width = r->model.width,
                                         .depth = r->model.depth, .heads = r->model.heads, .mlp = r->model.mlp, .registers = r->model.registers,
                                         .qkv_bias = r->model.qkv_bias, .position_trained = r->model.position == POSITION_TRAINED,
+                                        .init_normal = r->model.init == FIRST_NORMAL,
                                         .norm_eps = mae ? 1e-5 : 1e-6},
                             .width = r->model.decoder.width, .depth = r->model.decoder.depth, .heads = r->model.decoder.heads,
                             .mlp = r->model.decoder.mlp, .decoder_bias = r->model.decoder.bias, .mask_ratio = r->model.mask_ratio,

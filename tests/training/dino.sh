@@ -40,6 +40,26 @@ for f in weights.safetensors checkpoints/last.safetensors; do
     ok $? "four loader threads: $f holds the same tensors"
 done
 
+# values FILE NAME: how many of a tensor's float32 values are not 0.
+values() {
+    python3 - "$1" "$2" <<'P'
+import json, struct, sys
+b = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", b[:8])[0]
+at = json.loads(b[8:8 + n])[sys.argv[2]]["data_offsets"]
+print(sum(v != 0 for v in struct.unpack("<%df" % ((at[1] - at[0]) // 4), b[8 + n + at[0]:8 + n + at[1]])))
+P
+}
+check "batch norm in the head, first weights as DINO's authors" start --run "$work/norm" --set dino.batch_norm=true --set model.init=normal --set optim.epochs=4
+for name in head.norm.0 teacher.head.norm.2; do
+    [ "$(values "$work/norm/checkpoints/last.safetensors" $name.running_mean)" = 32 ]
+    ok $? "batch norm: $name kept statistics of its own"
+done
+"$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/norm2" --set dino.batch_norm=true --set model.init=normal \
+    --set optim.epochs=4 --set train.log_every=2 >/dev/null 2>&1
+tensors "$work/norm/weights.safetensors" "$work/norm2/weights.safetensors"
+ok $? "batch norm: the same run gives the same weights"
+
 run=$work/killed
 "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$run" >/dev/null 2>&1 &
 i=0
