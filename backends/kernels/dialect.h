@@ -176,8 +176,11 @@ FN void st(GLOBAL real *p, i64 i, float f) { st_f16(p, i, f); }
 
 /* ---- exp and Phi ---- */
 
-#define EXP_LOW (-87.3f)
-#define EXP_HIGH 88.7f
+/* Held at 88.02 above, 0 below -87.7; NaN stays NaN. The sum with EXP_ROUND rounds to a whole n and has n in its low bits. */
+#define EXP_LOW (-88.0f)
+#define EXP_HIGH 88.02f
+#define EXP_ROUND 12582912.0f /* 1.5 2^23 */
+#define EXP_BITS 0x4b400000
 #define LOG2E 1.44269504088896341f
 #define LN2_HIGH 0.693359375f
 #define LN2_LOW (-2.12194440e-4f)
@@ -187,10 +190,10 @@ FN void st(GLOBAL real *p, i64 i, float f) { st_f16(p, i, f); }
 
 #ifdef __OPENCL_VERSION__
 FN float kexp(float x) {
-    float c = fmin(fmax(x, EXP_LOW), EXP_HIGH), n = rint(c * LOG2E), r = mad(n, -LN2_LOW, mad(n, -LN2_HIGH, c));
-    float v = EXP_POLY(r) * as_float(((i32)n + 127) << 23);
-    v = x < EXP_LOW ? 0.0f : v;
-    return x > EXP_HIGH ? INFINITY : v;
+    float c = x < EXP_LOW ? EXP_LOW : x;
+    c = c > EXP_HIGH ? EXP_HIGH : c;
+    float t = mad(c, LOG2E, EXP_ROUND), n = t - EXP_ROUND, r = mad(n, -LN2_LOW, mad(n, -LN2_HIGH, c));
+    return EXP_POLY(r) * as_float((as_int(t) - (EXP_BITS - 127)) << 23);
 }
 #else
 FN float kexp(float x) { return expf(x); }
@@ -217,8 +220,9 @@ FN float kgelu_slope(float x) {
 #define VW 8
 typedef float8 vec;
 #define VSET(x) ((vec)(x))
-#define vmad(a, b, c) mad((a), (b), (c))
-#define vtop(a, b) fmax((a), (b))
+/* Operators and ?: rather than mad, fmax, select: PoCL calls those once for each half of a half, and the compiler fuses a b + c itself. */
+#define vmad(a, b, c) ((a) * (b) + (c))
+#define vtop(a, b) ((a) > (b) ? (a) : (b))
 FN float vsum(vec v) {
     float4 h = v.lo + v.hi;
     float2 q = h.lo + h.hi;
@@ -237,10 +241,10 @@ FN void vstf(GLOBAL float *p, vec v) { vstore8(v, 0, p); }
 #define vstl(p, v) vstore8((v), 0, (p))
 #define vget(v, j) (((const float *)&(v))[j])
 FN vec vexp(vec x) {
-    vec c = fmin(fmax(x, (vec)EXP_LOW), (vec)EXP_HIGH), n = rint(c * LOG2E), r = mad(n, (vec)(-LN2_LOW), mad(n, (vec)(-LN2_HIGH), c));
-    vec v = EXP_POLY(r) * as_float8((convert_int8(n) + 127) << 23);
-    v = select(v, (vec)0.0f, isless(x, (vec)EXP_LOW));
-    return select(v, (vec)INFINITY, isgreater(x, (vec)EXP_HIGH));
+    vec c = x < EXP_LOW ? (vec)EXP_LOW : x;
+    c = c > EXP_HIGH ? (vec)EXP_HIGH : c;
+    vec t = c * LOG2E + EXP_ROUND, n = t - EXP_ROUND, r = n * -LN2_LOW + (n * -LN2_HIGH + c);
+    return EXP_POLY(r) * as_float8((as_int8(t) - (EXP_BITS - 127)) << 23);
 }
 #if defined REAL_F32
 FN vec vld(GLOBAL const real *p) { return vload8(0, p); }
@@ -308,8 +312,8 @@ FN void vst(real *p, vec v) {
 
 /* Phi of x; e: exp(-x^2 / 2). As phi_from. */
 #ifdef __OPENCL_VERSION__
-#define vpositive(x, yes, no) select((no), (yes), isgreaterequal((x), (vec)0.0f))
-#define vabs(x) fabs(x)
+#define vpositive(x, yes, no) ((x) >= 0.0f ? (yes) : (no))
+#define vabs(x) as_float8(as_int8(x) & 0x7fffffff)
 #else
 FN vec vpositive(vec x, vec yes, vec no) {
     for (int i = 0; i < 4; i++) no.x[i] = x.x[i] >= 0 ? yes.x[i] : no.x[i];

@@ -12,6 +12,15 @@
         walk_to(&w, i, 2, at);                                                   \
         AT(type, y)[at[0]] = AT(type, x)[at[1]];                                 \
     }                                                                            \
+    /* the same where the last axis lies together in both: a work-item a run; w is the walk over runs */ \
+    KERNEL(copy_##bits##_runs)(MEM(y), MEM(x), walk w, i64 length, EACH_ARGS) {  \
+        EACH(i);                                                                 \
+        i64 at[2];                                                               \
+        walk_to(&w, i, 2, at);                                                   \
+        GLOBAL const type *x = AT(type, x) + at[1];                              \
+        GLOBAL type *y = AT(type, y) + at[0];                                    \
+        for (i64 j = 0; j < length; j++) y[j] = x[j];                            \
+    }                                                                            \
     KERNEL(fill_##bits)(MEM(y), u64 value, EACH_ARGS) {                          \
         EACH(i);                                                                 \
         AT(type, y)[i] = (type)value;                                            \

@@ -29,55 +29,47 @@ KERNEL(layer_norm)(MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(w), MEM(b), i64 ste
     }
 }
 
-KERNEL(layer_norm_bwd)(MEM(dx), MEM(x), MEM(w), MEM(mean), MEM(rstd), MEM(dy), i64 step, i64 dy_step, i64 c) {
+/* ROW: part s of the rows, one after another: dx, and partial [parts][2][c] = sums of dy xhat and of dy; a work-item keeps to its columns.
+ * with_ds: dx = ds + what comes through the norm. */
+KERNEL(layer_norm_bwd)(MEM(dx), MEM(partial), MEM(x), MEM(w), MEM(mean), MEM(rstd), MEM(dy), MEM(ds), i64 step, i64 dy_step, i64 ds_step, i64 rows, i64 c,
+                       i64 part, i32 with_ds) {
     SCRATCH;
-    GLOBAL const real *x = AT(real, x) + ROW * step, *g = AT(real, dy) + ROW * dy_step, *w = AT(real, w);
-    GLOBAL real *dx = AT(real, dx) + ROW * c;
-    float mean = AT(float, mean)[ROW], rstd = AT(float, rstd)[ROW];
-    vec vs = VSET(0.0f), vd = VSET(0.0f);
+    i64 first = ROW * part, last = first + part < rows ? first + part : rows;
+    GLOBAL const real *w = AT(real, w);
+    GLOBAL float *dw = AT(float, partial) + ROW * 2 * c, *db = dw + c;
     FOR_VECTORS(i, c) {
-        vec gw = vld(g + i) * vld(w + i);
-        vs += gw;
-        vd = vmad(gw, (vld(x + i) - mean) * rstd, vd);
+        vstf(dw + i, VSET(0.0f));
+        vstf(db + i, VSET(0.0f));
     }
-    float s = vsum(vs), d = vsum(vd);
-    FOR_REST(i, c) {
-        float gw = ld(g, i) * ld(w, i);
-        s += gw;
-        d += gw * ((ld(x, i) - mean) * rstd);
-    }
-    s = GROUP_SUM(s) / (float)c;
-    d = GROUP_SUM(d) / (float)c;
-    FOR_VECTORS(i, c) vst(dx + i, (vld(g + i) * vld(w + i) - s - (vld(x + i) - mean) * rstd * d) * rstd);
-    FOR_REST(i, c) st(dx, i, rstd * (ld(g, i) * ld(w, i) - s - (ld(x, i) - mean) * rstd * d));
-}
-
-/* Work-item e: VW columns of part s: partial [parts][2][c] = sums of dy xhat and of dy. */
-KERNEL(layer_norm_bwd_columns)(MEM(partial), MEM(x), MEM(mean), MEM(rstd), MEM(dy), i64 step, i64 dy_step, i64 rows, i64 c, i64 part, EACH_ARGS) {
-    EACH(e);
-    i64 strips = (c + VW - 1) / VW, col = e % strips * VW, s = e / strips, first = s * part, last = first + part < rows ? first + part : rows;
-    GLOBAL const real *x = AT(real, x) + col, *g = AT(real, dy) + col;
-    GLOBAL const float *mean = AT(float, mean), *rstd = AT(float, rstd);
-    GLOBAL float *y = AT(float, partial) + s * 2 * c + col;
-    if (col + VW <= c) {
-        vec dw = VSET(0.0f), db = VSET(0.0f);
-        for (i64 r = first; r < last; r++) {
-            vec grad = vld(g + r * dy_step);
-            dw = vmad(grad, (vld(x + r * step) - mean[r]) * rstd[r], dw);
-            db += grad;
+    FOR_REST(i, c) dw[i] = db[i] = 0;
+    for (i64 r = first; r < last; r++) {
+        GLOBAL const real *x = AT(real, x) + r * step, *g = AT(real, dy) + r * dy_step, *beside = AT(real, ds) + r * ds_step;
+        GLOBAL real *dx = AT(real, dx) + r * c;
+        float mean = AT(float, mean)[r], rstd = AT(float, rstd)[r];
+        vec vs = VSET(0.0f), vd = VSET(0.0f);
+        FOR_VECTORS(i, c) {
+            vec grad = vld(g + i), gw = grad * vld(w + i), xhat = (vld(x + i) - mean) * rstd;
+            vs += gw;
+            vd = vmad(gw, xhat, vd);
+            vstf(dw + i, vmad(grad, xhat, vldf(dw + i)));
+            vstf(db + i, vldf(db + i) + grad);
         }
-        vstf(y, dw);
-        vstf(y + c, db);
-    } else {
-        for (i64 j = 0; j < c - col; j++) {
-            float dw = 0, db = 0;
-            for (i64 r = first; r < last; r++) {
-                float grad = ld(g, r * dy_step + j);
-                dw += grad * ((ld(x, r * step + j) - mean[r]) * rstd[r]);
-                db += grad;
-            }
-            y[j] = dw;
-            y[c + j] = db;
+        float s = vsum(vs), d = vsum(vd);
+        FOR_REST(i, c) {
+            float grad = ld(g, i), gw = grad * ld(w, i), xhat = (ld(x, i) - mean) * rstd;
+            s += gw;
+            d += gw * xhat;
+            dw[i] += grad * xhat;
+            db[i] += grad;
+        }
+        s = GROUP_SUM(s) / (float)c;
+        d = GROUP_SUM(d) / (float)c;
+        if (with_ds) {
+            FOR_VECTORS(i, c) vst(dx + i, (vld(g + i) * vld(w + i) - s - (vld(x + i) - mean) * rstd * d) * rstd + vld(beside + i));
+            FOR_REST(i, c) st(dx, i, rstd * (ld(g, i) * ld(w, i) - s - (ld(x, i) - mean) * rstd * d) + ld(beside, i));
+        } else {
+            FOR_VECTORS(i, c) vst(dx + i, (vld(g + i) * vld(w + i) - s - (vld(x + i) - mean) * rstd * d) * rstd);
+            FOR_REST(i, c) st(dx, i, rstd * (ld(g, i) * ld(w, i) - s - (ld(x, i) - mean) * rstd * d));
         }
     }
 }

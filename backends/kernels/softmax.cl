@@ -1,7 +1,7 @@
 /* Softmax, cross-entropy and masked squared error, with their backwards. */
 #include "dialect.h"
 
-/* Row maximum and sum of exp(x - maximum) in one pass: a running pair, rescaled when the maximum grows, joined over the group. */
+/* exp is the dear part: F32 keeps it in y until the sum is known; in 16 bits that would round twice. */
 KERNEL(softmax)(MEM(y), MEM(x), i64 step, i64 c) {
     SCRATCH;
     GLOBAL const real *x = AT(real, x) + ROW * step;
@@ -12,12 +12,29 @@ KERNEL(softmax)(MEM(y), MEM(x), i64 step, i64 c) {
     FOR_REST(i, c) top = MAXF(top, ld(x, i));
     top = GROUP_MAX(top);
     vec v = VSET(0.0f);
+#ifdef REAL_F32
+    FOR_VECTORS(i, c) {
+        vec e = vexp(vld(x + i) - top);
+        vst(y + i, e);
+        v += e;
+    }
+    float s = vsum(v);
+    FOR_REST(i, c) {
+        float e = kexp(ld(x, i) - top);
+        st(y, i, e);
+        s += e;
+    }
+    float inv = 1.0f / GROUP_SUM(s);
+    FOR_VECTORS(i, c) vst(y + i, vld(y + i) * inv);
+    FOR_REST(i, c) st(y, i, ld(y, i) * inv);
+#else
     FOR_VECTORS(i, c) v += vexp(vld(x + i) - top);
     float s = vsum(v);
     FOR_REST(i, c) s += kexp(ld(x, i) - top);
     float inv = 1.0f / GROUP_SUM(s);
     FOR_VECTORS(i, c) vst(y + i, vexp(vld(x + i) - top) * inv);
     FOR_REST(i, c) st(y, i, kexp(ld(x, i) - top) * inv);
+#endif
 }
 
 KERNEL(softmax_bwd)(MEM(dx), MEM(y), MEM(dy), i64 step, i64 dy_step, i64 c) {

@@ -6,7 +6,7 @@
         {op_, "empty", {IN(kind, 3, 0, 2)}, {__VA_ARGS__}, .naive = naive_},                                           \
         {op_, "3x4x1x5", {IN(kind, 3, 4, 1, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                                \
         {op_, "513x33", {IN(kind, 513, 33)}, {__VA_ARGS__}, BIG, .naive = naive_}, {                                   \
-        op_, "vit-b", {IN(kind, 513, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_                                     \
+        op_, "vit-b", {IN(kind, 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_                                     \
     }
 
 #define BINARY_CASES(op_, naive_)                                                                                      \
@@ -15,7 +15,7 @@
         {op_, "empty", {REAL(0, 5), REAL(0, 5)}, .naive = naive_},                                                     \
         {op_, "2x3x1x5", {REAL(2, 3, 1, 5), REAL(2, 3, 1, 5)}, .flags = GRAD, .naive = naive_},                        \
         {op_, "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG, .naive = naive_}, {                              \
-        op_, "vit-b", {REAL(513, 3072), REAL(513, 3072)}, .flags = BENCH, .naive = naive_                              \
+        op_, "vit-b", {REAL(2052, 3072), REAL(2052, 3072)}, .flags = BENCH, .naive = naive_                              \
     }
 
 #define CAST_CASE(name_, to)                                                                                           \
@@ -47,6 +47,7 @@ const op_case cases_elementwise[] = {
     {"copy", "2x3x4x5", {ANY(2, 3, 4, 5)}, .flags = GRAD | ANY_DTYPE | EXACT, .naive = naive_copy},
     {"copy", "scalar", {{IN_ANY, 0, {0}, 0}}, .flags = ANY_DTYPE | EXACT, .naive = naive_copy},
     {"copy", "empty", {ANY(2, 0)}, .flags = ANY_DTYPE | EXACT, .naive = naive_copy},
+    {"copy", "vit-b", {ANY(2052, 3072)}, .flags = BENCH, .naive = naive_copy},
     {"copy", "513x33", {ANY(513, 33)}, .flags = BIG, .naive = naive_copy},
     {"fill",
      "F32",

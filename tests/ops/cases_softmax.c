@@ -41,7 +41,7 @@ const op_case cases_softmax[] = {
     SOFTMAX("one of one", ZEROS, 3, 1),
     SOFTMAX("no rows", 0, 0, 4),
     SOFTMAX("13x513", BIG, 13, 513),
-    SOFTMAX("vit-b", BENCH, 12, 513, 513),
+    SOFTMAX("vit-b", BENCH, 24, 513, 513),
     {"softmax", "one row", {REAL(6)}, .flags = GRAD, .naive = naive_softmax},
     {"softmax", "large logits", {IN(IN_LARGE, 3, 5)}, .flags = ZEROS, .naive = naive_softmax},
     {"cross_entropy", "large logits", {IN(IN_LARGE, 3, 5), INDEX(5, 3)}, .n_out = 2, .naive = naive_cross_entropy},

@@ -114,7 +114,7 @@ typedef struct device {
     hct_stream *stream;
 } device;
 
-/* Makes inputs, shapes and truth. broadcast: inputs are constant along their first axis. False, with the reason in why,
+/* Makes inputs, shapes and truth (no truth where the reference has no backend). broadcast: inputs are constant along their first axis. False, with the reason in why,
  * where the shape rule refuses. */
 bool call_make(call *, const device *reference, const op_case *, int32_t dtype, bool broadcast, hct_err *why);
 void call_free(call *);

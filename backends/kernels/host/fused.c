@@ -1,4 +1,4 @@
-/* Bias + GELU, residual + layer norm: fused.cl. */
+/* Bias + GELU, residual + layer norm: fused.cl, and norm.cl's backward. */
 #include "launch.h"
 
 static int64_t last_dim(const hct_view *v) { return v->dim[v->ndim - 1]; }
@@ -20,7 +20,7 @@ static hct_status plan_bias_gelu_bwd(hk *b, const hct_problem *p, hct_err *err) 
     (void)err;
     int64_t step, dy_step, c = last_dim(p->in), rows = hk_row_count(p->in, 1), parts = hk_row_parts(b, rows);
     hk_ref x = hk_rows_of(b, 0, &step), bias = hk_flat(b, 1), dy = hk_rows_of(b, 2, &dy_step), partial = hk_work(b, (uint64_t)(parts * c) * sizeof(float));
-    hk_each(b, "fused", p->in[0].dtype, "bias_gelu_bwd", parts * hk_strips(b, c));
+    hk_rows(b, "fused", p->in[0].dtype, "bias_gelu_bwd", parts);
     hk_mem(b, HK_OUT_(0));
     hk_mem(b, partial);
     hk_mem(b, x);
@@ -56,31 +56,8 @@ static hct_status plan_add_norm(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-static hct_status plan_add_norm_bwd(hk *b, const hct_problem *p, hct_err *err) {
-    (void)err;
-    hk_norm_backward n = {.mean = hk_flat(b, 2), .rstd = hk_flat(b, 3), .w = hk_flat(b, 1)};
-    int64_t ds_step;
-    n.x = hk_rows_of(b, 0, &n.step);
-    n.dy = hk_rows_of(b, 4, &n.dy_step);
-    hk_ref ds = hk_rows_of(b, 5, &ds_step);
-    hk_rows(b, "fused", p->in[0].dtype, "add_layer_norm_bwd", hk_row_count(p->in, 1));
-    hk_mem(b, HK_OUT_(0));
-    hk_mem(b, n.x);
-    hk_mem(b, n.w);
-    hk_mem(b, n.mean);
-    hk_mem(b, n.rstd);
-    hk_mem(b, n.dy);
-    hk_mem(b, ds);
-    hk_i64(b, n.step);
-    hk_i64(b, n.dy_step);
-    hk_i64(b, ds_step);
-    hk_i64(b, last_dim(p->in));
-    hk_norm_columns(b, &n);
-    return HCT_OK;
-}
-
 const hk_op hk_fused[] = {{"bias_gelu", plan_bias_gelu, HK_REAL, 0},
                           {"bias_gelu.bwd", plan_bias_gelu_bwd, HK_REAL, 0},
                           {"add_layer_norm", plan_add_norm, HK_REAL, 0},
-                          {"add_layer_norm.bwd", plan_add_norm_bwd, HK_REAL, 0},
+                          {"add_layer_norm.bwd", hk_norm_backward, HK_REAL, 0},
                           {0}};

@@ -186,14 +186,22 @@ void hk_copy(hk *b, hk_ref to, const hct_view *to_view, hk_ref from, const hct_v
     int64_t n = hct_numel(to_view);
     hk_walk_init(&w, 2, (const hct_view *const[]){to_view, from_view});
     size_t size = hct_dtype_bytes(to_view->dtype);
-    int flat = hk_walk_flat(&w, 2);
-    static const char *const names[2][4] = {{"copy_8_strided", "copy_16_strided", "copy_32_strided", "copy_64_strided"},
-                                            {"copy_8", "copy_16", "copy_32", "copy_64"}};
+    static const char *const names[3][4] = {{"copy_8_strided", "copy_16_strided", "copy_32_strided", "copy_64_strided"},
+                                            {"copy_8", "copy_16", "copy_32", "copy_64"},
+                                            {"copy_8_runs", "copy_16_runs", "copy_32_runs", "copy_64_runs"}};
     if (n == 0) return;
+    int flat = hk_walk_flat(&w, 2), last = (int)w.ndim - 1;
+    int64_t run = last > 0 && w.stride[0][last] == 1 && w.stride[1][last] == 1 && b->target->group == 1 ? w.dim[last] : 1; /* on a GPU neighbours are better */
+    if (run >= 4) {
+        flat = 2;
+        n /= run;
+        w.ndim--;
+    }
     hk_each(b, "move", -1, names[flat][size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3], n);
     hk_mem(b, to);
     hk_mem(b, from);
-    if (!flat) hk_struct(b, &w, sizeof w);
+    if (flat != 1) hk_struct(b, &w, sizeof w);
+    if (flat == 2) hk_i64(b, run);
 }
 
 static hk_ref copied(hk *b, uint32_t i) {

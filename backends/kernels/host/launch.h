@@ -131,9 +131,9 @@ hk_ref hk_rows_of(hk *, uint32_t i, int64_t *ret_step);
 void hk_contiguous(hct_view *); /* strides from dims */
 int64_t hk_row_count(const hct_view *, int inner);
 
-/* Parts into which sums over that many rows are cut. */
+/* Parts into which sums over that many rows are cut: 8 rows each, more where that is more parts than keep the device busy. */
 static inline int64_t hk_row_parts(const hk *b, int64_t rows) {
-    int64_t parts = (rows + 63) / 64, most = 4 * (int64_t)b->target->units;
+    int64_t parts = (rows + 7) / 8, most = 4 * (int64_t)b->target->units;
     return parts > most ? most : parts < 1 ? 1 : parts;
 }
 
@@ -143,12 +143,8 @@ static inline int64_t hk_strips(const hk *b, int64_t n) { return (n + b->target-
 static inline int64_t hk_int(const hct_problem *p, const char *name) { return hct_attr_int(p->attr, p->n_attr, name, 0); }
 static inline double hk_real(const hct_problem *p, const char *name) { return hct_attr_real(p->attr, p->n_attr, name, 0); }
 
-/* A layer norm's backward: x, dy as rows. hk_norm_columns appends what gives out[1], out[2]: the gradients of w and b. */
-typedef struct hk_norm_backward {
-    hk_ref x, w, mean, rstd, dy;
-    int64_t step, dy_step;
-} hk_norm_backward;
-void hk_norm_columns(hk *, const hk_norm_backward *);
+/* layer_norm.bwd and add_layer_norm.bwd. */
+hct_status hk_norm_backward(hk *, const hct_problem *, hct_err *);
 
 /* ---- the planners ---- */
 

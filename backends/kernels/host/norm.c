@@ -18,48 +18,34 @@ static hct_status plan_layer_norm(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-void hk_norm_columns(hk *b, const hk_norm_backward *n) {
-    const hct_view *x = &b->problem->in[0];
-    int64_t c = last_dim(x), rows = hk_row_count(x, 1), parts = hk_row_parts(b, rows);
-    hk_ref partial = hk_work(b, (uint64_t)(parts * 2 * c) * sizeof(float));
-    hk_each(b, "norm", x->dtype, "layer_norm_bwd_columns", parts * hk_strips(b, c));
+hct_status hk_norm_backward(hk *b, const hct_problem *p, hct_err *err) {
+    (void)err;
+    int64_t step, dy_step, ds_step = 0, c = last_dim(p->in), rows = hk_row_count(p->in, 1), parts = hk_row_parts(b, rows);
+    int with_ds = p->n_in == 6;
+    hk_ref x = hk_rows_of(b, 0, &step), w = hk_flat(b, 1), mean = hk_flat(b, 2), rstd = hk_flat(b, 3), dy = hk_rows_of(b, 4, &dy_step);
+    hk_ref ds = with_ds ? hk_rows_of(b, 5, &ds_step) : dy, partial = hk_work(b, (uint64_t)(parts * 2 * c) * sizeof(float));
+    hk_rows(b, "norm", p->in[0].dtype, "layer_norm_bwd", parts);
+    hk_mem(b, HK_OUT_(0));
     hk_mem(b, partial);
-    hk_mem(b, n->x);
-    hk_mem(b, n->mean);
-    hk_mem(b, n->rstd);
-    hk_mem(b, n->dy);
-    hk_i64(b, n->step);
-    hk_i64(b, n->dy_step);
+    hk_mem(b, x);
+    hk_mem(b, w);
+    hk_mem(b, mean);
+    hk_mem(b, rstd);
+    hk_mem(b, dy);
+    hk_mem(b, ds);
+    hk_i64(b, step);
+    hk_i64(b, dy_step);
+    hk_i64(b, ds_step);
     hk_i64(b, rows);
     hk_i64(b, c);
     hk_i64(b, (rows + parts - 1) / parts);
-    hk_each(b, "norm", x->dtype, "layer_norm_bwd_last", c);
+    hk_i32(b, with_ds);
+    hk_each(b, "norm", p->in[0].dtype, "layer_norm_bwd_last", c);
     hk_mem(b, HK_OUT_(1));
     hk_mem(b, HK_OUT_(2));
     hk_mem(b, partial);
     hk_i64(b, c);
     hk_i64(b, parts);
-}
-
-static hct_status plan_layer_norm_bwd(hk *b, const hct_problem *p, hct_err *err) {
-    (void)err;
-    hk_norm_backward n;
-    n.x = hk_rows_of(b, 0, &n.step);
-    n.w = hk_flat(b, 1);
-    n.mean = hk_flat(b, 2);
-    n.rstd = hk_flat(b, 3);
-    n.dy = hk_rows_of(b, 4, &n.dy_step);
-    hk_rows(b, "norm", p->in[0].dtype, "layer_norm_bwd", hk_row_count(&p->in[0], 1));
-    hk_mem(b, HK_OUT_(0));
-    hk_mem(b, n.x);
-    hk_mem(b, n.w);
-    hk_mem(b, n.mean);
-    hk_mem(b, n.rstd);
-    hk_mem(b, n.dy);
-    hk_i64(b, n.step);
-    hk_i64(b, n.dy_step);
-    hk_i64(b, last_dim(p->in));
-    hk_norm_columns(b, &n);
     return HCT_OK;
 }
 
@@ -140,7 +126,7 @@ static hct_status plan_l2_bwd(hk *b, const hct_problem *p, hct_err *err) {
 }
 
 const hk_op hk_norm[] = {{"layer_norm", plan_layer_norm, HK_REAL, 0},
-                         {"layer_norm.bwd", plan_layer_norm_bwd, HK_REAL, 0},
+                         {"layer_norm.bwd", hk_norm_backward, HK_REAL, 0},
                          {"batch_norm", plan_batch_norm, HK_REAL, 0},
                          {"batch_norm.bwd", plan_batch_norm_bwd, HK_REAL, 0},
                          {"batch_norm.update", plan_update, HK_REAL, 0},
