@@ -5,17 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_DEVICES = 1024 };
+
+/* The device after a spec's colon: its number, or a part of what the backend says of it (in any case) that only one device has; -1: none. */
+static int index_of(const hct_backend *b, const char *spec, const char *which, hct_err *err) {
+    char *end, text[512];
+    hct_err none;
+    long number = strtol(which, &end, 10);
+    if (end != which && !*end && number >= 0 && number < MOST_DEVICES) return (int)number;
+    if (!*which || !*end) { /* empty, or a number that no device has */
+        hct_fail(err, HCT_EINVAL, "device '%s': after the colon comes a number or a part of a device's name, as in '%s:1'", spec, b->name);
+        return -1;
+    }
+    int found = -1, fits = 0;
+    for (int i = 0; i < MOST_DEVICES && b->probe(i, text, sizeof text, &none) == HCT_OK; i++) {
+        if (!strcasestr(text, which)) continue;
+        if (!fits++) found = i;
+    }
+    if (fits == 1) return found;
+    if (fits) hct_fail(err, HCT_EINVAL, "device '%s': %d devices are called so; give the number that 'headct backends' lists", spec, fits);
+    else hct_fail(err, HCT_ENOTFOUND, "device '%s': no device is called so; see 'headct backends'", spec);
+    return -1;
+}
+
 hct_dev *hct_device_open(hct_ctx *ctx, const char *spec, hct_err *err) {
     const char *env = getenv("HEADCT_DEVICE");
     if (!spec) spec = env && *env ? env : "cpu";
     const char *colon = strchr(spec, ':');
     size_t n = colon ? (size_t)(colon - spec) : strlen(spec);
-    char *end = NULL;
-    long index = colon ? strtol(colon + 1, &end, 10) : 0;
-    if (colon && (end == colon + 1 || *end || index < 0 || index > 1023)) {
-        hct_fail(err, HCT_EINVAL, "device '%s': after the colon comes a number, as in 'cuda:1'", spec);
-        return NULL;
-    }
     const hct_backend *b = NULL;
     char known[256] = "";
     for (size_t i = 0; i < ctx->n_backends; i++) {
@@ -28,6 +45,8 @@ hct_dev *hct_device_open(hct_ctx *ctx, const char *spec, hct_err *err) {
         hct_fail(err, HCT_ENOTFOUND, "device '%s': no such backend is loaded (loaded: %s); see 'headct backends'", spec, *known ? known : "none");
         return NULL;
     }
+    int index = colon ? index_of(b, spec, colon + 1, err) : 0;
+    if (index < 0) return NULL;
     hct_dev *d = calloc(1, sizeof *d);
     if (!d) {
         hct_fail(err, HCT_ENOMEM, "out of memory");
@@ -35,7 +54,7 @@ hct_dev *hct_device_open(hct_ctx *ctx, const char *spec, hct_err *err) {
     }
     d->ctx = ctx;
     d->backend = b;
-    if (b->open((int)index, &d->device, err) < 0 || b->stream_new(d->device, &d->stream, err) < 0) {
+    if (b->open(index, &d->device, err) < 0 || b->stream_new(d->device, &d->stream, err) < 0) {
         hct_device_close(d);
         return NULL;
     }

@@ -22,8 +22,7 @@ void ocl_hash(uint64_t hash[2], const void *bytes, size_t n) {
     }
 }
 
-/* Makes the folder; 0 where there is none to be had. */
-static int folder(char *out, size_t n) {
+int ocl_cache_folder(char *out, size_t n) {
     const char *own = getenv("HEADCT_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (own && !strcmp(own, "off")) return 0;
     int used = own && *own ? snprintf(out, n, "%s", own)
@@ -41,7 +40,7 @@ static int folder(char *out, size_t n) {
 
 static int path_of(const uint64_t hash[2], char *out, size_t n) {
     char dir[PATH_MAX - 64];
-    return folder(dir, sizeof dir) && snprintf(out, n, "%s/opencl-%016llx%016llx.bin", dir, (unsigned long long)hash[0], (unsigned long long)hash[1]) < (int)n;
+    return ocl_cache_folder(dir, sizeof dir) && snprintf(out, n, "%s/opencl-%016llx%016llx.bin", dir, (unsigned long long)hash[0], (unsigned long long)hash[1]) < (int)n;
 }
 
 typedef struct header {

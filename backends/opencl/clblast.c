@@ -26,10 +26,12 @@ hct_status ocl_product(hct_stream *s, const hk_product *g, cl_mem a, uint64_t a_
     if (g->batch == 1)
         code = CLBlastSgemmWithTempBuffer(CLBlastLayoutRowMajor, way(g->t_a), way(g->t_b), m, n, k, 1, a, ao, (size_t)g->ld_a, b, bo, (size_t)g->ld_b,
                                           g->beta, c, co, (size_t)g->ld_c, &s->queue, ocl_sample_of(s, "clblast:gemm"), temp);
-    else
+    else {
+        s->batched++;
         code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, way(g->t_a), way(g->t_b), m, n, k, 1, a, ao, (size_t)g->ld_a, (size_t)g->step_a, b, bo,
                                           (size_t)g->ld_b, (size_t)g->step_b, g->beta, c, co, (size_t)g->ld_c, (size_t)g->step_c, (size_t)g->batch,
                                           &s->queue, ocl_sample_of(s, "clblast:gemm_batched"));
+    }
     if (code == CLBlastSuccess) return HCT_OK;
     if (code <= 0 && code > -100) return ocl_fail(err, (cl_int)code, "CLBlast's product");
     return hct_plugin_fail(err, HCT_EDEVICE, "CLBlast's product of %zu x %zu x %zu fails with %d; HCT_KERNEL=linear=cl:linear,matmul=cl:matmul avoids it", m, n,

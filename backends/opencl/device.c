@@ -65,7 +65,8 @@ hct_status ocl_fail_on(const hct_device *d, hct_err *err, cl_int code, const cha
                            ocl_error(code), what);
 }
 
-static hct_status find(int index, cl_platform_id *ret_platform, cl_device_id *ret, hct_err *err) {
+/* ret_place: the platform's index, and the device's in it. */
+static hct_status find(int index, cl_platform_id *ret_platform, cl_device_id *ret, int ret_place[2], hct_err *err) {
     cl_platform_id platforms[16];
     cl_uint n = 0;
     cl_int code = clGetPlatformIDs(16, platforms, &n);
@@ -82,6 +83,8 @@ static hct_status find(int index, cl_platform_id *ret_platform, cl_device_id *re
             if (at != index) continue;
             *ret_platform = platforms[p];
             *ret = devices[d];
+            ret_place[0] = (int)p;
+            ret_place[1] = (int)d;
             return HCT_OK;
         }
     }
@@ -112,7 +115,8 @@ static int has_extension(cl_device_id id, const char *name) {
 hct_status ocl_probe(int index, char *text, size_t n, hct_err *err) {
     cl_platform_id platform;
     cl_device_id id;
-    hct_status st = find(index, &platform, &id, err);
+    int place[2];
+    hct_status st = find(index, &platform, &id, place, err);
     if (st != HCT_OK) return st;
     char name[128] = "?", driver[64] = "?", version[96] = "?", product[128] = "?";
     cl_ulong global = 0, most = 0;
@@ -182,9 +186,12 @@ static hct_status make(int index, hct_device **ret, hct_err *err) {
     cl_int code = CL_SUCCESS;
     hct_device *d = calloc(1, sizeof *d);
     if (!d) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
-    hct_status st = find(index, &platform, &d->id, err);
+    int place[2];
+    hct_status st = find(index, &platform, &d->id, place, err);
     if (st == HCT_OK) {
         d->index = index;
+        d->platform_index = place[0];
+        d->device_index = place[1];
         describe(d, platform);
         d->context = clCreateContext((cl_context_properties[]){CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0}, 1, &d->id, NULL, NULL, &code);
         if (code == CL_SUCCESS) d->queue = clCreateCommandQueue(d->context, d->id, 0, &code);
@@ -193,6 +200,9 @@ static hct_status make(int index, hct_device **ret, hct_err *err) {
         if (code == CL_SUCCESS && pin(d) < 0) code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
         if (code != CL_SUCCESS) st = ocl_fail_on(d, err, code, "opening the device");
     }
+    const char *tune = getenv("HEADCT_OPENCL_TUNE");
+    if (st == HCT_OK && tune && *tune == '1') st = ocl_tune(d, err);
+    if (st == HCT_OK) ocl_tuning_load(d);
     if (st != HCT_OK) destroy(d);
     else *ret = d;
     return st;

@@ -150,7 +150,11 @@ static void print_profile(hct_stream *s) {
 
 void ocl_stream_free(hct_stream *s) {
     if (!s->failed) clFinish(s->queue);
-    if (s->profile && !s->failed) print_profile(s);
+    if (s->profile && !s->failed) {
+        print_profile(s);
+        fprintf(stderr, "opencl: %zu programs compiled, %zu from the cache; %zu of CLBlast's kernels tuned for this device; %zu batched products, which "
+                "allocate inside CLBlast\n", s->device->compiled, s->device->from_cache, s->device->tuned, s->batched);
+    }
     for (size_t i = 0; i < s->n_samples; i++)
         if (s->samples[i].event) clReleaseEvent(s->samples[i].event);
     free(s->samples);

@@ -29,7 +29,8 @@ struct hct_device { /* one for each index, shared by all who open it */
     cl_mem pinned; /* staging for transfers, NULL where memory is unified */
     void *pinned_at;
     ocl_program *programs;
-    size_t n_programs, cap_programs, compiled, from_cache;
+    size_t n_programs, cap_programs, compiled, from_cache, tuned; /* tuned: CLBlast's kernels with parameters of this device */
+    int platform_index, device_index; /* as the loader gives them */
 };
 
 typedef struct ocl_sample { const char *name; cl_event event; } ocl_sample;
@@ -39,7 +40,7 @@ struct hct_stream {
     int uses_status, failed; /* failed: the device gave an error; nothing more is tried */
     int profile;             /* HEADCT_OPENCL_PROFILE: times by kernel when the stream ends */
     ocl_sample *samples;
-    size_t n_samples, cap_samples;
+    size_t n_samples, cap_samples, batched; /* batched: products that allocate inside CLBlast */
 };
 
 enum { OCL_PINNED = 4 << 20 };
@@ -79,6 +80,15 @@ hct_status ocl_kernel(hct_device *, const hk_launch *, cl_kernel *ret, hct_err *
 unsigned char *ocl_cache_read(const hct_device *, uint64_t hash[2], size_t *ret_n);
 void ocl_cache_write(const hct_device *, uint64_t hash[2], const unsigned char *bytes, size_t n);
 void ocl_hash(uint64_t hash[2], const void *bytes, size_t n);
+
+/* Makes the cache's folder; 0 where there is none to be had. */
+int ocl_cache_folder(char *out, size_t n);
+
+/* ---- tune.c ---- */
+/* Gives CLBlast the parameters that are kept for this device. */
+void ocl_tuning_load(hct_device *);
+/* Runs CLBlast's tuners and keeps what they find. */
+hct_status ocl_tune(hct_device *, hct_err *err);
 
 /* ---- kernels.c, collective.c, clblast.c ---- */
 hct_status ocl_add_kernels(const hct_host *, hct_err *);

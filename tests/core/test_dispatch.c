@@ -96,7 +96,7 @@ END_TEST
 START_TEST(device_specs) {
     fixture f = open_cpu(NULL);
     static const char *const bad[][2] = {
-        {"tpu", "no such backend"},  {"cpu:x", "number"},       {"cpu:", "number"},     {"cpu:-1", "number"},
+        {"tpu", "no such backend"},  {"cpu:none-such", "no device is called so"},       {"cpu:", "number"},     {"cpu:-1", "number"},
         {"cpu:7", "one CPU device"}, {"cp", "no such backend"}, {"", "no such backend"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         hct_err e = {0, ""};
@@ -104,7 +104,10 @@ START_TEST(device_specs) {
         ck_assert_int_lt(e.code, 0);
         ck_assert_msg(strstr(e.msg, bad[i][1]) && strstr(e.msg, bad[i][0]), "'%s': %s", bad[i][0], e.msg);
     }
-    hct_dev *d = hct_device_open(f.ctx, "cpu:0", &f.err);
+    hct_dev *d = hct_device_open(f.ctx, "cpu:THREAD", &f.err); /* "NAME, N threads, M GiB" */
+    ck_assert_msg(d != NULL, "%s", f.err.msg);
+    hct_device_close(d);
+    d = hct_device_open(f.ctx, "cpu:0", &f.err);
     ck_assert_ptr_nonnull(d);
     hct_device_close(d);
     setenv("HEADCT_DEVICE", "tpu", 1);

@@ -42,6 +42,14 @@ for kernel in bias_gelu add_layer_norm attention; do
     grep -qE "cl:$kernel chosen" "$work/opencl.log"
     ok $? "the forward pass goes through cl:$kernel"
 done
+scan=$(ls "$work"/ph/*.nii.gz | head -n 1)
+called=$("$headct" backends | sed -n 's/.*device opencl:0 *\([^ ]*\).*/\1/p')
+"$headct" predict --run "$work/probe" --device opencl:0 --json --quiet "$scan" >"$work/number.json"
+"$headct" predict --run "$work/probe" --device "opencl:$called" --json --quiet "$scan" >"$work/name.json"
+cmp "$work/number.json" "$work/name.json"
+ok $? "a device is found by its name, $called"
+refuses 1 "no device is called so" "a name that no device has" "$headct" predict --run "$work/probe" --device opencl:none-such --quiet "$scan"
+refuses 1 "after the colon comes a number or a part of a device's name" "a number that no device has" "$headct" predict --run "$work/probe" --device opencl:-1 --quiet "$scan"
 for scan in CT_pitch.nii.gz scct.nii dicom_ge_tilt; do
     if [ ! -e "$real/$scan" ]; then skip "$scan" "not in $real (HEADCT_DATA)"
     elif [ -d "$real/$scan" ] && ! command -v dcm2niix >/dev/null; then skip "$scan" "dcm2niix is not installed"
