@@ -83,5 +83,9 @@ for f in weights.safetensors metrics.jsonl; do
     cmp "$work/whole/$f" "$work/cut/$f" >/dev/null 2>&1
     ok $? "bf16, killed and resumed: $f is the same"
 done
+"$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/nan" --quiet --set train.precision=bf16 --set optim.lr=1000 --set optim.weight_decay=1000 \
+    --set optim.warmup_fraction=0 --set optim.schedule=constant --set optim.epochs=30 >"$work/out" 2>"$work/err"
+[ $? -eq 1 ] && grep -qE "the loss is -?(nan|inf); scans: .*last good checkpoint" "$work/err"
+ok $? "a bf16 loss that is not finite stops with step and scans"
 refuses 1 "adamw or adam" "bf16 with sgd" run mae bad --set train.precision=bf16 --set optim.name=sgd
 done_testing

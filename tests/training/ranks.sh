@@ -14,6 +14,7 @@ while read -r line; do
 done <"$work/lines"
 ok $code "two ranks against one, call by call"
 [ $code -eq 0 ] || sed 's/^/# /' "$work/err"
+check "three ranks against one, call by call" $ranks -np 3 "$2"
 
 "$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
 "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
@@ -79,6 +80,20 @@ done
 files() { (cd "$work/$1" && find . -type f ! -name '*events*' | sort); }
 [ "$(files mae-one)" = "$(files mae-two)" ] && [ "$(find "$work/mae-two" -name '*events*' | wc -l)" -eq 1 ]
 ok $? "one rank writes: the same files"
+
+if "$headct" backends 2>/dev/null | grep -q 'device opencl:0'; then
+    check "mae: two ranks on OpenCL" run mae mae-cl 2 --set train.device=opencl --set optim.epochs=4
+    python3 - "$work/mae-one/metrics.jsonl" "$work/mae-cl/metrics.jsonl" <<'P'
+import json, sys
+a, b = ([json.loads(l)["loss"] for l in open(p)] for p in sys.argv[1:3])
+worst = max(abs(x - y) for x, y in zip(a, b))
+print("# largest difference of", len(a), "losses:", worst)
+sys.exit(not (len(a) == len(b) > 4 and worst <= 1e-4))
+P
+    ok $? "mae: two ranks on OpenCL, losses within 1e-4 of one rank on the CPU"
+else
+    skip "ranks on OpenCL" "no OpenCL device here"
+fi
 
 # Resuming
 run mae half 2 --set optim.epochs=40 --set optim.warmup_fraction=0 >/dev/null 2>&1

@@ -10,7 +10,7 @@
 #include "hct/optim.h"
 #include "tap.h"
 
-enum { BATCH = 4, MICRO = 2, TOKENS = 5, WIDTH = 12, HEADS = 2, STEPS = 3, PARAMS = 14 };
+enum { BATCH = 6, MICRO = 2, TOKENS = 5, WIDTH = 12, HEADS = 2, STEPS = 3, PARAMS = 14 };
 
 static const hct_comm *comm;
 static hct_err err;
@@ -200,6 +200,43 @@ static void gradients_flow_through(hct_dev *dev) {
     all_ok(worst < 1e-14, "the gradient of a mean over all ranks");
 }
 
+/* Batch norm over all ranks' rows: value, gradient, and running statistics, against PyTorch's formula on the whole batch. */
+static void batch_statistics(hct_dev *dev) {
+    enum { N = 6, C = 3 };
+    int64_t n = N / comm->ranks, first = comm->rank * n;
+    hct_tensor *x = tensor(dev, HCT_F64, 2, (int64_t[]){n, C}, first * C, 5), *mean = tensor(dev, HCT_F64, 1, (int64_t[]){C}, 0, 6),
+               *var = tensor(dev, HCT_F64, 1, (int64_t[]){C}, 0, 7);
+    hct_tape *t = hct_tape_new(dev, HCT_EAGER);
+    hct_id v = hct_param(t, x), y = hct_batch_norm(t, v, hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1), cube = hct_mul(t, y, hct_mul(t, y, y));
+    hct_backward(t, hct_scale(t, hct_sum(t, cube, 3, 0), 1, 0), 0);
+    must(hct_tape_error(t, &err));
+    double got[N * C], grad[N * C], running[2][C], worst = 0, off = 0, slope = 0;
+    must(hct_read(t, y, got, &err));
+    must(hct_read(t, hct_grad(t, v), grad, &err));
+    must(hct_tensor_read(mean, running[0], &err));
+    must(hct_tensor_read(var, running[1], &err));
+    for (int c = 0; c < C; c++) {
+        double m = 0, s = 0, z[N], sum = 0, with = 0;
+        for (int i = 0; i < N; i++) m += value_at(i * C + c, 5) / N;
+        for (int i = 0; i < N; i++) s += pow(value_at(i * C + c, 5) - m, 2) / N;
+        for (int i = 0; i < N; i++) z[i] = (value_at(i * C + c, 5) - m) / sqrt(s + 1e-5), sum += 3 * z[i] * z[i] / N, with += 3 * z[i] * z[i] * z[i] / N;
+        for (int64_t i = 0; i < n; i++) {
+            double zi = z[first + i];
+            worst = fmax(worst, fabs(got[i * C + c] - zi));
+            slope = fmax(slope, fabs(grad[i * C + c] - (3 * zi * zi - sum - zi * with) / sqrt(s + 1e-5)));
+        }
+        off = fmax(off, fabs(running[0][c] - (0.9 * value_at(c, 6) + 0.1 * m)));
+        off = fmax(off, fabs(running[1][c] - (0.9 * value_at(c, 7) + 0.1 * s * N / (N - 1))));
+    }
+    all_ok(worst < 1e-12, "batch norm takes the statistics of all ranks");
+    all_ok(slope < 1e-11, "its gradient too");
+    all_ok(off < 1e-12, "and moves its running statistics as one rank would");
+    hct_tape_free(t);
+    hct_tensor_free(x);
+    hct_tensor_free(mean);
+    hct_tensor_free(var);
+}
+
 static void exchanges(void) {
     enum { N = 5000001 }; /* odd, and more than one piece of 8 MiB */
     float *x = malloc(N * sizeof *x);
@@ -250,6 +287,7 @@ int main(void) {
     if (!dev) must(err.code);
     exchanges();
     gradients_flow_through(dev);
+    batch_statistics(dev);
     shares_equal_the_whole(dev);
     hct_device_close(dev);
     hct_close(ctx);

@@ -39,7 +39,7 @@ HCT_API hct_id hct_layer_norm(hct_tape *, hct_id x, hct_id w, hct_id b, double e
 /* *ret_sum = x + h (equal dims), and its layer norm, in one pass. */
 HCT_API hct_id hct_add_layer_norm(hct_tape *, hct_id x, hct_id h, hct_id w, hct_id b, double eps, hct_id *ret_sum);
 /* x [N, C], no affine. Training: batch statistics, and running_mean, running_var (tensors, [C]) move by momentum towards
- * them (variance with n-1), as PyTorch's BatchNorm1d. Else: running statistics. */
+ * them (variance with n-1), as PyTorch's BatchNorm1d; with several ranks over the batches of all, of equal size. Else: running statistics. */
 HCT_API hct_id hct_batch_norm(hct_tape *, hct_id x, hct_id running_mean, hct_id running_var, double momentum, double eps, int training);
 HCT_API hct_id hct_softmax(hct_tape *, hct_id x);                      /* over the last axis */
 HCT_API hct_id hct_l2_normalize(hct_tape *, hct_id x, double eps);     /* x / max(||x||, eps) over the last axis */
