@@ -92,7 +92,7 @@ static hct_id hidden(hct_tape *t, params *p, int i, hct_id x) {
     char name[16];
     snprintf(name, sizeof name, "head.mlp.%d", i);
     if (!params_has(p, "head.norm.%d" RUNNING_MEAN, i)) return vit_linear_gelu(t, p, name, x);
-    hct_id mean = params_use(p, t, "head.norm.%d" RUNNING_MEAN, i), var = params_use(p, t, "head.norm.%d" RUNNING_VAR, i);
+    hct_id mean = params_master(p, t, "head.norm.%d" RUNNING_MEAN, i), var = params_master(p, t, "head.norm.%d" RUNNING_VAR, i);
     return hct_gelu(t, hct_batch_norm(t, vit_linear(t, p, name, x), mean, var, NORM_MOMENTUM, NORM_EPS, 1));
 }
 

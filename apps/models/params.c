@@ -100,9 +100,14 @@ int params_has(const params *p, const char *name, ...) {
     return params_find(p, full) != NULL;
 }
 
-hct_id params_master(params *p, hct_tape *t, const char *name) {
-    const param *item = params_find(p, name);
-    return item ? hct_use(t, item->tensor) : hct_tape_fail(t, HCT_ENOTFOUND, "the model has no tensor '%s'", name);
+hct_id params_master(params *p, hct_tape *t, const char *name, ...) {
+    char full[NAME_MAX_];
+    va_list ap;
+    va_start(ap, name);
+    scoped(p, full, name, ap);
+    va_end(ap);
+    const param *item = params_find(p, full);
+    return item ? hct_use(t, item->tensor) : hct_tape_fail(t, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
 }
 
 hct_status params_compute(params *p, hct_dtype dtype, hct_err *err) {

@@ -49,7 +49,7 @@ param *params_find(const params *, const char *name);
 /* The tensor as a value in the dtype that is computed in: a parameter if trained, else a constant. An unknown name is the tape's error. */
 hct_id params_use(params *, hct_tape *, const char *name, ...) HCT_PRINTF(3, 4);
 /* The F32 tensor itself, as a constant. */
-hct_id params_master(params *, hct_tape *, const char *name);
+hct_id params_master(params *, hct_tape *, const char *name, ...) HCT_PRINTF(3, 4);
 /* Lets models compute in BF16: trained tensors get copies, which the optimiser writes from then on; others are converted where they are used.
  * Masters, gradients' sums and moments stay F32. */
 hct_status params_compute(params *, hct_dtype, hct_err *);

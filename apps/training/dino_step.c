@@ -1,7 +1,5 @@
 #include "training/dino_step.h"
 
-#include "hct/comm.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +48,6 @@ hct_status dino_step_new(dino_step *s, hct_dev *dev, params *p, const recipe *r,
     s->cube = (size_t)(e * e * e);
     hct_status st = dino_check(&s->config, err);
     if (st < 0) return st;
-    const hct_comm *world = hct_comm_world();
-    if (s->config.head.batch_norm && world && world->ranks > 1)
-        return hct_fail(err, HCT_EINVAL, "dino.batch_norm: statistics are those of one process' scans; train with one rank, or set it to false");
     s->host = calloc((size_t)batch * s->cube, sizeof *s->host);
     s->params = calloc((size_t)(s->config.views * batch * VIEW_FLOATS), sizeof *s->params);
     s->tape = hct_tape_new(dev, HCT_PROGRAM);

@@ -151,9 +151,11 @@ static hct_status one_step(run *q, int64_t epoch, size_t *scans, double *ret_los
 
 #define VALIDATION_SEED(r) ((uint64_t)(r)->seed ^ VALIDATION_DRAWS)
 
-/* The validation batches that this rank takes: every ranks-th; in share, *ret_n scans of the first n. */
+/* The validation batches that this rank takes: every ranks-th; all, where batch statistics are those of all ranks, who must then run alike. In
+ * share, *ret_n scans of the first n. */
 static size_t *validation_share(const run *q, size_t n, size_t batch, size_t *ret_n) {
-    size_t *share = malloc((n + 1) * sizeof *share), count = 0, ranks = (size_t)ranks_count(), mine = (size_t)ranks_mine();
+    int together = q->r->method == METHOD_DINO && q->r->dino.batch_norm;
+    size_t *share = malloc((n + 1) * sizeof *share), count = 0, ranks = together ? 1 : (size_t)ranks_count(), mine = together ? 0 : (size_t)ranks_mine();
     for (size_t i = 0; share && i < n; i++)
         if (i / batch % ranks == mine) share[count++] = q->valid[i];
     *ret_n = count;

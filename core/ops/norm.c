@@ -87,13 +87,15 @@ HCT_OP(op_update, "batch_norm.update", .infer = infer_update);
 
 /* With several ranks the batch is that of all of them: two exchanges, and gradients that go through them. */
 static hct_id norm_over_ranks(hct_tape *t, hct_id x, hct_id *ret_mean, hct_id *ret_var, double eps, int ranks) {
+    hct_dtype dtype = (hct_dtype)hct_shape(t, x)->dtype;
+    x = hct_cast(t, x, (hct_dtype)stat_dtype(hct_shape(t, x)));
     hct_id mean = hct_mean(t, x, 1, 0);
     hct_all_reduce(t, &mean, 1, 1.0 / ranks);
     hct_id d = hct_sub(t, x, mean), var = hct_mean(t, hct_mul(t, d, d), 1, 0);
     hct_all_reduce(t, &var, 1, 1.0 / ranks);
     *ret_mean = mean;
     *ret_var = var;
-    return hct_mul(t, d, hct_rsqrt(t, var, eps));
+    return hct_cast(t, hct_mul(t, d, hct_rsqrt(t, var, eps)), dtype);
 }
 
 hct_id hct_batch_norm(hct_tape *t, hct_id x, hct_id mean, hct_id var, double momentum, double eps, int training) {
@@ -102,10 +104,9 @@ hct_id hct_batch_norm(hct_tape *t, hct_id x, hct_id mean, hct_id var, double mom
     const hct_comm *comm = hct_comm_world();
     int ranks = comm ? comm->ranks : 1;
     if (ranks > 1) {
-        hct_dtype kept = (hct_dtype)hct_shape(t, mean)->dtype;
         out[0] = norm_over_ranks(t, x, &out[1], &out[3], eps, ranks);
-        out[1] = hct_cast(t, hct_detach(t, out[1]), kept);
-        out[3] = hct_cast(t, hct_detach(t, out[3]), kept);
+        out[1] = hct_detach(t, out[1]);
+        out[3] = hct_detach(t, out[3]);
     } else {
         hct_emit(t, "batch_norm", &x, 1, &HCT_REAL("eps", eps), 1, out, 4);
     }

@@ -87,5 +87,6 @@ done
     --set optim.warmup_fraction=0 --set optim.schedule=constant --set optim.epochs=30 >"$work/out" 2>"$work/err"
 [ $? -eq 1 ] && grep -qE "the loss is -?(nan|inf); scans: .*last good checkpoint" "$work/err"
 ok $? "a bf16 loss that is not finite stops with step and scans"
+check "DINO in bf16 with batch norm in its head" run dino norm --set train.precision=bf16 --set dino.batch_norm=true --set optim.epochs=1
 refuses 1 "adamw or adam" "bf16 with sgd" run mae bad --set train.precision=bf16 --set optim.name=sgd
 done_testing
