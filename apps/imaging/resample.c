@@ -73,72 +73,229 @@ static int close_to(double a[4][4], double b[4][4]) {
     return 1;
 }
 
-/* New voxel indices to old ones: m[a][b] is upper triangular, because both grids share the rotation.
- * Returns whether the grids are the same one. */
-static int index_map(volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]) {
-    double inverse[4][4], product[4][4], identity[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
-    affine_invert(v->affine, inverse);
+/* Displacements below this many voxels change no value by as much as float32 can tell. */
+#define SAME_PLACE 1e-7
+
+/* One way from old voxels to new ones. Old = m[a][0..2] new + m[a][3]; m is upper triangular, because both grids share
+ * the rotation. */
+typedef struct job {
+    const volume *v;
+    volume *out;
+    pad_box box; /* of out: the voxels to compute */
+    double m[3][4];
+    int apart[2];        /* x, y: the old coordinate depends on this axis' new index alone, so each line is resampled as
+                            soon as it is filtered; otherwise when the new slice is made */
+    spline_span span[3]; /* of the old axes */
+    spline_tap *tap[2];  /* x, y: where apart, one for each new index from box.low on */
+    int64_t n[2];        /* x, y: coefficients kept along them */
+    double *c;           /* [span z][n y][n x], planes `stride` apart */
+    int64_t stride;
+    double *scratch; /* a thread's: a plane, then a block; or a slice, then an old and a new row */
+    size_t per_thread;
+} job;
+
+/* New voxel indices to old ones. Returns whether the grids are the same one. */
+static int index_map(const volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]) {
+    double inverse[4][4], product[4][4], own[4][4],
+        identity[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
+    memcpy(own, v->affine, sizeof own);
+    affine_invert(own, inverse);
     affine_mul(inverse, to_world, product);
     for (int a = 0; a < 3; a++)
-        for (int b = 0; b < 4; b++) m[a][b] = b < a ? 0 : product[a][b];
-    return memcmp(dim, v->dim, sizeof v->dim) == 0 && (close_to(v->affine, to_world) || close_to(product, identity));
+        for (int b = 0; b < 4; b++)
+            m[a][b] =
+                b < a || (b > a && b < 3 && fabs(product[a][b]) * (double)dim[b] < SAME_PLACE) ? 0 : product[a][b];
+    return memcmp(dim, v->dim, sizeof v->dim) == 0 && (close_to(own, to_world) || close_to(product, identity));
 }
 
-/* Slice k of the new grid. Along z, then y, then x: each new row needs 4 old rows, each of which 4 old planes.
- * scratch: an extended plane, an extended row; taps: one per new column. */
-static void eval_slice(const spline *s, double m[3][4], volume *out, int64_t k, double *scratch, spline_tap *taps) {
-    int64_t nx = s->dim[0], ny = s->dim[1], plane = nx * ny;
-    double *p = scratch, *row = scratch + plane;
-    spline_tap tz = spline_tap_at(m[2][2] * (double)k + m[2][3], s->dim[2]);
-    const double *c0 = s->c + plane * tz.at[0], *c1 = s->c + plane * tz.at[1], *c2 = s->c + plane * tz.at[2],
-                 *c3 = s->c + plane * tz.at[3];
-    for (int64_t i = 0; i < plane; i++) p[i] = tz.w[0] * c0[i] + tz.w[1] * c1[i] + tz.w[2] * c2[i] + tz.w[3] * c3[i];
-    for (int64_t j = 0; j < out->dim[1]; j++) {
-        spline_tap ty = spline_tap_at(m[1][1] * (double)j + m[1][2] * (double)k + m[1][3], ny);
-        const double *r0 = p + nx * ty.at[0], *r1 = p + nx * ty.at[1], *r2 = p + nx * ty.at[2], *r3 = p + nx * ty.at[3];
-        for (int64_t x = 0; x < nx; x++) row[x] = ty.w[0] * r0[x] + ty.w[1] * r1[x] + ty.w[2] * r2[x] + ty.w[3] * r3[x];
-        if (j == 0 || m[0][1] != 0)
-            for (int64_t i = 0; i < out->dim[0]; i++)
-                taps[i] = spline_tap_at(m[0][0] * (double)i + m[0][1] * (double)j + m[0][2] * (double)k + m[0][3], nx);
-        float *to = out->f32 + out->dim[0] * (j + out->dim[1] * k);
-        for (int64_t i = 0; i < out->dim[0]; i++) {
-            const spline_tap *t = taps + i;
-            to[i] = (float)(t->w[0] * row[t->at[0]] + t->w[1] * row[t->at[1]] + t->w[2] * row[t->at[2]] +
-                            t->w[3] * row[t->at[3]]);
+/* The old coordinate along axis a of voxel (i, j, k) of out. */
+static double old_place(const job *q, int a, int64_t i, int64_t j, int64_t k) {
+    const double *m = q->m[a];
+    return m[0] * (double)(i - q->box.off[0]) + m[1] * (double)(j - q->box.off[1]) +
+           m[2] * (double)(k - q->box.off[2]) + m[3];
+}
+
+/* Which part of the old axes the box needs: its corners are the extremes, the map being affine. */
+static void find_spans(job *q) {
+    const pad_box *b = &q->box;
+    for (int a = 0; a < 3; a++) {
+        double low = INFINITY, high = -INFINITY;
+        for (int c = 0; c < 8; c++) {
+            double x = old_place(q, a, c & 1 ? b->high[0] - 1 : b->low[0], c & 2 ? b->high[1] - 1 : b->low[1],
+                                 c & 4 ? b->high[2] - 1 : b->low[2]);
+            low = fmin(low, x);
+            high = fmax(high, x);
+        }
+        q->span[a] = spline_span_of(q->v->dim[a], low, high);
+    }
+}
+
+/* Element m of SPLINE_LINES neighbouring columns of plane k, from voxel x on (past the end the last one again). */
+static void load_columns(const job *q, int64_t k, int64_t x, double *block) {
+    const volume *v = q->v;
+    int64_t at[SPLINE_LINES], last = v->dim[0] - 1;
+    for (int l = 0; l < SPLINE_LINES; l++) at[l] = x + l < last ? x + l : last;
+    for (int64_t m = 0; m < q->span[1].n; m++, block += SPLINE_LINES) {
+        int64_t row = v->dim[0] * (spline_voxel(&q->span[1], m, v->dim[1]) + v->dim[1] * k);
+        if (v->dtype == HCT_I16 && at[SPLINE_LINES - 1] == x + SPLINE_LINES - 1)
+            for (int l = 0; l < SPLINE_LINES; l++) block[l] = v->i16[row + x + l];
+        else
+            for (int l = 0; l < SPLINE_LINES; l++)
+                block[l] = v->dtype == HCT_I16 ? v->i16[row + at[l]] : v->f32[row + at[l]];
+    }
+}
+
+/* Old plane k, filtered along y and x, resampled where that can be done: [n y][n x] to `to`. */
+static void fit_plane(const job *q, int64_t k, double *to) {
+    const spline_span *sx = &q->span[0], *sy = &q->span[1];
+    int64_t from = spline_voxel(sx, 0, q->v->dim[0]), width = spline_voxel(sx, sx->n - 1, q->v->dim[0]) + 1 - from;
+    int64_t pitch = (width + SPLINE_LINES - 1) / SPLINE_LINES * SPLINE_LINES;
+    double *plane = q->scratch + (size_t)parallel_self() * q->per_thread, *block = plane + q->n[1] * pitch;
+    for (int64_t x = 0; x < pitch; x += SPLINE_LINES) {
+        load_columns(q, k, from + x, block);
+        spline_filter(block, sy->n, SPLINE_LINES);
+        for (int64_t j = 0; j < q->n[1]; j++)
+            if (q->apart[1])
+                spline_blend(&q->tap[1][j], block, SPLINE_LINES, SPLINE_LINES, plane + j * pitch + x);
+            else
+                memcpy(plane + j * pitch + x, block + j * SPLINE_LINES, SPLINE_LINES * sizeof *block);
+    }
+    for (int64_t j = 0; j < q->n[1]; j += SPLINE_LINES) { /* rows turned into columns and back */
+        int64_t rows = q->n[1] - j < SPLINE_LINES ? q->n[1] - j : SPLINE_LINES;
+        for (int64_t m = 0; m < sx->n; m++) {
+            const double *row = plane + j * pitch + spline_voxel(sx, m, q->v->dim[0]) - from;
+            for (int64_t l = 0; l < SPLINE_LINES; l++) block[m * SPLINE_LINES + l] = row[(l < rows ? l : 0) * pitch];
+        }
+        spline_filter(block, sx->n, SPLINE_LINES);
+        for (int64_t i = 0; i < q->n[0]; i++) {
+            double blended[SPLINE_LINES], *column = q->apart[0] ? blended : block + i * SPLINE_LINES;
+            if (q->apart[0]) spline_blend(&q->tap[0][i], block, SPLINE_LINES, SPLINE_LINES, blended);
+            for (int64_t l = 0; l < rows; l++) to[(j + l) * q->n[0] + i] = column[l];
         }
     }
+}
+
+static void fit(job *q) {
+    const spline_span *sz = &q->span[2];
+    int64_t depth = q->v->dim[2], plane = q->n[0] * q->n[1];
+    PARALLEL_FOR
+    for (int64_t m = 0; m < sz->n; m++) /* the copies before and behind the volume are made below */
+        if (sz->first + m >= 0 && sz->first + m < depth) {
+            double *to = q->c + m * q->stride;
+            fit_plane(q, sz->first + m, to);
+            memset(to + plane, 0, (size_t)(q->stride - plane) * sizeof *to);
+        }
+    PARALLEL_FOR
+    for (int64_t p = 0; p < (plane + SPLINE_LINES - 1) / SPLINE_LINES; p++) {
+        double *c = q->c + p * SPLINE_LINES;
+        for (int64_t m = 0; m < sz->n; m++) {
+            int64_t from = spline_voxel(sz, m, depth) - sz->first;
+            if (from != m) memcpy(c + m * q->stride, c + from * q->stride, SPLINE_LINES * sizeof *c);
+        }
+        spline_filter(c, sz->n, q->stride);
+    }
+}
+
+/* n voxels of the result, from element `to` on: the blend of four rows `stride` apart. */
+static void put_row(const job *q, const spline_tap *t, const double *c, int64_t stride, int64_t to, int64_t n) {
+    if (q->out->dtype == HCT_I16)
+        spline_blend_i16(t, c, stride, n, q->out->i16 + to);
+    else
+        spline_blend_f32(t, c, stride, n, q->out->f32 + to);
+}
+
+/* Slice k of the result. Along z, then y, then x: each new row needs 4 old rows, each of which 4 old planes. */
+static void make_slice(const job *q, int64_t k) {
+    const pad_box *b = &q->box;
+    int64_t nx = q->n[0], new_x = b->high[0] - b->low[0];
+    double *slice = q->scratch + (size_t)parallel_self() * q->per_thread, *row = slice + nx * q->n[1] + 1,
+           *sampled = row + nx + 2;
+    static const spline_tap as_is = {{0, 0, 0, 0}, {1, 0, 0, 0}};
+    spline_tap tz = spline_tap_at(old_place(q, 2, 0, 0, k), q->v->dim[2], &q->span[2]);
+    int whole = q->apart[0] && q->apart[1];
+    if (!whole) spline_blend(&tz, q->c, q->stride, nx * q->n[1], slice);
+    for (int64_t j = b->low[1]; j < b->high[1]; j++) {
+        int64_t to = b->low[0] + q->out->dim[0] * (j + q->out->dim[1] * k), y = j - b->low[1];
+        if (whole) {
+            put_row(q, &tz, q->c + y * nx, q->stride, to, new_x);
+            continue;
+        }
+        spline_tap ty = {{y, y, y, y}, {1, 0, 0, 0}}; /* row y of the slice is the new row already */
+        if (!q->apart[1]) ty = spline_tap_at(old_place(q, 1, 0, j, k), q->v->dim[1], &q->span[1]);
+        if (q->apart[0]) {
+            put_row(q, &ty, slice, nx, to, new_x);
+            continue;
+        }
+        spline_blend(&ty, slice, nx, nx, row);
+        spline_sample(row, &q->span[0], q->v->dim[0], old_place(q, 0, b->low[0], j, k), q->m[0][0], new_x, sampled);
+        put_row(q, &as_is, sampled, 0, to, new_x);
+    }
+}
+
+static hct_status run(job *q, hct_err *err) {
+    find_spans(q);
+    q->apart[0] = q->m[0][1] == 0 && q->m[0][2] == 0;
+    q->apart[1] = q->m[1][2] == 0;
+    hct_status s = HCT_OK;
+    for (int a = 0; a < 2; a++) {
+        int64_t count = q->box.high[a] - q->box.low[a];
+        q->n[a] = q->apart[a] ? count : q->span[a].n;
+        if (!q->apart[a]) continue;
+        q->tap[a] = malloc((size_t)count * sizeof *q->tap[a]);
+        for (int64_t i = 0; q->tap[a] && i < count; i++) {
+            int64_t at = q->box.low[a] + i;
+            q->tap[a][i] = spline_tap_at(old_place(q, a, a ? 0 : at, a ? at : 0, 0), q->v->dim[a], &q->span[a]);
+        }
+        if (!q->tap[a]) s = HCT_ENOMEM;
+    }
+    /* The last block of lines may reach past a plane; and planes a multiple of 4 KiB apart would share cache sets. */
+    q->stride = (q->n[0] * q->n[1] + SPLINE_LINES - 1) / SPLINE_LINES * SPLINE_LINES + SPLINE_LINES;
+    int64_t longest = q->span[0].n > q->span[1].n ? q->span[0].n : q->span[1].n, wide = q->span[0].n + SPLINE_LINES;
+    if (wide < q->n[0]) wide = q->n[0];
+    q->per_thread = (size_t)(q->n[1] * wide + longest * SPLINE_LINES + q->out->dim[0] + 3);
+    q->c = malloc((size_t)(q->stride * q->span[2].n) * sizeof *q->c);
+    q->scratch = malloc((size_t)parallel_threads() * q->per_thread * sizeof *q->scratch);
+    if (s < 0 || !q->c || !q->scratch)
+        return hct_fail(err, HCT_ENOMEM, "no memory for the spline of a %lld x %lld x %lld volume (%lld MiB)",
+                        (long long)q->v->dim[0], (long long)q->v->dim[1], (long long)q->v->dim[2],
+                        (long long)(q->stride * q->span[2].n >> 17));
+    fit(q);
+    PARALLEL_FOR
+    for (int64_t k = q->box.low[2]; k < q->box.high[2]; k++) make_slice(q, k);
+    return HCT_OK;
+}
+
+/* On the grid given by dim and affine, whose map to the old one is m. */
+static hct_status resample(volume *v, const int64_t dim[3], double affine[4][4], double m[3][4], const int64_t size[3],
+                           int32_t dtype, float fill, hct_err *err) {
+    volume out;
+    job q = {.v = v, .out = &out};
+    memcpy(q.m, m, sizeof q.m);
+    hct_status s = volume_padded(dim, affine, dtype, size, fill, &out, &q.box, err);
+    if (s < 0) return s;
+    s = run(&q, err);
+    for (int a = 0; a < 2; a++) free(q.tap[a]);
+    free(q.c);
+    free(q.scratch);
+    volume_free(s < 0 ? &out : v);
+    if (s == HCT_OK) *v = out;
+    return s;
 }
 
 hct_status volume_resample_1mm(volume *v, hct_err *err) {
     int64_t dim[3];
     double affine[4][4], m[3][4];
-    hct_status status = resample_grid_1mm(v, dim, affine, err);
-    if (status < 0) return status;
-    if (index_map(v, dim, affine, m)) return volume_to_f32(v, err);
-    volume out = {0};
-    spline s = {0};
-    status = volume_alloc(&out, HCT_F32, dim, err);
-    if (status == HCT_OK) status = spline_fit(v, &s, err);
-    size_t threads = (size_t)parallel_threads(), per = (size_t)(s.dim[0] * (s.dim[1] + 1));
-    double *scratch = status < 0 ? NULL : malloc(threads * per * sizeof *scratch);
-    spline_tap *taps = status < 0 ? NULL : malloc(threads * (size_t)dim[0] * sizeof *taps);
-    if (status == HCT_OK && (!scratch || !taps)) status = hct_fail(err, HCT_ENOMEM, "no memory to resample a scan");
-    if (status == HCT_OK) {
-        PARALLEL_FOR
-        for (int64_t k = 0; k < dim[2]; k++) {
-            size_t self = (size_t)parallel_self();
-            eval_slice(&s, m, &out, k, scratch + self * per, taps + self * (size_t)dim[0]);
-        }
-    }
-    free(scratch);
-    free(taps);
-    spline_free(&s);
-    if (status < 0) {
-        volume_free(&out);
-        return status;
-    }
-    memcpy(out.affine, affine, sizeof affine);
-    volume_free(v);
-    *v = out;
-    return HCT_OK;
+    hct_status s = resample_grid_1mm(v, dim, affine, err);
+    if (s < 0) return s;
+    return index_map(v, dim, affine, m) ? volume_to_f32(v, err) : resample(v, dim, affine, m, dim, HCT_F32, 0, err);
+}
+
+hct_status volume_resample_1mm_cut(volume *v, const int64_t size[3], int32_t dtype, float fill, hct_err *err) {
+    int64_t dim[3];
+    double affine[4][4], m[3][4];
+    hct_status s = resample_grid_1mm(v, dim, affine, err);
+    if (s < 0) return s;
+    if (!index_map(v, dim, affine, m)) return resample(v, dim, affine, m, size, dtype, fill, err);
+    s = dtype == HCT_I16 ? volume_to_i16(v, err) : volume_to_f32(v, err);
+    return s < 0 ? s : volume_pad_crop(v, size, fill, err);
 }

@@ -32,9 +32,7 @@ hct_status scan_read(const char *path, volume *ret, scan_info *info, hct_err *er
 hct_status scan_prepare(volume *v, int exact, hct_err *err) {
     static const int64_t size[3] = {PREPARED_SIZE, PREPARED_SIZE, PREPARED_SIZE};
     hct_status s = volume_to_ras(v, err);
-    if (s == HCT_OK) s = volume_resample_1mm(v, err);
-    if (s == HCT_OK && !exact) s = volume_to_i16(v, err);
-    if (s == HCT_OK) s = volume_pad_crop(v, size, PREPARED_PAD_HU, err);
+    if (s == HCT_OK) s = volume_resample_1mm_cut(v, size, exact ? HCT_F32 : HCT_I16, PREPARED_PAD_HU, err);
     return s;
 }
 

@@ -143,32 +143,42 @@ hct_status volume_to_ras(volume *v, hct_err *err) {
     return HCT_OK;
 }
 
+hct_status volume_padded(const int64_t dim[3], double affine[4][4], int32_t dtype, const int64_t size[3], float fill,
+                         volume *ret, pad_box *box, hct_err *err) {
+    hct_status s = volume_alloc(ret, dtype, size, err);
+    if (s < 0) return s;
+    memcpy(ret->affine, affine, sizeof ret->affine);
+    int inner = 1;
+    for (int a = 0; a < 3; a++) {
+        int64_t off = box->off[a] = size[a] >= dim[a] ? (size[a] - dim[a]) / 2 : size[a] / 2 - dim[a] / 2;
+        box->low[a] = off > 0 ? off : 0;
+        box->high[a] = off + dim[a] < size[a] ? off + dim[a] : size[a];
+        inner = inner && box->low[a] == 0 && box->high[a] == size[a];
+        for (int i = 0; i < 3; i++) ret->affine[i][3] -= affine[i][a] * (double)off;
+    }
+    int64_t n = inner ? 0 : volume_count(ret);
+    if (dtype == HCT_I16)
+        for (int64_t i = 0; i < n; i++) ret->i16[i] = (int16_t)fill;
+    else
+        for (int64_t i = 0; i < n; i++) ret->f32[i] = fill;
+    return HCT_OK;
+}
+
 hct_status volume_pad_crop(volume *v, const int64_t size[3], float fill, hct_err *err) {
     volume w;
-    hct_status s = volume_alloc(&w, v->dtype, size, err);
+    pad_box b;
+    hct_status s = volume_padded(v->dim, v->affine, v->dtype, size, fill, &w, &b, err);
     if (s < 0) return s;
-    int64_t off[3], lo[3], hi[3]; /* new index = old index + off; new indices lo..hi-1 come from v */
-    for (int a = 0; a < 3; a++) {
-        off[a] = size[a] >= v->dim[a] ? (size[a] - v->dim[a]) / 2 : size[a] / 2 - v->dim[a] / 2;
-        lo[a] = off[a] > 0 ? off[a] : 0;
-        hi[a] = off[a] + v->dim[a] < size[a] ? off[a] + v->dim[a] : size[a];
-    }
-    int64_t n = volume_count(&w);
-    if (v->dtype == HCT_I16)
-        for (int64_t i = 0; i < n; i++) w.i16[i] = (int16_t)fill;
-    else
-        for (int64_t i = 0; i < n; i++) w.f32[i] = fill;
     size_t voxel = hct_dtype_size(v->dtype);
-    for (int64_t k = lo[2]; k < hi[2]; k++)
-        for (int64_t j = lo[1]; j < hi[1]; j++) {
-            int64_t to = lo[0] + size[0] * (j + size[1] * k);
-            int64_t from = lo[0] - off[0] + v->dim[0] * (j - off[1] + v->dim[1] * (k - off[2]));
+    for (int64_t k = b.low[2]; k < b.high[2]; k++)
+        for (int64_t j = b.low[1]; j < b.high[1]; j++) {
+            int64_t to = b.low[0] + size[0] * (j + size[1] * k);
+            int64_t from = b.low[0] - b.off[0] + v->dim[0] * (j - b.off[1] + v->dim[1] * (k - b.off[2]));
             memcpy((char *)w.data + voxel * (size_t)to, (char *)v->data + voxel * (size_t)from,
-                   voxel * (size_t)(hi[0] - lo[0]));
+                   voxel * (size_t)(b.high[0] - b.low[0]));
         }
-    for (int i = 0; i < 3; i++)
-        for (int a = 0; a < 3; a++) v->affine[i][3] -= v->affine[i][a] * (double)off[a];
-    take_voxels(v, &w);
+    volume_free(v);
+    *v = w;
     return HCT_OK;
 }
 

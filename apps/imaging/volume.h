@@ -41,6 +41,13 @@ hct_status volume_to_ras(volume *v, hct_err *err);
 /* Pads with `fill` or crops each axis about its centre, in place: padding puts floor(n/2) before and the rest after,
  * a crop starts at dim/2 - size/2 (both MONAI's ResizeWithPadOrCrop). The affine follows. */
 hct_status volume_pad_crop(volume *v, const int64_t size[3], float fill, hct_err *err);
+/* What volume_pad_crop does apart from copying voxels: a new volume *ret of `size`, all `fill`, with the affine that
+ * follows from the grid dim and affine given; its voxels low..high-1 are those of the grid with `off` added. */
+typedef struct pad_box {
+    int64_t off[3], low[3], high[3];
+} pad_box;
+hct_status volume_padded(const int64_t dim[3], double affine[4][4], int32_t dtype, const int64_t size[3], float fill,
+                         volume *ret, pad_box *box, hct_err *err);
 
 /* Length in mm of one step along each axis. */
 void volume_spacing(const volume *v, double ret[3]);

@@ -131,6 +131,41 @@ START_TEST(preparing_twice_changes_nothing) {
 }
 END_TEST
 
+/* Resampling, rounding, padding and cropping in one go gives what the steps one by one give: straight, tilted and
+ * oblique grids, finer and coarser than 1 mm, cut and padded, along axes that are filtered whole and in part. */
+START_TEST(cutting_early_gives_what_cutting_late_gives) {
+    static const double grids[][9] = {{0.4, 0, 0, 0, 0.6, 0, 0, 0, 3},
+                                      {2, 0, 0, 0, 2.5, 0.3, 0, 0, 1.5},
+                                      {0.5, 0, 0, 0, 0.4, 0.7, 0, 0, 2.2},
+                                      {0.7, -0.2, 0.1, 0.2, 0.6, 0.3, -0.1, 0.2, 1.9},
+                                      {1.6, 0.4, 0.3, -0.3, 1.7, 0.2, 0.1, -0.5, 2.1}};
+    static const int64_t sizes[][3] = {{20, 30, 40}, {150, 18, 24}, {1, 2, 160}};
+    for (size_t g = 0; g < sizeof grids / sizeof *grids; g++)
+        for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++)
+            for (int32_t from = 0; from < 2; from++)
+                for (int32_t to = 0; to < 2; to++) {
+                    volume v = make(from ? HCT_I16 : HCT_F32, 121, 98, 37), w = make(v.dtype, 121, 98, 37);
+                    for (int r = 0; r < 3; r++)
+                        for (int a = 0; a < 3; a++) v.affine[r][a] = w.affine[r][a] = grids[g][3 * r + a];
+                    ck_assert_int_eq(volume_resample_1mm(&v, NULL), HCT_OK);
+                    if (to) ck_assert_int_eq(volume_to_i16(&v, NULL), HCT_OK);
+                    ck_assert_int_eq(volume_pad_crop(&v, sizes[c], -1024, NULL), HCT_OK);
+                    ck_assert_int_eq(volume_resample_1mm_cut(&w, sizes[c], to ? HCT_I16 : HCT_F32, -1024, NULL),
+                                     HCT_OK);
+                    ck_assert_int_eq(w.dtype, v.dtype);
+                    ck_assert_mem_eq(w.dim, v.dim, sizeof v.dim);
+                    ck_assert_mem_eq(w.affine, v.affine, sizeof v.affine);
+                    for (int64_t i = 0; i < volume_count(&v); i++)
+                        if (to)
+                            ck_assert_int_eq(w.i16[i], v.i16[i]);
+                        else
+                            ck_assert_float_eq_tol(w.f32[i], v.f32[i], 2e-4);
+                    volume_free(&v);
+                    volume_free(&w);
+                }
+}
+END_TEST
+
 /* A cubic spline repeats cubics; here a plane through a sheared, turned grid, away from the ends. */
 START_TEST(resampling_keeps_a_ramp_in_place) {
     volume v = make(HCT_F32, 40, 36, 30);
@@ -257,6 +292,6 @@ START_TEST(padding_is_zero_in_the_papers_windows) {
 END_TEST
 
 CHECK_MAIN("volume", turns_every_orientation_to_ras, rounds_half_to_even_and_saturates, pads_and_crops_about_the_centre,
-           preparing_twice_changes_nothing, resampling_keeps_a_ramp_in_place, a_grid_of_1_mm_is_left_alone,
-           refuses_a_grid_that_is_too_large, area_resize_is_the_mean_of_the_box, refuses_a_box_outside_the_volume,
-           padding_is_zero_in_the_papers_windows)
+           preparing_twice_changes_nothing, cutting_early_gives_what_cutting_late_gives,
+           resampling_keeps_a_ramp_in_place, a_grid_of_1_mm_is_left_alone, refuses_a_grid_that_is_too_large,
+           area_resize_is_the_mean_of_the_box, refuses_a_box_outside_the_volume, padding_is_zero_in_the_papers_windows)
