@@ -3,7 +3,7 @@
 #   make demo [SCAN=head.nii.gz] [METHOD=mae|dino]   phantoms -> pre-training -> probes -> runs/demo/report.html
 #   make test [SUITE=golden]       what CI runs: release, sanitizers, clang
 #   make test-all                  the same and the long checks (mutants, many kills)
-#   make bench                     beside PyTorch (installs it: about 3 GB)
+#   make bench                     beside PyTorch and MONAI (installs them: 3 GB each)
 #   make build, lint, install [DESTDIR= PREFIX=], deps, clean
 
 BUILD ?= build
