@@ -18,7 +18,7 @@ static dino_config config_of(const cJSON *j, int position_trained) {
     return (dino_config){.encoder = {.image = N("img"), .patch = N("patch"), .channels = N("ch"), .width = N("dim"), .depth = N("depth"),
                                      .heads = N("heads"), .mlp = N("mlp"), .registers = N("reg"), .qkv_bias = golden_bool(j, "config.qkv_bias", true),
                                      .position_trained = position_trained, .norm_eps = 1e-6},
-                         .head = {N("hidden"), N("bottleneck"), N("out")},
+                         .head = {.hidden = N("hidden"), .bottleneck = N("bottleneck"), .prototypes = N("out")},
                          .views = (int64_t)golden_number(j, "crops_total"), .global = (int64_t)golden_number(j, "crops_total") - local};
 #undef N
 }
