@@ -2,7 +2,6 @@
  * enqueues. Nothing in run waits or takes memory, so a stream may be captured. */
 #include "gpu.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,34 +177,9 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
 
 /* ---- registration ---- */
 
-enum { MOST = 256 };
-
-static hct_status add(const hct_host *host, const char *prefix, const hk_op *op, uint64_t dtypes, int32_t priority,
-                      hct_status (*how)(hct_device *, const hct_problem *, hct_plan *, hct_err *), hct_err *err) {
-    static hct_kernel kernels[MOST]; /* they live as long as the process */
-    static char names[MOST][48];
-    static int n;
-    int i = 0;
-    char name[48];
-    snprintf(name, sizeof name, "%s:%s", prefix, op->op);
-    while (i < n && strcmp(names[i], name) != 0) i++; /* a second context takes the same ones */
-    if (i == MOST) return hct_plugin_fail(err, HCT_ENOMEM, "too many kernels");
-    if (i == n) {
-        n++;
-        memcpy(names[i], name, sizeof name);
-        kernels[i] = (hct_kernel){.size = sizeof(hct_kernel), .name = names[i], .op = op->op, .backend = "cuda", .dtypes = dtypes,
-                                  .priority = priority, .plan = how, .run = run, .release = release};
-    }
-    return host->add_kernel(host, &kernels[i], err);
-}
-
 hct_status cuda_add_kernels(const hct_host *host, hct_err *err) {
-    hct_status st = HCT_OK;
-    for (const hk_op *const *f = hk_families; *f; f++)
-        for (const hk_op *op = *f; st == HCT_OK && op->op; op++)
-            if (!(cuda_comm && hk_alone(op))) st = add(host, "cu", op, op->dtypes, 10, plan, err);
-    static const hk_op *const by_library[] = {hk_products, hk_conv};
-    for (size_t f = 0; f < 2; f++)
-        for (const hk_op *op = by_library[f]; st == HCT_OK && op->op; op++) st = add(host, "cublaslt", op, HK_REAL, 100, plan_library, err);
-    return st;
+    const hct_kernel own = {.backend = "cuda", .priority = 10, .plan = plan, .run = run, .release = release};
+    const hct_kernel library = {.backend = "cuda", .dtypes = HK_REAL, .priority = 100, .plan = plan_library, .run = run, .release = release};
+    hct_status st = hk_add_kernels(host, hk_families, &own, "cu", cuda_comm != NULL, err);
+    return st == HCT_OK ? hk_add_kernels(host, hk_library_families, &library, "cublaslt", cuda_comm != NULL, err) : st;
 }

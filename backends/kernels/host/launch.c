@@ -16,8 +16,6 @@ const hk_op *hk_find(const char *op) {
     return NULL;
 }
 
-int hk_alone(const hk_op *op) { return !strncmp(op->op, "all_reduce", 10); }
-
 const char *hk_complaint(int32_t code) {
     return code == 1 ? "an index lies outside the tokens there are" : code == 2 ? "a target is no class" : code == 3 ? "the crop of a view leaves its volume" : "a kernel complained";
 }

@@ -162,10 +162,11 @@ typedef struct hk_op {
 extern const hk_op hk_elementwise[], hk_move[], hk_reduce[], hk_norm[], hk_softmax[], hk_tokens[], hk_optim[], hk_products[], hk_attention[],
     hk_dino[], hk_views[], hk_conv[], hk_pool[], hk_batch_norm3d[],
     hk_fused[];
-extern const hk_op *const hk_families[];
+extern const hk_op *const hk_families[], *const hk_library_families[]; /* all; those with HK_PRODUCT launches. Ended by NULL */
 const hk_op *hk_find(const char *op);
-/* Whether an op's plan is right for one rank only, and belongs to no device of a job with several. */
-int hk_alone(const hk_op *);
+/* Adds a kernel "prefix:op" for each op of the families: backend, priority, plan, run, release are like's, and dtypes where it has some. A job
+ * of several ranks gets none that would do for one rank only. */
+hct_status hk_add_kernels(const hct_host *, const hk_op *const *families, const hct_kernel *like, const char *prefix, int several_ranks, hct_err *);
 
 /* What a complaint in the status word means. */
 const char *hk_complaint(int32_t code);
