@@ -2,28 +2,7 @@
 
 /* ---- packing ---- */
 
-#if !defined __AVX512F__
-/* out[p * width + i] = line i, element p, for 8 lines and 8 elements. */
-ALWAYS void transpose8(float *out, int64_t width, const real *x, int64_t line) {
-    vf r[8], t[8];
-    for (int i = 0; i < 8; i++) r[i] = ld(x + i * line);
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; i++) {
-        vstore(out + i * width, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-        vstore(out + (i + 4) * width, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-    }
-}
-#else
-/* The same with 8 lanes of AVX: what AVX-512 would gain is lost in its longer shuffles. */
+/* 8 lanes of AVX with AVX-512 too: what wider vectors would gain is lost in their longer shuffles. */
 ALWAYS __m256 ld8(const real *p) {
 #if defined REAL_F32
     return _mm256_loadu_ps(p);
@@ -31,6 +10,7 @@ ALWAYS __m256 ld8(const real *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16));
 #endif
 }
+/* out[p * width + i] = line i, element p, for 8 lines and 8 elements. */
 ALWAYS void transpose8(float *out, int64_t width, const real *x, int64_t line) {
     __m256 r[8], t[8];
     for (int i = 0; i < 8; i++) r[i] = ld8(x + i * line);
@@ -49,7 +29,6 @@ ALWAYS void transpose8(float *out, int64_t width, const real *x, int64_t line) {
         _mm256_storeu_ps(out + (i + 4) * width, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
     }
 }
-#endif
 
 /* One group of `many` lines (at most width): out [k][width], the rest of each row 0. */
 ALWAYS void pack_group(float *out, const int width, const real *x, int64_t line, int64_t step, int64_t many, int64_t k) {
