@@ -1,6 +1,7 @@
 /* Kernels that only move elements, for any dtype: copy, cast, fill, concat, slice.bwd, gather, unfold3d, fold3d. */
 #include "kernel.h"
 
+#include "../patches.h"
 #include "hct/half.h"
 
 #include <string.h>
@@ -165,42 +166,10 @@ RUN(run_gather) {
     return bad ? hct_plugin_fail(err, HCT_EINVAL, "%lld indices lie outside [0, %lld)", (long long)bad, (long long)x->dim[1]) : HCT_OK;
 }
 
-/* A volume [B, C, D0, D1, D2] and its patches [B, n, C p^3] as two views of equal dims (B, g0, g1, g2, then the patch), so
- * that unfolding is a move. */
-static void as_patches(const hct_view *volume, const hct_view *patches, int64_t s, int channel_last, hct_view *v, hct_view *u) {
-    *v = *volume;
-    *u = *patches;
-    v->ndim = u->ndim = 8;
-    int64_t c = volume->dim[1];
-    int ch = channel_last ? 7 : 4, d = channel_last ? 4 : 5; /* where the channel and the three inner axes stand */
-    v->dim[0] = volume->dim[0];
-    v->stride[0] = volume->stride[0];
-    v->dim[ch] = c;
-    v->stride[ch] = volume->stride[1];
-    for (int i = 0; i < 3; i++) {
-        v->dim[1 + i] = volume->dim[2 + i] / s;
-        v->stride[1 + i] = volume->stride[2 + i] * s;
-        v->dim[d + i] = s;
-        v->stride[d + i] = volume->stride[2 + i];
-    }
-    int64_t step = patches->stride[2];
-    for (int i = 7; i >= 4; i--) {
-        u->stride[i] = step;
-        step *= v->dim[i];
-    }
-    step = patches->stride[1];
-    for (int i = 3; i >= 1; i--) {
-        u->stride[i] = step;
-        step *= v->dim[i];
-    }
-    u->stride[0] = patches->stride[0];
-    for (int i = 0; i < 8; i++) u->dim[i] = v->dim[i];
-}
-
 RUN(run_unfold) {
     (void)s, (void)ws, (void)err;
     hct_view volume, patches;
-    as_patches(in, out, cpu_int(p, "patch"), (int)cpu_int(p, "channel_last"), &volume, &patches);
+    hct_as_patches(in, out, cpu_int(p, "patch"), (int)cpu_int(p, "channel_last"), &volume, &patches);
     move(&patches, &volume);
     return HCT_OK;
 }
@@ -208,7 +177,7 @@ RUN(run_unfold) {
 RUN(run_fold) {
     (void)s, (void)ws, (void)err;
     hct_view volume, patches;
-    as_patches(out, in, cpu_int(p, "patch"), (int)cpu_int(p, "channel_last"), &volume, &patches);
+    hct_as_patches(out, in, cpu_int(p, "patch"), (int)cpu_int(p, "channel_last"), &volume, &patches);
     move(&volume, &patches);
     return HCT_OK;
 }

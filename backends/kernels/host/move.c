@@ -1,6 +1,7 @@
 /* copy, cast, fill, concat, slice.bwd, gather, unfold3d, fold3d: any dtype. */
 #include "launch.h"
 
+#include "../../patches.h"
 #include "hct/half.h"
 
 #include <string.h>
@@ -119,41 +120,12 @@ static hct_status plan_gather(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-/* ---- a volume [B, C, D0, D1, D2] and its patches [B, n, C p^3] as two views of equal dims: unfolding is a copy ---- */
-
-static void as_patches(const hct_view *volume, const hct_view *patches, int64_t s, int channel_last, hct_view *v, hct_view *u) {
-    *v = *volume;
-    *u = *patches;
-    v->ndim = u->ndim = 8;
-    int ch = channel_last ? 7 : 4, d = channel_last ? 4 : 5; /* where the channel and the three inner axes stand */
-    v->dim[0] = volume->dim[0];
-    v->stride[0] = volume->stride[0];
-    v->dim[ch] = volume->dim[1];
-    v->stride[ch] = volume->stride[1];
-    for (int i = 0; i < 3; i++) {
-        v->dim[1 + i] = volume->dim[2 + i] / s;
-        v->stride[1 + i] = volume->stride[2 + i] * s;
-        v->dim[d + i] = s;
-        v->stride[d + i] = volume->stride[2 + i];
-    }
-    int64_t step = patches->stride[2];
-    for (int i = 7; i >= 4; i--) {
-        u->stride[i] = step;
-        step *= v->dim[i];
-    }
-    step = patches->stride[1];
-    for (int i = 3; i >= 1; i--) {
-        u->stride[i] = step;
-        step *= v->dim[i];
-    }
-    u->stride[0] = patches->stride[0];
-    memcpy(u->dim, v->dim, sizeof u->dim);
-}
+/* ---- unfolding is a copy ---- */
 
 static hct_status plan_unfold(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
     hct_view volume, patches;
-    as_patches(p->in, p->out, hk_int(p, "patch"), (int)hk_int(p, "channel_last"), &volume, &patches);
+    hct_as_patches(p->in, p->out, hk_int(p, "patch"), (int)hk_int(p, "channel_last"), &volume, &patches);
     hk_copy(b, HK_OUT_(0), &patches, HK_IN_(0), &volume);
     return HCT_OK;
 }
@@ -161,7 +133,7 @@ static hct_status plan_unfold(hk *b, const hct_problem *p, hct_err *err) {
 static hct_status plan_fold(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
     hct_view volume, patches;
-    as_patches(p->out, p->in, hk_int(p, "patch"), (int)hk_int(p, "channel_last"), &volume, &patches);
+    hct_as_patches(p->out, p->in, hk_int(p, "patch"), (int)hk_int(p, "channel_last"), &volume, &patches);
     hk_copy(b, HK_OUT_(0), &volume, HK_IN_(0), &patches);
     return HCT_OK;
 }
