@@ -43,6 +43,20 @@ FN void store_row(GLOBAL real *to, const vec *from, float factor, i64 d) {
         if (with_columns) columns[j * TILE + r] = taken;                                                           \
     }
 
+/* s = a x, dp = b y: a row of a and of b with each of the tile's rows, whose columns x and y are. */
+FN void two_products(vec *s, vec *dp, const vec *a, const vec *b, LOCAL_AT const float *x, LOCAL_AT const float *y) {
+    for (i32 t = 0; t < TILE / VW; t++) s[t] = dp[t] = VSET(0.0f);
+    ROLL
+    for (i32 i = 0; i < HV; i++)
+        for (i32 e = 0; e < VW; e++) {
+            vec u = VSET(vget(a[i], e)), w = VSET(vget(b[i], e));
+            for (i32 t = 0; t < TILE / VW; t++) {
+                s[t] = vmad(u, vldl(x + (i * VW + e) * TILE + t * VW), s[t]);
+                dp[t] = vmad(w, vldl(y + (i * VW + e) * TILE + t * VW), dp[t]);
+            }
+        }
+}
+
 /* The group's queries: ROW = (b h) blocks of QUERIES. */
 #define OWNER(count)                                                                                      \
     i64 blocks = ((count) + QUERIES - 1) / QUERIES, bh = ROW / blocks, own = ROW % blocks * QUERIES + LANE; \
@@ -127,16 +141,7 @@ KERNEL(attention_dq)(MEM(dq), MEM(q), MEM(k), MEM(v), MEM(dout), MEM(lse), MEM(d
         LOAD_TILE(v, z.vn, j0, z.m, z.d, vt, vt, 0, 1)
         BARRIER();
         vec s[TILE / VW], dp[TILE / VW];
-        for (i32 t = 0; t < TILE / VW; t++) s[t] = dp[t] = VSET(0.0f);
-        ROLL
-        for (i32 i = 0; i < HV; i++)
-            for (i32 e = 0; e < VW; e++) {
-                vec x = VSET(vget(q[i], e)), y = VSET(vget(g[i], e));
-                for (i32 t = 0; t < TILE / VW; t++) {
-                    s[t] = vmad(x, vldl(kt + (i * VW + e) * TILE + t * VW), s[t]);
-                    dp[t] = vmad(y, vldl(vt + (i * VW + e) * TILE + t * VW), dp[t]);
-                }
-            }
+        two_products(s, dp, q, g, kt, vt);
         for (i32 t = 0; t < TILE / VW; t++) s[t] = vexp(s[t] * z.scale - lse) * (dp[t] - delta);
         ROLL
         for (i32 t = 0; t < TILE && j0 + t < z.m; t++) {
@@ -163,16 +168,7 @@ KERNEL(attention_dkv)(MEM(dk), MEM(dv), MEM(q), MEM(k), MEM(v), MEM(dout), MEM(l
         LOAD_TILE(gs, z.gn, i0, z.n, z.d, gr, gt, 1, 1)
         BARRIER();
         vec s[TILE / VW], dp[TILE / VW];
-        for (i32 t = 0; t < TILE / VW; t++) s[t] = dp[t] = VSET(0.0f);
-        ROLL
-        for (i32 i = 0; i < HV; i++)
-            for (i32 e = 0; e < VW; e++) {
-                vec x = VSET(vget(k[i], e)), y = VSET(vget(v[i], e));
-                for (i32 t = 0; t < TILE / VW; t++) {
-                    s[t] = vmad(x, vldl(qt + (i * VW + e) * TILE + t * VW), s[t]);
-                    dp[t] = vmad(y, vldl(gt + (i * VW + e) * TILE + t * VW), dp[t]);
-                }
-            }
+        two_products(s, dp, k, v, qt, gt);
         ROLL
         for (i32 t = 0; t < TILE; t++) {
             if (i0 + t >= z.n) break;

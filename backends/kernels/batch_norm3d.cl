@@ -18,22 +18,7 @@ KERNEL(batch_norm3d_parts)(MEM(partial), MEM(x), channels z) {
     SCRATCH;
     PART_OF
     GLOBAL const real *x = AT(real, x) + base;
-    vec v = VSET(0.0f);
-    FOR_VECTORS(i, n) v += vld(x + i);
-    float s = vsum(v);
-    FOR_REST(i, n) s += ld(x, i);
-    float mean = GROUP_SUM(s) / (float)n;
-    v = VSET(0.0f);
-    FOR_VECTORS(i, n) {
-        vec d = vld(x + i) - mean;
-        v = vmad(d, d, v);
-    }
-    s = vsum(v);
-    FOR_REST(i, n) {
-        float d = ld(x, i) - mean;
-        s += d * d;
-    }
-    s = GROUP_SUM(s);
+    float mean = GROUP_SUM(row_sum(x, n)) / (float)n, s = GROUP_SUM(row_squares(x, n, mean));
     if (LANE == 0) {
         AT(float, partial)[2 * ROW] = mean;
         AT(float, partial)[2 * ROW + 1] = s;

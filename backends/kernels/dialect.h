@@ -19,6 +19,8 @@
  *                                   vphi; vldl, vstl (LOCAL floats), vldp, vstp (a work-item's own)
  *   NO_UNROLL, ROLL                 the next loop stays a loop; ROLL only where GROUP is 1 (compile time; arrays are memory there anyway)
  *   GROUP_SUM(x), GROUP_MAX(x)      over a group's work-items, the same bits in each; need SCRATCH in the kernel
+ *   row_sum(x, c), row_squares(x, c, mean), row_top(x, c), row_exps(x, c, top)
+ *                                   this work-item's share, for GROUP_SUM or GROUP_MAX, of a row's sum, sum of (x - mean)^2, largest, sum of exp(x - top)
  *   kexp, kphi                      exp; the normal distribution's Phi, without branches so that CPU devices vectorise them
  *   FAIL(status, code, detail)      leaves a complaint that the next wait reports
  */
@@ -367,6 +369,43 @@ FN float group_max(LOCAL_AT float *s, float x) {
 /* The row's elements [0, c) shared out over the group: whole vectors, then the rest one by one. */
 #define FOR_VECTORS(i, c) for (i64 i = (i64)LANE * VW; i + VW <= (c); i += (i64)GROUP * VW)
 #define FOR_REST(i, c) for (i64 i = (c) / VW * VW + LANE; i < (c); i += GROUP)
+
+#if defined REAL_F32 || defined REAL_BF16 || defined REAL_F16
+FN float row_sum(GLOBAL const real *x, i64 c) {
+    vec v = VSET(0.0f);
+    FOR_VECTORS(i, c) v += vld(x + i);
+    float s = vsum(v);
+    FOR_REST(i, c) s += ld(x, i);
+    return s;
+}
+FN float row_squares(GLOBAL const real *x, i64 c, float mean) {
+    vec v = VSET(0.0f);
+    FOR_VECTORS(i, c) {
+        vec d = vld(x + i) - mean;
+        v = vmad(d, d, v);
+    }
+    float s = vsum(v);
+    FOR_REST(i, c) {
+        float d = ld(x, i) - mean;
+        s += d * d;
+    }
+    return s;
+}
+FN float row_top(GLOBAL const real *x, i64 c) {
+    vec v = VSET(-INFINITY);
+    FOR_VECTORS(i, c) v = vtop(v, vld(x + i));
+    float top = vmost(v);
+    FOR_REST(i, c) top = MAXF(top, ld(x, i));
+    return top;
+}
+FN float row_exps(GLOBAL const real *x, i64 c, float top) {
+    vec v = VSET(0.0f);
+    FOR_VECTORS(i, c) v += vexp(vld(x + i) - top);
+    float s = vsum(v);
+    FOR_REST(i, c) s += kexp(ld(x, i) - top);
+    return s;
+}
+#endif
 
 /* status: int[4] = how many complaints, code and detail of one of them. */
 FN void FAIL(GLOBAL i32 *status, i32 code, i32 detail) {

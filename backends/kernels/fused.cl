@@ -50,17 +50,7 @@ KERNEL(add_layer_norm)(MEM(s), MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(h), MEM
         sum += ld(s, i);
     }
     float mean = GROUP_SUM(sum) / (float)c;
-    v = VSET(0.0f);
-    FOR_VECTORS(i, c) {
-        vec d = vld(s + i) - mean;
-        v = vmad(d, d, v);
-    }
-    sum = vsum(v);
-    FOR_REST(i, c) {
-        float d = ld(s, i) - mean;
-        sum += d * d;
-    }
-    float rstd = 1.0f / SQRTF(GROUP_SUM(sum) / (float)c + eps);
+    float rstd = 1.0f / SQRTF(GROUP_SUM(row_squares(s, c, mean)) / (float)c + eps);
     FOR_VECTORS(i, c) vst(y + i, vmad((vld(s + i) - mean) * rstd, vld(w + i), vld(b + i)));
     FOR_REST(i, c) st(y, i, (ld(s, i) - mean) * rstd * ld(w, i) + ld(b, i));
     if (LANE == 0) {

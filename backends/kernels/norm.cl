@@ -5,22 +5,8 @@ KERNEL(layer_norm)(MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(w), MEM(b), i64 ste
     SCRATCH;
     GLOBAL const real *x = AT(real, x) + ROW * step, *w = AT(real, w), *b = AT(real, b);
     GLOBAL real *y = AT(real, y) + ROW * c;
-    vec v = VSET(0.0f);
-    FOR_VECTORS(i, c) v += vld(x + i);
-    float s = vsum(v);
-    FOR_REST(i, c) s += ld(x, i);
-    float mean = GROUP_SUM(s) / (float)c;
-    v = VSET(0.0f);
-    FOR_VECTORS(i, c) {
-        vec d = vld(x + i) - mean;
-        v = vmad(d, d, v);
-    }
-    s = vsum(v);
-    FOR_REST(i, c) {
-        float d = ld(x, i) - mean;
-        s += d * d;
-    }
-    float rstd = 1.0f / SQRTF(GROUP_SUM(s) / (float)c + eps);
+    float mean = GROUP_SUM(row_sum(x, c)) / (float)c;
+    float rstd = 1.0f / SQRTF(GROUP_SUM(row_squares(x, c, mean)) / (float)c + eps);
     FOR_VECTORS(i, c) vst(y + i, vmad((vld(x + i) - mean) * rstd, vld(w + i), vld(b + i)));
     FOR_REST(i, c) st(y, i, (ld(x, i) - mean) * rstd * ld(w, i) + ld(b, i));
     if (LANE == 0) {
@@ -131,14 +117,7 @@ KERNEL(l2_normalize)(MEM(y), MEM(norm), MEM(x), i64 step, i64 c, float eps) {
     SCRATCH;
     GLOBAL const real *x = AT(real, x) + ROW * step;
     GLOBAL real *y = AT(real, y) + ROW * c;
-    vec v = VSET(0.0f);
-    FOR_VECTORS(i, c) {
-        vec d = vld(x + i);
-        v = vmad(d, d, v);
-    }
-    float s = vsum(v);
-    FOR_REST(i, c) s += ld(x, i) * ld(x, i);
-    float norm = MAXF(SQRTF(GROUP_SUM(s)), eps);
+    float norm = MAXF(SQRTF(GROUP_SUM(row_squares(x, c, 0.0f))), eps);
     FOR_VECTORS(i, c) vst(y + i, vld(x + i) / norm);
     FOR_REST(i, c) st(y, i, ld(x, i) / norm);
     if (LANE == 0) AT(float, norm)[ROW] = norm;

@@ -23,14 +23,7 @@ KERNEL(norm_parts)(MEM(partial), MEM(g0), MEM(g1), MEM(g2), MEM(g3), sizes z, i6
     GLOBAL const real *g = t == 0 ? AT(real, g0) : t == 1 ? AT(real, g1) : t == 2 ? AT(real, g2) : AT(real, g3);
     i64 first = (ROW - z.first[t]) * part, c = z.n[t] - first < part ? z.n[t] - first : part;
     g += first;
-    vec v = VSET(0.0f);
-    FOR_VECTORS(i, c) {
-        vec d = vld(g + i);
-        v = vmad(d, d, v);
-    }
-    float s = vsum(v);
-    FOR_REST(i, c) s += ld(g, i) * ld(g, i);
-    s = GROUP_SUM(s);
+    float s = GROUP_SUM(row_squares(g, c, 0.0f));
     if (LANE == 0) AT(float, partial)[at + ROW] = s;
 }
 

@@ -5,11 +5,7 @@
 KERNEL(sum_rows)(MEM(y), MEM(x), i64 step, i64 c) {
     SCRATCH;
     GLOBAL const real *x = AT(real, x) + ROW * step;
-    vec v = VSET(0.0f);
-    FOR_VECTORS(i, c) v += vld(x + i);
-    float s = vsum(v);
-    FOR_REST(i, c) s += ld(x, i);
-    s = GROUP_SUM(s);
+    float s = GROUP_SUM(row_sum(x, c));
     if (LANE == 0) st(AT(real, y), ROW, s);
 }
 
@@ -18,11 +14,7 @@ KERNEL(sum_parts)(MEM(partial), MEM(x), i64 n, i64 part) {
     SCRATCH;
     i64 first = ROW * part, c = n - first < part ? n - first : part;
     GLOBAL const real *x = AT(real, x) + first;
-    vec v = VSET(0.0f);
-    FOR_VECTORS(i, c) v += vld(x + i);
-    float s = vsum(v);
-    FOR_REST(i, c) s += ld(x, i);
-    s = GROUP_SUM(s);
+    float s = GROUP_SUM(row_sum(x, c));
     if (LANE == 0) AT(float, partial)[ROW] = s;
 }
 

@@ -6,13 +6,9 @@ KERNEL(softmax)(MEM(y), MEM(x), i64 step, i64 c) {
     SCRATCH;
     GLOBAL const real *x = AT(real, x) + ROW * step;
     GLOBAL real *y = AT(real, y) + ROW * c;
-    vec vt = VSET(-INFINITY);
-    FOR_VECTORS(i, c) vt = vtop(vt, vld(x + i));
-    float top = vmost(vt);
-    FOR_REST(i, c) top = MAXF(top, ld(x, i));
-    top = GROUP_MAX(top);
-    vec v = VSET(0.0f);
+    float top = GROUP_MAX(row_top(x, c));
 #ifdef REAL_F32
+    vec v = VSET(0.0f);
     FOR_VECTORS(i, c) {
         vec e = vexp(vld(x + i) - top);
         vst(y + i, e);
@@ -28,10 +24,7 @@ KERNEL(softmax)(MEM(y), MEM(x), i64 step, i64 c) {
     FOR_VECTORS(i, c) vst(y + i, vld(y + i) * inv);
     FOR_REST(i, c) st(y, i, ld(y, i) * inv);
 #else
-    FOR_VECTORS(i, c) v += vexp(vld(x + i) - top);
-    float s = vsum(v);
-    FOR_REST(i, c) s += kexp(ld(x, i) - top);
-    float inv = 1.0f / GROUP_SUM(s);
+    float inv = 1.0f / GROUP_SUM(row_exps(x, c, top));
     FOR_VECTORS(i, c) vst(y + i, vexp(vld(x + i) - top) * inv);
     FOR_REST(i, c) st(y, i, kexp(ld(x, i) - top) * inv);
 #endif
@@ -75,16 +68,8 @@ KERNEL(cross_entropy)(MEM(y), MEM(lse), MEM(x), MEM(target), MEM(status), i64 n,
 KERNEL(cross_entropy_rows)(MEM(loss), MEM(lse), MEM(x), MEM(target), MEM(status), i64 step, i64 c, i64 target_step) {
     SCRATCH;
     GLOBAL const real *x = AT(real, x) + ROW * step;
-    vec vt = VSET(-INFINITY);
-    FOR_VECTORS(i, c) vt = vtop(vt, vld(x + i));
-    float top = vmost(vt);
-    FOR_REST(i, c) top = MAXF(top, ld(x, i));
-    top = GROUP_MAX(top);
-    vec v = VSET(0.0f);
-    FOR_VECTORS(i, c) v += vexp(vld(x + i) - top);
-    float s = vsum(v);
-    FOR_REST(i, c) s += kexp(ld(x, i) - top);
-    s = GROUP_SUM(s);
+    float top = GROUP_MAX(row_top(x, c));
+    float s = GROUP_SUM(row_exps(x, c, top));
     if (LANE != 0) return;
     i32 t = AT(i32, target)[ROW * target_step];
     float lse = top + LOGF(s);
