@@ -166,9 +166,7 @@ static hct_status model_of(const settings *s, recipe *r, model_info *info, hct_e
     else if (!strcmp(s->model, "vit-b16")) st = recipe_set(r, "model.patch=16", err);
     else st = hct_fail(err, HCT_EINVAL, "--model %s: vit-b12 and vit-b16 are known; for others use --recipe", s->model);
     if (st == HCT_OK && r->method != METHOD_DINO) r->method = METHOD_MAE; /* probes and fine-tuning have the same encoder */
-    char precision[64];
-    snprintf(precision, sizeof precision, "train.precision=%s", s->precision ? s->precision : "");
-    if (st == HCT_OK && s->precision) st = recipe_set(r, precision, err);
+    if (st == HCT_OK) st = recipe_set_key(r, "train.precision", s->precision, err);
     return st < 0 ? st : model_of_recipe(r, info, err);
 }
 

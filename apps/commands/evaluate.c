@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/arguments.h"
 #include "commands/command.h"
 #include "evaluation/evaluation.h"
 #include "evaluation/predictions.h"
@@ -70,14 +71,6 @@ typedef struct settings {
     bool by_patient;
 } settings;
 
-static int64_t count(struct argp_state *state, const char *name, const char *arg, int64_t low, int64_t high) {
-    int64_t v;
-    if (!text_int64(arg, &v) || v < low || v > high)
-        argp_error(state, "--%s %s: a whole number from %lld to %lld is needed", name, arg, (long long)low,
-                   (long long)high);
-    return v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     switch (key) {
@@ -98,9 +91,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_TASKS: s->tasks = arg; break;
     case OPT_COMPARE: s->compare = arg; break;
     case OPT_BY_PATIENT: s->by_patient = true; break;
-    case OPT_BOOTSTRAP: s->resamples = count(state, "bootstrap", arg, 0, 1000000); break;
-    case OPT_PERMUTATIONS: s->permutations = count(state, "permutations", arg, 1, 10000000); break;
-    case OPT_SEED: s->seed = count(state, "seed", arg, 0, INT64_MAX); break;
+    case OPT_BOOTSTRAP: s->resamples = argument_whole(state, "bootstrap", arg, 0, 1000000); break;
+    case OPT_PERMUTATIONS: s->permutations = argument_whole(state, "permutations", arg, 1, 10000000); break;
+    case OPT_SEED: s->seed = argument_whole(state, "seed", arg, 0, INT64_MAX); break;
     case ARGP_KEY_END:
         if (!s->predictions == !s->run) argp_error(state, "either --predictions or --run is needed");
         if (s->data && (!s->run || !s->out)) argp_error(state, "--data DATASET needs --run RUN and --out DIR");

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "commands/arguments.h"
 #include "commands/command.h"
 #include "commands/recipe_args.h"
 #include "training/fewshot_run.h"
@@ -68,23 +69,17 @@ static void parse_methods(settings *s, struct argp_state *state, const char *arg
     }
 }
 
-static int64_t whole(struct argp_state *state, const char *name, const char *arg, int64_t low, int64_t high) {
-    int64_t v;
-    if (!text_int64(arg, &v) || v < low || v > high) argp_error(state, "--%s %s: a whole number from %lld to %lld is needed", name, arg, (long long)low, (long long)high);
-    return v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     switch (key) {
     case OPT_WEIGHTS: s->weights = arg; break;
     case OPT_K: parse_list(s, state, arg); break;
     case OPT_METHODS: parse_methods(s, state, arg); break;
-    case OPT_DRAWS: s->o.draws = whole(state, "draws", arg, 1, 10000); break;
-    case OPT_NEIGHBOURS: s->o.knn.k = (size_t)whole(state, "neighbours", arg, 1, 1000000); break;
-    case OPT_EPISODES: s->o.episodes.n = whole(state, "episodes", arg, 0, 1000000000); break;
-    case OPT_SHOTS: s->o.episodes.shots = whole(state, "episode-shots", arg, 1, 100000); break;
-    case OPT_QUERIES: s->o.episodes.queries = whole(state, "episode-queries", arg, 1, 100000); break;
+    case OPT_DRAWS: s->o.draws = argument_whole(state, "draws", arg, 1, 10000); break;
+    case OPT_NEIGHBOURS: s->o.knn.k = (size_t)argument_whole(state, "neighbours", arg, 1, 1000000); break;
+    case OPT_EPISODES: s->o.episodes.n = argument_whole(state, "episodes", arg, 0, 1000000000); break;
+    case OPT_SHOTS: s->o.episodes.shots = argument_whole(state, "episode-shots", arg, 1, 100000); break;
+    case OPT_QUERIES: s->o.episodes.queries = argument_whole(state, "episode-queries", arg, 1, 100000); break;
     case OPT_TEMPERATURE:
         if (!text_double(arg, &s->o.knn.temperature) || !(s->o.knn.temperature > 0)) argp_error(state, "--knn-temperature %s: a number above 0 is needed", arg);
         break;
@@ -94,10 +89,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         s->o.form = !strcmp(arg, "UN") ? FEWSHOT_UN : !strcmp(arg, "L2N") ? FEWSHOT_L2N : FEWSHOT_CL2N;
         break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
-    case ARGP_KEY_END:
-        if (!s->common.run) argp_error(state, "--run DIR is missing");
-        if (!s->common.resume && !s->common.recipe_file) argp_error(state, "--recipe FILE is missing (or --resume)");
-        break;
+    case ARGP_KEY_END: recipe_args_need(state, &s->common, 1); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -106,15 +98,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 /* The encoder stands in one key for frozen features and in another for fine-tuning; either may be given. */
 static hct_status set_weights(recipe *r, const char *weights, hct_err *err) {
     const char *path = weights ? weights : *r->probe.weights ? r->probe.weights : r->finetune.weights;
-    char text[2 * RECIPE_TEXT];
-    hct_status st = HCT_OK;
-    static const char *const keys[] = {"probe.weights", "finetune.weights"};
-    for (size_t i = 0; st == HCT_OK && i < 2; i++) {
-        if (!weights && *(i ? r->finetune.weights : r->probe.weights)) continue;
-        snprintf(text, sizeof text, "%s=%s", keys[i], path);
-        st = recipe_set(r, text, err);
-    }
-    return st;
+    hct_status st = weights || !*r->probe.weights ? recipe_set_key(r, "probe.weights", path, err) : HCT_OK;
+    return st == HCT_OK && (weights || !*r->finetune.weights) ? recipe_set_key(r, "finetune.weights", path, err) : st;
 }
 
 static void choose_methods(fewshot_options *o, const recipe *r) {

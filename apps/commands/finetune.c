@@ -39,20 +39,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 't': s->task = arg; break;
     case OPT_TASKS: s->tasks = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
-    case ARGP_KEY_END:
-        if (!s->common.run) argp_error(state, "--run DIR is missing");
-        if (!s->common.resume && !s->common.recipe_file) argp_error(state, "--recipe FILE is missing (or --resume)");
-        break;
+    case ARGP_KEY_END: recipe_args_need(state, &s->common, 1); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
-}
-
-static hct_status assign(recipe *r, const char *key, const char *value, hct_err *err) {
-    char text[RECIPE_ITEMS * RECIPE_ITEM + 64];
-    if (!value) return HCT_OK;
-    snprintf(text, sizeof text, "%s=%s", key, value);
-    return recipe_set(r, text, err);
 }
 
 int command_finetune(int argc, char **argv) {
@@ -63,9 +53,9 @@ int command_finetune(int argc, char **argv) {
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&s.common, &r, &err);
-    if (st == HCT_OK) st = assign(&r, "finetune.weights", s.weights, &err);
-    if (st == HCT_OK) st = assign(&r, "data.tasks", s.task, &err);
-    if (st == HCT_OK) st = assign(&r, "finetune.tasks", s.tasks, &err);
+    if (st == HCT_OK) st = recipe_set_key(&r, "finetune.weights", s.weights, &err);
+    if (st == HCT_OK) st = recipe_set_key(&r, "data.tasks", s.task, &err);
+    if (st == HCT_OK) st = recipe_set_key(&r, "finetune.tasks", s.tasks, &err);
     if (st == HCT_OK && r.method != METHOD_FINETUNE)
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not finetune; see 'headct pretrain' and 'headct probe'");
     finetune_run_options o = {.run = s.common.run, .resume = s.common.resume, .progress = s.common.quiet ? NULL : stderr, .table = stdout};

@@ -47,10 +47,8 @@ static void whole(struct argp_state *state, const char *option, const char *arg,
 }
 
 static void by_recipe(settings *s, struct argp_state *state, const char *key, const char *arg) {
-    char text[RECIPE_TEXT];
     hct_err err = {0, ""};
-    snprintf(text, sizeof text, "%s=%s", key, arg);
-    if (recipe_set(&s->r, text, &err) < 0) argp_error(state, "%s", err.msg);
+    if (recipe_set_key(&s->r, key, arg, &err) < 0) argp_error(state, "%s", err.msg);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/arguments.h"
 #include "commands/command.h"
 #include "imaging/nifti.h"
 #include "imaging/phantom.h"
@@ -60,29 +61,21 @@ typedef struct settings {
     int quiet;
 } settings;
 
-static int64_t whole(struct argp_state *state, const char *name, const char *text, int64_t low, int64_t high) {
-    int64_t v;
-    if (!text_int64(text, &v) || v < low || v > high)
-        argp_error(state, "--%s %s: a whole number from %lld to %lld is needed", name, text, (long long)low,
-                   (long long)high);
-    return v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     static const char *const sizes[] = {"tiny", "small", "full"};
     switch (key) {
     case OPT_OUT: s->out = arg; break;
-    case OPT_PATIENTS: s->patients = whole(state, "patients", arg, 1, 1000000); break;
-    case OPT_SEED: s->seed = whole(state, "seed", arg, 0, INT64_MAX); break;
-    case OPT_JOBS: s->jobs = whole(state, "jobs", arg, 1, 1024); break;
+    case OPT_PATIENTS: s->patients = argument_whole(state, "patients", arg, 1, 1000000); break;
+    case OPT_SEED: s->seed = argument_whole(state, "seed", arg, 0, INT64_MAX); break;
+    case OPT_JOBS: s->jobs = argument_whole(state, "jobs", arg, 1, 1024); break;
     case OPT_QUIET: s->quiet = 1; break;
     case OPT_SCANS: {
         char low[24];
         const char *dash = strchr(arg, '-');
         snprintf(low, sizeof low, "%.*s", dash ? (int)(dash - arg) : 23, arg);
-        s->scans_min = whole(state, "scans-per-patient", low, 1, 1000);
-        s->scans_max = dash ? whole(state, "scans-per-patient", dash + 1, s->scans_min, 1000) : s->scans_min;
+        s->scans_min = argument_whole(state, "scans-per-patient", low, 1, 1000);
+        s->scans_max = dash ? argument_whole(state, "scans-per-patient", dash + 1, s->scans_min, 1000) : s->scans_min;
         break;
     }
     case OPT_POSE:

@@ -36,8 +36,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'f': s->fraction = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = a; break;
     case ARGP_KEY_END:
-        if (!a->run) argp_error(state, "--run DIR is missing");
-        if (!a->resume && !a->recipe_file) argp_error(state, "--recipe FILE is missing (or --resume)");
+        recipe_args_need(state, a, 1);
         if (a->resume && s->fraction) argp_error(state, "--resume takes the recipe that lies in --run; leave --fraction out");
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -56,11 +55,7 @@ int command_pretrain(int argc, char **argv) {
     const hct_comm *comm;
     hct_status st = hct_comm_open(&comm, &err);
     if (st == HCT_OK) st = recipe_from_args(&a, &r, &err);
-    if (st == HCT_OK && s.fraction) {
-        char text[RECIPE_TEXT];
-        snprintf(text, sizeof text, "data.fraction=%s", s.fraction);
-        st = recipe_set(&r, text, &err);
-    }
+    if (st == HCT_OK) st = recipe_set_key(&r, "data.fraction", s.fraction, &err);
     if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither mae nor dino; see 'headct probe'");
     if (st == HCT_OK) st = pretrain_run(&r, &(pretrain_options){.run = a.run, .resume = a.resume, .progress = a.quiet ? NULL : stderr}, &err);

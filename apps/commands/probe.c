@@ -30,8 +30,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'k': s->kind = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END:
-        if (!s->common.run) argp_error(state, "--run DIR is missing");
-        if (!s->common.recipe_file) argp_error(state, "--recipe FILE is missing");
+        recipe_args_need(state, &s->common, 0);
         if (s->common.resume) argp_error(state, "a probe takes seconds and is not resumed; run it again");
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -47,16 +46,8 @@ int command_probe(int argc, char **argv) {
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&s.common, &r, &err);
-    if (st == HCT_OK && s.weights) {
-        char text[RECIPE_TEXT + 32];
-        snprintf(text, sizeof text, "probe.weights=%s", s.weights);
-        st = recipe_set(&r, text, &err);
-    }
-    if (st == HCT_OK && s.kind) {
-        char text[RECIPE_TEXT + 32];
-        snprintf(text, sizeof text, "probe.kind=%s", s.kind);
-        st = recipe_set(&r, text, &err);
-    }
+    if (st == HCT_OK) st = recipe_set_key(&r, "probe.weights", s.weights, &err);
+    if (st == HCT_OK) st = recipe_set_key(&r, "probe.kind", s.kind, &err);
     if (st == HCT_OK && r.method != METHOD_PROBE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe; see 'headct pretrain'");
     if (st == HCT_OK) st = probe_run(&r, &(probe_options){.run = s.common.run, .progress = s.common.quiet ? NULL : stderr, .table = stdout}, &err);
     if (st < 0) fprintf(stderr, "headct probe: %s\n", err.msg);

@@ -39,11 +39,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 const struct argp recipe_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
 
-static hct_status assign(recipe *r, const char *key, const char *value, hct_err *err) {
-    char text[RECIPE_TEXT + 64];
-    if (!value) return HCT_OK;
-    snprintf(text, sizeof text, "%s=%s", key, value);
-    return recipe_set(r, text, err);
+void recipe_args_need(struct argp_state *state, const recipe_args *a, int resumable) {
+    if (!a->run) argp_error(state, "--run DIR is missing");
+    if (!a->recipe_file && !(resumable && a->resume)) argp_error(state, "--recipe FILE is missing%s", resumable ? " (or --resume)" : "");
 }
 
 hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err) {
@@ -61,9 +59,9 @@ hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err) {
     } else if (a->recipe_file) {
         st = recipe_load(a->recipe_file, ret, err);
     }
-    if (st == HCT_OK) st = assign(ret, "data.dataset", a->data, err);
-    if (st == HCT_OK) st = assign(ret, "train.device", a->device, err);
-    if (st == HCT_OK) st = assign(ret, "seed", a->seed, err);
+    if (st == HCT_OK) st = recipe_set_key(ret, "data.dataset", a->data, err);
+    if (st == HCT_OK) st = recipe_set_key(ret, "train.device", a->device, err);
+    if (st == HCT_OK) st = recipe_set_key(ret, "seed", a->seed, err);
     for (size_t i = 0; st == HCT_OK && i < a->n_sets; i++) st = recipe_set(ret, a->sets[i], err);
     return st < 0 ? st : recipe_check(ret, err);
 }

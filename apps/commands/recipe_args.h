@@ -16,6 +16,8 @@ typedef struct recipe_args {
 
 extern const struct argp recipe_argp;
 
+/* For ARGP_KEY_END: --run and --recipe must be there; with --resume, where a command has that, --run alone. */
+void recipe_args_need(struct argp_state *, const recipe_args *a, int resumable);
 /* The recipe that the options describe: the file (with --resume: RUN/recipe.yaml), then --set, --data, --device, --seed; checked. */
 hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err);
 void recipe_args_free(recipe_args *a);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "commands/arguments.h"
 #include "commands/command.h"
 #include "commands/recipe_args.h"
 #include "evaluation/predictions.h"
@@ -68,9 +69,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         return 0;
     }
     switch (key) {
-    case OPT_JOBS:
-        if (!text_int64(arg, &s->jobs) || s->jobs < 1 || s->jobs > 1024) argp_error(state, "--jobs %s: a whole number from 1 to 1024 is needed", arg);
-        break;
+    case OPT_JOBS: s->jobs = argument_whole(state, "jobs", arg, 1, 1024); break;
     case OPT_INDEX:
         if (!text_int64(arg, &s->first) || s->first < 0) argp_error(state, "--index %s: a whole number of 0 or more is needed", arg);
         s->step = 0;
@@ -84,8 +83,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     }
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END:
-        if (!s->common.run) argp_error(state, "--run DIR is missing");
-        if (!s->common.recipe_file) argp_error(state, "--recipe FILE is missing");
+        recipe_args_need(state, &s->common, 0);
         s->common.resume = 0; /* a sweep goes on by itself, by the recipe it is given */
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -100,14 +98,10 @@ static void point_values(const settings *s, int64_t i, const char *out[AXES]) {
 
 static hct_status point_recipe(const settings *s, const recipe *base, int64_t i, recipe *ret, hct_err *err) {
     const char *v[AXES];
-    char text[128];
     point_values(s, i, v);
     *ret = *base;
     hct_status st = HCT_OK;
-    for (int a = 0; st == HCT_OK && a < AXES; a++) {
-        snprintf(text, sizeof text, "%s=%s", axes[a].key, v[a]);
-        st = recipe_set(ret, text, err);
-    }
+    for (int a = 0; st == HCT_OK && a < AXES; a++) st = recipe_set_key(ret, axes[a].key, v[a], err);
     return st < 0 ? st : recipe_check(ret, err);
 }
 

@@ -42,6 +42,12 @@ hct_status recipe_set(recipe *r, const char *assignment, hct_err *err) {
                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+hct_status recipe_set_key(recipe *r, const char *key, const char *value, hct_err *err) {
+    const recipe_key *k = find(key, strlen(key));
+    if (!k) return hct_fail(err, HCT_ENOTFOUND, "no key '%s'", key);
+    return value ? recipe_key_assign(k, value, r, err) : HCT_OK;
+}
+
 static hct_status check_vit(const char *what, int64_t width, int64_t heads, hct_err *err) {
     if (width % heads)
         return hct_fail(err, HCT_EINVAL, "%s.width: %lld is not divisible by %s.heads, %lld", what, (long long)width,

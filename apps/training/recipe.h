@@ -128,6 +128,8 @@ recipe recipe_default(void);
 hct_status recipe_load(const char *path, recipe *r, hct_err *err);
 /* "section.key=value"; lists with commas, windows as center:width,center:width. *r is untouched on failure. */
 hct_status recipe_set(recipe *r, const char *assignment, hct_err *err);
+/* The same with a key that exists and its value; NULL leaves the key as it is. */
+hct_status recipe_set_key(recipe *r, const char *key, const char *value, hct_err *err);
 /* What no single key can tell: sizes that must divide, shares, what the method needs. */
 hct_status recipe_check(const recipe *r, hct_err *err);
 

@@ -1,0 +1,11 @@
+/* Values of options. */
+#ifndef COMMANDS_ARGUMENTS_H
+#define COMMANDS_ARGUMENTS_H
+
+#include <argp.h>
+#include <stdint.h>
+
+/* The value of --name; one that is no whole number from low to high ends the program with a message. */
+int64_t argument_whole(struct argp_state *state, const char *name, const char *text, int64_t low, int64_t high);
+
+#endif
