@@ -25,27 +25,27 @@ hct_status dino_check(const dino_config *c, hct_err *err) {
     return HCT_OK;
 }
 
-static void declare_head(params *p, const dino_config *c, int trained) {
+static void declare_head(params *p, const dino_config *c) {
     int64_t w = c->encoder.width, h = c->head.hidden, b = c->head.bottleneck, k = c->head.prototypes;
     const struct { int64_t out, in; } layer[] = {{h, w}, {h, h}, {b, h}};
     for (int i = 0; i < 3; i++) {
-        params_add(p, INIT_NORMAL, trained, DIMS(layer[i].out, layer[i].in), "head.mlp.%d.weight", 2 * i);
-        params_add(p, INIT_ZERO, trained, DIMS(layer[i].out), "head.mlp.%d.bias", 2 * i);
+        params_add(p, INIT_NORMAL, 1, DIMS(layer[i].out, layer[i].in), "head.mlp.%d.weight", 2 * i);
+        params_add(p, INIT_ZERO, 1, DIMS(layer[i].out), "head.mlp.%d.bias", 2 * i);
         if (!c->head.batch_norm || i == 2) continue;
         params_add(p, INIT_ZERO, 0, DIMS(layer[i].out), "head.norm.%d" RUNNING_MEAN, 2 * i);
         params_add(p, INIT_ONE, 0, DIMS(layer[i].out), "head.norm.%d" RUNNING_VAR, 2 * i);
     }
     params_add(p, INIT_ONE, 0, DIMS(k, 1), "head.last_layer.weight_g");
-    params_add(p, INIT_NORMAL, trained, DIMS(k, b), "head.last_layer.weight_v");
+    params_add(p, INIT_NORMAL, 1, DIMS(k, b), "head.last_layer.weight_v");
 }
 
 void dino_declare(params *p, const dino_config *c) {
     vit_declare(p, &c->encoder);
-    declare_head(p, c, 1);
+    declare_head(p, c);
     size_t first = p->n;
     params_scope(p, DINO_TEACHER);
     vit_declare(p, &c->encoder);
-    declare_head(p, c, 0);
+    declare_head(p, c);
     params_scope(p, "");
     for (size_t i = first; i < p->n; i++) p->items[i].trained = 0;
     params_add(p, INIT_ZERO, 0, DIMS(c->head.prototypes), "center");

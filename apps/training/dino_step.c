@@ -39,14 +39,15 @@ static hct_status make_tensors(dino_step *s, hct_dev *dev, const model_info *inf
 hct_status dino_step_new(dino_step *s, hct_dev *dev, params *p, const recipe *r, const model_info *info, int64_t batch, int64_t micro, hct_optim *optim,
                          int plan_only, hct_err *err) {
     memset(s, 0, sizeof *s);
-    if (micro < 1 || micro > DINO_MICRO) return hct_fail(err, HCT_EINVAL, "optim.accumulate is %lld; 1 to %d are possible", (long long)micro, DINO_MICRO);
+    hct_status st = micro_check(micro, err);
+    if (st < 0) return st;
     s->batch = batch;
     s->micro = micro;
     s->draw = r->views;
     s->config = (dino_config){.encoder = info->mae.encoder, .head = info->dino, .views = r->views.global + r->views.local, .global = r->views.global};
     int64_t e = views_source(&r->views);
     s->cube = (size_t)(e * e * e);
-    hct_status st = dino_check(&s->config, err);
+    st = dino_check(&s->config, err);
     if (st < 0) return st;
     s->host = calloc((size_t)batch * s->cube, sizeof *s->host);
     s->params = calloc((size_t)(s->config.views * batch * VIEW_FLOATS), sizeof *s->params);
@@ -86,15 +87,9 @@ hct_status dino_step_set(dino_step *s, const recipe *r, int64_t epoch, int64_t s
 }
 
 hct_status dino_step_run(dino_step *s, double *ret_loss, hct_err *err) {
-    hct_status st = hct_run(s->tape, err);
-    double sum = 0;
-    for (int64_t m = 0; st == HCT_OK && m < s->micro; m++) {
-        float loss = 0;
-        st = hct_read(s->tape, s->out[m].loss, &loss, err);
-        sum += (double)loss;
-    }
-    *ret_loss = sum / (double)s->micro;
-    return st;
+    hct_id loss[MICRO_MOST];
+    for (int64_t m = 0; m < s->micro; m++) loss[m] = s->out[m].loss;
+    return micro_run(s->tape, loss, s->micro, ret_loss, err);
 }
 
 /* x [n, width], each row brought to length 1; the mean over columns of their standard deviation, times sqrt(width). */

@@ -2,20 +2,19 @@
 #ifndef TRAINING_DINO_STEP_H
 #define TRAINING_DINO_STEP_H
 
+#include "training/micro.h"
 #include "training/setup.h"
-
-enum { DINO_MICRO = 64 }; /* most micro-batches of one step */
 
 typedef struct dino_step {
     hct_tape *tape;
     int64_t micro, batch;             /* micro-batches of `batch` scans */
     dino_config config;
     views_config draw;
-    hct_tensor *volume[DINO_MICRO];   /* I16 [batch, E, E, E]: the cubes that views are cut from */
-    hct_tensor *views[DINO_MICRO];    /* F32 [views, batch, 16] */
+    hct_tensor *volume[MICRO_MOST];   /* I16 [batch, E, E, E]: the cubes that views are cut from */
+    hct_tensor *views[MICRO_MOST];    /* F32 [views, batch, 16] */
     hct_tensor *windows;
     dino_inputs in;
-    dino_outputs out[DINO_MICRO];
+    dino_outputs out[MICRO_MOST];
     int16_t *host;                    /* one micro-batch's cubes */
     float *params;                    /* one micro-batch's views */
     size_t cube;                      /* voxels of one scan's cube */

@@ -80,13 +80,14 @@ hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const mo
                              hct_err *err) {
     const vit_config *c = &info->mae.encoder;
     *s = (finetune_step){.info = info, .micro = r->optim.accumulate, .batch = batch, .drop_path = r->finetune.drop_path};
-    if (s->micro > FINETUNE_MICRO) return hct_fail(err, HCT_EINVAL, "optim.accumulate is %lld; 1 to %d are possible", (long long)s->micro, FINETUNE_MICRO);
+    hct_status st = micro_check(s->micro, err);
+    if (st < 0) return st;
     s->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
     s->image = malloc((size_t)batch * s->image_floats * sizeof *s->image);
     int augments = views_augments(&r->views);
     if (augments) s->views = calloc((size_t)batch * VIEW_FLOATS, sizeof *s->views);
     s->tape = hct_tape_new(dev, HCT_PROGRAM);
-    hct_status st = s->image && s->tape && (s->views || !augments) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    st = s->image && s->tape && (s->views || !augments) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     for (int64_t m = 0; st == HCT_OK && m < s->micro; m++) st = open_micro(s, &s->in[m], dev, err);
     if (st == HCT_OK) {
         record(s, p, optim);
@@ -98,7 +99,7 @@ hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const mo
 
 void finetune_step_free(finetune_step *s) {
     hct_tape_free(s->tape);
-    for (int64_t i = 0; i < FINETUNE_MICRO; i++) {
+    for (int64_t i = 0; i < MICRO_MOST; i++) {
         finetune_micro *m = &s->in[i];
         hct_tensor *all[] = {m->image, m->target, m->known, m->count, m->views, m->drop};
         for (int k = 0; k < 6; k++) hct_tensor_free(all[k]);
@@ -149,13 +150,7 @@ hct_status finetune_step_fill(finetune_step *s, int64_t i, uint64_t seed, uint64
 }
 
 hct_status finetune_step_run(finetune_step *s, double *ret_loss, hct_err *err) {
-    hct_status st = hct_run(s->tape, err);
-    double sum = 0;
-    for (int64_t m = 0; st == HCT_OK && m < s->micro; m++) {
-        float loss = 0;
-        st = hct_read(s->tape, s->in[m].loss, &loss, err);
-        sum += (double)loss;
-    }
-    *ret_loss = sum / (double)s->micro;
-    return st;
+    hct_id loss[MICRO_MOST];
+    for (int64_t m = 0; m < s->micro; m++) loss[m] = s->in[m].loss;
+    return micro_run(s->tape, loss, s->micro, ret_loss, err);
 }

@@ -5,9 +5,8 @@
 #ifndef TRAINING_FINETUNE_STEP_H
 #define TRAINING_FINETUNE_STEP_H
 
+#include "training/micro.h"
 #include "training/tuning.h"
-
-enum { FINETUNE_MICRO = 64 }; /* most micro-batches of one step */
 
 typedef struct finetune_micro {
     hct_tensor *image;  /* F32 [B, C, S, S, S] */
@@ -27,7 +26,7 @@ typedef struct finetune_step {
     float *image;           /* [batch]: the images of the micro-batch that is filled next */
     float *views;           /* [batch, VIEW_FLOATS]: theirs (views_draw_whole); NULL: images are taken as they are */
     double drop_path;
-    finetune_micro in[FINETUNE_MICRO];
+    finetune_micro in[MICRO_MOST];
 } finetune_step;
 
 /* info: a classifier's; it must outlive the step. */

@@ -21,7 +21,8 @@ static void record(mae_step *s, params *p, const mae_config *c, hct_optim *optim
 hct_status mae_step_new(mae_step *s, hct_dev *dev, params *p, const mae_config *c, int64_t batch, int64_t micro, const views_config *augment,
                         hct_optim *optim, int plan_only, hct_err *err) {
     memset(s, 0, sizeof *s);
-    if (micro < 1 || micro > MAE_MICRO) return hct_fail(err, HCT_EINVAL, "optim.accumulate is %lld; 1 to %d are possible", (long long)micro, MAE_MICRO);
+    hct_status st = micro_check(micro, err);
+    if (st < 0) return st;
     const vit_config *e = &c->encoder;
     s->batch = batch;
     s->micro = micro;
@@ -29,7 +30,7 @@ hct_status mae_step_new(mae_step *s, hct_dev *dev, params *p, const mae_config *
     s->image = malloc((size_t)batch * s->image_floats * sizeof *s->image);
     s->noise = malloc((size_t)(batch * vit_patches(e)) * sizeof *s->noise);
     s->tape = hct_tape_new(dev, HCT_PROGRAM);
-    hct_status st = s->image && s->noise && s->tape ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    st = s->image && s->noise && s->tape ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     for (int64_t m = 0; st == HCT_OK && m < micro; m++) st = mae_inputs_new(&s->in[m], dev, c, batch, err);
     if (st == HCT_OK && augment && views_augments(augment)) {
         s->augment = *augment;
@@ -71,13 +72,7 @@ hct_status mae_step_fill(mae_step *s, const mae_config *c, int64_t m, uint64_t s
 }
 
 hct_status mae_step_run(mae_step *s, double *ret_loss, hct_err *err) {
-    hct_status st = hct_run(s->tape, err);
-    double sum = 0;
-    for (int64_t m = 0; st == HCT_OK && m < s->micro; m++) {
-        float loss = 0;
-        st = hct_read(s->tape, s->out[m].loss, &loss, err);
-        sum += (double)loss;
-    }
-    *ret_loss = sum / (double)s->micro;
-    return st;
+    hct_id loss[MICRO_MOST];
+    for (int64_t m = 0; m < s->micro; m++) loss[m] = s->out[m].loss;
+    return micro_run(s->tape, loss, s->micro, ret_loss, err);
 }

@@ -2,15 +2,14 @@
 #ifndef TRAINING_MAE_STEP_H
 #define TRAINING_MAE_STEP_H
 
+#include "training/micro.h"
 #include "training/setup.h"
-
-enum { MAE_MICRO = 64 }; /* most micro-batches of one step */
 
 typedef struct mae_step {
     hct_tape *tape;
     int64_t micro, batch;        /* micro-batches of `batch` scans */
-    mae_inputs in[MAE_MICRO];
-    mae_outputs out[MAE_MICRO];
+    mae_inputs in[MICRO_MOST];
+    mae_outputs out[MICRO_MOST];
     float *image, *noise, *views; /* host buffers of one micro-batch; views NULL: images as they are */
     views_config augment;
     size_t image_floats;         /* of one scan */
