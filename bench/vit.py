@@ -152,4 +152,5 @@ def main():
         ours.close()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 #!/bin/sh
 # export of what runs leave: teacher and student of a DINO checkpoint, merged low-rank additions, both formats in again; the model card. $1: headct.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
 q="--quiet"
 cat >"$work/dino.yaml" <<R
@@ -25,17 +26,6 @@ check "split" "$headct" split "$work/data" --ratios 5:2:3 --seed 1
 check "DINO" "$headct" pretrain --recipe "$work/dino.yaml" --data "$work/data" --run "$work/dino" $q
 check "fine-tuning with low-rank additions" "$headct" finetune --recipe "$work/lora.yaml" --data "$work/data" --weights "$work/dino/weights.safetensors" --run "$work/lora" $q
 last=$work/dino/checkpoints/last.safetensors
-cat >"$work/compare.py" <<'P'
-import json, struct, sys
-def read(path):
-    b = open(path, "rb").read()
-    n = struct.unpack("<Q", b[:8])[0]
-    h = json.loads(b[8:8 + n])
-    meta = h.pop("__metadata__")
-    return meta, {k: (v["dtype"], v["shape"], b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items()}
-def same(a, b): return read(a)[1] == read(b)[1]
-if __name__ == "__main__": sys.exit(not same(sys.argv[1], sys.argv[2]))
-P
 
 # DINO: the teacher by default, which is the run's result.
 check "the teacher" "$headct" export --weights "$last" --out "$work/default.safetensors" --card "$work/dino.md"
@@ -47,8 +37,7 @@ check "and again" "$headct" import "$work/teacher.pth" --heads 2 --windows 40:80
 python3 - "$work" <<'P'
 import json, sys
 w = sys.argv[1]
-sys.path.insert(0, w)
-from compare import read, same
+from weights_file import read, same
 run, state = read(w + "/dino/weights.safetensors"), read(w + "/dino/checkpoints/last.safetensors")[1]
 good = all(same(w + "/dino/weights.safetensors", f"{w}/{n}.safetensors") for n in ("default", "teacher", "ema", "teacher_again"))
 student = read(w + "/student.safetensors")
@@ -69,14 +58,14 @@ ok $? "and nothing was written"
 grep -q 'blocks.0.attn.qkv.lora_b' "$work/lora/checkpoints/best.safetensors"
 ok $? "the checkpoint holds additions"
 check "a checkpoint with additions" "$headct" export --weights "$work/lora/checkpoints/best.safetensors" --out "$work/merged.safetensors" --card "$work/lora.md"
-python3 "$work/compare.py" "$work/merged.safetensors" "$work/lora/weights.safetensors"
+same_tensors "$work/merged.safetensors" "$work/lora/weights.safetensors"
 ok $? "is the run's result, merged"
-python3 "$work/compare.py" "$work/merged.safetensors" "$work/dino/weights.safetensors"
+same_tensors "$work/merged.safetensors" "$work/dino/weights.safetensors"
 test $? -ne 0
 ok $? "which is not what it started from"
 check "as .pth" "$headct" export --weights "$work/lora/checkpoints/best.safetensors" --format pth --out "$work/merged.pth"
 check "and in again" "$headct" import "$work/merged.pth" --heads 2 --windows 40:80 --crop 160 --out "$work/merged_again.safetensors"
-python3 "$work/compare.py" "$work/merged_again.safetensors" "$work/lora/weights.safetensors"
+same_tensors "$work/merged_again.safetensors" "$work/lora/weights.safetensors"
 ok $? "with its heads"
 
 # What Python's own readers make of both formats, where they are: HEADCT_PYTHON names a Python with torch and safetensors.

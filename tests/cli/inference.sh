@@ -1,6 +1,7 @@
 #!/bin/sh
 # predict and embed over files, DICOM folders and datasets; what they refuse. $1: headct, $2: folder of real scans (env HEADCT_DATA wins).
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
 real=${HEADCT_DATA:-$2}
 cat >"$work/mae.yaml" <<R
@@ -78,12 +79,10 @@ for decay in all matrices; do
         --set optim.weight_decay=10 --set optim.lr=1e-2 --set optim.warmup_fraction=0 --set optim.schedule=constant
 done
 python3 - "$work" <<'P'
-import array, json, struct, sys
+import sys
+from weights_file import floats
 def norm(decay):
-    b = open(f"{sys.argv[1]}/decay-{decay}/weights.safetensors", "rb").read()
-    n = struct.unpack("<Q", b[:8])[0]
-    a, e = json.loads(b[8:8 + n])["decoder_norm.weight"]["data_offsets"]
-    x = array.array("f", b[8 + n + a:8 + n + e])
+    x = floats(f"{sys.argv[1]}/decay-{decay}/weights.safetensors")["decoder_norm.weight"]
     return sum(x) / len(x)
 every, some = norm("all"), norm("matrices")
 print("# decoder_norm.weight", every, some)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # import and export through the program. $1: headct, $2: golden folder (env HEADCT_GOLDEN wins).
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
 golden=${HEADCT_GOLDEN:-$2}/checkpoint
 refuses 1 "none.pth" "a missing file" "$headct" import "$work/none.pth" --out "$work/w.safetensors"
@@ -30,13 +31,8 @@ check "which is imported again" "$headct" import "$work/out.pth" --heads 3 --dec
 check "a classifier too" "$headct" export --weights "$work/ich.safetensors" --format pth --out "$work/ich.pth"
 check "with its head" "$headct" import "$work/ich.pth" --heads 3 --out "$work/ich_again.safetensors"
 python3 - "$work" <<'P'
-import json, pickletools, struct, sys, zipfile
-def tensors(path):
-    d = open(path, "rb").read()
-    n = struct.unpack("<Q", d[:8])[0]
-    h = json.loads(d[8:8 + n])
-    h.pop("__metadata__")
-    return {k: (v["dtype"], v["shape"], d[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items()}
+import pickletools, struct, sys, zipfile
+from weights_file import tensors
 w = sys.argv[1] + "/"
 same = tensors(w + "mae.safetensors") == tensors(w + "out.safetensors") == tensors(w + "again.safetensors")
 same = same and tensors(w + "ich.safetensors") == tensors(w + "ich_again.safetensors")

@@ -2,17 +2,13 @@
 # The CUDA backend on the mock driver: whole MAE and DINO runs, whose second step is captured and then replayed; what is enqueued, in which
 # order; two ranks with buckets; errors. Kernels are not executed: this is no test of results. $1: headct, $2: mock, $3: kernel list, $4: test_cuda.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
 export HEADCT_CUDA_LIBRARY="$2" MOCK_KERNELS="$3" MOCK_LOG="$work/log" OMP_NUM_THREADS=1
 MOCK_MEMORY=67108864 "$4" >"$work/unit"
-sed -n 's/^\(not ok\|ok\) [0-9]* - /\1 /p' "$work/unit" >"$work/lines"
-while read -r line; do
-    case $line in "not ok "*) ok 1 "${line#not ok }" ;; *) ok 0 "${line#ok }" ;; esac
-done <"$work/lines"
+relay "$work/unit"
 
-"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+tiny_data 12 8:2:2
 cat >"$work/mae.yaml" <<R
 method: mae
 data: {crop: 192, image: 24}

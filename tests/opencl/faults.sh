@@ -3,15 +3,11 @@
 # error (or is repaired and said), and nothing hangs. Also: a second start compiles nothing of ours, and a step's transfers are its batch and
 # its rates. $1: headct, $2: cl_shim.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
 shim=$2
-if ! "$headct" backends 2>/dev/null | grep -q 'device opencl:0'; then
-    skip "OpenCL" "no OpenCL device here"
-    done_testing
-fi
-"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+needs_opencl
+tiny_data 12 8:2:2
 cat >"$work/mae.yaml" <<R
 method: mae
 seed: 7

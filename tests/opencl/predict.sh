@@ -2,12 +2,10 @@
 # headct predict on an OpenCL device as on the CPU, over real scans: probabilities within 1e-4, through the fused kernels.
 # Skipped where there is no such device; real scans are skipped where HEADCT_DATA has none. $1: headct, $2: folder of real scans (env wins).
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
 real=${HEADCT_DATA:-$2}
-if ! "$headct" backends 2>/dev/null | grep -q 'device opencl:0'; then
-    skip "OpenCL" "no OpenCL device here"
-    done_testing
-fi
+needs_opencl
 cat >"$work/mae.yaml" <<R
 method: mae
 data: {crop: 192, image: 96}
@@ -15,9 +13,7 @@ model: {patch: 12, width: 192, depth: 3, heads: 3, mlp: 384, decoder: {width: 96
 optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 1}
 R
 printf 'method: probe\noptim: {epochs: 4, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [SDH, ICH]}\n' >"$work/probe.yaml"
-"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+tiny_data 12 8:2:2 --prevalence 0.5
 check "pretrain" "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/mae" --quiet
 check "probe" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$work/mae/weights.safetensors" --run "$work/probe" --quiet
 

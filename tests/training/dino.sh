@@ -2,6 +2,7 @@
 # DINO through the program: killed and resumed it ends with the same teacher, student, centre and log; views do not depend on loader threads;
 # the teacher's encoder can be used by others; what is logged and refused. $1: headct. HEADCT_KILLS: kills (6).
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
 kills=${HEADCT_KILLS:-6}
 recipe="$work/recipe.yaml"
@@ -16,38 +17,22 @@ dino: {prototypes: 64, hidden: 32, bottleneck: 16, teacher_temp: 0.07, teacher_t
 optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 20, warmup_epochs: 2, warmup_fraction: 0, clip: 3, clip_mode: tensor}
 train: {checkpoint_every: 1, log_every: 1, workers: 1, disk_cache: true, validate_every: 5}
 R
-"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+tiny_data 12 8:2:2
 start() { "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet "$@"; }
-# tensors FILE FILE: the same names and bytes, whatever the metadata.
-tensors() {
-    python3 - "$1" "$2" <<'P'
-import json, struct, sys
-def tensors(path):
-    b = open(path, "rb").read()
-    n = struct.unpack("<Q", b[:8])[0]
-    h = json.loads(b[8:8 + n])
-    return {k: b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]] for k, v in h.items() if k != "__metadata__"}
-sys.exit(tensors(sys.argv[1]) != tensors(sys.argv[2]))
-P
-}
 
 check "an undisturbed run" start --run "$work/whole"
 check "with four loader threads" start --run "$work/four" --set train.workers=4
 for f in weights.safetensors checkpoints/last.safetensors; do
-    tensors "$work/whole/$f" "$work/four/$f"
+    same_tensors "$work/whole/$f" "$work/four/$f"
     ok $? "four loader threads: $f holds the same tensors"
 done
 
 # values FILE NAME: how many of a tensor's float32 values are not 0.
 values() {
     python3 - "$1" "$2" <<'P'
-import json, struct, sys
-b = open(sys.argv[1], "rb").read()
-n = struct.unpack("<Q", b[:8])[0]
-at = json.loads(b[8:8 + n])[sys.argv[2]]["data_offsets"]
-print(sum(v != 0 for v in struct.unpack("<%df" % ((at[1] - at[0]) // 4), b[8 + n + at[0]:8 + n + at[1]])))
+import sys
+from weights_file import floats
+print(sum(v != 0 for v in floats(sys.argv[1])[sys.argv[2]]))
 P
 }
 check "batch norm in the head, first weights as DINO's authors" start --run "$work/norm" --set dino.batch_norm=true --set model.init=normal --set optim.epochs=4
@@ -57,7 +42,7 @@ for name in head.norm.0 teacher.head.norm.2; do
 done
 "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/norm2" --set dino.batch_norm=true --set model.init=normal \
     --set optim.epochs=4 --set train.log_every=2 >/dev/null 2>&1
-tensors "$work/norm/weights.safetensors" "$work/norm2/weights.safetensors"
+same_tensors "$work/norm/weights.safetensors" "$work/norm2/weights.safetensors"
 ok $? "batch norm: the same run gives the same weights"
 
 run=$work/killed
@@ -79,14 +64,10 @@ for f in weights.safetensors checkpoints/last.safetensors metrics.jsonl; do
 done
 
 python3 - "$work/whole" <<'P'
-import json, struct, sys
-def header(path):
-    b = open(path, "rb").read()
-    n = struct.unpack("<Q", b[:8])[0]
-    return json.loads(b[8:8 + n])
-state, weights = header(sys.argv[1] + "/checkpoints/last.safetensors"), header(sys.argv[1] + "/weights.safetensors")
-names = set(weights) - {"__metadata__"}
-assert json.loads(weights["__metadata__"]["headct"])["kind"] == "vit"
+import json, sys
+from weights_file import read, tensors
+state, (meta, names) = tensors(sys.argv[1] + "/checkpoints/last.safetensors"), read(sys.argv[1] + "/weights.safetensors")
+assert json.loads(meta["headct"])["kind"] == "vit"
 assert "center" in state and all("teacher." + n in state and n in state for n in names), "student, teacher and centre"
 assert not any(n.startswith(("head.", "teacher.")) for n in names), "weights are the teacher's encoder alone"
 lines = [json.loads(l) for l in open(sys.argv[1] + "/metrics.jsonl")]
@@ -101,11 +82,10 @@ check "plan" "$headct" plan "$recipe"
 
 start --run "$work/one" --set optim.epochs=1 --set optim.warmup_epochs=0 >/dev/null
 python3 - "$work/one/checkpoints/last.safetensors" <<'P'
-import json, struct, sys
-b = open(sys.argv[1], "rb").read()
-n = struct.unpack("<Q", b[:8])[0]
-h = json.loads(b[8:8 + n])
-t = lambda k: b[8 + n + h[k]["data_offsets"][0]:8 + n + h[k]["data_offsets"][1]]
+import sys
+from weights_file import tensors
+h = tensors(sys.argv[1])
+t = lambda k: h[k][2]
 last = "head.last_layer.weight_v"
 assert not any(t("optimizer." + last + ".m")), "moments of a frozen last layer"
 assert any(t("optimizer.head.mlp.0.weight.m"))

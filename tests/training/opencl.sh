@@ -2,14 +2,10 @@
 # One MAE and one DINO run of a few steps on an OpenCL device, step by step as on the CPU (losses within 1e-4).
 # Skipped where there is no such device. $1: headct.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
-if ! "$headct" backends 2>/dev/null | grep -q 'device opencl:0'; then
-    skip "OpenCL" "no OpenCL device here"
-    done_testing
-fi
-"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+needs_opencl
+tiny_data 12 8:2:2
 cat >"$work/mae.yaml" <<R
 method: mae
 seed: 7

@@ -1,10 +1,9 @@
 #!/bin/sh
 # bf16 pre-training on the CPU beside f32; what stays f32; kill and resume; gradients added up over micro-batches; blocks computed again. $1: headct
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
-"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+tiny_data 12 8:2:2
 cat >"$work/mae.yaml" <<R
 method: mae
 seed: 7
@@ -40,17 +39,13 @@ for m in mae dino; do
     near $m-f32 $m-bf16 0.005
     ok $? "$m: bf16 losses follow f32's within half a percent"
     python3 - "$work/$m-bf16/checkpoints/last.safetensors" "$work/$m-f32/checkpoints/last.safetensors" <<'P'
-import array, json, struct, sys
-def tensors(path):
-    b = open(path, "rb").read()
-    n = struct.unpack("<Q", b[:8])[0]
-    h = json.loads(b[8:8 + n])
-    return {k: (v["dtype"], b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items() if k != "__metadata__"}
+import array, sys
+from weights_file import tensors
 a, b = tensors(sys.argv[1]), tensors(sys.argv[2])
-assert a.keys() == b.keys() and all(t == "F32" for t, _ in a.values()), "weights and moments are f32"
+assert a.keys() == b.keys() and all(t == "F32" for t, _, _ in a.values()), "weights and moments are f32"
 # a bf16 master would have sixteen bits of zeros
 for k in ("blocks.0.attn.qkv.weight", "optimizer.blocks.0.attn.qkv.weight.m", "optimizer.blocks.0.attn.qkv.weight.v"):
-    words = array.array("I", a[k][1])
+    words = array.array("I", a[k][2])
     assert sum(w & 0xffff != 0 for w in words) > 0.9 * len(words), k
 P
     ok $? "$m: masters and moments are f32, and use its bits"

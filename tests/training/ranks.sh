@@ -2,23 +2,19 @@
 # Several ranks through the program, by mpirun: the same losses and weights as one rank with the larger batch; resuming; what differs between
 # ranks, and a rank that dies or stops, ends the job with a reason. $1: headct, $2: test_ranks.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # what MPI keeps drowns what is ours
 ranks="timeout 120 mpirun --oversubscribe --bind-to none"
 $ranks -np 2 "$2" >"$work/unit" 2>"$work/err"
 code=$?
-cat "$work/unit" | sed -n 's/^\(not ok\|ok\) [0-9]* - /\1 /p' >"$work/lines"
-while read -r line; do
-    case $line in "not ok "*) ok 1 "${line#not ok }" ;; *) ok 0 "${line#ok }" ;; esac
-done <"$work/lines"
+relay "$work/unit"
 ok $code "two ranks against one, call by call"
 [ $code -eq 0 ] || sed 's/^/# /' "$work/err"
 check "three ranks against one, call by call" $ranks -np 3 "$2"
 
-"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+tiny_data 12 8:2:2
 cat >"$work/mae.yaml" <<R
 method: mae
 seed: 7
@@ -51,20 +47,16 @@ for method in mae dino dino-norm; do
     check "$method: one rank, batch 4" "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" --run "$work/$method-one" --quiet --set optim.batch=4
     check "$method: two ranks, batch 2 each" run $method $method-two 2
     python3 - "$work/$method-one" "$work/$method-two" <<'P'
-import array, json, struct, sys
+import json, sys
+from weights_file import floats
 def lines(run):
     return [json.loads(l) for l in open(run + "/metrics.jsonl")]
-def tensors(run):
-    b = open(run + "/checkpoints/last.safetensors", "rb").read()
-    n = struct.unpack("<Q", b[:8])[0]
-    h = json.loads(b[8:8 + n])
-    return {k: array.array("f", b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items() if k != "__metadata__"}
 one, two = lines(sys.argv[1]), lines(sys.argv[2])
 assert len(one) == len(two) > 3 and [sorted(a) for a in one] == [sorted(b) for b in two]
 worst = {k: max(abs(a[k] - b[k]) / abs(a[k]) for a, b in zip(one, two) if k in a and k in b) for k in ("loss", "lr", "grad_norm", "teacher_entropy") if k in one[0]}
 print("# largest relative difference of what is logged:", worst)
 assert all(v <= 1e-5 for v in worst.values())
-a, b = tensors(sys.argv[1]), tensors(sys.argv[2])
+a, b = (floats(run + "/checkpoints/last.safetensors") for run in sys.argv[1:3])
 assert a.keys() == b.keys()
 gap, where, moments = 0, "", 0
 for k in a:

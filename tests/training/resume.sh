@@ -1,6 +1,7 @@
 #!/bin/sh
 # Killed and resumed, a run ends with the very bytes of an undisturbed one. $1: headct, $2: write_shim_preload.so. HEADCT_KILLS: kills for each case (10).
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1 shim=$2
 kills=${HEADCT_KILLS:-10}
 recipe="$work/recipe.yaml"
@@ -12,9 +13,7 @@ model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48, decoder: {width: 24, 
 optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 60}
 train: {checkpoint_every: 1, log_every: 1, workers: 1, disk_cache: true}
 R
-"$headct" phantom --out "$work/ph" --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 8:2:2 --seed 1 >/dev/null
+tiny_data 12 8:2:2
 start() { "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet "$@"; }
 
 check "an undisturbed run" start --run "$work/whole"
@@ -61,13 +60,10 @@ for workers in 1 4; do
     sed 's/^/# /' "$work/err"
     for f in weights.safetensors checkpoints/last.safetensors; do # workers is a key of the recipe, and so in the description: compare tensors
         python3 - "$work/whole/$f" "$run/$f" <<'P'
-import json, struct, sys
-def tensors(path):
-    b = open(path, "rb").read()
-    n = struct.unpack("<Q", b[:8])[0]
-    h = json.loads(b[8:8 + n])
-    return {k: b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]] for k, v in h.items() if k != "__metadata__"}, h["__metadata__"].get("run_state")
-sys.exit(tensors(sys.argv[1]) != tensors(sys.argv[2]))
+import sys
+from weights_file import read
+a, b = read(sys.argv[1]), read(sys.argv[2])
+sys.exit(a[1] != b[1] or a[0].get("run_state") != b[0].get("run_state"))
 P
         ok $? "$workers loader threads: every tensor of $f is the same"
     done
@@ -139,13 +135,9 @@ same "$work/out-of-room" "a full disk"
 start --run "$work/one" --set optim.epochs=2 >/dev/null
 start --run "$work/two" --set optim.epochs=2 --set optim.batch=2 --set optim.accumulate=2 >/dev/null
 python3 - "$work/one/weights.safetensors" "$work/two/weights.safetensors" <<'P'
-import json, struct, sys, array
-def tensors(path):
-    b = open(path, "rb").read()
-    n = struct.unpack("<Q", b[:8])[0]
-    h = json.loads(b[8:8 + n])
-    return {k: array.array("f", b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in h.items() if k != "__metadata__"}
-a, b = tensors(sys.argv[1]), tensors(sys.argv[2])
+import sys
+from weights_file import floats
+a, b = floats(sys.argv[1]), floats(sys.argv[2])
 worst = max(abs(x - y) for k in a for x, y in zip(a[k], b[k]))
 print("# largest difference", worst)
 sys.exit(worst > 2e-5)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # headct finetune: killed and resumed it ends with the very bytes of an undisturbed run; predict and evaluate take the result. $1: headct.
 . "$(dirname "$0")/../../support/tap.sh"
+. "$(dirname "$0")/../../support/program.sh"
 headct=$1
 cat >"$work/ft.yaml" <<R
 method: finetune
@@ -12,9 +13,7 @@ views: {flip: 0.3, shift_prob: 0.5}
 optim: {lr: 1e-2, scale_lr_by_batch: false, batch: 8, accumulate: 1, epochs: 8}
 train: {checkpoint_every: 1, balanced: 16, workers: 1, disk_cache: true}
 R
-"$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 5:2:3 --seed 1 >/dev/null
+tiny_data 24 5:2:3 --prevalence 0.5
 start() { "$headct" finetune --recipe "$work/ft.yaml" --data "$work/data" --quiet "$@"; }
 
 check "an undisturbed run" start --run "$work/whole"

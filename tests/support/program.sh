@@ -1,0 +1,27 @@
+# What shell tests of the program share; read after tap.sh, with the program in $headct. Their Python finds weights_file.py beside this file.
+support=$(dirname "$0")
+until [ -e "$support/support/program.sh" ]; do support=$support/..; done
+export PYTHONPATH="$support/support${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1
+# tiny_data PATIENTS RATIOS [OPTION...]: phantoms in $work/ph, one scan a patient, and their dataset $work/data, split.
+tiny_data() {
+    patients=$1 ratios=$2
+    shift 2
+    "$headct" phantom --out "$work/ph" --patients "$patients" --scans-per-patient 1 --size tiny --seed 3 --quiet "$@" >/dev/null
+    "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
+    "$headct" split "$work/data" --ratios "$ratios" --seed 1 >/dev/null
+}
+# needs_opencl: ends the test, skipped, where there is no OpenCL device.
+needs_opencl() {
+    "$headct" backends 2>/dev/null | grep -q 'device opencl:0' && return
+    skip "OpenCL" "no OpenCL device here"
+    done_testing
+}
+# same_tensors FILE FILE: the same names, types, shapes and bytes, whatever the metadata.
+same_tensors() { python3 "$support/support/weights_file.py" "$1" "$2"; }
+# relay FILE: results of another TAP program as this one's.
+relay() {
+    sed -n 's/^\(not ok\|ok\) [0-9]* - /\1 /p' "$1" >"$work/lines"
+    while read -r line; do
+        case $line in "not ok "*) ok 1 "${line#not ok }" ;; *) ok 0 "${line#ok }" ;; esac
+    done <"$work/lines"
+}
