@@ -102,6 +102,41 @@ BINARY(run_gelu_bwd, vmul(y, vgelu_slope(x)))
 UNARY(run_scale, vfma(u, x, v))
 UNARY(run_gelu, vgelu(x))
 
+/* ---- cast: float to bfloat16 and back ---- */
+
+#if defined REAL_F32
+typedef uint16_t other;
+enum { OTHER = HCT_BF16 };
+#define PUT(to, v, n) ((n) == VL ? st_bf16(to, v) : st_bf16_n(to, v, n))
+#else
+typedef float other;
+enum { OTHER = HCT_F32 };
+#define PUT(to, v, n) ((n) == VL ? vstore(to, v) : vstore_n(to, v, n))
+#endif
+
+static hct_status plan_cast(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    if (p->out[0].dtype != OTHER) return hct_plugin_fail(err, HCT_NOTIMPL, "only between F32 and BF16");
+    hct_status st = plan_unary(d, p, ret, err);
+    ret->may_alias = 0;
+    return st;
+}
+
+RUN(run_cast) {
+    UNUSED_RUN_ARGUMENTS;
+    const walk *w = p->state;
+    int64_t step = cpu_step(&w->l, 1);
+    EACH_TASK(w) {
+        int64_t o[CPU_OPERANDS], n, i = 0;
+        cpu_loop_task(&w->l, task, o, &n);
+        other *y = (other *)hct_ptr(out) + o[0];
+        const real *x = (const real *)hct_ptr(in) + o[1];
+        for (; i + VL <= n; i += VL) PUT(y + i, operand(x, step, i, VL), VL);
+        if (i < n) PUT(y + i, operand(x, step, i, n - i), n - i);
+    }
+    return HCT_OK;
+}
+
+FAST_KERNEL(k_cast, "cast", plan_cast, run_cast);
 FAST_KERNEL(k_add, "add", plan_binary, run_add);
 FAST_KERNEL(k_sub, "sub", plan_binary, run_sub);
 FAST_KERNEL(k_mul, "mul", plan_binary, run_mul);
@@ -109,4 +144,4 @@ FAST_KERNEL(k_gelu_bwd, "gelu.bwd", plan_binary, run_gelu_bwd);
 FAST_KERNEL(k_scale, "scale", plan_unary, run_scale);
 FAST_KERNEL(k_gelu, "gelu", plan_unary, run_gelu);
 
-const hct_kernel *const FAST(fast_elementwise)[] = {&k_add, &k_sub, &k_mul, &k_gelu_bwd, &k_scale, &k_gelu, NULL};
+const hct_kernel *const FAST(fast_elementwise)[] = {&k_add, &k_sub, &k_mul, &k_gelu_bwd, &k_scale, &k_gelu, &k_cast, NULL};

@@ -10,25 +10,6 @@ ALWAYS __m256 ld8(const real *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16));
 #endif
 }
-/* out[p * width + i] = line i, element p, for 8 lines and 8 elements. */
-ALWAYS void transpose8(float *out, int64_t width, const real *x, int64_t line) {
-    __m256 r[8], t[8];
-    for (int i = 0; i < 8; i++) r[i] = ld8(x + i * line);
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-    for (int i = 0; i < 4; i++) {
-        _mm256_storeu_ps(out + i * width, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-        _mm256_storeu_ps(out + (i + 4) * width, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-    }
-}
 
 /* One group of `many` lines (at most width): out [k][width], the rest of each row 0. */
 ALWAYS void pack_group(float *out, const int width, const real *x, int64_t line, int64_t step, int64_t many, int64_t k) {
@@ -44,7 +25,11 @@ ALWAYS void pack_group(float *out, const int width, const real *x, int64_t line,
     if (step == 1)
         for (; done + 8 <= many; done += 8) {
             int64_t p = 0;
-            for (; p + 8 <= k; p += 8) transpose8(out + p * width + done, width, x + done * line + p, line);
+            for (; p + 8 <= k; p += 8) {
+                __m256 r[8];
+                for (int i = 0; i < 8; i++) r[i] = ld8(x + (done + i) * line + p);
+                transpose8(out + p * width + done, width, r);
+            }
             for (; p < k; p++)
                 for (int64_t i = done; i < done + 8; i++) out[p * width + i] = ld1(x[i * line + p]);
         }
@@ -63,58 +48,19 @@ void FAST(pack_a)(float *out, const real *a, int64_t row, int64_t col, int64_t m
     for (int64_t i = 0; i < m; i += MR) pack_group(out + i * k, MR, a + i * row, row, col, at_most(MR, m - i), k);
 }
 
-/* ---- the register tile ---- */
+/* ---- the product ---- */
 
-/* rows of C; rs and cs are compile-time constants where they can be. */
-ALWAYS void tile(const int rows, int64_t k, const float *a, int64_t rs, int64_t cs, const float *b, float *c, int64_t row_c, int add) {
-    vf t[MR][NV];
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < NV; j++) t[i][j] = vzero();
-#ifndef __SANITIZE_ADDRESS__ /* minutes of compiling there */
-#pragma GCC unroll 4
-#endif
-    for (int64_t p = 0; p < k; p++, a += cs, b += NR) {
-        vf bv[NV];
-        for (int j = 0; j < NV; j++) bv[j] = vload(b + j * VL);
-        for (int i = 0; i < rows; i++) {
-            const vf av = vset(a[i * rs]);
-            for (int j = 0; j < NV; j++) t[i][j] = vfma(av, bv[j], t[i][j]);
-        }
-    }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < NV; j++) {
-            float *to = c + i * row_c + j * VL;
-            vstore(to, add ? vadd(vload(to), t[i][j]) : t[i][j]);
-        }
-}
-
-#define ROWS(n) \
-    case n: tile(n, k, a, rs, cs, b, c, row_c, add); break;
-#if defined __AVX512F__
-#define FEWER_ROWS ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11)
-#else
-#define FEWER_ROWS ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5)
-#endif
-
-ALWAYS void tiles(int rows, int64_t k, const float *a, const int64_t rs, const int64_t cs, const float *b, float *c, int64_t row_c, int add) {
-    switch (rows) {
-        FEWER_ROWS
-    default: tile(MR, k, a, rs, cs, b, c, row_c, add);
-    }
-}
+#define BROADCAST(p) vset(*(const float *)(p))
+#define DOT(a, b, c) vfma(a, b, c)
+#include "tile.h"
 
 void FAST(multiply)(const block_product *g) {
-    int64_t step_b = g->step_b ? g->step_b : g->k * NR;
-    for (int64_t j = 0; j < g->n; j += NR) {
-        const float *b = g->b + j / NR * step_b;
-        float *c = g->c + j;
+    const int64_t unit = sizeof(float), row = g->row_a * unit, col = g->col_a * unit;
+    for (int64_t j = 0; j < g->n; j += NR)
         for (int64_t i = 0; i < g->m; i += MR) {
-            int rows = (int)at_most(MR, g->m - i);
-            float *to = c + i * g->row_c;
-            if (!g->row_a) tiles(rows, g->k, g->a + i * g->k, 1, MR, b, to, g->row_c, g->add);
-            else if (g->row_a == 1) tiles(rows, g->k, g->a + i, 1, g->col_a, b, to, g->row_c, g->add);
-            else if (g->col_a == 1) tiles(rows, g->k, g->a + i * g->row_a, g->row_a, 1, b, to, g->row_c, g->add);
-            else tiles(rows, g->k, g->a + i * g->row_a, g->row_a, g->col_a, b, to, g->row_c, g->add);
+            if (!g->row_a) tile_at(g, i, j, i * g->k * unit, unit, MR * unit);
+            else if (g->row_a == 1) tile_at(g, i, j, i * unit, unit, col);
+            else if (g->col_a == 1) tile_at(g, i, j, i * row, row, unit);
+            else tile_at(g, i, j, i * row, row, col);
         }
-    }
 }

@@ -1,4 +1,4 @@
-/* fastcpu: kernels for the CPU backend written with the instructions of AVX2 and FMA, or AVX-512. Which of the two is
+/* fastcpu: kernels for the CPU backend written with the instructions of AVX2 and FMA, AVX-512, or AVX-512 with BF16. Which of the three is
  * registered is decided here, when the plugin is loaded; a processor with neither gets no kernel and keeps the reference. */
 #include "hct/plugin.h"
 
@@ -6,13 +6,17 @@
     X(fast_products_##isa##_##dtype) X(fast_attention_##isa##_##dtype) X(fast_elementwise_##isa##_##dtype)                  \
     X(fast_norm_##isa##_##dtype) X(fast_training_##isa##_##dtype) X(fast_bias_gelu_##isa##_##dtype)
 #define ALL(X, isa) FAMILIES(X, isa, f32) FAMILIES(X, isa, bf16)
+/* With the processor's own product of bfloat16. */
+#define ALL_BF16(X) FAMILIES(X, avx512, f32) FAMILIES(X, avx512bf16, bf16)
 
 #define DECLARE(table) extern const hct_kernel *const table[];
 #define TABLE(table) table,
 ALL(DECLARE, avx2)
 ALL(DECLARE, avx512)
+FAMILIES(DECLARE, avx512bf16, bf16)
 static const hct_kernel *const *const avx2[] = {ALL(TABLE, avx2) NULL};
 static const hct_kernel *const *const avx512[] = {ALL(TABLE, avx512) NULL};
+static const hct_kernel *const *const avx512bf16[] = {ALL_BF16(TABLE) NULL};
 
 static hct_status init(const hct_host *host, hct_err *err) {
     int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -20,7 +24,8 @@ static hct_status init(const hct_host *host, hct_err *err) {
                      __builtin_cpu_supports("avx512vl");
     if (!has_avx2) return HCT_OK;
     hct_status st = HCT_OK;
-    for (const hct_kernel *const *const *t = has_avx512 ? avx512 : avx2; st == HCT_OK && *t; t++)
+    int has_bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
+    for (const hct_kernel *const *const *t = has_bf16 ? avx512bf16 : has_avx512 ? avx512 : avx2; st == HCT_OK && *t; t++)
         for (const hct_kernel *const *k = *t; st == HCT_OK && *k; k++) st = host->add_kernel(host, *k, err);
     return st;
 }

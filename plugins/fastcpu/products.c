@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { NB = 768, PACKED_BYTES = 16 << 20, MAX_TASKS = 8 };
+enum { PACKED_BYTES = 16 << 20, MAX_TASKS = 8 };
 
 /* C = A B + bias */
 typedef struct product {
@@ -45,17 +45,17 @@ static void cut(product *g, int64_t threads, int64_t packed_bytes) {
 #endif
 }
 
-static uint64_t packed_size(const product *g) { return cpu_round((uint64_t)(round_up(g->n, NR) * g->part) * sizeof(float)); }
+static uint64_t packed_size(const product *g) { return cpu_round((uint64_t)(round_up(g->n, NR) * units(g->part)) * sizeof(float)); }
 static uint64_t scratch_size(const product *g) { return cpu_round((uint64_t)((g->mb + MR) * KC + (g->mb + MR) * g->nb) * sizeof(float)); }
 
 /* ---- the two kinds of task ---- */
 
-static int64_t pack_tasks(const product *g, int64_t part) { return (part + KC - 1) / KC * g->blocks_n; }
+static int64_t pack_tasks(const product *g, int64_t part) { return (part + KE - 1) / KE * g->blocks_n; }
 
 static void pack_task(const product *g, int64_t k0, int64_t part, int64_t task) {
-    int64_t at = task / g->blocks_n * KC, n0 = task % g->blocks_n * g->nb;
-    int64_t k = at_most(KC, part - at), wide = round_up(g->n, NR);
-    FAST(pack_b)(g->packed + at * wide, g->b + (k0 + at) * g->row_b, g->row_b, g->col_b, k, g->n, n0, at_most(g->n, n0 + g->nb));
+    int64_t at = task / g->blocks_n * KE, n0 = task % g->blocks_n * g->nb;
+    int64_t k = at_most(KE, part - at), wide = round_up(g->n, NR);
+    PACK_B(g->packed + at / UNIT * wide, g->b + (k0 + at) * g->row_b, g->row_b, g->col_b, k, g->n, n0, at_most(g->n, n0 + g->nb));
 }
 
 static void finish(const product *g, const float *c, int64_t row, real *to, int64_t m, int64_t n0, int64_t n, int last) {
@@ -89,18 +89,18 @@ static void block_task(const product *g, int64_t k0, int64_t part, int64_t task,
 #endif
     if (!part)
         for (int64_t i = 0; i < m; i++) memset(c + i * row, 0, (size_t)n * sizeof *c);
-    for (int64_t at = 0; at < part; at += KC) {
-        int64_t k = at_most(KC, part - at);
+    for (int64_t at = 0; at < part; at += KE) {
+        int64_t k = at_most(KE, part - at), u = units(k);
         const real *a = g->a + m0 * g->row_a + (k0 + at) * g->col_a;
-        block_product b = {.m = m, .n = n, .k = k, .b = g->packed + at * wide + n0 * k, .c = c, .row_c = row, .add = k0 + at > 0};
-#if defined REAL_F32
-        if (g->col_a == 1 && g->row_a && n <= 8 * NR) b.a = a, b.row_a = g->row_a, b.col_a = 1; /* read too seldom to be packed */
-#endif
-        if (!b.a) {
-            FAST(pack_a)(pa, a, g->row_a, g->col_a, m, k);
+        block_product b = {.m = m, .n = n, .k = u, .b = g->packed + at / UNIT * wide + n0 * u, .c = c, .row_c = row, .add = k0 + at > 0};
+        int as_it_lies = sizeof(real) == sizeof(factor) && k % UNIT == 0 && g->col_a == 1 && g->row_a;
+        if (as_it_lies && (UNIT == 2 || n <= 8 * NR)) { /* read too seldom to be packed */
+            b.a = a, b.row_a = g->row_a, b.col_a = 1;
+        } else {
+            PACK_A(pa, a, g->row_a, g->col_a, m, k);
             b.a = pa;
         }
-        FAST(multiply)(&b);
+        MULTIPLY(&b);
     }
     finish(g, c, row, to, m, n0, n, k0 + part == g->k);
 }

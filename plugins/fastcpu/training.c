@@ -106,11 +106,16 @@ RUN(run_norm) {
 
 static hct_status plan_adam(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
-    if (hct_attr_int(p->attr, p->n_attr, "copy", 0)) return hct_plugin_fail(err, HCT_NOTIMPL, "copies of parameters are not written here");
-    for (uint32_t i = 2; i < p->n_in; i++)
-        if (p->in[i].dtype != REAL_DTYPE || !hct_is_contiguous(&p->in[i]))
-            return hct_plugin_fail(err, HCT_NOTIMPL, "a parameter, gradient or moment is of another dtype than " REAL_TEXT ", or has gaps");
-    return plan_pieces(p, 2, 4, ret, err);
+    uint32_t group = hct_attr_int(p->attr, p->n_attr, "copy", 0) ? 5 : 4;
+    for (uint32_t i = 2; i < p->n_in; i++) {
+        if ((i - 2) % group == 4) {
+            if (p->in[i].dtype != HCT_BF16) return hct_plugin_fail(err, HCT_NOTIMPL, "a copy is not BF16");
+        } else if (p->in[i].dtype != REAL_DTYPE) {
+            return hct_plugin_fail(err, HCT_NOTIMPL, "a parameter, gradient or moment is of another dtype than " REAL_TEXT);
+        }
+        if (!hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "a parameter, gradient, moment or copy has gaps");
+    }
+    return plan_pieces(p, 2, group, ret, err);
 }
 
 static float clip_factor(const pieces_plan *a, const hct_view *norms, int64_t i) {
@@ -123,7 +128,8 @@ static float clip_factor(const pieces_plan *a, const hct_view *norms, int64_t i)
 
 typedef struct adam_step { vf b1, r1, b2, r2, eps, step, inverse_root_c2, shrink, l2; } adam_step;
 
-ALWAYS void adam_one(const adam_step *k, real *w, const real *grad, real *m1, real *m2, vf clip, int64_t n) {
+/* copy: where the parameter is written as bfloat16 too; or NULL. */
+ALWAYS void adam_one(const adam_step *k, real *w, const real *grad, real *m1, real *m2, uint16_t *copy, vf clip, int64_t n) {
     const int all = n == VL;
     vf x = all ? ld(w) : ld_n(w, n), g = vmul(all ? ld(grad) : ld_n(grad, n), clip);
     g = vfma(k->l2, x, g);
@@ -134,10 +140,12 @@ ALWAYS void adam_one(const adam_step *k, real *w, const real *grad, real *m1, re
         st(m1, m);
         st(m2, u);
         st(w, x);
+        if (copy) st_bf16(copy, x);
     } else {
         st_n(m1, m, n);
         st_n(m2, u, n);
         st_n(w, x, n);
+        if (copy) st_bf16_n(copy, x, n);
     }
 }
 
@@ -148,20 +156,21 @@ RUN(run_adam) {
     const float *r = (const float *)hct_ptr(&in[0]) + attr_int(a, "at") * step;
     const float lr = r[0], decay = r[step], c1 = r[2 * step], c2 = r[3 * step];
     if (r[4 * step] == 0) return HCT_OK;
-    int decoupled = attr_int(a, "decoupled") != 0;
+    int decoupled = attr_int(a, "decoupled") != 0, copies = attr_int(a, "copy") != 0;
     const adam_step k = {vset((float)attr_real(a, "beta1")), vset((float)(1 - attr_real(a, "beta1"))), vset((float)attr_real(a, "beta2")),
                          vset((float)(1 - attr_real(a, "beta2"))), vset((float)attr_real(a, "eps")), vset(lr / c1), vset(1 / sqrtf(c2)),
                          vset(decoupled ? lr * decay : 0), vset(decoupled ? 0 : decay)};
 #pragma omp parallel for schedule(static) num_threads(a->threads) if (a->threads > 1)
     for (int64_t i = 0; i < a->n; i++) {
         const piece *e = &a->piece[i];
-        const hct_view *v = in + 2 + 4 * e->tensor;
+        const hct_view *v = in + 2 + (copies ? 5 : 4) * e->tensor;
         const vf clip = vset(clip_factor(a, &in[1], e->tensor));
         real *w = (real *)hct_ptr(v) + e->from, *m1 = (real *)hct_ptr(v + 2) + e->from, *m2 = (real *)hct_ptr(v + 3) + e->from;
         const real *g = (const real *)hct_ptr(v + 1) + e->from;
+        uint16_t *copy = copies ? (uint16_t *)hct_ptr(v + 4) + e->from : NULL;
         int64_t j = 0;
-        for (; j + VL <= e->n; j += VL) adam_one(&k, w + j, g + j, m1 + j, m2 + j, clip, VL);
-        if (j < e->n) adam_one(&k, w + j, g + j, m1 + j, m2 + j, clip, e->n - j);
+        for (; j + VL <= e->n; j += VL) adam_one(&k, w + j, g + j, m1 + j, m2 + j, copy ? copy + j : NULL, clip, VL);
+        if (j < e->n) adam_one(&k, w + j, g + j, m1 + j, m2 + j, copy ? copy + j : NULL, clip, e->n - j);
     }
     return HCT_OK;
 }

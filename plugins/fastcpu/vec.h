@@ -1,4 +1,4 @@
-/* plugins/fastcpu/vec.h: one instruction set and one dtype a compilation. Kernel files are compiled with ISA=avx2 or
+/* plugins/fastcpu/vec.h: one instruction set and one dtype a compilation. Kernel files are compiled with ISA=avx2, avx512 or avx512bf16
  * avx512 (and its flags) and REAL_F32 or REAL_BF16: `real` is how an element is stored; all arithmetic is in float, VL lanes
  * at a time. FAST(name) is name_avx2_f32 and so on. */
 #ifndef FASTCPU_VEC_H
@@ -98,6 +98,37 @@ ALWAYS float vtop(vf v) {
 
 /* ---- elements as they are stored ---- */
 
+#if defined __AVX512F__
+ALWAYS vf ld_bf16(const uint16_t *p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16)); }
+/* Nearest even; NaN stays NaN. */
+ALWAYS void st_bf16(uint16_t *p, vf v) {
+    const __m512i u = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
+    const __m512i nan = _mm512_or_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
+    _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), up, nan)));
+}
+#else
+ALWAYS vf ld_bf16(const uint16_t *p) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16)); }
+/* Nearest even; NaN stays NaN. */
+ALWAYS void st_bf16(uint16_t *p, vf v) {
+    const __m256i u = _mm256_castps_si256(v), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
+    const __m256i nan = _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40));
+    const __m256i r = _mm256_blendv_epi8(up, nan, _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+    _mm_storeu_si128((void *)p, _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1)));
+}
+#endif
+ALWAYS vf ld_bf16_n(const uint16_t *p, int64_t n) {
+    uint16_t whole[VL] = {0};
+    memcpy(whole, p, (size_t)n * sizeof *p);
+    return ld_bf16(whole);
+}
+ALWAYS void st_bf16_n(uint16_t *p, vf v, int64_t n) {
+    uint16_t whole[VL];
+    st_bf16(whole, v);
+    memcpy(p, whole, (size_t)n * sizeof *p);
+}
+
 #if defined REAL_F32
 ALWAYS float ld1(real x) { return x; }
 ALWAYS real st1(float x) { return x; }
@@ -108,36 +139,10 @@ ALWAYS void st_n(real *p, vf v, int64_t n) { vstore_n(p, v, n); }
 #else
 ALWAYS float ld1(real x) { return hct_f32_from_bf16(x); }
 ALWAYS real st1(float x) { return hct_bf16_from_f32(x); }
-#if defined __AVX512F__
-ALWAYS vf ld(const real *p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16)); }
-/* Nearest even; NaN stays NaN. */
-ALWAYS void st(real *p, vf v) {
-    const __m512i u = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-    const __m512i up = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
-    const __m512i nan = _mm512_or_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
-    _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), up, nan)));
-}
-#else
-ALWAYS vf ld(const real *p) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16)); }
-/* Nearest even; NaN stays NaN. */
-ALWAYS void st(real *p, vf v) {
-    const __m256i u = _mm256_castps_si256(v), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
-    const __m256i up = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
-    const __m256i nan = _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40));
-    const __m256i r = _mm256_blendv_epi8(up, nan, _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
-    _mm_storeu_si128((void *)p, _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1)));
-}
-#endif
-ALWAYS vf ld_n(const real *p, int64_t n) {
-    real whole[VL] = {0};
-    memcpy(whole, p, (size_t)n * sizeof *p);
-    return ld(whole);
-}
-ALWAYS void st_n(real *p, vf v, int64_t n) {
-    real whole[VL];
-    st(whole, v);
-    memcpy(p, whole, (size_t)n * sizeof *p);
-}
+ALWAYS vf ld(const real *p) { return ld_bf16(p); }
+ALWAYS void st(real *p, vf v) { st_bf16(p, v); }
+ALWAYS vf ld_n(const real *p, int64_t n) { return ld_bf16_n(p, n); }
+ALWAYS void st_n(real *p, vf v, int64_t n) { st_bf16_n(p, v, n); }
 #endif
 
 /* ---- functions ---- */
