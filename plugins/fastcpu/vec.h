@@ -1,6 +1,6 @@
-/* plugins/fastcpu/vec.h: one instruction set and one dtype a compilation. Kernel files are compiled with ISA=avx2, avx512 or avx512bf16
- * avx512 (and its flags) and REAL_F32 or REAL_BF16: `real` is how an element is stored; all arithmetic is in float, VL lanes
- * at a time. FAST(name) is name_avx2_f32 and so on. */
+/* plugins/fastcpu/vec.h: one instruction set and one dtype a compilation. Kernel files are compiled with ISA=avx2, avx512 or avx512bf16 (and its
+ * flags) and REAL_F32 or REAL_BF16: `real` is how an element is stored; all arithmetic is in float, VL lanes at a time. FAST(name) is
+ * name_avx2_f32 and so on. */
 #ifndef FASTCPU_VEC_H
 #define FASTCPU_VEC_H
 
