@@ -1,10 +1,14 @@
-/* bench/vit_rate BATCH FOLDER: ViT-Base with patches of 12^3, driven by bench/vit.py. Writes FOLDER/vit.safetensors (weights, "input", "r") and
- * answers each line of stdin with one line "seconds value": f: forward; the value is 0 and the class tokens go to FOLDER/cls.f32.
- * t: forward, backward and AdamW (lr 1e-4, decay 0.05) on loss = mean(class tokens * r); the value is the loss. */
+/* bench/vit_rate BATCH FOLDER [f32|bf16] [PATCH]: ViT-Base with patches of 12^3 (or PATCH^3), driven by bench/vit.py. Writes
+ * FOLDER/vit.safetensors (weights, "input", "r"), says "ready FLOP" (of a forward pass) and answers each line of stdin with one line
+ * "seconds value": f: forward; the class tokens go to FOLDER/cls.f32. t: forward, backward and AdamW (lr 1e-4, decay 0.05) on
+ * loss = mean(class tokens * r); the value is the loss. p: the product of the tokens with the first weights of an MLP; the value is its FLOP.
+ * m: nothing; the value is the most memory that was resident, in MiB. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
+#include "hct/half.h"
 #include "hct/optim.h"
 #include "training/encoder.h"
 #include "training/measure.h"
@@ -40,6 +44,8 @@ static hct_status forward(encoder *e, const char *folder, float *cls, double *re
     if (st == HCT_OK) st = hct_read(e->tape, e->cls, cls, err);
     *ret_seconds = measure_now() - start;
     if (st < 0) return st;
+    if (hct_shape(e->tape, e->cls)->dtype == HCT_BF16)
+        for (size_t i = e->row * (size_t)e->batch; i-- > 0;) cls[i] = hct_f32_from_bf16(((const uint16_t *)cls)[i]);
     char path[4096];
     snprintf(path, sizeof path, "%s/cls.f32", folder);
     FILE *f = fopen(path, "wb");
@@ -48,15 +54,34 @@ static hct_status forward(encoder *e, const char *folder, float *cls, double *re
     return HCT_OK;
 }
 
+/* x [rows, width] w^T */
+static hct_tape *product_new(hct_dev *dev, hct_dtype dtype, int64_t rows, int64_t width, int64_t out, hct_tensor **ret_x, hct_tensor **ret_w, hct_err *err) {
+    *ret_x = hct_tensor_new(dev, dtype, 2, (int64_t[]){rows, width}, err);
+    *ret_w = hct_tensor_new(dev, dtype, 2, (int64_t[]){out, width}, err);
+    hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
+    if (*ret_x && *ret_w && t) hct_keep(t, hct_linear(t, hct_use(t, *ret_x), hct_use(t, *ret_w), 0));
+    if (*ret_x && *ret_w && t && hct_compile(t, err) == HCT_OK) return t;
+    hct_tape_free(t);
+    return NULL;
+}
+
+static double peak_mib(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_maxrss / 1024;
+}
+
 int main(int argc, char **argv) {
     hct_err err = {0, ""};
-    int64_t batch = argc == 3 ? atoll(argv[1]) : 0;
-    if (batch < 1) {
-        fprintf(stderr, "Usage: vit_rate BATCH FOLDER\n");
+    int64_t batch = argc >= 3 && argc <= 5 ? atoll(argv[1]) : 0, patch = argc == 5 ? atoll(argv[4]) : 12;
+    if (batch < 1 || patch < 1) {
+        fprintf(stderr, "Usage: vit_rate BATCH FOLDER [f32|bf16] [PATCH]\n");
         return 2;
     }
     recipe r = recipe_default();
     model_info info;
+    r.model.patch = patch;
+    if (argc > 3 && !strcmp(argv[3], "bf16")) r.train.precision = PRECISION_BF16;
     if (model_of_recipe(&r, &info, &err) < 0) return fail(&err);
     info.kind = MODEL_VIT;
     info.mae.encoder.norm_eps = 1e-6;
@@ -64,7 +89,7 @@ int main(int argc, char **argv) {
     hct_dev *dev = device_open(NULL, &err);
     params *p = dev ? model_new(dev, &info, 1, &err) : NULL;
     encoder e = {0};
-    if (!p || encoder_new(&e, dev, p, &info, batch, &err) < 0) return fail(&err);
+    if (!p || model_precision(p, &r, &err) < 0 || encoder_new(&e, dev, p, &info, batch, &err) < 0) return fail(&err);
 
     const vit_config *c = &info.mae.encoder;
     int64_t n = batch * (int64_t)e.image_floats, m = batch * c->width;
@@ -82,31 +107,45 @@ int main(int argc, char **argv) {
     hct_optim *o = hct_optim_new(dev, &(hct_optim_options){.kind = HCT_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}, &err);
     hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
     for (size_t i = 0; o && i < p->n; i++)
-        if (hct_optim_add(o, 0, p->items[i].name, p->items[i].tensor, &err) < 0) return fail(&err);
+        if (optimizer_add(o, 0, &p->items[i], &err) < 0) return fail(&err);
     if (!o || !t) return fail(&err);
-    hct_id out = vit_cls(t, vit_forward(t, p, c, hct_use(t, e.input), NULL)), loss = hct_mean(t, hct_mul(t, out, hct_use(t, rt)), 3, 0);
+    hct_id out = vit_cls(t, vit_forward(t, p, c, hct_use(t, e.input), NULL)), loss = hct_mean(t, hct_mul(t, hct_cast(t, out, HCT_F32), hct_use(t, rt)), 3, 0);
     hct_backward(t, loss, 0);
     hct_keep(t, loss);
     hct_optim_record(o, t);
     if (hct_compile(t, &err) < 0) return fail(&err);
 
+    hct_tensor *px, *pw;
+    hct_dtype dtype = p->compute == HCT_BF16 ? HCT_BF16 : HCT_F32;
+    hct_tape *product = product_new(dev, dtype, batch * vit_tokens(c), c->width, 4 * c->width, &px, &pw, &err);
+    if (!product) return fail(&err);
+
     char line[16];
-    puts("ready");
+    printf("ready %.0f\n", hct_stats(e.tape).flops);
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
-        double seconds;
-        float value = 0;
+        double seconds = 0, value = 0, start = measure_now();
         if (*line == 'f') {
             if (forward(&e, argv[2], cls, &seconds, &err) < 0) return fail(&err);
+        } else if (*line == 'm') {
+            value = peak_mib();
+        } else if (*line == 'p') {
+            if (hct_run(product, &err) < 0) return fail(&err);
+            seconds = measure_now() - start;
+            value = hct_stats(product).flops;
         } else {
-            double start = measure_now();
-            if (hct_optim_step(o, (hct_optim_rate[]){{1e-4, 0.05, 1}}, &err) < 0 || hct_run(t, &err) < 0 || hct_read(t, loss, &value, &err) < 0)
+            float l;
+            if (hct_optim_step(o, (hct_optim_rate[]){{1e-4, 0.05, 1}}, &err) < 0 || hct_run(t, &err) < 0 || hct_read(t, loss, &l, &err) < 0)
                 return fail(&err);
             seconds = measure_now() - start;
+            value = (double)l;
         }
-        printf("%.6f %.9g\n", seconds, (double)value);
+        printf("%.6f %.9g\n", seconds, value);
         fflush(stdout);
     }
+    hct_tape_free(product);
+    hct_tensor_free(px);
+    hct_tensor_free(pw);
     hct_tape_free(t);
     hct_optim_free(o);
     hct_tensor_free(rt);
