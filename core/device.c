@@ -98,6 +98,16 @@ void hct_make_contiguous(hct_view *v) {
 
 uint64_t hct_view_bytes(const hct_view *v) { return (uint64_t)hct_numel(v) * hct_dtype_size(v->dtype); }
 
+static hct_status fill_zero(hct_tensor *t, hct_err *err) {
+    enum { PIECE = 1 << 20 };
+    static const char zeros[PIECE];
+    hct_status st = HCT_OK;
+    for (uint64_t at = 0; st == HCT_OK && at < t->bytes; at += PIECE)
+        st = t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_HOST_TO_DEVICE, t->view.mem, at, zeros, 0,
+                                   t->bytes - at < PIECE ? t->bytes - at : PIECE, err);
+    return st;
+}
+
 hct_tensor *hct_tensor_new(hct_dev *d, hct_dtype dtype, int ndim, const int64_t *dim, hct_err *err) {
     uint64_t bytes = hct_dtype_size(dtype);
     if (!bytes || ndim < 0 || ndim > HCT_MAX_DIMS) {
@@ -124,13 +134,10 @@ hct_tensor *hct_tensor_new(hct_dev *d, hct_dtype dtype, int ndim, const int64_t 
         free(t);
         return NULL;
     }
-    void *zeros = calloc(1, bytes ? bytes : 1);
-    if (!zeros || hct_tensor_write(t, zeros, err) < 0) {
-        if (!zeros) hct_fail(err, HCT_ENOMEM, "out of memory for %llu bytes", (unsigned long long)bytes);
+    if (fill_zero(t, err) < 0) {
         hct_tensor_free(t);
         t = NULL;
     }
-    free(zeros);
     return t;
 }
 

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "hct/half.h"
 #include "hct/io.h"
@@ -248,6 +250,12 @@ size_t hct_st_elements(const hct_st_entry *e) {
     CASE(HCT_I16, int16_t, v, T)                                                                                       \
     CASE(HCT_I8, int8_t, v, T)                                                                                         \
     CASE(HCT_U8, uint8_t, v, T)
+
+void hct_st_forget(const hct_st_entry *e) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)e->data + page - 1) / page * page;
+    uintptr_t to = ((uintptr_t)e->data + e->bytes) / page * page;
+    if (from < to) (void)madvise((void *)from, to - from, MADV_DONTNEED); /* a wish: no harm where it is refused */
+}
 
 hct_status hct_st_to_f32(const hct_st_entry *e, float *out, hct_err *err) {
     size_t n = hct_st_elements(e);

@@ -238,6 +238,17 @@ static void compare(const params *p, const hct_st_file *f, const char *prefix, l
     }
 }
 
+/* Straight from the file where it is of the tensor's dtype, else through floats. */
+static hct_status load_entry(hct_tensor *to, const hct_st_entry *e, const char *key, hct_err *err) {
+    if (e->dtype == HCT_F32) return hct_tensor_write(to, e->data, err);
+    int64_t n = hct_numel(hct_tensor_view(to));
+    float *x = malloc((size_t)(n ? n : 1) * sizeof *x);
+    hct_status st = x ? hct_st_to_f32(e, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", key);
+    if (st == HCT_OK) st = hct_tensor_write(to, x, err);
+    free(x);
+    return st;
+}
+
 hct_status params_load(params *p, const hct_st_file *f, const char *path, const char *prefix, load_report *r, hct_err *err) {
     compare(p, f, prefix, r);
     if (r->wrong_shape)
@@ -248,12 +259,9 @@ hct_status params_load(params *p, const hct_st_file *f, const char *path, const 
         snprintf(key, sizeof key, "%s%s", prefix, p->items[i].name);
         const hct_st_entry *e = hct_st_find(f, key);
         if (!e) continue;
-        int64_t n = hct_numel(hct_tensor_view(p->items[i].tensor));
-        float *x = malloc((size_t)(n ? n : 1) * sizeof *x);
-        hct_status st = x ? hct_st_to_f32(e, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", key);
-        if (st == HCT_OK) st = hct_tensor_write(p->items[i].tensor, x, err);
-        free(x);
+        hct_status st = load_entry(p->items[i].tensor, e, key, err);
         if (st < 0) return st;
+        hct_st_forget(e);
     }
     return HCT_OK;
 }

@@ -167,18 +167,22 @@ hct_status weights_save(const char *path, const params *p, const model_info *inf
 }
 
 hct_status weights_hash(const params *p, char ret[MODEL_HASH], hct_err *err) {
-    hct_st_entry *e;
-    void *bytes;
-    hct_status st = params_entries(p, &e, &bytes, err);
-    if (st < 0) return st;
+    uint64_t most = 1;
+    for (size_t i = 0; i < p->n; i++)
+        if (hct_tensor_bytes(p->items[i].tensor) > most) most = hct_tensor_bytes(p->items[i].tensor);
+    void *bytes = malloc(most);
+    if (!bytes) return hct_fail(err, HCT_ENOMEM, "out of memory for %llu bytes of weights", (unsigned long long)most);
     sha256 *h = sha256_begin();
-    for (size_t i = 0; i < p->n; i++) {
-        sha256_add(h, e[i].name, strlen(e[i].name) + 1);
-        sha256_add(h, e[i].dim, (size_t)e[i].ndim * sizeof *e[i].dim);
-        sha256_add(h, e[i].data, e[i].bytes);
+    hct_status st = HCT_OK;
+    for (size_t i = 0; st == HCT_OK && i < p->n; i++) {
+        const hct_tensor *t = p->items[i].tensor;
+        const hct_view *v = hct_tensor_view(t);
+        sha256_add(h, p->items[i].name, strlen(p->items[i].name) + 1);
+        sha256_add(h, v->dim, (size_t)v->ndim * sizeof *v->dim);
+        st = hct_tensor_read(t, bytes, err);
+        sha256_add(h, bytes, hct_tensor_bytes(t));
     }
-    st = sha256_end(h, ret, err);
-    free(e);
+    hct_status ended = sha256_end(h, ret, err);
     free(bytes);
-    return st;
+    return st < 0 ? st : ended;
 }

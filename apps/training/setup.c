@@ -63,7 +63,8 @@ hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err) {
     return st < 0 ? st : sha256_bytes(steps, strlen(steps), ret->preprocessing, err);
 }
 
-params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *err) {
+/* The tensors of a model, all 0 but for tables that follow from its sizes. */
+static params *declare(hct_dev *dev, const model_info *info, hct_err *err) {
     params *p = params_new(dev);
     hct_status st = p ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the model");
     if (st == HCT_OK) st = info->kind == MODEL_MAE ? mae_check(&info->mae, err) : vit_check(&info->mae.encoder, err);
@@ -78,7 +79,14 @@ params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *
         }
         st = params_check(p, err);
     }
-    if (st == HCT_OK) st = params_init(p, seed, err);
+    if (st == HCT_OK) return p;
+    params_free(p);
+    return NULL;
+}
+
+params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *err) {
+    params *p = declare(dev, info, err);
+    hct_status st = p ? params_init(p, seed, err) : HCT_EINVAL;
     if (st == HCT_OK && info->kind == MODEL_DINO) st = dino_copy_teacher(p, err);
     if (st == HCT_OK) return p;
     params_free(p);
@@ -91,7 +99,7 @@ hct_status model_precision(params *p, const recipe *r, hct_err *err) {
 }
 
 params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, const model_info *info, int quiet, hct_err *err) {
-    params *p = model_new(dev, info, 0, err);
+    params *p = declare(dev, info, err); /* the file has every tensor: nothing is drawn */
     if (!p) return NULL;
     load_report report = {0};
     hct_status st = vit_load(p, &info->mae.encoder, f, path, "", &report, err);
