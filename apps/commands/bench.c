@@ -21,7 +21,7 @@ static const char doc[] =
     "  headct bench --model vit-b16 --forward --steps 10\n"
     "  headct bench --recipe recipes/dino.yaml --train --device cuda --precision bf16 --batch 64\n"
     "  headct bench --views views.safetensors --batch 8\n"
-    "  headct bench --tune --device opencl";
+    "  headct bench --tune --device cuda --precision bf16 --batch 64";
 
 typedef struct settings {
     const char *model, *recipe_file, *device, *views, *precision;
@@ -37,7 +37,7 @@ static const struct argp_option options[] = {
     {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists", 0},
     {"precision", 'P', "NAME", 0, "f32 or bf16 (train.precision)", 0},
     {"views", 'v', "FILE", 0, "time the making of DINO's views of --batch phantom scans instead, and write them to FILE (safetensors)", 0},
-    {"tune", 'T', NULL, 0, "first let CLBlast's tuners (Debian: clblast-utils) find parameters for an OpenCL device, and keep them: minutes to hours", 0},
+    {"tune", 'T', NULL, 0, "find the fastest matrix products for this device, and keep them. CUDA: times cuBLASLt's algorithms for the model's products, seconds; OpenCL: runs CLBlast's tuners (Debian: clblast-utils), minutes to hours", 0},
     {"profile", 'p', NULL, 0, "time by kernel of one more step", 0},
     {"forward", 'f', NULL, 0, "only the forward pass", 0},
     {"train", 't', NULL, 0, "only the training step", 0},
@@ -178,11 +178,11 @@ int command_bench(int argc, char **argv) {
     model_info info;
     hct_err err = {0, ""};
     hct_status st = model_of(&s, &r, &info, &err);
-    if (s.tune) setenv("HEADCT_OPENCL_TUNE", "1", 1); /* the backend's word for it */
+    if (s.tune) setenv("HEADCT_TUNE", "1", 1); /* the backends' word for it */
     hct_dev *dev = st == HCT_OK ? device_open(s.device, &err) : NULL;
     if (st == HCT_OK && !dev) st = err.code;
-    if (st == HCT_OK && s.tune && strcmp(hct_device_backend(dev), "opencl") != 0)
-        st = hct_fail(&err, HCT_EINVAL, "--tune is for OpenCL devices, not %s; add --device opencl", hct_device_backend(dev));
+    if (st == HCT_OK && s.tune && !strcmp(hct_device_backend(dev), "cpu"))
+        st = hct_fail(&err, HCT_EINVAL, "--tune is for OpenCL and CUDA devices, not cpu; add --device opencl or --device cuda");
     if (st == HCT_OK && s.views) st = bench_views(dev, s.views, s.batch ? s.batch : 4, s.steps, &err);
     if (st == HCT_OK && !s.views && !s.train_only) st = bench_forward(&s, dev, &r, &info, &err);
     if (st == HCT_OK && !s.views && !s.forward_only) st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);

@@ -19,12 +19,13 @@
     X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemAlloc) X(cuMemFree)     \
     X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async) \
     X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamQuery) X(cuStreamWaitEvent) X(cuEventCreate)                 \
-    X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)       \
+    X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)       \
     X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy) X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel)
 #define CUBLASLT_FUNCTIONS(X)                                                                                                       \
-    X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtMatmulDescCreate) X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) \
+    X(cublasLtGetVersion) X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtMatmulDescCreate) X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) \
     X(cublasLtMatrixLayoutCreate) X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute) X(cublasLtMatmulPreferenceCreate) \
-    X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmul)
+    X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmulAlgoCheck) \
+    X(cublasLtMatmul)
 
 typedef struct cuda_driver { CUDA_FUNCTIONS(CUDA_FIELD) } cuda_driver;
 typedef struct cuda_lt { CUBLASLT_FUNCTIONS(CUDA_FIELD) } cuda_lt;
@@ -35,6 +36,10 @@ extern const cuda_driver *cu; /* what cuda_get_driver gave; set wherever a devic
 
 typedef struct cuda_module { char name[64]; CUmodule module; } cuda_module;
 typedef struct cuda_block { uint64_t bytes; CUdeviceptr at; } cuda_block;
+
+/* All that a product's fastest algorithm depends on, and which it is. */
+enum { CUDA_CHOICE_KEY = 20, CUDA_CHOICE_WORDS = 8 };
+typedef struct cuda_choice { int64_t key[CUDA_CHOICE_KEY]; uint64_t algo[CUDA_CHOICE_WORDS]; } cuda_choice;
 
 struct hct_device { /* one for each index, shared by all who open it */
     hct_cuda_device shown;
@@ -51,6 +56,9 @@ struct hct_device { /* one for each index, shared by all who open it */
     size_t n_kept, cap_kept, n_used, cap_used;
     uint64_t kept_bytes;
     cublasLtHandle_t lt;
+    cuda_choice *choice; /* choices.c */
+    size_t n_choice, cap_choice;
+    int choices_read, n_timed;
 };
 
 enum { CUDA_STAGES = 2, CUDA_STAGE = 8 << 20 };
@@ -114,6 +122,21 @@ void cuda_lt_close(hct_device *);
 hct_status cuda_product_plan(hct_device *, const hk_product *, int32_t dtype, const uint32_t align[4], cuda_product *ret, hct_err *err);
 hct_status cuda_product_run(hct_stream *, const cuda_product *, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr bias, CUdeviceptr work, hct_err *err);
 void cuda_product_free(cuda_product *);
+/* One launch, whatever the stream belongs to. */
+cublasStatus_t cuda_product_enqueue(cublasLtHandle_t, CUstream, const cuda_product *, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr bias, CUdeviceptr work);
+/* The library's functions; set wherever cuda_lt_open succeeded. */
+extern cuda_lt lt;
+
+/* ---- choices.c: algorithms found by timing, kept on disk for the card, its driver and its cuBLASLt ---- */
+/* 0: none is kept for this key. Reads the file the first time; a damaged one is told about and counts for nothing. */
+int cuda_choice_find(hct_device *, const int64_t key[CUDA_CHOICE_KEY], cublasLtMatmulAlgo_t *ret);
+/* Adds one and writes the file anew. */
+void cuda_choice_keep(hct_device *, const int64_t key[CUDA_CHOICE_KEY], const cublasLtMatmulAlgo_t *);
+void cuda_choices_close(hct_device *);
+
+/* ---- search.c ---- */
+/* Times the n algorithms that cuBLASLt proposes on memory of its own: the fastest one's index, or -1 where none could be timed (told about on stderr). */
+int cuda_product_search(hct_device *, const hk_product *, int32_t dtype, cuda_product *, const cublasLtMatmulHeuristicResult_t *found, int n);
 
 /* The job's ranks; NULL: one. */
 extern const hct_comm *cuda_comm;

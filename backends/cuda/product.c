@@ -1,11 +1,13 @@
-/* Matrix products by cuBLASLt: operands as they are stored, sums in f32, the algorithm chosen once, when a call is planned. TF32 only where
+/* Matrix products by cuBLASLt: operands as they are stored, sums in f32, the algorithm chosen once, when a call is planned: what
+ * `headct bench --tune` found fastest on this card (HEADCT_TUNE=1: found now), else the heuristic's first. TF32 only where
  * HEADCT_TF32=1 asks for it. cuBLASLt thinks in columns: a row-major c = a b is its c' = b' a'. */
 #include "gpu.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static cuda_lt lt;
-enum { MOST_WORKSPACE = 32 << 20 };
+cuda_lt lt;
+enum { MOST_WORKSPACE = 32 << 20, CANDIDATES = 16 };
 
 static int library(hct_err *err) {
 #define SYMBOL(f) {CUDA_TEXT(f), offsetof(cuda_lt, f)},
@@ -35,6 +37,7 @@ int cuda_lt_open(hct_device *d, hct_err *err) {
 }
 
 void cuda_lt_close(hct_device *d) {
+    cuda_choices_close(d);
     if (d->lt) lt.cublasLtDestroy(d->lt);
     d->lt = NULL;
 }
@@ -84,22 +87,50 @@ static cublasStatus_t prefer(cublasLtMatmulPreference_t preference, const uint32
     return code;
 }
 
-hct_status cuda_product_plan(hct_device *d, const hk_product *g, int32_t dtype, const uint32_t align[4], cuda_product *ret, hct_err *err) {
-    const char *tf32 = getenv("HEADCT_TF32");
+static void key_of(int64_t key[CUDA_CHOICE_KEY], const hk_product *g, int32_t dtype, int tf32, const uint32_t align[4]) {
+    const int64_t all[CUDA_CHOICE_KEY] = {dtype, tf32, g->m, g->n, g->k, g->batch, g->ld_a, g->ld_b, g->ld_c, g->step_a, g->step_b, g->step_c, g->t_a, g->t_b,
+                                          g->has_bias, g->beta != 0, align[0], align[1], align[2], align[3]};
+    memcpy(key, all, sizeof all);
+}
+
+/* The algorithm that is kept for the key, if this cuBLASLt still takes it. */
+static int take_kept(hct_device *d, const int64_t key[CUDA_CHOICE_KEY], cuda_product *p) {
+    cublasLtMatmulAlgo_t algo;
+    cublasLtMatmulHeuristicResult_t checked;
+    if (!cuda_choice_find(d, key, &algo)) return 0;
+    if (lt.cublasLtMatmulAlgoCheck(d->lt, p->desc, p->a, p->b, p->c, p->c, &algo, &checked) != CUBLAS_STATUS_SUCCESS || checked.workspaceSize > MOST_WORKSPACE) return 0;
+    p->algo = algo;
+    p->workspace = checked.workspaceSize;
+    return 1;
+}
+
+/* The proposals of the heuristic, the likeliest first. */
+static cublasStatus_t propose(hct_device *d, const cuda_product *p, const uint32_t align[4], int want, cublasLtMatmulHeuristicResult_t *found, int *ret_n) {
     cublasLtMatmulPreference_t preference = NULL;
-    cublasLtMatmulHeuristicResult_t found;
-    int n = 0;
+    *ret_n = 0;
+    cublasStatus_t code = lt.cublasLtMatmulPreferenceCreate(&preference);
+    if (code == CUBLAS_STATUS_SUCCESS) code = prefer(preference, align);
+    if (code == CUBLAS_STATUS_SUCCESS) code = lt.cublasLtMatmulAlgoGetHeuristic(d->lt, p->desc, p->a, p->b, p->c, p->c, preference, want, found, ret_n);
+    if (preference) lt.cublasLtMatmulPreferenceDestroy(preference);
+    return code;
+}
+
+hct_status cuda_product_plan(hct_device *d, const hk_product *g, int32_t dtype, const uint32_t align[4], cuda_product *ret, hct_err *err) {
+    const char *tf32 = getenv("HEADCT_TF32"), *tune = getenv("HEADCT_TUNE");
+    int fast = tf32 && *tf32 == '1', search = tune && *tune == '1', n = 0;
+    cublasLtMatmulHeuristicResult_t found[CANDIDATES];
+    int64_t key[CUDA_CHOICE_KEY];
     *ret = (cuda_product){.beta = g->beta};
     cu->cuCtxSetCurrent(d->context);
-    cublasStatus_t code = describe(ret, g, type_of(dtype), tf32 && *tf32 == '1');
-    if (code == CUBLAS_STATUS_SUCCESS) code = lt.cublasLtMatmulPreferenceCreate(&preference);
-    if (code == CUBLAS_STATUS_SUCCESS) code = prefer(preference, align);
-    if (code == CUBLAS_STATUS_SUCCESS)
-        code = lt.cublasLtMatmulAlgoGetHeuristic(d->lt, ret->desc, ret->a, ret->b, ret->c, ret->c, preference, 1, &found, &n);
-    if (preference) lt.cublasLtMatmulPreferenceDestroy(preference);
-    if (code == CUBLAS_STATUS_SUCCESS && n > 0 && found.state == CUBLAS_STATUS_SUCCESS) {
-        ret->algo = found.algo;
-        ret->workspace = found.workspaceSize;
+    cublasStatus_t code = describe(ret, g, type_of(dtype), fast);
+    key_of(key, g, dtype, fast, align);
+    if (code == CUBLAS_STATUS_SUCCESS && take_kept(d, key, ret)) return HCT_OK;
+    if (code == CUBLAS_STATUS_SUCCESS) code = propose(d, ret, align, search ? CANDIDATES : 1, found, &n);
+    if (code == CUBLAS_STATUS_SUCCESS && n > 0 && found[0].state == CUBLAS_STATUS_SUCCESS) {
+        int best = search ? cuda_product_search(d, g, dtype, ret, found, n) : -1;
+        ret->algo = found[best < 0 ? 0 : best].algo;
+        ret->workspace = found[best < 0 ? 0 : best].workspaceSize;
+        if (best >= 0) cuda_choice_keep(d, key, &ret->algo);
         return HCT_OK;
     }
     cuda_product_free(ret);
@@ -107,13 +138,18 @@ hct_status cuda_product_plan(hct_device *d, const hk_product *g, int32_t dtype, 
                            (int)code);
 }
 
-hct_status cuda_product_run(hct_stream *s, const cuda_product *p, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr bias, CUdeviceptr work, hct_err *err) {
+cublasStatus_t cuda_product_enqueue(cublasLtHandle_t handle, CUstream stream, const cuda_product *p, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr bias,
+                                    CUdeviceptr work) {
     const float alpha = 1;
     const void *at = (const void *)(uintptr_t)bias;
     cublasStatus_t code = CUBLAS_STATUS_SUCCESS;
     if (bias) code = lt.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &at, sizeof at);
-    if (code == CUBLAS_STATUS_SUCCESS)
-        code = lt.cublasLtMatmul(s->device->lt, p->desc, &alpha, (const void *)(uintptr_t)b, p->a, (const void *)(uintptr_t)a, p->b, &p->beta,
-                                 (const void *)(uintptr_t)c, p->c, (void *)(uintptr_t)c, p->c, &p->algo, (void *)(uintptr_t)work, p->workspace, (cudaStream_t)s->stream);
+    if (code != CUBLAS_STATUS_SUCCESS) return code;
+    return lt.cublasLtMatmul(handle, p->desc, &alpha, (const void *)(uintptr_t)b, p->a, (const void *)(uintptr_t)a, p->b, &p->beta, (const void *)(uintptr_t)c, p->c,
+                             (void *)(uintptr_t)c, p->c, &p->algo, (void *)(uintptr_t)work, p->workspace, (cudaStream_t)stream);
+}
+
+hct_status cuda_product_run(hct_stream *s, const cuda_product *p, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr bias, CUdeviceptr work, hct_err *err) {
+    cublasStatus_t code = cuda_product_enqueue(s->device->lt, s->stream, p, a, b, c, bias, work);
     return code == CUBLAS_STATUS_SUCCESS ? HCT_OK : hct_plugin_fail(err, HCT_EDEVICE, "cuBLASLt's product fails (status %d)", (int)code);
 }

@@ -1,9 +1,8 @@
-/* Compiled programs on disk: HEADCT_CACHE, else $XDG_CACHE_HOME/headct, else ~/.cache/headct; HEADCT_CACHE=off keeps none. A file's name is the
- * hash of device, driver, options and source; in it a header, the hash of its content, and the driver's binary. */
+/* Compiled programs on disk, in the folder of backends/kernels/host/cache.h. A file's name is the hash of device, driver, options and source; in
+ * it a header, the hash of its content, and the driver's binary. */
+#include "cache.h"
 #include "opencl.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,34 +12,9 @@
 
 static const char magic[8] = "hctcl01";
 
-/* FNV-1a in 64 bits (Fowler, Noll, Vo), twice from two starts. */
-void ocl_hash(uint64_t hash[2], const void *bytes, size_t n) {
-    const unsigned char *p = bytes;
-    for (size_t i = 0; i < n; i++) {
-        hash[0] = (hash[0] ^ p[i]) * 0x100000001B3u;
-        hash[1] = (hash[1] ^ (unsigned char)(p[i] + 0x5b)) * 0x100000001B3u;
-    }
-}
-
-int ocl_cache_folder(char *out, size_t n) {
-    const char *own = getenv("HEADCT_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (own && !strcmp(own, "off")) return 0;
-    int used = own && *own ? snprintf(out, n, "%s", own)
-               : xdg && *xdg ? snprintf(out, n, "%s/headct", xdg)
-               : home && *home ? snprintf(out, n, "%s/.cache/headct", home) : -1;
-    if (used < 0 || (size_t)used + 8 > n) return 0;
-    for (char *at = out + 1; *at; at++) {
-        if (*at != '/') continue;
-        *at = 0;
-        (void)mkdir(out, 0777);
-        *at = '/';
-    }
-    return mkdir(out, 0777) == 0 || errno == EEXIST;
-}
-
 static int path_of(const uint64_t hash[2], char *out, size_t n) {
     char dir[PATH_MAX - 64];
-    return ocl_cache_folder(dir, sizeof dir) && snprintf(out, n, "%s/opencl-%016llx%016llx.bin", dir, (unsigned long long)hash[0], (unsigned long long)hash[1]) < (int)n;
+    return hk_cache_folder(dir, sizeof dir) && snprintf(out, n, "%s/opencl-%016llx%016llx.bin", dir, (unsigned long long)hash[0], (unsigned long long)hash[1]) < (int)n;
 }
 
 typedef struct header {
@@ -57,12 +31,12 @@ unsigned char *ocl_cache_read(const hct_device *d, uint64_t hash[2], size_t *ret
     header h;
     struct stat info;
     unsigned char *bytes = NULL;
-    uint64_t now[2] = {14695981039346656037u, 1099511628211u};
+    uint64_t now[2] = HK_HASH_START;
     int good = fread(&h, sizeof h, 1, f) == 1 && !memcmp(h.magic, magic, sizeof magic) && fstat(fileno(f), &info) == 0 &&
                (uint64_t)info.st_size == sizeof h + h.bytes && (bytes = malloc(h.bytes + 1)) != NULL && fread(bytes, 1, h.bytes, f) == h.bytes;
     fclose(f);
     if (good) {
-        ocl_hash(now, bytes, h.bytes);
+        hk_hash(now, bytes, h.bytes);
         good = now[0] == h.hash[0] && now[1] == h.hash[1];
     }
     if (good) {
@@ -80,9 +54,9 @@ void ocl_cache_write(const hct_device *d, uint64_t hash[2], const unsigned char 
     char path[PATH_MAX], temporary[PATH_MAX + 32];
     if (!path_of(hash, path, sizeof path)) return;
     snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-    header h = {.bytes = n, .hash = {14695981039346656037u, 1099511628211u}};
+    header h = {.bytes = n, .hash = HK_HASH_START};
     memcpy(h.magic, magic, sizeof magic);
-    ocl_hash(h.hash, bytes, n);
+    hk_hash(h.hash, bytes, n);
     FILE *f = fopen(temporary, "wb"); /* a cache that cannot be written is no error: the next start compiles again */
     if (!f) return;
     int good = fwrite(&h, sizeof h, 1, f) == 1 && fwrite(bytes, 1, n, f) == n && fflush(f) == 0 && fsync(fileno(f)) == 0;

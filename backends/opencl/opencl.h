@@ -79,10 +79,6 @@ hct_status ocl_kernel(hct_device *, const hk_launch *, cl_kernel *ret, hct_err *
 /* The stored program, or NULL; a file that is damaged is told about once and removed. */
 unsigned char *ocl_cache_read(const hct_device *, uint64_t hash[2], size_t *ret_n);
 void ocl_cache_write(const hct_device *, uint64_t hash[2], const unsigned char *bytes, size_t n);
-void ocl_hash(uint64_t hash[2], const void *bytes, size_t n);
-
-/* Makes the cache's folder; 0 where there is none to be had. */
-int ocl_cache_folder(char *out, size_t n);
 
 /* ---- tune.c ---- */
 /* Gives CLBlast the parameters that are kept for this device. */

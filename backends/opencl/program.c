@@ -1,4 +1,5 @@
 /* Programs: one for each file of backends/kernels, dtype and option; from memory, else from the cache on disk, else compiled. */
+#include "cache.h"
 #include "opencl.h"
 
 #include "sources.h"
@@ -62,9 +63,9 @@ static hct_status compile(hct_device *d, const hk_launch *l, cl_program *ret, hc
     const char *text[] = {source_of("dialect"), source_of(l->program)};
     if (!text[1]) return hct_plugin_fail(err, HCT_EDEVICE, "OpenCL: there are no kernels '%s'", l->program);
     options_of(d, l, options, sizeof options);
-    uint64_t hash[2] = {14695981039346656037u, 1099511628211u};
+    uint64_t hash[2] = HK_HASH_START;
     const char *const parts[] = {d->name, d->driver, d->version, d->platform, options, text[0], text[1]};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) ocl_hash(hash, parts[i], strlen(parts[i]) + 1);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) hk_hash(hash, parts[i], strlen(parts[i]) + 1);
     if ((*ret = stored(d, hash, options)) != NULL) {
         d->from_cache++;
         return HCT_OK;

@@ -1,5 +1,6 @@
 /* CLBlast's parameters for one device: what its tuners (Debian: clblast-utils) wrote as JSON, kept in CACHE/clblast-DEVICE/, where DEVICE is a hash
- * of device and driver. HEADCT_OPENCL_TUNE=1 (headct bench --tune) runs the tuners when the device is opened. */
+ * of device and driver. HEADCT_TUNE=1 (headct bench --tune) runs the tuners when the device is opened. */
+#include "cache.h"
 #include "opencl.h"
 
 #include <stdio.h>
@@ -26,10 +27,10 @@ static const char *const tuners[] = {"xgemm", "xgemm_direct", "copy_fast", "copy
 
 static int folder_of(const hct_device *d, char *out, size_t n) {
     char cache[PATH_MAX - 64];
-    uint64_t hash[2] = {14695981039346656037u, 1099511628211u};
+    uint64_t hash[2] = HK_HASH_START;
     const char *const parts[] = {d->name, d->driver, d->platform};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) ocl_hash(hash, parts[i], strlen(parts[i]) + 1);
-    return ocl_cache_folder(cache, sizeof cache) && snprintf(out, n, "%s/clblast-%016llx", cache, (unsigned long long)hash[0]) < (int)n;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) hk_hash(hash, parts[i], strlen(parts[i]) + 1);
+    return hk_cache_folder(cache, sizeof cache) && snprintf(out, n, "%s/clblast-%016llx", cache, (unsigned long long)hash[0]) < (int)n;
 }
 
 static char *read_whole(const char *path) {

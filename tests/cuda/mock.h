@@ -17,5 +17,7 @@ void mock_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int mock_inside(CUdeviceptr p, size_t bytes);
 /* Whether a stream is being captured. */
 int mock_capturing(void);
+/* What events measure, in ms: work that is said to take time adds to it. */
+extern double mock_clock;
 
 #endif

@@ -134,6 +134,45 @@ else
     skip "two ranks" "no MPI or NCCL here"
 fi
 
+# headct bench --tune: four algorithms, of which the heuristic names the slowest first
+export HEADCT_CACHE="$work/cache" MOCK_ALGORITHMS=4
+bench() { "$headct" bench --recipe "$work/mae.yaml" --train --steps 1 --device cuda "$@" 2>"$work/err"; }
+algorithms() { grep -o 'algorithm [0-9]' "$work/log" | sort -u | cut -d' ' -f2 | tr -d '\n'; }
+bench >"$work/out"
+[ $? -eq 0 ] && [ "$(algorithms)" = 0 ] && [ ! -s "$work/err" ] && [ -z "$(find "$work/cache" -name 'cublaslt-*' 2>/dev/null)" ]
+ok $? "without a search: the heuristic's first, and nothing is kept"
+bench --tune >"$work/out"
+[ $? -eq 0 ] && grep -q "products timed on Mock 0; their fastest algorithms are in $work/cache/cublaslt-" "$work/err" &&
+    [ "$(sed -n '/begin capture/,/end capture/s/.*algorithm \([0-9]\).*/\1/p' "$work/log" | sort -u)" = 2 ]
+ok $? "--tune: the fastest is chosen, and kept"
+file=$(ls "$work"/cache/cublaslt-*.txt)
+bench >"$work/out"
+[ $? -eq 0 ] && [ "$(algorithms)" = 2 ] && [ ! -s "$work/err" ]
+ok $? "a later start takes it and times nothing"
+bench --tune >"$work/out"
+[ $? -eq 0 ] && [ "$(algorithms)" = 2 ] && [ ! -s "$work/err" ]
+ok $? "nor does another --tune"
+MOCK_CUBLASLT=140000 bench >"$work/out"
+[ $? -eq 0 ] && [ "$(algorithms)" = 0 ] && [ ! -s "$work/err" ]
+ok $? "another cuBLASLt does not take it"
+MOCK_DRIVER=13050 bench >"$work/out"
+[ $? -eq 0 ] && [ "$(algorithms)" = 0 ]
+ok $? "nor does another driver"
+MOCK_ALGORITHMS=2 bench >"$work/out"
+[ $? -eq 0 ] && [ "$(algorithms)" = 0 ]
+ok $? "one that the library refuses is left"
+cp "$file" "$work/good"
+for harm in 's/ 0000000000000002 / 0000000000000001 /' '3,5d' '1s/Mock/Other/' 's/ [0-9a-f]*$/ zz/'; do
+    sed "$harm" "$work/good" >"$file"
+    bench >"$work/out"
+    [ $? -eq 0 ] && [ "$(algorithms)" = 0 ] && [ "$(wc -l <"$work/err")" -eq 1 ] && grep -q "^headct: $file: the algorithms kept for cuBLASLt are damaged" "$work/err"
+    ok $? "a damaged file ($harm) is told about in one line, and the heuristic's are taken"
+done
+bench --tune >"$work/out"
+[ $? -eq 0 ] && cmp -s "$file" "$work/good"
+ok $? "and --tune writes it anew"
+unset HEADCT_CACHE MOCK_ALGORITHMS
+
 try() { "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/no" --quiet; }
 export MOCK_MEMORY=40000000
 refuses 1 "bytes were wanted" "out of memory says how much" try

@@ -5,7 +5,8 @@
  *
  *   MOCK_LOG         file: one line a call
  *   MOCK_KERNELS     file: each compiled kernel's parameters (kernels.py)
- *   MOCK_DEVICES, MOCK_CAPABILITY, MOCK_DRIVER, MOCK_MEMORY   1, 90, 13000, 1 GiB */
+ *   MOCK_DEVICES, MOCK_CAPABILITY, MOCK_DRIVER, MOCK_MEMORY   1, 90, 13000, 1 GiB
+ *   MOCK_ALGORITHMS, MOCK_CUBLASLT, MOCK_CUDNN, MOCK_LOST     see mock_libraries.c */
 #include "mock.h"
 
 #include <stdarg.h>
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct CUevent_st { struct CUstream_st *of; int recorded; };
+struct CUevent_st { struct CUstream_st *of; int recorded; double at; };
 struct CUfunc_st { char name[64], params[128]; /* p: a buffer, its offset follows; v: a value */ };
 typedef struct block { char *at; size_t bytes; } block;
 
@@ -23,6 +24,7 @@ static size_t n_blocks, cap_blocks, held;
 static int streams, graphs;
 static struct CUstream_st *origin; /* being captured */
 static int forked_streams;
+double mock_clock;
 
 long mock_number(const char *name, long otherwise) {
     const char *text = getenv(name);
@@ -171,12 +173,17 @@ EXPORT CUresult cuEventDestroy(CUevent e) { return free(e), CUDA_SUCCESS; }
 EXPORT CUresult cuEventRecord(CUevent e, CUstream s) {
     e->of = s;
     e->recorded = s->capturing ? 2 : 1;
+    e->at = mock_clock;
     if (s->capturing) mock_note("record on %d", s->number);
     return CUDA_SUCCESS;
 }
 EXPORT CUresult cuEventSynchronize(CUevent e) {
     FORBIDDEN_WHILE_CAPTURING("wait for an event");
     return (void)e, CUDA_SUCCESS;
+}
+EXPORT CUresult cuEventElapsedTime(float *ms, CUevent from, CUevent to) {
+    if (!from->recorded || !to->recorded) return CUDA_ERROR_INVALID_HANDLE;
+    return *ms = (float)(to->at - from->at), CUDA_SUCCESS;
 }
 EXPORT CUresult cuStreamWaitEvent(CUstream s, CUevent e, unsigned flags) {
     (void)flags;

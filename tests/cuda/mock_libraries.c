@@ -14,11 +14,16 @@
 
 static char handle_of; /* what handles point at */
 
-/* ---- cuBLASLt ---- */
+/* ---- cuBLASLt ----
+ * MOCK_ALGORITHMS: how many are proposed (1); number 2 is the fastest of four, number 0 what the heuristic thinks best. */
 
 typedef struct shape { uint64_t rows, cols; int64_t ld, batch, step; cudaDataType type; } shape;
 typedef struct desc { int ta, tb, epilogue; const void *bias; } desc;
 
+static const double algorithm_ms[] = {0.4, 0.3, 0.1, 0.2};
+static long algorithms(void) { return mock_number("MOCK_ALGORITHMS", 1); }
+
+EXPORT size_t cublasLtGetVersion(void) { return (size_t)mock_number("MOCK_CUBLASLT", CUBLAS_VERSION); }
 EXPORT cublasStatus_t cublasLtCreate(cublasLtHandle_t *h) { return *h = (cublasLtHandle_t)(void *)&handle_of, CUBLAS_STATUS_SUCCESS; }
 EXPORT cublasStatus_t cublasLtDestroy(cublasLtHandle_t h) { return (void)h, CUBLAS_STATUS_SUCCESS; }
 EXPORT cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t compute, cudaDataType_t scale) {
@@ -68,9 +73,20 @@ EXPORT cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasL
                                                      cublasLtMatmulHeuristicResult_t *found, int *n) {
     (void)h, (void)p, (void)to;
     if (mock_capturing() || want < 1 || !fits((desc *)(void *)d, (shape *)(void *)a, (shape *)(void *)b, (shape *)(void *)c)) return CUBLAS_STATUS_INVALID_VALUE;
-    memset(found, 0, sizeof *found);
-    found->workspaceSize = 4096;
-    *n = 1;
+    memset(found, 0, (size_t)want * sizeof *found);
+    for (*n = 0; *n < want && *n < algorithms(); ++*n) {
+        found[*n].algo.data[0] = (uint64_t)*n;
+        found[*n].workspaceSize = 4096 * ((size_t)*n + 1);
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+EXPORT cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t h, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                                              cublasLtMatrixLayout_t to, const cublasLtMatmulAlgo_t *algo, cublasLtMatmulHeuristicResult_t *ret) {
+    (void)h, (void)to;
+    if (algo->data[0] >= (uint64_t)algorithms() || !fits((desc *)(void *)d, (shape *)(void *)a, (shape *)(void *)b, (shape *)(void *)c)) return CUBLAS_STATUS_NOT_SUPPORTED;
+    memset(ret, 0, sizeof *ret);
+    ret->algo = *algo;
+    ret->workspaceSize = 4096 * (algo->data[0] + 1);
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -82,7 +98,7 @@ static uint64_t bytes_of(const shape *s) {
 EXPORT cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d, const void *alpha, const void *a, cublasLtMatrixLayout_t la, const void *b,
                                      cublasLtMatrixLayout_t lb, const void *beta, const void *c, cublasLtMatrixLayout_t lc, void *to, cublasLtMatrixLayout_t lto,
                                      const cublasLtMatmulAlgo_t *algo, void *work, size_t work_bytes, cudaStream_t stream) {
-    (void)h, (void)algo, (void)lto;
+    (void)h, (void)lto;
     const desc *x = (desc *)(void *)d;
     const shape *sa = (shape *)(void *)la, *sb = (shape *)(void *)lb, *sc = (shape *)(void *)lc;
     const struct { const void *p; uint64_t n; } used[] = {{a, bytes_of(sa)}, {b, bytes_of(sb)}, {c, bytes_of(sc)}, {to, bytes_of(sc)}, {work, work_bytes}};
@@ -90,8 +106,10 @@ EXPORT cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d,
         if (!mock_inside((CUdeviceptr)(uintptr_t)used[i].p, used[i].n)) return mock_note("product: operand %d leaves its memory", i), CUBLAS_STATUS_INVALID_VALUE;
     if (x->epilogue == CUBLASLT_EPILOGUE_BIAS && !mock_inside((CUdeviceptr)(uintptr_t)x->bias, sc->rows * (sc->type == CUDA_R_32F ? 4 : 2))) return CUBLAS_STATUS_INVALID_VALUE;
     if (*(const float *)alpha != 1) return CUBLAS_STATUS_INVALID_VALUE;
-    mock_note("matmul %llu x %llu x %lld%s beta %g on %d", (unsigned long long)sc->cols, (unsigned long long)sc->rows, (long long)sc->batch,
-         x->epilogue == CUBLASLT_EPILOGUE_BIAS ? " bias" : "", (double)*(const float *)beta, ((CUstream)stream)->number);
+    if (work_bytes < 4096 * (algo->data[0] + 1)) return mock_note("product: the workspace is too small for its algorithm"), CUBLAS_STATUS_INVALID_VALUE;
+    mock_clock += algorithm_ms[algo->data[0] % 4];
+    mock_note("matmul %llu x %llu x %lld%s beta %g algorithm %d on %d", (unsigned long long)sc->cols, (unsigned long long)sc->rows, (long long)sc->batch,
+         x->epilogue == CUBLASLT_EPILOGUE_BIAS ? " bias" : "", (double)*(const float *)beta, (int)algo->data[0], ((CUstream)stream)->number);
     return CUBLAS_STATUS_SUCCESS;
 }
 

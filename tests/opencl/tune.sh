@@ -29,7 +29,7 @@ export HEADCT_CACHE
 bench() { "$headct" bench --recipe "$work/mae.yaml" --forward --steps 1 --device opencl "$@"; }
 
 refuses 1 "clblast-utils" "without the tuners: which package has them" env PATH=/nonexistent "$headct" bench --recipe "$work/mae.yaml" --forward --tune --device opencl
-refuses 1 "--tune is for OpenCL devices" "tuning of another device" "$headct" bench --recipe "$work/mae.yaml" --forward --tune --device cpu
+refuses 1 "--tune is for OpenCL and CUDA devices" "tuning of another device" "$headct" bench --recipe "$work/mae.yaml" --forward --tune --device cpu
 check "tuning" env PATH="$work/bin:$PATH" "$headct" bench --recipe "$work/mae.yaml" --forward --steps 1 --tune --device opencl
 grep -qE "^direct -platform [0-9]+ -device [0-9]+ -precision 32 -m" "$TUNER_LOG" && [ "$(wc -l <"$TUNER_LOG")" -eq 6 ]
 ok $? "each tuner runs once, for the device"
