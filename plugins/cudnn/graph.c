@@ -1,138 +1,176 @@
-/* One-node graphs of scaled dot-product attention through cuDNN's C graph API (9.13 and later have the node): the softmax's statistics are the
- * log-sum-exps of scaled scores, as our op keeps them. */
-#include "sdpa.h"
+/* Graphs, plans and calls through cuDNN's C backend API, whatever the operations are. */
+#include "dnn.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCALE_UID = 100, MOST_CONFIGS = 8 };
+enum { MOST_CONFIGS = 32 };
 
-/* A descriptor under construction: the first failure stays. */
-typedef struct maker { cudnnStatus_t code; const char *what; } maker;
+/* ---- descriptors ---- */
 
-static cudnnBackendDescriptor_t create(maker *m, cudnnBackendDescriptorType_t type, const char *what) {
+cudnnBackendDescriptor_t dnn_create(dnn_maker *m, cudnnBackendDescriptorType_t type, const char *what) {
     cudnnBackendDescriptor_t d = NULL;
     if (m->code != CUDNN_STATUS_SUCCESS) return NULL;
     m->what = what;
     m->code = dnn.cudnnBackendCreateDescriptor(type, &d);
     return m->code == CUDNN_STATUS_SUCCESS ? d : NULL;
 }
-static void set(maker *m, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n, const void *values) {
+void dnn_set(dnn_maker *m, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n, const void *values) {
     if (m->code == CUDNN_STATUS_SUCCESS) m->code = dnn.cudnnBackendSetAttribute(d, name, type, n, values);
 }
-static void finalize(maker *m, cudnnBackendDescriptor_t d) {
+void dnn_finalize(dnn_maker *m, cudnnBackendDescriptor_t d) {
     if (m->code == CUDNN_STATUS_SUCCESS) m->code = dnn.cudnnBackendFinalize(d);
 }
-static void destroy(cudnnBackendDescriptor_t d) {
+void dnn_destroy(cudnnBackendDescriptor_t d) {
     if (d) dnn.cudnnBackendDestroyDescriptor(d);
 }
+void dnn_link(dnn_maker *m, cudnnBackendDescriptor_t op, cudnnBackendAttributeName_t name, cudnnBackendDescriptor_t operand) {
+    dnn_set(m, op, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &operand);
+}
 
-static cudnnBackendDescriptor_t tensor(maker *m, int64_t uid, cudnnDataType_t type, const sdpa_tensor *t, bool by_value) {
-    cudnnBackendDescriptor_t d = create(m, CUDNN_BACKEND_TENSOR_DESCRIPTOR, "a tensor's descriptor");
-    int64_t align = by_value || type == CUDNN_DATA_FLOAT ? 4 : 16;
-    set(m, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid);
-    set(m, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
-    set(m, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, t->dim);
-    set(m, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, t->stride);
-    set(m, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &align);
-    if (by_value) set(m, d, CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, 1, &by_value);
-    finalize(m, d);
+cudnnDataType_t dnn_type(int64_t dtype) { return dtype == HCT_BF16 ? CUDNN_DATA_BFLOAT16 : dtype == HCT_F16 ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT; }
+
+dnn_tensor dnn_tensor_of(const hct_view *v) {
+    uint64_t at = v->off | 16;
+    dnn_tensor t = {.dims = v->ndim, .align = (int64_t)(at & -at)};
+    for (int d = 0; d < v->ndim && d < DNN_DIMS; d++) t.dim[d] = v->dim[d], t.stride[d] = v->stride[d];
+    return t;
+}
+
+cudnnBackendDescriptor_t dnn_tensor_new(dnn_maker *m, int64_t uid, cudnnDataType_t type, const dnn_tensor *t, dnn_kind kind) {
+    cudnnBackendDescriptor_t d = dnn_create(m, CUDNN_BACKEND_TENSOR_DESCRIPTOR, "a tensor's descriptor");
+    const bool yes = true;
+    dnn_set(m, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid);
+    dnn_set(m, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
+    dnn_set(m, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, t->dims, t->dim);
+    dnn_set(m, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, t->dims, t->stride);
+    dnn_set(m, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &t->align);
+    if (kind == DNN_BY_VALUE) dnn_set(m, d, CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, 1, &yes);
+    if (kind == DNN_VIRTUAL) dnn_set(m, d, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &yes);
+    dnn_finalize(m, d);
     return d;
 }
 
-/* Which tensors a direction has, and their attributes. */
-static const struct { int tensor; cudnnBackendAttributeName_t forward, backward; } slots[] = {
-    {SDPA_Q, CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, CUDNN_ATTR_OPERATION_SDPA_BWD_QDESC},
-    {SDPA_K, CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, CUDNN_ATTR_OPERATION_SDPA_BWD_KDESC},
-    {SDPA_V, CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, CUDNN_ATTR_OPERATION_SDPA_BWD_VDESC},
-    {SDPA_O, CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, CUDNN_ATTR_OPERATION_SDPA_BWD_ODESC},
-    {SDPA_STATS, CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC, CUDNN_ATTR_OPERATION_SDPA_BWD_STATSDESC},
-    {SDPA_DO, 0, CUDNN_ATTR_OPERATION_SDPA_BWD_DODDESC},
-    {SDPA_DQ, 0, CUDNN_ATTR_OPERATION_SDPA_BWD_DQDESC},
-    {SDPA_DK, 0, CUDNN_ATTR_OPERATION_SDPA_BWD_DKDESC},
-    {SDPA_DV, 0, CUDNN_ATTR_OPERATION_SDPA_BWD_DVDESC}};
-static int slots_of(int backward) { return backward ? SDPA_TENSORS : SDPA_DO; }
+cudnnBackendDescriptor_t dnn_pointwise(dnn_maker *m, cudnnPointwiseMode_t mode) {
+    const cudnnDataType_t precision = CUDNN_DATA_FLOAT;
+    cudnnBackendDescriptor_t d = dnn_create(m, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "a pointwise node");
+    dnn_set(m, d, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
+    dnn_set(m, d, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &precision);
+    dnn_finalize(m, d);
+    return d;
+}
 
-static cudnnBackendDescriptor_t graph(maker *m, cudnnHandle_t handle, const sdpa_key *key) {
-    static const sdpa_tensor one = {{1, 1, 1, 1}, {1, 1, 1, 1}};
-    cudnnDataType_t type = key->dtype == HCT_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF;
-    cudnnBackendDescriptor_t part[SDPA_TENSORS + 1] = {NULL}, op, g;
-    int back = key->backward != 0, n = slots_of(back);
-    for (int i = 0; i < n; i++)
-        part[i] = tensor(m, 1 + slots[i].tensor, slots[i].tensor == SDPA_STATS ? CUDNN_DATA_FLOAT : type, &key->tensor[slots[i].tensor], false);
-    part[n] = tensor(m, SCALE_UID, CUDNN_DATA_FLOAT, &one, true);
-    op = create(m, back ? CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR : CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR, "the attention node (cuDNN 9.13 and later have it)");
-    for (int i = 0; i < n; i++) set(m, op, back ? slots[i].backward : slots[i].forward, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &part[i]);
-    set(m, op, back ? CUDNN_ATTR_OPERATION_SDPA_BWD_SCALEDESC : CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &part[n]);
-    finalize(m, op);
-    g = create(m, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, "the graph");
-    set(m, g, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
-    set(m, g, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &op);
-    finalize(m, g);
-    for (int i = 0; i <= n; i++) destroy(part[i]);
-    destroy(op);
+cudnnBackendDescriptor_t dnn_graph_of(dnn_maker *m, const dnn_target *on, cudnnBackendDescriptor_t *op, int n) {
+    cudnnBackendDescriptor_t g = dnn_create(m, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, "the graph");
+    if (on->handle) dnn_set(m, g, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &on->handle);
+    dnn_set(m, g, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, op);
+    dnn_finalize(m, g);
+    for (int i = 0; i < n; i++) dnn_destroy(op[i]);
     return g;
 }
 
-/* The first engine of the heuristics' list that makes a plan. */
-static cudnnBackendDescriptor_t choose(maker *m, cudnnHandle_t handle, cudnnBackendDescriptor_t g, cudnnBackendHeurMode_t mode) {
-    cudnnBackendDescriptor_t heuristics = create(m, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "the heuristics"), config[MOST_CONFIGS] = {NULL}, plan = NULL;
+/* ---- plans ---- */
+
+/* Bit i: the engine of a configuration has numerical note i. */
+static uint32_t notes_of(dnn_maker *m, cudnnBackendDescriptor_t config) {
+    cudnnBackendDescriptor_t engine = dnn_create(m, CUDNN_BACKEND_ENGINE_DESCRIPTOR, "an engine");
+    cudnnBackendNumericalNote_t note[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+    uint32_t notes = 0;
+    int64_t n = 0;
+    if (m->code == CUDNN_STATUS_SUCCESS) m->code = dnn.cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine);
+    if (m->code == CUDNN_STATUS_SUCCESS)
+        m->code = dnn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, note);
+    for (int64_t i = 0; m->code == CUDNN_STATUS_SUCCESS && i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++) notes |= 1u << note[i];
+    dnn_destroy(engine);
+    return notes;
+}
+
+/* The first engine of the heuristics' list that may be taken and makes a plan. */
+static cudnnBackendDescriptor_t choose(dnn_maker *m, const dnn_target *on, cudnnBackendDescriptor_t g, cudnnBackendHeurMode_t mode, uint32_t avoid, uint32_t *ret_notes) {
+    cudnnBackendDescriptor_t heuristics = dnn_create(m, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "the heuristics"), config[MOST_CONFIGS] = {NULL}, plan = NULL;
     int64_t found = 0;
-    set(m, heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g);
-    set(m, heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-    finalize(m, heuristics);
-    for (int i = 0; i < MOST_CONFIGS; i++) config[i] = create(m, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the heuristics");
+    dnn_link(m, heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, g);
+    dnn_set(m, heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
+    if (!on->handle) dnn_link(m, heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, on->card);
+    dnn_finalize(m, heuristics);
+    for (int i = 0; i < MOST_CONFIGS; i++) config[i] = dnn_create(m, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the heuristics");
     if (m->code == CUDNN_STATUS_SUCCESS)
         m->code = dnn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &found, config);
     for (int64_t i = 0; i < found && i < MOST_CONFIGS && m->code == CUDNN_STATUS_SUCCESS && !plan; i++) {
-        maker own = {CUDNN_STATUS_SUCCESS, NULL};
-        cudnnBackendDescriptor_t p = create(&own, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, "the plan");
-        set(&own, p, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
-        set(&own, p, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config[i]);
-        finalize(&own, p);
-        if (own.code == CUDNN_STATUS_SUCCESS) plan = p;
-        else destroy(p);
+        dnn_maker own = {CUDNN_STATUS_SUCCESS, NULL};
+        uint32_t notes = notes_of(&own, config[i]);
+        if (own.code != CUDNN_STATUS_SUCCESS || notes & avoid) continue;
+        cudnnBackendDescriptor_t p = dnn_create(&own, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, "the plan");
+        if (on->handle) dnn_set(&own, p, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &on->handle);
+        else dnn_link(&own, p, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, on->card);
+        dnn_link(&own, p, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config[i]);
+        dnn_finalize(&own, p);
+        if (own.code == CUDNN_STATUS_SUCCESS) plan = p, *ret_notes = notes;
+        else dnn_destroy(p);
     }
-    for (int i = 0; i < MOST_CONFIGS; i++) destroy(config[i]);
-    destroy(heuristics);
+    for (int i = 0; i < MOST_CONFIGS; i++) dnn_destroy(config[i]);
+    dnn_destroy(heuristics);
     return plan;
 }
 
-const sdpa_plan *sdpa_plan_for(cudnnHandle_t handle, const sdpa_key *key, hct_err *err) {
-    static sdpa_plan *plans;
-    for (const sdpa_plan *p = plans; p; p = p->next)
-        if (!memcmp(&p->key, key, sizeof *key)) return p;
-    maker m = {CUDNN_STATUS_SUCCESS, NULL}, second = {CUDNN_STATUS_SUCCESS, NULL};
-    cudnnBackendDescriptor_t g = graph(&m, handle, key), plan = choose(&m, handle, g, CUDNN_HEUR_MODE_A);
-    if (!plan && g && m.code == CUDNN_STATUS_SUCCESS) plan = choose(&second, handle, g, CUDNN_HEUR_MODE_FALLBACK);
-    destroy(g);
+typedef struct kept {
+    dnn_plan plan;
+    dnn_builder *build;
+    struct kept *next;
+    size_t bytes;
+    unsigned char key[];
+} kept;
+
+const dnn_plan *dnn_plan_for(const dnn_target *on, dnn_builder *build, const void *key, size_t bytes, uint32_t avoid, const char *what, hct_err *err) {
+    static kept *all;
+    for (const kept *k = all; k; k = k->next)
+        if (k->build == build && k->bytes == bytes && !memcmp(k->key, key, bytes)) return &k->plan;
+    dnn_maker m = {CUDNN_STATUS_SUCCESS, NULL}, second = {CUDNN_STATUS_SUCCESS, NULL};
+    uint32_t notes = 0;
+    cudnnBackendDescriptor_t g = build(&m, on, key), plan = choose(&m, on, g, CUDNN_HEUR_MODE_A, avoid, &notes);
+    if (!plan && g && m.code == CUDNN_STATUS_SUCCESS) plan = choose(&second, on, g, CUDNN_HEUR_MODE_FALLBACK, avoid, &notes);
+    dnn_destroy(g);
     int64_t workspace = 0, n = 0;
     if (plan) m.code = dnn.cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &workspace);
-    sdpa_plan *p = plan && m.code == CUDNN_STATUS_SUCCESS ? malloc(sizeof *p) : NULL;
-    if (!p) {
-        destroy(plan);
-        hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN %zu has no engine for this attention (%s: %s)", dnn.cudnnGetVersion(), m.what ? m.what : "?",
+    kept *k = plan && m.code == CUDNN_STATUS_SUCCESS ? malloc(sizeof *k + bytes) : NULL;
+    if (!k) {
+        dnn_destroy(plan);
+        hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN %zu has no engine for this %s (%s: %s)", dnn.cudnnGetVersion(), what, m.what ? m.what : "?",
                         m.code == CUDNN_STATUS_SUCCESS ? "every engine refused" : dnn.cudnnGetErrorString(m.code));
         return NULL;
     }
-    *p = (sdpa_plan){*key, plan, (uint64_t)workspace, plans};
-    return plans = p;
+    *k = (kept){{plan, (uint64_t)workspace, !(notes >> CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC & 1)}, build, all, bytes};
+    memcpy(k->key, key, bytes);
+    all = k;
+    return &k->plan;
 }
 
-cudnnBackendDescriptor_t sdpa_bind(const sdpa_plan *p, void *const at[SDPA_TENSORS], const float *scale, void *workspace) {
-    maker m = {CUDNN_STATUS_SUCCESS, NULL};
-    int n = slots_of(p->key.backward != 0);
-    int64_t uid[SDPA_TENSORS + 1];
-    void *address[SDPA_TENSORS + 1];
-    for (int i = 0; i < n; i++) uid[i] = 1 + slots[i].tensor, address[i] = at[slots[i].tensor];
-    uid[n] = SCALE_UID;
-    address[n] = (void *)(uintptr_t)scale;
-    cudnnBackendDescriptor_t pack = create(&m, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, "addresses");
-    set(&m, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n + 1, uid);
-    set(&m, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n + 1, address);
-    set(&m, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
-    finalize(&m, pack);
+/* ---- calls ---- */
+
+static cudnnBackendDescriptor_t bind(const dnn_call *c) {
+    dnn_maker m = {CUDNN_STATUS_SUCCESS, NULL};
+    cudnnBackendDescriptor_t pack = dnn_create(&m, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, "addresses");
+    dnn_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, c->n, c->uid);
+    dnn_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, c->n, c->at);
+    dnn_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &c->work);
+    dnn_finalize(&m, pack);
     if (m.code == CUDNN_STATUS_SUCCESS) return pack;
-    destroy(pack);
+    dnn_destroy(pack);
     return NULL;
 }
+
+hct_status dnn_run(dnn_call *c, hct_stream *stream, void *const *at, void *work, hct_err *err) {
+    const hct_cuda_stream *on = (const hct_cuda_stream *)(const void *)stream;
+    size_t bytes = (size_t)c->n * sizeof *at;
+    if (!c->pack || memcmp(at, c->at, bytes) != 0 || work != c->work) { /* a program's addresses never change: once */
+        dnn_destroy(c->pack);
+        memcpy(c->at, at, bytes);
+        c->work = work;
+        c->pack = bind(c);
+    }
+    cudnnStatus_t code = c->pack ? dnn.cudnnSetStream(c->handle, (cudaStream_t)on->stream) : CUDNN_STATUS_BAD_PARAM;
+    if (code == CUDNN_STATUS_SUCCESS) code = dnn.cudnnBackendExecute(c->handle, c->plan->plan, c->pack);
+    return code == CUDNN_STATUS_SUCCESS ? HCT_OK : hct_plugin_fail(err, HCT_EDEVICE, "cuDNN: %s", dnn.cudnnGetErrorString(code));
+}
+
+void dnn_call_free(dnn_call *c) { dnn_destroy(c->pack); }

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../support/program.sh"
 headct=$1
 export HEADCT_CUDA_LIBRARY="$2" MOCK_KERNELS="$3" MOCK_LOG="$work/log" OMP_NUM_THREADS=1
+if [ -f "$(dirname "$headct")/../plugins/cudnn/hct_kernel_cudnn.so" ]; then export MOCK_HAS_CUDNN=1; fi
 MOCK_MEMORY=67108864 "$4" >"$work/unit"
 relay "$work/unit"
 

@@ -1,4 +1,4 @@
-/* A CUDA driver, cuBLASLt, cuDNN's attention and NCCL made of host memory, for tests on machines without a GPU: copies are carried out, kernels, products and
+/* A CUDA driver, cuBLASLt, cuDNN and NCCL made of host memory, for tests on machines without a GPU: copies are carried out, kernels, products and
  * exchanges are written down. Rules of the real ones that a backend can break are kept: memory runs out, capturing forbids waiting and
  * allocating and wants every stream joined, a launch passes as many parameters as the compiled kernel has, and its pointers lie in memory that
  * was taken.
@@ -6,7 +6,7 @@
  *   MOCK_LOG         file: one line a call
  *   MOCK_KERNELS     file: each compiled kernel's parameters (kernels.py)
  *   MOCK_DEVICES, MOCK_CAPABILITY, MOCK_DRIVER, MOCK_MEMORY   1, 90, 13000, 1 GiB
- *   MOCK_ALGORITHMS, MOCK_CUBLASLT, MOCK_CUDNN, MOCK_LOST     see mock_libraries.c */
+ *   MOCK_ALGORITHMS, MOCK_CUBLASLT, MOCK_CUDNN, MOCK_LOST     see mock_libraries.c, mock_cudnn.c */
 #include "mock.h"
 
 #include <stdarg.h>

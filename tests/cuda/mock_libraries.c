@@ -1,10 +1,7 @@
-/* cuBLASLt, cuDNN's attention and NCCL of the mock driver (mock_driver.c): calls are checked and written down. */
+/* cuBLASLt and NCCL of the mock driver (mock_driver.c): calls are checked and written down. */
 #include "mock.h"
 
 #include <cublasLt.h>
-#ifdef HAVE_CUDNN
-#include <cudnn.h>
-#endif
 #ifdef HAVE_NCCL
 #include <nccl.h>
 #endif
@@ -112,113 +109,6 @@ EXPORT cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t d,
          x->epilogue == CUBLASLT_EPILOGUE_BIAS ? " bias" : "", (double)*(const float *)beta, (int)algo->data[0], ((CUstream)stream)->number);
     return CUBLAS_STATUS_SUCCESS;
 }
-
-/* ---- cuDNN: graphs of one attention node ---- */
-
-#ifdef HAVE_CUDNN
-enum { FIELDS = 16, VALUES = 16 };
-typedef struct field { int name; int64_t n; char bytes[VALUES * 8]; } field;
-typedef struct descriptor { int type, finalized, fields, backward; field at[FIELDS]; } descriptor;
-static CUstream dnn_stream;
-
-static const field *field_of(const descriptor *d, int name) {
-    for (int i = 0; i < d->fields; i++)
-        if (d->at[i].name == name) return &d->at[i];
-    return NULL;
-}
-static descriptor *linked(const descriptor *d, int name) {
-    const field *f = field_of(d, name);
-    descriptor *to = NULL;
-    if (f) memcpy(&to, f->bytes, sizeof to);
-    return to;
-}
-
-EXPORT size_t cudnnGetVersion(void) { return CUDNN_VERSION; }
-EXPORT const char *cudnnGetErrorString(cudnnStatus_t code) { return code == CUDNN_STATUS_NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED" : "CUDNN_STATUS_BAD_PARAM"; }
-EXPORT cudnnStatus_t cudnnCreate(cudnnHandle_t *h) { return *h = (cudnnHandle_t)(void *)&dnn_stream, CUDNN_STATUS_SUCCESS; }
-EXPORT cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t s) { return (void)h, dnn_stream = (CUstream)s, CUDNN_STATUS_SUCCESS; }
-/* MOCK_CUDNN=old: a version without the node. */
-EXPORT cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *ret) {
-    const char *old = getenv("MOCK_CUDNN");
-    if (old && (type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR || type == CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR)) return CUDNN_STATUS_NOT_SUPPORTED;
-    descriptor *d = calloc(1, sizeof *d);
-    d->type = (int)type;
-    *ret = d;
-    return CUDNN_STATUS_SUCCESS;
-}
-EXPORT cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t d) { return free(d), CUDNN_STATUS_SUCCESS; }
-EXPORT cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t to, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n, const void *v) {
-    descriptor *d = to;
-    size_t size = type == CUDNN_TYPE_BOOLEAN ? 1 : type == CUDNN_TYPE_DATA_TYPE || type == CUDNN_TYPE_HEUR_MODE ? 4 : 8;
-    if (!d || d->finalized || d->fields == FIELDS || n > VALUES) return CUDNN_STATUS_BAD_PARAM;
-    d->at[d->fields].name = (int)name;
-    d->at[d->fields].n = n;
-    memcpy(d->at[d->fields++].bytes, v, (size_t)n * size);
-    return CUDNN_STATUS_SUCCESS;
-}
-
-/* dims or strides of a linked tensor */
-static const int64_t *numbers(const descriptor *op, int tensor, int what) {
-    static const int64_t none[4] = {-1, -1, -1, -1};
-    const descriptor *t = linked(op, tensor);
-    const field *f = t && t->finalized ? field_of(t, what) : NULL;
-    return f && f->n == 4 ? (const int64_t *)(const void *)f->bytes : none;
-}
-
-static int attention_fits(const descriptor *d, int back) {
-    const int dims = CUDNN_ATTR_TENSOR_DIMENSIONS;
-    const int64_t *q = numbers(d, back ? CUDNN_ATTR_OPERATION_SDPA_BWD_QDESC : CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, dims);
-    const int64_t *k = numbers(d, back ? CUDNN_ATTR_OPERATION_SDPA_BWD_KDESC : CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, dims);
-    const int64_t *o = numbers(d, back ? CUDNN_ATTR_OPERATION_SDPA_BWD_ODESC : CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, dims);
-    const int64_t *l = numbers(d, back ? CUDNN_ATTR_OPERATION_SDPA_BWD_STATSDESC : CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC, dims);
-    if (!linked(d, back ? CUDNN_ATTR_OPERATION_SDPA_BWD_SCALEDESC : CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC)) return 0;
-    if (q[3] != k[3] || q[0] != k[0] || q[1] != k[1] || memcmp(q, o, 4 * sizeof *q) != 0 || l[0] != q[0] || l[1] != q[1] || l[2] != q[2] || l[3] != 1) return 0;
-    return !back || (!memcmp(q, numbers(d, CUDNN_ATTR_OPERATION_SDPA_BWD_DQDESC, dims), 4 * sizeof *q) &&
-                     !memcmp(k, numbers(d, CUDNN_ATTR_OPERATION_SDPA_BWD_DKDESC, dims), 4 * sizeof *k) &&
-                     !memcmp(k, numbers(d, CUDNN_ATTR_OPERATION_SDPA_BWD_DVDESC, dims), 4 * sizeof *k) &&
-                     !memcmp(q, numbers(d, CUDNN_ATTR_OPERATION_SDPA_BWD_DODDESC, dims), 4 * sizeof *q));
-}
-
-EXPORT cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t to) {
-    descriptor *d = to, *from = NULL;
-    d->finalized = 1;
-    if (d->type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR || d->type == CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR) {
-        d->backward = d->type == CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR;
-        return attention_fits(d, d->backward) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
-    }
-    if (d->type == CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR) from = linked(d, CUDNN_ATTR_OPERATIONGRAPH_OPS);
-    if (d->type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR) from = linked(d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
-    if (d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) from = linked(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
-    if (from) d->backward = from->backward;
-    return CUDNN_STATUS_SUCCESS;
-}
-EXPORT cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const of, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t want, int64_t *n,
-                                              void *v) {
-    (void)type, (void)want;
-    const descriptor *d = of;
-    *n = 1;
-    if (name == CUDNN_ATTR_ENGINEHEUR_RESULTS) return (*(descriptor **)v)->backward = d->backward, CUDNN_STATUS_SUCCESS;
-    if (name != CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE) return CUDNN_STATUS_BAD_PARAM;
-    mock_note("attention plan%s", d->backward ? ".bwd" : "");
-    return *(int64_t *)v = 12345, CUDNN_STATUS_SUCCESS;
-}
-EXPORT cudnnStatus_t cudnnBackendExecute(cudnnHandle_t h, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack) {
-    (void)h;
-    const descriptor *p = plan;
-    const field *ids = field_of(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS), *at = field_of(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
-    const field *work = field_of(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
-    void *where;
-    if (!ids || !at || !work || ids->n != (p->backward ? 10 : 6) || at->n != ids->n) return CUDNN_STATUS_BAD_PARAM;
-    for (int64_t i = 0; i < at->n - 1; i++) { /* the last one is the scale, on the host */
-        memcpy(&where, at->bytes + 8 * i, sizeof where);
-        if (!mock_inside((CUdeviceptr)(uintptr_t)where, 16)) return mock_note("attention: operand %d is no device memory", (int)i), CUDNN_STATUS_BAD_PARAM;
-    }
-    memcpy(&where, work->bytes, sizeof where);
-    if (!mock_inside((CUdeviceptr)(uintptr_t)where, 12345)) return mock_note("attention: the workspace leaves its memory"), CUDNN_STATUS_BAD_PARAM;
-    mock_note("attention%s on %d", p->backward ? ".bwd" : "", dnn_stream->number);
-    return CUDNN_STATUS_SUCCESS;
-}
-#endif
 
 /* ---- NCCL ---- */
 

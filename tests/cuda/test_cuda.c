@@ -58,6 +58,27 @@ static void pool(hct_dev *dev) {
     hct_tensor_free(rest);
 }
 
+/* conv3d forward and backward by cuDNN, in F32 (an engine without tensor cores) and BF16. */
+static void convolution(hct_dev *dev, hct_dtype dtype) {
+    static const int64_t one[] = {1, 1, 1};
+    const char *type = dtype == HCT_F32 ? "f32" : "bf16";
+    size_t forward = lines("convolution on"), x_ways = lines("convolution.bwd_x on"), w_ways = lines("convolution.bwd_w on"), plain = lines("kernel hct_conv");
+    size_t engine = lines(dtype == HCT_F32 ? "convolution plan, engine 1" : "convolution plan, engine 0");
+    hct_tensor *x = hct_tensor_new(dev, dtype, 5, (int64_t[]){2, 4, 9, 8, 7}, &err), *w = hct_tensor_new(dev, dtype, 5, (int64_t[]){6, 2, 3, 3, 3}, &err),
+               *dy = hct_tensor_new(dev, dtype, 5, (int64_t[]){2, 6, 9, 8, 7}, &err);
+    hct_tape *t = hct_tape_new(dev, HCT_EAGER);
+    hct_id px = hct_param(t, x), pw = hct_param(t, w), y = hct_conv3d(t, px, pw, 0, one, one, one, 2);
+    hct_backward(t, y, hct_use(t, dy));
+    hct_grad(t, px), hct_grad(t, pw);
+    int ok = hct_tape_error(t, &err) == HCT_OK;
+    tap_ok(ok && lines("convolution on") == forward + 1 && lines("convolution.bwd_x on") == x_ways + 1 && lines("convolution.bwd_w on") == w_ways + 1 && lines("kernel hct_conv") == plain,
+           "conv3d in %s, and its backwards, by cuDNN (%s)", type, err.msg);
+    tap_ok(lines(dtype == HCT_F32 ? "convolution plan, engine 1" : "convolution plan, engine 0") == engine + 1, "%s by an engine %s", type,
+           dtype == HCT_F32 ? "without tensor cores" : "of the heuristics' choice");
+    hct_tape_free(t);
+    hct_tensor_free(x), hct_tensor_free(w), hct_tensor_free(dy);
+}
+
 int main(void) {
     hct_ctx *ctx = hct_open(NULL, &err);
     hct_dev *dev = ctx ? hct_device_open(ctx, "cuda", &err) : NULL;
@@ -65,6 +86,7 @@ int main(void) {
     if (dev) {
         copies(dev);
         pool(dev);
+        if (getenv("MOCK_HAS_CUDNN")) convolution(dev, HCT_F32), convolution(dev, HCT_BF16);
         hct_device_close(dev);
         tap_ok(lines("end 0 bytes held") == 1, "all memory is given back");
     }
