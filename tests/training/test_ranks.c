@@ -246,6 +246,79 @@ static void batch_statistics(hct_dev *dev) {
     hct_tensor_free(var);
 }
 
+enum { VOLUMES = 6, CHANNELS = 3, VOXELS = 2 * 3 * 2 };
+
+/* PyTorch's BatchNorm3d of all volumes, and the gradients of sum(y^3) with respect to x, w and b; in double. */
+static void batch_norm3d_of_all(double *y, double *dx, double *dw, double *db, double *mean, double *var) {
+    enum { N = VOLUMES * VOXELS };
+    for (int c = 0; c < CHANNELS; c++) {
+        double w = value_at(c, 10), b = value_at(c, 11), xhat[N], g[N], sum = 0, with = 0;
+        mean[c] = var[c] = dw[c] = db[c] = 0;
+        for (int k = 0; k < N; k++) mean[c] += value_at((k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS, 9) / N;
+        for (int k = 0; k < N; k++) var[c] += pow(value_at((k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS, 9) - mean[c], 2) / N;
+        for (int k = 0; k < N; k++) {
+            int64_t i = (k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS;
+            xhat[k] = (value_at(i, 9) - mean[c]) / sqrt(var[c] + 1e-5);
+            y[i] = xhat[k] * w + b;
+            g[k] = 3 * y[i] * y[i];
+            dw[c] += g[k] * xhat[k], db[c] += g[k];
+            sum += g[k] * w / N, with += g[k] * w * xhat[k] / N;
+        }
+        for (int k = 0; k < N; k++) dx[(k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS] = (g[k] * w - sum - xhat[k] * with) / sqrt(var[c] + 1e-5);
+    }
+}
+
+static double gap(const double *a, const double *b, int64_t n) {
+    double worst = 0;
+    for (int64_t i = 0; i < n; i++) worst = fmax(worst, fabs(a[i] - b[i]));
+    return worst;
+}
+
+/* Batch norm of volumes over all ranks: value, gradients (those of w and b are sums over this rank's volumes), running statistics. */
+static void volume_statistics(hct_dev *dev, hct_dtype dtype, double limit) {
+    enum { ALL = VOLUMES * CHANNELS * VOXELS };
+    const int64_t n = VOLUMES / comm->ranks, mine = n * CHANNELS * VOXELS, first = comm->rank * mine, channels = CHANNELS;
+    double y[ALL], dx[ALL], dw[CHANNELS], db[CHANNELS], m[CHANNELS], v[CHANNELS], got[ALL], running[2][CHANNELS], sums[2 * CHANNELS];
+    batch_norm3d_of_all(y, dx, dw, db, m, v);
+    hct_tensor *x = tensor(dev, dtype, 5, (int64_t[]){n, CHANNELS, 2, 3, 2}, first, 9), *w = tensor(dev, dtype, 1, &channels, 0, 10), *b = tensor(dev, dtype, 1, &channels, 0, 11),
+               *mean = tensor(dev, dtype, 1, &channels, 0, 6), *var = tensor(dev, dtype, 1, &channels, 0, 7);
+    hct_tape *t = hct_tape_new(dev, HCT_EAGER);
+    hct_id px = hct_param(t, x), pw = hct_param(t, w), pb = hct_param(t, b);
+    hct_id out = hct_batch_norm3d(t, px, pw, pb, hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1), cube = hct_mul(t, out, hct_mul(t, out, out));
+    hct_backward(t, hct_sum(t, cube, 31, 0), 0);
+    must(hct_tape_error(t, &err));
+    must(hct_read(t, out, got, &err));
+    read_as_double(dtype, got, got, mine);
+    const char *type = dtype == HCT_F64 ? "F64" : "F32";
+    char text[160];
+    snprintf(text, sizeof text, "batch norm of volumes takes the statistics of all ranks, %s (rank 0: %.1e)", type, gap(got, y + first, mine));
+    all_ok(gap(got, y + first, mine) <= limit, text);
+    must(hct_read(t, hct_grad(t, px), got, &err));
+    read_as_double(dtype, got, got, mine);
+    snprintf(text, sizeof text, "its gradient too, %s (rank 0: %.1e)", type, gap(got, dx + first, mine));
+    all_ok(gap(got, dx + first, mine) <= 20 * limit, text);
+    for (int k = 0; k < 2; k++) {
+        must(hct_read(t, hct_grad(t, k ? pb : pw), sums + k * CHANNELS, &err));
+        read_as_double(dtype, sums + k * CHANNELS, sums + k * CHANNELS, CHANNELS);
+    }
+    must(hct_comm_mean(sums, 2 * CHANNELS, &err));
+    for (int i = 0; i < 2 * CHANNELS; i++) sums[i] *= comm->ranks;
+    all_ok(gap(sums, dw, CHANNELS) <= 200 * limit && gap(sums + CHANNELS, db, CHANNELS) <= 200 * limit, "weight and bias have theirs");
+    for (int k = 0; k < 2; k++) {
+        must(hct_tensor_read(k ? var : mean, running[k], &err));
+        read_as_double(dtype, running[k], running[k], CHANNELS);
+    }
+    double off = 0;
+    for (int c = 0; c < CHANNELS; c++) {
+        off = fmax(off, fabs(running[0][c] - (0.9 * value_at(c, 6) + 0.1 * m[c])));
+        off = fmax(off, fabs(running[1][c] - (0.9 * value_at(c, 7) + 0.1 * v[c] * VOLUMES * VOXELS / (VOLUMES * VOXELS - 1))));
+    }
+    all_ok(off <= limit, "and the running statistics move as one rank's would");
+    hct_tape_free(t);
+    hct_tensor *all[] = {x, w, b, mean, var};
+    for (int i = 0; i < 5; i++) hct_tensor_free(all[i]);
+}
+
 static void exchanges(void) {
     enum { N = 5000001 }; /* odd, and more than one piece of 8 MiB */
     float *x = malloc(N * sizeof *x);
@@ -297,6 +370,8 @@ int main(void) {
     exchanges();
     gradients_flow_through(dev);
     batch_statistics(dev);
+    volume_statistics(dev, HCT_F64, 1e-12);
+    volume_statistics(dev, HCT_F32, 1e-6);
     shares_equal_the_whole(dev);
     hct_device_close(dev);
     hct_close(ctx);

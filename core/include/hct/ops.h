@@ -53,7 +53,8 @@ HCT_API hct_id hct_avg_pool3d(hct_tape *, hct_id x, const int64_t *kernel, const
 /* Output i of an axis is the mean over [floor(i D / out), ceil((i + 1) D / out)). */
 HCT_API hct_id hct_adaptive_avg_pool3d(hct_tape *, hct_id x, const int64_t *out);
 /* x [N, C, ...], w, b [C]; running_mean, running_var: tensors [C], F32 (F64 beside F64). Training: batch statistics (population
- * variance), and the running ones move by momentum (variance with n-1), as PyTorch's BatchNorm3d. Else: the running ones. */
+ * variance), and the running ones move by momentum (variance with n-1), as PyTorch's BatchNorm3d; with several ranks over the batches of
+ * all, of equal size. Else: the running ones. */
 HCT_API hct_id hct_batch_norm3d(hct_tape *, hct_id x, hct_id w, hct_id b, hct_id running_mean, hct_id running_var, double momentum, double eps,
                                 int training);
 
