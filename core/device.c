@@ -52,8 +52,10 @@ hct_dev *hct_device_open(hct_ctx *ctx, const char *spec, hct_err *err) {
         hct_fail(err, HCT_ENOMEM, "out of memory");
         return NULL;
     }
+    const char *ranges = getenv("HCT_RANGES");
     d->ctx = ctx;
     d->backend = b;
+    d->ranges = ranges && *ranges == '1' && HCT_HAS(b, range_push) && HCT_HAS(b, range_pop);
     if (b->open(index, &d->device, err) < 0 || b->stream_new(d->device, &d->stream, err) < 0) {
         hct_device_close(d);
         return NULL;

@@ -49,6 +49,7 @@ struct hct_dev {
     hct_device *device;
     hct_stream *stream;
     hct_memory_stats memory;
+    int ranges; /* HCT_RANGES=1, and the backend can name what runs */
 };
 
 struct hct_tensor {
@@ -103,7 +104,8 @@ struct hct_tape {
     struct segment { size_t from, to; } *segments; /* in the order of the tape; to 0: open */
     size_t n_segments, cap_segments;
     int compiled, planned;
-    int runs, captures; /* captures: every kernel may be captured, and the backend can */
+    uint64_t runs;
+    int captures; /* captures: every kernel may be captured, and the backend can */
     void *graph;        /* the backend's; NULL: calls are run one by one */
     void *arena, *workspace;
     uint64_t arena_bytes, workspace_bytes;

@@ -196,15 +196,25 @@ static hct_status capture(hct_tape *t, hct_err *err) {
 }
 
 /* The first run is never captured: it warms up what is lazy. */
-hct_status hct_run(hct_tape *t, hct_err *err) {
-    if (!t->compiled) return hct_fail(err, HCT_EINVAL, "compile the tape before running it");
+static hct_status run_step(hct_tape *t, hct_err *err) {
     const hct_backend *b = t->dev->backend;
     hct_status st = HCT_OK;
     if (t->runs == 0) t->captures = can_capture(t);
     if (t->runs == 1 && t->captures) st = capture(t, err);
     if (st == HCT_OK) st = t->graph ? b->graph_launch(t->dev->stream, t->graph, err) : run_calls(t, err);
-    if (t->runs < 2) t->runs++;
+    t->runs++;
     return st == HCT_OK ? b->stream_sync(t->dev->stream, err) : st;
+}
+
+hct_status hct_run(hct_tape *t, hct_err *err) {
+    char name[40];
+    if (!t->compiled) return hct_fail(err, HCT_EINVAL, "compile the tape before running it");
+    if (!t->dev->ranges) return run_step(t, err);
+    snprintf(name, sizeof name, "step %llu", (unsigned long long)t->runs + 1);
+    t->dev->backend->range_push(t->dev->stream, name);
+    hct_status st = run_step(t, err);
+    t->dev->backend->range_pop(t->dev->stream);
+    return st;
 }
 
 hct_program_stats hct_stats(const hct_tape *t) { return t->stats; }

@@ -212,7 +212,10 @@ static void run_now(hct_tape *t, node *n) {
 
 hct_status hct_node_run(hct_tape *t, node *n, hct_err *err) {
     hct_err why = {0, ""};
+    const hct_backend *b = t->dev->backend;
+    if (t->dev->ranges) b->range_push(t->dev->stream, n->op->name);
     hct_status st = n->kernel->run(&n->plan, t->dev->stream, n->views, n->views + n->n_in, n->views + n->n_in + n->n_out, &why);
+    if (t->dev->ranges) b->range_pop(t->dev->stream);
     return st < 0 ? hct_fail(err, st, "%s: %s", n->op->name, why.msg) : HCT_OK;
 }
 

@@ -99,6 +99,12 @@ hct_status cuda_capture_end(hct_stream *, void **ret_graph, hct_err *err);
 hct_status cuda_graph_launch(hct_stream *, void *graph, hct_err *err);
 void cuda_graph_free(hct_stream *, void *graph);
 
+#ifdef HAVE_NVTX
+/* ---- ranges.c ---- */
+void cuda_range_push(hct_stream *, const char *name);
+void cuda_range_pop(hct_stream *);
+#endif
+
 /* ---- module.c ---- */
 /* The compiled kernel of a launch, from the fatbins beside this object. */
 hct_status cuda_kernel(hct_device *, const hk_launch *, CUfunction *ret, hct_err *err);

@@ -174,6 +174,43 @@ bench --tune >"$work/out"
 ok $? "and --tune writes it anew"
 unset HEADCT_CACHE MOCK_ALGORITHMS
 
+# HCT_RANGES=1: names for a profiler, which here is the mock
+if grep -q InitializeInjectionNvtx2 "$2"; then
+    NVTX_INJECTION64_PATH="$2" HCT_RANGES=1 "$headct" bench --recipe "$work/mae.yaml" --train --steps 2 --device cuda >/dev/null 2>"$work/err"
+    python3 - "$work/log" <<'P'
+import sys
+deep, steps, ops = 0, [], 0
+for l in open(sys.argv[1]):
+    w = l.split()
+    if w[0] == "range" and w[1] == "end":
+        deep -= 1
+        assert int(w[2]) == deep >= 0, l
+    elif w[0] == "range":
+        assert int(w[1]) == deep, l
+        if w[2] == "step":
+            assert deep == 0, l
+            steps.append(int(w[3]))
+        elif steps:
+            assert deep == 1, l
+            ops += 1
+        deep += 1
+    elif w[0] in ("kernel", "matmul") and steps:
+        assert deep == 2, "outside of an op: " + l
+    elif l.startswith("launch graph"):
+        assert deep == 1, l
+assert deep == 0 and steps == [1, 2, 3, 4] and ops > 100, (deep, steps, ops)
+P
+    ok $? "HCT_RANGES=1: every kernel lies in a range of its op, every op and graph in one of its step, each is ended"
+    NVTX_INJECTION64_PATH="$2" "$headct" bench --recipe "$work/mae.yaml" --train --steps 2 --device cuda >/dev/null 2>&1
+    ! grep -q '^range' "$work/log"
+    ok $? "none without it"
+    NVTX_INJECTION64_PATH="$2" HCT_RANGES=1 MOCK_BROKEN=200 "$headct" bench --recipe "$work/mae.yaml" --train --steps 2 --device cuda >/dev/null 2>&1
+    [ $? -ne 0 ] && grep -q '^broken' "$work/log" && [ "$(grep -c '^range [0-9]' "$work/log")" = "$(grep -c '^range end' "$work/log")" ]
+    ok $? "a run that fails ends what it began"
+else
+    skip "names for a profiler" "no NVTX headers here"
+fi
+
 try() { "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/no" --quiet; }
 export MOCK_MEMORY=40000000
 refuses 1 "bytes were wanted" "out of memory says how much" try

@@ -6,6 +6,7 @@
  *   MOCK_LOG         file: one line a call
  *   MOCK_KERNELS     file: each compiled kernel's parameters (kernels.py)
  *   MOCK_DEVICES, MOCK_CAPABILITY, MOCK_DRIVER, MOCK_MEMORY   1, 90, 13000, 1 GiB
+ *   MOCK_BROKEN      the number of a launch that fails
  *   MOCK_ALGORITHMS, MOCK_CUBLASLT, MOCK_CUDNN, MOCK_LOST     see mock_libraries.c, mock_cudnn.c */
 #include "mock.h"
 
@@ -252,6 +253,8 @@ EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned 
         mock_note("kernel %s takes %d parameters, not %d", f->name, (int)strlen(f->params), n);
         return CUDA_ERROR_INVALID_VALUE;
     }
+    static long launches;
+    if (mock_number("MOCK_BROKEN", 0) == ++launches) return mock_note("broken"), CUDA_ERROR_LAUNCH_FAILED;
     if (!gx || !gy || gz != 1 || bx > 1024 || by != 1 || bz != 1 || gy > 65535 || shared) return CUDA_ERROR_INVALID_VALUE;
     for (int i = 0; i < n; i++) {
         CUdeviceptr at, off;

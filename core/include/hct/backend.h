@@ -37,6 +37,9 @@ struct hct_backend {
     hct_status (*capture_end)(hct_stream *, void **ret_graph, hct_err *);
     hct_status (*graph_launch)(hct_stream *, void *graph, hct_err *);
     void (*graph_free)(hct_stream *, void *graph);
+    /* Optional, both or neither: names what follows for a profiler. Called in pairs, and only where HCT_RANGES=1 asks for it. */
+    void (*range_push)(hct_stream *, const char *name);
+    void (*range_pop)(hct_stream *);
 };
 
 #ifdef __cplusplus
