@@ -65,7 +65,9 @@ hct_dev *hct_device_open(hct_ctx *ctx, const char *spec, hct_err *err) {
 
 void hct_device_close(hct_dev *d) {
     if (!d) return;
+    if (d->upload) d->backend->stream_free(d->upload);
     if (d->stream) d->backend->stream_free(d->stream);
+    free(d->ahead);
     if (d->device) d->backend->close(d->device);
     free(d);
 }
@@ -145,11 +147,14 @@ hct_tensor *hct_tensor_new(hct_dev *d, hct_dtype dtype, int ndim, const int64_t 
 
 void hct_tensor_free(hct_tensor *t) {
     if (!t) return;
+    hct_ahead_forget(t);
     hct_dev_free(t->dev, t->view.mem, t->bytes);
     free(t);
 }
 
 hct_status hct_tensor_write(hct_tensor *t, const void *host, hct_err *err) {
+    if (t->dev->writes_ahead) return hct_ahead_write(t, host, err);
+    t->staged = 0; /* the later write counts */
     return t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_HOST_TO_DEVICE, t->view.mem, 0, host, 0, t->bytes, err);
 }
 

@@ -49,6 +49,10 @@ struct hct_dev {
     hct_device *device;
     hct_stream *stream;
     hct_memory_stats memory;
+    hct_stream *upload;                 /* ahead.c; NULL until something is written ahead */
+    hct_tensor **ahead;                 /* with a second place; those whose `staged` is set wait to be taken */
+    size_t n_ahead, cap_ahead;
+    int writes_ahead;
     int ranges; /* HCT_RANGES=1, and the backend can name what runs */
 };
 
@@ -56,11 +60,17 @@ struct hct_tensor {
     hct_dev *dev;
     hct_view view;
     uint64_t bytes;
+    void *second; /* where it is written ahead, or NULL */
+    int staged;   /* something waits there */
 };
 
 /* Counted allocation on a device. */
 hct_status hct_dev_alloc(hct_dev *, uint64_t bytes, void **ret, hct_err *);
 void hct_dev_free(hct_dev *, void *mem, uint64_t bytes);
+
+/* ---- ahead.c ---- */
+hct_status hct_ahead_write(hct_tensor *, const void *host, hct_err *err);
+void hct_ahead_forget(hct_tensor *); /* before it is freed */
 
 /* ---- dispatch (dispatch.c) ---- */
 

@@ -203,10 +203,10 @@ static hct_status run_step(hct_tape *t, hct_err *err) {
     if (t->runs == 1 && t->captures) st = capture(t, err);
     if (st == HCT_OK) st = t->graph ? b->graph_launch(t->dev->stream, t->graph, err) : run_calls(t, err);
     t->runs++;
-    return st == HCT_OK ? b->stream_sync(t->dev->stream, err) : st;
+    return st;
 }
 
-hct_status hct_run(hct_tape *t, hct_err *err) {
+hct_status hct_start(hct_tape *t, hct_err *err) {
     char name[40];
     if (!t->compiled) return hct_fail(err, HCT_EINVAL, "compile the tape before running it");
     if (!t->dev->ranges) return run_step(t, err);
@@ -215,6 +215,11 @@ hct_status hct_run(hct_tape *t, hct_err *err) {
     hct_status st = run_step(t, err);
     t->dev->backend->range_pop(t->dev->stream);
     return st;
+}
+
+hct_status hct_run(hct_tape *t, hct_err *err) {
+    hct_status st = hct_start(t, err);
+    return st == HCT_OK ? t->dev->backend->stream_sync(t->dev->stream, err) : st;
 }
 
 hct_program_stats hct_stats(const hct_tape *t) { return t->stats; }

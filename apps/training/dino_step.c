@@ -86,10 +86,10 @@ hct_status dino_step_set(dino_step *s, const recipe *r, int64_t epoch, int64_t s
                     schedule_cosine(r->dino.momentum, r->dino.momentum_end, step, total), r->dino.center_momentum, err);
 }
 
-hct_status dino_step_run(dino_step *s, double *ret_loss, hct_err *err) {
+hct_status dino_step_loss(dino_step *s, double *ret_loss, hct_err *err) {
     hct_id loss[MICRO_MOST];
     for (int64_t m = 0; m < s->micro; m++) loss[m] = s->out[m].loss;
-    return micro_run(s->tape, loss, s->micro, ret_loss, err);
+    return micro_losses(s->tape, loss, s->micro, ret_loss, err);
 }
 
 /* x [n, width], each row brought to length 1; the mean over columns of their standard deviation, times sqrt(width). */

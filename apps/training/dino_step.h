@@ -34,8 +34,8 @@ void dino_step_free(dino_step *);
 hct_status dino_step_fill(dino_step *, int64_t m, uint64_t seed, uint64_t epoch, const size_t *scan, hct_err *);
 /* Temperatures and momenta of an optimiser step. */
 hct_status dino_step_set(dino_step *, const recipe *, int64_t epoch, int64_t step, int64_t total, hct_err *);
-/* Runs; *ret_loss is the mean over micro-batches. */
-hct_status dino_step_run(dino_step *, double *ret_loss, hct_err *);
+/* Waits for the tape's run; *ret_loss is the mean over micro-batches. */
+hct_status dino_step_loss(dino_step *, double *ret_loss, hct_err *);
 /* Of the last run's first micro-batch. */
 hct_status dino_step_health(dino_step *, dino_health *ret, hct_err *);
 

@@ -152,5 +152,6 @@ hct_status finetune_step_fill(finetune_step *s, int64_t i, uint64_t seed, uint64
 hct_status finetune_step_run(finetune_step *s, double *ret_loss, hct_err *err) {
     hct_id loss[MICRO_MOST];
     for (int64_t m = 0; m < s->micro; m++) loss[m] = s->in[m].loss;
-    return micro_run(s->tape, loss, s->micro, ret_loss, err);
+    hct_status st = hct_start(s->tape, err);
+    return st == HCT_OK ? micro_losses(s->tape, loss, s->micro, ret_loss, err) : st;
 }

@@ -71,8 +71,8 @@ hct_status mae_step_fill(mae_step *s, const mae_config *c, int64_t m, uint64_t s
     return hct_tensor_write(s->in[m].mask, mask, err);
 }
 
-hct_status mae_step_run(mae_step *s, double *ret_loss, hct_err *err) {
+hct_status mae_step_loss(mae_step *s, double *ret_loss, hct_err *err) {
     hct_id loss[MICRO_MOST];
     for (int64_t m = 0; m < s->micro; m++) loss[m] = s->out[m].loss;
-    return micro_run(s->tape, loss, s->micro, ret_loss, err);
+    return micro_losses(s->tape, loss, s->micro, ret_loss, err);
 }

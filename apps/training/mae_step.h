@@ -22,7 +22,7 @@ void mae_step_free(mae_step *);
 /* Sends micro-batch m: images from step->image; masks of scan b drawn from (seed, step, scan[b]), flips and shift from (seed, epoch, scan[b]). The last batch - valid scans count
  * for nothing (their mask is empty). */
 hct_status mae_step_fill(mae_step *, const mae_config *, int64_t m, uint64_t seed, uint64_t epoch, uint64_t step, const size_t *scan, int64_t valid, hct_err *);
-/* Runs; *ret_loss is the mean over micro-batches. */
-hct_status mae_step_run(mae_step *, double *ret_loss, hct_err *);
+/* Waits for the tape's run; *ret_loss is the mean over micro-batches. */
+hct_status mae_step_loss(mae_step *, double *ret_loss, hct_err *);
 
 #endif

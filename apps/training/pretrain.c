@@ -18,6 +18,9 @@
 
 #define VALIDATION_DRAWS 0x76616cu /* "val": masks and views are not those of training */
 
+/* The next step's input, on its way to the device while a step runs. */
+typedef struct ahead { int filled; size_t *scans; hct_status status; hct_err why; } ahead;
+
 typedef struct run {
     const recipe *r;
     const pretrain_options *o;
@@ -28,6 +31,7 @@ typedef struct run {
     model_info info;
     params *p;
     hct_optim *optim;
+    ahead next;
     train_step step, check; /* check: validation, where there is a validation part */
     loader *load;
     runlog *log;
@@ -61,6 +65,13 @@ static hct_status open_data(run *q, hct_err *err) {
     return q->load ? HCT_OK : err->code;
 }
 
+/* Names the keys that help where the device's memory is short. */
+static hct_status memory_hint(hct_status st, hct_err *err) {
+    if (st != HCT_ENOMEM) return st;
+    hct_err why = *err;
+    return hct_fail(err, st, "%.800s; lower optim.batch and raise optim.accumulate by as much (headct plan: what a step takes)", why.msg);
+}
+
 static hct_status open_model(run *q, hct_err *err) {
     const recipe *r = q->r;
     hct_status st;
@@ -72,9 +83,7 @@ static hct_status open_model(run *q, hct_err *err) {
         int64_t batch = r->optim.batch < (int64_t)q->n_valid ? r->optim.batch : (int64_t)q->n_valid;
         st = step_new(&q->check, q->dev, q->p, r, &q->info, batch, 1, NULL, 0, err);
     }
-    if (st != HCT_ENOMEM) return st;
-    hct_err why = *err;
-    return hct_fail(err, st, "%.800s; lower optim.batch and raise optim.accumulate by as much (headct plan: what a step takes)", why.msg);
+    return memory_hint(st, err);
 }
 
 /* What must be the same on all ranks once all has been read. */
@@ -126,20 +135,47 @@ static hct_status take(run *q, train_step *s, int64_t n, size_t *scans, hct_err 
     return HCT_OK;
 }
 
-/* *ret_stop: in, the signal this rank was sent, or 0; out, whether any rank was. */
-static hct_status one_step(run *q, int64_t epoch, size_t *scans, double *ret_loss, int *ret_stop, hct_err *err) {
+/* All micro-batches of an optimiser step; the scans' numbers into scans. */
+static hct_status fill(run *q, int64_t epoch, int64_t step, size_t *scans, hct_err *err) {
     const recipe *r = q->r;
-    int64_t step = q->state.step;
     hct_status st = HCT_OK;
     for (int64_t m = 0; st == HCT_OK && m < r->optim.accumulate; m++) {
         size_t *mine = scans + m * r->optim.batch;
         st = take(q, &q->step, r->optim.batch, mine, err);
         if (st == HCT_OK) st = step_fill(&q->step, m, (uint64_t)r->seed, epoch, step, mine, r->optim.batch, err);
     }
+    return st;
+}
+
+/* Fills the next step while this one runs. What goes wrong is said when that step's turn comes. */
+static void fill_ahead(run *q, int64_t epoch) {
+    q->next.status = hct_ahead_begin(q->dev, &q->next.why);
+    if (q->next.status == HCT_OK) q->next.status = fill(q, epoch, q->state.step + 1, q->next.scans, &q->next.why);
+    hct_ahead_end(q->dev);
+    q->next.filled = 1;
+}
+
+/* A step's input: what was sent ahead, or what the loader has now. */
+static hct_status bring(run *q, int64_t epoch, size_t *scans, hct_err *err) {
+    if (!q->next.filled) return fill(q, epoch, q->state.step, scans, err);
+    q->next.filled = 0;
+    memcpy(scans, q->next.scans, (size_t)q->mine * sizeof *scans);
+    if (q->next.status == HCT_OK) return hct_ahead_take(q->dev, err);
+    *err = q->next.why;
+    return memory_hint(q->next.status, err); /* its second places are taken when the first step runs */
+}
+
+/* more: another step of this epoch follows. *ret_stop: in, the signal this rank was sent, or 0; out, whether any rank was. */
+static hct_status one_step(run *q, int64_t epoch, int more, size_t *scans, double *ret_loss, int *ret_stop, hct_err *err) {
+    const recipe *r = q->r;
+    int64_t step = q->state.step;
+    hct_status st = bring(q, epoch, scans, err);
     if (st == HCT_OK) st = step_rates(q->optim, r, schedule_lr(&q->lr, step), recipe_weight_decay(r, step, q->total), epoch, err);
     if (st == HCT_OK) st = step_set(&q->step, epoch, step, q->total, err);
     double mine = 0;
-    if (st == HCT_OK) st = step_run(&q->step, &mine, err);
+    if (st == HCT_OK) st = step_start(&q->step, err);
+    if (st == HCT_OK && more && q->next.scans) fill_ahead(q, epoch);
+    if (st == HCT_OK) st = step_finish(&q->step, &mine, err);
     *ret_loss = mine;
     if (st == HCT_OK) st = ranks_step(ret_loss, ret_stop, err);
     if (st == HCT_OK && !isfinite(mine)) st = non_finite(q, mine, scans, err);
@@ -255,7 +291,12 @@ static hct_status log_step(run *q, int64_t step, double loss, progress *bar, hct
 static hct_status train(run *q, hct_err *err) {
     const recipe *r = q->r;
     size_t *scans = malloc((size_t)q->mine * sizeof *scans);
-    if (!scans) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    int sends_ahead = hct_ahead_possible(q->dev);
+    if (sends_ahead) q->next.scans = malloc((size_t)q->mine * sizeof *scans);
+    if (!scans || (sends_ahead && !q->next.scans)) {
+        free(scans);
+        return hct_fail(err, HCT_ENOMEM, "out of memory");
+    }
     progress bar = progress_begin(ranks_mine() ? NULL : q->o->progress, "step", q->state.step, q->total, "scans", (double)q->scans_per_step);
     hct_status st = HCT_OK;
     int stop = q->r->train.early_stop > 0 && q->state.since_best >= q->r->train.early_stop;
@@ -268,7 +309,7 @@ static hct_status train(run *q, hct_err *err) {
         for (; st == HCT_OK && done < q->per_epoch; done++) {
             double loss = 0;
             int asked = stop_asked();
-            if ((st = one_step(q, epoch, scans, &loss, &asked, err)) < 0) break;
+            if ((st = one_step(q, epoch, done + 1 < q->per_epoch, scans, &loss, &asked, err)) < 0) break;
             int64_t step = ++q->state.step;
             if ((st = log_step(q, step, loss, &bar, err)) < 0) break;
             snprintf(note, sizeof note, "loss %.5f", loss);
@@ -329,6 +370,7 @@ static void close_run(run *q) {
     free(q->valid);
     free(q->order);
     free(q->share);
+    free(q->next.scans);
     free(q->last);
     free(q->best);
     free(q->weights);

@@ -37,8 +37,15 @@ hct_status step_set(train_step *s, int64_t epoch, int64_t step, int64_t total, h
     return is_dino(s) ? dino_step_set(&s->dino, s->r, epoch, step, total, err) : HCT_OK;
 }
 
+hct_status step_start(train_step *s, hct_err *err) { return hct_start(step_tape(s), err); }
+
+hct_status step_finish(train_step *s, double *ret_loss, hct_err *err) {
+    return is_dino(s) ? dino_step_loss(&s->dino, ret_loss, err) : mae_step_loss(&s->mae, ret_loss, err);
+}
+
 hct_status step_run(train_step *s, double *ret_loss, hct_err *err) {
-    return is_dino(s) ? dino_step_run(&s->dino, ret_loss, err) : mae_step_run(&s->mae, ret_loss, err);
+    hct_status st = step_start(s, err);
+    return st == HCT_OK ? step_finish(s, ret_loss, err) : st;
 }
 
 hct_optim *step_optimizer(hct_dev *dev, const recipe *r, const params *p, hct_err *err) {

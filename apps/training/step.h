@@ -27,6 +27,9 @@ hct_status step_fill(train_step *, int64_t m, uint64_t seed, int64_t epoch, int6
 /* What goes with an optimiser step besides learning rate and decay. */
 hct_status step_set(train_step *, int64_t epoch, int64_t step, int64_t total, hct_err *);
 hct_status step_run(train_step *, double *ret_loss, hct_err *);
+/* That in two: enqueue the step; wait for it. */
+hct_status step_start(train_step *, hct_err *);
+hct_status step_finish(train_step *, double *ret_loss, hct_err *);
 
 /* The method's optimiser and its rates. */
 hct_optim *step_optimizer(hct_dev *, const recipe *, const params *, hct_err *);

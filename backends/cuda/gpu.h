@@ -67,7 +67,7 @@ struct hct_stream {
     hct_cuda_stream shown;
     hct_device *device;
     CUstream stream, side;            /* side: exchanges between ranks, beside the computation */
-    CUevent here, there;              /* on stream; on side */
+    CUevent here, there, reached;     /* on stream; on side; on stream, for another stream that comes after */
     char *stage[CUDA_STAGES];         /* pinned memory that uploads pass through, and when each may be filled again */
     CUevent staged[CUDA_STAGES];
     int next_stage, uses_status, failed, capturing;
@@ -94,6 +94,7 @@ hct_status cuda_copy(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint6
 hct_status cuda_stream_new(hct_device *, hct_stream **ret, hct_err *err);
 hct_status cuda_stream_sync(hct_stream *, hct_err *err);
 void cuda_stream_free(hct_stream *);
+hct_status cuda_stream_after(hct_stream *, hct_stream *other, hct_err *err);
 hct_status cuda_capture_begin(hct_stream *, hct_err *err);
 hct_status cuda_capture_end(hct_stream *, void **ret_graph, hct_err *err);
 hct_status cuda_graph_launch(hct_stream *, void *graph, hct_err *err);

@@ -23,6 +23,7 @@ hct_status cuda_stream_new(hct_device *d, hct_stream **ret, hct_err *err) {
     if (code == CUDA_SUCCESS) code = cu->cuStreamCreate(&s->side, CU_STREAM_NON_BLOCKING);
     if (code == CUDA_SUCCESS) code = cu->cuEventCreate(&s->here, CU_EVENT_DISABLE_TIMING);
     if (code == CUDA_SUCCESS) code = cu->cuEventCreate(&s->there, CU_EVENT_DISABLE_TIMING);
+    if (code == CUDA_SUCCESS) code = cu->cuEventCreate(&s->reached, CU_EVENT_DISABLE_TIMING);
     for (int k = 0; code == CUDA_SUCCESS && k < CUDA_STAGES; k++) code = make_stage(s, k);
     if (code == CUDA_SUCCESS) code = cu->cuMemHostAlloc(&complaint, 4 * sizeof(int32_t), 0);
     s->complaint = complaint;
@@ -45,6 +46,7 @@ void cuda_stream_free(hct_stream *s) {
     if (s->complaint) cu->cuMemFreeHost(s->complaint);
     if (s->here) cu->cuEventDestroy(s->here);
     if (s->there) cu->cuEventDestroy(s->there);
+    if (s->reached) cu->cuEventDestroy(s->reached);
     if (s->side) cu->cuStreamDestroy(s->side);
     if (s->stream) cu->cuStreamDestroy(s->stream);
     free(s);
@@ -81,6 +83,13 @@ hct_status cuda_stream_sync(hct_stream *s, hct_err *err) {
     if (!s->uses_status || !s->complaint[0]) return HCT_OK;
     cu->cuMemsetD8Async(s->device->status, 0, 4 * sizeof(int32_t), s->stream);
     return hct_plugin_fail(err, HCT_EINVAL, "%s: %d of them, one is %d", hk_complaint(s->complaint[1]), s->complaint[0], s->complaint[2]);
+}
+
+hct_status cuda_stream_after(hct_stream *s, hct_stream *other, hct_err *err) {
+    if (s->failed || other->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
+    CUresult code = cu->cuEventRecord(other->reached, other->stream);
+    if (code == CUDA_SUCCESS) code = cu->cuStreamWaitEvent(s->stream, other->reached, 0);
+    return code == CUDA_SUCCESS ? HCT_OK : cuda_fail(err, code, "ordering two streams");
 }
 
 hct_status cuda_capture_begin(hct_stream *s, hct_err *err) {

@@ -28,10 +28,26 @@ optim: {batch: 2, accumulate: 1, epochs: 4, clip: 3, clip_mode: tensor}
 train: {workers: 1, validate_every: 0, device: cuda}
 R
 cat >"$work/check.py" <<'P'
+import re
 import sys
 log = [l.rstrip("\n") for l in open(sys.argv[1])]
 ranks = int(sys.argv[2])
 assert not [l for l in log if l.startswith(("forbidden", "no kernel")) or "parameters, not" in l or "no device memory" in l or "leaves its memory" in l]
+# what is written ahead and taken over is looked at by ahead.py
+computing = next(l.split()[-1] for l in log if l.startswith("kernel"))
+uploads = {l.split()[-1] for l in log if l.startswith("upload")} - {computing}
+assert len(uploads) <= 1, uploads
+taking, kept = False, []
+for l in log:
+    w = l.split()
+    other = uploads and w[0] == "stream" and w[1:4] == [computing, "waits", "for"] and w[4] in uploads
+    if other:
+        taking = True
+    if not taking:
+        kept.append(l)
+    if taking and w[0] == "stream" and w[1] in uploads:
+        taking = False
+log = [re.sub(r"^(copy \d+) [0-9a-f]{8} ", r"\1 ", l) for l in kept] # a copy that is captured has no content yet
 begins, ends = [i for i, l in enumerate(log) if l.startswith("begin capture")], [i for i, l in enumerate(log) if l.startswith("end capture")]
 assert len(begins) == len(ends) == 1 and begins[0] < ends[0], (begins, ends)
 work = ("kernel ", "matmul ", "attention", "exchange ", "copy ", "set ", "stream ", "record ")
@@ -74,6 +90,45 @@ else:
     assert not exchanges
 print(f"# a step: {len(kernels)} kernels, {len(matmuls)} products")
 P
+# Whether the inputs of later steps went up while steps ran, and in which order; the same numbers arrive as where nothing is sent ahead ($2).
+cat >"$work/ahead.py" <<'P'
+import sys
+log, plain = ([l.split() for l in open(p)] for p in sys.argv[1:3])
+computing = next(w[-1] for w in log if w[0] == "kernel")
+waiting, takes, running, copying, arrived = [], 0, False, False, []
+for w in log:
+    if w[0] in ("kernel", "launch", "matmul"):
+        running = True
+    elif w[0] == "sync" and w[1] == computing:
+        running = False
+    elif w[0] == "upload" and w[-1] == computing:
+        arrived.append(w[1:3])
+    elif w[0] == "upload":
+        assert running, "sent while nothing ran"
+        assert not copying, "the second place is written before it was read"
+        waiting.append(w[1:3])
+    elif w[0] == "stream" and w[1] == computing and waiting:
+        copying, taken = True, []
+    elif w[0] == "copy" and copying and len(w) == 5:
+        assert not running and w[-1] == computing, w
+        taken.append(w[1:3])
+    elif w[0] == "stream" and w[4] == computing and copying:
+        assert taken == waiting, "what was sent is what is taken, in its order"
+        arrived += taken
+        copying, waiting, takes = False, [], takes + 1
+assert not waiting and takes == int(sys.argv[3]), takes
+assert not [w for w in plain if w[0] == "upload" and w[-1] != computing], "HCT_AHEAD=0 sends nothing ahead"
+assert arrived == [w[1:3] for w in plain if w[0] == "upload"], "the same numbers in the same order"
+P
+for method in mae dino; do
+    HCT_AHEAD=0 check "$method with one batch in flight" "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" --run "$work/$method-one" --quiet \
+        --set optim.batch=2 --set optim.accumulate=1
+    mv "$work/log" "$work/plain"
+    check "$method with two" "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" --run "$work/$method-ahead" --quiet \
+        --set optim.batch=2 --set optim.accumulate=1
+    python3 "$work/ahead.py" "$work/log" "$work/plain" 12
+    ok $? "$method: three of an epoch's four batches go up under the step before; the same numbers arrive in the same order"
+done
 for method in mae dino; do
     check "$method on the mock driver" "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" --run "$work/$method" --quiet
     python3 "$work/check.py" "$work/log" 1 $method

@@ -73,6 +73,14 @@ EXPORT CUresult cuGetErrorName(CUresult code, const char **name) {
 
 /* ---- memory ---- */
 
+/* FNV-1a (Fowler, Noll, Vo): tells contents apart. */
+static unsigned sum_of(const void *at, size_t n) {
+    const unsigned char *p = at;
+    unsigned sum = 2166136261u;
+    for (size_t i = 0; i < n; i++) sum = (sum ^ p[i]) * 16777619u;
+    return sum;
+}
+
 #define FORBIDDEN_WHILE_CAPTURING(what)                   \
     do {                                                  \
         if (origin) {                                     \
@@ -125,7 +133,7 @@ EXPORT CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t n, CU
     FORBIDDEN_WHILE_CAPTURING("upload");
     if (!mock_inside(to, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
     memcpy((void *)(uintptr_t)to, from, n);
-    mock_note("upload %zu on %d", n, s->number);
+    mock_note("upload %zu %08x on %d", n, sum_of(from, n), s->number);
     return CUDA_SUCCESS;
 }
 EXPORT CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t n, CUstream s) {
@@ -138,7 +146,8 @@ EXPORT CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t n, CUstream
 EXPORT CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t n, CUstream s) {
     if (!mock_inside(to, n) || !mock_inside(from, n)) return CUDA_ERROR_ILLEGAL_ADDRESS;
     if (!s->capturing) memmove((void *)(uintptr_t)to, (void *)(uintptr_t)from, n);
-    mock_note("copy %zu on %d", n, s->number);
+    if (s->capturing) mock_note("copy %zu on %d", n, s->number);
+    else mock_note("copy %zu %08x on %d", n, sum_of((void *)(uintptr_t)from, n), s->number);
     return CUDA_SUCCESS;
 }
 EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char v, size_t n, CUstream s) {

@@ -58,6 +58,30 @@ static void pool(hct_dev *dev) {
     hct_tensor_free(rest);
 }
 
+/* What is written ahead is the tensor's content from hct_ahead_take on, and a plain write meanwhile counts for more. */
+static void ahead(hct_dev *dev) {
+    enum { N = 3000000 }; /* more than one pinned piece */
+    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y), late[4] = {5, 6, 7, 8}, got[4];
+    for (int i = 0; i < N; i++) x[i] = (float)(i % 9973);
+    hct_tensor *t = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){N}, &err), *other = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){4}, &err);
+    int ok = hct_ahead_possible(dev) && hct_ahead_begin(dev, &err) == HCT_OK && hct_tensor_write(t, x, &err) == HCT_OK && hct_tensor_write(other, x, &err) == HCT_OK;
+    hct_ahead_end(dev);
+    memset(x, 0, N * sizeof *x); /* the caller's memory is free at once */
+    ok = ok && hct_tensor_read(t, y, &err) == HCT_OK && y[N - 1] == 0 && hct_tensor_write(other, late, &err) == HCT_OK;
+    tap_ok(ok, "what is written ahead waits in a second place (%s)", err.msg);
+    ok = hct_ahead_take(dev, &err) == HCT_OK && hct_tensor_read(t, y, &err) == HCT_OK && hct_tensor_read(other, got, &err) == HCT_OK;
+    for (int i = 0; ok && i < N; i++) ok = y[i] == (float)(i % 9973);
+    tap_ok(ok && !memcmp(got, late, sizeof got), "and is taken over once; a later plain write stands");
+    hct_tensor_free(t);
+    hct_tensor_free(other);
+    tap_ok(hct_ahead_take(dev, &err) == HCT_OK, "tensors that are freed leave no trace");
+    setenv("HCT_AHEAD", "0", 1);
+    tap_ok(!hct_ahead_possible(dev) && hct_ahead_begin(dev, &err) == HCT_EINVAL, "HCT_AHEAD=0: %s", err.msg);
+    unsetenv("HCT_AHEAD");
+    free(x);
+    free(y);
+}
+
 /* conv3d forward and backward by cuDNN, in F32 (an engine without tensor cores) and BF16. */
 static void convolution(hct_dev *dev, hct_dtype dtype) {
     static const int64_t one[] = {1, 1, 1};
@@ -85,6 +109,7 @@ int main(void) {
     tap_ok(dev != NULL, "the device opens (%s)", err.msg);
     if (dev) {
         copies(dev);
+        ahead(dev);
         pool(dev);
         if (getenv("MOCK_HAS_CUDNN")) convolution(dev, HCT_F32), convolution(dev, HCT_BF16);
         hct_device_close(dev);

@@ -40,6 +40,9 @@ struct hct_backend {
     /* Optional, both or neither: names what follows for a profiler. Called in pairs, and only where HCT_RANGES=1 asks for it. */
     void (*range_push)(hct_stream *, const char *name);
     void (*range_pop)(hct_stream *);
+    /* Optional: what is enqueued on a stream from now on waits for what has been enqueued on `other` so far. With it inputs are written ahead, on a
+     * second stream, while a step runs. */
+    hct_status (*stream_after)(hct_stream *, hct_stream *other, hct_err *);
 };
 
 #ifdef __cplusplus

@@ -65,6 +65,12 @@ HCT_API hct_tensor *hct_tensor_new(hct_dev *, hct_dtype, int ndim, const int64_t
 HCT_API void hct_tensor_free(hct_tensor *);
 HCT_API hct_status hct_tensor_write(hct_tensor *, const void *host, hct_err *); /* all of it, row-major */
 HCT_API hct_status hct_tensor_read(const hct_tensor *, void *host, hct_err *);
+/* Writing ahead, where the backend can copy beside what runs (and HCT_AHEAD=0 does not forbid it): between begin and end, hct_tensor_write goes to a
+ * second place of the tensor, on a stream of its own; hct_ahead_take makes it the tensor's content, behind everything that was enqueued before. */
+HCT_API int hct_ahead_possible(const hct_dev *);
+HCT_API hct_status hct_ahead_begin(hct_dev *, hct_err *);
+HCT_API void hct_ahead_end(hct_dev *);
+HCT_API hct_status hct_ahead_take(hct_dev *, hct_err *);
 HCT_API const hct_view *hct_tensor_view(const hct_tensor *);
 HCT_API uint64_t hct_tensor_bytes(const hct_tensor *);
 
@@ -112,6 +118,8 @@ HCT_API hct_status hct_read(hct_tape *, hct_id, void *host, hct_err *);
 /* Plans every kernel and lays all temporaries out in one arena. */
 HCT_API hct_status hct_compile(hct_tape *, hct_err *);
 HCT_API hct_status hct_run(hct_tape *, hct_err *);
+/* Enqueues a run and does not wait: hct_read, or the next hct_run, does, and reports what failed. */
+HCT_API hct_status hct_start(hct_tape *, hct_err *);
 /* Plans without taking memory (headct plan). hct_compile may follow. */
 HCT_API hct_status hct_plan_only(hct_tape *, hct_err *);
 
