@@ -47,8 +47,25 @@ hct_status hct_ahead_take(hct_dev *d, hct_err *err) {
     return st == HCT_OK && d->upload ? b->stream_after(d->upload, d->stream, err) : st; /* the second places may be written again behind these copies */
 }
 
+/* What is still on its way must arrive before its place is given to others. */
+static void settle(hct_dev *d) {
+    hct_err none;
+    if (d->upload) (void)d->backend->stream_sync(d->upload, &none);
+}
+
+void hct_ahead_release(hct_dev *d) {
+    settle(d);
+    for (size_t i = 0; i < d->n_ahead; i++) {
+        hct_dev_free(d, d->ahead[i]->second, d->ahead[i]->bytes);
+        d->ahead[i]->second = NULL;
+        d->ahead[i]->staged = 0;
+    }
+    d->n_ahead = 0;
+}
+
 void hct_ahead_forget(hct_tensor *t) {
     hct_dev *d = t->dev;
+    if (t->second) settle(d);
     for (size_t i = 0; t->second && i < d->n_ahead; i++)
         if (d->ahead[i] == t) d->ahead[i] = d->ahead[--d->n_ahead];
     hct_dev_free(d, t->second, t->bytes);

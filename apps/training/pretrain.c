@@ -389,6 +389,7 @@ hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err
     if (st == HCT_OK) st = same_start(&q, err);
     if (st == HCT_OK && !ranks_mine() && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err))) st = err->code;
     if (st == HCT_OK) st = train(&q, err);
+    if (q.dev) hct_ahead_release(q.dev);
     if (st == HCT_OK) st = save_weights(&q, err);
     if (st == HCT_OK) st = draw(&q, err);
     hct_err late;

@@ -123,10 +123,10 @@ P
 for method in mae dino; do
     HCT_AHEAD=0 check "$method with one batch in flight" "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" --run "$work/$method-one" --quiet \
         --set optim.batch=2 --set optim.accumulate=1
-    mv "$work/log" "$work/plain"
+    mv "$work/log" "$work/log-one"
     check "$method with two" "$headct" pretrain --recipe "$work/$method.yaml" --data "$work/data" --run "$work/$method-ahead" --quiet \
         --set optim.batch=2 --set optim.accumulate=1
-    python3 "$work/ahead.py" "$work/log" "$work/plain" 12
+    python3 "$work/ahead.py" "$work/log" "$work/log-one" 12
     ok $? "$method: three of an epoch's four batches go up under the step before; the same numbers arrive in the same order"
 done
 for method in mae dino; do
@@ -274,6 +274,16 @@ unset MOCK_MEMORY
 MOCK_DRIVER=12040 refuses 1 "it speaks CUDA 12.4, this build needs" "a driver that is too old" try
 MOCK_CAPABILITY=75 refuses 1 "has compute capability 7.5; the kernels need 8.0" "a card that is too old" try
 MOCK_DEVICES=0 refuses 1 "finds no GPU" "a driver without a card" try
+HEADCT_CUDA_LIBRARY=libm.so.6 refuses 1 "the NVIDIA driver is too old: libcuda.so.1 has no function cuInit" "a driver without a function that is needed" try
+# as much memory as training takes with one batch in flight: the second one's places do not fit
+most=$(HCT_AHEAD=0 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/tight" --quiet --set optim.epochs=1 >/dev/null 2>&1
+    awk '/^alloc/ {n += $2; if (n > m) m = n} /^free [0-9]/ {n -= $2} END {print m}' "$work/log")
+tight() { "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/second" --quiet --set optim.epochs=1; }
+check "$most bytes are enough for one batch in flight" env HCT_AHEAD=0 MOCK_MEMORY="$most" "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/enough" --quiet \
+    --set optim.epochs=1
+export MOCK_MEMORY="$most"
+refuses 1 "of $most are free; lower optim.batch" "and too few for two: what is free, and which key helps" tight
+unset MOCK_MEMORY
 HEADCT_CUDA_LIBRARY=/nowhere.so refuses 1 "no NVIDIA driver" "no driver" try
 unset HEADCT_CUDA_LIBRARY
 done_testing

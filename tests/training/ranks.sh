@@ -118,6 +118,17 @@ pair() { $ranks -np 1 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work
 fails "rank 1 has another recipe than rank 0" "ranks with other recipes" pair --set optim.lr=0.1
 fails "rank 1 of 2: " "a rank that cannot read its data says so" pair --set data.dataset=/nowhere
 fails "rank 1 of 2: " "an unknown key on one rank" pair --set optim.rate=1
+cp -r "$work/half" "$work/other"
+python3 - "$work/other/checkpoints/last.safetensors" <<'P'
+import json, struct, sys
+b = bytearray(open(sys.argv[1], "rb").read())
+n = struct.unpack("<Q", b[:8])[0]
+h = json.loads(b[8:8 + n])
+b[8 + n + h["blocks.0.attn.proj.weight"]["data_offsets"][0]] ^= 1
+open(sys.argv[1], "wb").write(b)
+P
+fails "rank 1 has another checksum of its weights than rank 0" "ranks with other weights" $ranks -np 1 "$headct" pretrain --run "$work/half" --resume --quiet : \
+    -np 1 "$headct" pretrain --run "$work/other" --resume --quiet
 fails "it runs as one" "finetune as two ranks" $ranks -np 2 "$headct" finetune --recipe x --run y
 
 # A rank that hangs, where no launcher notices

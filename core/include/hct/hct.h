@@ -71,6 +71,7 @@ HCT_API int hct_ahead_possible(const hct_dev *);
 HCT_API hct_status hct_ahead_begin(hct_dev *, hct_err *);
 HCT_API void hct_ahead_end(hct_dev *);
 HCT_API hct_status hct_ahead_take(hct_dev *, hct_err *);
+HCT_API void hct_ahead_release(hct_dev *); /* gives the second places back, and what was not taken */
 HCT_API const hct_view *hct_tensor_view(const hct_tensor *);
 HCT_API uint64_t hct_tensor_bytes(const hct_tensor *);
 
