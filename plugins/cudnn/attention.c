@@ -59,6 +59,8 @@ static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, 
     hct_err why = {0, ""};
     dnn_target on = {NULL, NULL};
     if (!cudnn_open(d, &on.handle, &why)) return hct_plugin_fail(err, HCT_NOTIMPL, "%s", why.msg);
+    /* before 9.6 the caller must clear dq's memory; up to 9.15 keys that are no multiple of 128 want a padding mask (as cudnn-frontend gives them) */
+    if (back && dnn.cudnnGetVersion() < 91600) return hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN %zu; attention's backward takes 9.16 or later", dnn.cudnnGetVersion());
     const dnn_plan *made = sdpa_plan_for(&on, &key, err);
     state *s = made ? calloc(1, sizeof *s) : NULL;
     if (!s) return made ? hct_plugin_fail(err, HCT_ENOMEM, "out of memory") : HCT_NOTIMPL;

@@ -1,7 +1,7 @@
 /* cuDNN of the mock driver (mock_driver.c): graphs of attention, its backward and convolutions are checked operation by operation, and their calls
  * written down. Whether the real library takes such graphs is test_cudnn.c's question.
  *
- *   MOCK_CUDNN=old   a version without the attention node, and without engines for its backward */
+ *   MOCK_CUDNN=old   9.12, which has no attention node */
 #include "mock.h"
 
 #include <cudnn.h>
@@ -48,12 +48,12 @@ static int64_t dim(const descriptor *op, int name, int64_t i) {
     return f ? number(t, CUDNN_ATTR_TENSOR_DIMENSIONS, i < 0 ? f->n + i : i) : -1;
 }
 
-EXPORT size_t cudnnGetVersion(void) { return CUDNN_VERSION; }
+EXPORT size_t cudnnGetVersion(void) { return getenv("MOCK_CUDNN") ? 91200 : CUDNN_VERSION; }
 EXPORT const char *cudnnGetErrorString(cudnnStatus_t code) { return code == CUDNN_STATUS_NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED" : "CUDNN_STATUS_BAD_PARAM"; }
 EXPORT cudnnStatus_t cudnnCreate(cudnnHandle_t *h) { return *h = (cudnnHandle_t)(void *)&stream, CUDNN_STATUS_SUCCESS; }
 EXPORT cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t s) { return (void)h, stream = (CUstream)s, CUDNN_STATUS_SUCCESS; }
 EXPORT cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *ret) {
-    if (getenv("MOCK_CUDNN") && (type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR || type == CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR)) return CUDNN_STATUS_NOT_SUPPORTED;
+    if (getenv("MOCK_CUDNN") && type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR) return CUDNN_STATUS_NOT_SUPPORTED;
     descriptor *d = calloc(1, sizeof *d);
     d->type = (int)type;
     *ret = d;
