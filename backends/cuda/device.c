@@ -89,6 +89,8 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
     d->with_library = d->target;
     d->with_library.library = 1u << HCT_F32 | 1u << HCT_BF16 | 1u << HCT_F16;
     d->with_library.library_bias = 1;
+    d->with_subgroups = d->target;
+    d->with_subgroups.subgroups = 1;
     d->shown = (hct_cuda_device){sizeof d->shown, index, d->capability, d->context};
     if (st == HCT_OK) *ret = d;
     else destroy(d);

@@ -48,7 +48,7 @@ struct hct_device { /* one for each index, shared by all who open it */
     CUcontext context;
     char name[128];
     uint64_t total;
-    hk_target target, with_library;
+    hk_target target, with_library, with_subgroups;
     cuda_module *modules;
     size_t n_modules, cap_modules;
     CUdeviceptr status; /* int[4], see FAIL in dialect.h */

@@ -75,8 +75,7 @@ static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_e
     return st;
 }
 
-static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_target *target, hct_plan *ret, hct_err *err) {
-    const hk_op *op = hk_find(p->op);
+static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op, const hk_target *target, hct_plan *ret, hct_err *err) {
     state *s = op ? calloc(1, sizeof *s) : NULL;
     if (!s) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     s->device = d;
@@ -94,11 +93,22 @@ static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_target
     return HCT_OK;
 }
 
-static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) { return plan_with(d, p, &d->target, ret, err); }
+static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    return plan_with(d, p, hk_find(hk_families, p->op), &d->target, ret, err);
+}
+
+/* Every device from LEAST on (device.c) has warps and f16 arithmetic; what these lack at most is their compiled file. */
+static hct_status plan_subgroups(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    return plan_with(d, p, hk_find(hk_subgroup_families, p->op), &d->with_subgroups, ret, err);
+}
+
+static hct_status plan_half(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    return plan_with(d, p, hk_find(hk_half_families, p->op), &d->target, ret, err);
+}
 
 static hct_status plan_library(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     if (!cuda_lt_open(d, err)) return HCT_NOTIMPL;
-    return plan_with(d, p, &d->with_library, ret, err);
+    return plan_with(d, p, hk_find(hk_library_families, p->op), &d->with_library, ret, err);
 }
 
 /* ---- running ---- */
@@ -180,6 +190,10 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
 hct_status cuda_add_kernels(const hct_host *host, hct_err *err) {
     const hct_kernel own = {.backend = "cuda", .priority = 10, .plan = plan, .run = run, .release = release};
     const hct_kernel library = {.backend = "cuda", .dtypes = HK_REAL, .priority = 100, .plan = plan_library, .run = run, .release = release};
+    const hct_kernel subgroups = {.backend = "cuda", .priority = 50, .plan = plan_subgroups, .run = run, .release = release};
+    const hct_kernel half = {.backend = "cuda", .priority = 50, .plan = plan_half, .run = run, .release = release};
     hct_status st = hk_add_kernels(host, hk_families, &own, "cu", cuda_comm != NULL, err);
+    if (st == HCT_OK) st = hk_add_kernels(host, hk_subgroup_families, &subgroups, "cu-subgroups", 0, err);
+    if (st == HCT_OK) st = hk_add_kernels(host, hk_half_families, &half, "cu-f16", 0, err);
     return st == HCT_OK ? hk_add_kernels(host, hk_library_families, &library, "cublaslt", cuda_comm != NULL, err) : st;
 }

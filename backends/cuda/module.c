@@ -17,6 +17,7 @@ static void name_of(const hk_launch *l, char out[64]) {
     if (sscanf(l->option, "HEAD=%d", &head) == 1 && head != 64) snprintf(out + n, 64 - n, ".head%d", head);
     if (!strncmp(l->option, "MOMENT_REAL", 11)) snprintf(out + n, 64 - n, ".moments");
     if (!strncmp(l->option, "OUT_FLOAT", 9)) snprintf(out + n, 64 - n, ".float");
+    if (!strncmp(l->option, "SUBGROUPS", 9)) snprintf(out + n, 64 - n, ".subgroups");
 }
 
 /* Installed: cuda/ beside this object. Uninstalled: BUILD/backends/kernels. */

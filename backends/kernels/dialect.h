@@ -23,6 +23,11 @@
  *                                   this work-item's share, for GROUP_SUM or GROUP_MAX, of a row's sum, sum of (x - mean)^2, largest, sum of exp(x - top)
  *   kexp, kphi                      exp; the normal distribution's Phi, without branches so that CPU devices vectorise them
  *   FAIL(status, code, detail)      leaves a complaint that the next wait reports
+ *
+ * Extra kernels, for devices that have more than OpenCL C 1.2 asks of them:
+ *   -DSUBGROUPS                     GROUP_SUM and GROUP_MAX through the device's sub-groups (CUDA: warps), two barriers for log2(GROUP) + 2:
+ *                                   SUB_SUM(x), SUB_MAX(x) over a sub-group, the same bits in each; SUB which, SUBS how many, SUB_LANE in it
+ *   -DHALF_ARITHMETIC               f16, hvec (VW of them): hld, hst, + - *, hmad (rounded once), H16(float)
  */
 #ifndef HCT_DIALECT_H
 #define HCT_DIALECT_H
@@ -342,6 +347,50 @@ FN vec vphi(vec x, vec e) {
 #define GROUP_MAX(x) (x)
 #else
 #define SCRATCH LOCAL float scratch[GROUP]
+#ifdef SUBGROUPS
+#ifdef __OPENCL_VERSION__
+#ifdef cl_khr_subgroups
+#pragma OPENCL EXTENSION cl_khr_subgroups : enable
+#endif
+#define SUB_SUM(x) sub_group_reduce_add(x)
+#define SUB_MAX(x) sub_group_reduce_max(x)
+#define SUB ((i32)get_sub_group_id())
+#define SUBS ((i32)get_num_sub_groups())
+#define SUB_LANE ((i32)get_sub_group_local_id())
+#else
+#define WARP 32
+#define SUB (LANE / WARP)
+#define SUBS (GROUP / WARP)
+#define SUB_LANE (LANE % WARP)
+FN float SUB_SUM(float x) {
+    for (i32 n = WARP / 2; n > 0; n /= 2) x += __shfl_xor_sync(0xffffffffu, x, n);
+    return x;
+}
+FN float SUB_MAX(float x) {
+    for (i32 n = WARP / 2; n > 0; n /= 2) x = MAXF(x, __shfl_xor_sync(0xffffffffu, x, n));
+    return x;
+}
+#endif
+/* Every work-item goes through the sub-groups' results in the same order. */
+FN float group_sum(LOCAL_AT float *s, float x) {
+    x = SUB_SUM(x);
+    BARRIER();
+    if (SUB_LANE == 0) s[SUB] = x;
+    BARRIER();
+    float sum = s[0];
+    for (i32 i = 1; i < SUBS; i++) sum += s[i];
+    return sum;
+}
+FN float group_max(LOCAL_AT float *s, float x) {
+    x = SUB_MAX(x);
+    BARRIER();
+    if (SUB_LANE == 0) s[SUB] = x;
+    BARRIER();
+    float top = s[0];
+    for (i32 i = 1; i < SUBS; i++) top = MAXF(top, s[i]);
+    return top;
+}
+#else
 FN float group_sum(LOCAL_AT float *s, float x) {
     BARRIER();
     s[LANE] = x;
@@ -362,6 +411,7 @@ FN float group_max(LOCAL_AT float *s, float x) {
     BARRIER();
     return s[0];
 }
+#endif
 #define GROUP_SUM(x) group_sum(scratch, (x))
 #define GROUP_MAX(x) group_max(scratch, (x))
 #endif
@@ -405,6 +455,46 @@ FN float row_exps(GLOBAL const real *x, i64 c, float top) {
     FOR_REST(i, c) s += kexp(ld(x, i) - top);
     return s;
 }
+#endif
+
+/* ---- f16 arithmetic ---- */
+
+#ifdef HALF_ARITHMETIC
+#ifdef __OPENCL_VERSION__
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+typedef half f16;
+typedef half8 hvec;
+#define H16(x) ((f16)(x))
+#define HSET(x) ((hvec)(x))
+#define hmad(a, b, c) fma((a), (b), (c))
+FN hvec hld(GLOBAL const f16 *p) { return as_half8(vload8(0, (GLOBAL const u16 *)p)); }
+FN void hst(GLOBAL f16 *p, hvec v) { vstore8(as_ushort8(v), 0, (GLOBAL u16 *)p); }
+#else
+typedef __half f16;
+struct hvec {
+    __half2 x[2];
+};
+#define H16(x) __float2half_rn(x)
+FN hvec HSET(f16 f) { return hvec{{__half2half2(f), __half2half2(f)}}; }
+FN hvec operator+(hvec a, hvec b) { return hvec{{__hadd2(a.x[0], b.x[0]), __hadd2(a.x[1], b.x[1])}}; }
+FN hvec operator-(hvec a, hvec b) { return hvec{{__hsub2(a.x[0], b.x[0]), __hsub2(a.x[1], b.x[1])}}; }
+FN hvec operator*(hvec a, hvec b) { return hvec{{__hmul2(a.x[0], b.x[0]), __hmul2(a.x[1], b.x[1])}}; }
+FN hvec hmad(hvec a, hvec b, hvec c) { return hvec{{__hfma2(a.x[0], b.x[0], c.x[0]), __hfma2(a.x[1], b.x[1], c.x[1])}}; }
+FN f16 hmad(f16 a, f16 b, f16 c) { return __hfma(a, b, c); }
+/* In pairs where the place allows it. */
+FN hvec hld(const f16 *p) {
+    const __half2 *pair = (const __half2 *)p;
+    if ((u64)p % sizeof *pair == 0) return hvec{{pair[0], pair[1]}};
+    return hvec{{__halves2half2(p[0], p[1]), __halves2half2(p[2], p[3])}};
+}
+FN void hst(f16 *p, hvec v) {
+    __half2 *pair = (__half2 *)p;
+    for (int i = 0; i < 2; i++) {
+        if ((u64)p % sizeof *pair == 0) pair[i] = v.x[i];
+        else p[2 * i] = __low2half(v.x[i]), p[2 * i + 1] = __high2half(v.x[i]);
+    }
+}
+#endif
 #endif
 
 /* status: int[4] = how many complaints, code and detail of one of them. */

@@ -112,6 +112,30 @@ static int has_extension(cl_device_id id, const char *name) {
     return found;
 }
 
+#define MAX_SUB_GROUPS 0x105C /* CL_DEVICE_MAX_NUM_SUB_GROUPS, since OpenCL 2.1: 0 where there are none */
+
+/* The standard that programs with sub-groups are compiled as; NULL where the device has none. */
+static const char *subgroup_standard(cl_device_id id) {
+    char version[96];
+    cl_uint most = 0;
+    int major = 0, minor = 0;
+    text_of(id, CL_DEVICE_VERSION, version, sizeof version);
+    if (has_extension(id, "cl_intel_subgroups")) return "CL1.2";
+    if (sscanf(version, "OpenCL %d.%d", &major, &minor) != 2 || major < 2) return NULL;
+    if (10 * major + minor >= 21) INFO(id, MAX_SUB_GROUPS, most);
+    return most == 0 && !has_extension(id, "cl_khr_subgroups") ? NULL : major >= 3 ? "CL3.0" : "CL2.0";
+}
+
+#define HALF_CONFIG 0x1033 /* CL_DEVICE_HALF_FP_CONFIG */
+
+/* Whether f16 arithmetic gives what f32 arithmetic rounded to f16 gives. */
+static int has_half(cl_device_id id) {
+    const cl_device_fp_config want = CL_FP_ROUND_TO_NEAREST | CL_FP_INF_NAN | CL_FP_DENORM;
+    cl_device_fp_config have = 0;
+    INFO(id, HALF_CONFIG, have);
+    return has_extension(id, "cl_khr_fp16") && (have & want) == want;
+}
+
 hct_status ocl_probe(int index, char *text, size_t n, hct_err *err) {
     cl_platform_id platform;
     cl_device_id id;
@@ -126,9 +150,9 @@ hct_status ocl_probe(int index, char *text, size_t n, hct_err *err) {
     clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof product - 1, product, NULL);
     INFO(id, CL_DEVICE_GLOBAL_MEM_SIZE, global);
     INFO(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, most);
-    snprintf(text, n, "%s (%s), driver %s, %s, %.1f GiB, %.1f GiB a buffer; uses%s%s", name, product, driver, version,
-             (double)global / (1 << 30), (double)most / (1 << 30), has_extension(id, "cl_khr_fp64") ? " cl_khr_fp64" : " no extension",
-             ocl_has_clblast() ? ", CLBlast" : ", no CLBlast");
+    snprintf(text, n, "%s (%s), driver %s, %s, %.1f GiB, %.1f GiB a buffer; %s fp64, %s sub-groups, %s fp16; %s CLBlast", name, product, driver, version,
+             (double)global / (1 << 30), (double)most / (1 << 30), has_extension(id, "cl_khr_fp64") ? "uses" : "no",
+             subgroup_standard(id) ? "uses" : "no", has_half(id) ? "uses" : "no", ocl_has_clblast() ? "uses" : "no");
     return HCT_OK;
 }
 
@@ -159,6 +183,10 @@ static void describe(hct_device *d, cl_platform_id platform) {
                             .fp64 = has_extension(d->id, "cl_khr_fp64"), .local = local};
     d->with_library = d->target;
     d->with_library.library = 1u << HCT_F32;
+    d->subgroup_standard = subgroup_standard(d->id);
+    d->subgroups = (ocl_extra){hk_subgroup_families, !d->subgroup_standard ? "the device has no sub-groups" : d->is_cpu ? "one work-item goes through a row here" : NULL, d->target};
+    d->subgroups.target.subgroups = 1;
+    d->half = (ocl_extra){hk_half_families, has_half(d->id) ? NULL : "the device has no f16 arithmetic (cl_khr_fp16)", d->target};
 }
 
 static hct_status pin(hct_device *d) {

@@ -38,8 +38,7 @@ static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_e
     return st;
 }
 
-static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_target *target, hct_plan *ret, hct_err *err) {
-    const hk_op *op = hk_find(p->op);
+static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op, const hk_target *target, hct_plan *ret, hct_err *err) {
     state *s = op ? calloc(1, sizeof *s) : NULL;
     if (!s) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     s->device = d;
@@ -57,11 +56,25 @@ static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_target
     return HCT_OK;
 }
 
-static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) { return plan_with(d, p, &d->target, ret, err); }
+static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    return plan_with(d, p, hk_find(hk_families, p->op), &d->target, ret, err);
+}
 
 static hct_status plan_library(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
-    return plan_with(d, p, &d->with_library, ret, err);
+    return plan_with(d, p, hk_find(hk_library_families, p->op), &d->with_library, ret, err);
 }
+
+/* Extra kernels are refused where the device lacks what they need; where its driver does not compile them, they and all after them. */
+static hct_status plan_extra(hct_device *d, const hct_problem *p, ocl_extra *extra, hct_plan *ret, hct_err *err) {
+    if (extra->lacking) return hct_plugin_fail(err, HCT_NOTIMPL, "%s", extra->lacking);
+    hct_status st = plan_with(d, p, hk_find(extra->families, p->op), &extra->target, ret, err);
+    if (st != HCT_EDEVICE) return st;
+    extra->lacking = "the driver does not compile it; the compiler's words are above";
+    return hct_plugin_fail(err, HCT_NOTIMPL, "%s", extra->lacking);
+}
+
+static hct_status plan_subgroups(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) { return plan_extra(d, p, &d->subgroups, ret, err); }
+static hct_status plan_half(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) { return plan_extra(d, p, &d->half, ret, err); }
 
 /* ---- running ---- */
 
@@ -181,6 +194,10 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
 hct_status ocl_add_kernels(const hct_host *host, hct_err *err) {
     const hct_kernel own = {.backend = "opencl", .priority = 10, .plan = plan, .run = run, .release = release};
     const hct_kernel library = {.backend = "opencl", .dtypes = 1u << HCT_F32, .priority = 100, .plan = plan_library, .run = run, .release = release};
+    const hct_kernel subgroups = {.backend = "opencl", .priority = 50, .plan = plan_subgroups, .run = run, .release = release};
+    const hct_kernel half = {.backend = "opencl", .priority = 50, .plan = plan_half, .run = run, .release = release};
     hct_status st = hk_add_kernels(host, hk_families, &own, "cl", ocl_comm != NULL, err);
+    if (st == HCT_OK) st = hk_add_kernels(host, hk_subgroup_families, &subgroups, "cl-subgroups", 0, err);
+    if (st == HCT_OK) st = hk_add_kernels(host, hk_half_families, &half, "cl-f16", 0, err);
     return st == HCT_OK && ocl_has_clblast() ? hk_add_kernels(host, hk_library_families, &library, "clblast", ocl_comm != NULL, err) : st;
 }

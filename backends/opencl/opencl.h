@@ -15,6 +15,13 @@ typedef struct ocl_program {
     cl_program program;
 } ocl_program;
 
+/* Kernels beside the base set, and why this device has none of them (NULL: it has). */
+typedef struct ocl_extra {
+    const hk_op *const *families;
+    const char *lacking;
+    hk_target target;
+} ocl_extra;
+
 struct hct_device { /* one for each index, shared by all who open it */
     int index, users;
     cl_device_id id;
@@ -25,6 +32,8 @@ struct hct_device { /* one for each index, shared by all who open it */
     int is_cpu, unified; /* unified: the host's memory is the device's */
     size_t max_items, each; /* each: work-items of a group of an EACH launch */
     hk_target target, with_library;
+    ocl_extra subgroups, half;
+    const char *subgroup_standard; /* "CL3.0": what programs with sub-groups are compiled as */
     cl_mem status; /* int[4], see FAIL in dialect.h */
     cl_mem pinned; /* staging for transfers, NULL where memory is unified */
     void *pinned_at;

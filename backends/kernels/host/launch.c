@@ -9,8 +9,8 @@ const hk_op *const hk_families[] = {hk_elementwise, hk_move,   hk_reduce,   hk_n
                                     hk_tokens,      hk_optim, hk_products, hk_attention, hk_dino, hk_views,
                                     hk_conv,        hk_pool,  hk_batch_norm3d, hk_fused, NULL};
 
-const hk_op *hk_find(const char *op) {
-    for (const hk_op *const *f = hk_families; *f; f++)
+const hk_op *hk_find(const hk_op *const *families, const char *op) {
+    for (const hk_op *const *f = families; *f; f++)
         for (const hk_op *o = *f; o->op; o++)
             if (!strcmp(o->op, op)) return o;
     return NULL;
@@ -66,6 +66,7 @@ void hk_rows(hk *b, const char *program, int32_t dtype, const char *kernel, int6
     l->kind = HK_ROWS;
     l->items = b->target->group;
     l->groups[0] = groups;
+    if (b->target->subgroups) hk_option(b, "SUBGROUPS=1");
 }
 
 void hk_each(hk *b, const char *program, int32_t dtype, const char *kernel, int64_t n) {

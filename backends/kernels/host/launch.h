@@ -25,6 +25,7 @@ typedef struct hk_target {
     uint64_t local;   /* bytes of local memory a group may have */
     uint32_t library; /* bit d: products of dtype d go to a library (HK_PRODUCT launches) */
     int library_bias; /* which adds a bias too */
+    int subgroups;    /* row kernels add up through sub-groups: dialect.h's SUBGROUPS */
 } hk_target;
 
 /* ---- one launch ---- */
@@ -64,7 +65,7 @@ typedef struct hk_launch {
     hk_kind kind;
     const char *program, *kernel; /* "norm", "layer_norm" */
     int32_t dtype;                /* REAL_*; -1: the program has none */
-    char option[24];              /* "HEAD=64", or empty */
+    char option[24];              /* "HEAD=64", "SUBGROUPS=1", or empty */
     uint32_t items;
     int64_t groups[2], n;
     uint32_t first_arg, n_args;
@@ -163,7 +164,10 @@ extern const hk_op hk_elementwise[], hk_move[], hk_reduce[], hk_norm[], hk_softm
     hk_dino[], hk_views[], hk_conv[], hk_pool[], hk_batch_norm3d[],
     hk_fused[];
 extern const hk_op *const hk_families[], *const hk_library_families[]; /* all; those with HK_PRODUCT launches. Ended by NULL */
-const hk_op *hk_find(const char *op);
+/* Extra kernels: families whose row kernels want hk_target.subgroups, and those in f16 arithmetic. A backend registers them with a priority above
+ * its base kernels', and their plan refuses where the device lacks what they need. */
+extern const hk_op *const hk_subgroup_families[], *const hk_half_families[];
+const hk_op *hk_find(const hk_op *const *families, const char *op);
 /* Adds a kernel "prefix:op" for each op of the families: backend, priority, plan, run, release are like's, and dtypes where it has some. A job
  * of several ranks gets none that would do for one rank only. */
 hct_status hk_add_kernels(const hct_host *, const hk_op *const *families, const hct_kernel *like, const char *prefix, int several_ranks, hct_err *);

@@ -1,0 +1,62 @@
+#!/bin/sh
+# The extra kernels (sub-groups, f16 arithmetic): refused with a reason where the device lacks what they need, chosen where it has it. The shim shows
+# PoCL as a GPU that has both; so the whole conformance table runs in groups of many work-items, extra kernels too. $1: headct, $2: cl_shim, $3: test-ops.
+. "$(dirname "$0")/../support/tap.sh"
+headct=$1 shim=$2 table=$3
+if ! "$headct" backends 2>/dev/null | grep -q 'device opencl:0'; then
+    skip "OpenCL" "no OpenCL device here"
+    done_testing
+fi
+cat >"$work/mae.yaml" <<R
+method: mae
+data: {crop: 192, image: 24}
+model: {patch: 12, width: 48, depth: 1, heads: 2, mlp: 96, decoder: {width: 24, depth: 1, heads: 2, mlp: 48}}
+R
+# forward [VARIABLE=VALUE...]: one pass; its answers of dispatch are $work/err.
+forward() { env HCT_VERBOSE=dispatch "$@" "$headct" bench --recipe "$work/mae.yaml" --forward --steps 1 --device opencl >"$work/out" 2>"$work/err"; }
+# said TEXT NAME: the last pass ended well and said so.
+said() {
+    [ $status -eq 0 ] && grep -qE -- "$1" "$work/err"
+    result=$?
+    ok $result "$2"
+    [ $result -eq 0 ] || grep -vE ': (ref|cl):' "$work/err" | sed 's/^/# /' | tail -n 15
+}
+as_gpu() { LD_PRELOAD=$shim CL_SHIM_GPU=1 "$@"; }
+
+if "$headct" backends | grep 'device opencl:0' | grep -q 'no sub-groups, no fp16'; then
+    status=0
+    forward A=B || status=$?
+    said "cl-subgroups:add_layer_norm refuses: the device has no sub-groups" "without sub-groups their kernels refuse, and say why"
+    said "cl:add_layer_norm chosen" "and the base kernel does it"
+    "$table" --device opencl --no-grad --op add --dtype F16 --kernel cl-f16:add >"$work/out" 2>&1
+    grep -qE "ran 0 kernel runs; [1-9]" "$work/out"
+    ok $? "without f16 arithmetic its kernels refuse"
+else
+    skip "a device without them" "this one has sub-groups or f16 arithmetic"
+fi
+
+as_gpu "$headct" backends | grep 'device opencl:0' | grep -q 'uses sub-groups, uses fp16'
+ok $? "headct backends says that both are used"
+status=0
+forward LD_PRELOAD="$shim" CL_SHIM_GPU=1 || status=$?
+said "cl-subgroups:add_layer_norm chosen" "with sub-groups their kernels go before the base ones"
+status=0
+forward LD_PRELOAD="$shim" CL_SHIM_GPU=1 HCT_KERNEL=add_layer_norm=cl:add_layer_norm || status=$?
+said "cl:add_layer_norm chosen" "HCT_KERNEL goes back to the base one"
+status=0
+forward LD_PRELOAD="$shim" CL_SHIM_GPU=bare HEADCT_CACHE="$work/cache" || status=$?
+said "cl-subgroups:add_layer_norm refuses: the driver does not compile it" "a driver that cannot compile them after all"
+said "cl:add_layer_norm chosen" "and the base kernel does it"
+[ "$(grep -c 'the OpenCL compiler on' "$work/err")" -eq 1 ]
+ok $? "which is tried once"
+
+as_gpu "$table" --device opencl --no-grad >"$work/table" 2>&1
+status=$?
+note "$(grep '^# ran' "$work/table" | cut -c 3-)"
+ok $status "the conformance table in groups of many work-items"
+[ $status -eq 0 ] || grep -A6 '^not ok' "$work/table" | sed 's/^/# /' | head -n 60
+for kernel in $(as_gpu "$headct" backends --kernels | sed -nE 's/.* (cl-(subgroups|f16):[^ ]+) .*/\1/p'); do
+    grep -q "^ok .*: $kernel\$" "$work/table"
+    ok $? "$kernel among them"
+done
+done_testing
