@@ -4,7 +4,8 @@
     mutants.py SOURCE_ROOT [NAME ...]     only mutants whose name contains one of the words
 
 Prints TAP. A mutant is killed where test-ops fails, crashes or hangs; one that survives, no longer applies, or does not
-compile is a failure. The unchanged copy must pass first."""
+compile is a failure. The unchanged copy must pass first. Mistakes in device kernels are looked for on an OpenCL device that
+tests/opencl/cl_shim.c shows as a GPU, so that groups have many work-items and extra kernels run; without OpenCL they are skipped."""
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TARGETS = ["core/libhct.so.1.0.0", "backends/cpu/hct_backend_cpu.so", "plugins/ct_views/hct_kernel_ct_views.so", "tests/ops/test-ops"]
+DEVICE_TARGETS = ["backends/opencl/hct_backend_opencl.so", "tests/opencl/cl_shim.so"]
 
 
 def mutants():
@@ -26,17 +28,24 @@ def mutants():
         yield name, ops.split(), path, old[2:], new[2:]
 
 
-def build(folder):
-    done = subprocess.run(["ninja", "-C", folder] + TARGETS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def on_device(path):
+    return path.startswith("backends/kernels/")
+
+
+def build(folder, targets=TARGETS):
+    done = subprocess.run(["ninja", "-C", folder] + targets, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return None if done.returncode == 0 else done.stdout[-1500:]
 
 
-def run(folder, *args):
+def run(folder, *args, device=False):
     """Exit status of test-ops: 0 passed, 1 a case failed, < 0 crashed or hung, 2 it could not run."""
     env = dict(os.environ, OMP_NUM_THREADS="1")
+    if device:
+        env.update(LD_PRELOAD=os.path.join(folder, DEVICE_TARGETS[1]), CL_SHIM_GPU="1", HEADCT_CACHE=os.path.join(folder, "cache"))
+        args += ("--device", "opencl", "--no-grad")
     try:
         return subprocess.run([os.path.join(folder, "tests/ops/test-ops"), *args], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, timeout=60, env=env).returncode
+                              stderr=subprocess.DEVNULL, timeout=180 if device else 60, env=env).returncode
     except subprocess.TimeoutExpired:
         return -1
 
@@ -53,10 +62,10 @@ def judge(source, folder, mutant):
     start, end = places[0].span()
     try:
         open(file, "w", encoding="utf-8").write(text[:start] + new + text[end:])
-        broken = build(folder)
+        broken = build(folder, DEVICE_TARGETS if on_device(path) else TARGETS)
         if broken:
             return "it does not compile: " + broken
-        status = [run(folder, "--op", op) for op in ops]
+        status = [run(folder, "--op", op, device=on_device(path)) for op in ops]
         if 2 in status:
             return f"test-ops knows no op of '{' '.join(ops)}'"
         return None if any(status) else "it survived: no case fails"
@@ -78,10 +87,14 @@ def main():
             sys.exit("the unchanged copy does not build: " + broken)
         if run(folder) != 0:
             sys.exit("the unchanged copy fails tests/ops: repair that first")
+        devices = not build(folder, DEVICE_TARGETS) and run(folder, "--op", "add", device=True) == 0
         for mutant in mutants():
             if words and not any(word in mutant[0] for word in words):
                 continue
             number += 1
+            if on_device(mutant[2]) and not devices:
+                print(f"ok {number} - {mutant[0]} # SKIP no OpenCL device, or it fails tests/ops", flush=True)
+                continue
             why = judge(source, folder, mutant)
             failures += why is not None
             print(f"{'ok' if why is None else 'not ok'} {number} - {'killed' if why is None else 'NOT KILLED'}: {mutant[0]}", flush=True)

@@ -55,6 +55,9 @@ status=$?
 note "$(grep '^# ran' "$work/table" | cut -c 3-)"
 ok $status "the conformance table in groups of many work-items"
 [ $status -eq 0 ] || grep -A6 '^not ok' "$work/table" | sed 's/^/# /' | head -n 60
+as_gpu "$table" --device opencl --no-grad --op scale --dtype F16 --case "by a tenth" --kernel cl-f16:scale >"$work/out" 2>&1
+grep -q "ran 0 kernel runs; 1 cases" "$work/out"
+ok $? "a factor that f16 would round stays with the base kernel"
 for kernel in $(as_gpu "$headct" backends --kernels | sed -nE 's/.* (cl-(subgroups|f16):[^ ]+) .*/\1/p'); do
     grep -q "^ok .*: $kernel\$" "$work/table"
     ok $? "$kernel among them"

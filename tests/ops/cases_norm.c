@@ -84,6 +84,7 @@ const op_case cases_norm[] = {
     LAYER_NORM("2x1x3x5", 0, 5, 2, 1, 3),
     LAYER_NORM("no rows", 0, 4, 0),
     LAYER_NORM("513x48", BIG, 48, 513),
+    LAYER_NORM("3x1103", BIG, 1103, 3), /* more vectors than a group of 128 has work-items */
     LAYER_NORM("vit-b", BENCH, 768, 8208),
     {"layer_norm", "one row", {REAL(9), REAL(9), REAL(9)}, {A_REAL("eps", 1e-6)}, GRAD, 3, .naive = naive_layer_norm},
     ADD_LAYER_NORM("5x7", 0, 7, 5),
@@ -92,6 +93,7 @@ const op_case cases_norm[] = {
     ADD_LAYER_NORM("no rows", 0, 4, 0),
     ADD_LAYER_NORM("513x48", BIG, 48, 513),
     ADD_LAYER_NORM("131x37", BIG, 37, 131),
+    ADD_LAYER_NORM("3x1103", BIG, 1103, 3),
     ADD_LAYER_NORM("vit-b", BENCH, 768, 8208),
     BIAS_GELU("5x7", 0, 7, 5),
     BIAS_GELU("2x3x8", 0, 8, 2, 3),
@@ -130,5 +132,6 @@ const op_case cases_norm[] = {
     L2("2x3x4, half below eps", 2.25, 0, 4, 2, 3),
     L2("no rows", 1e-12, 0, 4, 0),
     L2("513x33", 1e-12, BIG, 33, 513),
+    L2("3x1103", 1e-12, BIG, 1103, 3),
     {0},
 };

@@ -8,6 +8,16 @@ static void softmax_forward(call *k) { /* (y, dy): y is drawn as x */
     naive_softmax(&f);
 }
 
+/* Two unequal logits of each row so large that exp of them overflows, each pair further from the row's start than the one before. */
+static void peaks(call *k) {
+    int64_t rows = k->in[0].dim[0], c = k->in[0].dim[1];
+    for (int64_t r = 0; r < rows; r++) {
+        double *end = k->x[0] + r * c + (r + 1) * c / rows;
+        end[-1] = 512;
+        end[-2] = 508;
+    }
+}
+
 static void cross_entropy_forward(call *k) { /* (logits, target, lse, dloss) */
     double loss = 0;
     call f = *k;
@@ -43,6 +53,8 @@ const op_case cases_softmax[] = {
     SOFTMAX("13x513", BIG, 13, 513),
     SOFTMAX("vit-b", BENCH, 24, 513, 513),
     {"softmax", "one row", {REAL(6)}, .flags = GRAD, .naive = naive_softmax},
+    {"softmax", "a peak far along", {REAL(3, 1103)}, .flags = BIG | ZEROS, .derive = peaks, .naive = naive_softmax},
+    {"cross_entropy", "a peak far along", {REAL(3, 1103), INDEX(1103, 3)}, .flags = BIG, .n_out = 2, .derive = peaks, .naive = naive_cross_entropy},
     {"softmax", "large logits", {IN(IN_LARGE, 3, 5)}, .flags = ZEROS, .naive = naive_softmax},
     {"cross_entropy", "large logits", {IN(IN_LARGE, 3, 5), INDEX(5, 3)}, .n_out = 2, .naive = naive_cross_entropy},
     CROSS_ENTROPY("5x7", 0, 5, 7),
