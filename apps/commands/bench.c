@@ -24,9 +24,9 @@ static const char doc[] =
     "  headct bench --tune --device cuda --precision bf16 --batch 64";
 
 typedef struct settings {
-    const char *model, *recipe_file, *device, *views, *precision;
+    const char *model, *recipe_file, *device, *views, *precision, *tune;
     int64_t batch, steps;
-    int profile, forward_only, train_only, tune;
+    int profile, forward_only, train_only;
 } settings;
 
 static const struct argp_option options[] = {
@@ -37,7 +37,9 @@ static const struct argp_option options[] = {
     {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists", 0},
     {"precision", 'P', "NAME", 0, "f32 or bf16 (train.precision)", 0},
     {"views", 'v', "FILE", 0, "time the making of DINO's views of --batch phantom scans instead, and write them to FILE (safetensors)", 0},
-    {"tune", 'T', NULL, 0, "find the fastest matrix products for this device, and keep them. CUDA: times cuBLASLt's algorithms for the model's products, seconds; OpenCL: runs CLBlast's tuners (Debian: clblast-utils), minutes to hours", 0},
+    {"tune", 'T', "N", OPTION_ARG_OPTIONAL,
+     "find the fastest matrix products for this device, and keep them. CUDA: times cuBLASLt's algorithms for the model's products, seconds; OpenCL: runs "
+     "CLBlast's tuners (Debian: clblast-utils), two to twenty minutes, or as long as one in N of their configurations takes (on a CPU 512 if not given)", 0},
     {"profile", 'p', NULL, 0, "time by kernel of one more step", 0},
     {"forward", 'f', NULL, 0, "only the forward pass", 0},
     {"train", 't', NULL, 0, "only the training step", 0},
@@ -45,13 +47,17 @@ static const struct argp_option options[] = {
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
+    int64_t n;
     switch (key) {
     case 'm': s->model = arg; break;
     case 'r': s->recipe_file = arg; break;
     case 'D': s->device = arg; break;
     case 'v': s->views = arg; break;
     case 'P': s->precision = arg; break;
-    case 'T': s->tune = 1; break;
+    case 'T':
+        s->tune = arg ? arg : "auto";
+        if (arg && (!text_int64(arg, &n) || n < 1 || n > 1000000)) argp_error(state, "--tune=%s: a whole number from 1 is needed", arg);
+        break;
     case 'p': s->profile = 1; break;
     case 'f': s->forward_only = 1; break;
     case 't': s->train_only = 1; break;
@@ -178,7 +184,7 @@ int command_bench(int argc, char **argv) {
     model_info info;
     hct_err err = {0, ""};
     hct_status st = model_of(&s, &r, &info, &err);
-    if (s.tune) setenv("HEADCT_TUNE", "1", 1); /* the backends' word for it */
+    if (s.tune) setenv("HEADCT_TUNE", s.tune, 1); /* the backends' word for it */
     hct_dev *dev = st == HCT_OK ? device_open(s.device, &err) : NULL;
     if (st == HCT_OK && !dev) st = err.code;
     if (st == HCT_OK && s.tune && !strcmp(hct_device_backend(dev), "cpu"))

@@ -1,5 +1,5 @@
 /* Matrix products by cuBLASLt: operands as they are stored, sums in f32, the algorithm chosen once, when a call is planned: what
- * `headct bench --tune` found fastest on this card (HEADCT_TUNE=1: found now), else the heuristic's first. TF32 only where
+ * `headct bench --tune` found fastest on this card (HEADCT_TUNE set: found now), else the heuristic's first. TF32 only where
  * HEADCT_TF32=1 asks for it. cuBLASLt thinks in columns: a row-major c = a b is its c' = b' a'. */
 #include "gpu.h"
 
@@ -117,7 +117,7 @@ static cublasStatus_t propose(hct_device *d, const cuda_product *p, const uint32
 
 hct_status cuda_product_plan(hct_device *d, const hk_product *g, int32_t dtype, const uint32_t align[4], cuda_product *ret, hct_err *err) {
     const char *tf32 = getenv("HEADCT_TF32"), *tune = getenv("HEADCT_TUNE");
-    int fast = tf32 && *tf32 == '1', search = tune && *tune == '1', n = 0;
+    int fast = tf32 && *tf32 == '1', search = tune && *tune, n = 0;
     cublasLtMatmulHeuristicResult_t found[CANDIDATES];
     int64_t key[CUDA_CHOICE_KEY];
     *ret = (cuda_product){.beta = g->beta};

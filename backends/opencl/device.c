@@ -229,7 +229,7 @@ static hct_status make(int index, hct_device **ret, hct_err *err) {
         if (code != CL_SUCCESS) st = ocl_fail_on(d, err, code, "opening the device");
     }
     const char *tune = getenv("HEADCT_TUNE");
-    if (st == HCT_OK && tune && *tune == '1') st = ocl_tune(d, err);
+    if (st == HCT_OK && tune && *tune) st = ocl_tune(d, tune, err);
     if (st == HCT_OK) ocl_tuning_load(d);
     if (st != HCT_OK) destroy(d);
     else *ret = d;

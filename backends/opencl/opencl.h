@@ -92,8 +92,8 @@ void ocl_cache_write(const hct_device *, uint64_t hash[2], const unsigned char *
 /* ---- tune.c ---- */
 /* Gives CLBlast the parameters that are kept for this device. */
 void ocl_tuning_load(hct_device *);
-/* Runs CLBlast's tuners and keeps what they find. */
-hct_status ocl_tune(hct_device *, hct_err *err);
+/* Runs CLBlast's tuners and keeps what they find. how: "auto", or N: they try one in N of their configurations. */
+hct_status ocl_tune(hct_device *, const char *how, hct_err *err);
 
 /* ---- kernels.c, collective.c, clblast.c ---- */
 hct_status ocl_add_kernels(const hct_host *, hct_err *);
