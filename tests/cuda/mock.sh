@@ -169,10 +169,10 @@ else
     skip "bf16" "no cuDNN headers here"
 fi
 HCT_VERBOSE=dispatch "$headct" bench --recipe "$work/mae.yaml" --forward --steps 1 --device cuda >"$work/out" 2>&1
-grep -q "cu-subgroups:add_layer_norm chosen" "$work/out"
+grep -q "cu-subgroups:layer_norm chosen" "$work/out"
 ok $? "sums over a row go through warps"
-HCT_KERNEL=add_layer_norm=cu:add_layer_norm HCT_VERBOSE=dispatch "$headct" bench --recipe "$work/mae.yaml" --forward --steps 1 --device cuda >"$work/out" 2>&1
-grep -q "cu:add_layer_norm chosen" "$work/out"
+HCT_KERNEL=layer_norm=cu:layer_norm HCT_VERBOSE=dispatch "$headct" bench --recipe "$work/mae.yaml" --forward --steps 1 --device cuda >"$work/out" 2>&1
+grep -q "cu:layer_norm chosen" "$work/out"
 ok $? "HCT_KERNEL goes back to the base kernel"
 HCT_GRAPH=0 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/plain" --quiet >/dev/null
 ! grep -q capture "$work/log"

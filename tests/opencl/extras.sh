@@ -26,8 +26,8 @@ as_gpu() { LD_PRELOAD=$shim CL_SHIM_GPU=1 "$@"; }
 if "$headct" backends | grep 'device opencl:0' | grep -q 'no sub-groups, no fp16'; then
     status=0
     forward A=B || status=$?
-    said "cl-subgroups:add_layer_norm refuses: the device has no sub-groups" "without sub-groups their kernels refuse, and say why"
-    said "cl:add_layer_norm chosen" "and the base kernel does it"
+    said "cl-subgroups:layer_norm refuses: the device has no sub-groups" "without sub-groups their kernels refuse, and say why"
+    said "cl:layer_norm chosen" "and the base kernel does it"
     "$table" --device opencl --no-grad --op add --dtype F16 --kernel cl-f16:add >"$work/out" 2>&1
     grep -qE "ran 0 kernel runs; [1-9]" "$work/out"
     ok $? "without f16 arithmetic its kernels refuse"
@@ -39,14 +39,14 @@ as_gpu "$headct" backends | grep 'device opencl:0' | grep -q 'uses sub-groups, u
 ok $? "headct backends says that both are used"
 status=0
 forward LD_PRELOAD="$shim" CL_SHIM_GPU=1 || status=$?
-said "cl-subgroups:add_layer_norm chosen" "with sub-groups their kernels go before the base ones"
+said "cl-subgroups:layer_norm chosen" "with sub-groups their kernels go before the base ones"
 status=0
-forward LD_PRELOAD="$shim" CL_SHIM_GPU=1 HCT_KERNEL=add_layer_norm=cl:add_layer_norm || status=$?
-said "cl:add_layer_norm chosen" "HCT_KERNEL goes back to the base one"
+forward LD_PRELOAD="$shim" CL_SHIM_GPU=1 HCT_KERNEL=layer_norm=cl:layer_norm || status=$?
+said "cl:layer_norm chosen" "HCT_KERNEL goes back to the base one"
 status=0
 forward LD_PRELOAD="$shim" CL_SHIM_GPU=bare HEADCT_CACHE="$work/cache" || status=$?
-said "cl-subgroups:add_layer_norm refuses: the driver does not compile it" "a driver that cannot compile them after all"
-said "cl:add_layer_norm chosen" "and the base kernel does it"
+said "cl-subgroups:layer_norm refuses: the driver does not compile it" "a driver that cannot compile them after all"
+said "cl:layer_norm chosen" "and the base kernel does it"
 [ "$(grep -c 'the OpenCL compiler on' "$work/err")" -eq 1 ]
 ok $? "which is tried once"
 
