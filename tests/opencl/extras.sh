@@ -21,7 +21,9 @@ said() {
     ok $result "$2"
     [ $result -eq 0 ] || grep -vE ': (ref|cl):' "$work/err" | sed 's/^/# /' | tail -n 15
 }
-as_gpu() { LD_PRELOAD=$shim CL_SHIM_GPU=1 "$@"; }
+# One thread. OPEN: with two, on a busy machine, a kernel with barriers was wrong in some runs (seen: add_layer_norm with sub-groups, ct_views without);
+# whether the dialect or PoCL 3.1 is at fault is not known.
+as_gpu() { POCL_MAX_PTHREAD_COUNT=1 LD_PRELOAD=$shim CL_SHIM_GPU=1 "$@"; }
 
 if "$headct" backends | grep 'device opencl:0' | grep -q 'no sub-groups, no fp16'; then
     status=0
