@@ -149,6 +149,10 @@ void onednn_reorder(onednn_build *b, int from, int to) {
     if (attr) dnnl_primitive_attr_destroy(attr);
 }
 
+void onednn_later(onednn_build *b, int from, int to) {
+    if (b->status == HCT_OK) b->later[b->n_later].from = from, b->later[b->n_later++].to = to;
+}
+
 void onednn_execute(onednn_build *b, int n, const onednn_argument *arg) {
     append(b, b->described, n, arg);
     if (b->described) dnnl_primitive_desc_destroy(b->described);
@@ -157,15 +161,9 @@ void onednn_execute(onednn_build *b, int n, const onednn_argument *arg) {
     b->n_later = 0;
 }
 
-void onednn_append_loop(onednn_build *b, onednn_loop loop, int64_t count, double number, int n, const int *memories) {
-    if (b->status != HCT_OK) return;
-    if (b->call->n_step == ONEDNN_STEPS || n > ONEDNN_ARGUMENTS) {
-        onednn_refuse(b, "more steps than a plan has room for");
-        return;
-    }
-    onednn_step *s = &b->call->step[b->call->n_step++];
-    *s = (onednn_step){.loop = loop, .n = n, .count = count, .number = number};
-    for (int i = 0; i < n; i++) s->of[i] = (int8_t)memories[i];
+void onednn_append(onednn_build *b, onednn_step loop) {
+    if (b->status == HCT_OK && b->call->n_step == ONEDNN_STEPS) onednn_refuse(b, "more steps than a plan has room for");
+    if (b->status == HCT_OK) b->call->step[b->call->n_step++] = loop;
 }
 
 /* ---- memories ---- */
@@ -206,7 +204,7 @@ int onednn_source(onednn_build *b, int given, dnnl_query_t what) {
 
 int onednn_target(onednn_build *b, int given, dnnl_query_t what) {
     int m = wanted(b, given, what);
-    if (m != given && b->status == HCT_OK) b->later[b->n_later].from = m, b->later[b->n_later++].to = given;
+    if (m != given) onednn_later(b, m, given);
     return m;
 }
 

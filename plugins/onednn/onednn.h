@@ -23,9 +23,9 @@ struct onednn_step {
     dnnl_primitive_t primitive; /* or NULL: loop */
     dnnl_exec_arg_t argument[ONEDNN_ARGUMENTS];
     onednn_loop loop;
-    int8_t of[ONEDNN_ARGUMENTS]; /* a loop's memories */
     int n;
-    int64_t count; /* a loop's own numbers */
+    int of[ONEDNN_ARGUMENTS]; /* a loop's memories, and its own numbers */
+    int64_t size[3];
     double number;
 };
 
@@ -87,9 +87,11 @@ int onednn_target(onednn_build *, int given, dnnl_query_t what);
 typedef struct onednn_argument { int name, memory; } onednn_argument; /* DNNL_ARG_SRC ..., a memory's number */
 /* Appends the described primitive, with its scratchpad; then the reorders that are due. */
 void onednn_execute(onednn_build *, int n, const onednn_argument *);
-/* Appends a copy that converts. */
+/* Appends a copy that converts: now, or after the next primitive. */
 void onednn_reorder(onednn_build *, int from, int to);
-void onednn_append_loop(onednn_build *, onednn_loop, int64_t count, double number, int n, const int *memories);
+void onednn_later(onednn_build *, int from, int to);
+/* Appends a loop: loop, n, of, size and number are the caller's. */
+void onednn_append(onednn_build *, onednn_step);
 
 hct_status onednn_run(const hct_plan *, hct_stream *, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *);
 void onednn_release(hct_plan *);
@@ -100,7 +102,10 @@ void onednn_release(hct_plan *);
 /* Both dtypes of an op. */
 #define ONEDNN_KERNELS(op_, plan_) ONEDNN_KERNEL(op_, "f32", HCT_F32, plan_), ONEDNN_KERNEL(op_, "bf16", HCT_BF16, plan_)
 
+/* A loop: at are x, mean, rstd, var (F32); size N, C, rest; number eps. */
+void onednn_statistics(void *const *at, const onednn_step *);
+
 /* Tables, ended by a kernel without a name. */
-extern const hct_kernel onednn_conv[];
+extern const hct_kernel onednn_conv[], onednn_pool[], onednn_norm[];
 
 #endif
