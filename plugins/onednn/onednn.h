@@ -106,6 +106,6 @@ void onednn_release(hct_plan *);
 void onednn_statistics(void *const *at, const onednn_step *);
 
 /* Tables, ended by a kernel without a name. */
-extern const hct_kernel onednn_conv[], onednn_pool[], onednn_norm[];
+extern const hct_kernel onednn_conv[], onednn_pool[], onednn_norm[], onednn_products[], onednn_softmax[];
 
 #endif
