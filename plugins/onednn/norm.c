@@ -10,32 +10,6 @@ static dnnl_memory_desc_t volume_of(onednn_build *b, const hct_view *x) {
     return onednn_dense(b, HCT_F32, 4, (dnnl_dims_t){x->dim[0], x->dim[1], 1, rest});
 }
 
-/* Input i in F32, with md's dims: itself, or converted into workspace. */
-static int float_input(onednn_build *b, uint32_t i, const dnnl_memory_desc_t *md) {
-    dnnl_memory_desc_t own = onednn_dense(b, b->problem->in[i].dtype, md->ndims, md->dims);
-    int given = onednn_input(b, i, &own), m = own.data_type == md->data_type ? given : onednn_temporary(b, md);
-    if (m != given) onednn_reorder(b, given, m);
-    return m;
-}
-/* What becomes output o after the next step. */
-static int float_output(onednn_build *b, uint32_t o, const dnnl_memory_desc_t *md) {
-    dnnl_memory_desc_t own = onednn_dense(b, b->problem->out[o].dtype, md->ndims, md->dims);
-    int given = onednn_output(b, o, &own), m = own.data_type == md->data_type ? given : onednn_temporary(b, md);
-    if (m != given) onednn_later(b, m, given);
-    return m;
-}
-
-static void want_dense(onednn_build *b) {
-    const hct_problem *p = b->problem;
-    for (uint32_t i = 0; i < p->n_in; i++)
-        if (!hct_is_contiguous(&p->in[i])) onednn_refuse(b, "an operand has gaps");
-}
-
-static void var_of_rstd(void *const *at, const onednn_step *s) {
-    const float *rstd = at[0];
-    for (int64_t i = 0; i < s->size[0]; i++) ((float *)at[1])[i] = (float)(1 / ((double)rstd[i] * (double)rstd[i]));
-}
-
 static void describe_forward(onednn_build *b, dnnl_batch_normalization_desc_t *ret, const dnnl_memory_desc_t *x, double eps) {
     onednn_check(b, dnnl_batch_normalization_forward_desc_init(ret, dnnl_forward_training, x, (float)eps, dnnl_use_scale | dnnl_use_shift | dnnl_use_global_stats),
                  "batch norm");
@@ -49,17 +23,17 @@ static hct_status plan_forward(hct_device *d, const hct_problem *p, hct_plan *pl
     int given = p->n_in == 5;
     double eps = hct_attr_real(p->attr, p->n_attr, "eps", 0);
     if (!onednn_begin(&b, p, plan, err)) return b.status;
-    want_dense(&b);
+    onednn_want_dense(&b);
     dnnl_memory_desc_t x = volume_of(&b, p->in), c = onednn_dense(&b, HCT_F32, 1, &p->in[0].dim[1]);
     describe_forward(&b, &desc, &x, eps);
     onednn_describe(&b, &desc, NULL);
     int mean = given ? onednn_input(&b, 3, &c) : onednn_output(&b, 1, &c), var = given ? onednn_input(&b, 4, &c) : onednn_output(&b, 3, &c);
-    int from = float_input(&b, 0, &x);
+    int from = onednn_float_input(&b, 0, &x);
     if (!given)
         onednn_append(&b, (onednn_step){.loop = onednn_statistics, .n = 4, .of = {from, mean, onednn_output(&b, 2, &c), var}, .number = eps,
                                         .size = {x.dims[0], x.dims[1], x.dims[3]}});
-    onednn_execute(&b, 6, (onednn_argument[]){{DNNL_ARG_SRC, from}, {DNNL_ARG_SCALE, float_input(&b, 1, &c)}, {DNNL_ARG_SHIFT, float_input(&b, 2, &c)},
-                                              {DNNL_ARG_MEAN, mean}, {DNNL_ARG_VARIANCE, var}, {DNNL_ARG_DST, float_output(&b, 0, &x)}});
+    onednn_execute(&b, 6, (onednn_argument[]){{DNNL_ARG_SRC, from}, {DNNL_ARG_SCALE, onednn_float_input(&b, 1, &c)}, {DNNL_ARG_SHIFT, onednn_float_input(&b, 2, &c)},
+                                              {DNNL_ARG_MEAN, mean}, {DNNL_ARG_VARIANCE, var}, {DNNL_ARG_DST, onednn_float_output(&b, 0, &x)}});
     return onednn_end(&b);
 }
 
@@ -70,7 +44,7 @@ static hct_status backward(const hct_problem *p, hct_plan *plan, hct_err *err, i
     double eps = fixed ? hct_attr_real(p->attr, p->n_attr, "eps", 0) : 0;
     unsigned more = fixed ? dnnl_use_global_stats : 0;
     if (!onednn_begin(&b, p, plan, err)) return b.status;
-    want_dense(&b);
+    onednn_want_dense(&b);
     dnnl_memory_desc_t x = volume_of(&b, p->in), c = onednn_dense(&b, HCT_F32, 1, &p->in[0].dim[1]);
     describe_forward(&b, &forward, &x, eps);
     dnnl_primitive_desc_t hint = onednn_hint(&b, &forward);
@@ -78,12 +52,12 @@ static hct_status backward(const hct_problem *p, hct_plan *plan, hct_err *err, i
     onednn_describe(&b, &desc, hint);
     if (hint) dnnl_primitive_desc_destroy(hint);
     int spread = onednn_input(&b, 3, &c), var = fixed ? spread : onednn_temporary(&b, &c);
-    if (!fixed) onednn_append(&b, (onednn_step){.loop = var_of_rstd, .n = 2, .of = {spread, var}, .size = {c.dims[0]}});
-    int w = float_input(&b, 1, &c); /* what it is told of the shift it does not read */
-    onednn_execute(&b, 9, (onednn_argument[]){{DNNL_ARG_SRC, float_input(&b, 0, &x)}, {DNNL_ARG_SCALE, w}, {DNNL_ARG_SHIFT, w},
-                                              {DNNL_ARG_MEAN, onednn_input(&b, 2, &c)}, {DNNL_ARG_VARIANCE, var}, {DNNL_ARG_DIFF_DST, float_input(&b, 4, &x)},
-                                              {DNNL_ARG_DIFF_SRC, float_output(&b, 0, &x)}, {DNNL_ARG_DIFF_SCALE, float_output(&b, 1, &c)},
-                                              {DNNL_ARG_DIFF_SHIFT, float_output(&b, 2, &c)}});
+    if (!fixed) onednn_append(&b, (onednn_step){.loop = onednn_var_of_rstd, .n = 2, .of = {spread, var}, .size = {c.dims[0]}});
+    int w = onednn_float_input(&b, 1, &c); /* what it is told of the shift it does not read */
+    onednn_execute(&b, 9, (onednn_argument[]){{DNNL_ARG_SRC, onednn_float_input(&b, 0, &x)}, {DNNL_ARG_SCALE, w}, {DNNL_ARG_SHIFT, w},
+                                              {DNNL_ARG_MEAN, onednn_input(&b, 2, &c)}, {DNNL_ARG_VARIANCE, var}, {DNNL_ARG_DIFF_DST, onednn_float_input(&b, 4, &x)},
+                                              {DNNL_ARG_DIFF_SRC, onednn_float_output(&b, 0, &x)}, {DNNL_ARG_DIFF_SCALE, onednn_float_output(&b, 1, &c)},
+                                              {DNNL_ARG_DIFF_SHIFT, onednn_float_output(&b, 2, &c)}});
     return onednn_end(&b);
 }
 static hct_status plan_backward(hct_device *d, const hct_problem *p, hct_plan *plan, hct_err *err) {

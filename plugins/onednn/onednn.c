@@ -22,6 +22,12 @@ void onednn_check(onednn_build *b, dnnl_status_t got, const char *what) {
     else b->status = hct_plugin_fail(b->err, HCT_NOTIMPL, "oneDNN %d.%d has no %s for this", dnnl_version()->major, dnnl_version()->minor, what);
 }
 
+void onednn_want_dense(onednn_build *b) {
+    const hct_problem *p = b->problem;
+    for (uint32_t i = 0; i < p->n_in; i++)
+        if (!hct_is_contiguous(&p->in[i])) onednn_refuse(b, "an operand has gaps");
+}
+
 static int is_broadcast(const hct_view *v) {
     for (int d = 0; d < v->ndim; d++)
         if (v->stride[d] == 0 && v->dim[d] > 1) return 1;
@@ -204,6 +210,20 @@ int onednn_source(onednn_build *b, int given, dnnl_query_t what) {
 
 int onednn_target(onednn_build *b, int given, dnnl_query_t what) {
     int m = wanted(b, given, what);
+    if (m != given) onednn_later(b, m, given);
+    return m;
+}
+
+int onednn_float_input(onednn_build *b, uint32_t i, const dnnl_memory_desc_t *md) {
+    dnnl_memory_desc_t own = onednn_dense(b, b->problem->in[i].dtype, md->ndims, md->dims);
+    int given = onednn_input(b, i, &own), m = own.data_type == md->data_type ? given : onednn_temporary(b, md);
+    if (m != given) onednn_reorder(b, given, m);
+    return m;
+}
+
+int onednn_float_output(onednn_build *b, uint32_t o, const dnnl_memory_desc_t *md) {
+    dnnl_memory_desc_t own = onednn_dense(b, b->problem->out[o].dtype, md->ndims, md->dims);
+    int given = onednn_output(b, o, &own), m = own.data_type == md->data_type ? given : onednn_temporary(b, md);
     if (m != given) onednn_later(b, m, given);
     return m;
 }

@@ -61,6 +61,8 @@ typedef struct onednn_build { /* a plan in the making */
 /* False where the call is none for oneDNN: an empty or broadcast operand, or bf16 on a processor without AVX512_BF16. */
 int onednn_begin(onednn_build *, const hct_problem *, hct_plan *, hct_err *);
 hct_status onednn_end(onednn_build *);
+/* Refuses inputs with gaps. */
+void onednn_want_dense(onednn_build *);
 void onednn_refuse(onednn_build *, const char *why);
 void onednn_check(onednn_build *, dnnl_status_t, const char *what);
 
@@ -84,6 +86,10 @@ int onednn_temporary(onednn_build *, const dnnl_memory_desc_t *);
 int onednn_source(onednn_build *, int given, dnnl_query_t what);
 int onednn_target(onednn_build *, int given, dnnl_query_t what);
 
+/* The F32 memory of an input or output of md's dims: itself, or workspace that is converted now, or after the next primitive. */
+int onednn_float_input(onednn_build *, uint32_t i, const dnnl_memory_desc_t *);
+int onednn_float_output(onednn_build *, uint32_t o, const dnnl_memory_desc_t *);
+
 typedef struct onednn_argument { int name, memory; } onednn_argument; /* DNNL_ARG_SRC ..., a memory's number */
 /* Appends the described primitive, with its scratchpad; then the reorders that are due. */
 void onednn_execute(onednn_build *, int n, const onednn_argument *);
@@ -102,10 +108,13 @@ void onednn_release(hct_plan *);
 /* Both dtypes of an op. */
 #define ONEDNN_KERNELS(op_, plan_) ONEDNN_KERNEL(op_, "f32", HCT_F32, plan_), ONEDNN_KERNEL(op_, "bf16", HCT_BF16, plan_)
 
-/* A loop: at are x, mean, rstd, var (F32); size N, C, rest; number eps. */
+/* Loops over F32. x, mean, rstd, var; size N, C, rest; number eps: */
 void onednn_statistics(void *const *at, const onednn_step *);
+/* rstd, 1/rstd^2; size n. var, 1/sqrt(var + number); size n: */
+void onednn_var_of_rstd(void *const *at, const onednn_step *);
+void onednn_rstd_of_var(void *const *at, const onednn_step *);
 
 /* Tables, ended by a kernel without a name. */
-extern const hct_kernel onednn_conv[], onednn_pool[], onednn_norm[], onednn_products[], onednn_softmax[];
+extern const hct_kernel onednn_conv[], onednn_pool[], onednn_norm[], onednn_products[], onednn_softmax[], onednn_layer_norm[];
 
 #endif

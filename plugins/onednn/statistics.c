@@ -1,4 +1,5 @@
-/* Mean, rstd and population variance of each channel of x [N, C, rest]: lanes of F32 over short blocks, their sums in double. */
+/* The loops of norms. Mean, rstd and population variance of each channel of x [N, C, rest] are lanes of F32 over short blocks, their sums in
+ * double. */
 #include "onednn.h"
 
 #include <math.h>
@@ -42,4 +43,14 @@ void onednn_statistics(void *const *at, const onednn_step *s) {
         var[c] = (float)(squares / n);
         rstd[c] = (float)(1 / sqrt(squares / n + s->number));
     }
+}
+
+void onednn_var_of_rstd(void *const *at, const onednn_step *s) {
+    const float *rstd = at[0];
+    for (int64_t i = 0; i < s->size[0]; i++) ((float *)at[1])[i] = (float)(1 / ((double)rstd[i] * (double)rstd[i]));
+}
+
+void onednn_rstd_of_var(void *const *at, const onednn_step *s) {
+    const float *var = at[0];
+    for (int64_t i = 0; i < s->size[0]; i++) ((float *)at[1])[i] = (float)(1 / sqrt((double)var[i] + s->number));
 }
