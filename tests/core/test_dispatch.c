@@ -1,5 +1,6 @@
 /* Which kernel is chosen, what is said about it, and the words where none is. The plugin given as argument holds
  * "test:allocating add", which outranks the reference. */
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,8 +10,27 @@
 
 static const char *plugin;
 
-/* Runs add (on plain or transposed input) with HCT_VERBOSE and HCT_KERNEL set; stderr comes back in text. */
-static hct_err add_with(const char *verbose, const char *force, int gaps, char *text, size_t n) {
+typedef void append(fixture *, hct_tape *, hct_tensor *);
+static void add_plain(fixture *f, hct_tape *t, hct_tensor *a) {
+    (void)f;
+    hct_add(t, hct_use(t, a), hct_use(t, a));
+}
+static void add_transposed(fixture *f, hct_tape *t, hct_tensor *a) {
+    (void)f;
+    hct_id x = hct_use(t, a);
+    hct_add(t, x, hct_permute(t, x, (int[]){1, 0}));
+}
+static void convolve(fixture *f, hct_tape *t, hct_tensor *a) {
+    (void)a;
+    static const int64_t one[] = {1, 1, 1};
+    hct_tensor *x = FILLED(f, 2, 1, 16, 12, 12, 12), *w = FILLED(f, 3, 16, 16, 3, 3, 3);
+    hct_conv3d(t, hct_use(t, x), hct_use(t, w), 0, one, one, one, 1);
+    hct_tensor_free(x);
+    hct_tensor_free(w);
+}
+
+/* Runs calls on the 3 x 3 tensor a with HCT_VERBOSE and HCT_KERNEL set; stderr comes back in text. */
+static hct_err run_with(const char *verbose, const char *force, append *calls, char *text, size_t n) {
     verbose ? setenv("HCT_VERBOSE", verbose, 1) : unsetenv("HCT_VERBOSE");
     force ? setenv("HCT_KERNEL", force, 1) : unsetenv("HCT_KERNEL");
     FILE *file = tmpfile();
@@ -20,8 +40,7 @@ static hct_err add_with(const char *verbose, const char *force, int gaps, char *
     fixture f = open_cpu(plugin);
     hct_tensor *a = FILLED(&f, 1, 3, 3);
     hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
-    hct_id x = hct_use(t, a);
-    hct_add(t, x, gaps ? hct_permute(t, x, (int[]){1, 0}) : x);
+    calls(&f, t, a);
     hct_err e = {0, ""};
     hct_tape_error(t, &e);
     hct_tape_free(t);
@@ -36,6 +55,9 @@ static hct_err add_with(const char *verbose, const char *force, int gaps, char *
     unsetenv("HCT_VERBOSE");
     unsetenv("HCT_KERNEL");
     return e;
+}
+static hct_err add_with(const char *verbose, const char *force, int gaps, char *text, size_t n) {
+    return run_with(verbose, force, gaps ? add_transposed : add_plain, text, n);
 }
 
 START_TEST(the_highest_priority_that_accepts) {
@@ -66,6 +88,28 @@ START_TEST(one_kernel_can_be_forced) {
     e = add_with(NULL, "add=test:allocating add", 1, text, sizeof text);
     ck_assert_int_eq(e.code, HCT_ENOKERNEL);
     ck_assert_msg(strstr(e.msg, "refuses"), "%s", e.msg);
+}
+END_TEST
+
+static int threads(void) {
+    int n = 0;
+    DIR *d = opendir("/proc/self/task");
+    while (d && readdir(d)) n++;
+    if (d) closedir(d);
+    return n;
+}
+
+/* A convolution goes to oneDNN where that is built in, and back to the reference on demand; both use one pool of threads. */
+START_TEST(a_library_can_be_switched_off) {
+    char text[4096];
+    ck_assert_int_eq(run_with("dispatch", "conv3d=ref:conv3d:f32", convolve, text, sizeof text).code, HCT_OK);
+    ck_assert_msg(strstr(text, "ref:conv3d:f32 chosen") && !strstr(text, "onednn"), "%s", text);
+    int before = threads();
+    ck_assert_int_eq(run_with("dispatch", NULL, convolve, text, sizeof text).code, HCT_OK);
+#ifdef HAVE_ONEDNN
+    ck_assert_msg(strstr(text, "onednn:conv3d:f32 chosen") != NULL, "%s", text);
+#endif
+    ck_assert_int_eq(threads(), before);
 }
 END_TEST
 
@@ -124,7 +168,7 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    const TTest *tests[] = {the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced,
+    const TTest *tests[] = {the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced, a_library_can_be_switched_off,
                             no_kernel_says_so, device_specs};
     Suite *suite = suite_create("dispatch");
     TCase *tcase = tcase_create("dispatch");
