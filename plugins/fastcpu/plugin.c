@@ -4,7 +4,7 @@
 
 #define FAMILIES(X, isa, dtype)                                                                                            \
     X(fast_products_##isa##_##dtype) X(fast_attention_##isa##_##dtype) X(fast_elementwise_##isa##_##dtype)                  \
-    X(fast_norm_##isa##_##dtype) X(fast_training_##isa##_##dtype) X(fast_bias_gelu_##isa##_##dtype)
+    X(fast_norm_##isa##_##dtype) X(fast_training_##isa##_##dtype) X(fast_bias_gelu_##isa##_##dtype) X(fast_pool_##isa##_##dtype)
 #define ALL(X, isa) FAMILIES(X, isa, f32) FAMILIES(X, isa, bf16)
 /* With the processor's own product of bfloat16. */
 #define ALL_BF16(X) FAMILIES(X, avx512, f32) FAMILIES(X, avx512bf16, bf16)

@@ -123,6 +123,27 @@ START_TEST(views_are_read_row_major) {
 }
 END_TEST
 
+/* Whichever kernel pools: a value that is not finite is not passed over. The reference first, then the one that is chosen. */
+START_TEST(max_pool_keeps_nan) {
+    for (int chosen = 0; chosen < 2; chosen++) {
+        chosen ? unsetenv("HCT_KERNEL") : setenv("HCT_KERNEL", "max_pool3d=ref:max_pool3d:f32", 1);
+        fixture f = open_cpu(NULL);
+        hct_tensor *a = hct_tensor_new(f.dev, HCT_F32, 5, (int64_t[]){1, 1, 2, 2, 6}, &f.err);
+        float x[24], got[3];
+        for (int i = 0; i < 24; i++) x[i] = (float)i;
+        x[0] = x[9] = NAN; /* the windows of columns 0, 1 and 2, 3 */
+        ok(&f, hct_tensor_write(a, x, &f.err));
+        hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
+        static const int64_t two[] = {2, 2, 2}, none[] = {0, 0, 0};
+        ok(&f, hct_read(t, hct_max_pool3d(t, hct_use(t, a), two, two, none), got, &f.err));
+        ck_assert(isnan(got[0]) && isnan(got[1]) && got[2] == 23);
+        hct_tape_free(t);
+        hct_tensor_free(a);
+        close_cpu(&f);
+    }
+}
+END_TEST
+
 /* d/dx sum(x x + 3 x + detach(x) x) = 2 x + 3 + x */
 START_TEST(gradients_meet_and_stop) {
     fixture f = open_cpu(NULL);
@@ -253,5 +274,5 @@ START_TEST(segments_that_make_no_sense) {
 END_TEST
 
 CHECK_MAIN("tape", errors_stick_and_name_op_and_shapes, messages_say_what_to_do, only_kept_values_are_read,
-           views_are_read_row_major, gradients_meet_and_stop, batch_norm_trains_and_evaluates, segments_are_computed_again_bit_for_bit,
+           views_are_read_row_major, max_pool_keeps_nan, gradients_meet_and_stop, batch_norm_trains_and_evaluates, segments_are_computed_again_bit_for_bit,
            segments_that_make_no_sense)
