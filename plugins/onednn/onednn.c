@@ -3,12 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One engine for all plans: it holds no memory and no threads of its own. */
-static dnnl_engine_t engine(void) {
-    static dnnl_engine_t cpu;
-    if (!cpu) (void)dnnl_engine_create(&cpu, dnnl_cpu, 0);
-    return cpu;
-}
+static dnnl_engine_t engine; /* one for all plans: it holds no memory and no threads of its own */
+
+int onednn_open(void) { return engine || dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success; }
 
 /* ---- begin, end, failures ---- */
 
@@ -45,13 +42,13 @@ int onednn_begin(onednn_build *b, const hct_problem *p, hct_plan *plan, hct_err 
     }
     if (b->status != HCT_OK) return 0;
     b->call = calloc(1, sizeof *b->call);
-    if (!b->call || !engine()) {
+    if (!b->call) {
         b->status = hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
-        free(b->call);
         return 0;
     }
     plan->state = b->call;
-    onednn_check(b, dnnl_stream_create(&b->call->stream, engine(), dnnl_stream_default_flags), "stream");
+    onednn_check(b, dnnl_stream_create(&b->call->stream, engine, dnnl_stream_default_flags), "stream");
+    if (b->status != HCT_OK) onednn_release(plan);
     return b->status == HCT_OK;
 }
 
@@ -111,7 +108,7 @@ static dnnl_primitive_desc_t create(onednn_build *b, const void *desc, const_dnn
     if (b->status != HCT_OK) return NULL;
     onednn_check(b, dnnl_primitive_attr_create(&attr), "attributes");
     if (attr) (void)dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-    if (b->status == HCT_OK) onednn_check(b, dnnl_primitive_desc_create(&pd, desc, attr, engine(), hint), "kernel");
+    if (b->status == HCT_OK) onednn_check(b, dnnl_primitive_desc_create(&pd, desc, attr, engine, hint), "kernel");
     if (attr) dnnl_primitive_attr_destroy(attr);
     return pd;
 }
@@ -149,7 +146,7 @@ void onednn_reorder(onednn_build *b, int from, int to) {
     if (b->status != HCT_OK) return;
     onednn_check(b, dnnl_primitive_attr_create(&attr), "attributes");
     if (attr) (void)dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-    onednn_check(b, dnnl_reorder_primitive_desc_create(&pd, &b->call->memory[from].md, engine(), &b->call->memory[to].md, engine(), attr), "reorder");
+    onednn_check(b, dnnl_reorder_primitive_desc_create(&pd, &b->call->memory[from].md, engine, &b->call->memory[to].md, engine, attr), "reorder");
     append(b, pd, 2, (onednn_argument[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
     if (pd) dnnl_primitive_desc_destroy(pd);
     if (attr) dnnl_primitive_attr_destroy(attr);
@@ -183,7 +180,7 @@ static int add_memory(onednn_build *b, onednn_home home, uint64_t place, const d
     }
     onednn_memory *m = &c->memory[c->n_memory];
     *m = (onednn_memory){.md = *md, .home = home, .place = place};
-    onednn_check(b, dnnl_memory_create(&m->memory, md, engine(), DNNL_MEMORY_NONE), "memory");
+    onednn_check(b, dnnl_memory_create(&m->memory, md, engine, DNNL_MEMORY_NONE), "memory");
     return b->status == HCT_OK ? c->n_memory++ : -1;
 }
 

@@ -58,6 +58,8 @@ typedef struct onednn_build { /* a plan in the making */
     int n_later;
 } onednn_build;
 
+/* When the plugin is loaded (each time that headct is opened in a process). False: oneDNN does not start. */
+int onednn_open(void);
 /* False where the call is none for oneDNN: an empty or broadcast operand, or bf16 on a processor without AVX512_BF16. */
 int onednn_begin(onednn_build *, const hct_problem *, hct_plan *, hct_err *);
 hct_status onednn_end(onednn_build *);
