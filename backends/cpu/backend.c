@@ -8,6 +8,16 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+/* What kernels in plugins choose by. */
+static const char *instructions(void) {
+#if defined __x86_64__
+    if (__builtin_cpu_supports("avx512bf16")) return ", AVX512_BF16";
+    if (__builtin_cpu_supports("avx512bw")) return ", AVX-512 without BF16: bfloat16 is multiplied as float32";
+    if (__builtin_cpu_supports("avx2")) return ", AVX2: bfloat16 is multiplied as float32";
+#endif
+    return "";
+}
+
 static hct_status probe(int index, char *text, size_t n, hct_err *err) {
     if (index > 0) return hct_plugin_fail(err, HCT_ENOTFOUND, "there is one CPU device, cpu:0");
     struct sysinfo info;
@@ -20,7 +30,7 @@ static hct_status probe(int index, char *text, size_t n, hct_err *err) {
             break;
         }
     if (f) fclose(f);
-    snprintf(text, n, "%s, %d thread%s, %.1f GiB", *model ? model : "CPU", cpu_threads(), cpu_threads() == 1 ? "" : "s", gib);
+    snprintf(text, n, "%s, %d thread%s, %.1f GiB%s", *model ? model : "CPU", cpu_threads(), cpu_threads() == 1 ? "" : "s", gib, instructions());
     return HCT_OK;
 }
 
