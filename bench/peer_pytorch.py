@@ -108,7 +108,7 @@ def make_step(mode, s, batch, device, compiled):
     cast = lambda: torch.autocast(device, dtype=torch.bfloat16)
     image = torch.rand(batch, 3, s["image"], s["image"], s["image"], device=device)
     n = (s["image"] // s["patch"]) ** 3
-    adamw = lambda parameters: torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.05, betas=(0.9, 0.95), fused=device == "cuda")
+    adamw = lambda parameters: torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.05, betas=(0.9, 0.95), fused=True)
     if mode == "forward":
         model = wrap(Encoder(s).to(device).eval())
 
