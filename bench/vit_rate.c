@@ -89,7 +89,7 @@ int main(int argc, char **argv) {
     hct_dev *dev = device_open(NULL, &err);
     params *p = dev ? model_new(dev, &info, 1, &err) : NULL;
     encoder e = {0};
-    if (!p || model_precision(p, &r, &err) < 0 || encoder_new(&e, dev, p, &info, batch, &err) < 0) return fail(&err);
+    if (!p || model_precision(p, &r, &err) < 0 || encoder_new(&e, dev, p, &info, batch, INT64_MAX, &err) < 0) return fail(&err);
 
     const vit_config *c = &info.mae.encoder;
     int64_t n = batch * (int64_t)e.image_floats, m = batch * c->width;

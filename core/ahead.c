@@ -41,6 +41,7 @@ hct_status hct_ahead_take(hct_dev *d, hct_err *err) {
     hct_status st = d->upload ? b->stream_after(d->stream, d->upload, err) : HCT_OK;
     for (size_t i = 0; st == HCT_OK && i < d->n_ahead; i++) {
         hct_tensor *t = d->ahead[i];
+        t->version += t->staged != 0;
         if (t->staged) st = b->copy(d->device, d->stream, HCT_DEVICE_TO_DEVICE, t->view.mem, 0, t->second, 0, t->bytes, err);
         t->staged = 0;
     }

@@ -130,6 +130,7 @@ hct_tensor *hct_tensor_new(hct_dev *d, hct_dtype dtype, int ndim, const int64_t 
     }
     t->dev = d;
     t->bytes = bytes;
+    t->version = 1;
     t->view.ndim = ndim;
     t->view.dtype = (int32_t)dtype;
     for (int i = 0; i < ndim; i++) t->view.dim[i] = dim[i];
@@ -155,6 +156,7 @@ void hct_tensor_free(hct_tensor *t) {
 hct_status hct_tensor_write(hct_tensor *t, const void *host, hct_err *err) {
     if (t->dev->writes_ahead) return hct_ahead_write(t, host, err);
     t->staged = 0; /* the later write counts */
+    t->version++;
     return t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_HOST_TO_DEVICE, t->view.mem, 0, host, 0, t->bytes, err);
 }
 

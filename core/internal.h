@@ -60,6 +60,7 @@ struct hct_tensor {
     hct_dev *dev;
     hct_view view;
     uint64_t bytes;
+    uint64_t version; /* grows whenever something is written here; from 1 */
     void *second; /* where it is written ahead, or NULL */
     int staged;   /* something waits there */
 };
@@ -88,7 +89,7 @@ typedef struct value {
     hct_id grad;
     hct_id master;       /* of a copy in lower precision: the parameter that its gradients belong to; else 0 */
     int32_t first, last; /* root only: node that writes it first, node that reads it last (program) */
-    uint32_t needs_grad : 1, keep : 1, owned : 1; /* owned: eager memory of this tape */
+    uint32_t needs_grad : 1, keep : 1, owned : 1, written : 1; /* owned: eager memory of this tape; written: a tensor that a call writes */
 } value;
 
 typedef struct node {
@@ -100,7 +101,8 @@ typedef struct node {
     uint32_t live : 1;
     const hct_kernel *kernel;
     hct_plan plan;
-    hct_view *views;   /* program: n_in + n_out + 1 (workspace) with addresses */
+    hct_view *views;   /* program: n_in + n_out + 2 (workspace, packed copy) with addresses */
+    uint64_t packed_version; /* of the tensor, when it was packed; 0: never */
 } node;
 
 struct hct_tape {
@@ -117,8 +119,9 @@ struct hct_tape {
     uint64_t runs;
     int captures; /* captures: every kernel may be captured, and the backend can */
     void *graph;        /* the backend's; NULL: calls are run one by one */
-    void *arena, *workspace;
-    uint64_t arena_bytes, workspace_bytes;
+    void *arena, *workspace, *packed;
+    uint64_t arena_bytes, workspace_bytes, packed_bytes;
+    int keep_packed;
     hct_program_stats stats;
     int64_t next_stream; /* dropout: a number of its own for each call */
     struct hct_buckets *buckets; /* gradients that hct_backward hands over as they are finished; NULL: none */
@@ -130,9 +133,20 @@ void hct_make_contiguous(hct_view *); /* sets strides from dims */
 void hct_node_release(node *);
 /* Runs one planned node now. */
 hct_status hct_node_run(hct_tape *, node *, hct_err *);
+/* Tensors that it writes get another version. */
+void hct_node_wrote(hct_tape *, const node *);
 void hct_problem_of(hct_tape *, const node *, hct_view *views, hct_problem *ret);
 /* Takes the address of a value through its root. */
 hct_view hct_resolve(hct_tape *, hct_id);
+
+/* ---- packed copies (packed.c) ---- */
+
+/* hct_problem.steady of a node. */
+uint64_t hct_packed_steady(hct_tape *, const node *);
+/* Takes up what a node's plan asks for. */
+hct_status hct_packed_plan(hct_tape *, node *, uint64_t steady, hct_err *);
+/* Packs what was written since it was packed. */
+hct_status hct_packed_refresh(hct_tape *, hct_err *);
 
 /* ---- gradients of all ranks (buckets.c) ---- */
 

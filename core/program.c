@@ -48,15 +48,17 @@ static void mark_life(hct_tape *t) {
 }
 
 static hct_status plan_kernels(hct_tape *t, hct_err *err) {
-    t->workspace_bytes = 0;
+    t->workspace_bytes = t->packed_bytes = 0;
     for (size_t i = 0; i < t->n_nodes; i++) {
         node *n = &t->nodes[i];
         if (!n->live || is_view(n)) continue;
-        n->views = calloc(n->n_in + n->n_out + 1, sizeof *n->views);
+        n->views = calloc(n->n_in + n->n_out + 2, sizeof *n->views);
         if (!n->views) return hct_fail(err, HCT_ENOMEM, "out of memory while planning");
         hct_problem p;
         hct_problem_of(t, n, n->views, &p);
+        p.steady = hct_packed_steady(t, n);
         hct_status st = hct_dispatch(t->dev, &p, &n->kernel, &n->plan, err);
+        if (st == HCT_OK) st = hct_packed_plan(t, n, p.steady, err);
         if (st < 0) return st;
         t->stats.flops += hct_node_flops(&p);
         if (n->plan.workspace > t->workspace_bytes) t->workspace_bytes = n->plan.workspace;
@@ -142,6 +144,7 @@ hct_status hct_plan_only(hct_tape *t, hct_err *err) {
     t->planned = 1;
     t->stats.arena = t->arena_bytes;
     t->stats.workspace = t->workspace_bytes;
+    t->stats.packed = t->packed_bytes;
     t->stats.tensors = tensor_bytes(t);
     return HCT_OK;
 }
@@ -155,6 +158,7 @@ hct_status hct_compile(hct_tape *t, hct_err *err) {
     t->arena_bytes = arena;
     if ((st = hct_dev_alloc(t->dev, workspace, &t->workspace, err)) < 0) return st;
     t->workspace_bytes = workspace;
+    if (t->packed_bytes && (st = hct_dev_alloc(t->dev, t->packed_bytes, &t->packed, err)) < 0) return st;
     for (size_t i = 1; i < t->n_values; i++)
         if (t->values[i].root == (hct_id)i && !t->values[i].tensor && t->values[i].first >= 0) t->values[i].view.mem = t->arena;
     for (size_t i = 0; i < t->n_nodes; i++) {
@@ -162,6 +166,7 @@ hct_status hct_compile(hct_tape *t, hct_err *err) {
         if (!n->views) continue;
         for (uint32_t k = 0; k < n->n_in + n->n_out; k++) n->views[k] = hct_resolve(t, n->in[k]);
         n->views[n->n_in + n->n_out].mem = t->workspace;
+        if (n->plan.packed) n->views[n->n_in + n->n_out + 1].mem = t->packed;
     }
     t->compiled = 1;
     return HCT_OK;
@@ -195,13 +200,19 @@ static hct_status capture(hct_tape *t, hct_err *err) {
     return st;
 }
 
+/* run_calls, as it was captured. */
+static hct_status launch(hct_tape *t, hct_err *err) {
+    for (size_t i = 0; i < t->n_nodes; i++)
+        if (t->nodes[i].views) hct_node_wrote(t, &t->nodes[i]);
+    return t->dev->backend->graph_launch(t->dev->stream, t->graph, err);
+}
+
 /* The first run is never captured: it warms up what is lazy. */
 static hct_status run_step(hct_tape *t, hct_err *err) {
-    const hct_backend *b = t->dev->backend;
-    hct_status st = HCT_OK;
+    hct_status st = hct_packed_refresh(t, err);
     if (t->runs == 0) t->captures = can_capture(t);
-    if (t->runs == 1 && t->captures) st = capture(t, err);
-    if (st == HCT_OK) st = t->graph ? b->graph_launch(t->dev->stream, t->graph, err) : run_calls(t, err);
+    if (st == HCT_OK && t->runs == 1 && t->captures) st = capture(t, err);
+    if (st == HCT_OK) st = t->graph ? launch(t, err) : run_calls(t, err);
     t->runs++;
     return st;
 }
@@ -245,7 +256,7 @@ hct_status hct_profile(hct_tape *t, hct_err *err) {
     if (!lines) return hct_fail(err, HCT_ENOMEM, "out of memory");
     size_t n = 0;
     double total = 0;
-    hct_status st = HCT_OK;
+    hct_status st = hct_packed_refresh(t, err);
     for (size_t i = 0; st == HCT_OK && i < t->n_nodes; i++) {
         if (!t->nodes[i].views) continue;
         double start = now();

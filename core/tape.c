@@ -37,6 +37,7 @@ void hct_tape_free(hct_tape *t) {
         if (t->values[i].owned) hct_dev_free(t->dev, t->values[i].view.mem, hct_view_bytes(&t->values[i].view));
     hct_dev_free(t->dev, t->arena, t->arena_bytes);
     hct_dev_free(t->dev, t->workspace, t->workspace_bytes);
+    hct_dev_free(t->dev, t->packed, t->packed_bytes);
     hct_buckets_free(t->buckets);
     free(t->segments);
     free(t->nodes);
@@ -184,7 +185,7 @@ static hct_status own_memory(hct_tape *t, value *v, hct_err *err) {
 
 static void run_now(hct_tape *t, node *n) {
     hct_err err = {0, ""};
-    hct_view *views = calloc(n->n_in + n->n_out + 1, sizeof *views);
+    hct_view *views = calloc(n->n_in + n->n_out + 2, sizeof *views);
     hct_problem p;
     if (!views) {
         hct_tape_fail(t, HCT_ENOMEM, "%s: out of memory", n->op->name);
@@ -210,10 +211,15 @@ static void run_now(hct_tape *t, node *n) {
     free(views);
 }
 
+void hct_node_wrote(hct_tape *t, const node *n) {
+    for (uint32_t o = 0; n->into && o < n->n_out; o++) hct_value(t, n->out[o])->tensor->version++;
+}
+
 hct_status hct_node_run(hct_tape *t, node *n, hct_err *err) {
     hct_err why = {0, ""};
     const hct_backend *b = t->dev->backend;
     if (t->dev->ranges) b->range_push(t->dev->stream, n->op->name);
+    hct_node_wrote(t, n);
     hct_status st = n->kernel->run(&n->plan, t->dev->stream, n->views, n->views + n->n_in, n->views + n->n_in + n->n_out, &why);
     if (t->dev->ranges) b->range_pop(t->dev->stream);
     return st < 0 ? hct_fail(err, st, "%s: %s", n->op->name, why.msg) : HCT_OK;
@@ -245,6 +251,7 @@ static hct_status append(hct_tape *t, const char *name, const hct_id *in, uint32
     for (uint32_t i = 0; i < n_out; i++) {
         hct_id id = into ? into[i] : new_value(t, &views[n_in + i]);
         n.out[i] = id;
+        if (into) t->values[id].written = 1;
         if (!id || into) continue;
         out[i] = id;
         t->values[id].needs_grad = needs && HCT_HAS(op, grad);

@@ -79,7 +79,7 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Runs a compiled tape and prints one line about it. predicted: tensors + arena + workspace; grown: resident growth since before. */
+/* Runs a compiled tape and prints one line about it. predicted: tensors, their packed copies, arena and workspace; grown: resident growth since before. */
 static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision, int64_t scans, uint64_t before, hct_err *err) {
     double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
     hct_status st = seconds ? hct_run(t, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
@@ -91,7 +91,7 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
         seconds[i] = measure_now() - start;
     }
     hct_program_stats p = hct_stats(t);
-    uint64_t predicted = p.tensors + p.arena + p.workspace;
+    uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace;
     if (st == HCT_OK) {
         qsort(seconds, (size_t)s->steps, sizeof *seconds, by_value);
         double median = seconds[s->steps / 2];
@@ -99,8 +99,8 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
         printf("  time         %.3f s median of %lld (%.3f to %.3f), %.2f scans/s\n", median, (long long)s->steps, seconds[0], seconds[s->steps - 1],
                (double)scans / median);
         printf("  work         %.1f GFLOP in matrix products, %.1f GFLOP/s\n", p.flops / 1e9, p.flops / median / 1e9);
-        printf("  memory       %.0f MiB predicted (weights and state %.0f, arena %.0f, workspace %.0f), %.0f MiB measured\n", mib(predicted), mib(p.tensors),
-               mib(p.arena), mib(p.workspace), mib(grown));
+        printf("  memory       %.0f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f), %.0f MiB measured\n", mib(predicted),
+               mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(grown));
         printf("  arena        %.3f of the lower bound of live bytes\n", p.arena_lower_bound ? (double)p.arena / (double)p.arena_lower_bound : 1.0);
         printf("  program      %u calls (%u dropped), %" PRIu64 " device allocations in the timed steps\n", p.nodes, p.nodes_dead, hct_device_memory(dev).calls - calls);
         if (s->profile) st = hct_profile(t, err);
@@ -119,7 +119,7 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
     int64_t batch = s->batch ? s->batch : 4;
     params *p = model_new(dev, &vit, 1, err);
     encoder e = {0};
-    hct_status st = p && model_precision(p, r, err) == HCT_OK ? encoder_new(&e, dev, p, &vit, batch, err) : err->code;
+    hct_status st = p && model_precision(p, r, err) == HCT_OK ? encoder_new(&e, dev, p, &vit, batch, INT64_MAX, err) : err->code;
     if (st == HCT_OK) {
         for (size_t i = 0; i < (size_t)batch * e.image_floats; i++) e.host[i] = (float)(i % 97) / 97;
         st = hct_tensor_write(e.input, e.host, err);

@@ -79,9 +79,9 @@ hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, 
     return st;
 }
 
-hct_status classifiers_compile(classifiers *c, int64_t batch, hct_err *err) {
+hct_status classifiers_compile(classifiers *c, int64_t batch, int64_t scans, hct_err *err) {
     hct_status st = (c->encoder = calloc(c->n + 1, sizeof *c->encoder)) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    for (size_t i = 0; st == HCT_OK && i < c->n; i++) st = encoder_new(&c->encoder[i], c->dev, c->item[i].p, &c->item[i].info, batch, err);
+    for (size_t i = 0; st == HCT_OK && i < c->n; i++) st = encoder_new(&c->encoder[i], c->dev, c->item[i].p, &c->item[i].info, batch, scans, err);
     return st;
 }
 

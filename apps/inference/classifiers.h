@@ -2,7 +2,7 @@
  *
  *   classifiers c;
  *   classifiers_open(dev, NULL, "runs/finetune", &c, &err);
- *   classifiers_compile(&c, batch, &err);
+ *   classifiers_compile(&c, batch, scans, &err);
  *   ... c.encoder[0 .. c.n) ...
  *   classifiers_free(&c);
  */
@@ -32,7 +32,7 @@ typedef struct classifiers {
 /* weights: a file; else run: RUN/weights.safetensors, or where that is missing RUN/TASK/weights.safetensors of the tasks in RUN/recipe.yaml (none there:
  * RUN/predictions.csv's), in their order. HCT_ENOTFOUND: neither, or a task that has no model yet. HCT_EINVAL: no classifier, models whose inputs differ. */
 hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, classifiers *ret, hct_err *err);
-hct_status classifiers_compile(classifiers *, int64_t batch, hct_err *err);
+hct_status classifiers_compile(classifiers *, int64_t batch, int64_t scans, hct_err *err); /* as encoder_new */
 void classifiers_free(classifiers *);
 
 #endif

@@ -118,7 +118,7 @@ static hct_status run_missing(run *q, hct_dev *dev, params *p, hct_err *err) {
         if (!q->done[i] && !q->c->scans[i].reason) todo[n++] = i;
     if (st == HCT_OK && n) {
         encoder e;
-        st = encoder_new(&e, dev, p, &q->info, cohort_batch(q->c), err);
+        st = encoder_new(&e, dev, p, &q->info, cohort_batch(q->c), (int64_t)n, err);
         if (st == HCT_OK) st = cohort_run(q->c, &e, 1, todo, n, &(cohort_sink){q, take}, q->o->progress, err);
         encoder_free(&e);
         hct_err late = {0, ""};

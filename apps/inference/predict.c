@@ -140,7 +140,7 @@ hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hc
     hct_dev *dev = device_open(o->device, err);
     hct_status st = dev ? classifiers_open(dev, o->weights, o->run, &q.set, err) : err->code;
     if (st == HCT_OK) st = open_todo(&q, ret_kept, err);
-    if (st == HCT_OK && q.n_todo) st = classifiers_compile(&q.set, cohort_batch(c), err);
+    if (st == HCT_OK && q.n_todo) st = classifiers_compile(&q.set, cohort_batch(c), (int64_t)q.n_todo, err);
     if (st == HCT_OK && q.n_todo) st = cohort_run(c, q.set.encoder, q.set.n, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
     classifiers_free(&q.set);
     row_file_close(q.rows);

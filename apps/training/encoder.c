@@ -8,7 +8,9 @@
 #include "models/probe.h"
 #include "support/progress.h"
 
-hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, hct_err *err) {
+enum { MANY_BATCHES = 4 };
+
+hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, int64_t scans, hct_err *err) {
     const vit_config *c = &info->mae.encoder;
     *e = (encoder){.dev = dev, .p = p, .info = *info, .batch = batch};
     e->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
@@ -28,6 +30,7 @@ hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *in
             e->logits[i] = head_forward(e->tape, p, prefix, info->probe_heads, e->cls, tokens, 0);
             hct_keep(e->tape, e->logits[i]);
         }
+        if (scans > MANY_BATCHES * batch) hct_keep_packed(e->tape);
         st = hct_compile(e->tape, err);
     }
     if (st < 0) encoder_free(e);

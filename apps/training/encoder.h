@@ -19,7 +19,8 @@ typedef struct encoder {
     float *host;           /* [batch, image_floats]: write images here before encoder_run */
 } encoder;
 
-hct_status encoder_new(encoder *, hct_dev *, params *, const model_info *, int64_t batch, hct_err *);
+/* scans: how many it will see in all. Where they make many batches, the weights are also kept as products read them (hct_keep_packed). */
+hct_status encoder_new(encoder *, hct_dev *, params *, const model_info *, int64_t batch, int64_t scans, hct_err *);
 void encoder_free(encoder *);
 /* Runs the first n images of host. cls: [n, row] or NULL; probability: [n, n_tasks] or NULL (classifiers). */
 hct_status encoder_run(encoder *, int64_t n, float *cls, double *probability, hct_err *);

@@ -78,7 +78,7 @@ hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const si
             st = hct_fail(err, HCT_EINVAL, "probe.heads: %lld does not divide the encoder's width %lld", (long long)ret->info.probe_heads, (long long)c->width);
         else if (!(ret->row = calloc(n * ret->width * ret->tokens + 1, sizeof *ret->row)))
             st = hct_fail(err, HCT_ENOMEM, "out of memory for %zu tokens of %zu scans; an attentive probe keeps them all", ret->tokens, n);
-        else st = encoder_new(&e, dev, ret->p, &encoder_alone, n < BATCH ? (int64_t)n : BATCH, err);
+        else st = encoder_new(&e, dev, ret->p, &encoder_alone, n < BATCH ? (int64_t)n : BATCH, (int64_t)n, err);
     }
     if (st == HCT_OK) st = encoder_dataset(&e, d, scans, n, (int)r->train.workers, r->train.disk_cache, progress, ret->row, err);
     encoder_free(&e);

@@ -113,7 +113,7 @@ static hct_status open_model(fit *f, hct_err *err) {
     tuning_freeze(r, f->p);
     st = tuning_open(&f->tune, f->base->dev, r, f->p, f->info.mae.encoder.depth, err);
     if (st == HCT_OK) st = finetune_step_new(&f->step, f->base->dev, f->p, &f->info, r, f->tune.optim, f->per_step / r->optim.accumulate, err);
-    if (st == HCT_OK) st = encoder_new(&f->score, f->base->dev, f->p, &f->info, SCORED_AT_ONCE, err);
+    if (st == HCT_OK) st = encoder_new(&f->score, f->base->dev, f->p, &f->info, SCORED_AT_ONCE, 0, err);
     if (st == HCT_OK && !(f->kept = calloc(f->p->n + 1, sizeof *f->kept))) st = hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < f->p->n; i++)
         if (!(f->kept[i] = malloc(hct_tensor_bytes(f->p->items[i].tensor) + 1))) st = hct_fail(err, HCT_ENOMEM, "out of memory for the best epoch");

@@ -13,9 +13,10 @@ enum { SMALL_FLOPS = 1 << 20, SMALL_BYTES = 1 << 17 };
     static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err)
 #define UNUSED_RUN_ARGUMENTS (void)p, (void)s, (void)in, (void)out, (void)ws, (void)err
 
-#define FAST_KERNEL(id, op_, plan_, run_)                                                                                     \
-    static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "fast:" op_ ":" REAL_TEXT, .op = op_, .backend = "cpu",  \
-                                  .dtypes = 1u << REAL_DTYPE, .priority = 200, .plan = plan_, .run = run_, .release = cpu_release}
+#define FAST_FIELDS(op_, plan_, run_)                                                                                                                  \
+    .size = sizeof(hct_kernel), .name = "fast:" op_ ":" REAL_TEXT, .op = op_, .backend = "cpu", .dtypes = 1u << REAL_DTYPE, .priority = 200, .plan = plan_, \
+    .run = run_, .release = cpu_release
+#define FAST_KERNEL(id, op_, plan_, run_) static const hct_kernel id = {FAST_FIELDS(op_, plan_, run_)}
 
 /* Whether the last axis of x lies without gaps. */
 ALWAYS int dense_rows(const hct_view *x) { return x->ndim > 0 && (x->stride[x->ndim - 1] == 1 || x->dim[x->ndim - 1] == 1); }

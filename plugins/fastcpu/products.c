@@ -1,5 +1,5 @@
-/* linear and matmul over block products (gemm.h): B is packed once, in parts of the inner axis that the cache can hold; then
- * blocks of C are taken by whichever thread is free. Each element of C is summed in one fixed order, so results do not depend on
+/* linear and matmul over block products (gemm.h): B is packed once a run, in parts of the inner axis that the cache can hold (or kept packed, whole:
+ * the same parts behind one another); then blocks of C are taken by whichever thread is free. Each element of C is summed in one fixed order, so results do not depend on
  * the number of threads. */
 #include "fast.h"
 #include "gemm.h"
@@ -17,6 +17,7 @@ typedef struct product {
     /* how it is cut */
     int64_t mb, nb, blocks_m, blocks_n, part; /* part: elements of k packed at once */
     float *packed;
+    int kept; /* packed holds all of B already */
     char *scratch;
 } product;
 
@@ -79,6 +80,7 @@ static void block_task(const product *g, int64_t k0, int64_t part, int64_t task,
     int64_t m0 = mi * g->mb, n0 = ni * g->nb, m = at_most(g->mb, g->m - m0), n = at_most(g->nb, g->n - n0);
     int64_t wide = round_up(g->n, NR);
     real *to = g->c + m0 * g->row_c + n0;
+    const float *packed = g->packed + (g->kept ? k0 / UNIT * wide : 0);
     float *pa = (float *)scratch, *c = pa + (g->mb + MR) * KC;
     int64_t row = round_up(n, NR);
 #if defined REAL_F32
@@ -92,7 +94,7 @@ static void block_task(const product *g, int64_t k0, int64_t part, int64_t task,
     for (int64_t at = 0; at < part; at += KE) {
         int64_t k = at_most(KE, part - at), u = units(k);
         const real *a = g->a + m0 * g->row_a + (k0 + at) * g->col_a;
-        block_product b = {.m = m, .n = n, .k = u, .b = g->packed + at / UNIT * wide + n0 * u, .c = c, .row_c = row, .add = k0 + at > 0};
+        block_product b = {.m = m, .n = n, .k = u, .b = packed + at / UNIT * wide + n0 * u, .c = c, .row_c = row, .add = k0 + at > 0};
         int as_it_lies = sizeof(real) == sizeof(factor) && k % UNIT == 0 && g->col_a == 1 && g->row_a;
         if (as_it_lies && (UNIT == 2 || n <= 8 * NR)) { /* read too seldom to be packed */
             b.a = a, b.row_a = g->row_a, b.col_a = 1;
@@ -109,7 +111,7 @@ static void multiply_here(const product *g) {
     int64_t k0 = 0;
     do {
         int64_t part = at_most(g->part, g->k - k0);
-        for (int64_t i = 0; i < pack_tasks(g, part); i++) pack_task(g, k0, part, i);
+        for (int64_t i = 0; !g->kept && i < pack_tasks(g, part); i++) pack_task(g, k0, part, i);
         for (int64_t i = 0; i < g->blocks_m * g->blocks_n; i++) block_task(g, k0, part, i, g->scratch);
         k0 += g->part;
     } while (k0 < g->k);
@@ -126,7 +128,7 @@ static hct_status accept(product_plan *pp, hct_plan *ret, hct_err *err) {
     pp->own = pp->batch > 1;
     if (pp->own && pp->threads > pp->batch) pp->threads = pp->batch;
     cut(g, pp->own ? 1 : pp->threads, pp->own ? PACKED_BYTES / 8 : PACKED_BYTES);
-    pp->packed_bytes = packed_size(g);
+    pp->packed_bytes = g->kept ? 0 : packed_size(g);
     pp->scratch_bytes = scratch_size(g);
     *state = *pp;
     ret->state = state;
@@ -145,7 +147,23 @@ static hct_status plan_linear(hct_device *d, const hct_problem *p, hct_plan *ret
     pp.has_bias = p->n_in == 3;
     if (pp.has_bias) pp.g.step_bias = p->in[2].stride[0];
     if (!even_rows(x, 1, &pp.g.row_a)) return hct_plugin_fail(err, HCT_NOTIMPL, "the rows of x do not lie evenly");
+    /* Pairs of bfloat16 gain nothing: half the bytes to pack, and the copy comes from memory, not from the cache. */
+    pp.g.kept = sizeof(real) == sizeof(float) && HCT_HAS(p, steady) && p->steady >> 1 & 1 && pp.g.n * pp.g.k > 0;
+    if (pp.g.kept) ret->packed = (uint64_t)(round_up(pp.g.n, NR) * units(pp.g.k)) * sizeof(float), ret->packs = 1;
     return accept(&pp, ret, err);
+}
+
+static hct_status pack_linear(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *packed, hct_err *err) {
+    (void)s, (void)err;
+    const product_plan *pp = p->state;
+    product g = pp->g;
+    g.b = hct_ptr(in);
+    g.packed = hct_ptr(packed);
+    int threads = (int)pp->threads;
+    int64_t tasks = pack_tasks(&g, g.k);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < tasks; i++) pack_task(&g, 0, g.k, i);
+    return HCT_OK;
 }
 
 static void run_team(product *g, const product_plan *pp, char *scratch) {
@@ -160,13 +178,13 @@ static void run_team(product *g, const product_plan *pp, char *scratch) {
         char *mine = scratch + (uint64_t)cpu_thread() * pp->scratch_bytes;
         int64_t k0 = 0;
         do {
-            int64_t part = at_most(g->part, g->k - k0), packs = pack_tasks(g, part);
+            int64_t part = at_most(g->part, g->k - k0), packs = g->kept ? 0 : pack_tasks(g, part);
 #pragma omp for schedule(static)
             for (int64_t i = 0; i < packs; i++) pack_task(g, k0, part, i);
 #pragma omp for schedule(dynamic) nowait
             for (int64_t i = 0; i < blocks; i++) block_task(g, k0, part, i, mine);
             k0 += g->part;
-            if (k0 < g->k) { /* the next part is packed where this one lay */
+            if (k0 < g->k) { /* the next part is packed where this one lay, and adds to its sums */
 #pragma omp barrier
             }
         } while (k0 < g->k);
@@ -181,7 +199,7 @@ RUN(run_linear) {
     g.b = hct_ptr(&in[1]);
     g.bias = pp->has_bias ? hct_ptr(&in[2]) : NULL;
     g.c = hct_ptr(&out[0]);
-    g.packed = hct_ptr(ws);
+    g.packed = hct_ptr(pp->g.kept ? &ws[1] : ws);
     run_team(&g, pp, (char *)hct_ptr(ws) + pp->packed_bytes);
     return HCT_OK;
 }
@@ -223,7 +241,7 @@ RUN(run_matmul) {
     return HCT_OK;
 }
 
-FAST_KERNEL(k_linear, "linear", plan_linear, run_linear);
+static const hct_kernel k_linear = {FAST_FIELDS("linear", plan_linear, run_linear), .pack = pack_linear};
 FAST_KERNEL(k_matmul, "matmul", plan_matmul, run_matmul);
 
 const hct_kernel *const FAST(fast_products)[] = {&k_linear, &k_matmul, NULL};

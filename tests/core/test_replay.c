@@ -158,6 +158,37 @@ START_TEST(steps_2_to_10_allocate_nothing) {
 }
 END_TEST
 
+/* Weights that are kept packed, and written before each run. */
+START_TEST(packing_again_allocates_nothing) {
+    fixture f = open_cpu(NULL);
+    hct_tensor *x = FILLED(&f, 1, 40, 64), *w = FILLED(&f, 2, 96, 64);
+    hct_tape *t = hct_tape_new(f.dev, HCT_PROGRAM);
+    hct_keep(t, hct_linear(t, hct_use(t, x), hct_use(t, w), 0));
+    hct_keep_packed(t);
+    ok(&f, hct_compile(t, &f.err));
+    static const float other[96 * 64];
+    hct_status st = HCT_OK;
+    uint64_t device = 0;
+    for (int step = 1; step <= 10; step++) {
+        if (step == 2) {
+            device = hct_device_memory(f.dev).calls;
+            allocations = 0;
+            counting = 1;
+        }
+        if (st == HCT_OK) st = hct_tensor_write(w, other, &f.err);
+        if (st == HCT_OK) st = hct_run(t, &f.err);
+    }
+    counting = 0;
+    ok(&f, st);
+    ck_assert_int_eq(allocations, 0);
+    ck_assert_uint_eq(hct_device_memory(f.dev).calls, device);
+    hct_tape_free(t);
+    hct_tensor_free(x);
+    hct_tensor_free(w);
+    close_cpu(&f);
+}
+END_TEST
+
 START_TEST(a_kernel_that_allocates_is_noticed) {
     counts c = of_steps_2_to_10(plugin);
     ck_assert_int_ge(c.host, 9);
@@ -183,7 +214,7 @@ int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
     install();
-    const TTest *tests[] = {the_counter_counts, steps_2_to_10_allocate_nothing, a_kernel_that_allocates_is_noticed,
+    const TTest *tests[] = {the_counter_counts, steps_2_to_10_allocate_nothing, packing_again_allocates_nothing, a_kernel_that_allocates_is_noticed,
                             onednn_allocates_its_arguments_only};
     Suite *suite = suite_create("replay");
     TCase *tcase = tcase_create("replay");

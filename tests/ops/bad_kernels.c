@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum rule { NONE, OVERRUN, UNDERRUN, WORKSPACE, INPUT, CHANGING, IN_PLACE, INACCURATE, STRIDES, UNWRITTEN };
+enum rule { NONE, OVERRUN, UNDERRUN, WORKSPACE, INPUT, CHANGING, IN_PLACE, INACCURATE, STRIDES, UNWRITTEN, UNPACKED };
 
 typedef struct state {
     enum rule rule;
@@ -20,6 +20,7 @@ static hct_status plan_as(enum rule rule, hct_plan *ret, hct_err *err) {
     ret->flags = HCT_DETERMINISTIC;
     ret->workspace = 64;
     ret->may_alias = rule == IN_PLACE || rule == NONE ? 1 : 0;
+    if (rule == UNPACKED) ret->packed = 64, ret->packs = 1;
     return HCT_OK;
 }
 
@@ -58,6 +59,12 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
     return HCT_OK;
 }
 
+/* Of unpacked, whose run() reads the input all the same. */
+static hct_status pack(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *packed, hct_err *err) {
+    (void)p, (void)stream, (void)in, (void)packed, (void)err;
+    return HCT_OK;
+}
+
 #define KERNEL(id, rule_, name_)                                                                                       \
     static hct_status plan_##id(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {                    \
         (void)d, (void)p;                                                                                              \
@@ -71,7 +78,8 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
                                   .priority = 1000,                                                                    \
                                   .plan = plan_##id,                                                                   \
                                   .run = run,                                                                          \
-                                  .release = release}
+                                  .release = release,                                                                  \
+                                  .pack = (rule_) == UNPACKED ? pack : NULL}
 KERNEL(good, NONE, "good");
 KERNEL(overrun, OVERRUN, "overrun");
 KERNEL(underrun, UNDERRUN, "underrun");
@@ -82,6 +90,7 @@ KERNEL(in_place, IN_PLACE, "in_place");
 KERNEL(inaccurate, INACCURATE, "inaccurate");
 KERNEL(strides, STRIDES, "strides");
 KERNEL(unwritten, UNWRITTEN, "unwritten");
+KERNEL(unpacked, UNPACKED, "unpacked");
 
 /* wrong.gradient(x) = x^3 with the gradient of x^2; no.case takes three inputs. */
 static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
@@ -120,7 +129,7 @@ static const hct_kernel cube = {.size = sizeof(hct_kernel),
 
 static hct_status init(const hct_host *h, hct_err *err) {
     static const hct_kernel *const kernels[] = {&good,     &overrun,    &underrun, &workspace, &input, &changing,
-                                                &in_place, &inaccurate, &strides,  &unwritten, &cube};
+                                                &in_place, &inaccurate, &strides,  &unwritten, &unpacked, &cube};
     hct_status st = h->add_op(h, &wrong, err);
     if (st == HCT_OK) st = h->add_op(h, &no_case, err);
     for (size_t i = 0; st == HCT_OK && i < sizeof kernels / sizeof *kernels; i++)

@@ -167,14 +167,14 @@ typedef struct buffer {
     hct_view view;
 } buffer;
 typedef struct kernel_memory {
-    buffer in[MAX_IN], out[MAX_OUT], work;
+    buffer in[MAX_IN], out[MAX_OUT], work, packed;
     hct_view in_view[MAX_IN], out_view[MAX_OUT];
     hct_plan plan;
     bool planned;
 } kernel_memory;
-/* Plans and allocates; HCT_NOTIMPL where the kernel refuses. alias_o < 0: outputs of their own (or the case's into). */
-hct_status memory_make(kernel_memory *, const device *, const hct_kernel *, const call *, layout, int alias_o,
-                       int alias_k, hct_err *);
+/* Plans and allocates; HCT_NOTIMPL where the kernel refuses. steady: of the problem. alias_o < 0: outputs of their own (or the case's into). */
+hct_status memory_make(kernel_memory *, const device *, const hct_kernel *, const call *, layout, uint64_t steady,
+                       int alias_o, int alias_k, hct_err *);
 void memory_free(kernel_memory *, const device *, const hct_kernel *);
 hct_status memory_run(kernel_memory *, const device *, const hct_kernel *, hct_err *);
 

@@ -1,5 +1,5 @@
-/* One kernel on one call: outputs start as NaN between guards, inputs must stay as they were, in place and a second run
- * must agree. */
+/* One kernel on one call: outputs start as NaN between guards, inputs must stay as they were; in place, a second run and
+ * packed copies must agree. */
 #include "conformance.h"
 
 #include <stdio.h>
@@ -74,7 +74,7 @@ static bool is_into(const call *k, uint32_t i) {
 }
 
 hct_status memory_make(kernel_memory *m, const device *d, const hct_kernel *kernel, const call *k, layout how,
-                       int alias_o, int alias_k, hct_err *err) {
+                       uint64_t steady, int alias_o, int alias_k, hct_err *err) {
     memset(m, 0, sizeof *m);
     hct_view plan_in[MAX_IN], plan_out[MAX_OUT];
     hct_status st = HCT_OK;
@@ -104,11 +104,13 @@ hct_status memory_make(kernel_memory *m, const device *d, const hct_kernel *kern
                      .attr = k->c->attr,
                      .n_in = k->n_in,
                      .n_out = k->n_out,
-                     .n_attr = k->n_attr};
+                     .n_attr = k->n_attr,
+                     .steady = steady};
     m->plan.size = sizeof m->plan;
     st = kernel->plan(d->device, &p, &m->plan, err);
     m->planned = st == HCT_OK;
-    return st == HCT_OK ? make_buffer(&m->work, d, m->plan.workspace, err) : st;
+    if (st == HCT_OK) st = make_buffer(&m->work, d, m->plan.workspace, err);
+    return st == HCT_OK && m->plan.packed ? make_buffer(&m->packed, d, m->plan.packed, err) : st;
 }
 
 static void free_buffer(buffer *b, const device *d) {
@@ -121,10 +123,12 @@ void memory_free(kernel_memory *m, const device *d, const hct_kernel *kernel) {
     for (int i = 0; i < MAX_IN; i++) free_buffer(&m->in[i], d);
     for (int o = 0; o < MAX_OUT; o++) free_buffer(&m->out[o], d);
     free_buffer(&m->work, d);
+    free_buffer(&m->packed, d);
 }
 
 hct_status memory_run(kernel_memory *m, const device *d, const hct_kernel *kernel, hct_err *err) {
-    return kernel->run(&m->plan, d->stream, m->in_view, m->out_view, &m->work.view, err);
+    const hct_view ws[] = {m->work.view, m->packed.view};
+    return kernel->run(&m->plan, d->stream, m->in_view, m->out_view, ws, err);
 }
 
 /* ---- checks ---- */
@@ -189,14 +193,19 @@ static bool check_untouched(const kernel_memory *m, const device *d, const call 
         free(now);
         if (!same) return hct_fail(why, HCT_EINVAL, "input %u was changed", i), false;
     }
-    unsigned char *now = read_back(&m->work, d, why);
-    bool ok = now && guards_whole(&m->work, now, "workspace", 0, why);
-    free(now);
+    bool ok = true;
+    for (int i = 0; ok && i < (m->packed.mem ? 2 : 1); i++) {
+        const buffer *b = i ? &m->packed : &m->work;
+        unsigned char *now = read_back(b, d, why);
+        ok = now && guards_whole(b, now, i ? "packed copy" : "workspace", 0, why);
+        free(now);
+    }
     return ok;
 }
 
 static hct_status write_all(kernel_memory *m, const device *d, const call *k, hct_err *err) {
     hct_status st = write_image(&m->work, d, err);
+    if (st == HCT_OK && m->packed.mem) st = write_image(&m->packed, d, err);
     for (uint32_t i = 0; st == HCT_OK && i < k->n_in; i++) st = write_image(&m->in[i], d, err);
     for (uint32_t o = 0; st == HCT_OK && o < k->n_out; o++)
         if (m->out[o].mem) st = write_image(&m->out[o], d, err);
@@ -237,7 +246,7 @@ static bool run_in_place(const device *d, const hct_kernel *kernel, const call *
                 hct_numel(&k->out[o]) * (int64_t)hct_dtype_size(k->out[o].dtype))
                 continue;
             kernel_memory m;
-            ok = memory_make(&m, d, kernel, k, PLAIN, (int)o, (int)i, why) == HCT_OK &&
+            ok = memory_make(&m, d, kernel, k, PLAIN, 0, (int)o, (int)i, why) == HCT_OK &&
                  run_and_check(&m, d, kernel, k, why);
             if (!ok) {
                 hct_err inner = *why;
@@ -248,15 +257,41 @@ static bool run_in_place(const device *d, const hct_kernel *kernel, const call *
     return ok;
 }
 
+/* With everything steady; the input itself is spoiled once it is packed, so that the copy must be what is read. The outputs of plain are what they must be. */
+static bool run_packed(const kernel_memory *plain, const device *d, const hct_kernel *kernel, const call *k, layout how, hct_err *why) {
+    kernel_memory m;
+    bool ok = memory_make(&m, d, kernel, k, how, ~(uint64_t)0, -1, -1, why) == HCT_OK;
+    if (ok && m.plan.packed) {
+        buffer *from = &m.in[m.plan.packs];
+        ok = write_all(&m, d, k, why) == HCT_OK &&
+             kernel->pack(&m.plan, d->stream, &m.in_view[m.plan.packs], &m.packed.view, why) == HCT_OK &&
+             d->backend->stream_sync(d->stream, why) == HCT_OK;
+        memset(from->image + GUARD, FRESH_BYTE, from->data);
+        ok = ok && write_image(from, d, why) == HCT_OK && memory_run(&m, d, kernel, why) == HCT_OK &&
+             d->backend->stream_sync(d->stream, why) == HCT_OK && check_untouched(&m, d, k, why);
+    }
+    for (uint32_t o = 0; ok && m.plan.packed && o < k->n_out; o++) {
+        const buffer *b = home(&m, k, o);
+        unsigned char *now = read_back(b, d, why), *want = now ? read_back(home(plain, k, o), d, why) : NULL;
+        ok = want && (memcmp(now, want, b->bytes) == 0 ||
+                      hct_fail(why, HCT_EINVAL, "output %u: other bits with a packed copy of input %u", o, m.plan.packs) == HCT_OK);
+        free(now);
+        free(want);
+    }
+    memory_free(&m, d, kernel);
+    return ok;
+}
+
 verdict kernel_check(const device *d, const hct_kernel *kernel, const call *k, layout how, hct_err *why) {
     kernel_memory m;
-    hct_status st = memory_make(&m, d, kernel, k, how, -1, -1, why);
+    hct_status st = memory_make(&m, d, kernel, k, how, 0, -1, -1, why);
     if (st == HCT_NOTIMPL) {
         memory_free(&m, d, kernel);
         return SKIPPED;
     }
     bool ok = st == HCT_OK && run_and_check(&m, d, kernel, k, why);
     if (ok && m.plan.flags & HCT_DETERMINISTIC) ok = run_twice(&m, d, kernel, k, why);
+    if (ok && HCT_HAS(kernel, pack)) ok = run_packed(&m, d, kernel, k, how, why);
     if (ok && how == PLAIN && m.plan.may_alias && k->n_in <= 8) ok = run_in_place(d, kernel, k, m.plan.may_alias, why);
     memory_free(&m, d, kernel);
     return ok ? PASSED : FAILED;
@@ -281,7 +316,7 @@ bool reference_run(const device *d, call *k, hct_err *why) {
         const hct_kernel *have = hct_kernel_at(d->ctx, i);
         if (strcmp(have->op, k->c->op) != 0 || strcmp(have->backend, d->backend->name) != 0) continue;
         if (have->dtypes && !(have->dtypes >> (k->n_in ? wide.in[0].dtype : wide.out[0].dtype) & 1)) continue;
-        if (memory_make(&m, d, have, &wide, PLAIN, -1, -1, why) == HCT_OK) best = have;
+        if (memory_make(&m, d, have, &wide, PLAIN, 0, -1, -1, why) == HCT_OK) best = have;
         memory_free(&m, d, have);
     }
     if (!best)
@@ -289,7 +324,7 @@ bool reference_run(const device *d, call *k, hct_err *why) {
                         "'%s' has neither a naive loop here nor an F64 kernel on %s to be the truth", k->c->op,
                         d->backend->name),
                false;
-    bool ok = memory_make(&m, d, best, &wide, PLAIN, -1, -1, why) == HCT_OK && write_all(&m, d, &wide, why) == HCT_OK &&
+    bool ok = memory_make(&m, d, best, &wide, PLAIN, 0, -1, -1, why) == HCT_OK && write_all(&m, d, &wide, why) == HCT_OK &&
               memory_run(&m, d, best, why) == HCT_OK && d->backend->stream_sync(d->stream, why) == HCT_OK;
     for (uint32_t o = 0; ok && o < k->n_out; o++) {
         unsigned char *now = read_back(home(&m, &wide, o), d, why);

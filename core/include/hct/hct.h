@@ -116,6 +116,10 @@ HCT_API void hct_keep(hct_tape *, hct_id);
 /* Copies a value (kept, or eager) to the host, row-major, any strides resolved. */
 HCT_API hct_status hct_read(hct_tape *, hct_id, void *host, hct_err *);
 
+/* Before compiling: kernels may keep copies of tensors in the order in which they read them. They are made before a run where the tensor was written
+ * since (hct_tensor_write, an optimiser in another program); tensors that this program writes are left out. Pays where the same weights meet
+ * many batches; costs their bytes once more (hct_program_stats.packed). Results are the same, bit for bit. Eager: nothing to do. */
+HCT_API void hct_keep_packed(hct_tape *);
 /* Plans every kernel and lays all temporaries out in one arena. */
 HCT_API hct_status hct_compile(hct_tape *, hct_err *);
 HCT_API hct_status hct_run(hct_tape *, hct_err *);
@@ -129,6 +133,7 @@ typedef struct hct_program_stats {
     uint64_t arena, workspace;      /* bytes */
     uint64_t arena_lower_bound;     /* most bytes alive at once: no layout can be smaller */
     uint64_t tensors;               /* bytes of tensors the program uses */
+    uint64_t packed;                /* bytes of their packed copies */
     double flops;                   /* multiply-adds of matrix products and attention, times 2 */
 } hct_program_stats;
 HCT_API hct_program_stats hct_stats(const hct_tape *);

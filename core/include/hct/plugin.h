@@ -25,7 +25,7 @@ extern "C" {
 
 #define HCT_MAGIC 0x31544348u /* "HCT1" */
 #define HCT_MAJOR 1           /* another major is refused before anything is called */
-#define HCT_MINOR 2           /* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after */
+#define HCT_MINOR 3           /* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after; 3: packed copies */
 #define HCT_HAS(p, f) ((p)->size >= (size_t)((const char *)&(p)->f - (const char *)(p)) + sizeof(p)->f && (p)->f)
 
 typedef struct hct_host hct_host;
@@ -63,6 +63,7 @@ typedef struct hct_problem { /* all of one call except the addresses */
     const hct_view *in, *out; /* mem is NULL at plan time; dims, strides and dtypes are final */
     const hct_attr *attr;
     uint32_t n_in, n_out, n_attr, reserved;
+    uint64_t steady; /* since 1.3: bit i: in[i] (i < 64) is a tensor that keeps its values over many runs, so a packed copy pays */
 } hct_problem;
 
 typedef struct hct_plan { /* what a kernel promises for that problem */
@@ -70,6 +71,8 @@ typedef struct hct_plan { /* what a kernel promises for that problem */
     void *state;         /* its algorithm, its descriptors */
     uint64_t workspace;  /* bytes wanted at run time; the host provides them, a kernel never allocates in run() */
     uint64_t may_alias;  /* bit o*8+i: out[o] may lie exactly on in[i] (o, i < 8) */
+    uint64_t packed;     /* since 1.3: bytes wanted for a packed copy of in[packs], which must be steady; 0: none */
+    uint32_t packs, reserved;
 } hct_plan;
 
 typedef struct hct_kernel { /* one way to compute one op on one backend */
@@ -80,9 +83,11 @@ typedef struct hct_kernel { /* one way to compute one op on one backend */
     /* Can I? and prepare, in one: HCT_OK fills *ret; HCT_NOTIMPL (err->msg says why) passes on to the next kernel.
      * Strides are arbitrary (0 where broadcast): refuse what you cannot walk. */
     hct_status (*plan)(hct_device *, const hct_problem *, hct_plan *ret, hct_err *);
-    /* Enqueues the work; no allocation, no waiting. in, out, ws as planned, with addresses. */
+    /* Enqueues the work; no allocation, no waiting. in, out, ws as planned, with addresses. ws[1]: the packed copy, where the plan asked for one. */
     hct_status (*run)(const hct_plan *, hct_stream *, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *);
     void (*release)(hct_plan *); /* optional: frees state */
+    /* Since 1.3, optional: enqueues the packing of in[packs] into packed. The host calls it before run() where the values have changed. */
+    hct_status (*pack)(const hct_plan *, hct_stream *, const hct_view *in, const hct_view *packed, hct_err *);
 } hct_kernel;
 
 /* ---- the meaning of an op, equal on all backends ---- */

@@ -162,7 +162,7 @@ START_TEST(merged_additions_say_the_same) {
     ck_assert_int_eq(changed, 6); /* two of each block */
     for (size_t i = 0; i < m.p->n; i++) ck_assert(!strstr(m.p->items[i].name, "lora"));
     encoder e; /* the merged weights against what the adapted model said */
-    well(encoder_new(&e, b.dev, m.p, &m.info, 1, &err));
+    well(encoder_new(&e, b.dev, m.p, &m.info, 1, 0, &err));
     double worst = 0, spread = 0;
     for (size_t i = TRAIN; i < SCANS; i++) {
         double said;
