@@ -59,7 +59,10 @@ static hct_tape *product_new(hct_dev *dev, hct_dtype dtype, int64_t rows, int64_
     *ret_x = hct_tensor_new(dev, dtype, 2, (int64_t[]){rows, width}, err);
     *ret_w = hct_tensor_new(dev, dtype, 2, (int64_t[]){out, width}, err);
     hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
-    if (*ret_x && *ret_w && t) hct_keep(t, hct_linear(t, hct_use(t, *ret_x), hct_use(t, *ret_w), 0));
+    if (*ret_x && *ret_w && t) {
+        hct_keep_packed(t);
+        hct_keep(t, hct_linear(t, hct_use(t, *ret_x), hct_use(t, *ret_w), 0));
+    }
     if (*ret_x && *ret_w && t && hct_compile(t, err) == HCT_OK) return t;
     hct_tape_free(t);
     return NULL;
