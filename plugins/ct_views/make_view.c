@@ -59,12 +59,15 @@ static void reduce_plane(const job *b, int64_t at) {
 /* Bins along the fast axis of a finished slab, as means plus the shift: out [size, size] for one channel. */
 static void finish_slab(const job *b, const float *slab, int64_t k, float *out) {
     int64_t m = b->size, n = b->extent[2], depth = bin_end(k, b->extent[0], m) - bin_first(k, b->extent[0], m);
+    const int64_t whole = n / m, over = n % m; /* bins follow each other by n / m: no division for each of them */
     for (int64_t j = 0; j < m; j++) {
         const float *row = slab + j * n;
         float *to = out + (b->flip[1] ? m - 1 - j : j) * m;
         int64_t area = depth * (bin_end(j, b->extent[1], m) - bin_first(j, b->extent[1], m));
-        for (int64_t i = 0; i < m; i++) {
-            int64_t first = bin_first(i, n, m), end = bin_end(i, n, m);
+        for (int64_t i = 0, first = 0, rest = 0, next; i < m; i++, first = next) {
+            next = first + whole, rest += over;
+            if (rest >= m) next++, rest -= m;
+            int64_t end = next + (rest > 0);
             float sum = row[first];
             for (int64_t x = first + 1; x < end; x++) sum += row[x];
             to[b->flip[2] ? m - 1 - i : i] = sum / (float)(area * (end - first)) + b->shift;
