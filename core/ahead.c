@@ -21,16 +21,12 @@ void hct_ahead_end(hct_dev *d) { d->writes_ahead = 0; }
 hct_status hct_ahead_write(hct_tensor *t, const void *host, hct_err *err) {
     hct_dev *d = t->dev;
     if (!t->second) {
-        if (d->n_ahead == d->cap_ahead) {
-            size_t cap = 2 * d->cap_ahead + 16;
-            hct_tensor **more = realloc(d->ahead, cap * sizeof(hct_tensor *));
-            if (!more) return hct_fail(err, HCT_ENOMEM, "out of memory");
-            d->ahead = more;
-            d->cap_ahead = cap;
-        }
+        if (!HCT_PUSH(d->ahead, d->n_ahead, d->cap_ahead, t)) return hct_fail(err, HCT_ENOMEM, "out of memory");
         hct_status st = hct_dev_alloc(d, t->bytes, &t->second, err);
-        if (st < 0) return st;
-        d->ahead[d->n_ahead++] = t;
+        if (st < 0) {
+            d->n_ahead--;
+            return st;
+        }
     }
     t->staged = 1;
     return d->backend->copy(d->device, d->upload, HCT_HOST_TO_DEVICE, t->second, 0, host, 0, t->bytes, err);

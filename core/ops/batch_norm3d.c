@@ -1,6 +1,5 @@
 /* Affine batch norm of x [N, C, ...] over everything but the channels, as PyTorch's BatchNorm3d; the statistics are F32 (F64 beside F64). */
 #include "ops.h"
-#include "hct/comm.h"
 
 static hct_status check(const hct_problem *p, uint32_t affine, hct_err *err) {
     HCT_TRY(hct_want_same_real(p, affine, err));
@@ -73,18 +72,14 @@ HCT_OP(op_train_bwd, "batch_norm3d.bwd", .infer = infer_bwd);
 HCT_OP(op_eval, "batch_norm3d_eval", .infer = infer_eval, .grad = grad_eval);
 HCT_OP(op_eval_bwd, "batch_norm3d_eval.bwd", .infer = infer_bwd);
 
-/* With several ranks the batch is that of all of them, as hct_batch_norm's: two exchanges, and gradients that go through them. */
-static hct_id norm_over_ranks(hct_tape *t, hct_id x, hct_id w, hct_id b, hct_id *ret_mean, hct_id *ret_var, double eps, int ranks) {
+/* With several ranks the batch is that of all of them, as hct_batch_norm's. */
+static hct_id norm_over_ranks(hct_tape *t, hct_id x, hct_id w, hct_id b, hct_id *ret_mean, hct_id *ret_var, double eps) {
     const hct_view own = *hct_shape(t, x);
     const hct_dtype dtype = (hct_dtype)own.dtype, statistics = (hct_dtype)stat_dtype(&own);
     int64_t channels = own.dim[1], one[HCT_MAX_DIMS];
     uint32_t others = 0;
     for (int i = 0; i < own.ndim; i++) one[i] = i == 1 ? channels : 1, others |= i == 1 ? 0 : 1u << i;
-    x = hct_cast(t, x, statistics);
-    hct_id mean = hct_mean(t, x, others, 1);
-    hct_all_reduce(t, &mean, 1, 1.0 / ranks);
-    hct_id d = hct_sub(t, x, mean), var = hct_mean(t, hct_mul(t, d, d), others, 1);
-    hct_all_reduce(t, &var, 1, 1.0 / ranks);
+    hct_id mean, var, d = hct_centre_over_ranks(t, x, others, 1, &mean, &var);
     *ret_mean = hct_detach(t, hct_reshape(t, mean, 1, &channels));
     *ret_var = hct_detach(t, hct_reshape(t, var, 1, &channels));
     hct_id xhat = hct_mul(t, d, hct_rsqrt(t, var, eps)), scale = hct_reshape(t, hct_cast(t, w, statistics), own.ndim, one);
@@ -95,9 +90,8 @@ hct_id hct_batch_norm3d(hct_tape *t, hct_id x, hct_id w, hct_id b, hct_id runnin
     const hct_attr e = HCT_REAL("eps", eps);
     if (!training) return op1(t, "batch_norm3d_eval", (hct_id[]){x, w, b, running_mean, running_var}, 5, &e, 1);
     hct_id out[4], running[] = {running_mean, running_var};
-    const hct_comm *comm = hct_comm_world();
-    int ranks = comm ? comm->ranks : 1;
-    if (ranks > 1 && x && hct_shape(t, x)->ndim >= 2) out[0] = norm_over_ranks(t, x, w, b, &out[1], &out[3], eps, ranks);
+    int ranks = hct_ranks();
+    if (ranks > 1 && x && hct_shape(t, x)->ndim >= 2) out[0] = norm_over_ranks(t, x, w, b, &out[1], &out[3], eps);
     else hct_emit(t, "batch_norm3d", (hct_id[]){x, w, b}, 3, &e, 1, out, 4);
     const hct_attr a[] = {HCT_REAL("momentum", momentum), HCT_INT("n", x ? values(hct_shape(t, x)) * ranks : 0)};
     hct_emit_into(t, "batch_norm.update", (hct_id[]){running_mean, running_var, out[1], out[3]}, 4, a, 2, running, 2);

@@ -1,5 +1,6 @@
 /* all_reduce(x...) -> y...: y_i = scale * sum over ranks of x_i. Every rank runs the same calls in the same order. */
 #include "ops.h"
+#include "hct/comm.h"
 
 #include <stdlib.h>
 
@@ -47,6 +48,23 @@ void hct_all_reduce(hct_tape *t, hct_id *x, uint32_t n, double scale) {
     hct_emit(t, "all_reduce.wait", x, n, NULL, 0, &token, 1);
     hct_keep(t, token);
     free(out);
+}
+
+int hct_ranks(void) {
+    const hct_comm *comm = hct_comm_world();
+    return comm ? comm->ranks : 1;
+}
+
+hct_id hct_centre_over_ranks(hct_tape *t, hct_id x, uint32_t axes, int keep, hct_id *ret_mean, hct_id *ret_var) {
+    const double share = 1.0 / hct_ranks();
+    x = hct_cast(t, x, (hct_dtype)stat_dtype(hct_shape(t, x)));
+    hct_id mean = hct_mean(t, x, axes, keep);
+    hct_all_reduce(t, &mean, 1, share);
+    hct_id d = hct_sub(t, x, mean), var = hct_mean(t, hct_mul(t, d, d), axes, keep);
+    hct_all_reduce(t, &var, 1, share);
+    *ret_mean = mean;
+    *ret_var = var;
+    return d;
 }
 
 const hct_op *const hct_ops_collective[] = {&op_all_reduce, &op_wait, NULL};

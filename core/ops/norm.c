@@ -1,6 +1,5 @@
 /* Normalisation: layer norm, batch norm without affine, L2 norm. */
 #include "ops.h"
-#include "hct/comm.h"
 
 /* ---- layer norm: x [..., C], w [C], b [C] -> y, mean [...], rstd [...] ---- */
 
@@ -85,31 +84,21 @@ HCT_OP(op_batch_norm, "batch_norm", .infer = infer_batch_norm, .grad = grad_batc
 HCT_OP(op_batch_norm_bwd, "batch_norm.bwd", .infer = infer_batch_norm_bwd);
 HCT_OP(op_update, "batch_norm.update", .infer = infer_update);
 
-/* With several ranks the batch is that of all of them: two exchanges, and gradients that go through them. */
-static hct_id norm_over_ranks(hct_tape *t, hct_id x, hct_id *ret_mean, hct_id *ret_var, double eps, int ranks) {
+/* With several ranks the batch is that of all of them. */
+static hct_id norm_over_ranks(hct_tape *t, hct_id x, hct_id *ret_mean, hct_id *ret_var, double eps) {
     hct_dtype dtype = (hct_dtype)hct_shape(t, x)->dtype;
-    x = hct_cast(t, x, (hct_dtype)stat_dtype(hct_shape(t, x)));
-    hct_id mean = hct_mean(t, x, 1, 0);
-    hct_all_reduce(t, &mean, 1, 1.0 / ranks);
-    hct_id d = hct_sub(t, x, mean), var = hct_mean(t, hct_mul(t, d, d), 1, 0);
-    hct_all_reduce(t, &var, 1, 1.0 / ranks);
-    *ret_mean = mean;
-    *ret_var = var;
+    hct_id mean, var, d = hct_centre_over_ranks(t, x, 1, 0, &mean, &var);
+    *ret_mean = hct_detach(t, mean);
+    *ret_var = hct_detach(t, var);
     return hct_cast(t, hct_mul(t, d, hct_rsqrt(t, var, eps)), dtype);
 }
 
 hct_id hct_batch_norm(hct_tape *t, hct_id x, hct_id mean, hct_id var, double momentum, double eps, int training) {
     if (!training) return hct_mul(t, hct_sub(t, x, mean), hct_rsqrt(t, var, eps));
     hct_id out[4], running[] = {mean, var};
-    const hct_comm *comm = hct_comm_world();
-    int ranks = comm ? comm->ranks : 1;
-    if (ranks > 1) {
-        out[0] = norm_over_ranks(t, x, &out[1], &out[3], eps, ranks);
-        out[1] = hct_detach(t, out[1]);
-        out[3] = hct_detach(t, out[3]);
-    } else {
-        hct_emit(t, "batch_norm", &x, 1, &HCT_REAL("eps", eps), 1, out, 4);
-    }
+    int ranks = hct_ranks();
+    if (ranks > 1) out[0] = norm_over_ranks(t, x, &out[1], &out[3], eps);
+    else hct_emit(t, "batch_norm", &x, 1, &HCT_REAL("eps", eps), 1, out, 4);
     hct_attr a[] = {HCT_REAL("momentum", momentum), HCT_INT("n", hct_shape(t, x)->dim[0] * ranks)};
     hct_emit_into(t, "batch_norm.update", (hct_id[]){mean, var, out[1], out[3]}, 4, a, 2, running, 2);
     return out[0];

@@ -31,6 +31,12 @@ const char *hct_dims_text(const hct_view *v, char *out, size_t n);
 /* out = a tensor of like's dtype with these dims. */
 void hct_set(hct_view *out, int32_t dtype, int ndim, const int64_t *dim);
 
+/* The job's ranks. */
+int hct_ranks(void);
+/* x - mean over the axes (bits) of all ranks' x, in the statistics' dtype; that mean, and the population variance: two exchanges, which gradients go
+ * through too. */
+hct_id hct_centre_over_ranks(hct_tape *t, hct_id x, uint32_t axes, int keep, hct_id *ret_mean, hct_id *ret_var);
+
 #define HCT_TRY(x)                         \
     do {                                   \
         hct_status try_st = (x);           \
