@@ -126,15 +126,11 @@ static void product_transposed(float *c, int64_t row_c, const factor *a, int64_t
     MULTIPLY(&g);
 }
 
-ALWAYS void put_factors(factor *to, vf v, int64_t n) {
 #if PAIRS
-    if (n == VL) st(to, v);
-    else st_n(to, v, n);
+#define put_factors put_bf16
 #else
-    if (n == VL) vstore(to, v);
-    else vstore_n(to, v, n);
+#define put_factors vput
 #endif
-}
 
 /* Rows x [n, D] as factors: where they lie, or copied to `to`. *ret_row: from one to the next. */
 static const factor *rows_as_factors(factor *to, const hct_view *v, int64_t b, int64_t h, int64_t from, int64_t n, int64_t *ret_row) {
@@ -235,8 +231,8 @@ static void softmax_backward(const float *s, const float *ds, factor *p, factor 
     const vf f = vset(scale), shift = vset(lse), d = vset(dot);
     for (int64_t j = 0; j < m; j += VL) {
         int64_t n = at_most(VL, m - j);
-        const vf e = vexp(vsub(vmul(f, n == VL ? vload(s + j) : vload_n(s + j, n)), shift));
-        const vf g = vmul(vmul(f, e), vsub(n == VL ? vload(ds + j) : vload_n(ds + j, n), d));
+        const vf e = vexp(vsub(vmul(f, vget(s + j, n)), shift));
+        const vf g = vmul(vmul(f, e), vsub(vget(ds + j, n), d));
         put_factors(p + j, e, n);
         put_factors(dp + j, g, n);
     }

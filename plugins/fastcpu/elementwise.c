@@ -107,11 +107,11 @@ UNARY(run_gelu, vgelu(x))
 #if defined REAL_F32
 typedef uint16_t other;
 enum { OTHER = HCT_BF16 };
-#define PUT(to, v, n) ((n) == VL ? st_bf16(to, v) : st_bf16_n(to, v, n))
+#define PUT put_bf16
 #else
 typedef float other;
 enum { OTHER = HCT_F32 };
-#define PUT(to, v, n) ((n) == VL ? vstore(to, v) : vstore_n(to, v, n))
+#define PUT vput
 #endif
 
 static hct_status plan_cast(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {

@@ -8,14 +8,6 @@ static hct_status plan_max(hct_device *d, const hct_problem *p, hct_plan *ret, h
     return cpu_plan_workspace(p, ret, (uint64_t)p->in[0].dim[4] * (sizeof(float) + sizeof(int32_t)), err);
 }
 
-#if defined REAL_F32
-ALWAYS float wide(real x) { return x; }
-ALWAYS real narrow(float x) { return x; }
-#else
-ALWAYS float wide(real x) { return hct_f32_from_bf16(x); }
-ALWAYS real narrow(float x) { return hct_bf16_from_f32(x); }
-#endif
-
 typedef struct span { int64_t from, to; } span;
 ALWAYS span window(const hct_attr *const *a, int axis, int64_t at, int64_t voxels) {
     const int64_t from = at * a[1]->ints[axis] - a[2]->ints[axis], to = from + a[0]->ints[axis];
@@ -25,7 +17,7 @@ ALWAYS span window(const hct_attr *const *a, int axis, int64_t at, int64_t voxel
 /* The row x, whose first voxel is number `first`, into most and at. NaN is larger than all; of equals the first counts, of NaNs the last. */
 static void take_row(const real *restrict x, int64_t n, int32_t first, int fresh, float *restrict most, int32_t *restrict at) {
     for (int64_t i = 0; i < n; i++) {
-        const float e = wide(x[i]), m = most[i];
+        const float e = ld1(x[i]), m = most[i];
         const int take = fresh | (e > m) | (e != e);
         most[i] = take ? e : m;
         at[i] = take ? first + (int32_t)i : at[i];
@@ -56,7 +48,7 @@ RUN(run_max) {
                 best = take ? most[c] : best;
                 of = take ? at[c] : of;
             }
-            ((real *)hct_ptr(&out[0]))[r * places[2] + k] = narrow(best);
+            ((real *)hct_ptr(&out[0]))[r * places[2] + k] = st1(best);
             ((int32_t *)hct_ptr(&out[1]))[r * places[2] + k] = of;
         }
     }

@@ -1,6 +1,6 @@
-/* linear and matmul over block products (gemm.h): B is packed once a run, in parts of the inner axis that the cache can hold (or kept packed, whole:
- * the same parts behind one another); then blocks of C are taken by whichever thread is free. Each element of C is summed in one fixed order, so results do not depend on
- * the number of threads. */
+/* linear and matmul over block products (gemm.h): B is packed once a run, in parts of the inner axis that the cache can hold (or kept packed,
+ * whole: the same parts behind one another); then blocks of C are taken by whichever thread is free. Each element of C is summed in one fixed
+ * order, so results do not depend on the number of threads. */
 #include "fast.h"
 #include "gemm.h"
 

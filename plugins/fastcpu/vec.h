@@ -96,6 +96,13 @@ ALWAYS float vtop(vf v) {
 }
 #endif
 
+/* The first n elements; n is VL at most. */
+ALWAYS vf vget(const float *p, int64_t n) { return n == VL ? vload(p) : vload_n(p, n); }
+ALWAYS void vput(float *p, vf v, int64_t n) {
+    if (n == VL) vstore(p, v);
+    else vstore_n(p, v, n);
+}
+
 /* ---- elements as they are stored ---- */
 
 #if defined __AVX512F__
@@ -127,6 +134,11 @@ ALWAYS void st_bf16_n(uint16_t *p, vf v, int64_t n) {
     uint16_t whole[VL];
     st_bf16(whole, v);
     memcpy(p, whole, (size_t)n * sizeof *p);
+}
+
+ALWAYS void put_bf16(uint16_t *p, vf v, int64_t n) {
+    if (n == VL) st_bf16(p, v);
+    else st_bf16_n(p, v, n);
 }
 
 #if defined REAL_F32

@@ -72,11 +72,9 @@ static hct_status plan_bwd_x(hct_device *d, const hct_problem *p, hct_plan *plan
     if (!onednn_begin(&b, p, plan, err)) return b.status;
     conv_init(&b, &c, p->out, &p->in[0], &p->in[1], 0);
     describe_forward(&b, &c, &forward, 0);
-    dnnl_primitive_desc_t hint = onednn_hint(&b, &forward);
     onednn_check(&b, dnnl_dilated_convolution_backward_data_desc_init(&desc, dnnl_convolution_direct, &c.x, &c.w, &c.y, c.stride, c.dilation, c.padding, c.padding),
                  "convolution");
-    onednn_describe(&b, &desc, hint);
-    if (hint) dnnl_primitive_desc_destroy(hint);
+    onednn_describe(&b, &desc, &forward);
     dnnl_memory_desc_t w = weights_of(&b, &c, p->in[0].dtype), dy = onednn_view(&b, &p->in[1]), dx = onednn_view(&b, p->out);
     const onednn_argument arg[] = {{DNNL_ARG_WEIGHTS, onednn_source(&b, onednn_input(&b, 0, &w), dnnl_query_weights_md)},
                                    {DNNL_ARG_DIFF_DST, onednn_source(&b, onednn_input(&b, 1, &dy), dnnl_query_diff_dst_md)},
@@ -94,11 +92,9 @@ static hct_status plan_bwd_w(hct_device *d, const hct_problem *p, hct_plan *plan
     if (!onednn_begin(&b, p, plan, err)) return b.status;
     conv_init(&b, &c, &p->in[0], p->out, &p->in[1], 0);
     describe_forward(&b, &c, &forward, 0);
-    dnnl_primitive_desc_t hint = onednn_hint(&b, &forward);
     onednn_check(&b, dnnl_dilated_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, &c.x, &c.w, NULL, &c.y, c.stride, c.dilation, c.padding,
                                                                          c.padding), "convolution");
-    onednn_describe(&b, &desc, hint);
-    if (hint) dnnl_primitive_desc_destroy(hint);
+    onednn_describe(&b, &desc, &forward);
     dnnl_memory_desc_t x = onednn_view(&b, &p->in[0]), dy = onednn_view(&b, &p->in[1]), dw = weights_of(&b, &c, p->out->dtype);
     const onednn_argument arg[] = {{DNNL_ARG_SRC, onednn_source(&b, onednn_input(&b, 0, &x), dnnl_query_src_md)},
                                    {DNNL_ARG_DIFF_DST, onednn_source(&b, onednn_input(&b, 1, &dy), dnnl_query_diff_dst_md)},

@@ -44,10 +44,8 @@ static hct_status plan_backward(hct_device *d, const hct_problem *p, hct_plan *p
     if (!onednn_begin(&b, p, plan, err)) return b.status;
     shapes s = shapes_of(&b);
     describe_forward(&b, &forward, &s, 0);
-    dnnl_primitive_desc_t hint = onednn_hint(&b, &forward);
     onednn_check(&b, dnnl_layer_normalization_backward_desc_init(&desc, dnnl_backward, &s.x, &s.x, &s.statistic, 0, affine), "layer norm");
-    onednn_describe(&b, &desc, hint);
-    if (hint) dnnl_primitive_desc_destroy(hint);
+    onednn_describe(&b, &desc, &forward);
     int var = onednn_temporary(&b, &s.statistic), w = onednn_float_input(&b, 1, &s.c); /* what it is told of the shift it does not read */
     onednn_append(&b, (onednn_step){.loop = onednn_var_of_rstd, .n = 2, .of = {onednn_input(&b, 3, &s.statistic), var}, .size = {s.x.dims[0]}});
     onednn_execute(&b, 9, (onednn_argument[]){{DNNL_ARG_SRC, onednn_float_input(&b, 0, &s.x)}, {DNNL_ARG_SCALE, w}, {DNNL_ARG_SHIFT, w},

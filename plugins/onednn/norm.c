@@ -47,10 +47,8 @@ static hct_status backward(const hct_problem *p, hct_plan *plan, hct_err *err, i
     onednn_want_dense(&b);
     dnnl_memory_desc_t x = volume_of(&b, p->in), c = onednn_dense(&b, HCT_F32, 1, &p->in[0].dim[1]);
     describe_forward(&b, &forward, &x, eps);
-    dnnl_primitive_desc_t hint = onednn_hint(&b, &forward);
     onednn_check(&b, dnnl_batch_normalization_backward_desc_init(&desc, dnnl_backward, &x, &x, (float)eps, dnnl_use_scale | dnnl_use_shift | more), "batch norm");
-    onednn_describe(&b, &desc, hint);
-    if (hint) dnnl_primitive_desc_destroy(hint);
+    onednn_describe(&b, &desc, &forward);
     int spread = onednn_input(&b, 3, &c), var = fixed ? spread : onednn_temporary(&b, &c);
     if (!fixed) onednn_append(&b, (onednn_step){.loop = onednn_var_of_rstd, .n = 2, .of = {spread, var}, .size = {c.dims[0]}});
     int w = onednn_float_input(&b, 1, &c); /* what it is told of the shift it does not read */

@@ -102,21 +102,27 @@ dnnl_memory_desc_t onednn_view(onednn_build *b, const hct_view *v) {
 
 /* ---- primitives ---- */
 
-static dnnl_primitive_desc_t create(onednn_build *b, const void *desc, const_dnnl_primitive_desc_t hint) {
-    dnnl_primitive_desc_t pd = NULL;
+/* Scratch memory is the plan's workspace. */
+static dnnl_primitive_attr_t attributes(onednn_build *b) {
     dnnl_primitive_attr_t attr = NULL;
-    if (b->status != HCT_OK) return NULL;
     onednn_check(b, dnnl_primitive_attr_create(&attr), "attributes");
     if (attr) (void)dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    return attr;
+}
+
+static dnnl_primitive_desc_t create(onednn_build *b, const void *desc, const_dnnl_primitive_desc_t hint) {
+    dnnl_primitive_desc_t pd = NULL;
+    if (b->status != HCT_OK) return NULL;
+    dnnl_primitive_attr_t attr = attributes(b);
     if (b->status == HCT_OK) onednn_check(b, dnnl_primitive_desc_create(&pd, desc, attr, engine, hint), "kernel");
     if (attr) dnnl_primitive_attr_destroy(attr);
     return pd;
 }
 
-dnnl_primitive_desc_t onednn_hint(onednn_build *b, const void *desc) { return create(b, desc, NULL); }
-
-void onednn_describe(onednn_build *b, const void *desc, const_dnnl_primitive_desc_t hint) {
+void onednn_describe(onednn_build *b, const void *desc, const void *forward) {
+    dnnl_primitive_desc_t hint = forward ? create(b, forward, NULL) : NULL;
     b->described = create(b, desc, hint);
+    if (hint) dnnl_primitive_desc_destroy(hint);
     const char *name = "";
     if (b->described) (void)dnnl_primitive_desc_query(b->described, dnnl_query_impl_info_str, 0, (void *)&name);
     if (!strncmp(name, "ref", 3)) onednn_refuse(b, "oneDNN has only its plain loops for this");
@@ -142,10 +148,8 @@ static void append(onednn_build *b, dnnl_primitive_desc_t pd, int n, const onedn
 
 void onednn_reorder(onednn_build *b, int from, int to) {
     dnnl_primitive_desc_t pd = NULL;
-    dnnl_primitive_attr_t attr = NULL;
     if (b->status != HCT_OK) return;
-    onednn_check(b, dnnl_primitive_attr_create(&attr), "attributes");
-    if (attr) (void)dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    dnnl_primitive_attr_t attr = attributes(b);
     onednn_check(b, dnnl_reorder_primitive_desc_create(&pd, &b->call->memory[from].md, engine, &b->call->memory[to].md, engine, attr), "reorder");
     append(b, pd, 2, (onednn_argument[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
     if (pd) dnnl_primitive_desc_destroy(pd);

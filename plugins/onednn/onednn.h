@@ -74,10 +74,9 @@ dnnl_memory_desc_t onednn_dense(onednn_build *, int32_t dtype, int n, const int6
 dnnl_memory_desc_t onednn_any(onednn_build *, int32_t dtype, int n, const int64_t *dim);
 dnnl_memory_desc_t onednn_view(onednn_build *, const hct_view *);
 
-/* Makes desc (of any op) what the next step runs. Refuses where oneDNN has only its plain loops for it. */
-void onednn_describe(onednn_build *, const void *desc, const_dnnl_primitive_desc_t hint);
-/* A forward's descriptor, which a backward's wants to see; the caller destroys it. NULL on failure. */
-dnnl_primitive_desc_t onednn_hint(onednn_build *, const void *desc);
+/* Makes desc (of any op) what the next step runs. forward: the forward op's desc, which a backward wants to see; else NULL. Refuses where oneDNN has
+ * only its plain loops for it. */
+void onednn_describe(onednn_build *, const void *desc, const void *forward);
 
 /* Memories, by number. An input or output as it lies: */
 int onednn_input(onednn_build *, uint32_t i, const dnnl_memory_desc_t *);

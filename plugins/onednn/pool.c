@@ -52,10 +52,8 @@ static hct_status plan_backward(hct_device *d, const hct_problem *p, hct_plan *p
     if (!onednn_begin(&b, p, plan, err)) return b.status;
     pool_init(&b, &l, p->out, p->in);
     describe_forward(&b, &l, &forward);
-    dnnl_primitive_desc_t hint = onednn_hint(&b, &forward);
     onednn_check(&b, dnnl_pooling_backward_desc_init(&desc, dnnl_pooling_avg_include_padding, &l.x, &l.y, l.stride, l.kernel, l.padding, l.padding), "pooling");
-    onednn_describe(&b, &desc, hint);
-    if (hint) dnnl_primitive_desc_destroy(hint);
+    onednn_describe(&b, &desc, &forward);
     onednn_execute(&b, 2, (onednn_argument[]){{DNNL_ARG_DIFF_DST, onednn_input(&b, 0, &l.y)}, {DNNL_ARG_DIFF_SRC, onednn_output(&b, 0, &l.x)}});
     return onednn_end(&b);
 }

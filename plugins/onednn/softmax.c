@@ -34,10 +34,8 @@ static hct_status plan_backward(hct_device *d, const hct_problem *p, hct_plan *p
     if (!onednn_begin(&b, p, plan, err)) return b.status;
     dnnl_memory_desc_t x = rows_of(&b);
     describe_forward(&b, &forward, &x);
-    dnnl_primitive_desc_t hint = onednn_hint(&b, &forward);
     onednn_check(&b, dnnl_softmax_v2_backward_desc_init(&desc, dnnl_softmax_accurate, &x, &x, &x, 1), "softmax");
-    onednn_describe(&b, &desc, hint);
-    if (hint) dnnl_primitive_desc_destroy(hint);
+    onednn_describe(&b, &desc, &forward);
     onednn_execute(&b, 3, (onednn_argument[]){{DNNL_ARG_DST, onednn_input(&b, 0, &x)}, {DNNL_ARG_DIFF_DST, onednn_input(&b, 1, &x)},
                                               {DNNL_ARG_DIFF_SRC, onednn_output(&b, 0, &x)}});
     return onednn_end(&b);
