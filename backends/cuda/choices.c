@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { LINE = 1024 };
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == CUDA_CHOICE_WORDS * sizeof(uint64_t), "an algorithm's words");
@@ -83,11 +82,10 @@ static void read_choices(hct_device *d) {
 }
 
 static void write_choices(const hct_device *d) {
-    char title[256], path[PATH_MAX - 32], temporary[PATH_MAX], line[LINE];
+    char title[256], path[PATH_MAX], line[LINE];
     uint64_t hash[2] = HK_HASH_START;
     if (!path_of(d, title, sizeof title, path, sizeof path)) return;
-    snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-    FILE *f = fopen(temporary, "w"); /* a cache that cannot be written is no error */
+    FILE *f = hk_cache_begin(path);
     if (!f) return;
     for (size_t i = 0; i < d->n_choice; i++) {
         write_line(line, &d->choice[i]);
@@ -98,9 +96,7 @@ static void write_choices(const hct_device *d) {
         write_line(line, &d->choice[i]);
         fputs(line, f);
     }
-    int good = !ferror(f) && fflush(f) == 0 && fsync(fileno(f)) == 0;
-    good = fclose(f) == 0 && good;
-    if (!good || rename(temporary, path) != 0) unlink(temporary);
+    hk_cache_finish(f, path, 1);
 }
 
 int cuda_choice_find(hct_device *d, const int64_t key[CUDA_CHOICE_KEY], cublasLtMatmulAlgo_t *ret) {

@@ -51,15 +51,11 @@ unsigned char *ocl_cache_read(const hct_device *d, uint64_t hash[2], size_t *ret
 
 void ocl_cache_write(const hct_device *d, uint64_t hash[2], const unsigned char *bytes, size_t n) {
     (void)d;
-    char path[PATH_MAX], temporary[PATH_MAX + 32];
+    char path[PATH_MAX];
     if (!path_of(hash, path, sizeof path)) return;
-    snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
     header h = {.bytes = n, .hash = HK_HASH_START};
     memcpy(h.magic, magic, sizeof magic);
     hk_hash(h.hash, bytes, n);
-    FILE *f = fopen(temporary, "wb"); /* a cache that cannot be written is no error: the next start compiles again */
-    if (!f) return;
-    int good = fwrite(&h, sizeof h, 1, f) == 1 && fwrite(bytes, 1, n, f) == n && fflush(f) == 0 && fsync(fileno(f)) == 0;
-    good = fclose(f) == 0 && good;
-    if (!good || rename(temporary, path) != 0) unlink(temporary);
+    FILE *f = hk_cache_begin(path); /* where it cannot be written the next start compiles again */
+    if (f) hk_cache_finish(f, path, fwrite(&h, sizeof h, 1, f) == 1 && fwrite(bytes, 1, n, f) == n);
 }

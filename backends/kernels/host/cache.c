@@ -1,10 +1,11 @@
 #include "cache.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* FNV-1a in 64 bits (Fowler, Noll, Vo), twice from two starts. */
 void hk_hash(uint64_t hash[2], const void *bytes, size_t n) {
@@ -29,4 +30,21 @@ int hk_cache_folder(char *out, size_t n) {
         *at = '/';
     }
     return mkdir(out, 0777) == 0 || errno == EEXIST;
+}
+
+enum { NAME_MOST = PATH_MAX + 32 };
+static void temporary_of(const char *path, char out[NAME_MOST]) { snprintf(out, NAME_MOST, "%s.%ld.tmp", path, (long)getpid()); }
+
+FILE *hk_cache_begin(const char *path) {
+    char temporary[NAME_MOST];
+    temporary_of(path, temporary);
+    return fopen(temporary, "wb");
+}
+
+void hk_cache_finish(FILE *f, const char *path, int good) {
+    char temporary[NAME_MOST];
+    temporary_of(path, temporary);
+    good = good && !ferror(f) && fflush(f) == 0 && fsync(fileno(f)) == 0;
+    good = fclose(f) == 0 && good;
+    if (!good || rename(temporary, path) != 0) unlink(temporary);
 }
