@@ -2,11 +2,9 @@
 # Every command that computes, with HEADCT_DEVICE=opencl: it runs there, and says what it says on the CPU within 1e-4 (training: within 1e-4 of each
 # step's loss). pretrain and predict have tests of their own (training/opencl.sh, predict.sh). $1: headct.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1
-if ! "$headct" backends 2>/dev/null | grep -q 'device opencl:0'; then
-    skip "OpenCL" "no OpenCL device here"
-    done_testing
-fi
+needs_opencl
 model='model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48}'
 cat >"$work/mae.yaml" <<R
 method: mae
@@ -32,15 +30,13 @@ optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 2}
 train: {workers: 1, log_every: 1}
 R
 sed 's/^finetune: {/&backbone: lora, lora_rank: 2, /' "$work/finetune.yaml" >"$work/lora.yaml"
-"$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 --quiet >/dev/null
-"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
-"$headct" split "$work/data" --ratios 5:2:3 --seed 1 >/dev/null
+tiny_data 24 5:2:3 --prevalence 0.5
 check "pretrain" env HEADCT_DEVICE=cpu "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/mae" --quiet
 w=$work/mae/weights.safetensors
 
 cat >"$work/compare.py" <<'P'
 """compare.py A B LIMIT: the largest difference of two outputs' numbers, of the same kind: .csv, .jsonl, .safetensors."""
-import csv, json, math, struct, sys
+import array, csv, json, math, sys, weights_file
 
 def numbers(path):
     if path.endswith(".csv"):
@@ -53,12 +49,8 @@ def numbers(path):
             row = json.loads(line)
             if row.get("phase") == "train": yield "loss", row["loss"]
     else:
-        data = open(path, "rb").read()
-        n = struct.unpack("<Q", data[:8])[0]
-        for name, v in json.loads(data[8:8 + n]).items():
-            if name != "__metadata__" and v["dtype"] == "F32":
-                a, b = v["data_offsets"]
-                yield from ((name, x) for x in struct.unpack(f"<{(b - a) // 4}f", data[8 + n + a:8 + n + b]))
+        for name, (dtype, _, data) in weights_file.tensors(path).items():
+            if dtype == "F32": yield from ((name, x) for x in array.array("f", data))
 
 a, b = list(numbers(sys.argv[1])), list(numbers(sys.argv[2]))
 same = len(a) == len(b) > 0 and all(x == y for (x, _), (y, _) in zip(a, b))

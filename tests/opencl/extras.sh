@@ -2,11 +2,9 @@
 # The extra kernels (sub-groups, f16 arithmetic): refused with a reason where the device lacks what they need, chosen where it has it. The shim shows
 # PoCL as a GPU that has both; so the whole conformance table runs in groups of many work-items, extra kernels too. $1: headct, $2: cl_shim, $3: test-ops.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$1 shim=$2 table=$3
-if ! "$headct" backends 2>/dev/null | grep -q 'device opencl:0'; then
-    skip "OpenCL" "no OpenCL device here"
-    done_testing
-fi
+needs_opencl
 cat >"$work/mae.yaml" <<R
 method: mae
 data: {crop: 192, image: 24}
