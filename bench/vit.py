@@ -23,16 +23,16 @@ from torch.nn import functional as F
 
 
 def read_tensors(path):
+    """A safetensors file's metadata, and its tensors (float32) by name."""
     with open(path, "rb") as f:
         data = f.read()
     n = struct.unpack("<Q", data[:8])[0]
     head = json.loads(data[8:8 + n])
-    head.pop("__metadata__", None)
-    out = {}
+    meta, out = head.pop("__metadata__", {}), {}
     for name, e in head.items():
         a, b = e["data_offsets"]
         out[name] = torch.from_numpy(np.frombuffer(data[8 + n + a:8 + n + b], dtype=np.float32).reshape(e["shape"]).copy())
-    return out
+    return meta, out
 
 
 class ViT(nn.Module):
@@ -187,7 +187,7 @@ def main():
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         ours = Ours(a.vit_rate, str(a.batch), folder, a.dtype, str(a.patch))
-        t = read_tensors(folder + "/vit.safetensors")
+        t = read_tensors(folder + "/vit.safetensors")[1]
         x, r = t.pop("input"), t.pop("r")
         model = ViT(t)
         print("\nViT-B/%d, batch %d, %s, %d threads; load average %.1f" % (a.patch, a.batch, a.dtype, threads, os.getloadavg()[0]), flush=True)
