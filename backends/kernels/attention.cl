@@ -10,7 +10,7 @@
 #ifndef QUERIES
 #define QUERIES 32 /* work-items of a group */
 #endif
-#define TILE (HEAD > 128 ? 8 : 16)
+#define TILE (HEAD > 128 && VW < 16 ? 8 : 16)
 #define HV (HEAD / VW)
 
 typedef struct heads {

@@ -39,6 +39,26 @@ UNARY(scale, MAD(f, u, g))
 UNARY(gelu, kgelu(u))
 UNARY(rsqrt_eps, 1.0f / SQRTF(u + f))
 
+/* GELU computes for longer than its numbers take to come: VW of n a work-item where one has a core to itself. */
+KERNEL(gelu_strips)(MEM(y), MEM(a), i64 n, EACH_ARGS) {
+    EACH(strip);
+    GLOBAL const real *a = AT(real, a);
+    GLOBAL real *y = AT(real, y);
+    i64 i = strip * VW;
+    if (i + VW <= n) vst(y + i, vgelu(vld(a + i)));
+    else
+        for (; i < n; i++) st(y, i, kgelu(ld(a, i)));
+}
+KERNEL(gelu_bwd_strips)(MEM(y), MEM(a), MEM(b), i64 n, EACH_ARGS) {
+    EACH(strip);
+    GLOBAL const real *a = AT(real, a), *b = AT(real, b);
+    GLOBAL real *y = AT(real, y);
+    i64 i = strip * VW;
+    if (i + VW <= n) vst(y + i, vld(b + i) * vgelu_slope(vld(a + i)));
+    else
+        for (; i < n; i++) st(y, i, ld(b, i) * kgelu_slope(ld(a, i)));
+}
+
 /* ---- dropout: Philox 4x32-10 (Salmon et al. 2011), as hct/philox.h; element i takes word i % 4 of block i / 4 ---- */
 
 FN void philox(u32 k0, u32 k1, u32 *c) {

@@ -4,10 +4,7 @@
 KERNEL(bias_gelu)(MEM(y), MEM(x), MEM(b), i64 step, i64 c) {
     GLOBAL const real *x = AT(real, x) + ROW * step, *b = AT(real, b);
     GLOBAL real *y = AT(real, y) + ROW * c;
-    FOR_VECTORS(i, c) {
-        vec z = vld(x + i) + vld(b + i);
-        vst(y + i, z * vphi(z, vbell(z)));
-    }
+    FOR_VECTORS(i, c) vst(y + i, vgelu(vld(x + i) + vld(b + i)));
     FOR_REST(i, c) st(y, i, kgelu(ld(x, i) + ld(b, i)));
 }
 
@@ -22,7 +19,7 @@ KERNEL(bias_gelu_bwd)(MEM(dx), MEM(partial), MEM(x), MEM(b), MEM(dy), i64 step, 
         GLOBAL const real *x = AT(real, x) + r * step, *g = AT(real, dy) + r * dy_step;
         GLOBAL real *dx = AT(real, dx) + r * c;
         FOR_VECTORS(i, c) {
-            vec z = vld(x + i) + vld(b + i), e = vbell(z), d = vld(g + i) * vmad(z * INV_SQRT_2PI, e, vphi(z, e));
+            vec d = vld(g + i) * vgelu_slope(vld(x + i) + vld(b + i));
             vst(dx + i, d);
             vstf(sum + i, vldf(sum + i) + d);
         }

@@ -8,19 +8,19 @@ KERNEL(softmax)(MEM(y), MEM(x), i64 step, i64 c) {
     GLOBAL real *y = AT(real, y) + ROW * c;
     float top = GROUP_MAX(row_top(x, c));
 #ifdef REAL_F32
+    float s = 0;
     vec v = VSET(0.0f);
-    FOR_VECTORS(i, c) {
-        vec e = vexp(vld(x + i) - top);
-        vst(y + i, e);
-        v += e;
-    }
-    float s = vsum(v);
     FOR_REST(i, c) {
         float e = kexp(ld(x, i) - top);
         st(y, i, e);
         s += e;
     }
-    float inv = 1.0f / GROUP_SUM(s);
+    FOR_VECTORS(i, c) {
+        vec e = vexp(vld(x + i) - top);
+        vst(y + i, e);
+        v += e;
+    }
+    float inv = 1.0f / GROUP_SUM(s + vsum(v));
     FOR_VECTORS(i, c) vst(y + i, vld(y + i) * inv);
     FOR_REST(i, c) st(y, i, ld(y, i) * inv);
 #else
@@ -34,11 +34,11 @@ KERNEL(softmax_bwd)(MEM(dx), MEM(y), MEM(dy), i64 step, i64 dy_step, i64 c) {
     SCRATCH;
     GLOBAL const real *y = AT(real, y) + ROW * step, *g = AT(real, dy) + ROW * dy_step;
     GLOBAL real *dx = AT(real, dx) + ROW * c;
+    float dot = 0;
     vec v = VSET(0.0f);
-    FOR_VECTORS(i, c) v = vmad(vld(y + i), vld(g + i), v);
-    float dot = vsum(v);
     FOR_REST(i, c) dot += ld(y, i) * ld(g, i);
-    dot = GROUP_SUM(dot);
+    FOR_VECTORS(i, c) v = vmad(vld(y + i), vld(g + i), v);
+    dot = GROUP_SUM(dot + vsum(v));
     FOR_VECTORS(i, c) vst(dx + i, vld(y + i) * (vld(g + i) - dot));
     FOR_REST(i, c) st(dx, i, ld(y, i) * (ld(g, i) - dot));
 }

@@ -4,28 +4,34 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct names { const char *op, *flat, *strided; } names;
-static const names binary[] = {{"add", "add", "add_strided"}, {"sub", "sub", "sub_strided"}, {"mul", "mul", "mul_strided"},
-                               {"gelu.bwd", "gelu_bwd", "gelu_bwd_strided"}, {NULL, NULL, NULL}},
-                   unary[] = {{"scale", "scale", "scale_strided"}, {"gelu", "gelu", "gelu_strided"},
-                              {"rsqrt", "rsqrt_eps", "rsqrt_eps_strided"}, {NULL, NULL, NULL}};
+typedef struct names { const char *op, *flat, *strided, *strips; } names; /* strips: of VW numbers a work-item, for devices of single work-items */
+static const names binary[] = {{"add", "add", "add_strided", NULL}, {"sub", "sub", "sub_strided", NULL}, {"mul", "mul", "mul_strided", NULL},
+                               {"gelu.bwd", "gelu_bwd", "gelu_bwd_strided", "gelu_bwd_strips"}, {NULL, NULL, NULL, NULL}},
+                   unary[] = {{"scale", "scale", "scale_strided", NULL}, {"gelu", "gelu", "gelu_strided", "gelu_strips"},
+                              {"rsqrt", "rsqrt_eps", "rsqrt_eps_strided", NULL}, {NULL, NULL, NULL, NULL}};
 
 static const names *find(const names *n, const char *op) {
     while (strcmp(n->op, op) != 0) n++;
     return n;
 }
 
+/* Starts the launch: result and operands follow as arguments, then numbers of the kernel's own; returns whether it is one over strips. */
+static int start(hk *b, const hct_problem *p, const names *n, const hk_walk *w, int inputs) {
+    int flat = hk_walk_flat(w, 1 + inputs), strips = flat && n->strips && b->target->group == 1;
+    int64_t count = hct_numel(p->out);
+    hk_each(b, "elementwise", p->in[0].dtype, strips ? n->strips : flat ? n->flat : n->strided, strips ? hk_strips(b, count) : count);
+    hk_mem(b, HK_OUT_(0));
+    for (int i = 0; i < inputs; i++) hk_mem(b, HK_IN_(i));
+    if (strips) hk_i64(b, count);
+    return strips;
+}
+
 static hct_status plan_binary(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
     hk_walk w;
     hk_walk_init(&w, 3, (const hct_view *const[]){p->out, p->in, p->in + 1});
-    int flat = hk_walk_flat(&w, 3);
-    const names *n = find(binary, p->op);
-    hk_each(b, "elementwise", p->in[0].dtype, flat ? n->flat : n->strided, hct_numel(p->out));
-    hk_mem(b, HK_OUT_(0));
-    hk_mem(b, HK_IN_(0));
-    hk_mem(b, HK_IN_(1));
-    if (!flat) hk_struct(b, &w, sizeof w);
+    start(b, p, find(binary, p->op), &w, 2);
+    if (!hk_walk_flat(&w, 3)) hk_struct(b, &w, sizeof w);
     return HCT_OK;
 }
 
@@ -33,14 +39,10 @@ static hct_status plan_unary(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
     hk_walk w;
     hk_walk_init(&w, 2, (const hct_view *const[]){p->out, p->in});
-    int flat = hk_walk_flat(&w, 2), scale = !strcmp(p->op, "scale");
-    const names *n = find(unary, p->op);
-    hk_each(b, "elementwise", p->in[0].dtype, flat ? n->flat : n->strided, hct_numel(p->out));
-    hk_mem(b, HK_OUT_(0));
-    hk_mem(b, HK_IN_(0));
-    hk_f32(b, hk_real(p, scale ? "factor" : "eps"));
+    if (start(b, p, find(unary, p->op), &w, 1)) return HCT_OK;
+    hk_f32(b, hk_real(p, !strcmp(p->op, "scale") ? "factor" : "eps"));
     hk_f32(b, hk_real(p, "plus"));
-    if (!flat) hk_struct(b, &w, sizeof w);
+    if (!hk_walk_flat(&w, 2)) hk_struct(b, &w, sizeof w);
     return HCT_OK;
 }
 
