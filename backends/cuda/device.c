@@ -85,7 +85,7 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
         if (code != CUDA_SUCCESS) st = cuda_fail(err, code, "opening the device");
     }
     /* group, queries, vw: as the kernels are compiled (backends/kernels/meson.build takes dialect.h's and attention.cl's defaults) */
-    d->target = (hk_target){.group = 128, .queries = 32, .vw = 4, .units = (uint32_t)(d->units > 0 ? d->units : 1), .fp64 = 1, .local = 48 << 10};
+    d->target = (hk_target){.group = 128, .queries = 32, .own = 1, .vw = 4, .units = (uint32_t)(d->units > 0 ? d->units : 1), .fp64 = 1, .local = 48 << 10};
     d->with_library = d->target;
     d->with_library.library = 1u << HCT_F32 | 1u << HCT_BF16 | 1u << HCT_F16;
     d->with_library.library_bias = 1;

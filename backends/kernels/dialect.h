@@ -16,6 +16,7 @@
  *   BARRIER()                       all of a group have arrived, their LOCAL writes are seen
  *   ld, st                          one element, converted; nearest even when narrowing
  *   vec, VW                         VW floats worked on together: vld, vst (real), vldf, vstf (float), VSET, vmad, vsum, vtop, vexp;
+ *                                   vfirst(v, n): v's first n, -infinity behind them;
  *                                   vbell, vphi, vgelu, vgelu_slope; vldl, vstl (LOCAL floats), vldp, vstp (a work-item's own)
  *   NO_UNROLL, ROLL                 the next loop stays a loop; ROLL only where GROUP is 1 (compile time; arrays are memory there anyway)
  *   GROUP_SUM(x), GROUP_MAX(x)      over a group's work-items, the same bits in each; need SCRATCH in the kernel
@@ -260,6 +261,12 @@ typedef OF_VW(uint) uvec;
 #define vmad(a, b, c) ((a) * (b) + (c))
 #define vtop(a, b) ((a) > (b) ? (a) : (b))
 #if VW == 16
+#define LANES ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
+#else
+#define LANES ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
+#endif
+#define vfirst(v, n) (LANES < (n) ? (v) : (vec)(-INFINITY))
+#if VW == 16
 #define HALVES(v, op) op((v).lo, (v).hi)
 #else
 #define HALVES(v, op) (v)
@@ -357,6 +364,10 @@ FN vec vmad(vec a, vec b, vec c) {
     return vec{{fmaf(a.x[0], b.x[0], c.x[0]), fmaf(a.x[1], b.x[1], c.x[1]), fmaf(a.x[2], b.x[2], c.x[2]), fmaf(a.x[3], b.x[3], c.x[3])}};
 }
 FN vec vtop(vec a, vec b) { return vec{{fmaxf(a.x[0], b.x[0]), fmaxf(a.x[1], b.x[1]), fmaxf(a.x[2], b.x[2]), fmaxf(a.x[3], b.x[3])}}; }
+FN vec vfirst(vec v, i32 n) {
+    for (int i = 0; i < 4; i++) v.x[i] = i < n ? v.x[i] : -INFINITY;
+    return v;
+}
 FN float vsum(vec v) { return (v.x[0] + v.x[2]) + (v.x[1] + v.x[3]); }
 FN float vmost(vec v) { return fmaxf(fmaxf(v.x[0], v.x[2]), fmaxf(v.x[1], v.x[3])); }
 FN vec vldf(const float *p) { return vec{{p[0], p[1], p[2], p[3]}}; }

@@ -179,7 +179,7 @@ static void describe(hct_device *d, cl_platform_id platform) {
     d->max_alloc = most;
     d->each = d->is_cpu ? 1024 : 256;
     if (d->each > d->max_items) d->each = d->max_items;
-    d->target = (hk_target){.group = d->is_cpu ? 1 : d->max_items >= 128 ? 128 : 64, .queries = d->is_cpu ? 16 : 64, .vw = d->is_cpu ? 16 : 8, .units = units,
+    d->target = (hk_target){.group = d->is_cpu ? 1 : d->max_items >= 128 ? 128 : 64, .queries = d->is_cpu ? 1 : 64, .own = d->is_cpu ? 64 : 1, .vw = d->is_cpu ? 16 : 8, .units = units,
                             .fp64 = has_extension(d->id, "cl_khr_fp64"), .local = local};
     d->with_library = d->target;
     d->with_library.library = 1u << HCT_F32;

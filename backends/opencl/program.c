@@ -20,7 +20,7 @@ static const char *dtype_option(int32_t dtype) {
 
 static void options_of(const hct_device *d, const hk_launch *l, char *out, size_t n) {
     const char *standard = strncmp(l->option, "SUBGROUPS", 9) ? "CL1.2" : d->subgroup_standard;
-    snprintf(out, n, "-cl-std=%s %s -DGROUP=%u -DQUERIES=%u%s%s%s", standard, dtype_option(l->dtype), d->target.group, d->target.queries,
+    snprintf(out, n, "-cl-std=%s %s -DGROUP=%u -DQUERIES=%u -DOWN=%u%s%s%s", standard, dtype_option(l->dtype), d->target.group, d->target.queries, d->target.own,
              d->target.fp64 ? " -DHAVE_FP64" : "", *l->option ? " -D" : "", l->option);
 }
 

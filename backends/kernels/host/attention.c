@@ -37,7 +37,7 @@ static hct_status start(const hct_problem *p, heads *z, hct_err *err) {
 }
 
 static void rows(hk *b, const hct_problem *p, const heads *z, const char *kernel, int64_t owners) {
-    int64_t q = b->target->queries;
+    int64_t q = (int64_t)b->target->queries * b->target->own;
     hk_rows(b, "attention", p->in[0].dtype, kernel, p->in[0].dim[0] * z->h * ((owners + q - 1) / q));
     hk_shape(b, b->target->queries, 1);
     hk_option(b, "HEAD=%d", width_of(z->d));

@@ -19,6 +19,7 @@
 typedef struct hk_target {
     uint32_t group;   /* work-items of a row kernel (GROUP): 1 where one work-item has a core to itself */
     uint32_t queries; /* work-items of an attention kernel (QUERIES) */
+    uint32_t own;     /* queries that one of them owns (OWN) */
     uint32_t vw;      /* floats of a vec (VW) */
     uint32_t units;   /* groups that keep the device busy */
     int fp64;         /* double arithmetic: casts from and to F64 */
