@@ -5,8 +5,9 @@
         {op_, "scalar", {{kind, 0, {0}, 0}}, {__VA_ARGS__}, GRAD, .naive = naive_},                                    \
         {op_, "empty", {IN(kind, 3, 0, 2)}, {__VA_ARGS__}, .naive = naive_},                                           \
         {op_, "3x4x1x5", {IN(kind, 3, 4, 1, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                                \
-        {op_, "513x33", {IN(kind, 513, 33)}, {__VA_ARGS__}, BIG, .naive = naive_}, {                                   \
-        op_, "vit-b", {IN(kind, 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_                                     \
+        {op_, "513x33", {IN(kind, 513, 33)}, {__VA_ARGS__}, BIG, .naive = naive_},                                     \
+        {op_, "vit-b", {IN(kind, 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_}, {                               \
+        op_, BEYOND_CACHE, {IN(kind, 6 * 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_                           \
     }
 
 #define BINARY_CASES(op_, naive_)                                                                                      \
@@ -14,8 +15,9 @@
         {op_, "scalar", {SCALAR, SCALAR}, .flags = GRAD, .naive = naive_},                                             \
         {op_, "empty", {REAL(0, 5), REAL(0, 5)}, .naive = naive_},                                                     \
         {op_, "2x3x1x5", {REAL(2, 3, 1, 5), REAL(2, 3, 1, 5)}, .flags = GRAD, .naive = naive_},                        \
-        {op_, "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG, .naive = naive_}, {                              \
-        op_, "vit-b", {REAL(2052, 3072), REAL(2052, 3072)}, .flags = BENCH, .naive = naive_                              \
+        {op_, "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG, .naive = naive_},                                \
+        {op_, "vit-b", {REAL(2052, 3072), REAL(2052, 3072)}, .flags = BENCH, .naive = naive_}, {                       \
+        op_, BEYOND_CACHE, {REAL(6 * 2052, 3072), REAL(6 * 2052, 3072)}, .flags = BENCH, .naive = naive_               \
     }
 
 #define CAST_CASE(name_, to)                                                                                           \
@@ -33,6 +35,8 @@ const op_case cases_elementwise[] = {
     UNARY_CASES("rsqrt", naive_rsqrt, IN_POSITIVE, A_REAL("eps", 0.125)),
     {"gelu.bwd", "7x5", {REAL(7, 5), REAL(7, 5)}},
     {"gelu.bwd", "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG},
+    {"gelu.bwd", "vit-b", {REAL(2052, 3072), REAL(2052, 3072)}, .flags = BENCH},
+    {"gelu.bwd", BEYOND_CACHE, {REAL(6 * 2052, 3072), REAL(6 * 2052, 3072)}, .flags = BENCH},
     CAST_CASE("to F32", HCT_F32),
     CAST_CASE("to F64", HCT_F64),
     CAST_CASE("to BF16", HCT_BF16),
@@ -49,6 +53,7 @@ const op_case cases_elementwise[] = {
     {"copy", "scalar", {{IN_ANY, 0, {0}, 0}}, .flags = ANY_DTYPE | EXACT, .naive = naive_copy},
     {"copy", "empty", {ANY(2, 0)}, .flags = ANY_DTYPE | EXACT, .naive = naive_copy},
     {"copy", "vit-b", {ANY(2052, 3072)}, .flags = BENCH, .naive = naive_copy},
+    {"copy", BEYOND_CACHE, {ANY(6 * 2052, 3072)}, .flags = BENCH, .naive = naive_copy},
     {"copy", "513x33", {ANY(513, 33)}, .flags = BIG, .naive = naive_copy},
     {"fill",
      "F32",

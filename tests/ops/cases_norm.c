@@ -86,6 +86,7 @@ const op_case cases_norm[] = {
     LAYER_NORM("513x48", BIG, 48, 513),
     LAYER_NORM("3x1103", BIG, 1103, 3), /* more vectors than a group of 128 has work-items */
     LAYER_NORM("vit-b", BENCH, 768, 8208),
+    LAYER_NORM(BEYOND_CACHE, BENCH, 768, 6 * 8208),
     {"layer_norm", "one row", {REAL(9), REAL(9), REAL(9)}, {A_REAL("eps", 1e-6)}, GRAD, 3, .naive = naive_layer_norm},
     ADD_LAYER_NORM("5x7", 0, 7, 5),
     ADD_LAYER_NORM("2x3x8", 0, 8, 2, 3),
@@ -95,6 +96,7 @@ const op_case cases_norm[] = {
     ADD_LAYER_NORM("131x37", BIG, 37, 131),
     ADD_LAYER_NORM("3x1103", BIG, 1103, 3),
     ADD_LAYER_NORM("vit-b", BENCH, 768, 8208),
+    ADD_LAYER_NORM(BEYOND_CACHE, BENCH, 768, 6 * 8208),
     BIAS_GELU("5x7", 0, 7, 5),
     BIAS_GELU("2x3x8", 0, 8, 2, 3),
     BIAS_GELU("2x1x3x19", 0, 19, 2, 1, 3),
@@ -102,6 +104,7 @@ const op_case cases_norm[] = {
     BIAS_GELU("513x48", BIG, 48, 513),
     BIAS_GELU("131x37", BIG, 37, 131),
     BIAS_GELU("vit-b", BENCH, 3072, 2052),
+    BIAS_GELU(BEYOND_CACHE, BENCH, 3072, 6 * 2052),
     {"batch_norm", "6x5", {REAL(6, 5)}, {A_REAL("eps", 0.0625)}, GRAD | NO_BROADCAST, 4, .naive = naive_batch_norm},
     {"batch_norm", "2x3", {REAL(2, 3)}, {A_REAL("eps", 0.25)}, GRAD | NO_BROADCAST, 4, .naive = naive_batch_norm},
     {"batch_norm", "129x40", {REAL(129, 40)}, {A_REAL("eps", 1e-5)}, BIG, 4, .naive = naive_batch_norm},

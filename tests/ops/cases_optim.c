@@ -36,6 +36,12 @@ static void passive(call *k) {
             NO_BROADCAST, 6, .into = {3, 5, 6, 8, 9, 11}, .derive = setup, .naive = naive_sgd                          \
     }
 
+#define ADAM_BENCH(name_, rows)                                                                                         \
+    {                                                                                                                  \
+        "adam", name_, {RATES, F32(6), ADAM1(rows, 3072)}, HYPER(0, HCT_CLIP_GLOBAL, 0.25, 1, 0), BENCH, 3,            \
+            .into = {3, 5, 6}, .derive = active, .naive = naive_adam                                                   \
+    }
+
 const op_case cases_optim[] = {
     {"grad_norm", "three", {REAL(3, 7), REAL(5), REAL(2, 2, 2)}, .naive = naive_grad_norm},
     {"grad_norm", "one and an empty one", {REAL(9), REAL(0, 3)}, .naive = naive_grad_norm},
@@ -49,15 +55,8 @@ const op_case cases_optim[] = {
     ADAM("AdamW, global clip", 0, HCT_CLIP_GLOBAL, 0.25, 1, 0, active),
     ADAM("AdamW, clip by tensor", 8, HCT_CLIP_TENSOR, 0.0625, 1, 2, active),
     ADAM("AdamW, clip out of reach", 0, HCT_CLIP_TENSOR, 100, 1, 1, active),
-    {"adam",
-     "vit-b",
-     {RATES, F32(6), ADAM1(2052, 3072)},
-     HYPER(0, HCT_CLIP_GLOBAL, 0.25, 1, 0),
-     BENCH,
-     3,
-     .into = {3, 5, 6},
-     .derive = active,
-     .naive = naive_adam},
+    ADAM_BENCH("vit-b", 2052),
+    ADAM_BENCH(BEYOND_CACHE, 6 * 2052),
     ADAM("left alone", 0, HCT_CLIP_GLOBAL, 0.25, 1, 0, passive),
     {"adam", "AdamW and a bf16 copy", {RATES, F32(6), ADAM1(3, 7), IN(IN_COPY, 3, 7), ADAM1(5), IN(IN_COPY, 5)},
      {A_INT("at", 0), A_INT("norm_at", 1), A_INT("clip_mode", HCT_CLIP_GLOBAL), A_REAL("clip", 0.25), A_REAL("beta1", 0.9), A_REAL("beta2", 0.95),

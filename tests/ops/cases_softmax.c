@@ -52,6 +52,7 @@ const op_case cases_softmax[] = {
     SOFTMAX("no rows", 0, 0, 4),
     SOFTMAX("13x513", BIG, 13, 513),
     SOFTMAX("vit-b", BENCH, 24, 513, 513),
+    SOFTMAX(BEYOND_CACHE, BENCH, 6 * 24, 513, 513),
     {"softmax", "one row", {REAL(6)}, .flags = GRAD, .naive = naive_softmax},
     {"softmax", "a peak far along", {REAL(3, 1103)}, .flags = BIG | ZEROS, .derive = peaks, .naive = naive_softmax},
     {"cross_entropy", "a peak far along", {REAL(3, 1103), INDEX(1103, 3)}, .flags = BIG, .n_out = 2, .derive = peaks, .naive = naive_cross_entropy},

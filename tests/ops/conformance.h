@@ -53,6 +53,9 @@ enum {
     EXACT = 128       /* the truth, rounded to nearest even, bit for bit: ops that only move or convert */
 };
 
+/* The name of BENCH cases of six times "vit-b"'s rows: arrays of 151 MB in F32. */
+#define BEYOND_CACHE "vit-b x 6"
+
 struct call;
 typedef struct op_case {
     const char *op, *name;
