@@ -69,36 +69,79 @@ KERNEL(avg_pool3d)(MEM(y), MEM(x), pool z, EACH_ARGS) {
     st(AT(real, y), e, sum / (float)count);
 }
 
-#define EACH_SEEN_BY(p0, p1, p2)                         \
-    for (i64 p0 = first[0]; p0 <= last[0]; p0++)         \
-        for (i64 p1 = first[1]; p1 <= last[1]; p1++)     \
-            for (i64 p2 = first[2]; p2 <= last[2]; p2++)
+/* ---- backwards: work-item e takes `run` voxels along the last axis, 1 or a whole row of them, so that a row costs one row's divisions ---- */
 
-KERNEL(max_pool3d_bwd)(MEM(dx), MEM(dy), MEM(index), pool z, EACH_ARGS) {
-    EACH(e);
-    i64 v[3], ch, first[3], last[3];
-    pool_index(z.d, e, v, &ch);
-    for (i32 a = 0; a < 3; a++) pool_seen_by(&z, a, v[a], &first[a], &last[a]);
-    i32 me = (i32)((v[0] * z.d[1] + v[1]) * z.d[2] + v[2]);
-    i64 base = ch * z.p[0] * z.p[1] * z.p[2];
-    float sum = 0;
-    EACH_SEEN_BY(p0, p1, p2) {
-        i64 p = base + (p0 * z.p[1] + p1) * z.p[2] + p2;
-        if (AT(i32, index)[p] == me) sum += ld(AT(real, dy), p);
+typedef struct seen {
+    i64 first[3], last[3]; /* the positions whose windows hold the voxel */
+    i64 leaves, enters;    /* along the last axis: the voxel at which the first of them drops out, and at which one more comes in */
+} seen;
+
+FN void pool_edges(const pool *z, seen *s) {
+    i64 other;
+    pool_window(z, 2, s->first[2], &other, &s->leaves);
+    pool_window(z, 2, s->last[2] + 1, &s->enters, &other);
+    if (s->last[2] + 1 >= z->p[2]) s->enters = z->d[2];
+}
+FN void pool_see(const pool *z, const i64 *v, seen *s) {
+    for (i32 a = 0; a < 3; a++) pool_seen_by(z, a, v[a], &s->first[a], &s->last[a]);
+    pool_edges(z, s);
+}
+/* On to voxel v of the last axis, the next one; whether other positions see it. */
+FN i32 pool_step(const pool *z, i64 v, seen *s) {
+    i32 other = 0;
+    for (; v >= s->leaves || v >= s->enters; other = 1) {
+        if (v >= s->leaves) s->first[2]++;
+        else s->last[2]++;
+        pool_edges(z, s);
     }
-    st(AT(real, dx), e, sum);
+    return other;
 }
 
-KERNEL(avg_pool3d_bwd)(MEM(dx), MEM(dy), pool z, EACH_ARGS) {
+#define EACH_SEEN_BY(p0, p1, p2)                             \
+    for (i64 p0 = s.first[0]; p0 <= s.last[0]; p0++)         \
+        for (i64 p1 = s.first[1]; p1 <= s.last[1]; p1++)     \
+            for (i64 p2 = s.first[2]; p2 <= s.last[2]; p2++)
+
+KERNEL(max_pool3d_bwd)(MEM(dx), MEM(dy), MEM(index), pool z, i64 run, EACH_ARGS) {
     EACH(e);
-    i64 v[3], ch, first[3], last[3], from, to;
-    pool_index(z.d, e, v, &ch);
-    for (i32 a = 0; a < 3; a++) pool_seen_by(&z, a, v[a], &first[a], &last[a]);
-    GLOBAL const real *dy = AT(real, dy) + ch * z.p[0] * z.p[1] * z.p[2];
-    float sum = 0;
-    EACH_SEEN_BY(p0, p1, p2) {
-        i64 count = pool_window(&z, 0, p0, &from, &to) * pool_window(&z, 1, p1, &from, &to) * pool_window(&z, 2, p2, &from, &to);
-        sum += ld(dy, (p0 * z.p[1] + p1) * z.p[2] + p2) / (float)count;
+    i64 v[3], ch;
+    seen s;
+    pool_index(z.d, e * run, v, &ch);
+    pool_see(&z, v, &s);
+    i64 base = ch * z.p[0] * z.p[1] * z.p[2], end = v[2] + run;
+    i32 row = (i32)((v[0] * z.d[1] + v[1]) * z.d[2]);
+    GLOBAL const real *dy = AT(real, dy) + base;
+    GLOBAL const i32 *index = AT(i32, index) + base;
+    GLOBAL real *dx = AT(real, dx) + ch * z.d[0] * z.d[1] * z.d[2] + row;
+    for (i64 at = v[2]; at < end; at++) {
+        float sum = 0;
+        pool_step(&z, at, &s);
+        EACH_SEEN_BY(p0, p1, p2) {
+            i64 p = (p0 * z.p[1] + p1) * z.p[2] + p2;
+            sum += index[p] == row + (i32)at ? ld(dy, p) : 0.0f;
+        }
+        st(dx, at, sum);
     }
-    st(AT(real, dx), e, sum);
+}
+
+KERNEL(avg_pool3d_bwd)(MEM(dx), MEM(dy), pool z, i64 run, EACH_ARGS) {
+    EACH(e);
+    i64 v[3], ch, from, to;
+    seen s;
+    pool_index(z.d, e * run, v, &ch);
+    pool_see(&z, v, &s);
+    GLOBAL const real *dy = AT(real, dy) + ch * z.p[0] * z.p[1] * z.p[2];
+    GLOBAL real *dx = AT(real, dx) + ((ch * z.d[0] + v[0]) * z.d[1] + v[1]) * z.d[2];
+    float sum = 0;
+    i64 end = v[2] + run;
+    for (i64 at = v[2]; at < end; at++) {
+        if (pool_step(&z, at, &s) || at == v[2]) { /* voxels that the same positions see get the same */
+            sum = 0;
+            EACH_SEEN_BY(p0, p1, p2) {
+                i64 count = pool_window(&z, 0, p0, &from, &to) * pool_window(&z, 1, p1, &from, &to) * pool_window(&z, 2, p2, &from, &to);
+                sum += ld(dy, (p0 * z.p[1] + p1) * z.p[2] + p2) / (float)count;
+            }
+        }
+        st(dx, at, sum);
+    }
 }

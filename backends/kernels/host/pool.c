@@ -34,11 +34,13 @@ static hct_status plan_bwd(hk *b, const hct_problem *p, hct_err *err) {
     int max = p->op[0] == 'm';
     const pool z = pool_of(p, p->out, p->in);
     hk_ref dy = hk_flat(b, 0), index = max ? hk_flat(b, 1) : dy;
-    hk_each(b, "pool", p->in[0].dtype, max ? "max_pool3d_bwd" : "avg_pool3d_bwd", hct_numel(p->out));
+    int64_t voxels = hct_numel(p->out), run = b->target->group == 1 && voxels ? z.d[2] : 1; /* on a GPU neighbours are better */
+    hk_each(b, "pool", p->in[0].dtype, max ? "max_pool3d_bwd" : "avg_pool3d_bwd", voxels / run);
     hk_mem(b, HK_OUT_(0));
     hk_mem(b, dy);
     if (max) hk_mem(b, index);
     hk_struct(b, &z, sizeof z);
+    hk_i64(b, run);
     return HCT_OK;
 }
 
