@@ -46,7 +46,9 @@ typedef uchar u8;
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #endif
 #define KERNEL(name) __kernel void hct_##name
-#define FN static inline
+/* Inlined whatever it costs: where all calls of a function pass the same LOCAL array, LLVM puts the array's name into the function, and PoCL (3.1)
+ * gives each thread its own LOCAL arrays by rewriting the kernel alone: threads would share this one. */
+#define FN static inline __attribute__((always_inline))
 #define GLOBAL __global
 #define LOCAL __local
 #define LOCAL_AT __local

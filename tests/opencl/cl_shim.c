@@ -77,7 +77,7 @@ static const char gpu[] =
     "#define get_sub_group_id() (get_local_id(0) / SHIM_SUB)\n"
     "#define get_num_sub_groups() ((get_local_size(0) + SHIM_SUB - 1) / SHIM_SUB)\n"
     "#define get_sub_group_local_id() (get_local_id(0) % SHIM_SUB)\n"
-    "static inline float shim_reduce(__local float *s, float x, int top) {\n"
+    "static inline __attribute__((always_inline)) float shim_reduce(__local float *s, float x, int top) {\n" /* as dialect.h's FN */
     "    int first = get_local_id(0) / SHIM_SUB * SHIM_SUB;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    s[get_local_id(0)] = x;\n"

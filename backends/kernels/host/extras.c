@@ -14,11 +14,12 @@ static hct_status plan_subgroups(hk *b, const hct_problem *p, hct_err *err) {
     return hct_plugin_fail(err, HCT_NOTIMPL, "nothing is added up over a group here");
 }
 
-/* Not add_layer_norm: with sub-groups emulated on PoCL in two threads, rows of it were wrong in some runs on a busy machine; see tests/opencl/extras.sh. */
 static const hk_op subgroups[] = {
     {"sum", plan_subgroups, HK_REAL, 0},
     {"layer_norm", plan_subgroups, HK_REAL, 0},
     {"layer_norm.bwd", plan_subgroups, HK_REAL, 0},
+    {"add_layer_norm", plan_subgroups, HK_REAL, 0},
+    {"add_layer_norm.bwd", plan_subgroups, HK_REAL, 0},
     {"l2_normalize", plan_subgroups, HK_REAL, 0},
     {"l2_normalize.bwd", plan_subgroups, HK_REAL, 0},
     {"softmax", plan_subgroups, HK_REAL, 0},
