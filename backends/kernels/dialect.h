@@ -252,9 +252,20 @@ FN float kgelu_slope(float x) {
 #if defined GROUP && GROUP == 1
 #define VW 16 /* a CPU's widest register, or two or four of its smaller ones */
 #define OF_VW(word) word##16
+#define LANES ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
+#define HALVES(v, op) op((v).lo, (v).hi)
+/* PoCL's vload and vstore come in pieces of two; these are one instruction. */
+typedef float16 floats_anywhere __attribute__((aligned(4)));
+typedef ushort16 ushorts_anywhere __attribute__((aligned(2)));
+#define TAKE(type, space, p) (*(space const type *)(p))
+#define PUT(type, space, p, v) (*(space type *)(p) = (v))
 #else
 #define VW 8
 #define OF_VW(word) word##8
+#define LANES ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
+#define HALVES(v, op) (v)
+#define TAKE(type, space, p) vload8(0, (p))
+#define PUT(type, space, p, v) vstore8((v), 0, (p))
 #endif
 typedef OF_VW(float) vec;
 typedef OF_VW(uint) uvec;
@@ -262,17 +273,7 @@ typedef OF_VW(uint) uvec;
 /* Operators and ?: rather than mad, fmax, select: PoCL calls those once for each half of a half, and the compiler fuses a b + c itself. */
 #define vmad(a, b, c) ((a) * (b) + (c))
 #define vtop(a, b) ((a) > (b) ? (a) : (b))
-#if VW == 16
-#define LANES ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
-#else
-#define LANES ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
-#endif
 #define vfirst(v, n) (LANES < (n) ? (v) : (vec)(-INFINITY))
-#if VW == 16
-#define HALVES(v, op) op((v).lo, (v).hi)
-#else
-#define HALVES(v, op) (v)
-#endif
 #define PLUS(a, b) ((a) + (b))
 FN float vsum(vec v) {
     float8 w = HALVES(v, PLUS);
@@ -286,24 +287,15 @@ FN float vmost(vec v) {
     float2 q = vtop(h.lo, h.hi);
     return vtop(q.x, q.y);
 }
-#if VW == 16 /* PoCL's vload and vstore come in pieces of two; these are one instruction */
-typedef vec vec_anywhere __attribute__((aligned(4)));
-typedef ushort16 ushort_anywhere __attribute__((aligned(2)));
-#define TAKE(type, space, p) (*(space const type *)(p))
-#define PUT(type, space, p, v) (*(space type *)(p) = (v))
-#else
-#define TAKE(type, space, p) vload8(0, (p))
-#define PUT(type, space, p, v) vstore8((v), 0, (p))
-#endif
-#define vldl(p) TAKE(vec_anywhere, LOCAL_AT, p)
-#define vstl(p, v) PUT(vec_anywhere, LOCAL_AT, p, v)
-#define vldp(p) TAKE(vec_anywhere, __private, p)
-#define vstp(p, v) PUT(vec_anywhere, __private, p, v)
+#define vldl(p) TAKE(floats_anywhere, LOCAL_AT, p)
+#define vstl(p, v) PUT(floats_anywhere, LOCAL_AT, p, v)
+#define vldp(p) TAKE(floats_anywhere, __private, p)
+#define vstp(p, v) PUT(floats_anywhere, __private, p, v)
 #define vget(v, j) (((const float *)&(v))[j])
 #define vas(u) OF_VW(as_float)(u)
 #define uas(v) OF_VW(as_uint)(v)
-FN vec vldf(GLOBAL const float *p) { return TAKE(vec_anywhere, GLOBAL, p); }
-FN void vstf(GLOBAL float *p, vec v) { PUT(vec_anywhere, GLOBAL, p, v); }
+FN vec vldf(GLOBAL const float *p) { return TAKE(floats_anywhere, GLOBAL, p); }
+FN void vstf(GLOBAL float *p, vec v) { PUT(floats_anywhere, GLOBAL, p, v); }
 FN vec vexp(vec x) {
     vec c = x < EXP_LOW ? (vec)EXP_LOW : x;
     c = c > EXP_HIGH ? (vec)EXP_HIGH : c;
@@ -320,8 +312,8 @@ FN vec vbell(vec x) {
 FN vec vld(GLOBAL const real *p) { return vldf(p); }
 FN void vst(GLOBAL real *p, vec v) { vstf(p, v); }
 #elif defined REAL_BF16 || defined REAL_F16
-FN uvec uld(GLOBAL const real *p) { return OF_VW(convert_uint)(TAKE(ushort_anywhere, GLOBAL, p)); }
-FN void ust(GLOBAL real *p, uvec u) { PUT(ushort_anywhere, GLOBAL, p, OF_VW(convert_ushort)(u)); }
+FN uvec uld(GLOBAL const real *p) { return OF_VW(convert_uint)(TAKE(ushorts_anywhere, GLOBAL, p)); }
+FN void ust(GLOBAL real *p, uvec u) { PUT(ushorts_anywhere, GLOBAL, p, OF_VW(convert_ushort)(u)); }
 #endif
 #if defined REAL_BF16
 FN vec vld(GLOBAL const real *p) { return vas(uld(p) << 16); }
