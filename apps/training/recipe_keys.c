@@ -29,7 +29,7 @@ const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "data", "train", data.train, "train", "split to train on"),
     OTHER(KEY_TEXT, "data", "validation", data.validation, "val", "split that chooses the best checkpoint"),
     OTHER(KEY_TEXT, "data", "test", data.test, "test", "split that is only evaluated"),
-    REAL("data", "fraction", data.fraction, 0, 1, "1", "share of the training split's patients that pre-training takes; smaller shares lie within larger ones"),
+    REAL("data", "fraction", data.fraction, 0, 1, "1", "share of the training split's patients that is learned from; smaller shares lie within larger ones"),
     OTHER(KEY_LIST, "data", "tasks", data.tasks, "", "label columns; none: all that the dataset has"),
     OTHER(KEY_WINDOWS, "data", "windows", data.windows, "40:80,80:200,600:2800", "HU windows, one channel each"),
     INT("data", "crop", data.crop, 1, 224, "192", "edge of the cube cut from the middle, mm"),

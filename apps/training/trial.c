@@ -6,6 +6,7 @@
 #include "evaluation/evaluation.h"
 #include "hct/io.h"
 #include "support/paths.h"
+#include "training/fraction.h"
 
 enum { RESAMPLES = 100 }; /* as the paper */
 
@@ -49,6 +50,7 @@ hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *er
     hct_status st = HCT_OK;
     *ret = (trial){0};
     for (int p = 0; st == HCT_OK && p < 3; p++) st = dataset_part(d, names[p], &part[p], &n[p], err);
+    if (st == HCT_OK) st = fraction_of_patients(d, r->data.fraction, r->seed, part[0], &n[0], err);
     for (int64_t k = 0; k < r->data.tasks.n; k++) tasks[k] = r->data.tasks.item[k];
     if (st == HCT_OK)
         st = trial_of(d, (scan_list){part[0], n[0]}, (scan_list){part[1], n[1]}, (scan_list){part[2], n[2]},

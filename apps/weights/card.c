@@ -59,7 +59,7 @@ typedef struct part {
 
 static void put_parts(hct_outfile *f, const dataset *d, const recipe *r, const part *parts) {
     hct_outfile_printf(f, "\n## Data\n\n`%s`%s\n\n| part | scans | patients |\n|---|---|---|\n", r->data.dataset,
-                       r->data.fraction < 1 && r->method != METHOD_PROBE && r->method != METHOD_FINETUNE ? ", a share of the training part's patients (data.fraction)" : "");
+                       r->data.fraction < 1 ? ", a share of the training part's patients (data.fraction)" : "");
     for (int p = 0; p < 3; p++) hct_outfile_printf(f, "| %s | %zu | %zu |\n", parts[p].name, parts[p].n, patients_of(d, parts[p].scan, parts[p].n));
 }
 
@@ -90,7 +90,7 @@ static int put_dataset(hct_outfile *f, const card *c) {
     part parts[3] = {{r.data.train, NULL, 0}, {r.data.validation, NULL, 0}, {r.data.test, NULL, 0}};
     good = d != NULL;
     for (int p = 0; good && p < 3; p++) good = dataset_part(d, parts[p].name, &parts[p].scan, &parts[p].n, &none) == HCT_OK;
-    if (good && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE) good = fraction_of_patients(d, r.data.fraction, r.seed, parts->scan, &parts->n, &none) == HCT_OK;
+    if (good) good = fraction_of_patients(d, r.data.fraction, r.seed, parts->scan, &parts->n, &none) == HCT_OK;
     good = good && dataset_hash(d, parts->scan, parts->n, hash, &none) == HCT_OK && !strcmp(hash, c->info->data);
     if (good) {
         put_parts(f, d, &r, parts);

@@ -89,6 +89,13 @@ else
     skip "torch.load and safetensors read them" "$python has no torch or safetensors; set HEADCT_PYTHON"
 fi
 
+# A probe and a fine-tuning learn from a share of the patients too.
+for kind in probe finetune; do
+    check "$kind of a third" "$headct" $kind --recipe "$work/lora.yaml" --set method=$kind --set finetune.backbone=frozen --set data.fraction=0.34 --data "$work/data" \
+        --weights "$work/dino/weights.safetensors" --run "$work/$kind-third" $q
+    check "$kind of a third, its card" "$headct" export --weights "$work/$kind-third/weights.safetensors" --out "$work/$kind-third.safetensors" --card "$work/$kind-third.md"
+done
+
 # The card: what the dataset's index says of the scans that the weights were trained on.
 cat >"$work/card.py" <<'P'
 import json, sqlite3, sys
@@ -108,6 +115,10 @@ half = -(-count("distinct s.patient", "train") // 2)
 train = [l for l in dino if l.startswith("| train |")]
 good = good and len(train) == 1 and train[0].endswith(f"| {half} |") and int(train[0].split("|")[2]) == 2 * half
 good = good and any("the teacher's encoder" in l for l in dino) and any("data.fraction" in l for l in dino) and "## Recipe" in dino
+third = -(-count("distinct s.patient", "train") * 34 // 100)
+for kind in ("probe", "finetune"):
+    train = [l.strip() for l in open(f"{w}/{kind}-third.md") if l.startswith("| train |")]
+    good = good and train == [f"| train | {2 * third} | {third} |"]
 loss = [json.loads(l) for l in open(w + "/dino/metrics.jsonl")]
 loss = [x for x in loss if x["phase"] == "train"]
 good = good and any(l.startswith(f"| training loss | {loss[-1]['loss']:.5g} | {loss[-1]['step']} |") for l in dino)
