@@ -1,6 +1,10 @@
 /* fastcpu: kernels for the CPU backend written with the instructions of AVX2 and FMA, AVX-512, or AVX-512 with BF16. Which of the three is
- * registered is decided here, when the plugin is loaded; a processor with neither gets no kernel and keeps the reference. */
+ * registered is decided here, when the plugin is loaded; a processor with neither gets no kernel and keeps the reference. HCT_ISA=avx2 or avx512
+ * (without BF16) asks for less than the processor has. */
 #include "hct/plugin.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define FAMILIES(X, isa, dtype)                                                                                            \
     X(fast_products_##isa##_##dtype) X(fast_attention_##isa##_##dtype) X(fast_elementwise_##isa##_##dtype)                  \
@@ -22,9 +26,13 @@ static hct_status init(const hct_host *host, hct_err *err) {
     int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     int has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                      __builtin_cpu_supports("avx512vl");
+    const char *most = getenv("HCT_ISA");
     if (!has_avx2) return HCT_OK;
+    if (most && strcmp(most, "avx2") != 0 && strcmp(most, "avx512") != 0)
+        return hct_plugin_fail(err, HCT_EINVAL, "HCT_ISA=%s: avx2 and avx512 are known", most);
     hct_status st = HCT_OK;
-    int has_bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
+    has_avx512 = has_avx512 && !(most && !strcmp(most, "avx2"));
+    int has_bf16 = has_avx512 && !most && __builtin_cpu_supports("avx512bf16");
     for (const hct_kernel *const *const *t = has_bf16 ? avx512bf16 : has_avx512 ? avx512 : avx2; st == HCT_OK && *t; t++)
         for (const hct_kernel *const *k = *t; st == HCT_OK && *k; k++) st = host->add_kernel(host, *k, err);
     return st;

@@ -29,6 +29,8 @@ check "report" "$headct" report "$work/mae" "$work/encoder" "$work/random" --out
 check "plan" "$headct" plan "$work/mae.yaml" --data "$work/data"
 check "bench" "$headct" bench --recipe "$work/mae.yaml" --steps 1
 check "backends" "$headct" backends
+if grep -q avx2 /proc/cpuinfo; then HCT_ISA=avx3 "$headct" backends 2>&1 | grep -q "HCT_ISA=avx3: avx2 and avx512 are known"; fi
+ok $? "an instruction set that fastcpu does not know is named"
 
 # predict: the probabilities of the run's own predictions.csv, and resuming.
 for run in attentive encoder; do

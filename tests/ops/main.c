@@ -27,7 +27,7 @@ static const struct argp_option known[] = {
     {"case", 'c', "NAME", 0, "only cases of this name", 0},
     {"dtype", 't', "NAME", 0, "only this dtype (F32, BF16, ...)", 0},
     {"layout", 'l', "NAME", 0, "only this layout (plain, transposed, sliced, strided, broadcast, mixed)", 0},
-    {"kernel", 'k', "NAME", 0, "only this kernel", 0},
+    {"kernel", 'k', "NAME", 0, "only this kernel; NAME* all whose name begins so", 0},
     {"grad", 'g', NULL, 0, "only what goes through the tape: values, programs, gradients", 0},
     {"no-grad", 'n', NULL, 0, "only kernels", 0},
     {"list", 'L', NULL, 0, "print ops, cases and kernels", 0},
@@ -59,6 +59,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 static bool wanted(const char *filter, const char *name) {
     return !filter || !strcmp(filter, name);
+}
+static bool wanted_kernel(const char *filter, const char *name) {
+    size_t n = filter ? strcspn(filter, "*") : 0;
+    return wanted(filter, name) || (filter[n] == '*' && !strncmp(filter, name, n));
 }
 
 /* ---- cases ---- */
@@ -176,7 +180,7 @@ static void kernels_of(tester *t, const op_case *c, int32_t dtype) {
     for (size_t i = 0; i < hct_kernel_count(t->dev.ctx); i++) {
         const hct_kernel *kernel = hct_kernel_at(t->dev.ctx, i);
         if (strcmp(kernel->backend, t->dev.backend->name) != 0 || !takes(kernel, &plain)) continue;
-        if (!wanted(t->o.kernel, kernel->name)) continue;
+        if (!wanted_kernel(t->o.kernel, kernel->name)) continue;
         if (t->o.bench)
             kernel_bench(&t->dev, kernel, &plain, &why);
         else
