@@ -1,4 +1,5 @@
 /* Bias + GELU over rows, and its backward, which sums the gradient of the bias in the same pass. */
+#include "gelu.h"
 #include "rows.h"
 
 static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {

@@ -1,6 +1,7 @@
 /* Elementwise ops. The walk (axes merged, strides) is worked out when the call is planned; the innermost axis of each operand
  * has stride 1, or 0 where it is broadcast. */
 #include "fast.h"
+#include "gelu.h"
 
 #include <stdlib.h>
 

@@ -177,25 +177,4 @@ ALWAYS vf vexp(vf x) {
     return vmul(p, vpow2(n));
 }
 
-#include "erf_table.h"
-
-/* erf(x): x P(x^2) below 1, 1 - exp(Q(x)) from there (coefficients: fit_erf.py), error below 1.5e-7 of the result. */
-ALWAYS vf verf(vf x) {
-    const vf a = vmin(vset(4.0f), vabs(x)), s = vmul(x, x), t = vfma(a, vset(2.0f / 3), vset(-5.0f / 3));
-    vf p = vset(erf_small[ERF_SMALL - 1]), q = vset(erf_large[ERF_LARGE - 1]);
-    for (int i = ERF_SMALL - 2; i >= 0; i--) p = vfma(p, s, vset(erf_small[i]));
-    for (int i = ERF_LARGE - 2; i >= 0; i--) q = vfma(q, t, vset(erf_large[i]));
-    return vpick_lt(vabs(x), vset(1.0f), vmul(x, p), vsign(vsub(vset(1.0f), vexp(q)), x));
-}
-
-ALWAYS vf vgelu(vf x) {
-    const vf h = vmul(x, vset(0.5f));
-    return vfma(h, verf(vmul(x, vset(0.70710678118f))), h);
-}
-/* d gelu / dx = Phi(x) + x phi(x) */
-ALWAYS vf vgelu_slope(vf x) {
-    const vf cdf = vfma(vset(0.5f), verf(vmul(x, vset(0.70710678118f))), vset(0.5f));
-    return vfma(vmul(x, vset(0.39894228040f)), vexp(vmul(vmul(x, x), vset(-0.5f))), cdf);
-}
-
 #endif
