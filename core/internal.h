@@ -89,7 +89,8 @@ typedef struct value {
     hct_id grad;
     hct_id master;       /* of a copy in lower precision: the parameter that its gradients belong to; else 0 */
     int32_t first, last; /* root only: node that writes it first, node that reads it last (program) */
-    uint32_t needs_grad : 1, keep : 1, owned : 1, written : 1; /* owned: eager memory of this tape; written: a tensor that a call writes */
+    uint32_t needs_grad : 1, keep : 1, owned : 1, written : 1, read : 1;
+    /* owned: eager memory of this tape; written: a tensor that a call writes; read (program): by a live call, or kept */
 } value;
 
 typedef struct node {

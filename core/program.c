@@ -12,24 +12,18 @@ static int is_view(const node *n) { return (n->op->flags & HCT_OP_VIEW) != 0; }
 
 /* Backwards: a call is live if it writes a tensor, a kept value, or something a live call reads. */
 static void mark_live(hct_tape *t) {
-    unsigned char *needed = calloc(t->n_values, 1);
-    if (!needed) {
-        hct_tape_fail(t, HCT_ENOMEM, "out of memory");
-        return;
-    }
-    for (size_t i = 1; i < t->n_values; i++) needed[i] = t->values[t->values[i].root].keep;
+    for (size_t i = 1; i < t->n_values; i++) t->values[i].read = t->values[t->values[i].root].keep;
     t->stats.nodes = t->stats.nodes_dead = 0;
     for (size_t i = t->n_nodes; i-- > 0;) {
         node *n = &t->nodes[i];
         int live = n->into;
-        for (uint32_t o = 0; o < n->n_out; o++) live |= needed[n->out[o]];
+        for (uint32_t o = 0; o < n->n_out; o++) live |= t->values[n->out[o]].read;
         n->live = live != 0;
-        for (uint32_t k = 0; live && k < n->n_in; k++) needed[n->in[k]] = 1;
+        for (uint32_t k = 0; live && k < n->n_in; k++) t->values[n->in[k]].read = 1;
         if (is_view(n)) continue;
         t->stats.nodes += n->live;
         t->stats.nodes_dead += !n->live;
     }
-    free(needed);
 }
 
 static void mark_life(hct_tape *t) {
@@ -47,6 +41,13 @@ static void mark_life(hct_tape *t) {
         if (t->values[i].keep && t->values[i].first >= 0) t->values[i].last = (int32_t)t->n_nodes;
 }
 
+static uint64_t unused_outputs(hct_tape *t, const node *n) {
+    uint64_t bits = 0;
+    for (uint32_t o = 0; !n->into && o < n->n_out && o < 64; o++)
+        if (!hct_value(t, n->out[o])->read) bits |= (uint64_t)1 << o;
+    return bits;
+}
+
 static hct_status plan_kernels(hct_tape *t, hct_err *err) {
     t->workspace_bytes = t->packed_bytes = 0;
     for (size_t i = 0; i < t->n_nodes; i++) {
@@ -57,8 +58,11 @@ static hct_status plan_kernels(hct_tape *t, hct_err *err) {
         hct_problem p;
         hct_problem_of(t, n, n->views, &p);
         p.steady = hct_packed_steady(t, n);
+        p.unused = unused_outputs(t, n);
         hct_status st = hct_dispatch(t->dev, &p, &n->kernel, &n->plan, err);
         if (st == HCT_OK) st = hct_packed_plan(t, n, p.steady, err);
+        if (st == HCT_OK && n->plan.leaves & ~p.unused)
+            st = hct_fail(err, HCT_EINVAL, "%s: %s leaves an output unwritten that something reads", n->op->name, n->kernel->name);
         if (st < 0) return st;
         t->stats.flops += hct_node_flops(&p);
         if (n->plan.workspace > t->workspace_bytes) t->workspace_bytes = n->plan.workspace;
@@ -92,7 +96,11 @@ static void make_blocks(hct_tape *t, int32_t *block_of, hct_block *blocks, size_
         const node *n = &t->nodes[i];
         if (!n->live || is_view(n) || n->into) continue;
         for (uint32_t o = 0; o < n->n_out; o++) {
-            const value *v = hct_value(t, n->out[o]);
+            value *v = hct_value(t, n->out[o]);
+            if (o < 64 && n->plan.leaves >> o & 1) {
+                v->first = -1; /* no memory */
+                continue;
+            }
             for (uint32_t k = 0; k < n->n_in && block_of[n->out[o]] < 0; k++)
                 if (can_take_over(t, i, o, k, block_of, blocks)) block_of[n->out[o]] = block_of[hct_value(t, n->in[k])->root];
             if (block_of[n->out[o]] < 0) {

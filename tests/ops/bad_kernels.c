@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum rule { NONE, OVERRUN, UNDERRUN, WORKSPACE, INPUT, CHANGING, IN_PLACE, INACCURATE, STRIDES, UNWRITTEN, UNPACKED };
+enum rule { NONE, OVERRUN, UNDERRUN, WORKSPACE, INPUT, CHANGING, IN_PLACE, INACCURATE, STRIDES, UNWRITTEN, UNPACKED, LEAVING };
 
 typedef struct state {
     enum rule rule;
@@ -20,6 +20,7 @@ static hct_status plan_as(enum rule rule, hct_plan *ret, hct_err *err) {
     ret->flags = HCT_DETERMINISTIC;
     ret->workspace = 64;
     ret->may_alias = rule == IN_PLACE || rule == NONE ? 1 : 0;
+    ret->leaves = rule == LEAVING;
     if (rule == UNPACKED) ret->packed = 64, ret->packs = 1;
     return HCT_OK;
 }
@@ -91,6 +92,7 @@ KERNEL(inaccurate, INACCURATE, "inaccurate");
 KERNEL(strides, STRIDES, "strides");
 KERNEL(unwritten, UNWRITTEN, "unwritten");
 KERNEL(unpacked, UNPACKED, "unpacked");
+KERNEL(leaving, LEAVING, "leaving");
 
 /* wrong.gradient(x) = x^3 with the gradient of x^2; no.case takes three inputs. */
 static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
@@ -129,7 +131,7 @@ static const hct_kernel cube = {.size = sizeof(hct_kernel),
 
 static hct_status init(const hct_host *h, hct_err *err) {
     static const hct_kernel *const kernels[] = {&good,     &overrun,    &underrun, &workspace, &input, &changing,
-                                                &in_place, &inaccurate, &strides,  &unwritten, &unpacked, &cube};
+                                                &in_place, &inaccurate, &strides,  &unwritten, &unpacked, &leaving, &cube};
     hct_status st = h->add_op(h, &wrong, err);
     if (st == HCT_OK) st = h->add_op(h, &no_case, err);
     for (size_t i = 0; st == HCT_OK && i < sizeof kernels / sizeof *kernels; i++)

@@ -27,6 +27,7 @@ kernel in_place 1 'in place of input 0'
 kernel inaccurate 1 'relative L2'
 kernel strides 1 'transposed'
 kernel unwritten 1 'is -*nan'
+kernel leaving 1 'leaves an output that is used'
 kernel unpacked 1 'other bits with a packed copy of input 1'
 expect "a wrong gradient" 1 'central differences' --op wrong.gradient
 expect "an op that no case fits" 1 'has no case' --op no.case

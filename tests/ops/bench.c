@@ -14,7 +14,7 @@ static double now(void) {
 
 verdict kernel_bench(const device *d, const hct_kernel *kernel, const call *k, hct_err *why) {
     kernel_memory m;
-    hct_status st = memory_make(&m, d, kernel, k, PLAIN, 0, -1, -1, why);
+    hct_status st = memory_make(&m, d, kernel, k, PLAIN, 0, 0, -1, -1, why);
     double bytes = 0, took = 0, runs = 0;
     for (uint32_t i = 0; st == HCT_OK && i < k->n_in; i++) {
         bytes += (double)m.in[i].data;

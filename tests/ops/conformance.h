@@ -175,9 +175,9 @@ typedef struct kernel_memory {
     hct_plan plan;
     bool planned;
 } kernel_memory;
-/* Plans and allocates; HCT_NOTIMPL where the kernel refuses. steady: of the problem. alias_o < 0: outputs of their own (or the case's into). */
+/* Plans and allocates; HCT_NOTIMPL where the kernel refuses. steady, unused: of the problem. alias_o < 0: outputs of their own (or the case's into). */
 hct_status memory_make(kernel_memory *, const device *, const hct_kernel *, const call *, layout, uint64_t steady,
-                       int alias_o, int alias_k, hct_err *);
+                       uint64_t unused, int alias_o, int alias_k, hct_err *);
 void memory_free(kernel_memory *, const device *, const hct_kernel *);
 hct_status memory_run(kernel_memory *, const device *, const hct_kernel *, hct_err *);
 

@@ -74,7 +74,7 @@ static bool is_into(const call *k, uint32_t i) {
 }
 
 hct_status memory_make(kernel_memory *m, const device *d, const hct_kernel *kernel, const call *k, layout how,
-                       uint64_t steady, int alias_o, int alias_k, hct_err *err) {
+                       uint64_t steady, uint64_t unused, int alias_o, int alias_k, hct_err *err) {
     memset(m, 0, sizeof *m);
     hct_view plan_in[MAX_IN], plan_out[MAX_OUT];
     hct_status st = HCT_OK;
@@ -105,10 +105,14 @@ hct_status memory_make(kernel_memory *m, const device *d, const hct_kernel *kern
                      .n_in = k->n_in,
                      .n_out = k->n_out,
                      .n_attr = k->n_attr,
-                     .steady = steady};
+                     .steady = steady,
+                     .unused = unused};
     m->plan.size = sizeof m->plan;
     st = kernel->plan(d->device, &p, &m->plan, err);
     m->planned = st == HCT_OK;
+    if (st == HCT_OK && m->plan.leaves & ~unused) st = hct_fail(err, HCT_EINVAL, "the plan leaves an output that is used");
+    for (uint32_t o = 0; st == HCT_OK && o < k->n_out; o++)
+        if (m->plan.leaves >> o & 1) m->out_view[o].mem = NULL;
     if (st == HCT_OK) st = make_buffer(&m->work, d, m->plan.workspace, err);
     return st == HCT_OK && m->plan.packed ? make_buffer(&m->packed, d, m->plan.packed, err) : st;
 }
@@ -246,7 +250,7 @@ static bool run_in_place(const device *d, const hct_kernel *kernel, const call *
                 hct_numel(&k->out[o]) * (int64_t)hct_dtype_size(k->out[o].dtype))
                 continue;
             kernel_memory m;
-            ok = memory_make(&m, d, kernel, k, PLAIN, 0, (int)o, (int)i, why) == HCT_OK &&
+            ok = memory_make(&m, d, kernel, k, PLAIN, 0, 0, (int)o, (int)i, why) == HCT_OK &&
                  run_and_check(&m, d, kernel, k, why);
             if (!ok) {
                 hct_err inner = *why;
@@ -257,10 +261,20 @@ static bool run_in_place(const device *d, const hct_kernel *kernel, const call *
     return ok;
 }
 
+/* Whether output o has the bits it has in plain. */
+static bool as_in(const kernel_memory *plain, const kernel_memory *m, const device *d, const call *k, uint32_t o, hct_err *why) {
+    const buffer *b = home(m, k, o);
+    unsigned char *now = read_back(b, d, why), *want = now ? read_back(home(plain, k, o), d, why) : NULL;
+    bool same = want && memcmp(now, want, b->bytes) == 0;
+    free(now);
+    free(want);
+    return same;
+}
+
 /* With everything steady; the input itself is spoiled once it is packed, so that the copy must be what is read. The outputs of plain are what they must be. */
 static bool run_packed(const kernel_memory *plain, const device *d, const hct_kernel *kernel, const call *k, layout how, hct_err *why) {
     kernel_memory m;
-    bool ok = memory_make(&m, d, kernel, k, how, ~(uint64_t)0, -1, -1, why) == HCT_OK;
+    bool ok = memory_make(&m, d, kernel, k, how, ~(uint64_t)0, 0, -1, -1, why) == HCT_OK;
     if (ok && m.plan.packed) {
         buffer *from = &m.in[m.plan.packs];
         ok = write_all(&m, d, k, why) == HCT_OK &&
@@ -270,27 +284,36 @@ static bool run_packed(const kernel_memory *plain, const device *d, const hct_ke
         ok = ok && write_image(from, d, why) == HCT_OK && memory_run(&m, d, kernel, why) == HCT_OK &&
              d->backend->stream_sync(d->stream, why) == HCT_OK && check_untouched(&m, d, k, why);
     }
-    for (uint32_t o = 0; ok && m.plan.packed && o < k->n_out; o++) {
-        const buffer *b = home(&m, k, o);
-        unsigned char *now = read_back(b, d, why), *want = now ? read_back(home(plain, k, o), d, why) : NULL;
-        ok = want && (memcmp(now, want, b->bytes) == 0 ||
-                      hct_fail(why, HCT_EINVAL, "output %u: other bits with a packed copy of input %u", o, m.plan.packs) == HCT_OK);
-        free(now);
-        free(want);
-    }
+    for (uint32_t o = 0; ok && m.plan.packed && o < k->n_out; o++)
+        ok = as_in(plain, &m, d, k, o, why) ||
+             hct_fail(why, HCT_EINVAL, "output %u: other bits with a packed copy of input %u", o, m.plan.packs) == HCT_OK;
+    memory_free(&m, d, kernel);
+    return ok;
+}
+
+/* With all outputs but the first unused: those that the plan leaves have no address. */
+static bool run_unused(const kernel_memory *plain, const device *d, const hct_kernel *kernel, const call *k, layout how, hct_err *why) {
+    kernel_memory m;
+    bool ok = memory_make(&m, d, kernel, k, how, 0, ~(uint64_t)1, -1, -1, why) == HCT_OK;
+    if (ok && m.plan.leaves)
+        ok = write_all(&m, d, k, why) == HCT_OK && memory_run(&m, d, kernel, why) == HCT_OK &&
+             d->backend->stream_sync(d->stream, why) == HCT_OK && check_untouched(&m, d, k, why) &&
+             (as_in(plain, &m, d, k, 0, why) ||
+              hct_fail(why, HCT_EINVAL, "output 0: other bits where outputs are left") == HCT_OK);
     memory_free(&m, d, kernel);
     return ok;
 }
 
 verdict kernel_check(const device *d, const hct_kernel *kernel, const call *k, layout how, hct_err *why) {
     kernel_memory m;
-    hct_status st = memory_make(&m, d, kernel, k, how, 0, -1, -1, why);
+    hct_status st = memory_make(&m, d, kernel, k, how, 0, 0, -1, -1, why);
     if (st == HCT_NOTIMPL) {
         memory_free(&m, d, kernel);
         return SKIPPED;
     }
     bool ok = st == HCT_OK && run_and_check(&m, d, kernel, k, why);
     if (ok && m.plan.flags & HCT_DETERMINISTIC) ok = run_twice(&m, d, kernel, k, why);
+    if (ok && k->n_out > 1) ok = run_unused(&m, d, kernel, k, how, why);
     if (ok && HCT_HAS(kernel, pack)) ok = run_packed(&m, d, kernel, k, how, why);
     if (ok && how == PLAIN && m.plan.may_alias && k->n_in <= 8) ok = run_in_place(d, kernel, k, m.plan.may_alias, why);
     memory_free(&m, d, kernel);
@@ -316,7 +339,7 @@ bool reference_run(const device *d, call *k, hct_err *why) {
         const hct_kernel *have = hct_kernel_at(d->ctx, i);
         if (strcmp(have->op, k->c->op) != 0 || strcmp(have->backend, d->backend->name) != 0) continue;
         if (have->dtypes && !(have->dtypes >> (k->n_in ? wide.in[0].dtype : wide.out[0].dtype) & 1)) continue;
-        if (memory_make(&m, d, have, &wide, PLAIN, 0, -1, -1, why) == HCT_OK) best = have;
+        if (memory_make(&m, d, have, &wide, PLAIN, 0, 0, -1, -1, why) == HCT_OK) best = have;
         memory_free(&m, d, have);
     }
     if (!best)
@@ -324,7 +347,7 @@ bool reference_run(const device *d, call *k, hct_err *why) {
                         "'%s' has neither a naive loop here nor an F64 kernel on %s to be the truth", k->c->op,
                         d->backend->name),
                false;
-    bool ok = memory_make(&m, d, best, &wide, PLAIN, 0, -1, -1, why) == HCT_OK && write_all(&m, d, &wide, why) == HCT_OK &&
+    bool ok = memory_make(&m, d, best, &wide, PLAIN, 0, 0, -1, -1, why) == HCT_OK && write_all(&m, d, &wide, why) == HCT_OK &&
               memory_run(&m, d, best, why) == HCT_OK && d->backend->stream_sync(d->stream, why) == HCT_OK;
     for (uint32_t o = 0; ok && o < k->n_out; o++) {
         unsigned char *now = read_back(home(&m, &wide, o), d, why);

@@ -125,7 +125,7 @@ static bool takes(const hct_kernel *kernel, const call *k) {
 static bool accepts_plain(const tester *t, const hct_kernel *kernel, const call *k) {
     kernel_memory m;
     hct_err why;
-    bool yes = memory_make(&m, &t->dev, kernel, k, PLAIN, 0, -1, -1, &why) == HCT_OK;
+    bool yes = memory_make(&m, &t->dev, kernel, k, PLAIN, 0, 0, -1, -1, &why) == HCT_OK;
     memory_free(&m, &t->dev, kernel);
     return yes;
 }

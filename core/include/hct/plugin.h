@@ -25,7 +25,7 @@ extern "C" {
 
 #define HCT_MAGIC 0x31544348u /* "HCT1" */
 #define HCT_MAJOR 1           /* another major is refused before anything is called */
-#define HCT_MINOR 3           /* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after; 3: packed copies */
+#define HCT_MINOR 4           /* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after; 3: packed copies; 4: unused outputs */
 #define HCT_HAS(p, f) ((p)->size >= (size_t)((const char *)&(p)->f - (const char *)(p)) + sizeof(p)->f && (p)->f)
 
 typedef struct hct_host hct_host;
@@ -64,6 +64,7 @@ typedef struct hct_problem { /* all of one call except the addresses */
     const hct_attr *attr;
     uint32_t n_in, n_out, n_attr, reserved;
     uint64_t steady; /* since 1.3: bit i: in[i] (i < 64) is a tensor that keeps its values over many runs, so a packed copy pays */
+    uint64_t unused; /* since 1.4: bit o: nothing reads out[o] (o < 64) */
 } hct_problem;
 
 typedef struct hct_plan { /* what a kernel promises for that problem */
@@ -73,6 +74,7 @@ typedef struct hct_plan { /* what a kernel promises for that problem */
     uint64_t may_alias;  /* bit o*8+i: out[o] may lie exactly on in[i] (o, i < 8) */
     uint64_t packed;     /* since 1.3: bytes wanted for a packed copy of in[packs], which must be steady; 0: none */
     uint32_t packs, reserved;
+    uint64_t leaves;     /* since 1.4: bit o: run() does not touch out[o], which is unused: it gets no memory */
 } hct_plan;
 
 typedef struct hct_kernel { /* one way to compute one op on one backend */
