@@ -1,4 +1,4 @@
-/* linear and matmul over the blocked product. */
+/* linear, with GELU behind it or not, and matmul over the blocked product. */
 #include "real.h"
 
 #include "gemm.h"
@@ -23,14 +23,13 @@ static int even_rows(const hct_view *x, int64_t *ret_step) {
     return 1;
 }
 
-/* out [rows, N] = x [rows, K] w^T + b: one product where x's rows lie evenly, else one for each leading index. */
-static hct_status run_linear(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
-    (void)s, (void)err;
+/* out [rows, N] = x [rows, K] w^T + bias (or NULL): one product where x's rows lie evenly, else one for each leading index. */
+static void linear(const hct_plan *p, const hct_view *in, const hct_view *bias, const hct_view *out, const hct_view *ws) {
     const hct_view *x = &in[0], *w = &in[1];
     int n = x->ndim;
     gemm g = {.m = cpu_rows(x, 1), .n = w->dim[0], .k = w->dim[1], .b = hct_ptr(w), .col_a = x->stride[n - 1], .row_b = w->stride[1],
               .col_b = w->stride[0], .row_c = w->dim[0], .col_c = 1, .alpha = 1};
-    if (cpu_state(p)->n_in == 3) g.bias = hct_ptr(&in[2]), g.step_bias = in[2].stride[0];
+    if (bias) g.bias = hct_ptr(bias), g.step_bias = bias->stride[0];
     int64_t batch = 1;
     if (!even_rows(x, &g.row_a)) {
         g.m = x->dim[n - 2];
@@ -45,6 +44,18 @@ static hct_status run_linear(const hct_plan *p, hct_stream *s, const hct_view *i
         one.c = (real *)hct_ptr(out) + i / blocks * g.m * g.n;
         REAL(gemm_block)(&one, i % blocks, cpu_workspace(p, ws));
     }
+}
+
+static hct_status run_linear(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+    (void)s, (void)err;
+    linear(p, in, cpu_state(p)->n_in == 3 ? &in[2] : NULL, out, ws);
+    return HCT_OK;
+}
+
+static hct_status run_linear_gelu(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+    (void)s, (void)err;
+    linear(p, in, NULL, &out[1], ws);
+    REAL(cpu_gelu_of_sum)(&out[1], &in[2], &out[0]);
     return HCT_OK;
 }
 
@@ -67,6 +78,7 @@ static hct_status run_matmul(const hct_plan *p, hct_stream *s, const hct_view *i
 }
 
 KERNEL_PLANNED(k_linear, "linear", plan, run_linear);
+KERNEL_PLANNED(k_linear_gelu, "linear_gelu", plan, run_linear_gelu);
 KERNEL_PLANNED(k_matmul, "matmul", plan, run_matmul);
 
-const hct_kernel *const REAL(cpu_matmul)[] = {&k_linear, &k_matmul, NULL};
+const hct_kernel *const REAL(cpu_matmul)[] = {&k_linear, &k_linear_gelu, &k_matmul, NULL};

@@ -55,6 +55,9 @@ static inline real st(acc x) { return hct_f16_from_f32(x); }
 
 #include "kernel.h"
 
+/* y = gelu(x + b): x [..., C] of any strides, b [C], y without gaps. */
+void REAL(cpu_gelu_of_sum)(const hct_view *x, const hct_view *b, const hct_view *y);
+
 /* A kernel of this file's dtype: the dtype of in[0], unless a plan of its own says otherwise. */
 #define KERNEL_PLANNED(id, op_, plan_, run_)                                                                                  \
     static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "ref:" op_ ":" REAL_TEXT, .op = op_, .backend = "cpu",   \

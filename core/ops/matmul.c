@@ -1,10 +1,9 @@
-/* Matrix products: linear (weights [out, in], as PyTorch keeps them) and matmul (batched, any strides). */
+/* Matrix products: linear (weights [out, in], as PyTorch keeps them), the same with GELU behind it, and matmul (batched, any strides). */
 #include "ops.h"
 
 /* ---- linear: x [..., K], w [N, K], b [N] -> [..., N] ---- */
 
-static hct_status infer_linear(const hct_problem *p, hct_view *out, hct_err *err) {
-    HCT_TRY(hct_want(p, p->n_in == 3 ? 3 : 2, 1, err));
+static hct_status linear_dims(const hct_problem *p, hct_view *out, hct_err *err) {
     HCT_TRY(hct_want_same_real(p, p->n_in, err));
     const hct_view *x = &p->in[0], *w = &p->in[1];
     char a[128], b[128];
@@ -17,21 +16,57 @@ static hct_status infer_linear(const hct_problem *p, hct_view *out, hct_err *err
     return HCT_OK;
 }
 
+static hct_status infer_linear(const hct_problem *p, hct_view *out, hct_err *err) {
+    HCT_TRY(hct_want(p, p->n_in == 3 ? 3 : 2, 1, err));
+    return linear_dims(p, out, err);
+}
+
 static hct_id as_rows(hct_tape *t, hct_id x) {
     const hct_view *v = hct_shape(t, x);
     return hct_reshape(t, x, 2, (int64_t[]){-1, v->ndim ? v->dim[v->ndim - 1] : 1});
 }
 
-/* dx = dy w; dw = dy^T x; db = column sums of dy */
-static hct_status grad_linear(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
-    (void)err;
+/* dx = dy w; dw = dy^T x. Returns dy as rows. */
+static hct_id factors_grad(const hct_host *h, hct_tape *t, const hct_node *n, hct_id dy) {
     static const int swap[] = {1, 0};
-    hct_id dy = h->grad_of(t, n->out[0]), rows = as_rows(t, dy);
+    hct_id rows = as_rows(t, dy);
     hct_view x;
     h->describe(t, n->in[0], &x);
     if (h->needs_grad(t, n->in[0])) h->add_grad(t, n->in[0], hct_reshape(t, hct_matmul(t, rows, n->in[1]), x.ndim, x.dim));
     if (h->needs_grad(t, n->in[1])) h->add_grad(t, n->in[1], hct_matmul(t, hct_permute(t, rows, swap), as_rows(t, n->in[0])));
+    return rows;
+}
+
+/* and db = column sums of dy */
+static hct_status grad_linear(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
+    (void)err;
+    hct_id rows = factors_grad(h, t, n, h->grad_of(t, n->out[0]));
     if (n->n_in == 3 && h->needs_grad(t, n->in[2])) h->add_grad(t, n->in[2], hct_sum(t, rows, 1, 0));
+    return HCT_OK;
+}
+
+/* ---- linear_gelu: x [..., K], w [N, K], b [N] -> gelu(x w^T + b) [..., N], and x w^T, which its gradient reads ---- */
+
+static hct_status infer_linear_gelu(const hct_problem *p, hct_view *out, hct_err *err) {
+    HCT_TRY(hct_want(p, 3, 2, err));
+    HCT_TRY(linear_dims(p, &out[0], err));
+    hct_set(&out[1], out[0].dtype, out[0].ndim, out[0].dim);
+    return HCT_OK;
+}
+
+static hct_status grad_linear_gelu(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
+    (void)err;
+    hct_id d[2];
+    h->emit(t, "bias_gelu.bwd", (hct_id[]){n->out[1], n->in[2], h->grad_of(t, n->out[0])}, 3, NULL, 0, d, 2);
+    factors_grad(h, t, n, d[0]);
+    h->add_grad(t, n->in[2], d[1]);
+    return HCT_OK;
+}
+
+static hct_status compose_linear_gelu(const hct_host *h, hct_tape *t, const hct_node *n, hct_id *out, hct_err *err) {
+    (void)h, (void)err;
+    out[1] = hct_linear(t, n->in[0], n->in[1], 0);
+    out[0] = hct_bias_gelu(t, out[1], n->in[2]);
     return HCT_OK;
 }
 
@@ -67,9 +102,16 @@ static hct_status grad_matmul(const hct_host *h, hct_tape *t, const hct_node *n,
 }
 
 HCT_OP(op_linear, "linear", .infer = infer_linear, .grad = grad_linear);
+HCT_OP(op_linear_gelu, "linear_gelu", .infer = infer_linear_gelu, .grad = grad_linear_gelu, .compose = compose_linear_gelu);
 HCT_OP(op_matmul, "matmul", .infer = infer_matmul, .grad = grad_matmul);
 
 hct_id hct_linear(hct_tape *t, hct_id x, hct_id w, hct_id b) { return op1(t, "linear", (hct_id[]){x, w, b}, b ? 3 : 2, NULL, 0); }
+
+hct_id hct_linear_gelu(hct_tape *t, hct_id x, hct_id w, hct_id b) {
+    hct_id out[2];
+    hct_emit(t, "linear_gelu", (hct_id[]){x, w, b}, 3, NULL, 0, out, 2);
+    return out[0];
+}
 
 hct_id hct_matmul(hct_tape *t, hct_id a, hct_id b) {
     const hct_view *x = hct_shape(t, a), *y = hct_shape(t, b);
@@ -91,4 +133,4 @@ hct_id hct_matmul(hct_tape *t, hct_id a, hct_id b) {
     return OP1(t, "matmul", a, b);
 }
 
-const hct_op *const hct_ops_matmul[] = {&op_linear, &op_matmul, NULL};
+const hct_op *const hct_ops_matmul[] = {&op_linear, &op_linear_gelu, &op_matmul, NULL};

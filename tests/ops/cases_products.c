@@ -25,6 +25,12 @@ static void attention_forward(call *k) {
             {A_REAL("scale", scale)}, more, 3, .derive = attention_forward                                             \
     }
 
+#define LINEAR_GELU(name_, more, inner, n, ...)                                                                        \
+    {                                                                                                                  \
+        "linear_gelu", name_, {REAL(__VA_ARGS__, inner), REAL(n, inner), REAL(n)}, .flags = more, .n_out = 2,          \
+                                                                                   .naive = naive_linear_gelu          \
+    }
+
 const op_case cases_products[] = {
     {"linear", "3x7 to 5, bias", {REAL(3, 7), REAL(5, 7), REAL(5)}, .flags = GRAD, .naive = naive_linear},
     {"linear", "3x7 to 5", {REAL(3, 7), REAL(5, 7)}, .flags = GRAD, .naive = naive_linear},
@@ -40,6 +46,15 @@ const op_case cases_products[] = {
      .naive = naive_linear},
     {"linear", "513x64 to 96", {REAL(513, 64), REAL(96, 64), REAL(96)}, .flags = BIG, .naive = naive_linear},
     {"linear", "vit-b", {REAL(513, 768), REAL(3072, 768), REAL(3072)}, .flags = BENCH, .naive = naive_linear},
+    LINEAR_GELU("3x7 to 5", GRAD, 7, 5, 3),
+    LINEAR_GELU("2x3x9 to 4", GRAD, 9, 4, 2, 3),
+    LINEAR_GELU("2x2x3x5 to 1", GRAD, 5, 1, 2, 2, 3),
+    {"linear_gelu", "one row", {REAL(6), REAL(4, 6), REAL(4)}, .flags = GRAD | NO_BROADCAST, .n_out = 2, .naive = naive_linear_gelu},
+    LINEAR_GELU("no rows", 0, 7, 5, 0),
+    LINEAR_GELU("inner 0", 0, 0, 5, 3),
+    LINEAR_GELU("241x257 to 259", BIG, 257, 259, 241),
+    LINEAR_GELU("513x64 to 96", BIG, 64, 96, 513),
+    LINEAR_GELU("vit-b", BENCH, 768, 3072, 513),
     {"matmul", "4x5 by 5x3", {REAL(4, 5), REAL(5, 3)}, .flags = GRAD, .naive = naive_matmul},
     {"matmul", "2x3 of 4x5 by 5x6", {REAL(2, 3, 4, 5), REAL(2, 3, 5, 6)}, .flags = GRAD, .naive = naive_matmul},
     {"matmul", "row by column", {REAL(2, 1, 7), REAL(2, 7, 1)}, .flags = GRAD, .naive = naive_matmul},

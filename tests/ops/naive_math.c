@@ -106,6 +106,18 @@ void naive_linear(call *k) {
     }
 }
 
+/* y[0] = gelu(x w^T + b), y[1] = x w^T */
+void naive_linear_gelu(call *k) {
+    call product = *k;
+    product.n_in = 2;
+    product.y[0] = k->y[1];
+    naive_linear(&product);
+    EACH(i, n_of(k)) {
+        double z = k->y[1][i] + k->x[2][i % k->in[1].dim[0]];
+        k->y[0][i] = z * erfc(-z / sqrt(2.0)) / 2;
+    }
+}
+
 void naive_matmul(call *k) {
     const hct_view *a = &k->in[0], *b = &k->in[1];
     int64_t m = a->dim[a->ndim - 2], inner = last(a), n = last(b);

@@ -27,6 +27,7 @@ HCT_API hct_id hct_mean(hct_tape *, hct_id x, uint32_t axes, int keep);
 
 /* x [..., K], w [N, K], b [N] or 0 -> [..., N]: x w^T + b. */
 HCT_API hct_id hct_linear(hct_tape *, hct_id x, hct_id w, hct_id b);
+HCT_API hct_id hct_linear_gelu(hct_tape *, hct_id x, hct_id w, hct_id b); /* gelu(x w^T + b), in one pass */
 /* a [..., M, K], b [..., K, N], leading axes broadcast -> [..., M, N]. Any strides: transpose with hct_permute. */
 HCT_API hct_id hct_matmul(hct_tape *, hct_id a, hct_id b);
 /* q [B, N, H, D], k, v [B, M, H, D] -> [B, N, H, D]: softmax(scale * q k^T) v for each head. */
