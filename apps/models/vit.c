@@ -70,16 +70,13 @@ hct_id vit_norm(hct_tape *t, params *p, const char *name, hct_id x, double eps) 
     return hct_layer_norm(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name), eps);
 }
 
-/* b: the bias, or 0. */
-static hct_id linear(hct_tape *t, params *p, const char *name, hct_id x, hct_id b) {
+hct_id vit_linear(hct_tape *t, params *p, const char *name, hct_id x) {
+    hct_id b = params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0;
     hct_id y = hct_linear(t, x, params_use(p, t, "%s.weight", name), b), low = lora_branch(t, p, name, x);
     return low ? hct_add(t, y, low) : y;
 }
-hct_id vit_linear(hct_tape *t, params *p, const char *name, hct_id x) {
-    return linear(t, p, name, x, params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0);
-}
 hct_id vit_linear_gelu(hct_tape *t, params *p, const char *name, hct_id x) {
-    return hct_bias_gelu(t, linear(t, p, name, x, 0), params_use(p, t, "%s.bias", name));
+    return hct_linear_gelu(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name));
 }
 
 hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x) {

@@ -49,7 +49,7 @@ hct_id vit_cls(hct_tape *, hct_id tokens);
 hct_id vit_mean(hct_tape *, const vit_config *, hct_id tokens);
 hct_id vit_norm(hct_tape *, params *, const char *name, hct_id x, double eps);
 hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x); /* name.weight, and name.bias and models/lora.h's where there are */
-hct_id vit_linear_gelu(hct_tape *, params *, const char *name, hct_id x); /* the same with a bias, then GELU */
+hct_id vit_linear_gelu(hct_tape *, params *, const char *name, hct_id x); /* gelu(x w^T + b): name.weight, name.bias */
 /* Declares blocks prefix.0 .. (shared with MAE's decoder). */
 void vit_declare_blocks(params *, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias, param_init matrices);
 /* Loads weights; a position table of another grid is resampled. */

@@ -1,18 +1,19 @@
-/* linear and matmul over block products (gemm.h): B is packed once a run, in parts of the inner axis that the cache can hold (or kept packed,
- * whole: the same parts behind one another); then blocks of C are taken by whichever thread is free. Each element of C is summed in one fixed
- * order, so results do not depend on the number of threads. */
+/* linear, with GELU behind it or not, and matmul over block products (gemm.h): B is packed once a run, in parts of the inner axis that the cache
+ * can hold (or kept packed, whole: the same parts behind one another); then blocks of C are taken by whichever thread is free. Each element of C is
+ * summed in one fixed order, so results do not depend on the number of threads. */
 #include "fast.h"
+#include "gelu.h"
 #include "gemm.h"
 
 #include <stdlib.h>
 
 enum { PACKED_BYTES = 16 << 20, MAX_TASKS = 8 };
 
-/* C = A B + bias */
+/* C = A B + bias; or C = A B (where C is not Y) and Y = gelu(A B + bias) */
 typedef struct product {
     int64_t m, n, k;
     const real *a, *b, *bias;
-    real *c;
+    real *c, *y; /* y: NULL without GELU; rows of row_c like c's */
     int64_t row_a, col_a, row_b, col_b, row_c, step_bias; /* strides in elements; columns of C are neighbours */
     /* how it is cut */
     int64_t mb, nb, blocks_m, blocks_n, part; /* part: elements of k packed at once */
@@ -59,19 +60,39 @@ static void pack_task(const product *g, int64_t k0, int64_t part, int64_t task) 
     PACK_B(g->packed + at / UNIT * wide, g->b + (k0 + at) * g->row_b, g->row_b, g->col_b, k, g->n, n0, at_most(g->n, n0 + g->nb));
 }
 
-static void finish(const product *g, const float *c, int64_t row, real *to, int64_t m, int64_t n0, int64_t n, int last) {
-    const real *bias = last ? g->bias : NULL;
-    if ((const void *)c == (const void *)to && !bias) return;
-    for (int64_t i = 0; i < m; i++) {
-        const float *from = c + i * row;
-        real *y = to + i * g->row_c;
-        int64_t j = 0;
-        if (!bias || g->step_bias == 1) {
-            for (; j + VL <= n; j += VL) st(y + j, bias ? vadd(vload(from + j), ld(bias + n0 + j)) : vload(from + j));
-            if (j < n) st_n(y + j, bias ? vadd(vload(from + j), ld_n(bias + n0 + j, n - j)) : vload(from + j), n - j);
-        } else {
-            for (; j < n; j++) y[j] = st1(from[j] + ld1(bias[(n0 + j) * g->step_bias]));
-        }
+/* n elements of C from their sums. */
+static void finish_row(const float *from, const real *bias, int64_t step_bias, real *c, int64_t n) {
+    int64_t j = 0;
+    if (!bias || step_bias == 1) {
+        for (; j + VL <= n; j += VL) st(c + j, bias ? vadd(vload(from + j), ld(bias + j)) : vload(from + j));
+        if (j < n) st_n(c + j, bias ? vadd(vload(from + j), ld_n(bias + j, n - j)) : vload(from + j), n - j);
+    } else {
+        for (; j < n; j++) c[j] = st1(from[j] + ld1(bias[j * step_bias]));
+    }
+}
+
+/* n elements of Y, and of C unless it is NULL; the sums come from the second-level cache, where the block lies. */
+static void gelu_row(const float *from, const real *bias, real *c, real *y, int64_t n) {
+    int64_t j = 0;
+    for (; j + VL <= n; j += VL) {
+        const vf sum = vload(from + j);
+        if (c) st(c + j, sum);
+        st(y + j, vgelu(vadd(sum, ld(bias + j))));
+    }
+    if (j == n) return;
+    const vf sum = vload(from + j);
+    if (c) st_n(c + j, sum, n - j);
+    st_n(y + j, vgelu(vadd(sum, ld_n(bias + j, n - j))), n - j);
+}
+
+/* Rows [m0, m0 + m), columns [n0, n0 + n) from their sums; whole: nothing is added to these any more. */
+static void finish(const product *g, const float *sums, int64_t row, int64_t m0, int64_t m, int64_t n0, int64_t n, int whole) {
+    const real *bias = whole && g->bias ? g->bias + n0 * g->step_bias : NULL;
+    for (int64_t i = 0; i < m; i++, sums += row) {
+        int64_t at = (m0 + i) * g->row_c + n0;
+        real *c = (const void *)sums == (const void *)(g->c + at) ? NULL : g->c + at; /* NULL: there already */
+        if (whole && g->y) gelu_row(sums, bias, g->c == g->y ? NULL : c, g->y + at, n);
+        else if (c || bias) finish_row(sums, bias, g->step_bias, g->c + at, n);
     }
 }
 
@@ -79,11 +100,11 @@ static void block_task(const product *g, int64_t k0, int64_t part, int64_t task,
     int64_t ni = task % g->blocks_n, mi = task / g->blocks_n % g->blocks_m;
     int64_t m0 = mi * g->mb, n0 = ni * g->nb, m = at_most(g->mb, g->m - m0), n = at_most(g->nb, g->n - n0);
     int64_t wide = round_up(g->n, NR);
-    real *to = g->c + m0 * g->row_c + n0;
     const float *packed = g->packed + (g->kept ? k0 / UNIT * wide : 0);
     float *pa = (float *)scratch, *c = pa + (g->mb + MR) * KC;
     int64_t row = round_up(n, NR);
 #if defined REAL_F32
+    float *to = g->c + m0 * g->row_c + n0;
     int direct = n % NR == 0;
     if (direct) c = to, row = g->row_c;
     else if (k0)
@@ -104,7 +125,7 @@ static void block_task(const product *g, int64_t k0, int64_t part, int64_t task,
         }
         MULTIPLY(&b);
     }
-    finish(g, c, row, to, m, n0, n, k0 + part == g->k);
+    finish(g, c, row, m0, m, n0, n, k0 + part == g->k);
 }
 
 static void multiply_here(const product *g) {
@@ -137,7 +158,7 @@ static hct_status accept(product_plan *pp, hct_plan *ret, hct_err *err) {
     return HCT_OK;
 }
 
-/* out [rows, N] = x [rows, K] w^T + b */
+/* out [rows, N] = x [rows, K] w^T + b, or gelu of that and x w^T */
 static hct_status plan_linear(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
     const hct_view *x = &p->in[0], *w = &p->in[1];
@@ -147,6 +168,8 @@ static hct_status plan_linear(hct_device *d, const hct_problem *p, hct_plan *ret
     pp.has_bias = p->n_in == 3;
     if (pp.has_bias) pp.g.step_bias = p->in[2].stride[0];
     if (!even_rows(x, 1, &pp.g.row_a)) return hct_plugin_fail(err, HCT_NOTIMPL, "the rows of x do not lie evenly");
+    if (p->n_out == 2 && !dense_rows(&p->in[2])) return hct_plugin_fail(err, HCT_NOTIMPL, "the bias has gaps");
+    if (p->n_out == 2 && HCT_HAS(p, unused)) ret->leaves = p->unused & 2;
     /* Pairs of bfloat16 gain nothing: half the bytes to pack, and the copy comes from memory, not from the cache. */
     pp.g.kept = sizeof(real) == sizeof(float) && HCT_HAS(p, steady) && p->steady >> 1 & 1 && pp.g.n * pp.g.k > 0;
     if (pp.g.kept) ret->packed = (uint64_t)(round_up(pp.g.n, NR) * units(pp.g.k)) * sizeof(float), ret->packs = 1;
@@ -191,16 +214,27 @@ static void run_team(product *g, const product_plan *pp, char *scratch) {
     }
 }
 
-RUN(run_linear) {
-    UNUSED_RUN_ARGUMENTS;
-    const product_plan *pp = p->state;
+static void multiply_rows(const product_plan *pp, const hct_view *in, real *c, real *y, const hct_view *ws) {
     product g = pp->g;
     g.a = hct_ptr(&in[0]);
     g.b = hct_ptr(&in[1]);
     g.bias = pp->has_bias ? hct_ptr(&in[2]) : NULL;
-    g.c = hct_ptr(&out[0]);
+    g.c = c;
+    g.y = y;
     g.packed = hct_ptr(pp->g.kept ? &ws[1] : ws);
     run_team(&g, pp, (char *)hct_ptr(ws) + pp->packed_bytes);
+}
+
+RUN(run_linear) {
+    UNUSED_RUN_ARGUMENTS;
+    multiply_rows(p->state, in, hct_ptr(out), NULL, ws);
+    return HCT_OK;
+}
+
+RUN(run_linear_gelu) {
+    UNUSED_RUN_ARGUMENTS;
+    real *y = hct_ptr(&out[0]);
+    multiply_rows(p->state, in, HCT_HAS(p, leaves) ? y : hct_ptr(&out[1]), y, ws);
     return HCT_OK;
 }
 
@@ -242,6 +276,7 @@ RUN(run_matmul) {
 }
 
 static const hct_kernel k_linear = {FAST_FIELDS("linear", plan_linear, run_linear), .pack = pack_linear};
+static const hct_kernel k_linear_gelu = {FAST_FIELDS("linear_gelu", plan_linear, run_linear_gelu), .pack = pack_linear};
 FAST_KERNEL(k_matmul, "matmul", plan_matmul, run_matmul);
 
-const hct_kernel *const FAST(fast_products)[] = {&k_linear, &k_matmul, NULL};
+const hct_kernel *const FAST(fast_products)[] = {&k_linear, &k_linear_gelu, &k_matmul, NULL};
