@@ -102,11 +102,21 @@ dnnl_memory_desc_t onednn_view(onednn_build *b, const hct_view *v) {
 
 /* ---- primitives ---- */
 
+static void append_gelu(onednn_build *b, dnnl_primitive_attr_t attr) {
+    dnnl_post_ops_t ops = NULL;
+    onednn_check(b, dnnl_post_ops_create(&ops), "post-ops");
+    if (!ops) return;
+    onednn_check(b, dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_gelu_erf, 0, 0), "GELU");
+    onednn_check(b, dnnl_primitive_attr_set_post_ops(attr, ops), "post-ops");
+    dnnl_post_ops_destroy(ops);
+}
+
 /* Scratch memory is the plan's workspace. */
 static dnnl_primitive_attr_t attributes(onednn_build *b) {
     dnnl_primitive_attr_t attr = NULL;
     onednn_check(b, dnnl_primitive_attr_create(&attr), "attributes");
     if (attr) (void)dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    if (attr && b->gelu) append_gelu(b, attr);
     return attr;
 }
 

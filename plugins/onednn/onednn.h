@@ -54,6 +54,7 @@ typedef struct onednn_build { /* a plan in the making */
     onednn_call *call;
     uint64_t workspace;
     dnnl_primitive_desc_t described; /* what the next step runs */
+    int gelu; /* what is described next ends with GELU (by the error function) of its result */
     struct { int from, to; } later[4]; /* reorders due after the step */
     int n_later;
 } onednn_build;

@@ -1,13 +1,18 @@
-/* Matrix products: linear (x w^T + b) and matmul (batched), any strides that leave the rows or the columns of an operand without gaps. */
+/* Matrix products: linear (x w^T + b), GELU of that, and matmul (batched), any strides that leave the rows or the columns of an operand without gaps. */
 #include "onednn.h"
 
-/* x w^T + b over the rows of x [..., K] */
+/* x w^T + b over the rows of x [..., K]; linear_gelu: its GELU, where nobody wants x w^T */
 static hct_status plan_linear(hct_device *d, const hct_problem *p, hct_plan *plan, hct_err *err) {
     (void)d;
     onednn_build b;
     dnnl_matmul_desc_t desc;
     const hct_view *x = &p->in[0], *w = &p->in[1];
     if (!onednn_begin(&b, p, plan, err)) return b.status;
+    if (p->n_out == 2) {
+        if (!HCT_HAS(p, unused) || !(p->unused & 2)) onednn_refuse(&b, "the product itself is wanted beside its GELU");
+        plan->leaves = 2;
+        b.gelu = 1;
+    }
     if (!hct_is_contiguous(x) || !hct_is_contiguous(p->out) || (p->n_in == 3 && !hct_is_contiguous(&p->in[2]))) onednn_refuse(&b, "an operand has gaps");
     int64_t in = w->dim[1], out = w->dim[0], rows = hct_numel(x) / in;
     dnnl_memory_desc_t X = onednn_dense(&b, x->dtype, 2, (dnnl_dims_t){rows, in}),
@@ -34,4 +39,4 @@ static hct_status plan_matmul(hct_device *d, const hct_problem *p, hct_plan *pla
     return onednn_end(&b);
 }
 
-const hct_kernel onednn_products[] = {ONEDNN_KERNELS("linear", plan_linear), ONEDNN_KERNELS("matmul", plan_matmul), {.name = NULL}};
+const hct_kernel onednn_products[] = {ONEDNN_KERNELS("linear", plan_linear), ONEDNN_KERNELS("linear_gelu", plan_linear), ONEDNN_KERNELS("matmul", plan_matmul), {.name = NULL}};
