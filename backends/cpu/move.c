@@ -12,17 +12,31 @@
     static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "ref:" op_, .op = op_, .backend = "cpu", .plan = cpu_plan, \
                                   .run = run_, .release = cpu_release}
 
-/* The axes from d on, one loop inside the other; a and b point to their first element. */
-static void move_axes(const cpu_loop *l, int d, char *a, const char *b, size_t size) {
-    int64_t n = l->dim[d], sa = l->stride[0][d] * (int64_t)size, sb = l->stride[1][d] * (int64_t)size;
-    if (d + 1 < l->ndim) {
-        for (int64_t i = 0; i < n; i++) move_axes(l, d + 1, a + i * sa, b + i * sb, size);
-    } else if (sa == (int64_t)size && sb == (int64_t)size) {
+/* One axis of n elements, sa and sb bytes apart. */
+static void move_axis(int64_t n, char *a, int64_t sa, const char *b, int64_t sb, size_t size) {
+    if (sa == (int64_t)size && sb == (int64_t)size) {
         memcpy(a, b, (size_t)n * size);
     } else if (size == 4) {
         for (int64_t i = 0; i < n; i++) memcpy(a + i * sa, b + i * sb, 4);
     } else {
         for (int64_t i = 0; i < n; i++) memcpy(a + i * sa, b + i * sb, size);
+    }
+}
+
+/* The axes from d on, one loop inside the other; a and b point to their first element. Of the last two the longer one is inside, unless elements of
+ * the last lie together. */
+static void move_axes(const cpu_loop *l, int d, char *a, const char *b, size_t size) {
+    int64_t n = l->dim[d], sa = l->stride[0][d] * (int64_t)size, sb = l->stride[1][d] * (int64_t)size;
+    if (d + 1 == l->ndim) {
+        move_axis(n, a, sa, b, sb, size);
+    } else if (d + 2 == l->ndim) {
+        int64_t m = l->dim[d + 1], ta = l->stride[0][d + 1] * (int64_t)size, tb = l->stride[1][d + 1] * (int64_t)size;
+        if (n > m && (ta != (int64_t)size || tb != (int64_t)size))
+            for (int64_t i = 0; i < m; i++) move_axis(n, a + i * ta, sa, b + i * tb, sb, size);
+        else
+            for (int64_t i = 0; i < n; i++) move_axis(m, a + i * sa, ta, b + i * sb, tb, size);
+    } else {
+        for (int64_t i = 0; i < n; i++) move_axes(l, d + 1, a + i * sa, b + i * sb, size);
     }
 }
 

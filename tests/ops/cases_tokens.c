@@ -36,5 +36,6 @@ const op_case cases_tokens[] = {
     UNFOLD("by 1", 0, 1, 1, 1, 2, 2, 3, 1),
     UNFOLD("no volume", 0, 2, 0, 0, 2, 2, 2, 2),
     UNFOLD("vit-b", BENCH, 12, 0, 1, 3, 96, 96, 96),
+    UNFOLD("vit-b, channel last", BENCH, 12, 1, 1, 3, 96, 96, 96),
     {0},
 };
