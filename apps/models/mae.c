@@ -155,7 +155,7 @@ mae_outputs mae_forward(hct_tape *t, params *p, const mae_config *c, const mae_i
         hct_emit(t, "ct_views", (hct_id[]){image, hct_use(t, in->views)}, 2, &HCT_INT("size", v->image), 1, &view, 1);
         if (view) image = hct_reshape(t, view, 5, (int64_t[]){-1, v->channels, v->image, v->image, v->image});
     }
-    hct_id visible = hct_gather(t, vit_embed(t, p, e, image), hct_use(t, in->keep));
+    hct_id visible = vit_embed(t, p, e, image, hct_use(t, in->keep));
     out.latent = vit_blocks(t, p, "blocks", e->depth, e->heads, vit_prepend(t, p, e, visible), "norm", e->norm_eps, NULL);
     out.pred = decode(t, p, c, out.latent, hct_use(t, in->restore));
     out.loss = hct_mse_masked(t, out.pred, hct_detach(t, target(t, c, image)), hct_use(t, in->mask));

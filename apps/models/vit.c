@@ -79,11 +79,15 @@ hct_id vit_linear_gelu(hct_tape *t, params *p, const char *name, hct_id x) {
     return hct_linear_gelu(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name));
 }
 
-hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x) {
+hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x, hct_id keep) {
     int64_t voxels = c->channels * c->patch * c->patch * c->patch;
     hct_id w = hct_reshape(t, params_use(p, t, "patch_embedding.patch_embeddings.weight"), 2, (int64_t[]){c->width, voxels});
-    hct_id tokens = hct_linear(t, hct_cast(t, hct_unfold3d(t, x, c->patch, 0), (hct_dtype)hct_shape(t, w)->dtype), w, params_use(p, t, "patch_embedding.patch_embeddings.bias"));
-    return hct_add(t, tokens, params_use(p, t, POSITIONS));
+    hct_id patches = hct_unfold3d(t, hct_cast(t, x, (hct_dtype)hct_shape(t, w)->dtype), c->patch, 0), positions = params_use(p, t, POSITIONS);
+    if (keep) {
+        patches = hct_gather(t, patches, keep);
+        positions = hct_gather(t, hct_expand(t, positions, 3, (int64_t[]){hct_shape(t, x)->dim[0], vit_patches(c), c->width}), keep);
+    }
+    return hct_add(t, hct_linear(t, patches, w, params_use(p, t, "patch_embedding.patch_embeddings.bias")), positions);
 }
 
 static hct_id attend(hct_tape *t, params *p, const char *name, int64_t heads, hct_id x, vit_trace *trace, int64_t layer) {
@@ -139,7 +143,7 @@ hct_id vit_prepend(hct_tape *t, params *p, const vit_config *c, hct_id patches) 
 }
 
 hct_id vit_forward(hct_tape *t, params *p, const vit_config *c, hct_id x, vit_trace *trace) {
-    hct_id tokens = vit_prepend(t, p, c, vit_embed(t, p, c, x));
+    hct_id tokens = vit_prepend(t, p, c, vit_embed(t, p, c, x, 0));
     return vit_blocks(t, p, "blocks", c->depth, c->heads, tokens, "norm", c->norm_eps, trace);
 }
 

@@ -35,8 +35,8 @@ static inline int64_t vit_tokens(const vit_config *c) { return 1 + c->registers 
 hct_status vit_check(const vit_config *, hct_err *);
 /* Declares all tensors and writes the position table. */
 void vit_declare(params *, const vit_config *);
-/* x [B, channels, image, image, image] -> patches with their positions [B, L, width]. */
-hct_id vit_embed(hct_tape *, params *, const vit_config *, hct_id x);
+/* x [B, channels, image, image, image] -> patches with their positions [B, L, width]; keep [B, K]: only these of each scan, or 0: all. */
+hct_id vit_embed(hct_tape *, params *, const vit_config *, hct_id x, hct_id keep);
 /* x [B, N, width] -> the same shape, after the layer norm `norm`; blocks are named prefix.0, prefix.1, ... */
 hct_id vit_blocks(hct_tape *, params *, const char *prefix, int64_t depth, int64_t heads, hct_id x, const char *norm, double norm_eps, vit_trace *);
 /* x [B, channels, image^3] -> tokens after the last norm [B, N, width]. */
