@@ -1,5 +1,6 @@
 /* Gradients: walks the tape backwards; each op's grad() appends its gradient as more calls. */
 #include "internal.h"
+#include "ops/ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,11 @@
 static hct_id grad_of(hct_tape *t, hct_id id) { return hct_value(t, id)->grad; }
 static int needs_grad(hct_tape *t, hct_id id) { return hct_value(t, id)->needs_grad; }
 static void describe(hct_tape *t, hct_id id, hct_view *ret) { *ret = hct_value(t, id)->view; }
+
+int32_t hct_grad_dtype(hct_tape *t, hct_id id) {
+    const value *v = hct_value(t, id);
+    return hct_value(t, v->master ? v->master : id)->view.dtype;
+}
 
 static void add_grad(hct_tape *t, hct_id id, hct_id g) {
     if (t->error.code < 0 || !needs_grad(t, id)) return;

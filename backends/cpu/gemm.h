@@ -23,6 +23,7 @@ gemm_tile_f64 gemm_best_f64(void);
         int64_t m, n, k;                                                                                        \
         const elem *a, *b;                                                                                      \
         elem *c;                                                                                                \
+        acc_ *wide; /* C as it was summed, instead of c; or NULL */                                             \
         int64_t row_a, col_a, row_b, col_b, row_c, col_c; /* strides: from row to row, from column to column */ \
         const elem *bias; /* [n] or NULL */                                                                     \
         int64_t step_bias;                                                                                      \

@@ -37,10 +37,11 @@ static void pack(acc *out, const real *x, int64_t many, int64_t k, int64_t step_
 static void write_tile(const gemm *g, const acc *tile, int64_t m0, int64_t n0, int mr, int nr) {
     int64_t m = at_most(mr, g->m - m0), n = at_most(nr, g->n - n0);
     for (int64_t i = 0; i < m; i++) {
-        real *c = g->c + (m0 + i) * g->row_c + n0 * g->col_c;
-        for (int64_t j = 0; j < n; j++) {
-            acc bias = g->bias ? ld(g->bias[(n0 + j) * g->step_bias]) : 0;
-            c[j * g->col_c] = st(g->alpha * tile[i * nr + j] + bias);
+        int64_t at = (m0 + i) * g->row_c + n0 * g->col_c;
+        for (int64_t j = 0; j < n; j++, at += g->col_c) {
+            acc bias = g->bias ? ld(g->bias[(n0 + j) * g->step_bias]) : 0, sum = g->alpha * tile[i * nr + j] + bias;
+            if (g->wide) g->wide[at] = sum;
+            else g->c[at] = st(sum);
         }
     }
 }

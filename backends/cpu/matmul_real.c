@@ -59,8 +59,7 @@ static hct_status run_linear_gelu(const hct_plan *p, hct_stream *s, const hct_vi
     return HCT_OK;
 }
 
-static hct_status run_matmul(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
-    (void)s, (void)err;
+static void matmul(const hct_plan *p, const hct_view *in, const hct_view *out, int wide, const hct_view *ws) {
     const hct_view *a = &in[0], *b = &in[1];
     int n = a->ndim;
     gemm g = {.m = a->dim[n - 2], .n = b->dim[n - 1], .k = a->dim[n - 1], .row_a = a->stride[n - 2], .col_a = a->stride[n - 1],
@@ -71,14 +70,27 @@ static hct_status run_matmul(const hct_plan *p, hct_stream *s, const hct_view *i
         gemm one = g;
         one.a = (const real *)hct_ptr(a) + cpu_row(a, 2, i / blocks);
         one.b = (const real *)hct_ptr(b) + cpu_row(b, 2, i / blocks);
-        one.c = (real *)hct_ptr(out) + cpu_row(out, 2, i / blocks);
+        if (wide) one.wide = (acc *)hct_ptr(out) + cpu_row(out, 2, i / blocks);
+        else one.c = (real *)hct_ptr(out) + cpu_row(out, 2, i / blocks);
         REAL(gemm_block)(&one, i % blocks, cpu_workspace(p, ws));
     }
+}
+
+static hct_status run_matmul(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+    (void)s, (void)err;
+    matmul(p, in, out, 0, ws);
+    return HCT_OK;
+}
+
+static hct_status run_matmul_wide(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+    (void)s, (void)err;
+    matmul(p, in, out, 1, ws);
     return HCT_OK;
 }
 
 KERNEL_PLANNED(k_linear, "linear", plan, run_linear);
 KERNEL_PLANNED(k_linear_gelu, "linear_gelu", plan, run_linear_gelu);
 KERNEL_PLANNED(k_matmul, "matmul", plan, run_matmul);
+KERNEL_PLANNED(k_matmul_wide, "matmul_wide", plan, run_matmul_wide);
 
-const hct_kernel *const REAL(cpu_matmul)[] = {&k_linear, &k_linear_gelu, &k_matmul, NULL};
+const hct_kernel *const REAL(cpu_matmul)[] = {&k_linear, &k_linear_gelu, &k_matmul, &k_matmul_wide, NULL};

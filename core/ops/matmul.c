@@ -1,4 +1,5 @@
-/* Matrix products: linear (weights [out, in], as PyTorch keeps them), the same with GELU behind it, and matmul (batched, any strides). */
+/* Matrix products: linear (weights [out, in], as PyTorch keeps them), the same with GELU behind it, and matmul (batched, any strides; or
+ * into the dtype of statistics). */
 #include "ops.h"
 
 /* ---- linear: x [..., K], w [N, K], b [N] -> [..., N] ---- */
@@ -33,7 +34,10 @@ static hct_id factors_grad(const hct_host *h, hct_tape *t, const hct_node *n, hc
     hct_view x;
     h->describe(t, n->in[0], &x);
     if (h->needs_grad(t, n->in[0])) h->add_grad(t, n->in[0], hct_reshape(t, hct_matmul(t, rows, n->in[1]), x.ndim, x.dim));
-    if (h->needs_grad(t, n->in[1])) h->add_grad(t, n->in[1], hct_matmul(t, hct_permute(t, rows, swap), as_rows(t, n->in[0])));
+    if (h->needs_grad(t, n->in[1])) { /* a parameter in F32 whose copy is computed with gets its gradient in F32 */
+        const char *product = hct_grad_dtype(t, n->in[1]) == hct_shape(t, rows)->dtype ? "matmul" : "matmul_wide";
+        h->add_grad(t, n->in[1], OP1(t, product, hct_permute(t, rows, swap), as_rows(t, n->in[0])));
+    }
     return rows;
 }
 
@@ -85,6 +89,21 @@ static hct_status infer_matmul(const hct_problem *p, hct_view *out, hct_err *err
     return HCT_OK;
 }
 
+/* ---- matmul_wide: the same in F32 (beside F64: F64), from sums that were never rounded to less ---- */
+
+static hct_status infer_matmul_wide(const hct_problem *p, hct_view *out, hct_err *err) {
+    HCT_TRY(infer_matmul(p, out, err));
+    out->dtype = stat_dtype(&p->in[0]);
+    return HCT_OK;
+}
+
+static hct_status compose_matmul_wide(const hct_host *h, hct_tape *t, const hct_node *n, hct_id *out, hct_err *err) {
+    (void)h, (void)err;
+    hct_id y = OP1(t, "matmul", n->in[0], n->in[1]);
+    out[0] = hct_cast(t, y, (hct_dtype)stat_dtype(hct_shape(t, y)));
+    return HCT_OK;
+}
+
 static hct_id transpose(hct_tape *t, hct_id x) {
     int axes[HCT_MAX_DIMS], n = hct_shape(t, x)->ndim;
     for (int i = 0; i < n; i++) axes[i] = i;
@@ -104,6 +123,7 @@ static hct_status grad_matmul(const hct_host *h, hct_tape *t, const hct_node *n,
 HCT_OP(op_linear, "linear", .infer = infer_linear, .grad = grad_linear);
 HCT_OP(op_linear_gelu, "linear_gelu", .infer = infer_linear_gelu, .grad = grad_linear_gelu, .compose = compose_linear_gelu);
 HCT_OP(op_matmul, "matmul", .infer = infer_matmul, .grad = grad_matmul);
+HCT_OP(op_matmul_wide, "matmul_wide", .infer = infer_matmul_wide, .compose = compose_matmul_wide);
 
 hct_id hct_linear(hct_tape *t, hct_id x, hct_id w, hct_id b) { return op1(t, "linear", (hct_id[]){x, w, b}, b ? 3 : 2, NULL, 0); }
 
@@ -133,4 +153,4 @@ hct_id hct_matmul(hct_tape *t, hct_id a, hct_id b) {
     return OP1(t, "matmul", a, b);
 }
 
-const hct_op *const hct_ops_matmul[] = {&op_linear, &op_linear_gelu, &op_matmul, NULL};
+const hct_op *const hct_ops_matmul[] = {&op_linear, &op_linear_gelu, &op_matmul, &op_matmul_wide, NULL};

@@ -31,6 +31,8 @@ const char *hct_dims_text(const hct_view *v, char *out, size_t n);
 /* out = a tensor of like's dtype with these dims. */
 void hct_set(hct_view *out, int32_t dtype, int ndim, const int64_t *dim);
 
+/* What gradients of a value are added up in: its own dtype, or that of the parameter it is a copy of. */
+int32_t hct_grad_dtype(hct_tape *, hct_id);
 /* The job's ranks. */
 int hct_ranks(void);
 /* x - mean over the axes (bits) of all ranks' x, in the statistics' dtype; that mean, and the population variance: two exchanges, which gradients go

@@ -14,6 +14,7 @@ typedef struct product {
     int64_t m, n, k;
     const real *a, *b, *bias;
     real *c, *y; /* y: NULL without GELU; rows of row_c like c's */
+    float *wide; /* C as it was summed, instead of c; or NULL */
     int64_t row_a, col_a, row_b, col_b, row_c, step_bias; /* strides in elements; columns of C are neighbours */
     /* how it is cut */
     int64_t mb, nb, blocks_m, blocks_n, part; /* part: elements of k packed at once */
@@ -90,6 +91,10 @@ static void finish(const product *g, const float *sums, int64_t row, int64_t m0,
     const real *bias = whole && g->bias ? g->bias + n0 * g->step_bias : NULL;
     for (int64_t i = 0; i < m; i++, sums += row) {
         int64_t at = (m0 + i) * g->row_c + n0;
+        if (g->wide) {
+            memcpy(g->wide + at, sums, (size_t)n * sizeof *sums);
+            continue;
+        }
         real *c = (const void *)sums == (const void *)(g->c + at) ? NULL : g->c + at; /* NULL: there already */
         if (whole && g->y) gelu_row(sums, bias, g->c == g->y ? NULL : c, g->y + at, n);
         else if (c || bias) finish_row(sums, bias, g->step_bias, g->c + at, n);
@@ -248,18 +253,22 @@ static hct_status plan_matmul(hct_device *d, const hct_problem *p, hct_plan *ret
     return accept(&pp, ret, err);
 }
 
-RUN(run_matmul) {
-    UNUSED_RUN_ARGUMENTS;
-    const product_plan *pp = p->state;
+/* C: where the result lies; wide: as floats whatever `real` is. */
+static void set_result(product *g, const hct_view *out, int64_t at, int wide) {
+    if (wide && sizeof(real) != sizeof(float)) g->wide = (float *)hct_ptr(out) + at;
+    else g->c = (real *)hct_ptr(out) + at;
+}
+
+static void multiply_matrices(const product_plan *pp, const hct_view *in, const hct_view *out, int wide, const hct_view *ws) {
     char *packed = hct_ptr(ws);
     product g = pp->g;
     if (!pp->own) {
         g.a = hct_ptr(&in[0]);
         g.b = hct_ptr(&in[1]);
-        g.c = hct_ptr(&out[0]);
+        set_result(&g, out, 0, wide);
         g.packed = (float *)packed;
         if (pp->batch) run_team(&g, pp, packed + pp->packed_bytes);
-        return HCT_OK;
+        return;
     }
     int threads = (int)pp->threads;
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
@@ -267,16 +276,28 @@ RUN(run_matmul) {
         product one = pp->g;
         one.a = (const real *)hct_ptr(&in[0]) + cpu_row(&in[0], 2, i);
         one.b = (const real *)hct_ptr(&in[1]) + cpu_row(&in[1], 2, i);
-        one.c = (real *)hct_ptr(&out[0]) + cpu_row(&out[0], 2, i);
+        set_result(&one, out, cpu_row(out, 2, i), wide);
         one.packed = (float *)(packed + (uint64_t)cpu_thread() * pp->packed_bytes);
         one.scratch = packed + (uint64_t)pp->threads * pp->packed_bytes + (uint64_t)cpu_thread() * pp->scratch_bytes;
         multiply_here(&one);
     }
+}
+
+RUN(run_matmul) {
+    UNUSED_RUN_ARGUMENTS;
+    multiply_matrices(p->state, in, out, 0, ws);
+    return HCT_OK;
+}
+
+RUN(run_matmul_wide) {
+    UNUSED_RUN_ARGUMENTS;
+    multiply_matrices(p->state, in, out, 1, ws);
     return HCT_OK;
 }
 
 static const hct_kernel k_linear = {FAST_FIELDS("linear", plan_linear, run_linear), .pack = pack_linear};
 static const hct_kernel k_linear_gelu = {FAST_FIELDS("linear_gelu", plan_linear, run_linear_gelu), .pack = pack_linear};
 FAST_KERNEL(k_matmul, "matmul", plan_matmul, run_matmul);
+FAST_KERNEL(k_matmul_wide, "matmul_wide", plan_matmul, run_matmul_wide);
 
-const hct_kernel *const FAST(fast_products)[] = {&k_linear, &k_linear_gelu, &k_matmul, NULL};
+const hct_kernel *const FAST(fast_products)[] = {&k_linear, &k_linear_gelu, &k_matmul, &k_matmul_wide, NULL};

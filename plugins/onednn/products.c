@@ -26,7 +26,7 @@ static hct_status plan_linear(hct_device *d, const hct_problem *p, hct_plan *pla
     return onednn_end(&b);
 }
 
-/* a [..., M, K] b [..., K, N] */
+/* a [..., M, K] b [..., K, N], in the output's dtype */
 static hct_status plan_matmul(hct_device *d, const hct_problem *p, hct_plan *plan, hct_err *err) {
     (void)d;
     onednn_build b;
@@ -39,4 +39,5 @@ static hct_status plan_matmul(hct_device *d, const hct_problem *p, hct_plan *pla
     return onednn_end(&b);
 }
 
-const hct_kernel onednn_products[] = {ONEDNN_KERNELS("linear", plan_linear), ONEDNN_KERNELS("linear_gelu", plan_linear), ONEDNN_KERNELS("matmul", plan_matmul), {.name = NULL}};
+const hct_kernel onednn_products[] = {ONEDNN_KERNELS("linear", plan_linear), ONEDNN_KERNELS("linear_gelu", plan_linear), ONEDNN_KERNELS("matmul", plan_matmul),
+                                      ONEDNN_KERNELS("matmul_wide", plan_matmul), {.name = NULL}};
