@@ -3,16 +3,20 @@
 
 static int64_t last_dim(const hct_view *v) { return v->dim[v->ndim - 1]; }
 
+void hk_bias_gelu(hk *b, int32_t dtype, int64_t rows, int64_t c, hk_ref to, hk_ref x, int64_t step, hk_ref bias) {
+    hk_rows(b, "fused", dtype, "bias_gelu", c ? rows : 0);
+    hk_mem(b, to);
+    hk_mem(b, x);
+    hk_mem(b, bias);
+    hk_i64(b, step);
+    hk_i64(b, c);
+}
+
 static hct_status plan_bias_gelu(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
     int64_t step;
     hk_ref x = hk_rows_of(b, 0, &step), bias = hk_flat(b, 1);
-    hk_rows(b, "fused", p->in[0].dtype, "bias_gelu", last_dim(p->in) ? hk_row_count(p->in, 1) : 0);
-    hk_mem(b, HK_OUT_(0));
-    hk_mem(b, x);
-    hk_mem(b, bias);
-    hk_i64(b, step);
-    hk_i64(b, last_dim(p->in));
+    hk_bias_gelu(b, p->in[0].dtype, hk_row_count(p->in, 1), last_dim(p->in), HK_OUT_(0), x, step, bias);
     return HCT_OK;
 }
 

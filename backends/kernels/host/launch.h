@@ -105,6 +105,8 @@ void hk_multiply(hk *, const hk_product *);
 
 /* to = from, both contiguous, n elements of two dtypes. */
 void hk_cast(hk *, hk_ref to, int32_t to_dtype, hk_ref from, int32_t from_dtype, int64_t n);
+/* to [rows, c] = gelu(x + bias [c]); x's rows are step apart. */
+void hk_bias_gelu(hk *, int32_t dtype, int64_t rows, int64_t c, hk_ref to, hk_ref x, int64_t step, hk_ref bias);
 /* n elements of a dtype. */
 void hk_fill(hk *, hk_ref to, int32_t dtype, int64_t n, double value);
 

@@ -1,4 +1,5 @@
-/* linear and matmul: a library's product where the device has one for the dtype, else gemm.cl. */
+/* linear, with GELU behind it or not, and matmul, into the dtype of its factors or F32: a library's product where the device has one for the dtype,
+ * else gemm.cl. */
 #include "products.h"
 
 enum { TILE = 64, ITEMS = 64 }; /* as in gemm.cl */
@@ -52,32 +53,42 @@ int hk_gemm_library(hk *b, const hk_gemm *g, hk_ref c, hk_ref x, hk_ref y, float
     return 1;
 }
 
-static hct_status plan_linear(hk *b, const hct_problem *p, hct_err *err) {
+static hct_status linear(hk *b, const hct_problem *p, int has_bias, hk_ref out, hct_err *err) {
     const hct_view *x = &p->in[0], *w = &p->in[1];
     int32_t dtype = x->dtype;
     int64_t step;
-    hk_ref rows = hk_rows_of(b, 0, &step), bias = p->n_in == 3 ? HK_IN_(2) : HK_IN_(1);
+    hk_ref rows = hk_rows_of(b, 0, &step), bias = has_bias ? HK_IN_(2) : HK_IN_(1);
     hk_gemm g = {.m = hk_row_count(x, 1), .n = w->dim[0], .k = w->dim[1], .row_a = step, .col_a = 1, .row_b = w->stride[1], .col_b = w->stride[0],
-                 .row_c = w->dim[0], .has_bias = p->n_in == 3};
+                 .row_c = w->dim[0], .has_bias = has_bias};
     if (g.has_bias) g.step_bias = p->in[2].stride[0];
     if (hct_numel(p->out) == 0) return HCT_OK;
     if (hk_library_takes(b, dtype)) {
         int inside = g.has_bias && b->target->library_bias && (g.step_bias == 1 || g.n == 1);
         if (g.has_bias && !inside) {
             hk_each(b, "gemm", dtype, "bias_fill", g.m * g.n);
-            hk_mem(b, HK_OUT_(0));
+            hk_mem(b, out);
             hk_mem(b, bias);
             hk_i64(b, g.n);
             hk_i64(b, g.step_bias);
         }
-        if (hk_gemm_library(b, &g, HK_OUT_(0), rows, HK_IN_(1), g.has_bias && !inside, inside ? &bias : NULL)) return HCT_OK;
+        if (hk_gemm_library(b, &g, out, rows, HK_IN_(1), g.has_bias && !inside, inside ? &bias : NULL)) return HCT_OK;
         return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together");
     }
-    hk_gemm_own(b, dtype, &g, HK_OUT_(0), rows, HK_IN_(1), bias, 0);
+    hk_gemm_own(b, dtype, &g, out, rows, HK_IN_(1), bias, 0);
     return HCT_OK;
 }
 
-static hct_status plan_matmul(hk *b, const hct_problem *p, hct_err *err) {
+static hct_status plan_linear(hk *b, const hct_problem *p, hct_err *err) { return linear(b, p, p->n_in == 3, HK_OUT_(0), err); }
+
+static hct_status plan_linear_gelu(hk *b, const hct_problem *p, hct_err *err) {
+    hct_status st = linear(b, p, 0, HK_OUT_(1), err);
+    int64_t n = p->in[1].dim[0];
+    if (st == HCT_OK) hk_bias_gelu(b, p->in[0].dtype, hct_numel(p->out) ? hk_row_count(p->out, 1) : 0, n, HK_OUT_(0), HK_OUT_(1), n, hk_flat(b, 2));
+    return st;
+}
+
+/* wide: into F32, whatever dtype the factors have; a library's result of their dtype goes through workspace. */
+static hct_status matmul(hk *b, const hct_problem *p, int wide, hct_err *err) {
     const hct_view *x = &p->in[0], *y = &p->in[1], *c = &p->out[0];
     int n = x->ndim;
     hk_gemm g = {.m = x->dim[n - 2], .n = y->dim[n - 1], .k = x->dim[n - 1], .row_a = x->stride[n - 2], .col_a = x->stride[n - 1],
@@ -91,11 +102,22 @@ static hct_status plan_matmul(hk *b, const hct_problem *p, hct_err *err) {
     }
     if (hct_numel(c) == 0) return HCT_OK;
     if (hk_library_takes(b, x->dtype)) {
-        if (hk_gemm_library(b, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), 0, NULL)) return HCT_OK;
-        return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together, evenly spaced");
+        int through = wide && x->dtype != HCT_F32;
+        hk_ref to = through ? hk_work(b, (uint64_t)hct_numel(c) * hct_dtype_bytes(x->dtype)) : HK_OUT_(0);
+        if (!hk_gemm_library(b, &g, to, HK_IN_(0), HK_IN_(1), 0, NULL))
+            return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together, evenly spaced");
+        if (through) hk_cast(b, HK_OUT_(0), HCT_F32, to, x->dtype, hct_numel(c));
+        return HCT_OK;
     }
-    hk_gemm_own(b, x->dtype, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), HK_IN_(0), 0);
+    hk_gemm_own(b, x->dtype, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), HK_IN_(0), wide);
     return HCT_OK;
 }
 
-const hk_op hk_products[] = {{"linear", plan_linear, HK_REAL, 0}, {"matmul", plan_matmul, HK_REAL, 0}, {0}};
+static hct_status plan_matmul(hk *b, const hct_problem *p, hct_err *err) { return matmul(b, p, 0, err); }
+static hct_status plan_matmul_wide(hk *b, const hct_problem *p, hct_err *err) { return matmul(b, p, 1, err); }
+
+const hk_op hk_products[] = {{"linear", plan_linear, HK_REAL, 0},
+                             {"linear_gelu", plan_linear_gelu, HK_REAL, 0},
+                             {"matmul", plan_matmul, HK_REAL, 0},
+                             {"matmul_wide", plan_matmul_wide, HK_REAL, 0},
+                             {0}};
