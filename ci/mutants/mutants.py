@@ -2,6 +2,7 @@
 """Plants each mistake of mutants.txt in a copy of the source, rebuilds what changed and runs tests/ops on the ops named.
 
     mutants.py SOURCE_ROOT [NAME ...]     only mutants whose name contains one of the words
+    mutants.py SOURCE_ROOT --places       only whether each one's text stands once in its file: a second, for ci/lint
 
 Prints TAP. A mutant is killed where test-ops fails, crashes or hangs; one that survives, no longer applies, or does not
 compile is a failure. The unchanged copy must pass first. Mistakes in device kernels are looked for on an OpenCL device that
@@ -50,16 +51,35 @@ def run(folder, *args, device=False):
         return -1
 
 
+def place(text, mutant):
+    """Where its text stands, and None; or None, and why not."""
+    path, old = mutant[2:4]
+    # However the code is broken into lines: white space (and a macro's backslash) may stand anywhere.
+    places = list(re.finditer(r"[\s\\]*".join(re.escape(c) for c in old if not c.isspace()), text))
+    if len(places) != 1:
+        return None, f"its text stands {len(places)} times in {path}, not once; bring mutants.txt up to date"
+    return places[0].span(), None
+
+
+def check_places(root):
+    failures = 0
+    for mutant in mutants():
+        why = place(open(os.path.join(root, mutant[2]), encoding="utf-8").read(), mutant)[1]
+        if why:
+            print(f"mutant '{mutant[0]}': {why}")
+            failures += 1
+    return 1 if failures else 0
+
+
 def judge(source, folder, mutant):
     """None where it was killed, else why not."""
     name, ops, path, old, new = mutant
     file = os.path.join(source, path)
     text = open(file, encoding="utf-8").read()
-    # However the code is broken into lines: white space (and a macro's backslash) may stand anywhere.
-    places = list(re.finditer(r"[\s\\]*".join(re.escape(c) for c in old if not c.isspace()), text))
-    if len(places) != 1:
-        return f"its text stands {len(places)} times in {path}, not once; bring mutants.txt up to date"
-    start, end = places[0].span()
+    span, why = place(text, mutant)
+    if why:
+        return why
+    start, end = span
     try:
         open(file, "w", encoding="utf-8").write(text[:start] + new + text[end:])
         broken = build(folder, DEVICE_TARGETS if on_device(path) else TARGETS)
@@ -75,6 +95,8 @@ def judge(source, folder, mutant):
 
 def main():
     root, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    if words == ["--places"]:
+        return check_places(root)
     work = tempfile.mkdtemp(prefix="headct-mutants-")
     source, folder = os.path.join(work, "source"), os.path.join(work, "build")
     failures = number = 0
