@@ -34,18 +34,17 @@ static void print_backend(const hct_ctx *ctx, const hct_backend *b, int kernels)
     while (b->probe(devices, text, sizeof text, &err) == HCT_OK) printf("  device %s:%d  %s\n", b->name, devices, text), devices++;
     if (!devices) printf("  no device: %s\n", err.msg);
     size_t have = 0, ops = 0;
-    char missing[1024] = "", composed[1024] = "";
+    char missing[1024] = "";
     for (size_t i = 0; i < hct_op_count(ctx); i++) {
         const hct_op *op = hct_op_at(ctx, i);
         if (op->flags & HCT_OP_VIEW) continue;
         ops++;
         int here = has_kernel(ctx, b->name, op->name);
         have += (size_t)here;
-        char *list = HCT_HAS(op, compose) ? composed : missing;
-        size_t used = strlen(list);
-        if (!here) snprintf(list + used, sizeof missing - used, " %s", op->name);
+        size_t used = strlen(missing);
+        if (!here) snprintf(missing + used, sizeof missing - used, " %s", op->name);
     }
-    printf("  kernels for %zu of %zu ops%s%s%s%s\n", have, ops, *composed ? "; in smaller ops:" : "", composed, *missing ? "; missing:" : "", missing);
+    printf("  kernels for %zu of %zu ops%s%s\n", have, ops, *missing ? "; missing:" : "", missing);
     for (size_t i = 0; kernels && i < hct_kernel_count(ctx); i++) {
         const hct_kernel *k = hct_kernel_at(ctx, i);
         if (!strcmp(k->backend, b->name)) printf("    %-20s %-28s priority %d\n", k->op, k->name, k->priority);
