@@ -191,17 +191,6 @@ int main(int argc, char **argv) {
     v1 = realpath(argv[1], NULL); /* links to it are made elsewhere */
     if (!v1) return 2;
     bad_folder = argv[2];
-    const TTest *tests[] = {a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs,
-                            bad_plugins_are_refused_and_harm_nothing, files_that_are_no_shared_objects,
-                            a_bad_file_in_the_search_path_is_one_line};
-    Suite *suite = suite_create("abi");
-    TCase *tcase = tcase_create("abi");
-    tcase_set_timeout(tcase, 0);
-    suite_add_tcase(suite, tcase);
-    for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return CHECK_RUN("abi", a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs, bad_plugins_are_refused_and_harm_nothing,
+                     files_that_are_no_shared_objects, a_bad_file_in_the_search_path_is_one_line);
 }

@@ -168,16 +168,6 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    const TTest *tests[] = {the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced, a_library_can_be_switched_off,
-                            no_kernel_says_so, device_specs};
-    Suite *suite = suite_create("dispatch");
-    TCase *tcase = tcase_create("dispatch");
-    tcase_set_timeout(tcase, 0);
-    suite_add_tcase(suite, tcase);
-    for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return CHECK_RUN("dispatch", the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced,
+                     a_library_can_be_switched_off, no_kernel_says_so, device_specs);
 }

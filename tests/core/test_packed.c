@@ -236,16 +236,6 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    const TTest *tests[] = {packed_once_and_again_when_written, not_unless_asked_and_before_planning, packed_again_after_an_optimiser,
-                            views_of_tensors_are_packed, a_copy_that_cannot_be_made_is_refused, the_same_bits_when_packed};
-    Suite *suite = suite_create("packed");
-    TCase *tcase = tcase_create("packed");
-    tcase_set_timeout(tcase, 0);
-    suite_add_tcase(suite, tcase);
-    for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return CHECK_RUN("packed", packed_once_and_again_when_written, not_unless_asked_and_before_planning, packed_again_after_an_optimiser,
+                     views_of_tensors_are_packed, a_copy_that_cannot_be_made_is_refused, the_same_bits_when_packed);
 }

@@ -214,16 +214,6 @@ int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
     install();
-    const TTest *tests[] = {the_counter_counts, steps_2_to_10_allocate_nothing, packing_again_allocates_nothing, a_kernel_that_allocates_is_noticed,
-                            onednn_allocates_its_arguments_only};
-    Suite *suite = suite_create("replay");
-    TCase *tcase = tcase_create("replay");
-    tcase_set_timeout(tcase, 0);
-    suite_add_tcase(suite, tcase);
-    for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return CHECK_RUN("replay", the_counter_counts, steps_2_to_10_allocate_nothing, packing_again_allocates_nothing,
+                     a_kernel_that_allocates_is_noticed, onednn_allocates_its_arguments_only);
 }

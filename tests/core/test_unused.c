@@ -81,15 +81,6 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    const TTest *tests[] = {left_where_nothing_reads_them, written_where_the_gradient_reads_them_and_in_eager_tapes, leaving_what_is_read_is_refused};
-    Suite *suite = suite_create("unused");
-    TCase *tcase = tcase_create("unused");
-    tcase_set_timeout(tcase, 0);
-    suite_add_tcase(suite, tcase);
-    for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(tcase, tests[i]);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return CHECK_RUN("unused", left_where_nothing_reads_them, written_where_the_gradient_reads_them_and_in_eager_tapes,
+                     leaving_what_is_read_is_refused);
 }
