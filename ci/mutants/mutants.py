@@ -73,7 +73,7 @@ def check_places(root):
 
 def judge(source, folder, mutant):
     """None where it was killed, else why not."""
-    name, ops, path, old, new = mutant
+    ops, path, new = mutant[1], mutant[2], mutant[4]
     file = os.path.join(source, path)
     text = open(file, encoding="utf-8").read()
     span, why = place(text, mutant)

@@ -112,10 +112,11 @@ void naive_linear_gelu(call *k) {
     product.n_in = 2;
     product.y[0] = k->y[1];
     naive_linear(&product);
-    EACH(i, n_of(k)) {
-        double z = k->y[1][i] + k->x[2][i % k->in[1].dim[0]];
-        k->y[0][i] = z * erfc(-z / sqrt(2.0)) / 2;
-    }
+    call sum = *k;
+    sum.in[0] = k->out[1];
+    sum.x[0] = k->y[1];
+    sum.x[1] = k->x[2];
+    naive_bias_gelu(&sum);
 }
 
 void naive_matmul(call *k) {
