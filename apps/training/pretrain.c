@@ -43,8 +43,7 @@ typedef struct run {
 static hct_status open_data(run *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
-    hct_status st = dataset_part(q->data, r->data.train, &q->train, &q->n_train, err);
-    if (st == HCT_OK) st = fraction_of_patients(q->data, r->data.fraction, r->seed, q->train, &q->n_train, err);
+    hct_status st = training_part(q->data, r, &q->train, &q->n_train, err);
     if (st == HCT_OK) st = dataset_part(q->data, r->data.validation, &q->valid, &q->n_valid, err);
     if (st == HCT_OK) st = dataset_hash(q->data, q->train, q->n_train, q->info.data, err);
     if (st < 0) return st;

@@ -45,12 +45,12 @@ hct_status trial_of(const dataset *d, scan_list train, scan_list valid, scan_lis
 }
 
 hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *err) {
-    const char *const names[] = {r->data.train, r->data.validation, r->data.test}, *tasks[RECIPE_ITEMS];
+    const char *tasks[RECIPE_ITEMS];
     size_t *part[3] = {NULL}, n[3] = {0};
-    hct_status st = HCT_OK;
     *ret = (trial){0};
-    for (int p = 0; st == HCT_OK && p < 3; p++) st = dataset_part(d, names[p], &part[p], &n[p], err);
-    if (st == HCT_OK) st = fraction_of_patients(d, r->data.fraction, r->seed, part[0], &n[0], err);
+    hct_status st = training_part(d, r, &part[0], &n[0], err);
+    if (st == HCT_OK) st = dataset_part(d, r->data.validation, &part[1], &n[1], err);
+    if (st == HCT_OK) st = dataset_part(d, r->data.test, &part[2], &n[2], err);
     for (int64_t k = 0; k < r->data.tasks.n; k++) tasks[k] = r->data.tasks.item[k];
     if (st == HCT_OK)
         st = trial_of(d, (scan_list){part[0], n[0]}, (scan_list){part[1], n[1]}, (scan_list){part[2], n[2]},

@@ -88,9 +88,8 @@ static int put_dataset(hct_outfile *f, const card *c) {
     int good = path && path_is_file(path) && recipe_load(path, &r, &none) == HCT_OK && *r.data.dataset && *c->info->data;
     dataset *d = good ? dataset_open(r.data.dataset, &none) : NULL;
     part parts[3] = {{r.data.train, NULL, 0}, {r.data.validation, NULL, 0}, {r.data.test, NULL, 0}};
-    good = d != NULL;
-    for (int p = 0; good && p < 3; p++) good = dataset_part(d, parts[p].name, &parts[p].scan, &parts[p].n, &none) == HCT_OK;
-    if (good) good = fraction_of_patients(d, r.data.fraction, r.seed, parts->scan, &parts->n, &none) == HCT_OK;
+    good = d && training_part(d, &r, &parts->scan, &parts->n, &none) == HCT_OK;
+    for (int p = 1; good && p < 3; p++) good = dataset_part(d, parts[p].name, &parts[p].scan, &parts[p].n, &none) == HCT_OK;
     good = good && dataset_hash(d, parts->scan, parts->n, hash, &none) == HCT_OK && !strcmp(hash, c->info->data);
     if (good) {
         put_parts(f, d, &r, parts);
