@@ -4,9 +4,9 @@
 
 #include "commands/command.h"
 #include "commands/recipe_args.h"
-#include "dataset/dataset.h"
-#include "training/step.h"
+#include "training/fraction.h"
 #include "training/measure.h"
+#include "training/step.h"
 
 static const char doc[] =
     "Prints memory, work and time of a pre-training recipe from its recorded program, without running it. Time is estimated from the rate of matrix "
@@ -33,7 +33,7 @@ static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 static hct_status scans_of(const recipe *r, size_t *ret, hct_err *err) {
     size_t *part = NULL;
     dataset *d = dataset_open(r->data.dataset, err);
-    hct_status st = d ? dataset_part(d, r->data.train, &part, ret, err) : err->code;
+    hct_status st = d ? training_part(d, r, &part, ret, err) : err->code;
     free(part);
     dataset_close(d);
     return st;

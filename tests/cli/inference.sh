@@ -27,6 +27,9 @@ refuses 1 "histogram" "an attentive probe of a histogram" "$headct" probe --reci
 check "predictions carry the weights' hash" sh -c 'python3 -c "import json, sys; d = json.load(open(sys.argv[1])); sys.exit(any(len(d[k]) != 64 for k in (\"weights_sha256\", \"recipe_sha256\", \"preprocessing_sha256\", \"data_sha256\")))" "$1"' sh "$work/encoder/predictions.csv.json"
 check "report" "$headct" report "$work/mae" "$work/encoder" "$work/random" --out "$work/report.html"
 check "plan" "$headct" plan "$work/mae.yaml" --data "$work/data"
+"$headct" plan "$work/mae.yaml" --data "$work/data" --set data.fraction=0.5 >"$work/plan"
+grep -q '^run  *6 scans, 2 steps in 2 epochs' "$work/plan"
+ok $? "plan counts the scans of data.fraction"
 check "bench" "$headct" bench --recipe "$work/mae.yaml" --steps 1
 check "backends" "$headct" backends
 if grep -q avx2 /proc/cpuinfo; then HCT_ISA=avx3 "$headct" backends 2>&1 | grep -q "HCT_ISA=avx3: avx2 and avx512 are known"; fi
