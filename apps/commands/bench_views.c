@@ -26,10 +26,11 @@ typedef struct work {
 
 /* Heads as headct phantom draws them, prepared in memory. */
 static hct_status make_volumes(int16_t *out, int64_t scans, hct_err *err) {
+    static const phantom_set set = {.seed = 1, .size = PHANTOM_SMALL, .prevalence = 0.4, .pose = 1, .noise_min = 2, .noise_max = 7};
     for (int64_t i = 0; i < scans; i++) {
         phantom p;
         volume v;
-        phantom_draw(&p, 1, (uint64_t)i, 0, PHANTOM_SMALL, 0.4, 1);
+        phantom_draw(&p, &set, (uint64_t)i, 0);
         hct_status st = phantom_render(&p, &v, err);
         if (st == HCT_OK) st = scan_prepare(&v, 0, err);
         if (st == HCT_OK) memcpy(out + i * SIDE * SIDE * SIDE, v.i16, sizeof(int16_t) * SIDE * SIDE * SIDE);

@@ -36,6 +36,7 @@ enum {
     OPT_SIZE = 'z',
     OPT_POSE = 'P',
     OPT_PREVALENCE = 'p',
+    OPT_NOISE = 'N',
     OPT_QUIET = 'q'
 };
 
@@ -47,6 +48,8 @@ static const struct argp_option options[] = {
     {"size", OPT_SIZE, "SIZE", 0,
      "voxels of about: tiny 3.5 x 3.5 x 6 mm, small 2 x 2 x 4 mm (default), full 0.5 x 0.5 x 0.6 to 5 mm", 0},
     {"pose", OPT_POSE, "F", 0, "how far heads are moved and turned: 1 (default) is up to 8 mm and 14 degrees", 0},
+    {"noise", OPT_NOISE, "HU or A-B", 0,
+     "standard deviation of each voxel's noise, or a range to draw each scan's from (default 2-7)", 0},
     {"prevalence", OPT_PREVALENCE, "P", 0, "probability of each finding in a patient (default 0.2)", 0},
     {"jobs", OPT_JOBS, "J", 0, "threads (default: one a CPU)", 0},
     {"quiet", OPT_QUIET, NULL, 0, "no progress line", 0},
@@ -55,9 +58,8 @@ static const struct argp_option options[] = {
 
 typedef struct settings {
     const char *out;
-    int64_t patients, scans_min, scans_max, seed, jobs;
-    double prevalence, pose;
-    phantom_size size;
+    int64_t patients, scans_min, scans_max, jobs;
+    phantom_set set;
     int quiet;
 } settings;
 
@@ -67,7 +69,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case OPT_OUT: s->out = arg; break;
     case OPT_PATIENTS: s->patients = argument_whole(state, "patients", arg, 1, 1000000); break;
-    case OPT_SEED: s->seed = argument_whole(state, "seed", arg, 0, INT64_MAX); break;
+    case OPT_SEED: s->set.seed = (uint64_t)argument_whole(state, "seed", arg, 0, INT64_MAX); break;
     case OPT_JOBS: s->jobs = argument_whole(state, "jobs", arg, 1, 1024); break;
     case OPT_QUIET: s->quiet = 1; break;
     case OPT_SCANS: {
@@ -79,15 +81,24 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     }
     case OPT_POSE:
-        if (!text_double(arg, &s->pose) || !(s->pose >= 0 && s->pose <= 1)) argp_error(state, "--pose %s: a number from 0 to 1 is needed", arg);
+        if (!text_double(arg, &s->set.pose) || !(s->set.pose >= 0 && s->set.pose <= 1)) argp_error(state, "--pose %s: a number from 0 to 1 is needed", arg);
         break;
+    case OPT_NOISE: {
+        char low[24];
+        const char *dash = strchr(arg, '-');
+        snprintf(low, sizeof low, "%.*s", dash ? (int)(dash - arg) : 23, arg);
+        double *a = &s->set.noise_min, *b = &s->set.noise_max;
+        if (!text_double(low, a) || !text_double(dash ? dash + 1 : arg, b) || !(*a >= 0 && *a <= *b && *b <= 1000))
+            argp_error(state, "--noise %s: HU from 0 to 1000 are needed, or a range such as 2-7", arg);
+        break;
+    }
     case OPT_PREVALENCE:
-        if (!text_double(arg, &s->prevalence) || !(s->prevalence >= 0 && s->prevalence <= 1))
+        if (!text_double(arg, &s->set.prevalence) || !(s->set.prevalence >= 0 && s->set.prevalence <= 1))
             argp_error(state, "--prevalence %s: a number from 0 to 1 is needed", arg);
         break;
     case OPT_SIZE:
-        for (s->size = PHANTOM_TINY; strcmp(sizes[s->size], arg) != 0; s->size++)
-            if (s->size == PHANTOM_FULL) argp_error(state, "--size %s: tiny, small or full is needed", arg);
+        for (s->set.size = PHANTOM_TINY; strcmp(sizes[s->set.size], arg) != 0; s->set.size++)
+            if (s->set.size == PHANTOM_FULL) argp_error(state, "--size %s: tiny, small or full is needed", arg);
         break;
     case ARGP_KEY_ARG: return ARGP_ERR_UNKNOWN;
     case ARGP_KEY_END:
@@ -122,8 +133,7 @@ static hct_status write_one(void *context, int64_t i, hct_err *err) {
     phantom p;
     volume v;
     char name[48], path[4096];
-    phantom_draw(&p, (uint64_t)b->set->seed, (uint64_t)it->patient, (uint64_t)it->scan, b->set->size,
-                 b->set->prevalence, b->set->pose);
+    phantom_draw(&p, &b->set->set, (uint64_t)it->patient, (uint64_t)it->scan);
     memcpy(it->present, p.present, sizeof it->present);
     scan_name(it, name);
     snprintf(path, sizeof path, "%s/%s.nii.gz", b->set->out, name);
@@ -156,11 +166,12 @@ static hct_status write_labels(const settings *s, const item *items, int64_t n, 
 }
 
 static int64_t scans_of(const settings *s, int64_t patient) {
-    return phantom_scans((uint64_t)s->seed, (uint64_t)patient, s->scans_min, s->scans_max);
+    return phantom_scans(s->set.seed, (uint64_t)patient, s->scans_min, s->scans_max);
 }
 
 int command_phantom(int argc, char **argv) {
-    settings s = {.patients = 20, .scans_min = 1, .scans_max = 3, .prevalence = 0.2, .pose = 1, .size = PHANTOM_SMALL};
+    settings s = {.patients = 20, .scans_min = 1, .scans_max = 3,
+                  .set = {.size = PHANTOM_SMALL, .prevalence = 0.2, .pose = 1, .noise_min = 2, .noise_max = 7}};
     const struct argp argp = {options, parse, "--out DIR", doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     hct_err err = {0};

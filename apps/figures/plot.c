@@ -11,7 +11,9 @@
 
 extern char **environ;
 
-static const char *const colours[] = {"#1f5a91", "#c8553d", "#4c8a5b", "#8a5a9e", "#b8860b", "#5b6770"};
+static const char *const colours[] = {"#1f5a91", "#c8553d", "#4c8a5b", "#8a5a9e", "#b8860b", "#5b6770",
+                                      "#3fa7c4", "#e59aa8", "#9bc067", "#3d2c8d", "#7a4a2b", "#111111"};
+enum { COLOURS = sizeof colours / sizeof *colours, KEY_INSIDE = 4 }; /* more curves than that: the legend stands beside the plot */
 
 /* gnuplot's single-quoted text: only the quote itself is special. */
 static void quoted(FILE *f, const char *text) {
@@ -61,7 +63,7 @@ static void write_script(FILE *f, const plot *p, const char *terminal, const cha
     label(f, "xlabel", p->x_label);
     label(f, "ylabel", p->y_label);
     fputs("set border 3 lc rgb '#666666'\nset tics nomirror\nset grid lc rgb '#e4e4e4' lt 1\n", f);
-    fprintf(f, "set key %s\n", p->unit_square ? "bottom right" : "top right");
+    fprintf(f, "set key %s\n", p->unit_square ? "bottom right" : p->n > KEY_INSIDE ? "outside right top" : "top right");
     if (p->unit_square) fputs("set size square\nset xrange [0:1]\nset yrange [0:1]\n", f);
     if (p->log_y) fputs("set logscale y\n", f);
     write_data(f, p);
@@ -69,7 +71,7 @@ static void write_script(FILE *f, const plot *p, const char *terminal, const cha
     for (size_t s = 0; s < p->n; s++)
         if (p->series[s].low && p->series[s].n) {
             fprintf(f, "%s$d%zu using 1:3:4 with filledcurves fc rgb '%s' fs transparent solid 0.18 noborder notitle",
-                    comma, s, colours[s % 6]);
+                    comma, s, colours[s % COLOURS]);
             comma = ", ";
         }
     if (p->unit_square) {
@@ -79,7 +81,7 @@ static void write_script(FILE *f, const plot *p, const char *terminal, const cha
     for (size_t s = 0; s < p->n; s++) {
         if (p->series[s].n == 0) continue;
         fprintf(f, "%s$d%zu using 1:2 with %s lw 2 pt 7 ps 0.5 lc rgb '%s' ", comma, s,
-                p->series[s].n < 3 ? "linespoints" : "lines", colours[s % 6]);
+                p->series[s].n < 3 ? "linespoints" : "lines", colours[s % COLOURS]);
         if (p->series[s].title) {
             fputs("title ", f);
             quoted(f, p->series[s].title);

@@ -16,6 +16,17 @@ enum { CELL = 64 };
 
 enum { CURVES = 12 }; /* more make a plot nobody can read */
 
+/* Whether the values span more than a decade: on an even axis all but the first steps would be one flat line. */
+static bool spans_decades(const plot_series *s, size_t n) {
+    double low = INFINITY, high = -INFINITY;
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < s[k].n; i++) {
+            low = fmin(low, s[k].y[i]);
+            high = fmax(high, s[k].y[i]);
+        }
+    return low > 0 && high > 10 * low;
+}
+
 /* Draws path; HCT_ENOTFOUND where the log holds no loss. */
 static hct_status draw_loss(const char *run, const char *path, hct_err *err) {
     char **phases = NULL;
@@ -31,6 +42,7 @@ static hct_status draw_loss(const char *run, const char *path, hct_err *err) {
     }
     if (status == HCT_OK && n == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no loss", run);
     plot figure = {.title = "Loss", .x_label = "step", .y_label = "loss", .series = s, .n = curves};
+    if (status == HCT_OK) figure.log_y = spans_decades(s, curves);
     if (status == HCT_OK) status = plot_write(&figure, path, err);
     for (size_t k = 0; k < curves; k++) {
         free(x[k]);
@@ -187,7 +199,7 @@ static void add_figure(report *r, const char *path) {
         snprintf(caption, sizeof caption, "ROC of %s; bands: 95%% of bootstrap resamples.", stem + 4);
     else if (strcmp(stem, "reconstruction") == 0)
         snprintf(caption, sizeof caption,
-                 "A held-out scan, the patches that the encoder sees (blue: hidden), and the decoder's answer; axial slice, first window.");
+                 "The validation scan with the most contrast of its batch, the patches that the encoder sees (blue: hidden), and the decoder's answer; axial slice, first window.");
     else
         snprintf(caption, sizeof caption, "%s", stem);
     report_figure(r, path, caption);

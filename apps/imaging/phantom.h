@@ -68,9 +68,16 @@ typedef struct phantom {
     uint64_t noise_key;
 } phantom;
 
-/* prevalence: probability of each drawn finding in a patient (ICH follows from IPH and IVH). pose: how far heads are moved and
- * turned, 1 is up to 8 mm and 14 degrees. */
-void phantom_draw(phantom *ret, uint64_t seed, uint64_t patient, uint64_t scan, phantom_size size, double prevalence, double pose);
+/* What the phantoms of a set have in common. */
+typedef struct phantom_set {
+    uint64_t seed;
+    phantom_size size;
+    double prevalence;           /* probability of each drawn finding in a patient (ICH follows from IPH and IVH) */
+    double pose;                 /* how far heads are moved and turned, 1 is up to 8 mm and 14 degrees */
+    double noise_min, noise_max; /* each scan's standard deviation of its noise is drawn from between these, HU */
+} phantom_set;
+
+void phantom_draw(phantom *ret, const phantom_set *set, uint64_t patient, uint64_t scan);
 
 /* How many scans a patient has, from low to high. */
 int64_t phantom_scans(uint64_t seed, uint64_t patient, int64_t low, int64_t high);

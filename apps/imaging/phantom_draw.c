@@ -141,12 +141,13 @@ static void rotate(float m[3][3], int axis, float angle) {
 }
 
 /* Grid and pose. The grid covers the head in any pose; x and y may run either way, as in files of real scanners. */
-static void draw_scan(phantom *p, uint64_t *s, phantom_size size, float pose) {
+static void draw_scan(phantom *p, uint64_t *s, const phantom_set *set) {
     static const float range[3][4] = {
         {3, 4, 5, 7}, {1.8f, 2.3f, 3.2f, 5}, {0.43f, 0.6f, 0.6f, 5}}; /* in plane; slices */
     static const float cover[3] = {200, 240, 190};                    /* mm */
-    p->spacing[0] = p->spacing[1] = between(s, range[size][0], range[size][1]);
-    p->spacing[2] = between(s, range[size][2], range[size][3]);
+    const float *r = range[set->size], pose = (float)set->pose;
+    p->spacing[0] = p->spacing[1] = between(s, r[0], r[1]);
+    p->spacing[2] = between(s, r[2], r[3]);
     memset(p->affine, 0, sizeof p->affine);
     p->affine[3][3] = 1;
     for (int a = 0; a < 3; a++) {
@@ -161,7 +162,7 @@ static void draw_scan(phantom *p, uint64_t *s, phantom_size size, float pose) {
     static const float max_angle[3] = {0.25f, 0.14f, 0.18f}; /* nodding, leaning, turning; radians */
     for (int a = 0; a < 3; a++) rotate(p->rotation, a, pose * between(s, -max_angle[a], max_angle[a]));
     for (int a = 0; a < 3; a++) p->shift[a] = pose * between(s, -8, 8);
-    p->noise = between(s, 2, 7);
+    p->noise = between(s, set->noise_min, set->noise_max);
     p->offset = between(s, -3, 3);
     p->noise_key = next(s);
 }
@@ -170,11 +171,11 @@ int64_t phantom_scans(uint64_t seed, uint64_t patient, int64_t low, int64_t high
     return low + (int64_t)(keyed(~seed, patient, 0) % (uint64_t)(high - low + 1));
 }
 
-void phantom_draw(phantom *ret, uint64_t seed, uint64_t patient, uint64_t scan, phantom_size size, double prevalence, double pose) {
+void phantom_draw(phantom *ret, const phantom_set *set, uint64_t patient, uint64_t scan) {
     memset(ret, 0, sizeof *ret);
-    draw_patient(ret, keyed(seed, patient, 0), prevalence);
-    uint64_t s = keyed(seed, patient, scan + 1);
-    draw_scan(ret, &s, size, (float)pose);
+    draw_patient(ret, keyed(set->seed, patient, 0), set->prevalence);
+    uint64_t s = keyed(set->seed, patient, scan + 1);
+    draw_scan(ret, &s, set);
     phantom patient_only = *ret;
     for (int f = 0; f < FINDINGS; f++) {
         int gone = chance(&s, 0.15);

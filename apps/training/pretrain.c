@@ -343,7 +343,7 @@ static hct_status draw(run *q, hct_err *err) {
     if (st == HCT_OK) st = step_run(&q->check, &loss, err);
     char *folder = path_join(q->o->run, "figures"), *path = path_join(q->o->run, "figures/reconstruction.png");
     if (st == HCT_OK) st = folder && path ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (st == HCT_OK) st = reconstruction_draw(&q->check.mae, &q->info.mae, 0, path, err);
+    if (st == HCT_OK) st = reconstruction_draw(&q->check.mae, &q->info.mae, path, err);
     free(scans);
     free(folder);
     free(path);

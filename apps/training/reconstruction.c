@@ -40,9 +40,27 @@ static void paint(const vit_config *e, const mae_config *c, const float *image, 
     }
 }
 
-hct_status reconstruction_draw(mae_step *s, const mae_config *c, int64_t which, const char *path, hct_err *err) {
+/* The scan of the batch with the largest variance in channel 0's middle axial slice. */
+static int64_t most_to_see(const mae_step *s, int64_t side) {
+    int64_t best = 0;
+    double largest = -1;
+    for (int64_t b = 0; b < s->batch; b++) {
+        const float *image = s->image + (size_t)b * s->image_floats + side / 2;
+        double sum = 0, squares = 0, n = (double)(side * side);
+        for (int64_t i = 0; i < side * side; i++) {
+            double v = (double)image[i * side];
+            sum += v;
+            squares += v * v;
+        }
+        double variance = squares / n - sum / n * (sum / n);
+        if (variance > largest) largest = variance, best = b;
+    }
+    return best;
+}
+
+hct_status reconstruction_draw(mae_step *s, const mae_config *c, const char *path, hct_err *err) {
     const vit_config *e = &c->encoder;
-    int64_t patches = vit_patches(e), voxels = e->channels * e->patch * e->patch * e->patch, side = e->image;
+    int64_t patches = vit_patches(e), voxels = e->channels * e->patch * e->patch * e->patch, side = e->image, which = most_to_see(s, side);
     size_t all = (size_t)(side * side * side);
     float *pred = malloc((size_t)(s->batch * patches * voxels) * sizeof *pred), *mask = malloc((size_t)(s->batch * patches) * sizeof *mask);
     float *masked = malloc(all * sizeof *masked), *filled = malloc(all * sizeof *filled);

@@ -4,8 +4,8 @@
 
 #include "training/mae_step.h"
 
-/* After a run of a forward-only step whose micro-batch 0 was filled: draws scan `which` of the batch, channel 0's window, as
- * three tiles (scan | visible patches | visible patches with the hidden ones filled in) in the middle axial plane. */
-hct_status reconstruction_draw(mae_step *s, const mae_config *c, int64_t which, const char *path, hct_err *err);
+/* After a run of a forward-only step whose micro-batch 0 was filled: draws the scan of the batch whose middle axial slice shows
+ * most (largest variance; channel 0's window) as three tiles: scan | visible patches | visible patches with the hidden ones filled in. */
+hct_status reconstruction_draw(mae_step *s, const mae_config *c, const char *path, hct_err *err);
 
 #endif

@@ -15,9 +15,9 @@ static volume render(const phantom *p) {
 
 START_TEST(same_key_same_scan) {
     phantom a, b, c;
-    phantom_draw(&a, 5, 17, 1, PHANTOM_TINY, 0.5, 1);
-    phantom_draw(&c, 5, 18, 1, PHANTOM_TINY, 0.5, 1);
-    phantom_draw(&b, 5, 17, 1, PHANTOM_TINY, 0.5, 1);
+    phantom_draw(&a, &(phantom_set){5, PHANTOM_TINY, 0.5, 1, 2, 7}, 17, 1);
+    phantom_draw(&c, &(phantom_set){5, PHANTOM_TINY, 0.5, 1, 2, 7}, 18, 1);
+    phantom_draw(&b, &(phantom_set){5, PHANTOM_TINY, 0.5, 1, 2, 7}, 17, 1);
     volume v = render(&a), w = render(&b), x = render(&c);
     ck_assert_mem_eq(v.dim, w.dim, sizeof v.dim);
     ck_assert_mem_eq(v.data, w.data, (size_t)volume_count(&v) * 2);
@@ -32,8 +32,8 @@ END_TEST
 START_TEST(the_scan_does_not_know_the_findings) {
     for (uint64_t patient = 0; patient < 200; patient++) {
         phantom none, all;
-        phantom_draw(&none, 1, patient, patient % 3, PHANTOM_SMALL, 0, 1);
-        phantom_draw(&all, 1, patient, patient % 3, PHANTOM_SMALL, 1, 1);
+        phantom_draw(&none, &(phantom_set){1, PHANTOM_SMALL, 0, 1, 2, 7}, patient, patient % 3);
+        phantom_draw(&all, &(phantom_set){1, PHANTOM_SMALL, 1, 1, 2, 7}, patient, patient % 3);
         ck_assert_mem_eq(none.affine, all.affine, sizeof none.affine);
         ck_assert_mem_eq(none.dim, all.dim, sizeof none.dim);
         ck_assert_mem_eq(none.rotation, all.rotation, sizeof none.rotation);
@@ -49,12 +49,43 @@ START_TEST(the_scan_does_not_know_the_findings) {
 }
 END_TEST
 
+/* The range of noise is the set's, and moves nothing else: neither a voxel's place nor its HU without noise. */
+START_TEST(noise_is_drawn_from_its_range) {
+    for (uint64_t patient = 0; patient < 20; patient++) {
+        phantom usual, loud;
+        phantom_draw(&usual, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 2, 7}, patient, 0);
+        phantom_draw(&loud, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 12, 17}, patient, 0);
+        ck_assert_float_eq_tol(loud.noise, usual.noise + 10, 1e-5f);
+        loud.noise = usual.noise;
+        ck_assert_mem_eq(&loud, &usual, sizeof loud);
+    }
+    phantom fixed;
+    phantom_draw(&fixed, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 9, 9}, 0, 0);
+    ck_assert_float_eq(fixed.noise, 9);
+    phantom still = fixed;
+    still.noise = 0;
+    volume v = render(&fixed), w = render(&still);
+    double sum = 0, squares = 0;
+    int64_t n = 0;
+    for (int64_t i = 0; i < volume_count(&v); i++)
+        if (w.i16[i] > -900) { /* in air the lowest value, -1024, cuts noise off */
+            double d = (double)v.i16[i] - w.i16[i];
+            sum += d, squares += d * d, n++;
+        }
+    ck_assert_int_gt(n, 10000);
+    ck_assert_double_eq_tol(sum / (double)n, 0, 0.3);
+    ck_assert_double_eq_tol(sqrt(squares / (double)n), 9, 0.2);
+    volume_free(&v);
+    volume_free(&w);
+}
+END_TEST
+
 START_TEST(labels_follow_their_rules) {
     int count[FINDINGS] = {0}, scans = 0;
     for (uint64_t patient = 0; patient < 400; patient++)
         for (uint64_t scan = 0; scan < 2; scan++, scans++) {
             phantom p;
-            phantom_draw(&p, 3, patient, scan, PHANTOM_SMALL, 0.3, 1);
+            phantom_draw(&p, &(phantom_set){3, PHANTOM_SMALL, 0.3, 1, 2, 7}, patient, scan);
             ck_assert_int_eq(p.present[ICH], p.present[IPH] || p.present[IVH]);
             for (int f = 0; f < FINDINGS; f++) count[f] += p.present[f];
         }
@@ -73,11 +104,11 @@ START_TEST(every_label_is_drawn) {
         int drawn = 0, tried = 0;
         for (uint64_t patient = 0; tried < 6 && patient < 400; patient++) {
             phantom with, without;
-            phantom_draw(&with, 11, patient, 0, PHANTOM_TINY, 0.12, 1);
+            phantom_draw(&with, &(phantom_set){11, PHANTOM_TINY, 0.12, 1, 2, 7}, patient, 0);
             int others = 0;
             for (int g = 0; g < FINDINGS; g++) others += g != ICH && g != f && with.present[g];
             if (!with.present[f] || others) continue;
-            phantom_draw(&without, 11, patient, 0, PHANTOM_TINY, 0, 1);
+            phantom_draw(&without, &(phantom_set){11, PHANTOM_TINY, 0, 1, 2, 7}, patient, 0);
             volume v = render(&with), w = render(&without);
             double change_ml = 0, brighter = 0, voxel_ml = with.spacing[0] * with.spacing[1] * with.spacing[2] / 1000;
             for (int64_t i = 0; i < volume_count(&v); i++) {
@@ -102,7 +133,7 @@ END_TEST
 START_TEST(a_healthy_head_is_plausible) {
     for (uint64_t patient = 0; patient < 20; patient++) {
         phantom p;
-        phantom_draw(&p, 2, patient, 0, PHANTOM_TINY, 0, 1);
+        phantom_draw(&p, &(phantom_set){2, PHANTOM_TINY, 0, 1, 2, 7}, patient, 0);
         volume v = render(&p);
         int64_t n = volume_count(&v), air = 0, bone = 0, soft = 0, odd = 0;
         for (int64_t i = 0; i < n; i++) {
@@ -133,5 +164,5 @@ START_TEST(scans_of_a_patient_stay_in_range) {
 }
 END_TEST
 
-CHECK_MAIN("phantom", same_key_same_scan, the_scan_does_not_know_the_findings, labels_follow_their_rules,
+CHECK_MAIN("phantom", same_key_same_scan, the_scan_does_not_know_the_findings, noise_is_drawn_from_its_range, labels_follow_their_rules,
            every_label_is_drawn, a_healthy_head_is_plausible, scans_of_a_patient_stay_in_range)
