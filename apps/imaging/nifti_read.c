@@ -29,9 +29,18 @@ typedef struct header {
     nifti_image *image; /* libnifti's reading of it: sizes, transforms */
 } header;
 
+/* 1 or 2; -1 where the bytes begin with neither version's length of its header. (nifti_header_version tells too, and prints a line of its own.) */
+static int version_of(const unsigned char *bytes, size_t n) {
+    int32_t first = 0;
+    if (n < sizeof(nifti_1_header)) return -1;
+    memcpy(&first, bytes, sizeof first);
+    int32_t turned = (int32_t)__builtin_bswap32((uint32_t)first);
+    return first == 348 || turned == 348 || first == 540 || turned == 540 ? nifti_header_version((const char *)bytes, n) : -1;
+}
+
 static hct_status parse_header(const char *name, const unsigned char *bytes, size_t n, header *h, hct_err *err) {
     memset(h, 0, sizeof *h);
-    h->version = n >= sizeof h->raw.n1 ? nifti_header_version((const char *)bytes, n) : -1;
+    h->version = version_of(bytes, n);
     size_t size = h->version == 1 ? sizeof h->raw.n1 : sizeof h->raw.n2;
     if ((h->version != 1 && h->version != 2) || n < size)
         return hct_fail(err, HCT_EFORMAT, "%s: not a NIfTI file (no NIfTI-1 or NIfTI-2 header): give a .nii or .nii.gz",
