@@ -77,6 +77,7 @@ typedef struct phantom_set {
     double noise_min, noise_max; /* each scan's standard deviation of its noise is drawn from between these, HU */
 } phantom_set;
 
+/* Scan `scan` of patient `patient`, both from 0. */
 void phantom_draw(phantom *ret, const phantom_set *set, uint64_t patient, uint64_t scan);
 
 /* How many scans a patient has, from low to high. */

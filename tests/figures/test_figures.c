@@ -48,6 +48,42 @@ START_TEST(plots) {
 }
 END_TEST
 
+/* "<path stroke='rgb(r, g, b" of gnuplot's curve of that number, from 1. */
+static void colour_of(const char *svg, int curve, char ret[40]) {
+    char title[40];
+    snprintf(title, sizeof title, "<title>gnuplot_plot_%d</title>", curve);
+    const char *at = strstr(svg, title);
+    ck_assert_msg(at && (at = strstr(at, "<path stroke='rgb(")), "curve %d has no colour", curve);
+    snprintf(ret, 40, "%.*s", (int)strcspn(at, ")"), at);
+}
+
+/* Ten curves over four decades, on a logarithmic axis: a label for each decade, a colour and a title for each curve. */
+START_TEST(many_curves_over_decades) {
+    enum { N = 10 };
+    static const char *const titles[N] = {"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9"};
+    double x[2] = {0, 1}, y[N][2];
+    plot_series s[N];
+    for (int i = 0; i < N; i++) {
+        y[i][0] = 1;
+        y[i][1] = i ? 0.5 : 0.0001;
+        s[i] = (plot_series){titles[i], x, y[i], NULL, NULL, 2};
+    }
+    plot p = {.series = s, .n = N, .log_y = true};
+    hct_err err = {0};
+    ck_assert_msg(plot_write(&p, scratch_path("many.svg"), &err) == HCT_OK, "%s", err.msg);
+    char *svg = NULL, colour[N][40];
+    ck_assert_int_eq(hct_read_file(scratch_path("many.svg"), &svg, NULL, NULL), HCT_OK); /* in text_of gcc 12 sees a pointer that dangles */
+    ck_assert_ptr_nonnull(strstr(svg, "0.001<"));
+    ck_assert_ptr_nonnull(strstr(svg, "0.01<"));
+    for (int i = 0; i < N; i++) {
+        colour_of(svg, i + 1, colour[i]);
+        ck_assert_ptr_nonnull(strstr(svg, titles[i]));
+        for (int j = 0; j < i; j++) ck_assert_str_ne(colour[i], colour[j]);
+    }
+    free(svg);
+}
+END_TEST
+
 START_TEST(plots_that_fail) {
     hct_err err = {0};
     plot nothing = {0};
@@ -145,4 +181,4 @@ START_TEST(a_page_in_one_file) {
 }
 END_TEST
 
-CHECK_MAIN("figures", plots, plots_that_fail, slices_face_the_right_way, a_page_in_one_file)
+CHECK_MAIN("figures", plots, many_curves_over_decades, plots_that_fail, slices_face_the_right_way, a_page_in_one_file)
