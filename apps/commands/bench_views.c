@@ -26,7 +26,9 @@ typedef struct work {
 
 /* Heads as headct phantom draws them, prepared in memory. */
 static hct_status make_volumes(int16_t *out, int64_t scans, hct_err *err) {
-    static const phantom_set set = {.seed = 1, .size = PHANTOM_SMALL, .prevalence = 0.4, .pose = 1, .noise_min = 2, .noise_max = 7};
+    phantom_set set = phantom_usual;
+    set.seed = 1;
+    set.prevalence = 0.4;
     for (int64_t i = 0; i < scans; i++) {
         phantom p;
         volume v;

@@ -63,6 +63,15 @@ typedef struct settings {
     int quiet;
 } settings;
 
+enum { NUMBER = 24 };
+
+/* Parts A-B: A into low, B is what comes back; both are the whole text where there is no dash. */
+static const char *range_of(const char *text, char low[NUMBER]) {
+    const char *dash = strchr(text, '-');
+    snprintf(low, NUMBER, "%.*s", dash ? (int)(dash - text) : NUMBER - 1, text);
+    return dash ? dash + 1 : text;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     static const char *const sizes[] = {"tiny", "small", "full"};
@@ -73,22 +82,20 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_JOBS: s->jobs = argument_whole(state, "jobs", arg, 1, 1024); break;
     case OPT_QUIET: s->quiet = 1; break;
     case OPT_SCANS: {
-        char low[24];
-        const char *dash = strchr(arg, '-');
-        snprintf(low, sizeof low, "%.*s", dash ? (int)(dash - arg) : 23, arg);
+        char low[NUMBER];
+        const char *high = range_of(arg, low);
         s->scans_min = argument_whole(state, "scans-per-patient", low, 1, 1000);
-        s->scans_max = dash ? argument_whole(state, "scans-per-patient", dash + 1, s->scans_min, 1000) : s->scans_min;
+        s->scans_max = argument_whole(state, "scans-per-patient", high, s->scans_min, 1000);
         break;
     }
     case OPT_POSE:
         if (!text_double(arg, &s->set.pose) || !(s->set.pose >= 0 && s->set.pose <= 1)) argp_error(state, "--pose %s: a number from 0 to 1 is needed", arg);
         break;
     case OPT_NOISE: {
-        char low[24];
-        const char *dash = strchr(arg, '-');
-        snprintf(low, sizeof low, "%.*s", dash ? (int)(dash - arg) : 23, arg);
+        char low[NUMBER];
+        const char *high = range_of(arg, low);
         double *a = &s->set.noise_min, *b = &s->set.noise_max;
-        if (!text_double(low, a) || !text_double(dash ? dash + 1 : arg, b) || !(*a >= 0 && *a <= *b && *b <= 1000))
+        if (!text_double(low, a) || !text_double(high, b) || !(*a >= 0 && *a <= *b && *b <= 1000))
             argp_error(state, "--noise %s: HU from 0 to 1000 are needed, or a range such as 2-7", arg);
         break;
     }
@@ -170,8 +177,7 @@ static int64_t scans_of(const settings *s, int64_t patient) {
 }
 
 int command_phantom(int argc, char **argv) {
-    settings s = {.patients = 20, .scans_min = 1, .scans_max = 3,
-                  .set = {.size = PHANTOM_SMALL, .prevalence = 0.2, .pose = 1, .noise_min = 2, .noise_max = 7}};
+    settings s = {.patients = 20, .scans_min = 1, .scans_max = 3, .set = phantom_usual};
     const struct argp argp = {options, parse, "--out DIR", doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     hct_err err = {0};

@@ -76,6 +76,7 @@ typedef struct phantom_set {
     double pose;                 /* how far heads are moved and turned, 1 is up to 8 mm and 14 degrees */
     double noise_min, noise_max; /* each scan's standard deviation of its noise is drawn from between these, HU */
 } phantom_set;
+extern const phantom_set phantom_usual; /* seed 0, small, prevalence 0.2, pose 1, noise 2 to 7 HU */
 
 /* Scan `scan` of patient `patient`, both from 0. */
 void phantom_draw(phantom *ret, const phantom_set *set, uint64_t patient, uint64_t scan);

@@ -10,6 +10,8 @@ const char *const finding_names[FINDINGS] = {
 #undef X
 };
 
+const phantom_set phantom_usual = {.size = PHANTOM_SMALL, .prevalence = 0.2, .pose = 1, .noise_min = 2, .noise_max = 7};
+
 /* splitmix64 (Steele, Lea, Flood, OOPSLA 2014) */
 static uint64_t next(uint64_t *state) {
     uint64_t z = *state += 0x9E3779B97F4A7C15u;

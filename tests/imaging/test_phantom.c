@@ -13,11 +13,20 @@ static volume render(const phantom *p) {
     return v;
 }
 
+/* As phantom_usual, but for what a test names. */
+static void draw(phantom *ret, uint64_t seed, phantom_size size, double prevalence, uint64_t patient, uint64_t scan) {
+    phantom_set set = phantom_usual;
+    set.seed = seed;
+    set.size = size;
+    set.prevalence = prevalence;
+    phantom_draw(ret, &set, patient, scan);
+}
+
 START_TEST(same_key_same_scan) {
     phantom a, b, c;
-    phantom_draw(&a, &(phantom_set){5, PHANTOM_TINY, 0.5, 1, 2, 7}, 17, 1);
-    phantom_draw(&c, &(phantom_set){5, PHANTOM_TINY, 0.5, 1, 2, 7}, 18, 1);
-    phantom_draw(&b, &(phantom_set){5, PHANTOM_TINY, 0.5, 1, 2, 7}, 17, 1);
+    draw(&a, 5, PHANTOM_TINY, 0.5, 17, 1);
+    draw(&c, 5, PHANTOM_TINY, 0.5, 18, 1);
+    draw(&b, 5, PHANTOM_TINY, 0.5, 17, 1);
     volume v = render(&a), w = render(&b), x = render(&c);
     ck_assert_mem_eq(v.dim, w.dim, sizeof v.dim);
     ck_assert_mem_eq(v.data, w.data, (size_t)volume_count(&v) * 2);
@@ -32,8 +41,8 @@ END_TEST
 START_TEST(the_scan_does_not_know_the_findings) {
     for (uint64_t patient = 0; patient < 200; patient++) {
         phantom none, all;
-        phantom_draw(&none, &(phantom_set){1, PHANTOM_SMALL, 0, 1, 2, 7}, patient, patient % 3);
-        phantom_draw(&all, &(phantom_set){1, PHANTOM_SMALL, 1, 1, 2, 7}, patient, patient % 3);
+        draw(&none, 1, PHANTOM_SMALL, 0, patient, patient % 3);
+        draw(&all, 1, PHANTOM_SMALL, 1, patient, patient % 3);
         ck_assert_mem_eq(none.affine, all.affine, sizeof none.affine);
         ck_assert_mem_eq(none.dim, all.dim, sizeof none.dim);
         ck_assert_mem_eq(none.rotation, all.rotation, sizeof none.rotation);
@@ -53,7 +62,7 @@ END_TEST
 START_TEST(noise_is_drawn_from_its_range) {
     for (uint64_t patient = 0; patient < 20; patient++) {
         phantom usual, loud;
-        phantom_draw(&usual, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 2, 7}, patient, 0);
+        draw(&usual, 4, PHANTOM_TINY, 0.3, patient, 0);
         phantom_draw(&loud, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 12, 17}, patient, 0);
         ck_assert_float_eq_tol(loud.noise, usual.noise + 10, 1e-5f);
         loud.noise = usual.noise;
@@ -85,7 +94,7 @@ START_TEST(labels_follow_their_rules) {
     for (uint64_t patient = 0; patient < 400; patient++)
         for (uint64_t scan = 0; scan < 2; scan++, scans++) {
             phantom p;
-            phantom_draw(&p, &(phantom_set){3, PHANTOM_SMALL, 0.3, 1, 2, 7}, patient, scan);
+            draw(&p, 3, PHANTOM_SMALL, 0.3, patient, scan);
             ck_assert_int_eq(p.present[ICH], p.present[IPH] || p.present[IVH]);
             for (int f = 0; f < FINDINGS; f++) count[f] += p.present[f];
         }
@@ -104,11 +113,11 @@ START_TEST(every_label_is_drawn) {
         int drawn = 0, tried = 0;
         for (uint64_t patient = 0; tried < 6 && patient < 400; patient++) {
             phantom with, without;
-            phantom_draw(&with, &(phantom_set){11, PHANTOM_TINY, 0.12, 1, 2, 7}, patient, 0);
+            draw(&with, 11, PHANTOM_TINY, 0.12, patient, 0);
             int others = 0;
             for (int g = 0; g < FINDINGS; g++) others += g != ICH && g != f && with.present[g];
             if (!with.present[f] || others) continue;
-            phantom_draw(&without, &(phantom_set){11, PHANTOM_TINY, 0, 1, 2, 7}, patient, 0);
+            draw(&without, 11, PHANTOM_TINY, 0, patient, 0);
             volume v = render(&with), w = render(&without);
             double change_ml = 0, brighter = 0, voxel_ml = with.spacing[0] * with.spacing[1] * with.spacing[2] / 1000;
             for (int64_t i = 0; i < volume_count(&v); i++) {
@@ -133,7 +142,7 @@ END_TEST
 START_TEST(a_healthy_head_is_plausible) {
     for (uint64_t patient = 0; patient < 20; patient++) {
         phantom p;
-        phantom_draw(&p, &(phantom_set){2, PHANTOM_TINY, 0, 1, 2, 7}, patient, 0);
+        draw(&p, 2, PHANTOM_TINY, 0, patient, 0);
         volume v = render(&p);
         int64_t n = volume_count(&v), air = 0, bone = 0, soft = 0, odd = 0;
         for (int64_t i = 0; i < n; i++) {
