@@ -1,9 +1,9 @@
 #!/bin/sh
-# Killed and resumed, a run ends with the very bytes of an undisturbed one. $1: headct, $2: write_shim_preload.so. HEADCT_KILLS: kills for each case (10).
+# Killed and resumed, a run ends with the very bytes of an undisturbed one. $1: headct, $2: write_shim_preload.so. HEADCT_KILLS: kills for each number of loader threads (20).
 . "$(dirname "$0")/../support/tap.sh"
 . "$(dirname "$0")/../support/program.sh"
 headct=$1 shim=$2
-kills=${HEADCT_KILLS:-10}
+kills=${HEADCT_KILLS:-20}
 recipe="$work/recipe.yaml"
 cat >"$recipe" <<R
 method: mae
@@ -30,36 +30,60 @@ same() {
     ok $? "$2: no line twice"
 }
 
-# Delays from a fixed list of shares; where `during` is set, the kill waits until a checkpoint is being written.
-i=0
+# ---- kill -9 ----
+# A third of the kills strikes in the midst of a checkpoint's write, after a random number of bytes (the preloaded write() kills the program);
+# the others from outside, at a random line of the log and a random moment. A kill counts where the program was indeed ended by it, and as
+# one during a write where it left a half-written file. $HEADCT_SEED repeats a sequence.
+seed=${HEADCT_SEED:-$(date +%s)}
+note "kill -9: HEADCT_SEED=$seed"
+sed 's/epochs: 60/epochs: 300/; s/log_every: 1/log_every: 1, validate_every: 20/' "$recipe" >"$work/long.yaml"
+check "a longer run, undisturbed" "$headct" pretrain --recipe "$work/long.yaml" --data "$work/data" --quiet --run "$work/long"
+lines=$(wc -l <"$work/long/metrics.jsonl")
+bytes=$(stat -c %s "$work/long/checkpoints/last.safetensors")
+# One line for each kill: "write BYTES", or "outside LINE SECONDS".
+awk -v n="$kills" -v lines="$lines" -v bytes="$bytes" -v seed="$seed" 'BEGIN {
+    srand(seed)
+    for (i = 1; i <= 2 * n; i++)
+        if (i % 3 == 0) printf "write %d\n", rand() * bytes * (lines / (n + 1) - 1)
+        else printf "outside %d %.3f\n", lines * ((i - 1) % n + rand()) / (n + 1), rand() / 20
+}' >"$work/plan"
+# cut_off RUN: a file is half-written.
+cut_off() { set -- "$1"/checkpoints/*.tmp.*; [ -e "$1" ]; }
+first=1
 for workers in 1 4; do
     run=$work/killed-$workers
-    sed "s/workers: 1/workers: $workers/" "$recipe" >"$work/other.yaml"
-    done_kills=0 caught=0
-    "$headct" pretrain --recipe "$work/other.yaml" --data "$work/data" --quiet --run "$run" >/dev/null 2>&1 &
-    until [ -e "$run/recipe.yaml" ] || ! kill -0 $! 2>/dev/null; do sleep 0.01; done # before that there is no run to resume
-    while [ $done_kills -lt "$kills" ]; do
-        pid=$!
-        i=$((i + 1))
-        if [ $((i % 3)) -eq 0 ]; then # during a checkpoint's write
-            n=0
-            while [ $n -lt 3000 ] && kill -0 $pid 2>/dev/null; do
-                set -- "$run"/checkpoints/*.tmp.*
-                [ -e "$1" ] && { caught=$((caught + 1)); break; }
-                n=$((n + 1))
-            done
+    sed "s/workers: 1/workers: $workers/" "$work/long.yaml" >"$work/other.yaml"
+    killed=0 writing=0
+    set -- --recipe "$work/other.yaml" --data "$work/data" --run "$run"
+    sed -n "$first,$((first + kills - 1))p" "$work/plan" >"$work/kills"
+    first=$((first + kills))
+    while read -r how much delay; do
+        rm -f "$run"/checkpoints/*.tmp.*
+        if [ "$how" = write ]; then
+            LD_PRELOAD="$shim" WRITE_SHIM_KILL="$much" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "$headct" pretrain "$@" --quiet >/dev/null 2>"$work/err" &
         else
-            sleep 0.$(((i * 37) % 50 + 10))
+            "$headct" pretrain "$@" --quiet >/dev/null 2>"$work/err" &
         fi
-        kill -9 $pid 2>/dev/null && done_kills=$((done_kills + 1)) || done_kills=$kills
-        wait $pid 2>/dev/null
-        "$headct" pretrain --run "$run" --resume --quiet >/dev/null 2>"$work/err" &
-    done
-    wait $!
-    ok $? "$workers loader threads: ends after $done_kills kills ($caught of them while a checkpoint was written)"
-    sed 's/^/# /' "$work/err"
+        pid=$!
+        if [ "$how" = outside ]; then
+            until [ -e "$run/recipe.yaml" ] && [ "$(cat "$run/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$much" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
+            sleep "$delay"
+            kill -9 $pid 2>/dev/null
+        fi
+        status=0
+        wait $pid 2>/dev/null || status=$?
+        [ $status -eq 137 ] && killed=$((killed + 1))
+        cut_off "$run" && writing=$((writing + 1))
+        set -- --run "$run" --resume # before recipe.yaml there is no run to resume
+    done <"$work/kills"
+    planned=$(grep -c write "$work/kills")
+    [ $killed -eq "$kills" ]
+    ok $? "$workers loader threads: $killed of $kills kills ended the program"
+    [ $writing -ge "$planned" ] && [ $writing -gt 0 ]
+    ok $? "$workers loader threads: $writing of them left a half-written checkpoint"
+    check "$workers loader threads: and then it runs to the end" "$headct" pretrain --run "$run" --resume --quiet
     for f in weights.safetensors checkpoints/last.safetensors; do # workers is a key of the recipe, and so in the description: compare tensors
-        python3 - "$work/whole/$f" "$run/$f" <<'P'
+        python3 - "$work/long/$f" "$run/$f" <<'P'
 import sys
 from weights_file import read
 a, b = read(sys.argv[1]), read(sys.argv[2])
@@ -67,7 +91,7 @@ sys.exit(a[1] != b[1] or a[0].get("run_state") != b[0].get("run_state"))
 P
         ok $? "$workers loader threads: every tensor of $f is the same"
     done
-    cmp "$work/whole/metrics.jsonl" "$run/metrics.jsonl" >/dev/null
+    cmp "$work/long/metrics.jsonl" "$run/metrics.jsonl" >/dev/null
     ok $? "$workers loader threads: metrics.jsonl is the same"
     [ -z "$(sort "$run/metrics.jsonl" | uniq -d)" ]
     ok $? "$workers loader threads: no line twice"
