@@ -1,5 +1,6 @@
 /* headct: one program, one subcommand a job. See commands/. */
 #include <argp.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,8 +43,19 @@ static void wait_briefly(char **argv) {
     execv("/proc/self/exe", argv); /* where that fails, it goes on as it is */
 }
 
+/* Results may go to standard output: where they cannot be written, a command has not done its work. */
+static const char *running = "headct";
+static void close_output(void) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return;
+    fprintf(stderr, "%s: standard output: writing failed%s%s\n", running, errno ? ": " : "", errno ? strerror(errno) : "");
+    _exit(EXIT_ERROR);
+}
+
 int main(int argc, char **argv) {
+    static char name[64];
     argp_err_exit_status = EXIT_USAGE;
+    atexit(close_output);
     if (argc < 2) {
         usage(stderr);
         return EXIT_USAGE;
@@ -65,9 +77,8 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "headct %s: started as one of %d ranks; it runs as one. headct pretrain trains with several\n", c->name, hct_comm_wanted());
                 return EXIT_ERROR;
             }
-        char name[64];
         snprintf(name, sizeof name, "headct %s", c->name);
-        argv[1] = name;
+        running = argv[1] = name;
         return c->run(argc - 1, argv + 1);
     }
     fprintf(stderr, "headct: no command '%s'; 'headct --help' lists them\n", argv[1]);

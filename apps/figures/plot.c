@@ -1,6 +1,7 @@
 #include "figures/plot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -8,6 +9,9 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "hct/io.h"
+#include "support/text.h"
 
 extern char **environ;
 
@@ -49,7 +53,7 @@ static void write_data(FILE *f, const plot *p) {
     }
 }
 
-static void write_script(FILE *f, const plot *p, const char *terminal, const char *output) {
+static void write_script(FILE *f, const plot *p, const char *terminal) {
     int width = p->width         ? p->width
                 : p->unit_square ? 520
                                  : 720,
@@ -58,7 +62,6 @@ static void write_script(FILE *f, const plot *p, const char *terminal, const cha
                                   : 420;
     fprintf(f, "set terminal %s size %d,%d font 'DejaVu Sans,11' background '#ffffff' noenhanced\n", terminal, width,
             height);
-    label(f, "output", output);
     label(f, "title", p->title);
     label(f, "xlabel", p->x_label);
     label(f, "ylabel", p->y_label);
@@ -90,43 +93,73 @@ static void write_script(FILE *f, const plot *p, const char *terminal, const cha
         }
         comma = ", ";
     }
-    fputs("\nset output\n", f);
+    fputc('\n', f);
 }
 
-/* Runs `gnuplot` with script as standard input; what it says in `said`. */
-static hct_status run_gnuplot(FILE *script, const char *path, hct_err *err) {
-    char *argv[] = {"gnuplot", NULL}, said[400];
-    FILE *log = tmpfile();
-    posix_spawn_file_actions_t actions;
+/* All that comes out of fd until its end. */
+static hct_status read_all(int fd, const char *path, text_buffer *out, hct_err *err) {
+    char part[1 << 14];
+    for (ssize_t k; (k = read(fd, part, sizeof part)) != 0;) {
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return hct_fail(err, HCT_EIO, "%s: gnuplot cannot be read: %s", path, strerror(errno));
+        text_add(out, part, (size_t)k);
+    }
+    return out->failed ? hct_fail(err, HCT_ENOMEM, "%s: out of memory for the figure", path) : HCT_OK;
+}
+
+/* Why gnuplot failed, from what it said. */
+static hct_status gnuplot_failed(FILE *log, const char *path, hct_err *err) {
+    char said[400];
+    rewind(log);
+    size_t n = fread(said, 1, sizeof said - 1, log);
+    said[n] = '\0';
+    for (size_t i = 0; i < n; i++)
+        if (said[i] == '\n') said[i] = ' ';
+    return hct_fail(err, HCT_EIO, "%s: gnuplot failed: %s", path, said);
+}
+
+/* Runs `gnuplot` with script as standard input; the figure it prints in *out, what it complains of in log. */
+static hct_status run_gnuplot(FILE *script, FILE *log, const char *path, text_buffer *out, hct_err *err) {
+    char *argv[] = {"gnuplot", NULL};
+    int ends[2], status = 0;
     pid_t child;
-    if (!log) return hct_fail(err, HCT_EIO, "%s: no temporary file: %s", path, strerror(errno));
-    fflush(script);
-    lseek(fileno(script), 0, SEEK_SET);
+    if (pipe(ends) < 0) return hct_fail(err, HCT_EIO, "%s: no pipe to gnuplot: %s", path, strerror(errno));
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, fileno(script), 0);
-    posix_spawn_file_actions_adddup2(&actions, fileno(log), 1);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
     posix_spawn_file_actions_adddup2(&actions, fileno(log), 2);
-    int error = posix_spawnp(&child, "gnuplot", &actions, NULL, argv, environ), status = 0;
+    int error = posix_spawnp(&child, "gnuplot", &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
-    hct_status result = HCT_OK;
-    if (error) {
-        result = hct_fail(err, error == ENOENT ? HCT_ENOTFOUND : HCT_EIO,
-                          "%s: gnuplot cannot be started (%s); install it: apt-get install gnuplot-nox", path,
-                          strerror(error));
-    } else {
-        while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-        }
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-            rewind(log);
-            size_t n = fread(said, 1, sizeof said - 1, log);
-            said[n] = '\0';
-            for (size_t i = 0; i < n; i++)
-                if (said[i] == '\n') said[i] = ' ';
-            result = hct_fail(err, HCT_EIO, "%s: gnuplot failed: %s", path, said);
-        }
+    close(ends[1]);
+    hct_status result = error ? hct_fail(err, error == ENOENT ? HCT_ENOTFOUND : HCT_EIO, "%s: gnuplot cannot be started (%s); install it: apt-get install gnuplot-nox",
+                                         path, strerror(error))
+                              : read_all(ends[0], path, out, err);
+    close(ends[0]);
+    if (error) return result;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
-    fclose(log);
-    return result;
+    return result == HCT_OK && (!WIFEXITED(status) || WEXITSTATUS(status) != 0) ? gnuplot_failed(log, path, err) : result;
+}
+
+/* The figure in *out: gnuplot gets its script in a file, and prints into a pipe, which no full disk cuts short. */
+static hct_status draw(const plot *p, const char *terminal, const char *path, text_buffer *out, hct_err *err) {
+    FILE *script = tmpfile(), *log = tmpfile();
+    hct_status status = script && log ? HCT_OK : hct_fail(err, HCT_EIO, "%s: no temporary file for gnuplot: %s", path, strerror(errno));
+    if (status == HCT_OK) {
+        write_script(script, p, terminal);
+        if (fflush(script) != 0 || ferror(script))
+            status = hct_fail(err, HCT_EIO, "%s: the script for gnuplot cannot be written: %s", path, strerror(errno));
+    }
+    if (status == HCT_OK) {
+        lseek(fileno(script), 0, SEEK_SET);
+        status = run_gnuplot(script, log, path, out, err);
+    }
+    if (script) fclose(script);
+    if (log) fclose(log);
+    return status;
 }
 
 hct_status plot_write(const plot *p, const char *path, hct_err *err) {
@@ -138,19 +171,13 @@ hct_status plot_write(const plot *p, const char *path, hct_err *err) {
     size_t points = 0;
     for (size_t s = 0; s < p->n; s++) points += p->series[s].n;
     if (points == 0) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to plot", path);
-    char *output = NULL;
-    FILE *script = tmpfile();
-    if (!script || asprintf(&output, "%s.tmp.%ld", path, (long)getpid()) < 0) {
-        if (script) fclose(script);
-        return hct_fail(err, HCT_EIO, "%s: no temporary file: %s", path, strerror(errno));
+    text_buffer figure = {0};
+    hct_status status = draw(p, terminal, path, &figure, err);
+    if (status == HCT_OK) {
+        hct_outfile *f = hct_outfile_open(path, err);
+        hct_outfile_write(f, figure.bytes, figure.length);
+        status = hct_outfile_close(f, err);
     }
-    write_script(script, p, terminal, output);
-    hct_status status = ferror(script) ? hct_fail(err, HCT_EIO, "%s: the script for gnuplot cannot be written", path)
-                                       : run_gnuplot(script, path, err);
-    if (status == HCT_OK && rename(output, path) < 0)
-        status = hct_fail(err, HCT_EIO, "%s: cannot be written: %s", path, strerror(errno));
-    if (status < 0) unlink(output);
-    fclose(script);
-    free(output);
+    free(figure.bytes);
     return status;
 }

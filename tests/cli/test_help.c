@@ -50,6 +50,11 @@ int main(void) {
     tap_ok(n >= 3, "headct --help lists %d commands", n);
     for (int i = 0; i < n; i++) check_command(names[i]);
 
+    tap_ok(headct_run("--version >/dev/full") == 1, "a standard output that cannot be written is an error");
+    tap_ok(headct_run("backends >/dev/full") == 1, "of a command, too");
+    headct_run("backends 2>&1 >/dev/full | cat");
+    tap_ok(strstr(headct_said, "headct backends: standard output: writing failed") != NULL, "and is told");
+
     complete(COMPLETION, "ev", 1);
     tap_ok(strcmp(headct_said, " evaluate \n") == 0, "bash completes ev");
     complete(COMPLETION, "\"\"", 1);

@@ -11,6 +11,7 @@
 #include "figures/report.h"
 #include "hct/io.h"
 #include "scratch.h"
+#include "write_shim.h"
 
 static char *text_of(const char *path) {
     char *text = NULL;
@@ -45,6 +46,25 @@ START_TEST(plots) {
     ck_assert_int_eq(cairo_image_surface_get_width(png), 720);
     cairo_surface_destroy(png);
     ck_assert_int_eq(scratch_count(scratch_folder()), 2);
+}
+END_TEST
+
+/* A full disk never leaves half a figure: the older one stays. */
+START_TEST(plot_on_a_full_disk) {
+    hct_err err = {0};
+    ck_assert_int_eq(draw("full.svg", true, &err), HCT_OK);
+    int files = scratch_count(scratch_folder());
+    char *before = text_of(scratch_path("full.svg"));
+    write_shim_budget = 3000;
+    hct_status status = draw("full.svg", false, &err);
+    write_shim_budget = -1;
+    ck_assert_int_eq(status, HCT_EIO);
+    ck_assert_msg(strstr(err.msg, "full.svg: writing failed: No space left"), "%s", err.msg);
+    char *after = text_of(scratch_path("full.svg"));
+    ck_assert_str_eq(before, after);
+    ck_assert_int_eq(scratch_count(scratch_folder()), files);
+    free(before);
+    free(after);
 }
 END_TEST
 
@@ -90,8 +110,8 @@ START_TEST(plots_that_fail) {
     int before = scratch_count(scratch_folder());
     ck_assert_int_eq(draw("p.gif", false, &err), HCT_EINVAL);
     ck_assert_int_eq(plot_write(&nothing, scratch_path("n.svg"), &err), HCT_EINVAL);
-    ck_assert_int_eq(draw("absent/p.svg", false, &err), HCT_EIO);
-    ck_assert_msg(strstr(err.msg, "gnuplot failed"), "%s", err.msg);
+    ck_assert_int_eq(draw("absent/p.svg", false, &err), HCT_ENOTFOUND);
+    ck_assert_msg(strstr(err.msg, "absent/p.svg"), "%s", err.msg);
     char *path = strdup(getenv("PATH"));
     setenv("PATH", "/nowhere", 1);
     hct_status status = draw("q.svg", false, &err);
@@ -181,4 +201,4 @@ START_TEST(a_page_in_one_file) {
 }
 END_TEST
 
-CHECK_MAIN("figures", plots, many_curves_over_decades, plots_that_fail, slices_face_the_right_way, a_page_in_one_file)
+CHECK_MAIN("figures", plots, plot_on_a_full_disk, many_curves_over_decades, plots_that_fail, slices_face_the_right_way, a_page_in_one_file)
