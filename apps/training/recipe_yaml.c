@@ -121,22 +121,41 @@ __attribute__((format(printf, 3, 0))) static void take_log(cyaml_log_t level, vo
     }
 }
 
+/* Keys and sections near the unknown one; what lies in its own section is nearer than what lies in another. */
+typedef struct search {
+    const complaint *c;
+    size_t least;
+} search;
+
+static bool is_nearer(search *s, const char *section, size_t length, const char *word) {
+    bool elsewhere = strlen(s->c->section) != length || strncmp(s->c->section, section, length) != 0;
+    size_t d = text_distance(s->c->unknown_key, word) + elsewhere;
+    if (d >= s->least && !(d == s->least && d == 0)) return false;
+    s->least = d;
+    return true;
+}
+
+/* The path of the key or section that was meant; NULL where none is near. */
+static const char *nearest(const complaint *c, char name[128]) {
+    search s = {c, strlen(c->unknown_key) / 3 + 2};
+    const char *near = NULL;
+    for (const char *const *p = recipe_sections + 1; *p; p++) {
+        const char *dot = strrchr(*p, '.');
+        if (is_nearer(&s, *p, dot ? (size_t)(dot - *p) : 0, dot ? dot + 1 : *p)) near = *p;
+    }
+    for (size_t i = 0; i < recipe_key_count; i++)
+        if (is_nearer(&s, recipe_keys[i].section, strlen(recipe_keys[i].section), recipe_keys[i].key)) near = recipe_key_path(&recipe_keys[i], name);
+    return near;
+}
+
 static hct_status explain(const char *path, const complaint *c, cyaml_err_t error, hct_err *err) {
     if (!*c->unknown_key)
         return hct_fail(err, HCT_EFORMAT, "%s:%u: %s%s%s", path, c->line, *c->what ? c->what : cyaml_strerror(error),
                         *c->section ? ", at " : "", c->section);
     char name[128], wanted[200];
-    const recipe_key *near = NULL;
-    size_t least = strlen(c->unknown_key) / 3 + 2;
-    for (size_t i = 0; i < recipe_key_count; i++) { /* a key of this section is nearer than one of another */
-        const recipe_key *k = &recipe_keys[i];
-        size_t d = text_distance(c->unknown_key, k->key);
-        if (strcmp(k->section, c->section) == 0 ? d < least || (d == least && d == 0) : d + 1 < least)
-            least = d + (strcmp(k->section, c->section) != 0), near = k;
-    }
     snprintf(wanted, sizeof wanted, "%s%s%s", c->section, *c->section ? "." : "", c->unknown_key);
-    return hct_fail(err, HCT_EFORMAT, "%s:%u: no key '%s'%s%s%s", path, c->line, wanted, near ? "; did you mean '" : "",
-                    near ? recipe_key_path(near, name) : "", near ? "'?" : "");
+    const char *near = nearest(c, name);
+    return hct_fail(err, HCT_EFORMAT, "%s:%u: no key '%s'%s%s%s", path, c->line, wanted, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* The value as --set would take it; NULL where the file does not hold the key. */

@@ -85,6 +85,11 @@ START_TEST(refuses_bad_files) {
     } bad[] = {
         {"name: x\noptim:\n  lrr: 3\n", "r.yaml:3: no key 'optim.lrr'; did you mean 'optim.lr'?"},
         {"bacth: 3\n", "r.yaml:1: no key 'bacth'; did you mean 'optim.batch'?"},
+        {"optm:\n  lr: 1\n", "r.yaml:1: no key 'optm'; did you mean 'optim'?"},
+        {"modle: {}\n", "no key 'modle'; did you mean 'model'?"},
+        {"trian:\n  workers: 1\n", "no key 'trian'; did you mean 'train'?"},
+        {"optim_: {lr: 1}\n", "no key 'optim_'; did you mean 'optim'?"},
+        {"model:\n  decodr:\n    depth: 1\n", "r.yaml:2: no key 'model.decodr'; did you mean 'model.decoder'?"},
         {"model:\n  decoder:\n    dept: 1\n", "did you mean 'model.decoder.depth'?"},
         {"qwertzuiop: 1\n", "no key 'qwertzuiop'"},
         {"optim: 3\n", "r.yaml:1: Expecting MAPPING"},
