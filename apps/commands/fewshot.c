@@ -6,6 +6,7 @@
 #include "commands/command.h"
 #include "commands/recipe_args.h"
 #include "training/fewshot_run.h"
+#include "training/recipe_encoder.h"
 
 static const char doc[] =
     "Few-shot evaluation: K positives and as many negatives are drawn from the training part, --draws times, and classify the test part; the same with every "
@@ -110,7 +111,7 @@ static void choose_methods(fewshot_options *o, const recipe *r) {
 
 int command_fewshot(int argc, char **argv) {
     settings s = {.o = {.k = {8, 16, 32, 64, 128, 256}, .n_k = 6, .draws = 5, .knn = {.k = 5}, .form = FEWSHOT_CL2N, .episodes = {.shots = 5, .queries = 15}, .table = stdout}};
-    const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     recipe r;
@@ -118,6 +119,7 @@ int command_fewshot(int argc, char **argv) {
     hct_status st = recipe_from_args(&s.common, &r, &err);
     if (st == HCT_OK) st = set_weights(&r, s.weights, &err);
     if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither probe nor finetune");
+    if (st == HCT_OK && !s.common.resume) st = recipe_take_encoder(&r, &err);
     s.o.out = s.common.run;
     s.o.resume = s.common.resume;
     s.o.progress = s.common.quiet ? NULL : stderr;

@@ -4,6 +4,7 @@
 #include "commands/command.h"
 #include "commands/recipe_args.h"
 #include "training/finetune_run.h"
+#include "training/recipe_encoder.h"
 
 static const char doc[] =
     "Fine-tunes the encoder of --weights, with a new head on it, for the tasks (labels) of a prepared dataset, and evaluates it on the test part.\n\n"
@@ -47,7 +48,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 int command_finetune(int argc, char **argv) {
     settings s = {0};
-    const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --weights FILE --run DIR", doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     recipe r;
@@ -58,6 +59,7 @@ int command_finetune(int argc, char **argv) {
     if (st == HCT_OK) st = recipe_set_key(&r, "finetune.tasks", s.tasks, &err);
     if (st == HCT_OK && r.method != METHOD_FINETUNE)
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not finetune; see 'headct pretrain' and 'headct probe'");
+    if (st == HCT_OK && !s.common.resume) st = recipe_take_encoder(&r, &err); /* a resumed run's recipe stays as it is */
     finetune_run_options o = {.run = s.common.run, .resume = s.common.resume, .progress = s.common.quiet ? NULL : stderr, .table = stdout};
     if (st == HCT_OK) st = finetune_run(&r, &o, &err);
     if (st < 0) fprintf(stderr, "headct finetune: %s\n", err.msg);

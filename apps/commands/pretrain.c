@@ -46,7 +46,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 int command_pretrain(int argc, char **argv) {
     settings s = {0};
-    const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     recipe r;

@@ -4,6 +4,7 @@
 #include "commands/command.h"
 #include "commands/recipe_args.h"
 #include "training/probe_run.h"
+#include "training/recipe_encoder.h"
 
 static const char doc[] =
     "Trains a probe for every task (label) of a prepared dataset on frozen features, and evaluates it on the test part.\n\n"
@@ -31,7 +32,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END:
         recipe_args_need(state, &s->common, 0);
-        if (s->common.resume) argp_error(state, "a probe takes seconds and is not resumed; run it again");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -40,7 +40,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 int command_probe(int argc, char **argv) {
     settings s = {0};
-    const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&recipe_run_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     recipe r;
@@ -49,6 +49,7 @@ int command_probe(int argc, char **argv) {
     if (st == HCT_OK) st = recipe_set_key(&r, "probe.weights", s.weights, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "probe.kind", s.kind, &err);
     if (st == HCT_OK && r.method != METHOD_PROBE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe; see 'headct pretrain'");
+    if (st == HCT_OK) st = recipe_take_encoder(&r, &err);
     if (st == HCT_OK) st = probe_run(&r, &(probe_options){.run = s.common.run, .progress = s.common.quiet ? NULL : stderr, .table = stdout}, &err);
     if (st < 0) fprintf(stderr, "headct probe: %s\n", err.msg);
     recipe_args_free(&s.common);

@@ -6,13 +6,17 @@
 
 static const struct argp_option options[] = {
     {"recipe", 'r', "FILE", 0, "YAML recipe; see recipes/", 0},
-    {"run", 'o', "DIR", 0, "the run's folder: checkpoints, metrics.jsonl, TensorBoard events", 0},
     {"set", 's', "KEY=VALUE", 0, "set one key of the recipe, as in --set optim.lr=1e-4; may be given several times", 0},
     {"data", 'd', "DATASET", 0, "same as --set data.dataset=DATASET", 0},
     {"device", 'D', "NAME", 0, "same as --set train.device=NAME: cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
     {"seed", 'S', "N", 0, "same as --set seed=N", 0},
-    {"resume", 'R', NULL, 0, "continue the run in --run from its last checkpoint, with its own recipe", 0},
+    {0}};
+static const struct argp_option run_options[] = {
+    {"run", 'o', "DIR", 0, "the run's folder: checkpoints, metrics.jsonl, TensorBoard events", 0},
     {"quiet", 'q', NULL, 0, "no progress line", 0},
+    {0}};
+static const struct argp_option resume_options[] = {
+    {"resume", 'R', NULL, 0, "continue the run in --run from its last checkpoint, with its own recipe", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -37,7 +41,18 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
+/* With the options of a smaller set as a child. */
+static error_t parse_around(int key, char *arg, struct argp_state *state) {
+    if (key != ARGP_KEY_INIT) return parse(key, arg, state);
+    state->child_inputs[0] = state->input;
+    return 0;
+}
+
 const struct argp recipe_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+static const struct argp_child of_run[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+const struct argp recipe_run_argp = {run_options, parse_around, NULL, NULL, of_run, NULL, NULL};
+static const struct argp_child of_resume[] = {{&recipe_run_argp, 0, NULL, 0}, {0}};
+const struct argp recipe_resume_argp = {resume_options, parse_around, NULL, NULL, of_resume, NULL, NULL};
 
 void recipe_args_need(struct argp_state *state, const recipe_args *a, int resumable) {
     if (!a->run) argp_error(state, "--run DIR is missing");

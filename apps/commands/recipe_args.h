@@ -1,5 +1,5 @@
-/* The options that commands with a recipe share: --recipe, --set, --data, --run, --resume, --device, --seed, --quiet. Use as an
- * argp child: {&recipe_argp, 0, NULL, 0} with state->child_inputs[0] pointing to a recipe_args. */
+/* The options that commands with a recipe share. Use as an argp child: {&recipe_argp, 0, NULL, 0} with state->child_inputs[0] pointing to
+ * a recipe_args. */
 #ifndef COMMANDS_RECIPE_ARGS_H
 #define COMMANDS_RECIPE_ARGS_H
 
@@ -14,7 +14,9 @@ typedef struct recipe_args {
     int resume, quiet;
 } recipe_args;
 
-extern const struct argp recipe_argp;
+extern const struct argp recipe_argp;        /* --recipe, --set, --data, --device, --seed */
+extern const struct argp recipe_run_argp;    /* and --run, --quiet */
+extern const struct argp recipe_resume_argp; /* and --resume */
 
 /* For ARGP_KEY_END: --run and --recipe must be there; with --resume, where a command has that, --run alone. */
 void recipe_args_need(struct argp_state *, const recipe_args *a, int resumable);

@@ -13,6 +13,7 @@
 #include "evaluation/predictions.h"
 #include "support/csv.h"
 #include "support/paths.h"
+#include "training/recipe_encoder.h"
 #include "training/run_folder.h"
 
 static const char doc[] =
@@ -313,7 +314,7 @@ int command_sweep(int argc, char **argv) {
     settings s = {.jobs = 1, .step = 1};
     static const char *const start_values[AXES] = {"1e-3,1e-4,1e-5", "0.01,0.05,1e-4,1e-5", "10,15,30,50", "sgd,adam,adamw"};
     for (int a = 0; a < AXES; a++) split_values(&s, a, start_values[a]);
-    const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     recipe r;
@@ -324,6 +325,7 @@ int command_sweep(int argc, char **argv) {
     hct_status st = recipe_from_args(&s.common, &r, &err);
     if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE)
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither probe nor finetune; no validation AUC would tell its points apart");
+    if (st == HCT_OK) st = recipe_take_encoder(&r, &err);
     if (st == HCT_OK && s.first >= total) st = hct_fail(&err, HCT_EINVAL, "the grid has points 0 to %lld, there is no point %lld", (long long)total - 1, (long long)s.first);
     if (st == HCT_OK) st = path_make_folders(s.common.run, &err);
     if (st == HCT_OK) st = run_points(&s, &r, total, &failed, &err);

@@ -47,6 +47,11 @@ static hct_status add_tasks(classifiers *c, const char *run, hct_err *err) {
     if (st == HCT_OK && !path_is_file(file))
         st = hct_fail(err, HCT_ENOTFOUND, "%s: holds neither weights.safetensors nor recipe.yaml; name the folder of a run of headct probe or finetune", run);
     if (st == HCT_OK) st = recipe_load(file, &r, err);
+    if (st == HCT_OK && r.method != METHOD_FINETUNE)
+        st = hct_fail(err, HCT_ENOTFOUND, "%s: holds no weights.safetensors: %s", run,
+                      r.method != METHOD_PROBE                       ? "its pre-training has not ended; continue it with headct pretrain --resume, then train a probe"
+                      : r.probe.features == FEATURES_HISTOGRAM ? "a probe of histograms has no encoder; name one of an encoder's features"
+                                                               : "its probe has not ended; run headct probe again");
     if (st == HCT_OK) st = recipe_hash(&r, c->recipe, err);
     if (st == HCT_OK && !r.data.tasks.n) {
         if (path_is_file(table)) st = predictions_read(table, NULL, &p, err);

@@ -26,6 +26,7 @@ typedef struct run {
     fewshot_methods m;
     runlog *log;
     fewshot_table *table;
+    int lock; /* of the folder */
 } run;
 
 static hct_status metrics(const run *q, fewshot_row *row, hct_err *err) {
@@ -137,6 +138,7 @@ static hct_status open_folder(run *q, hct_err *err) {
     hct_status st = rows ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !q->o->resume && path_is_file(rows))
         st = hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->out);
+    if (st == HCT_OK) st = run_folder_enter(q->o->out, q->r, &q->lock, err);
     if (st == HCT_OK && !q->o->resume) st = run_folder_open(q->o->out, NULL, q->r, err);
     if (st == HCT_OK && !(q->log = runlog_open(q->o->out, q->o->resume ? INT64_MAX - 1 : -1, err))) st = err->code;
     free(rows);
@@ -169,6 +171,7 @@ hct_status fewshot_run(const recipe *r, const fewshot_options *o, hct_err *err) 
     hct_err late;
     hct_status closed = runlog_close(q.log, &late);
     if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);
+    run_folder_leave(q.lock);
     fewshot_table_free(q.table);
     fewshot_methods_free(&q.m);
     fewshot_draw_free(&q.draw);

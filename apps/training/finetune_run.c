@@ -17,6 +17,7 @@ typedef struct run {
     dataset *data;
     trial all;          /* every task */
     finetune_base base;
+    int lock;           /* of the folder */
     sha256 *weights;    /* over the models' hashes */
 } run;
 
@@ -139,9 +140,10 @@ static hct_status run_each(run *q, hct_err *err) {
 static int is_one_model(const run *q) { return q->r->finetune.tasks == MODELS_ALL || q->all.said.n_tasks == 1; }
 
 /* Nothing is started over an older run, and no task may be a path. */
-static hct_status check_folder(const run *q, hct_err *err) {
+static hct_status enter_folder(run *q, hct_err *err) {
     int begun = is_begun(q->o->run);
     hct_status st = is_one_model(q) ? HCT_OK : trial_check_folders(&q->all, err);
+    if (st == HCT_OK) st = run_folder_enter(q->o->run, q->r, &q->lock, err);
     if (st < 0) return st;
     for (size_t k = 0; !is_one_model(q) && k < q->all.said.n_tasks; k++) {
         char *folder = path_join(q->o->run, q->all.said.task[k]);
@@ -158,12 +160,13 @@ hct_status finetune_run(const recipe *r, const finetune_run_options *o, hct_err 
     hct_status st = (q.data = dataset_open(r->data.dataset, err)) ? HCT_OK : err->code;
     if (st == HCT_OK) st = trial_open(r, q.data, &q.all, err);
     if (st == HCT_OK) st = finetune_check(&q.all, err);
-    if (st == HCT_OK) st = check_folder(&q, err);
+    if (st == HCT_OK) st = enter_folder(&q, err);
     if (st == HCT_OK && !(q.dev = device_open(r->train.device, err))) st = err->code;
     if (st == HCT_OK) st = finetune_open(r, q.dev, q.data, &q.base, err);
     if (st == HCT_OK) st = is_one_model(&q) ? run_model(&q, r, &q.all, o->run, o->table, err) : run_each(&q, err);
     char unused[MODEL_HASH];
     if (q.weights) sha256_end(q.weights, unused, NULL);
+    run_folder_leave(q.lock);
     finetune_close(&q.base);
     trial_free(&q.all);
     device_close(q.dev);

@@ -36,6 +36,7 @@ typedef struct run {
     loader *load;
     runlog *log;
     run_state state;
+    int lock; /* of the folder, rank 0's */
     int64_t per_epoch, total, scans_per_step, mine; /* mine: of a step's scans, this rank's */
     lr_schedule lr;
 } run;
@@ -99,6 +100,8 @@ static hct_status open_folder(run *q, hct_err *err) {
     q->best = path_join(q->o->run, "checkpoints/best.safetensors");
     q->weights = path_join(q->o->run, "weights.safetensors");
     if (!q->last || !q->best || !q->weights) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st = ranks_mine() ? HCT_OK : run_folder_enter(q->o->run, q->r, &q->lock, err);
+    if (st < 0) return st;
     if (path_is_file(q->last) && !q->o->resume)
         return hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
     if (path_is_file(q->last)) return HCT_OK; /* resumed: recipe.yaml is there, and stays as it is */
@@ -358,6 +361,7 @@ static hct_status save_weights(run *q, hct_err *err) {
 }
 
 static void close_run(run *q) {
+    run_folder_leave(q->lock);
     loader_free(q->load);
     if (q->step.r) step_free(&q->step);
     if (q->check.r) step_free(&q->check);

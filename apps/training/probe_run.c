@@ -19,6 +19,7 @@ typedef struct run {
     size_t *row; /* 0, 1, 2 ... */
     features f;
     runlog *log;
+    int lock; /* of the folder */
     char weights[MODEL_HASH]; /* of the classifier; "" for histograms */
 } run;
 
@@ -91,6 +92,7 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     for (size_t i = 0; st == HCT_OK && i < q.t.n; i++) q.row[i] = i;
     if (st == HCT_OK && !(q.dev = device_open(r->train.device, err))) st = err->code;
     if (st == HCT_OK) st = features_of(r, q.dev, q.data, q.t.scan, q.t.n, o->progress, &q.f, err);
+    if (st == HCT_OK) st = run_folder_enter(o->run, r, &q.lock, err);
     if (st == HCT_OK) st = run_folder_open(o->run, NULL, r, err);
     if (st == HCT_OK && !(q.log = runlog_open(o->run, -1, err))) st = err->code;
     if (st == HCT_OK) st = fit_all(&q, err);
@@ -98,6 +100,7 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     hct_err late;
     hct_status closed = runlog_close(q.log, &late);
     if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);
+    run_folder_leave(q.lock);
     features_free(&q.f);
     trial_free(&q.t);
     device_close(q.dev);

@@ -13,19 +13,19 @@ recipe recipe_default(void) {
     return r;
 }
 
-static const recipe_key *find(const char *path, size_t n) {
-    char name[128];
-    for (size_t i = 0; i < recipe_key_count; i++)
-        if (strlen(recipe_key_path(&recipe_keys[i], name)) == n && memcmp(name, path, n) == 0) return &recipe_keys[i];
-    return NULL;
+/* Assigns, and notes that the key was given. */
+static hct_status give(recipe *r, const recipe_key *k, const char *value, hct_err *err) {
+    hct_status st = recipe_key_assign(k, value, r, err);
+    if (st == HCT_OK) r->given[k - recipe_keys] = true;
+    return st;
 }
 
 hct_status recipe_set(recipe *r, const char *assignment, hct_err *err) {
     const char *equals = strchr(assignment, '=');
     if (!equals) return hct_fail(err, HCT_EINVAL, "--set %s: write it as section.key=value", assignment);
     size_t n = (size_t)(equals - assignment);
-    const recipe_key *k = find(assignment, n);
-    if (k) return recipe_key_assign(k, equals + 1, r, err);
+    const recipe_key *k = recipe_key_find(assignment, n);
+    if (k) return give(r, k, equals + 1, err);
     char wanted[128], names[128];
     const char *near = NULL;
     size_t least = n / 3 + 2;
@@ -43,9 +43,9 @@ hct_status recipe_set(recipe *r, const char *assignment, hct_err *err) {
 }
 
 hct_status recipe_set_key(recipe *r, const char *key, const char *value, hct_err *err) {
-    const recipe_key *k = find(key, strlen(key));
+    const recipe_key *k = recipe_key_find(key, strlen(key));
     if (!k) return hct_fail(err, HCT_ENOTFOUND, "no key '%s'", key);
-    return value ? recipe_key_assign(k, value, r, err) : HCT_OK;
+    return value ? give(r, k, value, err) : HCT_OK;
 }
 
 static hct_status check_vit(const char *what, int64_t width, int64_t heads, hct_err *err) {

@@ -19,7 +19,7 @@
 #include "support/text.h"
 #include "training/schedule.h"
 
-enum { RECIPE_TEXT = 512, RECIPE_ITEM = 64, RECIPE_ITEMS = 32, RECIPE_WINDOWS = 8 };
+enum { RECIPE_TEXT = 512, RECIPE_ITEM = 64, RECIPE_ITEMS = 32, RECIPE_WINDOWS = 8, RECIPE_KEYS = 192 };
 
 typedef enum recipe_method { METHOD_MAE, METHOD_PROBE, METHOD_DINO, METHOD_FINETUNE } recipe_method;
 typedef enum recipe_init { FIRST_XAVIER, FIRST_NORMAL } recipe_init; /* as MAE's authors; as DINO's */
@@ -119,6 +119,7 @@ typedef struct recipe {
         int64_t lora_rank;
         double lora_alpha;
     } finetune;
+    bool given[RECIPE_KEYS]; /* in the order of the table: set by a file or an option, not a default; no part of text or hash */
 } recipe;
 
 recipe recipe_default(void);

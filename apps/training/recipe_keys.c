@@ -148,11 +148,19 @@ const recipe_key recipe_keys[] = {
     REAL("finetune", "lora_alpha", finetune.lora_alpha, 0, MANY, "16", "they count alpha / rank"),
 };
 
+_Static_assert(sizeof recipe_keys / sizeof *recipe_keys <= RECIPE_KEYS, "recipe.given must hold all keys");
 const size_t recipe_key_count = sizeof recipe_keys / sizeof *recipe_keys;
 
 const char *recipe_key_path(const recipe_key *k, char buffer[128]) {
     snprintf(buffer, 128, "%s%s%s", k->section, *k->section ? "." : "", k->key);
     return buffer;
+}
+
+const recipe_key *recipe_key_find(const char *path, size_t n) {
+    char name[128];
+    for (size_t i = 0; i < recipe_key_count; i++)
+        if (strlen(recipe_key_path(&recipe_keys[i], name)) == n && memcmp(name, path, n) == 0) return &recipe_keys[i];
+    return NULL;
 }
 
 static hct_status number_of(const recipe_key *k, const char *text, double *ret, hct_err *err) {

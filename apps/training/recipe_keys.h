@@ -1,4 +1,4 @@
-/* The one table of recipe keys; only recipe*.c look at it. */
+/* The one table of recipe keys, at most RECIPE_KEYS; only recipe*.c look at it. */
 #ifndef TRAINING_RECIPE_KEYS_H
 #define TRAINING_RECIPE_KEYS_H
 
@@ -32,6 +32,8 @@ extern const char *const recipe_sections[];
 
 /* "optim.lr" of a row. */
 const char *recipe_key_path(const recipe_key *k, char buffer[128]);
+/* The row of "optim.lr" (n letters), or NULL. */
+const recipe_key *recipe_key_find(const char *path, size_t n);
 /* Parses text into the member of *r; HCT_EINVAL says what the key takes. */
 hct_status recipe_key_assign(const recipe_key *k, const char *text, recipe *r, hct_err *err);
 /* The value as recipe_key_assign takes it. */

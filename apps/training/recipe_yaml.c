@@ -7,7 +7,7 @@
 #include "support/paths.h"
 #include "training/recipe_keys.h"
 
-enum { MAX_KEYS = 192, MAX_SECTIONS = 16 };
+enum { MAX_SECTIONS = 16 };
 
 typedef struct raw_window {
     char *center, *width;
@@ -22,7 +22,7 @@ typedef struct raw_value {
 } raw_value;
 
 typedef struct raw_recipe {
-    raw_value of[MAX_KEYS]; /* in the order of the table */
+    raw_value of[RECIPE_KEYS]; /* in the order of the table */
 } raw_recipe;
 
 static const cyaml_schema_value_t text_value = {
@@ -39,7 +39,7 @@ static const cyaml_schema_value_t window_value = {
 
 /* libcyaml's schema: fields[s] are those of section s. */
 typedef struct schema {
-    cyaml_schema_field_t fields[MAX_SECTIONS][MAX_KEYS];
+    cyaml_schema_field_t fields[MAX_SECTIONS][RECIPE_KEYS + 1]; /* each ends with an empty one */
     size_t n[MAX_SECTIONS];
     cyaml_schema_value_t top;
 } schema;
@@ -182,6 +182,7 @@ static hct_status assign_all(const char *path, const raw_recipe *raw, recipe *r,
         status = text.failed ? hct_fail(&here, HCT_ENOMEM, "out of memory")
                              : recipe_key_assign(&recipe_keys[i], text.bytes, r, &here);
         if (status < 0) hct_fail(err, status, "%s: %s", path, here.msg);
+        else r->given[i] = true;
     }
     free(text.bytes);
     return status;
@@ -189,7 +190,6 @@ static hct_status assign_all(const char *path, const raw_recipe *raw, recipe *r,
 
 hct_status recipe_load(const char *path, recipe *r, hct_err *err) {
     _Static_assert(MAX_SECTIONS > 10, "recipe_sections must fit");
-    if (recipe_key_count >= MAX_KEYS) return hct_fail(err, HCT_EINVAL, "%s: more keys than MAX_KEYS", path);
     schema *s = malloc(sizeof *s);
     if (!s) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     build(s);

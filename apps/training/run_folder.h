@@ -1,8 +1,12 @@
-/* A run's folder: made, and given its recipe. */
+/* A run's folder: made, kept to one process, and given its recipe. */
 #ifndef TRAINING_RUN_FOLDER_H
 #define TRAINING_RUN_FOLDER_H
 
 #include "training/recipe.h"
+
+/* Makes RUN and holds it until run_folder_leave: HCT_EINVAL where another process holds it, or where a run of another method lies in it. */
+hct_status run_folder_enter(const char *run, const recipe *r, int *ret_lock, hct_err *err);
+void run_folder_leave(int lock);
 
 /* Makes RUN (and RUN/sub, where sub is not NULL) and writes RUN/recipe.yaml. */
 hct_status run_folder_open(const char *run, const char *sub, const recipe *r, hct_err *err);

@@ -1,0 +1,83 @@
+#!/bin/sh
+# What a run's folder says and who may write it: a probe's recipe is what ran; no run is written over by another kind, or by two at once. $1: headct.
+. "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
+headct=$1
+cat >"$work/mae.yaml" <<R
+method: mae
+data: {windows: [{center: 40, width: 80}], crop: 160, image: 24}
+model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48, decoder: {width: 24, depth: 1, heads: 2, mlp: 48}}
+optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 2}
+R
+printf 'method: probe\noptim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [ICH]}\n' >"$work/probe.yaml"
+printf 'method: finetune\noptim: {epochs: 1, batch: 4, accumulate: 1, scale_lr_by_batch: false, lr: 1e-3}\ndata: {tasks: [ICH]}\n' >"$work/tune.yaml"
+tiny_data 16 8:4:4 --prevalence 0.5
+pretrain() { "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --quiet "$@"; }
+probe() { "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --quiet "$@"; }
+check "pre-training" pretrain --run "$work/mae"
+w=$work/mae/weights.safetensors
+
+# says FILE LINE...: the recipe has these lines, and its hash is that of the weights beside it.
+says() {
+    file=$1/recipe.yaml weights=$2
+    shift 2
+    for line in "$@"; do grep -qF -- "$line" "$file" || { note "$file: no '$line'"; return 1; }; done
+    python3 - "$file" "$weights" <<'P'
+import hashlib, json, sys
+from weights_file import read
+recipe = hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest()
+sys.exit(json.loads(read(sys.argv[2])[0]["headct"])["recipe_sha256"] != recipe)
+P
+}
+for features in encoder random; do
+    check "a probe of $features features" probe --weights "$w" --set probe.features=$features --run "$work/$features"
+    says "$work/$features" "$work/$features/weights.safetensors" 'windows: [{center: 40, width: 80}]' 'crop: 160' 'image: 24' 'patch: 12' 'width: 24' 'depth: 1' 'mlp: 48' 'heads: 2'
+    ok $? "$features: its recipe is that of the weights, and hashed as such"
+done
+check "a fine-tuning" "$headct" finetune --recipe "$work/tune.yaml" --data "$work/data" --weights "$w" --run "$work/tune" --quiet
+says "$work/tune" "$work/tune/weights.safetensors" 'windows: [{center: 40, width: 80}]' 'image: 24' 'width: 24'
+ok $? "fine-tuning: its recipe is that of the weights, and hashed as such"
+check "a few-shot run" "$headct" fewshot --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --k 2 --draws 1 --run "$work/few" --quiet
+grep -q 'image: 24' "$work/few/recipe.yaml"
+ok $? "few-shot: its recipe is that of the weights"
+check "a recipe that says the same" probe --weights "$w" --set data.windows=40:80 --set data.image=24 --run "$work/same"
+refuses 1 "data.windows: the recipe says 80:200" "a window that the encoder does not take" probe --weights "$w" --set data.windows=80:200 --run "$work/other"
+refuses 1 "model.width: the recipe says 48" "another width" probe --weights "$w" --set model.width=48 --run "$work/other"
+refuses 1 "model.depth: the recipe says 12" "a default, said aloud" "$headct" finetune --recipe "$work/tune.yaml" --data "$work/data" --weights "$w" --set model.depth=12 --run "$work/other" --quiet
+[ ! -e "$work/other" ]
+ok $? "and nothing was begun"
+
+# ---- one folder, one kind of run ----
+before=$(cat "$work/mae/recipe.yaml" "$work/mae/metrics.jsonl" "$w" | cksum)
+refuses 1 "another method" "a probe in the folder of a pre-training" probe --weights "$w" --run "$work/mae"
+refuses 1 "another method" "a fine-tuning in the folder of a probe" "$headct" finetune --recipe "$work/tune.yaml" --data "$work/data" --weights "$w" --run "$work/encoder" --quiet
+refuses 1 "another method" "a pre-training in the folder of a probe" pretrain --run "$work/encoder"
+[ "$before" = "$(cat "$work/mae/recipe.yaml" "$work/mae/metrics.jsonl" "$w" | cksum)" ]
+ok $? "the pre-training is as it was"
+check "a probe over an older probe" probe --weights "$w" --run "$work/encoder"
+
+# ---- one folder, one process ----
+"$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --quiet --set optim.epochs=100000 --run "$work/long" 2>/dev/null &
+pid=$!
+until [ -e "$work/long/checkpoints/last.safetensors" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+refuses 1 "another headct is running in it" "a second process does not resume a run that is on" "$headct" pretrain --run "$work/long" --resume --quiet
+kill -TERM $pid
+wait $pid
+[ $? -eq 75 ]
+ok $? "the first one was not disturbed"
+
+# ---- what predict says of a run that has not ended ----
+mkdir "$work/half" && cp "$work/encoder/recipe.yaml" "$work/half/"
+refuses 1 "run headct probe again" "a probe that failed" "$headct" predict --run "$work/half" "$work"/ph/*.nii.gz --quiet
+check "a probe of histograms" probe --weights "$w" --set probe.features=histogram --run "$work/histogram"
+refuses 1 "histograms" "which predicts nothing" "$headct" predict --run "$work/histogram" "$work"/ph/*.nii.gz --quiet
+mkdir "$work/begun" && cp "$work/mae/recipe.yaml" "$work/begun/"
+refuses 1 "pretrain --resume" "a pre-training that has not ended" "$headct" predict --run "$work/begun" "$work"/ph/*.nii.gz --quiet
+
+# ---- options that a command does not have are not offered ----
+for pair in "probe --resume" "plan --resume" "plan --run"; do
+    set -- $pair
+    ! "$headct" "$1" --help | grep -q -- "$2"
+    ok $? "$1 --help does not list $2"
+done
+done_testing
