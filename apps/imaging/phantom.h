@@ -12,7 +12,7 @@
 
 #include "imaging/volume.h"
 
-/* X(enumerator, column of labels.csv). The paper's ten tasks, in its order. ICH is IPH or IVH. */
+/* X(enumerator, column of labels.csv). The paper's ten tasks, in its order. ICH is any of the five bleeds. */
 #define FINDING_MAP(X)                                                                                                 \
     X(TUMOR, "Tumor")                                                                                                  \
     X(HCP, "HCP") X(EDEMA, "Edema") X(ADRD, "ADRD") X(IPH, "IPH") X(IVH, "IVH") X(SDH, "SDH") X(EDH, "EDH")            \
@@ -72,7 +72,7 @@ typedef struct phantom {
 typedef struct phantom_set {
     uint64_t seed;
     phantom_size size;
-    double prevalence;           /* probability of each drawn finding in a patient (ICH follows from IPH and IVH) */
+    double prevalence;           /* probability of each drawn finding in a patient (ICH follows from the others) */
     double pose;                 /* how far heads are moved and turned, 1 is up to 8 mm and 14 degrees */
     double noise_min, noise_max; /* each scan's standard deviation of its noise is drawn from between these, HU */
 } phantom_set;

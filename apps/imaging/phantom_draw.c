@@ -126,7 +126,7 @@ static void apply_findings(phantom *p, const phantom *before) {
         p->ventricle = p->present[ADRD] ? 1.4f : 1.0f;
     else if (before->present[ADRD] && !p->present[ADRD] && !p->present[HCP])
         p->ventricle = 1.0f;
-    p->present[ICH] = p->present[IPH] || p->present[IVH];
+    p->present[ICH] = p->present[IPH] || p->present[IVH] || p->present[SDH] || p->present[EDH] || p->present[SAH];
 }
 
 static void scale_blob(blob *b, float f) {

@@ -15,7 +15,7 @@ train: {log_every: 1, validate_every: 2, workers: 1, disk_cache: true}
 R
 cat >"$work/lora.yaml" <<R
 method: finetune
-data: {tasks: [SDH, ICH]}
+data: {tasks: [SDH, IPH]}
 finetune: {tasks: all, backbone: lora, lora_rank: 2}
 optim: {epochs: 3, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}
 train: {balanced: 16, workers: 1, disk_cache: true}
@@ -104,7 +104,7 @@ d = sqlite3.connect(w + "/data/index.sqlite")
 count = lambda what, part: d.execute(f"select count({what}) from scans s join splits p on p.patient = s.patient where p.part = ?", (part,)).fetchone()[0]
 lines = [l.strip() for l in open(w + "/lora.md")]
 good = all(f"| {p} | {count('*', p)} | {count('distinct s.patient', p)} |" in lines for p in ("train", "val", "test"))
-for task in ("SDH", "ICH"):
+for task in ("SDH", "IPH"):
     for part in ("train", "val", "test"):
         v = [r[0] for r in d.execute("select l.value from labels l join label_names n on n.id = l.label join scans s on s.n = l.scan join splits p on p.patient = s.patient "
                                      "where n.name = ? and p.part = ?", (task, part))]

@@ -10,7 +10,7 @@ data: {crop: 192, image: 24}
 model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48, decoder: {width: 24, depth: 1, heads: 2, mlp: 48}}
 optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 2}
 R
-printf 'method: probe\noptim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [SDH, ICH]}\n' >"$work/probe.yaml"
+printf 'method: probe\noptim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [SDH, IPH]}\n' >"$work/probe.yaml"
 q="--quiet"
 "$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
 check "prepare" "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" $q
@@ -43,7 +43,7 @@ for run in attentive encoder; do
 import csv, sys
 a = {r["scan"]: r for r in csv.DictReader(open(sys.argv[1]))}
 b = list(csv.DictReader(open(sys.argv[2])))
-worst = max(abs(float(r[t]) - float(a[r["scan"]][t])) for r in b for t in ("SDH", "ICH"))
+worst = max(abs(float(r[t]) - float(a[r["scan"]][t])) for r in b for t in ("SDH", "IPH"))
 print("# largest difference", worst)
 sys.exit(not b or worst > 1e-5)
 P

@@ -12,7 +12,7 @@ probe: {features: random}
 R
 cat >"$work/scratch.yaml" <<R
 method: finetune
-data: {image: 24, tasks: [SDH, ICH]}
+data: {image: 24, tasks: [SDH, IPH]}
 model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48}
 finetune: {init: random, backbone_lr: 0}
 optim: {scale_lr_by_batch: false, batch: 8, accumulate: 1}
@@ -70,7 +70,7 @@ wait $pid 2>/dev/null
 while [ -n "$(ps -eo args | grep -F "$work/cut/point-000" | grep -v grep)" ]; do sleep 0.05; done
 if [ -e "$work/cut/point-000/predictions.csv" ]; then note "the first point had ended already"; else ok 0 "the point that ran has stopped, unfinished"; fi
 check "goes on, --resume or not" tune "$work/cut" --resume "$@"
-for f in sweep.csv point-000/SDH/weights.safetensors point-000/SDH/metrics.jsonl point-000/ICH/weights.safetensors point-001/predictions.csv; do
+for f in sweep.csv point-000/SDH/weights.safetensors point-000/SDH/metrics.jsonl point-000/IPH/weights.safetensors point-001/predictions.csv; do
     cmp -s "$work/tune/$f" "$work/cut/$f"
     ok $? "$f is the same"
 done
@@ -83,9 +83,9 @@ def auc(s, l):
 good = len(rows) == 2
 for r in rows:
     v = [x for x in csv.DictReader(open(sys.argv[1] + "/point-%03d/predictions.csv" % int(r["point"]))) if x["split"] == "val"]
-    mine = [auc([float(x[t]) for x in v], [x["y_" + t] == "1" for x in v]) for t in ("SDH", "ICH")]
-    good = good and abs(sum(mine) / 2 - float(r["validation_auc"])) < 1e-12 and all(abs(float(r[t]) - m) < 1e-12 for t, m in zip(("SDH", "ICH"), mine))
-for t in ("SDH", "ICH"):
+    mine = [auc([float(x[t]) for x in v], [x["y_" + t] == "1" for x in v]) for t in ("SDH", "IPH")]
+    good = good and abs(sum(mine) / 2 - float(r["validation_auc"])) < 1e-12 and all(abs(float(r[t]) - m) < 1e-12 for t, m in zip(("SDH", "IPH"), mine))
+for t in ("SDH", "IPH"):
     best = max(rows, key=lambda r: (float(r[t]), -int(r["point"])))
     own = open(sys.argv[1] + "/point-%03d/%s/recipe.yaml" % (int(best["point"]), t)).read()
     good = good and open(sys.argv[1] + "/best-%s.yaml" % t).read() == own

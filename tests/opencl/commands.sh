@@ -16,13 +16,13 @@ train: {workers: 1, validate_every: 0}
 R
 cat >"$work/probe.yaml" <<R
 method: probe
-data: {tasks: [SDH, ICH]}
+data: {tasks: [SDH, IPH]}
 optim: {epochs: 4, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}
 R
 cat >"$work/finetune.yaml" <<R
 method: finetune
 seed: 7
-data: {tasks: [SDH, ICH], crop: 192, image: 24}
+data: {tasks: [SDH, IPH], crop: 192, image: 24}
 $model
 finetune: {backbone_lr: 1e-4, drop_path: 0.2, layer_decay: 0.8}
 views: {flip: 0.3, shift_prob: 0.5}

@@ -12,7 +12,7 @@ data: {crop: 192, image: 96}
 model: {patch: 12, width: 192, depth: 3, heads: 3, mlp: 384, decoder: {width: 96, depth: 1, heads: 3, mlp: 192}}
 optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 1}
 R
-printf 'method: probe\noptim: {epochs: 4, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [SDH, ICH]}\n' >"$work/probe.yaml"
+printf 'method: probe\noptim: {epochs: 4, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [SDH, IPH]}\n' >"$work/probe.yaml"
 tiny_data 12 8:2:2 --prevalence 0.5
 check "pretrain" "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/mae" --quiet
 check "probe" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$work/mae/weights.safetensors" --run "$work/probe" --quiet

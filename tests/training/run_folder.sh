@@ -9,8 +9,8 @@ data: {windows: [{center: 40, width: 80}], crop: 160, image: 24}
 model: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48, decoder: {width: 24, depth: 1, heads: 2, mlp: 48}}
 optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 2}
 R
-printf 'method: probe\noptim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [ICH]}\n' >"$work/probe.yaml"
-printf 'method: finetune\noptim: {epochs: 1, batch: 4, accumulate: 1, scale_lr_by_batch: false, lr: 1e-3}\ndata: {tasks: [ICH]}\n' >"$work/tune.yaml"
+printf 'method: probe\noptim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [IPH]}\n' >"$work/probe.yaml"
+printf 'method: finetune\noptim: {epochs: 1, batch: 4, accumulate: 1, scale_lr_by_batch: false, lr: 1e-3}\ndata: {tasks: [IPH]}\n' >"$work/tune.yaml"
 tiny_data 16 8:4:4 --prevalence 0.5
 pretrain() { "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --quiet "$@"; }
 probe() { "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --quiet "$@"; }

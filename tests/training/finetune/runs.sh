@@ -6,7 +6,7 @@ headct=$1
 cat >"$work/ft.yaml" <<R
 method: finetune
 seed: 7
-data: {crop: 192, image: 24, tasks: [SDH, ICH]}
+data: {crop: 192, image: 24, tasks: [SDH, IPH]}
 model: {patch: 12, width: 24, depth: 2, heads: 2, mlp: 48}
 finetune: {init: random, backbone_lr: 1e-3, drop_path: 0.2, layer_decay: 0.8}
 views: {flip: 0.3, shift_prob: 0.5}
@@ -18,14 +18,14 @@ start() { "$headct" finetune --recipe "$work/ft.yaml" --data "$work/data" --quie
 
 check "an undisturbed run" start --run "$work/whole"
 same() { # RUN NAME
-    for f in SDH/weights.safetensors SDH/metrics.jsonl ICH/weights.safetensors ICH/checkpoints/last.safetensors ICH/metrics.jsonl predictions.csv predictions.csv.json metrics.json; do
+    for f in SDH/weights.safetensors SDH/metrics.jsonl IPH/weights.safetensors IPH/checkpoints/last.safetensors IPH/metrics.jsonl predictions.csv predictions.csv.json metrics.json; do
         cmp "$work/whole/$f" "$1/$f" >"$work/cmp" 2>&1
         ok $? "$2: $f is the same"
     done
 }
 for signal in KILL TERM; do
     run=$work/stopped-$signal
-    for task in SDH ICH; do # once in each model
+    for task in SDH IPH; do # once in each model
         if [ -e "$run/recipe.yaml" ]; then set -- --run "$run" --resume --quiet; else set -- --recipe "$work/ft.yaml" --data "$work/data" --quiet --run "$run"; fi
         "$headct" finetune "$@" >/dev/null 2>&1 &
         pid=$!
@@ -69,7 +69,7 @@ done
 check "predict with every task's model" "$headct" predict --run "$work/whole" --data "$work/data" --part test --out "$work/each.csv" --quiet
 check "as JSON" sh -c '"$1" predict --run "$2" --data "$3" --part test --json --quiet >"$4"' sh "$headct" "$work/whole" "$work/data" "$work/each.json"
 check "of one scan, as text" "$headct" predict --run "$work/whole" "$(ls "$work"/ph/*.nii.gz | head -n 1)" --quiet
-grep -q SDH "$work/out" && grep -q ICH "$work/out"
+grep -q SDH "$work/out" && grep -q IPH "$work/out"
 ok $? "names both tasks"
 python3 - "$work" <<'P'
 import csv, hashlib, json, sys
@@ -77,16 +77,16 @@ w = sys.argv[1]
 a = {r["scan"]: r for r in csv.DictReader(open(w + "/whole/predictions.csv"))}
 b = list(csv.DictReader(open(w + "/each.csv")))
 j = [json.loads(l) for l in open(w + "/each.json")]
-worst = max(abs(float(r[t]) - float(a[r["scan"]][t])) for r in b for t in ("SDH", "ICH"))
-worst = max([worst] + [abs(x["probabilities"][t] - float(r[t])) for r, x in zip(b, j) for t in ("SDH", "ICH")])
+worst = max(abs(float(r[t]) - float(a[r["scan"]][t])) for r in b for t in ("SDH", "IPH"))
+worst = max([worst] + [abs(x["probabilities"][t] - float(r[t])) for r, x in zip(b, j) for t in ("SDH", "IPH")])
 print("# largest difference", worst)
 made = json.load(open(w + "/each.csv.json"))
 run = json.load(open(w + "/whole/predictions.csv.json"))
-one = {t: json.load(open(f"{w}/whole/{t}/predictions.csv.json")) for t in ("SDH", "ICH")}
+one = {t: json.load(open(f"{w}/whole/{t}/predictions.csv.json")) for t in ("SDH", "IPH")}
 good = len(b) == len(j) > 0 and worst < 1e-5
 good = good and all(made["models"][t][k] == one[t][k] for t in one for k in ("weights_sha256", "recipe_sha256")) and set(made["models"]) == set(one)
 good = good and all(made[k] == run[k] == j[0][k] for k in ("weights_sha256", "recipe_sha256", "preprocessing_sha256")) and j[0]["models"] == made["models"]
-good = good and made["weights_sha256"] == hashlib.sha256((one["SDH"]["weights_sha256"] + one["ICH"]["weights_sha256"]).encode()).hexdigest()
+good = good and made["weights_sha256"] == hashlib.sha256((one["SDH"]["weights_sha256"] + one["IPH"]["weights_sha256"]).encode()).hexdigest()
 sys.exit(not good)
 P
 ok $? "which say what the run said, each model with its hashes"
@@ -99,14 +99,14 @@ check "external validation with every task's model" "$headct" evaluate --run "$w
 python3 - "$work" <<'P'
 import json, sys
 a, b = (json.load(open(f"{sys.argv[1]}/{n}/metrics.json"))["tasks"] for n in ("whole", "other"))
-sys.exit(not ([t["task"] for t in a] == ["SDH", "ICH"] and [(t["task"], t["roc_auc"]["value"], t["positives"]) for t in a] == [(t["task"], t["roc_auc"]["value"], t["positives"]) for t in b]))
+sys.exit(not ([t["task"] for t in a] == ["SDH", "IPH"] and [(t["task"], t["roc_auc"]["value"], t["positives"]) for t in a] == [(t["task"], t["roc_auc"]["value"], t["positives"]) for t in b]))
 P
 ok $? "has the run's own figures, where it is the run's own test part"
 cp -r "$work/whole" "$work/part"
-rm "$work/part/ICH/weights.safetensors"
-refuses 1 "no model of task 'ICH' yet" "a task that is not finished" "$headct" predict --run "$work/part" --data "$work/data" --quiet
-check "a model of another input" start --run "$work/crop" --task ICH --set data.crop=168 --set optim.epochs=1
-cp "$work/crop/weights.safetensors" "$work/part/ICH/"
+rm "$work/part/IPH/weights.safetensors"
+refuses 1 "no model of task 'IPH' yet" "a task that is not finished" "$headct" predict --run "$work/part" --data "$work/data" --quiet
+check "a model of another input" start --run "$work/crop" --task IPH --set data.crop=168 --set optim.epochs=1
+cp "$work/crop/weights.safetensors" "$work/part/IPH/"
 refuses 1 "take different inputs" "is not mixed with the others" "$headct" predict --run "$work/part" --data "$work/data" --quiet
 refuses 1 "neither weights.safetensors nor recipe.yaml" "a folder that is no run" "$headct" predict --run "$work/ph" --data "$work/data" --quiet
 
