@@ -74,18 +74,25 @@ def only_input(path, work):
 
 
 def main(headct, default):
-    folder = os.environ.get("HEADCT_GOLDEN") or default
-    cases = sorted(glob.glob(os.path.join(folder, "vit_tiny", "*.json")))
+    folder = os.path.abspath(os.environ.get("HEADCT_GOLDEN") or default)
+    family = os.path.join(folder, "vit_tiny")
+    print(f"# golden folder: {folder}")
     if not os.path.isdir(folder):
         print(f"ok 1 - golden folder # SKIP {folder} is absent; set HEADCT_GOLDEN\n1..1")
         return 0
+    if not os.path.isdir(family):
+        print("ok 1 - vit_tiny # SKIP this golden set has no such family\n1..1")
+        return 0
+    cases = sorted(glob.glob(os.path.join(family, "*.json")))
+    if not cases:
+        ok(False, f"{family} holds a case")
     with tempfile.TemporaryDirectory() as work:
         for path in cases:
             base = path[:-5]
             for suffix in ("_io", "_interp"):
                 if os.path.exists(base + suffix + ".safetensors"):
                     run(headct, os.path.basename(base), base, suffix, work, tensors(base + suffix + ".safetensors"))
-    print(f"# ran {compared} tensors in {len(cases)} cases\n1..{count}")
+    print(f"# ran {compared} tensors in {len(cases)} cases of vit_tiny\n1..{count}")
     return failed > 0 or count == 0
 
 

@@ -213,12 +213,33 @@ static void check_base(const golden_case *c, hct_dev *dev, const hct_st_file *f,
     params_free(p);
 }
 
+/* The recipe's own numbers, in a case without tensors. */
+static void check_vectors(const golden_case *c) {
+    const cJSON *v, *vectors = golden_item(c->json, "vectors");
+    const char *prefix = cJSON_GetStringValue(golden_item(c->json, "prefix"));
+    cJSON_ArrayForEach(v, vectors) {
+        double got[4], want[4], scale = golden_number(v, "scale"), base = golden_number(v, "base");
+        int unit = isnan(scale);
+        for (int k = 0; k < 4; k++) {
+            double f = model_recipe_unit(prefix ? prefix : "", v->string, k);
+            got[k] = unit ? (double)(float)f : (double)(float)(base + (f - 0.5) * scale);
+            char path[32];
+            snprintf(path, sizeof path, "float32_values.%d", k);
+            want[k] = golden_number(v, path);
+        }
+        char label[160];
+        snprintf(label, sizeof label, "recipe of %s", v->string);
+        golden_check_f64(c, label, got, 4, want, 4, GOLDEN_FORMULA);
+    }
+}
+
 /* Full-size gradients take long under sanitizers: HEADCT_GOLDEN_FULL=0 leaves them out, and says so. */
 static void run_base(hct_dev *dev) {
     const char *full = getenv("HEADCT_GOLDEN_FULL");
     golden_case *c;
     for (size_t i = 0; (c = golden_open("vit_base", i)); golden_close(c), i++) {
         if (golden_item(c->json, "config.encoder")) continue; /* MAE: mae.c */
+        check_vectors(c);
         hct_st_file *f = golden_tensors(c, "");
         if (full && !strcmp(full, "0")) golden_skip(c, "full size: HEADCT_GOLDEN_FULL=0");
         else if (f) check_base(c, dev, f, 1);
@@ -226,33 +247,10 @@ static void run_base(hct_dev *dev) {
     }
 }
 
-static void check_vectors(void) {
-    golden_case *c;
-    for (size_t i = 0; (c = golden_open("vit_base", i)); golden_close(c), i++) {
-        const cJSON *v, *vectors = golden_item(c->json, "vectors");
-        const char *prefix = cJSON_GetStringValue(golden_item(c->json, "prefix"));
-        cJSON_ArrayForEach(v, vectors) {
-            double got[4], want[4], scale = golden_number(v, "scale"), base = golden_number(v, "base");
-            int unit = isnan(scale);
-            for (int k = 0; k < 4; k++) {
-                double f = model_recipe_unit(prefix ? prefix : "", v->string, k);
-                got[k] = unit ? (double)(float)f : (double)(float)(base + (f - 0.5) * scale);
-                char path[32];
-                snprintf(path, sizeof path, "float32_values.%d", k);
-                want[k] = golden_number(v, path);
-            }
-            char label[160];
-            snprintf(label, sizeof label, "recipe of %s", v->string);
-            golden_check_f64(c, label, got, 4, want, 4, GOLDEN_FORMULA);
-        }
-    }
-}
-
 int main(void) {
     if (!golden_begin()) return golden_done();
     hct_dev *dev = model_device();
     run_tiny(dev);
-    check_vectors();
     run_base(dev);
     model_device_close(dev);
     return golden_done();

@@ -1,11 +1,13 @@
 #include "golden.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "hct/io.h"
 #include "tap.h"
@@ -14,38 +16,68 @@ const golden_tol GOLDEN_FORWARD = {2e-5, 1e-4, 1e-5};
 const golden_tol GOLDEN_GRADIENT = {-1, -1, 1e-4};
 const golden_tol GOLDEN_FORMULA = {0, 1e-12, -1};
 
-static size_t tensors, cases; /* cases: those with a compared tensor, each once */
-static char (*ran)[sizeof(((golden_case *)0)->family) + sizeof(((golden_case *)0)->name)];
+static size_t cases; /* with a compared tensor, each once */
+static struct { char family[64], name[128]; size_t tensors; } *ran;
 
-static void count_case(const golden_case *c) {
-    char key[sizeof *ran];
-    snprintf(key, sizeof key, "%s/%s", c->family, c->name);
-    for (size_t i = 0; i < cases; i++)
-        if (!strcmp(ran[i], key)) return;
-    void *more = realloc(ran, (cases + 1) * sizeof *ran);
-    if (!more) return;
-    ran = more;
-    memcpy(ran[cases++], key, sizeof key);
+static void count_tensor(const golden_case *c) {
+    size_t i = 0;
+    while (i < cases && (strcmp(ran[i].family, c->family) != 0 || strcmp(ran[i].name, c->name) != 0)) i++;
+    if (i == cases) {
+        void *more = realloc(ran, (cases + 1) * sizeof *ran);
+        if (!more) return;
+        ran = more;
+        memset(&ran[i], 0, sizeof *ran);
+        memcpy(ran[i].family, c->family, sizeof ran[i].family);
+        memcpy(ran[i].name, c->name, sizeof ran[i].name);
+        cases++;
+    }
+    ran[i].tensors++;
+}
+
+/* Where the golden numbers are looked for, from the root folder on. */
+static const char *wanted_folder(void) {
+    static char path[PATH_MAX + 512];
+    const char *set = getenv("HEADCT_GOLDEN");
+    char here[PATH_MAX];
+    if (!set || !*set) return GOLDEN_DEFAULT;
+    if (*set == '/' || !getcwd(here, sizeof here)) return set;
+    snprintf(path, sizeof path, "%s/%s", here, set);
+    return path;
+}
+
+static bool is_folder(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 const char *golden_folder(void) {
-    const char *folder = getenv("HEADCT_GOLDEN");
-    if (!folder || !*folder) folder = GOLDEN_DEFAULT;
-    struct stat st;
-    return stat(folder, &st) == 0 && S_ISDIR(st.st_mode) ? folder : NULL;
+    const char *folder = wanted_folder();
+    return is_folder(folder) ? folder : NULL;
 }
 
 bool golden_begin(void) {
-    const char *set = getenv("HEADCT_GOLDEN");
-    if (golden_folder()) return true;
-    tap_skip("golden folder", "%s is absent; set HEADCT_GOLDEN", set && *set ? set : GOLDEN_DEFAULT);
+    if (golden_folder()) {
+        tap_note("golden folder: %s", golden_folder());
+        return true;
+    }
+    tap_skip("golden folder", "%s is absent; set HEADCT_GOLDEN", wanted_folder());
     return false;
 }
 
 int golden_done(void) {
-    tap_note("ran %zu tensors in %zu cases", tensors, cases);
+    for (size_t i = 0; i < cases; i++) { /* one line a family, at its first case */
+        size_t n = 0, tensors = 0, before = 0;
+        for (size_t k = 0; k < cases; k++) {
+            if (strcmp(ran[k].family, ran[i].family) != 0) continue;
+            before += k < i;
+            tensors += ran[k].tensors;
+            n++;
+        }
+        if (!before) tap_note("ran %zu tensors in %zu cases of %s", tensors, n, ran[i].family);
+    }
     free(ran);
     ran = NULL;
+    cases = 0;
     return tap_done();
 }
 
@@ -76,6 +108,8 @@ golden_case *golden_open(const char *family, size_t i) {
     snprintf(c->family, sizeof c->family, "%s", family);
     snprintf(c->folder, sizeof c->folder, "%s/%s", golden_folder(), family);
     if (!case_name(c->folder, i, c->name, sizeof c->name)) {
+        if (i == 0 && is_folder(c->folder)) tap_ok(0, "%s holds a case", c->folder);
+        else if (i == 0) tap_skip(family, "this golden set has no such family");
         free(c);
         return NULL;
     }
@@ -161,8 +195,7 @@ READER(golden_i64, int64_t, hct_st_to_i64)
 
 bool golden_check_f64(const golden_case *c, const char *what, const double *got, size_t n_got, const double *want,
                       size_t n_want, golden_tol tol) {
-    tensors++;
-    count_case(c);
+    count_tensor(c);
     if (!got || !want || n_got != n_want)
         return tap_ok(0, "%s/%s: %s has %zu elements, should have %zu", c->family, c->name, what, got ? n_got : 0,
                       n_want);

@@ -11,7 +11,7 @@
  *   }
  *
  * Every comparison prints one TAP result (tap.h) and counts as one compared tensor; golden_done() prints
- * "# ran N tensors in M cases". Where the folder is absent the one result is a skip that says so.
+ * "# ran N tensors in M cases of FAMILY" for each family. Where the folder is absent the one result is a skip that says so.
  */
 #ifndef TESTS_SUPPORT_GOLDEN_H
 #define TESTS_SUPPORT_GOLDEN_H
@@ -37,13 +37,13 @@ extern const golden_tol GOLDEN_FORWARD, GOLDEN_GRADIENT, GOLDEN_FORMULA;
 
 /* $HEADCT_GOLDEN, else ../shared/golden beside the source tree; NULL where that folder is absent. */
 const char *golden_folder(void);
-/* Returns whether there is a folder. */
+/* Says which folder it is; returns whether it is there. */
 bool golden_begin(void);
 /* Exit status for main. */
 int golden_done(void);
 
 /* Case i of a family in order of name; NULL after the last one, or without the folder. A JSON that cannot be read is a
- * failed result and is left out. */
+ * failed result and is left out. For case 0, a set without the family's folder is a skipped result, an empty folder a failed one. */
 golden_case *golden_open(const char *family, size_t i);
 void golden_close(golden_case *c);
 /* NAME + suffix + ".safetensors" ("" or "_io", ...). NULL where there is none; a damaged file is a failed result too.
