@@ -4,20 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The name that HCT_KERNEL=op=name,... asks for, or NULL. */
-static const char *forced(const hct_ctx *ctx, const char *op, size_t *ret_n) {
-    size_t n = strlen(op);
-    for (const char *p = ctx->force; p && *p;) {
-        size_t len = strcspn(p, ",");
-        if (len > n + 1 && !strncmp(p, op, n) && p[n] == '=') {
-            *ret_n = len - n - 1;
-            return p + n + 1;
-        }
-        p += len + (p[len] == ',');
-    }
-    return NULL;
-}
-
 static void describe(const hct_problem *p, char *out, size_t n) {
     size_t used = (size_t)snprintf(out, n, "%s(", p->op);
     for (uint32_t i = 0; i < p->n_in && i < 6 && used < n; i++) {
@@ -38,7 +24,8 @@ int hct_has_kernel(const hct_dev *d, const char *op) {
 hct_status hct_dispatch(hct_dev *dev, const hct_problem *p, const hct_kernel **ret, hct_plan *ret_plan, hct_err *err) {
     const hct_ctx *ctx = dev->ctx;
     size_t n_want = 0;
-    const char *want = forced(ctx, p->op, &n_want);
+    hct_settings_check(dev->ctx);
+    const char *want = hct_forced_kernel(ctx, p->op, &n_want);
     char call[512] = "", why[400] = "";
     if (ctx->verbose_dispatch) describe(p, call, sizeof call);
     int dtype = p->n_in ? p->in[0].dtype : p->n_out ? p->out[0].dtype : HCT_F32;

@@ -4,6 +4,9 @@
 
 #include "hct/comm.h"
 #include "hct/hct.h"
+#include "hct/nearest.h"
+
+#include <stdatomic.h>
 
 /* ---- growable array: HCT_PUSH(array, count, capacity, item) is 0 when out of memory ---- */
 int hct_grow(void **array, size_t count, size_t *capacity, size_t item_size);
@@ -28,18 +31,26 @@ struct hct_ctx {
     size_t n_plugins, cap_plugins;
     int verbose_dispatch;       /* HCT_VERBOSE=dispatch */
     char *force;                /* HCT_KERNEL=op=name,op=name */
+    atomic_int force_checked;
 };
 
 hct_status hct_registry_init(hct_ctx *, hct_err *);
 /* Registers what core/ops defines. */
 hct_status hct_register_core_ops(hct_ctx *, hct_err *);
-/* Loads every plugin of a folder whose name fits, sorted. A missing folder is no error. */
-void hct_load_folder(hct_ctx *, const char *folder);
+/* Loads what lies in the folders that are searched. A folder of HCT_PLUGIN_PATH without a plugin is one line on stderr. */
 void hct_load_default(hct_ctx *);
 /* Calls f with each folder that is searched for plugins, in order, until it returns other than 0, and returns that. */
 int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg);
 /* The functions of the host table that work on tapes. */
 void hct_host_fill_tape(hct_host *);
+
+/* ---- what the environment asks for (settings.c) ---- */
+
+void hct_settings_read(hct_ctx *);
+/* Says, once, what HCT_KERNEL names that is not there: at the first dispatch, when all plugins are loaded. */
+void hct_settings_check(hct_ctx *);
+/* The name that HCT_KERNEL asks for (*ret_n bytes), or NULL. */
+const char *hct_forced_kernel(const hct_ctx *, const char *op, size_t *ret_n);
 
 /* ---- devices and tensors (device.c) ---- */
 

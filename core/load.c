@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A plugin that fails half-way through init leaves nothing behind in the registry. */
 typedef struct mark { size_t ops, backends; const hct_kernel **kernels; size_t n_kernels; } mark;
@@ -32,9 +34,11 @@ static hct_status check(const char *file, const hct_plugin *p, hct_err *err) {
     if (p->major != HCT_MAJOR)
         return hct_fail(err, HCT_EVERSION, "%s: built for plugin interface %u.%u, this headct speaks %d.%d; rebuild it against these headers",
                         file, p->major, p->minor, HCT_MAJOR, HCT_MINOR);
-    if (p->size < sizeof(hct_plugin) || !p->init || !p->name || !p->version)
-        return hct_fail(err, HCT_EVERSION, "%s: its description is too short (%u of %zu bytes) or misses name, version or init; rebuild it",
-                        file, p->size, sizeof(hct_plugin));
+    if (p->size < sizeof(hct_plugin))
+        return hct_fail(err, HCT_EVERSION, "%s: its description is too short (%u of %zu bytes); rebuild it against these headers", file, p->size,
+                        sizeof(hct_plugin));
+    const char *missing = !p->init ? "init function" : !p->name ? "name" : !p->version ? "version" : NULL;
+    if (missing) return hct_fail(err, HCT_EVERSION, "%s: its description has no %s; build it with HCT_PLUGIN_DEFINE", file, missing);
     return HCT_OK;
 }
 
@@ -75,7 +79,8 @@ static int is_plugin(const struct dirent *e) {
            (!strncmp(e->d_name, "hct_backend_", 12) || !strncmp(e->d_name, "hct_kernel_", 11));
 }
 
-void hct_load_folder(hct_ctx *ctx, const char *folder) {
+/* Every plugin of a folder whose name fits, sorted; returns how many there are, or -1 and errno. */
+static int load_all(hct_ctx *ctx, const char *folder) {
     struct dirent **list;
     int n = scandir(folder, &list, is_plugin, alphasort);
     for (int i = 0; i < n; i++) {
@@ -86,6 +91,21 @@ void hct_load_folder(hct_ctx *ctx, const char *folder) {
         free(list[i]);
     }
     if (n >= 0) free(list);
+    return n;
+}
+
+static int load_folder(void *ctx, const char *folder) {
+    load_all(ctx, folder); /* none, or no such folder: nothing is installed there */
+    return 0;
+}
+
+static int load_named(void *ctx, const char *folder) {
+    int n = load_all(ctx, folder);
+    if (n < 0) fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s: %s\n", folder, strerror(errno));
+    char comm[PATH_MAX]; /* comm.c opens it, where several ranks were started */
+    snprintf(comm, sizeof comm, "%s/hct_comm_mpi.so", folder);
+    if (n == 0 && access(comm, F_OK) < 0) fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s holds no hct_kernel_*.so or hct_backend_*.so\n", folder);
+    return 0;
 }
 
 /* Folder of the library (or program) that holds this function. */
@@ -99,19 +119,23 @@ static int own_folder(char *out, size_t n) {
     return snprintf(out, n, "%s", real) < (int)n;
 }
 
-int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg) {
+typedef int each(void *arg, const char *folder);
+
+static int each_named(each *f, void *arg) {
     const char *list = secure_getenv("HCT_PLUGIN_PATH");
-    char own[PATH_MAX], folder[PATH_MAX + 64];
+    char *copy = list ? strdup(list) : NULL, *save = NULL;
     int stop = 0;
-    if (list) {
-        char *copy = strdup(list), *save = NULL;
-        for (char *at = copy ? strtok_r(copy, ":", &save) : NULL; at && !stop; at = strtok_r(NULL, ":", &save)) stop = f(arg, at);
-        free(copy);
-    }
-    if (stop || !own_folder(own, sizeof own)) return stop;
+    for (char *at = copy ? strtok_r(copy, ":", &save) : NULL; at && !stop; at = strtok_r(NULL, ":", &save)) stop = f(arg, at);
+    free(copy);
+    return stop;
+}
+
+static int each_own(each *f, void *arg) {
+    char own[PATH_MAX], folder[PATH_MAX + 64];
+    if (!own_folder(own, sizeof own)) return 0;
     /* Installed: LIBDIR/libhct.so and LIBDIR/hct/. Uninstalled: BUILD/core/libhct.so, backends/NAME/, plugins/NAME/. */
     snprintf(folder, sizeof folder, "%s/hct", own);
-    stop = f(arg, folder);
+    int stop = f(arg, folder);
     size_t n = strlen(own);
     if (n < 5 || strcmp(own + n - 5, "/core") != 0) return stop;
     own[n - 5] = 0;
@@ -133,9 +157,12 @@ int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg) {
     return stop;
 }
 
-static int load_folder(void *ctx, const char *folder) {
-    hct_load_folder(ctx, folder);
-    return 0;
+int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg) {
+    int stop = each_named(f, arg);
+    return stop ? stop : each_own(f, arg);
 }
 
-void hct_load_default(hct_ctx *ctx) { hct_each_plugin_folder(load_folder, ctx); }
+void hct_load_default(hct_ctx *ctx) {
+    each_named(load_named, ctx);
+    each_own(load_folder, ctx);
+}

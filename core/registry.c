@@ -66,9 +66,7 @@ hct_ctx *hct_open(const hct_options *options, hct_err *err) {
         out_of_memory(err);
         return NULL;
     }
-    const char *verbose = getenv("HCT_VERBOSE"), *force = getenv("HCT_KERNEL");
-    ctx->verbose_dispatch = verbose && strstr(verbose, "dispatch");
-    ctx->force = force ? strdup(force) : NULL;
+    hct_settings_read(ctx);
     if (hct_registry_init(ctx, err) < 0) goto fail;
     for (size_t i = 0; options && i < options->n_plugins; i++)
         if (hct_load_plugin(ctx, options->plugins[i], err) < 0) goto fail;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hct/nearest.h"
+
 /* The whole of text is one number (surrounding blanks allowed); false leaves *ret alone. Point as decimal sign whatever
  * the locale. text_double also takes nan and inf. */
 bool text_double(const char *text, double *ret);
@@ -13,10 +15,9 @@ bool text_int64(const char *text, int64_t *ret);
 /* true/false, yes/no, on/off, 1/0 in any case. */
 bool text_bool(const char *text, bool *ret);
 
-/* Insertions, deletions, substitutions and swaps of neighbours from a to b, case ignored (optimal string alignment). */
-size_t text_distance(const char *a, const char *b);
-/* The name nearest to `name`; NULL where none is near, that is, within a third of its length plus one. */
-const char *text_nearest(const char *name, const char *const *names, size_t n);
+/* The core's, under this room's names. */
+static inline size_t text_distance(const char *a, const char *b) { return hct_name_distance(a, b); }
+static inline const char *text_nearest(const char *name, const char *const *names, size_t n) { return hct_name_nearest(name, names, n); }
 
 /* Shortest decimal that reads back as the same double: "0.1", "1e-05", "nan". buffer of 32. */
 const char *text_of_double(double v, char buffer[32]);

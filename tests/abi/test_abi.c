@@ -98,11 +98,11 @@ START_TEST(a_backend_of_1_0_runs) {
 END_TEST
 
 static const struct {
-    const char *name, *words[2];
+    const char *name, *words[2]; /* what is said */
 } bad[] = {{"wrong_magic", {"magic", "HCT_PLUGIN_DEFINE"}},
            {"other_major", {"interface 2.0", "rebuild"}},
-           {"short_struct", {"too short", "rebuild"}},
-           {"no_init", {"misses", "init"}},
+           {"short_struct", {"too short (40 of 48 bytes)", "rebuild"}},
+           {"no_init", {"its description has no init", "HCT_PLUGIN_DEFINE"}},
            {"no_symbol", {"exports no hct_plugin_v1", "not a headct plugin"}},
            {"half_way", {"init failed", "the driver is missing; install it"}},
            {"not_here", {"init failed", "the driver is missing"}},
@@ -153,16 +153,9 @@ START_TEST(files_that_are_no_shared_objects) {
 }
 END_TEST
 
-/* In a folder that is searched, a bad file is one line and the rest still loads. */
-START_TEST(a_bad_file_in_the_search_path_is_one_line) {
-    const char *folder = scratch_path("search");
-    ck_assert_int_eq(mkdir(folder, 0777), 0);
-    scratch_file("search/hct_kernel_text.so", "not a program\n", 14);
-    scratch_file("search/unrelated.so", "not looked at\n", 14);
-    char link_at[4096];
-    snprintf(link_at, sizeof link_at, "%s/hct_kernel_v1.so", folder);
-    ck_assert_int_eq(symlink(v1, link_at), 0);
-    setenv("HCT_PLUGIN_PATH", folder, 1);
+/* Opens a context with HCT_PLUGIN_PATH; what is said on stderr comes back in text. */
+static hct_ctx *open_searching(const char *path, char *text, size_t n) {
+    setenv("HCT_PLUGIN_PATH", path, 1);
     FILE *file = tmpfile();
     int saved = dup(2);
     dup2(fileno(file), 2);
@@ -173,10 +166,22 @@ START_TEST(a_bad_file_in_the_search_path_is_one_line) {
     close(saved);
     unsetenv("HCT_PLUGIN_PATH");
     ck_assert_msg(ctx != NULL, "%s", err.msg);
-    char said[4096] = "";
     rewind(file);
-    said[fread(said, 1, sizeof said - 1, file)] = 0;
+    text[fread(text, 1, n - 1, file)] = 0;
     fclose(file);
+    return ctx;
+}
+
+/* In a folder that is searched, a bad file is one line and the rest still loads. */
+START_TEST(a_bad_file_in_the_search_path_is_one_line) {
+    const char *folder = scratch_path("search");
+    ck_assert_int_eq(mkdir(folder, 0777), 0);
+    scratch_file("search/hct_kernel_text.so", "not a program\n", 14);
+    scratch_file("search/unrelated.so", "not looked at\n", 14);
+    char link_at[4096], said[4096];
+    snprintf(link_at, sizeof link_at, "%s/hct_kernel_v1.so", folder);
+    ck_assert_int_eq(symlink(v1, link_at), 0);
+    hct_ctx *ctx = open_searching(folder, said, sizeof said);
     ck_assert_msg(strstr(said, "left out") && strstr(said, "hct_kernel_text.so") && !strstr(said, "unrelated"), "%s",
                   said);
     ck_assert_ptr_eq(strchr(said, '\n'), said + strlen(said) - 1);
@@ -186,11 +191,35 @@ START_TEST(a_bad_file_in_the_search_path_is_one_line) {
 }
 END_TEST
 
+/* So is a folder of HCT_PLUGIN_PATH that is none, or holds nothing; what is not set says nothing. */
+START_TEST(a_bad_folder_in_the_search_path_is_one_line) {
+    char empty[2000], file[2000], path[8192], want[8192], said[8192];
+    snprintf(empty, sizeof empty, "%s", scratch_path("empty"));
+    ck_assert_int_eq(mkdir(empty, 0777), 0);
+    snprintf(file, sizeof file, "%s", scratch_file("hct_kernel_by_name.so", "", 0));
+    snprintf(path, sizeof path, "/no/such/folder::%s:%s", empty, file);
+    snprintf(want, sizeof want,
+             "headct: HCT_PLUGIN_PATH: /no/such/folder: No such file or directory\n"
+             "headct: HCT_PLUGIN_PATH: %s holds no hct_kernel_*.so or hct_backend_*.so\n"
+             "headct: HCT_PLUGIN_PATH: %s: Not a directory\n",
+             empty, file);
+    hct_ctx *ctx = open_searching(path, said, sizeof said);
+    ck_assert_str_eq(said, want);
+    check_works(ctx);
+    hct_close(ctx);
+    hct_close(open_searching("", said, sizeof said));
+    ck_assert_str_eq(said, "");
+    scratch_file("empty/hct_comm_mpi.so", "", 0); /* for ranks: not looked at here */
+    hct_close(open_searching(empty, said, sizeof said));
+    ck_assert_str_eq(said, "");
+}
+END_TEST
+
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
     v1 = realpath(argv[1], NULL); /* links to it are made elsewhere */
     if (!v1) return 2;
     bad_folder = argv[2];
     return CHECK_RUN("abi", a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs, bad_plugins_are_refused_and_harm_nothing,
-                     files_that_are_no_shared_objects, a_bad_file_in_the_search_path_is_one_line);
+                     files_that_are_no_shared_objects, a_bad_file_in_the_search_path_is_one_line, a_bad_folder_in_the_search_path_is_one_line);
 }

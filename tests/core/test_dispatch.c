@@ -20,6 +20,10 @@ static void add_transposed(fixture *f, hct_tape *t, hct_tensor *a) {
     hct_id x = hct_use(t, a);
     hct_add(t, x, hct_permute(t, x, (int[]){1, 0}));
 }
+static void add_twice(fixture *f, hct_tape *t, hct_tensor *a) {
+    add_plain(f, t, a);
+    add_plain(f, t, a);
+}
 static void convolve(fixture *f, hct_tape *t, hct_tensor *a) {
     (void)a;
     static const int64_t one[] = {1, 1, 1};
@@ -88,6 +92,31 @@ START_TEST(one_kernel_can_be_forced) {
     e = add_with(NULL, "add=test:allocating add", 1, text, sizeof text);
     ck_assert_int_eq(e.code, HCT_ENOKERNEL);
     ck_assert_msg(strstr(e.msg, "refuses"), "%s", e.msg);
+}
+END_TEST
+
+/* A slip of the pen is one line, whatever runs, and changes nothing that is computed. */
+START_TEST(what_nobody_knows_is_said) {
+    static const struct {
+        const char *verbose, *force, *said;
+    } cases[] = {
+        {NULL, "ad=ref:add:f32", "headct: HCT_KERNEL=ad=ref:add:f32: no op is called 'ad'; the nearest is 'add'\n"},
+        {NULL, "sofmax=x", "headct: HCT_KERNEL=sofmax=x: no op is called 'sofmax'; the nearest is 'softmax'\n"},
+        {NULL, "frobnicate", "headct: HCT_KERNEL=frobnicate: no op is called 'frobnicate'; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n"},
+        {NULL, "gelu", "headct: HCT_KERNEL=gelu: it names no kernel of gelu; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n"},
+        {NULL, "add=ref:add:f32,gelu=rf:gelu:f32",
+         "headct: HCT_KERNEL=gelu=rf:gelu:f32: no kernel of gelu that is loaded is called 'rf:gelu:f32'; the nearest is 'ref:gelu:f32'\n"},
+        {NULL, "add=ref:add:f32,", ""},
+        {"dispach", NULL, "headct: HCT_VERBOSE=dispach is not known; 'dispatch' is\n"},
+        {"", "", ""},
+    };
+    char text[4096];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ck_assert_int_eq(run_with(cases[i].verbose, cases[i].force, add_twice, text, sizeof text).code, HCT_OK);
+        ck_assert_str_eq(text, cases[i].said);
+    }
+    ck_assert_int_eq(run_with("loud,dispatch", NULL, add_plain, text, sizeof text).code, HCT_OK);
+    ck_assert_msg(strstr(text, "HCT_VERBOSE=loud is not") && strstr(text, "add chosen"), "%s", text);
 }
 END_TEST
 
@@ -168,6 +197,6 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    return CHECK_RUN("dispatch", the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced,
+    return CHECK_RUN("dispatch", the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced, what_nobody_knows_is_said,
                      a_library_can_be_switched_off, no_kernel_says_so, device_specs);
 }
