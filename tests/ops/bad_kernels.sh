@@ -32,6 +32,7 @@ kernel unpacked 1 'other bits with a packed copy of input 1'
 expect "a wrong gradient" 1 'central differences' --op wrong.gradient
 expect "an op that no case fits" 1 'has no case' --op no.case
 expect "an unknown op" 2 "no op 'nonsense'" --op nonsense
+expect "an unknown kernel" 2 "no kernel of sub on cpu is called 'nonsense'" --op sub --kernel nonsense
 # The command that a failure prints repeats that failure.
 n=$((n + 1))
 again=$($ops --op sub --no-grad --kernel strides | sed -n 's/^# repeat: //p' | tail -1)

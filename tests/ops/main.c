@@ -266,6 +266,14 @@ static void unknown_cases(const hct_ctx *ctx) {
                 tap_ok(0, "the table has a case '%s' for '%s', which is no op", c->name, c->op);
 }
 
+static bool kernel_is_there(const tester *t) {
+    for (size_t i = 0; i < hct_kernel_count(t->dev.ctx); i++) {
+        const hct_kernel *k = hct_kernel_at(t->dev.ctx, i);
+        if (!strcmp(k->backend, t->dev.backend->name) && wanted(t->o.op, k->op) && wanted_kernel(t->o.kernel, k->name)) return true;
+    }
+    return false;
+}
+
 int main(int argc, char **argv) {
     tester t = {.o = {.device = "cpu", .kernels = true, .gradients = true}};
     static const struct argp argp = {known, parse, NULL, "Holds every op and kernel to the conformance table.",
@@ -284,6 +292,11 @@ int main(int argc, char **argv) {
     t.reference = ok && !strcmp(t.dev.backend->name, "cpu");
     if (!t.reference) t.o.gradients = false;
     size_t met = 0;
+    if (ok && t.o.kernel && !kernel_is_there(&t)) {
+        fprintf(stderr, "test-ops: no kernel%s%s on %s is called '%s'; --list shows them\n", t.o.op ? " of " : "", t.o.op ? t.o.op : "",
+                t.dev.backend->name, t.o.kernel);
+        ok = false;
+    }
     if (ok && !t.o.op && !t.o.list && !t.o.bench) unknown_cases(ctx);
     for (size_t i = 0; ok && i < hct_op_count(ctx); i++) {
         if (!wanted(t.o.op, hct_op_at(ctx, i)->name)) continue;
