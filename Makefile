@@ -18,7 +18,7 @@ deps:
 	@ci/deps
 
 $(BUILD)/build.ninja:
-	@meson setup $(BUILD) --prefix=$(PREFIX) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@rm -f $(BUILD).log
 
 build: deps $(BUILD)/build.ninja
@@ -41,7 +41,7 @@ lint:
 	@ci/lint
 
 install: build
-	@meson configure $(BUILD) --prefix=$(PREFIX) >/dev/null && DESTDIR='$(DESTDIR)' meson install -C $(BUILD)
+	@DESTDIR='$(DESTDIR)' ci/install $(BUILD) '$(PREFIX)'
 
 clean:
 	rm -rf $(BUILD) build-asan build-clang

@@ -1,0 +1,29 @@
+#!/bin/sh
+# `make install` leaves the build folder as it was: ci/install on a project of one file, and what the Makefile calls. $1: the source tree.
+. "$(dirname "$0")/../support/tap.sh"
+source=$1
+unset DESTDIR PREFIX MAKEFLAGS MAKELEVEL MFLAGS
+mkdir "$work/tiny"
+cd "$work/tiny" || exit 1
+cat >meson.build <<'P'
+project('tiny')
+configure_file(output: 'where', configuration: {'prefix': get_option('prefix')}, input: 'where.in', install: true, install_dir: 'share')
+P
+echo '@prefix@' >where.in
+meson setup build >/dev/null || exit 1
+prefix() { meson introspect build --buildoptions | python3 -c 'import json, sys; print([o["value"] for o in json.load(sys.stdin) if o["name"] == "prefix"][0])'; }
+install_to() { DESTDIR=$1 "$source/ci/install" build "$2"; }
+installed() { test "$(cat "$1/share/where")" = "$2"; }
+check "install with another prefix" install_to "$work/a" /usr
+check "goes there" installed "$work/a/usr" /usr
+check "and the build folder keeps its own" test "$(prefix)" = /usr/local
+check "which the next install goes to" install_to stage /usr/local
+check "a relative DESTDIR is meant from here" installed "$work/tiny/stage/usr/local" /usr/local
+rm where.in
+if install_to "$work/b" /opt >/dev/null 2>&1; then ok 1 "an install that fails"; else ok 0 "an install that fails"; fi
+check "leaves the prefix as it was too" test "$(prefix)" = /usr/local
+make -n -C "$source" BUILD="$work/none" PREFIX=/usr deps build install >"$work/calls" 2>&1
+grep -q "ci/install $work/none '/usr'" "$work/calls"
+ok $? "make install hands the prefix over"
+if grep "meson setup" "$work/calls" | grep -q /usr; then ok 1 "and sets nothing up with it"; else ok 0 "and sets nothing up with it"; fi
+done_testing
