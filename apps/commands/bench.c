@@ -7,6 +7,7 @@
 
 #include "commands/bench_views.h"
 #include "commands/command.h"
+#include "support/allocations.h"
 #include "support/text.h"
 #include "training/encoder.h"
 #include "training/measure.h"
@@ -15,6 +16,7 @@
 static const char doc[] =
     "Times the forward pass and the training step (MAE; DINO with --recipe of one) of a model on made-up data, after planning them: memory predicted and measured, "
     "floating-point operations, rate, allocations made while steps run.\v"
+    "Allocations on the host (malloc, mmap and their kin) are counted where BUILD/tests/support/count_allocations.so is preloaded.\n\n"
     "Examples:\n"
     "  headct bench --model vit-b12 --batch 4\n"
     "  headct bench --recipe recipes/demo.yaml --profile\n"
@@ -79,17 +81,25 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Runs a compiled tape and prints one line about it. predicted: tensors, their packed copies, arena and workspace; grown: resident growth since before. */
+/* Runs a compiled tape and prints one line about it. predicted: tensors, their packed copies, arena and workspace; grown: resident growth since before.
+ * Allocations are counted from the second step on. */
 static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision, int64_t scans, uint64_t before, hct_err *err) {
     double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
     hct_status st = seconds ? hct_run(t, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    allocation_counter none, *host = allocation_counter_find();
+    allocation_counter *counter = host ? host : &none;
+    uint64_t calls = hct_device_memory(dev).calls;
+    counter->host = counter->onednn = 0;
+    counter->counting = 1;
     if (st == HCT_OK) st = hct_run(t, err); /* devices that capture a step do it the second time */
-    uint64_t calls = hct_device_memory(dev).calls, grown = measure_resident() - before;
     for (int64_t i = 0; st == HCT_OK && i < s->steps; i++) {
         double start = measure_now();
         st = hct_run(t, err);
         seconds[i] = measure_now() - start;
     }
+    counter->counting = 0;
+    calls = hct_device_memory(dev).calls - calls;
+    uint64_t grown = measure_resident() - before;
     hct_program_stats p = hct_stats(t);
     uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace;
     if (st == HCT_OK) {
@@ -102,7 +112,10 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
         printf("  memory       %.0f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f), %.0f MiB measured\n", mib(predicted),
                mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(grown));
         printf("  arena        %.3f of the lower bound of live bytes\n", p.arena_lower_bound ? (double)p.arena / (double)p.arena_lower_bound : 1.0);
-        printf("  program      %u calls (%u dropped), %" PRIu64 " device allocations in the timed steps\n", p.nodes, p.nodes_dead, hct_device_memory(dev).calls - calls);
+        printf("  program      %u calls (%u dropped)\n", p.nodes, p.nodes_dead);
+        printf("  allocations  %" PRIu64 " on the device in steps 2 to %lld", calls, (long long)s->steps + 2);
+        if (host) printf(", %ld on the host (and %ld by oneDNN)\n", (long)counter->host, (long)counter->onednn);
+        else printf("; on the host not counted\n");
         if (s->profile) st = hct_profile(t, err);
     }
     free(seconds);

@@ -1,102 +1,19 @@
-/* A replayed step allocates nothing: malloc, calloc, realloc, posix_memalign, aligned_alloc and mmap are counted over
- * steps 2 to 10, and the device's own table. A kernel that allocates in run() (the plugin given as argument) must be
- * noticed.
- *
- * Not counted: memalign, by which libgomp makes a team of its own (1.5 KB) each time that a parallel region with one
- * thread (its `if` is false) is entered. Counted apart: what libdnnl itself allocates, the table of a primitive's
- * arguments (plugins/onednn/onednn.h); its kernels are chosen where plugins/fastcpu has none. */
-#include <dlfcn.h>
-#include <execinfo.h>
-#include <stdatomic.h>
+/* A replayed step allocates nothing, of the host's memory (support/count_allocations.c) or of the device's own table, over steps 2 to 10. A kernel that
+ * allocates in run() (the plugin given as argument) must be noticed. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "check_main.h"
+#include "count_allocations.h"
 #include "small_vit.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_ASAN
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define UNDER_ASAN
-#endif
-#ifdef UNDER_ASAN
-#define TELLS_OF_MEMALIGN 1
-#else
-#define TELLS_OF_MEMALIGN 0
-#endif
+#define counter headct_allocation_counter
 
-static atomic_long allocations, by_onednn;
-static atomic_int counting;
-
-/* Whether the first caller outside this program, the sanitizer and the C++ library is of the library named. */
-static int called_by(const char *library) {
-    void *frames[24];
-    Dl_info own, caller = {.dli_fname = ""};
-    int k = backtrace(frames, 24), found = dladdr((void *)(uintptr_t)&allocations, &own), i = 0;
-    while (found && i < k && (!dladdr(frames[i], &caller) || caller.dli_fbase == own.dli_fbase || strstr(caller.dli_fname, "libasan") ||
-                              strstr(caller.dli_fname, "libstdc++")))
-        i++;
-    return found && i < k && strstr(caller.dli_fname, library) != NULL;
+static void start_counting(void) {
+    counter.host = counter.onednn = 0;
+    counter.counting = 1;
 }
-
-static void count(void) {
-    static _Thread_local int looking; /* backtrace may allocate */
-    if (!counting || looking) return;
-    looking = 1;
-    if (called_by("libdnnl")) by_onednn++;
-    else if (!TELLS_OF_MEMALIGN || !called_by("libgomp")) allocations++;
-    looking = 0;
-}
-
-#ifdef UNDER_ASAN /* the sanitizer has taken malloc over; it tells, memalign included */
-int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void *, size_t), void (*)(const volatile void *));
-static void on_malloc(const volatile void *p, size_t n) {
-    (void)p, (void)n;
-    count();
-}
-static void on_free(const volatile void *p) {
-    (void)p;
-}
-static void install(void) {
-    __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
-}
-#else /* glibc's own functions under their other names */
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
-void *__libc_memalign(size_t, size_t);
-void *malloc(size_t n) {
-    count();
-    return __libc_malloc(n);
-}
-void *calloc(size_t n, size_t size) {
-    count();
-    return __libc_calloc(n, size);
-}
-void *realloc(void *p, size_t n) {
-    count();
-    return __libc_realloc(p, n);
-}
-int posix_memalign(void **ret, size_t align, size_t n) {
-    count();
-    *ret = __libc_memalign(align, n);
-    return *ret ? 0 : 12;
-}
-void *aligned_alloc(size_t align, size_t n) {
-    count();
-    return __libc_memalign(align, n);
-}
-void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t off) {
-    count();
-    return (void *)syscall(SYS_mmap, at, n, prot, flags, fd, off); /* NOLINT */
-}
-static void install(void) {}
-#endif
 
 static const char *plugin;
 
@@ -117,17 +34,16 @@ static counts of_steps_2_to_10(const char *with) {
     for (int step = 1; step <= 10; step++) {
         if (step == 2) {
             c.device = hct_device_memory(f.dev).calls;
-            allocations = by_onednn = 0;
-            counting = 1;
+            start_counting();
         }
         if (st == HCT_OK) st = vit_step(&v, step, &f.err); /* Check's own asserts allocate: none in here */
         if (st == HCT_OK) st = hct_run(t, &f.err);
         if (st == HCT_OK) st = hct_read(t, loss, step == 1 ? &first : &last, &f.err);
     }
-    counting = 0;
+    counter.counting = 0;
     ok(&f, st);
-    c.host = allocations;
-    c.onednn = by_onednn;
+    c.host = counter.host;
+    c.onednn = counter.onednn;
     c.device = hct_device_memory(f.dev).calls - c.device;
     ck_assert_msg(last < first, "ten steps did not lower the loss: %g, then %g", (double)first, (double)last);
     hct_tape_free(t);
@@ -137,17 +53,20 @@ static counts of_steps_2_to_10(const char *with) {
 }
 
 START_TEST(the_counter_counts) {
-    allocations = 0;
-    counting = 1;
+    start_counting();
     void *volatile p = malloc(10), *volatile q = calloc(3, 3);
     p = realloc(p, 5000);
     void *volatile r = NULL;
-    ck_assert_int_eq(posix_memalign((void **)&r, 64, 64), 0);
-    counting = 0;
+    int aligned = posix_memalign((void **)&r, 64, 64);
+    void *volatile s = aligned_alloc(64, 64), *volatile m = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    counter.counting = 0;
+    ck_assert(p && q && aligned == 0 && r && s && m != MAP_FAILED);
     free(p);
     free(q);
     free(r);
-    ck_assert_int_ge(allocations, 4);
+    free(s);
+    munmap(m, 4096);
+    ck_assert_int_ge(counter.host, count_allocations_sees_mmap ? 6 : 5);
 }
 END_TEST
 
@@ -172,15 +91,14 @@ START_TEST(packing_again_allocates_nothing) {
     for (int step = 1; step <= 10; step++) {
         if (step == 2) {
             device = hct_device_memory(f.dev).calls;
-            allocations = 0;
-            counting = 1;
+            start_counting();
         }
         if (st == HCT_OK) st = hct_tensor_write(w, other, &f.err);
         if (st == HCT_OK) st = hct_run(t, &f.err);
     }
-    counting = 0;
+    counter.counting = 0;
     ok(&f, st);
-    ck_assert_int_eq(allocations, 0);
+    ck_assert_int_eq(counter.host, 0);
     ck_assert_uint_eq(hct_device_memory(f.dev).calls, device);
     hct_tape_free(t);
     hct_tensor_free(x);
@@ -213,7 +131,7 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    install();
+    count_allocations_install();
     return CHECK_RUN("replay", the_counter_counts, steps_2_to_10_allocate_nothing, packing_again_allocates_nothing,
                      a_kernel_that_allocates_is_noticed, onednn_allocates_its_arguments_only);
 }
