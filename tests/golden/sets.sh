@@ -2,7 +2,7 @@
 # Golden sets that are not the whole one: a family's folder that is not there is skipped by name; one without a case, one that nobody knows
 # and a set without any are failures. $1: folder of the golden programs, $2: golden folder (env HEADCT_GOLDEN wins), $3: ci/test, $4: embed.py, $5: headct.
 . "$(dirname "$0")/../support/tap.sh"
-programs=$1 whole=${HEADCT_GOLDEN:-$2}
+programs=$1 whole=$(realpath -m "${HEADCT_GOLDEN:-$2}")
 unset HEADCT_GOLDEN HEADCT_DEVICE
 # set NAME FAMILY...: a set of these families alone, as $work/NAME.
 set_of() {
@@ -40,6 +40,11 @@ else
     says "^not ok [0-9]* - .*/part/augment holds a case" "is a failure"
     run 1 "which the whole folder is too" part "$programs/golden_coverage"
     rmdir "$work/part/augment"
+    mkdir "$work/part/vit_tiny" "$work/part/vit_base"
+    for family in vit_tiny vit_base; do echo '{"config": {}}' >"$work/part/$family/bare.json"; done
+    run 1 "cases without tensors" part "$programs/golden_vit"
+    says "^not ok [0-9]* - vit_base/bare: something is compared" "compare nothing, which is a failure"
+    rm -r "$work/part/vit_tiny" "$work/part/vit_base"
     mkdir "$work/part/dreams"
     run 1 "a family that nobody knows" part "$programs/golden_coverage"
     says "^not ok [0-9]* - family 'dreams' is known" "is a failure"

@@ -105,6 +105,7 @@ static bool case_name(const char *folder, size_t i, char *name, size_t size) {
 golden_case *golden_open(const char *family, size_t i) {
     if (!golden_folder()) return NULL;
     golden_case *c = calloc(1, sizeof *c);
+    c->before = tap_count();
     snprintf(c->family, sizeof c->family, "%s", family);
     snprintf(c->folder, sizeof c->folder, "%s/%s", golden_folder(), family);
     if (!case_name(c->folder, i, c->name, sizeof c->name)) {
@@ -126,6 +127,7 @@ golden_case *golden_open(const char *family, size_t i) {
 }
 
 void golden_close(golden_case *c) {
+    if (tap_count() == c->before && !c->elsewhere) tap_ok(0, "%s/%s: something is compared", c->family, c->name);
     cJSON_Delete(c->json);
     free(c);
 }

@@ -24,6 +24,8 @@
 typedef struct golden_case {
     char family[64], name[128], folder[512]; /* folder: of the family */
     cJSON *json;
+    int before;     /* results before it was opened */
+    bool elsewhere; /* set it where another program runs the case */
 } golden_case;
 
 /* An element passes where |got - want| <= abs + rel * |want| (not checked where abs and rel are negative), the whole
@@ -45,6 +47,7 @@ int golden_done(void);
 /* Case i of a family in order of name; NULL after the last one, or without the folder. A JSON that cannot be read is a
  * failed result and is left out. For case 0, a set without the family's folder is a skipped result, an empty folder a failed one. */
 golden_case *golden_open(const char *family, size_t i);
+/* A case that gave no result, say for want of its tensors, is a failed one. */
 void golden_close(golden_case *c);
 /* NAME + suffix + ".safetensors" ("" or "_io", ...). NULL where there is none; a damaged file is a failed result too.
  */

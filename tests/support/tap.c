@@ -44,6 +44,8 @@ void tap_note(const char *fmt, ...) {
     va_end(ap);
 }
 
+int tap_count(void) { return count; }
+
 int tap_done(void) {
     printf("1..%d\n", count);
     return failed || count == 0;
