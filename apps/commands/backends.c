@@ -9,7 +9,7 @@
 static const char doc[] = "Lists the backends and plugins that are loaded, the devices each backend sees, how many ops it has kernels for and which are missing.\v"
                           "Example:\n  headct backends\n\n"
                           "Plugins are looked for in each folder of HCT_PLUGIN_PATH, then in the installed plugin folder. HCT_VERBOSE=dispatch prints which kernel "
-                          "is chosen for each call and why others refuse; HCT_KERNEL=op=name forces one.";
+                          "is chosen for each call and why others refuse; HCT_KERNEL=op=name forces one. What is unknown in them is said on stderr.";
 
 static const struct argp_option options[] = {{"kernels", 'k', NULL, 0, "list every kernel by name and priority", 0}, {0}};
 

@@ -29,7 +29,9 @@ typedef struct hct_options {
 } hct_options;
 
 /* Loads, in this order: options' files, each folder of HCT_PLUGIN_PATH, the installed plugin folder or, uninstalled, the
- * build tree's (relative to libhct). A file that cannot be used is one line on stderr, and counted. Options may be NULL. */
+ * build tree's (relative to libhct). A file that cannot be used is one line on stderr; so is a folder of HCT_PLUGIN_PATH
+ * without a plugin, a word of HCT_VERBOSE and, at the first dispatch, an op or kernel of HCT_KERNEL that nobody knows.
+ * Options may be NULL. */
 HCT_API hct_ctx *hct_open(const hct_options *, hct_err *);
 HCT_API void hct_close(hct_ctx *);
 HCT_API hct_status hct_load_plugin(hct_ctx *, const char *file, hct_err *);
