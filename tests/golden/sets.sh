@@ -3,7 +3,7 @@
 # and a set without any are failures. $1: folder of the golden programs, $2: golden folder (env HEADCT_GOLDEN wins), $3: ci/test, $4: embed.py, $5: headct.
 . "$(dirname "$0")/../support/tap.sh"
 programs=$1 whole=$(realpath -m "${HEADCT_GOLDEN:-$2}")
-unset HEADCT_GOLDEN HEADCT_DEVICE
+unset HEADCT_GOLDEN HEADCT_GOLDEN_FULL HEADCT_DEVICE
 # set NAME FAMILY...: a set of these families alone, as $work/NAME.
 set_of() {
     mkdir "$work/$1"
