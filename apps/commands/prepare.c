@@ -14,7 +14,7 @@ static const char doc[] =
     "to 224^3, one DATASET/scans/ID.nii.gz each, and an index DATASET/index.sqlite.\n\n"
     "A scan is a NIfTI file (.nii, .nii.gz) or a folder of DICOM files of one series (needs dcm2niix). Other folders "
     "are "
-    "searched for them. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
+    "searched for them, but for the prepared scans of datasets. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
     "Scans that cannot be read are left out, listed with their reason here and in the index, and the exit status is 3. "
     "Running the same command again does only what is missing or has changed.\v"
     "Examples:\n"
@@ -99,6 +99,7 @@ int command_prepare(int argc, char **argv) {
     hct_err err = {0};
     prepare_result r;
     hct_status status = prepare_dataset(&s.o, &r, &err);
+    if (r.left_out) fprintf(stderr, "headct prepare: left out, prepared already: %s\n", r.left_out);
     for (size_t i = 0; i < r.n_refused; i++)
         fprintf(stderr, "headct prepare: refused scan '%s': %s\n", r.refused[i].id, r.refused[i].reason);
     int exit_status = status < 0 ? EXIT_ERROR : r.n_refused ? EXIT_PARTIAL : EXIT_OK;

@@ -178,6 +178,21 @@ void index_close(dataset_index *ix) {
     *ix = (dataset_index){0};
 }
 
+/* The file's header: https://www.sqlite.org/fileformat.html. Where a log is left beside the file, our stamp may still stand in that alone. */
+int index_is_in(const char *folder) {
+    char *path = path_join(folder, "index.sqlite"), *log = path_join(folder, "index.sqlite-wal");
+    unsigned char head[100] = {0};
+    FILE *f = path ? fopen(path, "rb") : NULL;
+    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    uint32_t application = (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 | (uint32_t)head[70] << 8 | head[71];
+    int ours = n == sizeof head && memcmp(head, "SQLite format 3", 16) == 0 &&
+               (application == APPLICATION_ID || (application == 0 && log && path_is_file(log)));
+    if (f) fclose(f);
+    free(path);
+    free(log);
+    return ours;
+}
+
 /* Sets the patient, where one is given, and the labels of a scan that is there. */
 static hct_status put_patient_and_labels(dataset_index *ix, const index_scan *s, hct_err *err) {
     hct_status r = HCT_OK;

@@ -22,6 +22,8 @@ typedef struct dataset_index {
  * HCT_EVERSION: made by a later headct. */
 hct_status index_open(dataset_index *ret, const char *folder, int create, hct_err *err);
 void index_close(dataset_index *ix);
+/* Whether a folder is a dataset, told by its file's first bytes: nothing is opened, locked or changed. */
+int index_is_in(const char *folder);
 
 /* Runs SQL without results. */
 hct_status index_exec(dataset_index *ix, const char *sql, hct_err *err);

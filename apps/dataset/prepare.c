@@ -147,11 +147,33 @@ static int by_id(const void *a, const void *b) {
     return strcmp(((const prepare_refusal *)a)->id, ((const prepare_refusal *)b)->id);
 }
 
+/* Volumes in a folder that is no dataset yet are somebody's, and not to be mixed with what is made. */
+static hct_status check_output(const char *dataset, hct_err *err) {
+    char *scans = path_join(dataset, "scans"), *index = path_join(dataset, "index.sqlite"), **names = NULL;
+    hct_status s = scans && index ? HCT_OK : hct_fail(err, HCT_ENOMEM, "no memory");
+    size_t n = 0, volumes = 0;
+    if (s == HCT_OK && !path_is_file(index) && path_is_folder(scans)) s = path_list(scans, "", &names, &n, err);
+    for (size_t i = 0; i < n; i++) {
+        volumes += source_is_volume(names[i]);
+        free(names[i]);
+    }
+    free(names);
+    if (s == HCT_OK && volumes)
+        s = hct_fail(err, HCT_EINVAL, "%s: holds %zu volumes, and no %s tells where they come from: name another --out, or move them away", scans,
+                     volumes, index);
+    free(scans);
+    free(index);
+    return s;
+}
+
 static hct_status set_up(run *r, hct_err *err) {
     const prepare_options *o = r->options;
     const char *text = scan_preprocessing(o->exact);
     hct_status s = sha256_bytes(text, strlen(text), r->preprocessing, err);
-    if (s == HCT_OK) s = sources_find(o->inputs, o->n_inputs, &r->sources, err);
+    if (s == HCT_OK) s = check_output(o->dataset, err);
+    if (s == HCT_OK) s = sources_find(o->inputs, o->n_inputs, o->dataset, &r->sources, err);
+    if (s == HCT_OK && r->sources.left_out.length && !(r->result->left_out = strdup(r->sources.left_out.bytes)))
+        s = hct_fail(err, HCT_ENOMEM, "no memory");
     if (s == HCT_OK && o->labels) s = labels_read(o->labels, o->label_columns, o->n_label_columns, &r->labels, err);
     if (s == HCT_OK) s = index_open(&r->index, o->dataset, 1, err);
     if (s == HCT_OK && o->labels) s = check_labels(r, err);
@@ -198,5 +220,6 @@ void prepare_free(prepare_result *r) {
         free(r->refused[i].reason);
     }
     free(r->refused);
+    free(r->left_out);
     *r = (prepare_result){0};
 }

@@ -18,6 +18,8 @@ static int ends_in(const char *text, const char *ending) {
     return n >= m && strcmp(text + n - m, ending) == 0;
 }
 
+int source_is_volume(const char *name) { return ends_in(name, ".nii") || ends_in(name, ".nii.gz"); }
+
 char *source_id(const char *relative) {
     char *id = strdup(relative);
     if (!id) return NULL;
@@ -41,8 +43,36 @@ static hct_status add(source_list *l, const char *path, const char *relative, hc
                                                     : hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
 }
 
+/* Whether folder, by whatever path, is dataset/scans. */
+static int is_scans_of(const char *folder, const char *dataset) {
+    char *scans = path_join(dataset, "scans");
+    struct stat a, b;
+    int same = scans && stat(folder, &a) == 0 && stat(scans, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    free(scans);
+    return same;
+}
+
+/* Whether folder is where a dataset keeps its prepared scans: the one being made, that of the folder it was found in, or, of a link, that of the
+ * folder where it really lies. */
+static int holds_prepared(const char *folder, const char *parent, const char *dataset) {
+    char *above = path_join(folder, "..");
+    int prepared = is_scans_of(folder, dataset) || (index_is_in(parent) && is_scans_of(folder, parent)) ||
+                   (above && index_is_in(above) && is_scans_of(folder, above));
+    free(above);
+    return prepared;
+}
+
+/* The same of an input, a file or a folder. */
+static int is_prepared(const char *input, int is_folder, const char *dataset) {
+    char *folder = is_folder ? strdup(input) : path_folder(input), *parent = folder ? path_folder(folder) : NULL;
+    int prepared = parent && holds_prepared(folder, parent, dataset);
+    free(folder);
+    free(parent);
+    return prepared;
+}
+
 /* relative: what the ids of this folder's scans begin with, "" or "a/b". */
-static hct_status walk(source_list *l, const char *folder, const char *relative, int depth, hct_err *err) {
+static hct_status walk(source_list *l, const char *folder, const char *relative, const char *dataset, int depth, hct_err *err) {
     char **names;
     size_t n;
     if (depth > MAX_DEPTH) return hct_fail(err, HCT_EINVAL, "%s: folders more than %d deep", folder, MAX_DEPTH);
@@ -51,9 +81,11 @@ static hct_status walk(source_list *l, const char *folder, const char *relative,
     for (size_t i = 0; i < n; i++) {
         char *path = path_join(folder, names[i]), *below = path_join(relative, names[i]);
         if (s == HCT_OK && (!path || !below)) s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
-        if (s == HCT_OK && path_is_folder(path))
-            s = dicom_folder(path) ? add(l, path, below, err) : walk(l, path, below, depth + 1, err);
-        else if (s == HCT_OK && (ends_in(names[i], ".nii") || ends_in(names[i], ".nii.gz")))
+        if (s == HCT_OK && path_is_folder(path) && dataset && holds_prepared(path, folder, dataset))
+            text_printf(&l->left_out, "%s%s", l->left_out.length ? ", " : "", path);
+        else if (s == HCT_OK && path_is_folder(path))
+            s = dicom_folder(path) ? add(l, path, below, err) : walk(l, path, below, dataset, depth + 1, err);
+        else if (s == HCT_OK && source_is_volume(names[i]))
             s = add(l, path, below, err);
         free(path);
         free(below);
@@ -63,19 +95,24 @@ static hct_status walk(source_list *l, const char *folder, const char *relative,
     return s;
 }
 
-static hct_status add_input(source_list *l, const char *input, hct_err *err) {
+static hct_status add_input(source_list *l, const char *input, const char *dataset, hct_err *err) {
     char path[4096];
     struct stat st;
     snprintf(path, sizeof path, "%s", input);
     for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--) path[len - 1] = 0;
     if (stat(path, &st) < 0)
         return hct_fail(err, errno == ENOENT ? HCT_ENOTFOUND : HCT_EIO, "%s: %s", input, strerror(errno));
+    char *real = realpath(path, NULL);
+    int made = dataset && (is_prepared(path, S_ISDIR(st.st_mode), dataset) || (real && is_prepared(real, S_ISDIR(st.st_mode), dataset)));
+    free(real);
+    if (made)
+        return hct_fail(err, HCT_EINVAL, "%s: prepared already, in a dataset: name the scans that it was made from", input);
     if (!S_ISDIR(st.st_mode) || dicom_folder(path)) return add(l, path, path_base(path), err);
-    size_t before = l->n;
-    hct_status s = walk(l, path, "", 0, err);
+    size_t before = l->n, left_out = l->left_out.length;
+    hct_status s = walk(l, path, "", dataset, 0, err);
     if (s == HCT_OK && l->n == before)
-        s = hct_fail(err, HCT_ENOTFOUND, "%s: no scan in this folder (no .nii, .nii.gz or folder of DICOM files)",
-                     input);
+        s = hct_fail(err, HCT_ENOTFOUND, "%s: no scan in this folder (no .nii, .nii.gz or folder of DICOM files)%s", input,
+                     l->left_out.length > left_out ? " but prepared ones, of a dataset" : "");
     return s;
 }
 
@@ -83,10 +120,10 @@ static int by_id(const void *a, const void *b) {
     return strcmp(((const scan_source *)a)->id, ((const scan_source *)b)->id);
 }
 
-hct_status sources_find(const char *const *inputs, size_t n, source_list *ret, hct_err *err) {
+hct_status sources_find(const char *const *inputs, size_t n, const char *dataset, source_list *ret, hct_err *err) {
     *ret = (source_list){0};
     hct_status s = HCT_OK;
-    for (size_t i = 0; i < n && s == HCT_OK; i++) s = add_input(ret, inputs[i], err);
+    for (size_t i = 0; i < n && s == HCT_OK; i++) s = add_input(ret, inputs[i], dataset, err);
     if (s == HCT_OK) qsort(ret->items, ret->n, sizeof *ret->items, by_id);
     for (size_t i = 1; i < ret->n && s == HCT_OK; i++)
         if (strcmp(ret->items[i - 1].id, ret->items[i].id) == 0)
@@ -102,6 +139,7 @@ void sources_free(source_list *l) {
         free(l->items[i].id);
     }
     free(l->items);
+    free(l->left_out.bytes);
     *l = (source_list){0};
 }
 

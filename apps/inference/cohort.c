@@ -78,7 +78,7 @@ hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_
         if (stat(paths[i], &st) < 0) missing[i] = errno;
         else there[n_there++] = paths[i];
     }
-    if (s == HCT_OK) s = sources_find(there, n_there, &found, err);
+    if (s == HCT_OK) s = sources_find(there, n_there, NULL, &found, err);
     if (s == HCT_OK && !(c.scans = calloc(found.n + n - n_there + 1, sizeof *c.scans))) s = out_of_memory(err);
     for (size_t i = 0; s == HCT_OK && i < found.n; i++) s = add(&c, found.items[i].id, found.items[i].id, "", found.items[i].path, NULL, err);
     for (size_t i = 0; s == HCT_OK && i < n; i++) {

@@ -20,6 +20,11 @@ const char *path_base(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+char *path_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
 char *path_stem(const char *path) {
     char *stem = strdup(path_base(path));
     if (!stem) return NULL;

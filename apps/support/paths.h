@@ -10,6 +10,8 @@
 char *path_join(const char *folder, const char *name);
 /* The last part, borrowed: "c.nii.gz" of "a/b/c.nii.gz". */
 const char *path_base(const char *path);
+/* All before it: "a/b" of "a/b/c", "/" of "/c", "." of "c". */
+char *path_folder(const char *path);
 /* The last part without its ending, .gz and the ending before it counted as one: "c" of "a/b/c.nii.gz". */
 char *path_stem(const char *path);
 bool path_is_file(const char *path);

@@ -195,6 +195,72 @@ START_TEST(refuses_useless_input) {
 }
 END_TEST
 
+/* What prepare made is no source for it, wherever the dataset lies and however the path is spelt. */
+START_TEST(leaves_prepared_scans_out) {
+    enter("own");
+    nifti_spec good = nifti_plain();
+    shell("mkdir -p heads/below");
+    nifti_file(&good, "own/heads/a.nii");
+    nifti_file(&good, "own/heads/below/b.nii.gz");
+    static const char *const out[] = {"heads/data", "heads", "heads/below/deep/data"};
+    for (int i = 0; i < 3; i++)
+        for (int again = 0; again < 2; again++) {
+            runs(OK, "prepare --in heads --out %s --quiet", out[i]);
+            says(again ? ": 0 prepared, 2 unchanged, 0 refused" : ": 2 prepared, 0 unchanged, 0 refused");
+            if (!again && i == 0) ck_assert_ptr_null(strstr(headct_said, "left out"));
+        }
+    says("left out, prepared already: heads/below/deep/data/scans, heads/data/scans, heads/scans\n");
+    /* the same through links and other spellings */
+    shell("mkdir far && mv heads/scans far/moved && ln -s ../far/moved heads/scans; ln -s heads linked; ln -s heads/data/scans prepared; mkdir all && ln -s ../heads/below all/sub && ln -s ../heads/data/scans all/x");
+    runs(OK, "prepare --in linked/../linked/./ --out heads/data --quiet");
+    says("0 prepared, 2 unchanged");
+    runs(OK, "prepare --in all --out elsewhere --quiet");
+    says("1 prepared, 0 unchanged");
+    static const char *const named[] = {"heads/data/scans", "prepared", "prepared/a.nii.gz", "heads/scans/below_b.nii.gz", "heads/below/deep/data/scans/a.nii.gz"};
+    for (int i = 0; i < 5; i++) {
+        runs(ERROR, "prepare --in heads/a.nii %s --out new --quiet", named[i]);
+        says(named[i]);
+        says("prepared already");
+    }
+    shell("test ! -e new; ln -s $PWD/heads/data/scans/a.nii.gz z.nii.gz");
+    runs(ERROR, "prepare --in z.nii.gz --out new --quiet");
+    says("prepared already");
+    runs(ERROR, "prepare --in elsewhere --out new --quiet");
+    says("no scan in this folder");
+    says("but prepared ones");
+    /* volumes without an index are not known to be prepared ones, and nothing is written between them */
+    shell("rm heads/data/index.sqlite");
+    runs(ERROR, "prepare --in heads --out heads/data --quiet");
+    says("heads/data/scans: holds 2 volumes");
+    shell("mkdir theirs && cp -r heads/below theirs/scans"); /* a folder that happens to have that name */
+    runs(OK, "prepare --in theirs --out new --quiet");
+    says("new: 1 prepared");
+    runs(ERROR, "prepare --in theirs --out theirs --quiet");
+    says("theirs/scans: holds 1 volumes");
+    shell("test ! -e theirs/index.sqlite");
+}
+END_TEST
+
+/* A dataset is known before its stamp has left the write-ahead log, and a database of others is not one. */
+START_TEST(knows_a_dataset_by_its_file) {
+    enter("stamp");
+    dataset_index ix;
+    ck_assert_int_eq(index_is_in("."), 0);
+    ck_assert_int_eq(index_open(&ix, "one", 1, NULL), HCT_OK);
+    ck_assert_int_eq(index_is_in("one"), 1);
+    index_close(&ix);
+    ck_assert_int_eq(index_is_in("one"), 1);
+    sqlite3 *other;
+    shell("mkdir other text");
+    ck_assert_int_eq(sqlite3_open("other/index.sqlite", &other), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(other, "CREATE TABLE t(x)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
+    ck_assert_int_eq(index_is_in("other"), 0);
+    shell("seq 1000 > text/index.sqlite");
+    ck_assert_int_eq(index_is_in("text"), 0);
+}
+END_TEST
+
 START_TEST(labels_must_fit) {
     enter("labels");
     nifti_spec good = nifti_plain();
@@ -407,6 +473,6 @@ START_TEST(help_is_complete) {
 END_TEST
 
 CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference,
-           many_processes_make_one_index, lists_what_it_refuses, refuses_useless_input, labels_must_fit,
+           many_processes_make_one_index, lists_what_it_refuses, refuses_useless_input, leaves_prepared_scans_out, knows_a_dataset_by_its_file, labels_must_fit,
            splits_by_patient, a_full_disk_is_an_error_and_leaves_nothing_half_written, reads_from_a_read_only_disk,
            help_is_complete)
