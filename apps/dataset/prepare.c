@@ -84,7 +84,7 @@ static hct_status refuse(run *r, const scan_source *src, const char *path, const
     return HCT_OK;
 }
 
-/* 1: the prepared file is there and its source has not changed; s->state is the source's. */
+/* 1: the prepared file is there and whole, and its source has not changed; s->state is the source's. */
 static int up_to_date(run *r, const scan_source *src, const char *path, index_scan *s, hct_err *why, hct_err *err) {
     source_state old;
     char preprocessing[SHA256_HEX];
@@ -93,7 +93,7 @@ static int up_to_date(run *r, const scan_source *src, const char *path, index_sc
     pthread_mutex_unlock(&r->lock);
     if (there < 0) return there;
     if (source_stat(src->path, &s->state, why) < 0) return 0;
-    if (!there || strcmp(preprocessing, r->preprocessing) != 0 || !path_is_file(path)) return 0;
+    if (!there || strcmp(preprocessing, r->preprocessing) != 0 || !scan_is_prepared(path, r->options->exact)) return 0;
     if (s->state.bytes == old.bytes && s->state.mtime_ns == old.mtime_ns) return 1;
     return source_hash(src->path, &s->state, why) == HCT_OK && strcmp(s->state.sha256, old.sha256) == 0;
 }

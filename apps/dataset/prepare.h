@@ -35,7 +35,7 @@ typedef struct prepare_result {
 
 /* Prepared scans are no sources, wherever they are met among the inputs. HCT_EINVAL: a scan of a dataset is an input by name, or DATASET/scans holds
  * volumes that no index knows of.
- * A scan that is there, made by the same preparation from an unchanged source (same size and time, or else same
+ * A scan that is there, its file whole, made by the same preparation from an unchanged source (same size and time, or else same
  * SHA-256), is not made again; its patient and labels are brought up to date. A scan that cannot be read is refused:
  * noted in the index with its reason, and in *ret. Errors (labels that do not fit, a full disk, ...) end the run; what
  * was finished stays. *ret is to be freed in any case. */

@@ -1,6 +1,7 @@
 #include "imaging/gzip.h"
 
 #include <libdeflate.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,15 @@ static int all_zero(const unsigned char *b, size_t n) {
 static uint32_t stored_length(const unsigned char *bytes, size_t n) {
     const unsigned char *p = bytes + n - 4;
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+int64_t gzip_length(const char *path) {
+    FILE *f = fopen(path, "rb");
+    unsigned char head[MIN_MEMBER], tail[4];
+    int whole = f && fread(head, 1, sizeof head, f) == sizeof head && gzip_is(head, sizeof head) && fseek(f, -4, SEEK_END) == 0 &&
+                fread(tail, 1, sizeof tail, f) == sizeof tail;
+    if (f) fclose(f);
+    return whole ? (int64_t)stored_length(tail, sizeof tail) : -1;
 }
 
 hct_status gzip_inflate(const char *name, const unsigned char *bytes, size_t n, size_t cap, unsigned char **ret,

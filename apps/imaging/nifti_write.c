@@ -74,3 +74,7 @@ hct_status nifti_write(const char *path, const volume *v, int level, hct_err *er
     free(bytes);
     return hct_outfile_close(f, err);
 }
+
+int nifti_is_whole(const char *path, int64_t voxels, hct_dtype dtype) {
+    return gzip_length(path) == (int64_t)(uint32_t)(HEADER_BYTES + voxels * (int64_t)hct_dtype_size(dtype));
+}

@@ -36,6 +36,10 @@ hct_status scan_prepare(volume *v, int exact, hct_err *err) {
     return s;
 }
 
+int scan_is_prepared(const char *path, int exact) {
+    return nifti_is_whole(path, (int64_t)PREPARED_SIZE * PREPARED_SIZE * PREPARED_SIZE, exact ? HCT_F32 : HCT_I16);
+}
+
 hct_status scan_open(const char *path, int exact, volume *ret, scan_info *info, hct_err *err) {
     hct_err why;
     hct_status s = scan_read(path, ret, info, err);

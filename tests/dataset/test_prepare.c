@@ -50,8 +50,19 @@ START_TEST(prepares_and_does_only_what_is_missing) {
     runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
     says("2 prepared, 2 unchanged");
     shell("cmp data/scans/p0001_s1.nii.gz data/scans/p0002_s2.nii.gz");
+    /* a prepared file that was emptied, cut, or lost its end is made again, the same */
+    shell("cp -r data/scans whole; : > data/scans/p0001_s1.nii.gz; truncate -s -1 data/scans/p0001_s2.nii.gz; "
+          "n=$(stat -c %%s data/scans/p0002_s1.nii.gz); truncate -s -4096 data/scans/p0002_s1.nii.gz; truncate -s $n data/scans/p0002_s1.nii.gz");
+    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("3 prepared, 1 unchanged");
+    shell("diff -r whole data/scans");
     runs(OK, "prepare --in ph --out data --quiet --exact");
     says("4 prepared");
+    runs(OK, "prepare --in ph --out data --quiet --exact");
+    says("0 prepared, 4 unchanged");
+    shell("truncate -s 20000 data/scans/p0001_s2.nii.gz");
+    runs(OK, "prepare --in ph --out data --quiet --exact");
+    says("1 prepared, 3 unchanged");
     volume v;
     ck_assert_int_eq(nifti_read("data/scans/p0001_s1.nii.gz", &v, NULL), HCT_OK);
     ck_assert_int_eq(v.dtype, HCT_F32);
