@@ -1,7 +1,9 @@
 #include "hct/io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,9 +11,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 18 };
+enum { BUFFER_BYTES = 1 << 18, LEFT_FOR_GOOD = 24 * 3600 };
 
 struct hct_outfile {
     int fd, error; /* error: the first errno met, 0 while all is well */
@@ -32,8 +35,60 @@ static hct_status system_error(hct_err *err, const char *path, const char *doing
                     "%s: %s failed: %s%s", path, doing, strerror(error), advice);
 }
 
-hct_outfile *hct_outfile_open(const char *path, hct_err *err) {
+/* ---- temporary files and what is left of them ---- */
+
+/* Where a PID means what it means here: FNV-1a of the boot's id and the PID namespace. 0: not known, then no PID is trusted. */
+static uint32_t system_mark(void) {
+    char boot[37] = "";
+    struct stat space;
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, boot, sizeof boot - 1);
+    if (fd >= 0) close(fd);
+    if (n <= 0 || stat("/proc/self/ns/pid", &space) < 0) return 0;
+    uint32_t hash = 2166136261u;
+    for (ssize_t i = 0; i < n; i++) hash = (hash ^ (unsigned char)boot[i]) * 16777619u;
+    for (int shift = 0; shift < 64; shift += 8) hash = (hash ^ ((uint64_t)space.st_ino >> shift & 0xff)) * 16777619u;
+    return hash;
+}
+
+static char *temporary_of(const char *path) {
     static atomic_uint serial;
+    char *name = NULL;
+    if (asprintf(&name, "%s.tmp.%08x.%ld.%u", path, (unsigned)system_mark(), (long)getpid(), atomic_fetch_add(&serial, 1)) < 0) return NULL;
+    return name;
+}
+
+/* Whether a name is one of temporary_of's, or of an earlier headct's, which had no system in it (then 0). */
+static int is_temporary(const char *name, unsigned *ret_system, long *ret_pid) {
+    const char *at = NULL;
+    for (const char *next = name; (next = strstr(next, ".tmp.")); next++) at = next;
+    unsigned serial;
+    int end = 0;
+    if (!at) return 0;
+    if (sscanf(at, ".tmp.%8x.%ld.%u%n", ret_system, ret_pid, &serial, &end) == 3 && at[end] == 0) return 1;
+    *ret_system = 0;
+    return sscanf(at, ".tmp.%ld.%u%n", ret_pid, &serial, &end) == 2 && at[end] == 0;
+}
+
+int hct_leftovers_remove(const char *folder) {
+    DIR *d = opendir(folder);
+    if (!d) return 0;
+    unsigned here = system_mark(), where;
+    int removed = 0;
+    long pid;
+    struct stat st;
+    for (struct dirent *e; (e = readdir(d));) {
+        if (!is_temporary(e->d_name, &where, &pid) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode)) continue;
+        int dead = here && where == here ? pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH : st.st_mtime < time(NULL) - LEFT_FOR_GOOD;
+        removed += dead && unlinkat(dirfd(d), e->d_name, 0) == 0;
+    }
+    closedir(d);
+    return removed;
+}
+
+/* ---- writing ---- */
+
+hct_outfile *hct_outfile_open(const char *path, hct_err *err) {
     hct_outfile *f = malloc(sizeof *f);
     if (!f) {
         hct_fail(err, HCT_ENOMEM, "%s: out of memory for a write buffer", path);
@@ -42,8 +97,7 @@ hct_outfile *hct_outfile_open(const char *path, hct_err *err) {
     f->error = 0;
     f->used = 0;
     f->path = strdup(path);
-    if (asprintf(&f->temporary, "%s.tmp.%ld.%u", path, (long)getpid(), atomic_fetch_add(&serial, 1)) < 0)
-        f->temporary = NULL;
+    f->temporary = temporary_of(path);
     f->fd = f->path && f->temporary ? open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
     if (f->fd < 0) {
         system_error(err, path, "creating it", f->path && f->temporary ? errno : ENOMEM);
@@ -138,6 +192,8 @@ hct_status hct_outfile_close(hct_outfile *f, hct_err *err) {
     release(f);
     return status;
 }
+
+/* ---- reading ---- */
 
 /* Opens a regular file for reading; its size in *ret_size. Returns the descriptor, or -1 with err filled. */
 static int open_regular(const char *path, size_t *ret_size, hct_err *err) {

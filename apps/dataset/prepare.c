@@ -8,6 +8,7 @@
 #include "dataset/index.h"
 #include "dataset/labels.h"
 #include "dataset/sources.h"
+#include "hct/io.h"
 #include "imaging/nifti.h"
 #include "imaging/workers.h"
 #include "support/paths.h"
@@ -180,11 +181,14 @@ static hct_status set_up(run *r, hct_err *err) {
     if (s < 0) return s;
     r->mine = malloc((r->sources.n + 1) * sizeof *r->mine);
     r->label_ids = calloc(r->labels.n + 1, sizeof *r->label_ids);
-    char *scans = path_join(o->dataset, "scans");
-    if (!r->mine || !r->label_ids || !scans) s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
+    char *scans = path_join(o->dataset, "scans"), *inputs = path_join(o->dataset, "inputs");
+    if (!r->mine || !r->label_ids || !scans || !inputs) s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
     if (s == HCT_OK) s = path_make_folders(scans, err);
     if (s == HCT_OK) s = index_label_ids(&r->index, r->labels.names, r->labels.n, r->label_ids, err);
+    if (s == HCT_OK) hct_leftovers_remove(scans);
+    if (s == HCT_OK) hct_leftovers_remove(inputs);
     free(scans);
+    free(inputs);
     for (size_t k = 0; s == HCT_OK && k < r->sources.n; k++)
         if ((int)(k % (size_t)o->shards) == o->shard - 1) r->mine[r->n_mine++] = k;
     return s;

@@ -86,6 +86,7 @@ static hct_status run_model(run *q, const recipe *r, trial *t, const char *folde
         return st < 0 ? st : trial_evaluate(t, name_of(r), (uint64_t)r->seed, folder, table, err);
     }
     finetune_result m = {0};
+    run_folder_clean(folder);
     hct_status st = q->o->resume && is_begun(folder) ? HCT_OK : run_folder_open(folder, "checkpoints", r, err);
     if (st == HCT_OK) st = finetune_fit(&q->base, r, t, &(finetune_options){.run = folder, .resume = q->o->resume, .progress = q->o->progress}, &m, err);
     if (st == HCT_OK && q->o->progress && m.best_step)

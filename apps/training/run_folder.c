@@ -10,6 +10,13 @@
 #include "hct/io.h"
 #include "support/paths.h"
 
+void run_folder_clean(const char *run) {
+    char *checkpoints = path_join(run, "checkpoints");
+    hct_leftovers_remove(run);
+    if (checkpoints) hct_leftovers_remove(checkpoints);
+    free(checkpoints);
+}
+
 static hct_status check_method(const char *run, const char *file, const recipe *r, hct_err *err) {
     recipe have = recipe_default();
     if (!path_is_file(file)) return HCT_OK;
@@ -26,6 +33,7 @@ hct_status run_folder_enter(const char *run, const recipe *r, int *ret_lock, hct
     if (st == HCT_OK && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) /* a file system without locks locks nobody out */
         st = hct_fail(err, HCT_EINVAL, "%s: another headct is running in it; wait for it, or name another folder", run);
     if (st == HCT_OK) st = check_method(run, file, r, err);
+    if (st == HCT_OK) run_folder_clean(run);
     if (st == HCT_OK) *ret_lock = fd;
     else if (fd >= 0) close(fd);
     free(lock);

@@ -53,9 +53,12 @@ refuses 1 "another episodes" "resumed without them" "$headct" fewshot --resume -
 cp -r "$work/a" "$work/half"
 head -c $(($(wc -c <"$work/a/fewshot_draws.csv") - 9)) "$work/a/fewshot_draws.csv" >"$work/half/fewshot_draws.csv"
 rm "$work/half/fewshot.csv"
+touch -d '2 days ago' "$work/half/fewshot.csv.tmp.1.0" # of a write that was killed
 check "goes on" "$headct" fewshot --resume --run "$work/half" --k 2,3 --draws 3 $q
 cmp -s "$work/a/fewshot_draws.csv" "$work/half/fewshot_draws.csv" && cmp -s "$work/a/fewshot.csv" "$work/half/fewshot.csv"
 ok $? "to the same tables"
+[ ! -e "$work/half/fewshot.csv.tmp.1.0" ]
+ok $? "and removes what a killed write left"
 
 # Fine-tuning each draw.
 cat >"$work/ft.yaml" <<R

@@ -1,9 +1,12 @@
 /* hct/io.h: a file is either whole or not there, also on a full disk. */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check_main.h"
@@ -116,6 +119,56 @@ START_TEST(reads_empty_and_missing) {
 }
 END_TEST
 
+static void plant(const char *name, int days_old) {
+    const char *path = scratch_file(name, "half", 4);
+    struct timespec times[2] = {{.tv_sec = time(NULL) - days_old * 86400 - 60}, {.tv_sec = time(NULL) - days_old * 86400 - 60}};
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Of a writer that was killed nothing stays; what one at work here, or perhaps at work elsewhere, writes is left alone, and so are others' files. */
+START_TEST(removes_what_the_dead_left) {
+    ck_assert_int_eq(hct_leftovers_remove(scratch_path("nowhere")), 0);
+    hct_outfile *mine = hct_outfile_open(scratch_path("mine"), NULL);
+    int go[2], done[2];
+    char byte = 0;
+    ck_assert(pipe(go) == 0 && pipe(done) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        hct_outfile *f = hct_outfile_open(scratch_path("killed"), NULL);
+        if (write(done[1], f ? "1" : "0", 1) == 1 && read(go[0], &byte, 1) == 0) _exit(1);
+        _exit(2);
+    }
+    ck_assert(read(done[0], &byte, 1) == 1 && byte == '1');
+    ck_assert_int_eq(scratch_count(scratch_folder()), 2);
+    ck_assert_int_eq(hct_leftovers_remove(scratch_folder()), 0);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    ck_assert_int_eq(hct_leftovers_remove(scratch_folder()), 1);
+    ck_assert_int_eq(scratch_count(scratch_folder()), 1);
+    hct_outfile_write(mine, "whole", 5);
+    ck_assert_int_eq(hct_outfile_close(mine, NULL), HCT_OK);
+    assert_text(scratch_path("mine"), "whole");
+
+    static const char *const names[] = {"w.safetensors.tmp.0000000a.2.0", "w.tmp.tmp.2.10"}; /* another system's; an earlier headct's */
+    for (int i = 0; i < 2; i++) {
+        plant(names[i], 0);
+        ck_assert_int_eq(hct_leftovers_remove(scratch_folder()), 0);
+        plant(names[i], 1);
+        ck_assert_int_eq(hct_leftovers_remove(scratch_folder()), 1);
+    }
+    static const char *const others[] = {"notes.tmp.txt", "a.tmp.2", "a.tmp.2.0.nii", ".tmp.", "a.tmp.0000000a.2.0~"};
+    for (int i = 0; i < 5; i++) plant(others[i], 1000);
+    ck_assert_int_eq(hct_leftovers_remove(scratch_folder()), 0);
+    ck_assert_int_eq(scratch_count(scratch_folder()), 6);
+    for (int i = 0; i < 5; i++) unlink(scratch_path(others[i]));
+    unlink(scratch_path("mine"));
+    for (int i = 0; i < 2; i++) {
+        close(go[i]);
+        close(done[i]);
+    }
+}
+END_TEST
+
 /* Writes n bytes over an older file and returns what close says. */
 static hct_status overwrite(const char *path, size_t n, hct_err *err) {
     char block[1000];
@@ -175,4 +228,4 @@ START_TEST(full_disk_by_tmpfs) {
 END_TEST
 
 CHECK_MAIN("io", writes_and_replaces, writes_more_than_the_buffer, discard_leaves_nothing, two_writers_of_one_path,
-           refuses_missing_folder_and_folder_target, reads_empty_and_missing, full_disk_by_shim, full_disk_by_tmpfs)
+           refuses_missing_folder_and_folder_target, reads_empty_and_missing, removes_what_the_dead_left, full_disk_by_shim, full_disk_by_tmpfs)

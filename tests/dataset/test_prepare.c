@@ -11,6 +11,7 @@
 #include "dataset/dataset.h"
 #include "dataset/index.h"
 #include "dataset/prepare.h"
+#include "hct/io.h"
 #include "headct_run.h"
 #include "imaging/nifti.h"
 #include "make_nifti.h"
@@ -50,6 +51,21 @@ START_TEST(prepares_and_does_only_what_is_missing) {
     runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
     says("2 prepared, 2 unchanged");
     shell("cmp data/scans/p0001_s1.nii.gz data/scans/p0002_s2.nii.gz");
+    /* what a killed writer left goes, what this process is writing stays; so in the kept inputs */
+    shell("mkdir data/inputs");
+    for (int i = 0; i < 2; i++) {
+        pid_t child = fork();
+        if (child == 0) _exit(!hct_outfile_open(i ? "data/inputs/x.i16" : "data/scans/p0001_s1.nii.gz", NULL));
+        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    }
+    hct_outfile *mine = hct_outfile_open("data/scans/p0002_s1.nii.gz", NULL);
+    shell("ls data/*/*.tmp.* | wc -l");
+    ck_assert_str_eq(headct_said, "3\n");
+    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("0 prepared, 4 unchanged");
+    shell("ls data/*/*.tmp.* | wc -l");
+    ck_assert_str_eq(headct_said, "1\n");
+    hct_outfile_discard(mine);
     /* a prepared file that was emptied, cut, or lost its end is made again, the same */
     shell("cp -r data/scans whole; : > data/scans/p0001_s1.nii.gz; truncate -s -1 data/scans/p0001_s2.nii.gz; "
           "n=$(stat -c %%s data/scans/p0002_s1.nii.gz); truncate -s -4096 data/scans/p0002_s1.nii.gz; truncate -s $n data/scans/p0002_s1.nii.gz");

@@ -81,7 +81,10 @@ for workers in 1 4; do
     ok $? "$workers loader threads: $killed of $kills kills ended the program"
     [ $writing -ge "$planned" ] && [ $writing -gt 0 ]
     ok $? "$workers loader threads: $writing of them left a half-written checkpoint"
+    touch -d '2 days ago' "$run/checkpoints/last.safetensors.tmp.1.0" # as a headct killed elsewhere leaves it
     check "$workers loader threads: and then it runs to the end" "$headct" pretrain --run "$run" --resume --quiet
+    [ "$(ls "$run/checkpoints" | tr '\n' ' ')" = "best.safetensors last.safetensors " ]
+    ok $? "$workers loader threads: nothing is left of the writes that were killed"
     for f in weights.safetensors checkpoints/last.safetensors; do # workers is a key of the recipe, and so in the description: compare tensors
         python3 - "$work/long/$f" "$run/$f" <<'P'
 import sys
