@@ -45,14 +45,14 @@ static void remove_folder(const char *path) {
     rmdir(path);
 }
 
-/* What dcm2niix's exit status means, from its source's main(). */
+/* What dcm2niix's exit status means, from its source's main(); "" where it is a failure of no special kind. */
 static const char *exit_meaning(int code) {
     switch (code) {
-    case 2: return "no DICOM image found";
-    case 4: return "a file is corrupt";
-    case 8: return "only some files could be converted";
-    case 10: return "slices are missing";
-    default: return "dcm2niix failed";
+    case 2: return ", no DICOM image found";
+    case 4: return ", a file is corrupt";
+    case 8: return ", only some files could be converted";
+    case 10: return ", slices are missing";
+    default: return "";
     }
 }
 
@@ -78,9 +78,11 @@ static hct_status convert(const char *path, const char *to, hct_err *err) {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return hct_fail(err, HCT_ENOTFOUND, "%s: reading DICOM needs the program dcm2niix: apt-get install dcm2niix",
                         path);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return hct_fail(err, HCT_EFORMAT, "%s: dcm2niix: %s (status %d): give the folder of one complete series", path,
-                        exit_meaning(WIFEXITED(status) ? WEXITSTATUS(status) : -1), status);
+    if (WIFSIGNALED(status))
+        return hct_fail(err, HCT_EIO, "%s: dcm2niix was ended by signal %d (%s)", path, WTERMSIG(status), strsignal(WTERMSIG(status)));
+    if (WEXITSTATUS(status) != 0)
+        return hct_fail(err, HCT_EFORMAT, "%s: dcm2niix failed with exit status %d%s: give the folder of one complete series", path, WEXITSTATUS(status),
+                        exit_meaning(WEXITSTATUS(status)));
     return HCT_OK;
 }
 

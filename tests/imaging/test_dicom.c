@@ -14,14 +14,15 @@
 #include "tap.h"
 
 /* A program `dcm2niix` that copies the .nii files of a folder to the output folder (its 10th argument) and exits with
- * `status`. */
+ * `status`, or, below 0, dies of signal -status. */
 static void stand_in(const char *folder, int status) {
     char script[1024], path[600];
     snprintf(path, sizeof path, "%s/bin", scratch_folder());
     mkdir(path, 0700);
     setenv("PATH", path, 1);
     int n = snprintf(script, sizeof script,
-                     "#!/bin/sh\nPATH=/usr/bin:/bin\ncp %s/*.nii \"${10}\" 2>/dev/null\nexit %d\n", folder, status);
+                     "#!/bin/sh\nPATH=/usr/bin:/bin\ncp %s/*.nii \"${10}\" 2>/dev/null\n%s%d%s\n", folder, status < 0 ? "kill -" : "exit ",
+                     abs(status), status < 0 ? " $$" : "");
     chmod(scratch_file("bin/dcm2niix", script, (size_t)n), 0700);
 }
 
@@ -80,6 +81,10 @@ static void test_choice(void) {
     tap_ok(chosen(scratch_path(f), "no DICOM image") == 0, "dcm2niix's exit status is explained");
     stand_in(scratch_path(f), 10);
     tap_ok(chosen(scratch_path(f), "slices are missing") == 0, "missing slices are an error");
+    stand_in(scratch_path(f), 1);
+    tap_ok(chosen(scratch_path(f), "none: dcm2niix failed with exit status 1: give") == 0, "any other exit status is told as it is");
+    stand_in(scratch_path(f), -9);
+    tap_ok(chosen(scratch_path(f), "none: dcm2niix was ended by signal 9 (Killed)") == 0, "and so is a signal");
     setenv("PATH", "/nonexistent", 1);
     tap_ok(chosen(scratch_path(f), "apt-get install dcm2niix") == 0, "without dcm2niix the package is named");
 }
