@@ -71,7 +71,7 @@ hct_status labels_read(const char *path, const char *const *wanted, size_t n_wan
     memset(ret, 0, sizeof *ret);
     csv *t = ret->csv = csv_read(path, err);
     if (!t) return err->code;
-    int scan = csv_need_column(t, "scan", err), patient = scan < 0 ? -1 : csv_need_column(t, "patient", err);
+    int scan = csv_fixed_column(t, "scan", err), patient = scan < 0 ? -1 : csv_fixed_column(t, "patient", err);
     size_t most = t->columns + n_wanted + 1;
     int *columns = malloc(most * sizeof *columns);
     ret->names = malloc(most * sizeof *ret->names);

@@ -31,7 +31,7 @@ typedef struct run {
     int64_t done;
 } run;
 
-/* Every labelled scan must be among the inputs or already in the dataset. */
+/* Every labelled scan must be among the inputs or already in the dataset, where there is one. */
 static hct_status check_labels(run *r, hct_err *err) {
     for (size_t i = 0; i < r->labels.rows; i++) {
         const char *id = r->labels.ids[i];
@@ -47,7 +47,7 @@ static hct_status check_labels(run *r, hct_err *err) {
                 low = middle;
         }
         if (low < high) continue;
-        int known = index_knows(&r->index, id, err);
+        int known = r->index.db ? index_knows(&r->index, id, err) : 0;
         if (known < 0) return known;
         if (!known)
             return hct_fail(
@@ -57,6 +57,15 @@ static hct_status check_labels(run *r, hct_err *err) {
                 r->options->labels, r->labels.line[i], id);
     }
     return HCT_OK;
+}
+
+/* Nothing is made where the labels do not fit: the index is opened before they are checked only where it is there. */
+static hct_status check_labels_first(run *r, hct_err *err) {
+    char *path = path_join(r->options->dataset, "index.sqlite");
+    hct_status s = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "no memory");
+    if (s == HCT_OK && path_is_file(path)) s = index_open(&r->index, r->options->dataset, 1, err);
+    free(path);
+    return s == HCT_OK ? check_labels(r, err) : s;
 }
 
 static void describe(const run *r, const scan_source *src, const char *file, index_scan *s) {
@@ -176,8 +185,8 @@ static hct_status set_up(run *r, hct_err *err) {
     if (s == HCT_OK && r->sources.left_out.length && !(r->result->left_out = strdup(r->sources.left_out.bytes)))
         s = hct_fail(err, HCT_ENOMEM, "no memory");
     if (s == HCT_OK && o->labels) s = labels_read(o->labels, o->label_columns, o->n_label_columns, &r->labels, err);
-    if (s == HCT_OK) s = index_open(&r->index, o->dataset, 1, err);
-    if (s == HCT_OK && o->labels) s = check_labels(r, err);
+    if (s == HCT_OK && o->labels) s = check_labels_first(r, err);
+    if (s == HCT_OK && !r->index.db) s = index_open(&r->index, o->dataset, 1, err);
     if (s < 0) return s;
     r->mine = malloc((r->sources.n + 1) * sizeof *r->mine);
     r->label_ids = calloc(r->labels.n + 1, sizeof *r->label_ids);

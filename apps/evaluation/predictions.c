@@ -84,7 +84,7 @@ static bool is_task(const csv *t, const char *name) {
 /* ret->task is the caller's to free, also after a failure. */
 static hct_status find_columns(const csv *t, columns *ret, hct_err *err) {
     columns c = {
-        .scan = csv_need_column(t, "scan", err), .patient = csv_column(t, "patient"), .split = csv_column(t, "split")};
+        .scan = csv_fixed_column(t, "scan", err), .patient = csv_column(t, "patient"), .split = csv_column(t, "split")};
     if (c.scan < 0) return HCT_ENOTFOUND;
     c.task = calloc(t->columns + 1, sizeof *c.task);
     if (!c.task) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);

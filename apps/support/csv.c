@@ -148,6 +148,16 @@ int csv_need_column(const csv *t, const char *name, hct_err *err) {
     return -1;
 }
 
+int csv_fixed_column(const csv *t, const char *name, hct_err *err) {
+    int column = csv_column(t, name);
+    if (column >= 0) return column;
+    text_buffer there = {0};
+    for (size_t i = 0; i < t->columns; i++) text_printf(&there, "%s%s", i ? ", " : "", t->names[i]);
+    hct_fail(err, HCT_ENOTFOUND, "%s: column '%s' is missing; it has: %.600s", t->path, name, there.bytes ? there.bytes : "");
+    free(there.bytes);
+    return -1;
+}
+
 /* Hands the cell over piece by piece, quoted where needed. */
 static void put_cell(size_t column, const char *cell, void (*put)(void *to, const char *bytes, size_t n), void *to) {
     if (column) put(to, ",", 1);

@@ -106,7 +106,7 @@ START_TEST(refusals) {
     } bad[] = {
         {"", "", "is empty"},
         {"scan,patient\ns1,p\n", "", "no column holds a task"},
-        {"scam,A,y_A\ns1,1,1\n", "", "did you mean 'scam'"},
+        {"scam,A,y_A\ns1,1,1\n", "", "column 'scan' is missing; it has: scam"},
         {"scan,A,y_A\n", "", "holds no scan"},
         {"scan,A,y_A\ns1,nan,1\n", "", "p.csv:2: column 'A': 'nan' is not a finite number"},
         {"scan,A,y_A\ns1,inf,1\n", "", "is not a finite number"},

@@ -70,6 +70,9 @@ START_TEST(names_the_nearest_column) {
     hct_err err = {0};
     csv *t = table("scan,patient,label\n", NULL);
     ck_assert_int_eq(csv_need_column(t, "patient", &err), 1);
+    ck_assert_int_eq(csv_fixed_column(t, "patient", &err), 1);
+    ck_assert_int_eq(csv_fixed_column(t, "scna", &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.msg, "column 'scna' is missing; it has: scan, patient, label"));
     ck_assert_int_eq(csv_need_column(t, "pateint", &err), -1);
     ck_assert_ptr_nonnull(strstr(err.msg, "did you mean 'patient'"));
     csv_free(t);
