@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands/arguments.h"
 #include "commands/command.h"
+#include "dataset/sources.h"
 #include "imaging/nifti.h"
 #include "imaging/phantom.h"
 #include "imaging/workers.h"
@@ -22,7 +24,8 @@ static const char doc[] =
     "Tumor, HCP, Edema, ADRD, IPH, IVH, SDH, EDH and SAH are drawn as shapes; ICH (intracranial haemorrhage) is any of "
     "IPH, IVH, SDH, EDH and SAH. The findings belong to the patient; each is left out of a scan with probability 0.15. "
     "Pose, spacing and noise do not depend on them. "
-    "The same seed gives the same files for any number of jobs.\v"
+    "The same seed gives the same files for any number of jobs. A folder with other scans in it is refused; the same set is "
+    "written over.\v"
     "Example:\n"
     "  headct phantom --out phantoms --patients 100 --seed 7\n\n"
     "labels.csv: scan, patient, then a column of 0 and 1 for each finding, as `headct prepare --labels` reads it.";
@@ -176,6 +179,37 @@ static int64_t scans_of(const settings *s, int64_t patient) {
     return phantom_scans(s->set.seed, (uint64_t)patient, s->scans_min, s->scans_max);
 }
 
+static int is_of_set(const settings *s, const char *file) {
+    long long patient, scan;
+    char name[48], whole[64];
+    if (sscanf(file, "p%lld_s%lld", &patient, &scan) != 2 || patient < 1 || patient > s->patients) return 0;
+    if (scan < 1 || scan > scans_of(s, patient - 1)) return 0;
+    scan_name(&(item){.patient = patient - 1, .scan = scan - 1}, name);
+    snprintf(whole, sizeof whole, "%s.nii.gz", name);
+    return strcmp(file, whole) == 0;
+}
+
+/* Makes the folder. Scans that are there may only be those that will be written over: labels.csv will not know of others. It is written last, so an
+ * older one goes first: it must not stand beside scans that it does not tell of. */
+static hct_status open_folder(const settings *s, hct_err *err) {
+    char **names = NULL, strange[256] = "", *labels = path_join(s->out, "labels.csv");
+    size_t n = 0, strangers = 0;
+    hct_status status = labels ? path_make_folders(s->out, err) : hct_fail(err, HCT_ENOMEM, "no memory");
+    if (status == HCT_OK) status = path_list(s->out, "", &names, &n, err);
+    for (size_t i = 0; i < n; i++) {
+        if (source_is_volume(names[i]) && !is_of_set(s, names[i]) && !strangers++) snprintf(strange, sizeof strange, "%s", names[i]);
+        free(names[i]);
+    }
+    free(names);
+    if (strangers)
+        status = hct_fail(err, HCT_EINVAL,
+                          "%s: %zu scans are there that are not of this set (%s, for one) and would have no labels: name another folder, or remove them", s->out,
+                          strangers, strange);
+    if (status == HCT_OK) unlink(labels);
+    free(labels);
+    return status;
+}
+
 int command_phantom(int argc, char **argv) {
     settings s = {.patients = 20, .scans_min = 1, .scans_max = 3, .set = phantom_usual};
     const struct argp argp = {options, parse, "--out DIR", doc, NULL, NULL, NULL};
@@ -185,7 +219,7 @@ int command_phantom(int argc, char **argv) {
     for (int64_t p = 0; p < s.patients; p++) n += scans_of(&s, p);
     batch b = {.set = &s, .items = calloc((size_t)n, sizeof *b.items)};
     hct_status status =
-        b.items ? path_make_folders(s.out, &err) : hct_fail(&err, HCT_ENOMEM, "no memory for %lld scans", (long long)n);
+        b.items ? open_folder(&s, &err) : hct_fail(&err, HCT_ENOMEM, "no memory for %lld scans", (long long)n);
     if (status == HCT_OK) {
         for (int64_t p = 0, i = 0; p < s.patients; p++)
             for (int64_t k = 0; k < scans_of(&s, p); k++) b.items[i++] = (item){.patient = p, .scan = k};

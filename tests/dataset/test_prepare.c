@@ -111,6 +111,31 @@ START_TEST(jobs_and_shards_make_no_difference) {
 }
 END_TEST
 
+/* A smaller set over a larger one would leave scans without labels, each a patient of its own. */
+START_TEST(phantoms_are_one_set) {
+    enter("set");
+    phantoms(3);
+    shell("cp -r ph before");
+    phantoms(3); /* the same again */
+    shell("diff -r before ph");
+    runs(ERROR, "phantom --out ph --patients 2 --scans-per-patient 2 --size tiny --seed 4 --quiet");
+    says("ph: 2 scans are there that are not of this set (p0003_s1.nii.gz, for one)");
+    runs(ERROR, "phantom --out ph --patients 3 --scans-per-patient 1 --size tiny --seed 4 --quiet");
+    says("ph: 3 scans are there");
+    shell("diff -r before ph"); /* a refusal changes nothing */
+    shell("rm ph/p0003_s*; echo > ph/p0001_s01.nii.gz");
+    runs(ERROR, "phantom --out ph --patients 2 --scans-per-patient 2 --size tiny --seed 5 --quiet");
+    says("(p0001_s01.nii.gz, for one)");
+    shell("rm ph/p0001_s01.nii.gz; mkdir ph/below; echo > ph/notes.txt"); /* what is no scan may lie there */
+    runs(OK, "phantom --out ph --patients 2 --scans-per-patient 2 --size tiny --seed 5 --quiet");
+    shell("! cmp -s before/p0001_s1.nii.gz ph/p0001_s1.nii.gz && test $(wc -l < ph/labels.csv) = 5");
+    /* stopped half-way, here by a scan that cannot be written, it leaves no labels of the set before */
+    shell("rm ph/p0002_s2.nii.gz && mkdir ph/p0002_s2.nii.gz");
+    runs(ERROR, "phantom --out ph --patients 2 --scans-per-patient 2 --size tiny --seed 6 --quiet");
+    shell("test ! -e ph/labels.csv");
+}
+END_TEST
+
 START_TEST(many_processes_make_one_index) {
     enter("many");
     for (int round = 0; round < 10; round++) {
@@ -502,7 +527,7 @@ START_TEST(help_is_complete) {
 }
 END_TEST
 
-CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference,
+CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set,
            many_processes_make_one_index, lists_what_it_refuses, refuses_useless_input, leaves_prepared_scans_out, knows_a_dataset_by_its_file, labels_must_fit,
            splits_by_patient, a_full_disk_is_an_error_and_leaves_nothing_half_written, reads_from_a_read_only_disk,
            help_is_complete)
