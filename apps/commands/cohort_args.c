@@ -33,7 +33,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-const struct argp cohort_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+static const char doc[] = "\vA SCAN does not tell whose it is: its patient in the result is its own ID, as in headct prepare without --labels. With --data patients are "
+                          "those of the dataset.";
+
+const struct argp cohort_argp = {options, parse, NULL, doc, NULL, NULL, NULL};
 
 void cohort_args_check(const cohort_args *a, struct argp_state *state) {
     if (!a->n_scans && !a->data) argp_error(state, "SCAN (a NIfTI file or a DICOM folder) or --data DATASET is missing");

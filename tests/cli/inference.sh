@@ -57,6 +57,15 @@ ok $? "and ends with the same file"
 refuses 1 "p.csv" "a table of other weights is not added to" "$headct" predict --run "$work/random" --data "$work/data" --part test --out "$work/p.csv" $q
 check "one scan as JSON" sh -c '"$1" predict --run "$2" "$3" --json --quiet | python3 -c "import json, sys; d = [json.loads(l) for l in sys.stdin]; sys.exit(not (len(d) == 1 and 0 < d[0][\"probabilities\"][\"SDH\"] < 1 and len(d[0][\"weights_sha256\"]) == 64))"' \
     sh "$headct" "$work/encoder" "$(ls "$work"/ph/*.nii.gz | head -n 1)"
+for command in predict embed; do
+    "$headct" $command --help | tr -s '\n ' ' ' | grep -q "its patient in the result is its own ID, as in headct prepare without --labels"
+    ok $? "$command --help says who the patient of a file is"
+done
+mkdir "$work/two" && cp "$work/ph/p0001_s1.nii.gz" "$work/two/x.nii.gz" && cp "$work/ph/p0001_s1.nii.gz" "$work/two/y.nii.gz"
+"$headct" predict --run "$work/encoder" "$work/two" --out "$work/two.csv" $q >/dev/null && "$headct" prepare --in "$work/two" --out "$work/two/data" $q >/dev/null &&
+    "$headct" predict --run "$work/encoder" --data "$work/two/data" --out "$work/two-data.csv" $q >/dev/null
+[ "$(cut -d, -f1,2 "$work/two.csv" | tr '\n' ' ')" = "scan,patient x,x y,y " ] && [ "$(cut -d, -f1,2 "$work/two-data.csv")" = "$(cut -d, -f1,2 "$work/two.csv")" ]
+ok $? "it is the scan itself, as in a dataset without labels"
 check "embed a dataset" "$headct" embed --weights "$w" --data "$work/data" --out "$work/e.safetensors" $q
 printf 'not a scan' >"$work/bad.nii"
 refuses 3 "bad.nii" "a bad scan is listed and left out" "$headct" predict --run "$work/encoder" "$work/bad.nii" "$(ls "$work"/ph/*.nii.gz | head -n 1)" $q
