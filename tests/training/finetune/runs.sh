@@ -37,8 +37,8 @@ for signal in KILL TERM; do
         [ $signal = KILL ] || [ $status -eq 75 ] || [ -e "$run/$task/predictions.csv" ]
         ok $? "SIG$signal during $task: status $status"
     done
-    left=$run/ICH/checkpoints/last.safetensors.tmp.1.0
-    [ -e "$run/ICH/predictions.csv" ] || touch -d '2 days ago' "$left"
+    left=$run/IPH/checkpoints/last.safetensors.tmp.1.0
+    [ -e "$run/IPH/predictions.csv" ] || touch -d '2 days ago' "$left"
     check "SIG$signal: resumes" "$headct" finetune --run "$run" --resume --quiet
     [ ! -e "$left" ]
     ok $? "SIG$signal: what a killed write left is gone"
