@@ -197,7 +197,7 @@ hct_status hct_outfile_close(hct_outfile *f, hct_err *err) {
 
 /* Opens a regular file for reading; its size in *ret_size. Returns the descriptor, or -1 with err filled. */
 static int open_regular(const char *path, size_t *ret_size, hct_err *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused below, not waited for */
     if (fd < 0) {
         system_error(err, path, "opening", errno);
         return -1;

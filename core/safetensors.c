@@ -9,6 +9,7 @@
 
 #include "hct/half.h"
 #include "hct/io.h"
+#include "json_check.h"
 
 enum { LENGTH_BYTES = 8, HEADER_CAP = 100000000 };
 
@@ -182,7 +183,10 @@ static hct_status parse_file(const char *path, hct_st_file *f, hct_err *err) {
     f->entries = calloc((size_t)cJSON_GetArraySize(f->header) + 1, sizeof *f->entries);
     if (!f->entries) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for the list of tensors", path);
     size_t before_data = LENGTH_BYTES + (size_t)length;
-    return parse_entries(path, f, f->map.bytes + before_data, f->map.size - before_data, err);
+    hct_status status = parse_entries(path, f, f->map.bytes + before_data, f->map.size - before_data, err);
+    const char *what;
+    size_t at = status == HCT_OK ? json_check(json, (size_t)length, &what) : length; /* after messages that name the tensor */
+    return at < length ? hct_fail(err, HCT_EFORMAT, "%s: the header has %s at its byte %zu", path, what, at) : status;
 }
 
 hct_st_file *hct_st_open(const char *path, hct_err *err) {
@@ -349,7 +353,10 @@ hct_status hct_st_write(const char *path, const hct_st_entry *entries, size_t n,
         if (n) memcpy(sorted, entries, n * sizeof *sorted);
         qsort(sorted, n, sizeof *sorted, by_size_then_name);
         text = header_text(sorted, n, meta, n_meta);
+        const char *what;
         if (!text) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory for the header", path);
+        else if (json_check(text, strlen(text), &what) < strlen(text))
+            status = hct_fail(err, HCT_EINVAL, "%s: a name or its metadata has %s, which the format does not allow", path, what);
     }
     if (status == HCT_OK) {
         size_t length = strlen(text), padded = (length + 7) / 8 * 8;

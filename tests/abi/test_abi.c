@@ -8,6 +8,7 @@
 
 #include "check_main.h"
 #include "hct/hct.h"
+#include "hct/io.h"
 #include "scratch.h"
 
 static const char *v1, *bad_folder;
@@ -153,6 +154,31 @@ START_TEST(files_that_are_no_shared_objects) {
 }
 END_TEST
 
+/* A plugin that was cut anywhere, and a pipe: refused before the loader maps or waits for it. */
+START_TEST(cut_plugins_are_refused) {
+    hct_err err = {0, ""};
+    hct_ctx *ctx = open_with(NULL, &err);
+    char *bytes = NULL;
+    size_t n = 0;
+    ck_assert_int_eq(hct_read_file(v1, &bytes, &n, &err), HCT_OK);
+    int refused = 0;
+    for (size_t cut = 64; cut < n; cut += 500) {
+        const char *path = scratch_file("hct_kernel_cut.so", bytes, cut);
+        if (hct_load_plugin(ctx, path, &err) == HCT_OK) break; /* all that is mapped is there: what follows serves debuggers */
+        ck_assert_msg(strstr(err.msg, path) && !strchr(err.msg, '\n'), "%s", err.msg);
+        refused++;
+        check_works(ctx);
+    }
+    free(bytes);
+    ck_assert_int_gt(refused, 10);
+    const char *pipe = scratch_path("hct_kernel_pipe.so");
+    ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    ck_assert_int_lt(hct_load_plugin(ctx, pipe, &err), 0);
+    ck_assert_msg(strstr(err.msg, "is not a file"), "%s", err.msg);
+    hct_close(ctx);
+}
+END_TEST
+
 /* Opens a context with HCT_PLUGIN_PATH; what is said on stderr comes back in text. */
 static hct_ctx *open_searching(const char *path, char *text, size_t n) {
     setenv("HCT_PLUGIN_PATH", path, 1);
@@ -221,5 +247,5 @@ int main(int argc, char **argv) {
     if (!v1) return 2;
     bad_folder = argv[2];
     return CHECK_RUN("abi", a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs, bad_plugins_are_refused_and_harm_nothing,
-                     files_that_are_no_shared_objects, a_bad_file_in_the_search_path_is_one_line, a_bad_folder_in_the_search_path_is_one_line);
+                     files_that_are_no_shared_objects, cut_plugins_are_refused, a_bad_file_in_the_search_path_is_one_line, a_bad_folder_in_the_search_path_is_one_line);
 }

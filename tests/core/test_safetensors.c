@@ -64,6 +64,15 @@ static const struct {
     {"name twice", "{\"a\":" T("F32", "[1]", "[0,4]") ",\"a\":" T("F32", "[1]", "[4,8]") "}", 8, "two tensors"},
     {"name twice by NUL", "{\"a\\u0000x\":" T("F32", "[1]", "[0,4]") ",\"a\\u0000y\":" T("F32", "[1]", "[4,8]") "}", 8,
      ""},
+    {"name with a NUL", "{\"a\\u0000x\":" T("F32", "[1]", "[0,4]") "}", 4, "a control character"},
+    {"name with a line end", "{\"a\nx\":" T("F32", "[1]", "[0,4]") "}", 4, "a control character"},
+    {"name that is no UTF-8", "{\"a\xff\":" T("F32", "[1]", "[0,4]") "}", 4, "no UTF-8"},
+    {"name in overlong UTF-8", "{\"a\xc0\xaf\":" T("F32", "[1]", "[0,4]") "}", 4, "no UTF-8"},
+    {"name with a surrogate", "{\"a\xed\xa0\x80\":" T("F32", "[1]", "[0,4]") "}", 4, "no UTF-8"},
+    {"dim with a point", "{\"a\":" T("F32", "[1.0]", "[0,4]") "}", 4, "not plain digits"},
+    {"offset with an exponent", "{\"a\":" T("F32", "[1]", "[0,4e0]") "}", 4, "not plain digits"},
+    {"dim -0", "{\"a\":" T("F32", "[-0]", "[0,0]") "}", 0, "not plain digits"},
+    {"dim 01", "{\"a\":" T("F32", "[01]", "[0,4]") "}", 4, "not plain digits"},
     {"metadata a text", "{\"__metadata__\":\"x\"}", 0, "not an object"},
     {"metadata value a number", "{\"__metadata__\":{\"k\":1}}", 0, "'k' is not a string"},
     {"metadata key twice", "{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0, "'k' is there twice"},
@@ -239,6 +248,7 @@ static void refuses_to_write(void) {
         {"unknown dtype", {{"a", 77, 1, {2}, v, 8}}, 1},
         {"too many dims", {{"a", HCT_F32, 9, {2}, v, 8}}, 1},
         {"name twice", {{"a", HCT_F32, 1, {2}, v, 8}, {"a", HCT_U8, 1, {8}, v, 8}}, 2},
+        {"name that is no UTF-8", {{"a\xe9", HCT_F32, 1, {2}, v, 8}}, 1},
         {"reserved name", {{"__metadata__", HCT_F32, 1, {2}, v, 8}}, 1},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
