@@ -10,7 +10,7 @@ static const char doc[] =
     "Trains a probe for every task (label) of a prepared dataset on frozen features, and evaluates it on the test part.\n\n"
     "A linear probe (--kind linear, the default) takes the class tokens of --weights, an attentive one (--kind attentive) attends over all tokens with a learned "
     "query; those of all scans are kept in memory. With --set probe.features=random those of a random encoder of the same sizes, with "
-    "--set probe.features=histogram a histogram of the input's voxels. The epoch with the best validation AUC is kept. The run's folder gets "
+    "--set probe.features=histogram a histogram of the input's voxels. The epoch with the best validation AUC is kept. A label of one class in the training part is left out, unless the recipe names it. The run's folder gets "
     "predictions.csv, weights.safetensors (encoder and heads, for headct predict), metrics.json, metrics.csv and ROC figures.\v"
     "Examples:\n"
     "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --run runs/probe\n"

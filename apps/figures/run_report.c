@@ -169,20 +169,41 @@ hct_status run_report_comparison(report *r, const char *const *runs, size_t n, h
     return HCT_OK;
 }
 
-static bool macro_auc(const char *run, interval *ret, hct_err *err) {
+static cJSON *metrics_of(const char *run, hct_err *err) {
     char *path = path_join(run, "metrics.json");
     cJSON *json = path ? read_metrics(path, err) : NULL;
+    free(path);
+    return json;
+}
+
+/* The same tasks of as many positives and negatives. */
+static bool same_tasks(const cJSON *a, const cJSON *b) {
+    const cJSON *x = cJSON_GetObjectItem(a, "tasks"), *y = cJSON_GetObjectItem(b, "tasks");
+    bool same = cJSON_GetArraySize(x) == cJSON_GetArraySize(y);
+    for (int i = 0; same && i < cJSON_GetArraySize(x); i++) {
+        const cJSON *p = cJSON_GetArrayItem(x, i), *q = cJSON_GetArrayItem(y, i);
+        same = cJSON_Compare(cJSON_GetObjectItem(p, "task"), cJSON_GetObjectItem(q, "task"), true) &&
+               number(p, "positives") == number(q, "positives") && number(p, "negatives") == number(q, "negatives");
+    }
+    return same;
+}
+
+static void macro_auc(const cJSON *json, interval *ret) {
     const cJSON *auc = json ? cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItem(json, "macro"), "roc_auc") : NULL;
     *ret = (interval){.value = number(auc, "value"), .low = number(auc, "low"), .high = number(auc, "high")};
-    cJSON_Delete(json);
-    free(path);
-    return json != NULL;
 }
 
 hct_status run_report_better(report *r, const char *a, const char *b, int *ret_better, hct_err *err) {
     interval x, y;
     char tx[64], ty[64];
-    if (!macro_auc(a, &x, err) || !macro_auc(b, &y, err)) return err ? err->code : HCT_EFORMAT;
+    cJSON *of_a = metrics_of(a, err), *of_b = of_a ? metrics_of(b, err) : NULL;
+    hct_status status = !of_b ? HCT_EFORMAT : same_tasks(of_a, of_b) ? HCT_OK
+                        : hct_fail(err, HCT_EINVAL, "%s and %s cannot be compared: they have other tasks, or other test scans", a, b);
+    macro_auc(of_a, &x);
+    macro_auc(of_b, &y);
+    cJSON_Delete(of_a);
+    cJSON_Delete(of_b);
+    if (status < 0) return status;
     *ret_better = x.low > y.high;
     report_note(r, "%s: macro AUC %s; %s: %s. %s", a, interval_text(&x, tx), b, interval_text(&y, ty),
                 *ret_better       ? "The first is better, and the 95% intervals do not overlap."

@@ -83,6 +83,9 @@ hct_status checkpoint_load(const char *path, params *p, const model_info *info, 
     if (st == HCT_OK && strcmp(have.recipe, info->recipe) != 0)
         st = hct_fail(err, HCT_EINVAL, "%s: was written by another recipe (%.12s, now %.12s); resume without changing keys, or start a new run", path,
                       have.recipe, info->recipe);
+    if (st == HCT_OK && strcmp(have.data, info->data) != 0)
+        st = hct_fail(err, HCT_EINVAL, "%s: was trained on other scans (%.12s, now %.12s): the dataset or its split has changed; put it back, or start a new run", path,
+                      have.data, info->data);
     if (st == HCT_OK) st = params_load(p, f, path, "", &r, err);
     if (st == HCT_OK && r.missing) st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors are missing (first: %s)", path, r.missing, r.first_missing);
     if (st == HCT_OK) st = load_state(f, path, o, err);

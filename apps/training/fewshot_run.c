@@ -138,7 +138,7 @@ static hct_status open_folder(run *q, hct_err *err) {
     hct_status st = rows ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !q->o->resume && path_is_file(rows))
         st = hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->out);
-    if (st == HCT_OK) st = run_folder_enter(q->o->out, q->r, &q->lock, err);
+    if (st == HCT_OK) st = run_folder_enter(q->o->out, q->r, q->o->resume, &q->lock, err);
     if (st == HCT_OK && !q->o->resume) st = run_folder_open(q->o->out, NULL, q->r, err);
     if (st == HCT_OK && !(q->log = runlog_open(q->o->out, q->o->resume ? INT64_MAX - 1 : -1, err))) st = err->code;
     free(rows);

@@ -382,7 +382,7 @@ void finetune_result_free(finetune_result *r) {
 hct_status finetune_fit(const finetune_base *base, const recipe *r, trial *t, const finetune_options *o, finetune_result *ret, hct_err *err) {
     fit f = {.base = base, .r = r, .t = t, .o = o, .state = {.best = NAN}};
     *ret = (finetune_result){0};
-    hct_status st = finetune_check(t, err);
+    hct_status st = trial_need_classes(t, err);
     if (st == HCT_OK) st = open_rows(&f, err);
     if (st == HCT_OK) st = open_model(&f, err);
     if (st == HCT_OK) st = open_files(&f, err);

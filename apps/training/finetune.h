@@ -51,7 +51,5 @@ typedef struct finetune_result {
  * a signal asked to stop (training/stop.h), and the checkpoint is written. */
 hct_status finetune_fit(const finetune_base *base, const recipe *r, trial *t, const finetune_options *o, finetune_result *ret, hct_err *err);
 void finetune_result_free(finetune_result *);
-/* Whether every task has both classes among the training rows; names one that has not. */
-hct_status finetune_check(const trial *t, hct_err *err);
 
 #endif

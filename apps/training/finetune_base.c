@@ -1,4 +1,4 @@
-/* What many fits share, and what each must have. */
+/* What many fits share. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,22 +39,4 @@ void finetune_close(finetune_base *b) {
     params_free(b->encoder);
     free(b->windows);
     *b = (finetune_base){0};
-}
-
-static void count_classes(const trial *t, size_t k, size_t class[2]) {
-    class[0] = class[1] = 0;
-    for (size_t i = 0; i < t->n_train; i++) {
-        int8_t l = t->said.label[i * t->said.n_tasks + k];
-        if (l >= 0) class[l != 0]++;
-    }
-}
-
-hct_status finetune_check(const trial *t, hct_err *err) {
-    for (size_t k = 0; k < t->said.n_tasks; k++) {
-        size_t class[2];
-        count_classes(t, k, class);
-        if (!class[0] || !class[1])
-            return hct_fail(err, HCT_EINVAL, "task '%s': the training part has %zu positives and %zu negatives; both are needed", t->said.task[k], class[1], class[0]);
-    }
-    return HCT_OK;
 }

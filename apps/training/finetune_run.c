@@ -53,9 +53,12 @@ static hct_status read_scores(const recipe *r, trial *t, const char *folder, cha
     if (st == HCT_OK) memcpy(t->said.score + t->n_train * p.n_tasks, p.score, p.n * p.n_tasks * sizeof *p.score);
     if (st == HCT_OK && !(f = hct_st_open(file, err))) st = err ? err->code : HCT_EIO;
     model_info info;
-    char recipe_now[MODEL_HASH] = "";
+    char recipe_now[MODEL_HASH] = "", data_now[MODEL_HASH] = "";
     if (st == HCT_OK) st = weights_info(f, file, &info, err);
     if (st == HCT_OK) st = recipe_hash(r, recipe_now, err);
+    if (st == HCT_OK) st = dataset_hash(t->data, t->scan, t->n_train, data_now, err);
+    if (st == HCT_OK && strcmp(info.data, data_now) != 0)
+        st = hct_fail(err, HCT_EINVAL, "%s: was trained on other scans (%.12s, now %.12s): the dataset or its split has changed; put it back, or start a new run", file, info.data, data_now);
     if (st == HCT_OK && strcmp(info.recipe, recipe_now) != 0)
         st = hct_fail(err, HCT_EINVAL, "%s: was written by another recipe (%.12s, now %.12s); resume without changing keys, or start a new run", file, info.recipe, recipe_now);
     const char *hash = f ? hct_st_meta(f, "weights_sha256") : NULL;
@@ -144,7 +147,7 @@ static int is_one_model(const run *q) { return q->r->finetune.tasks == MODELS_AL
 static hct_status enter_folder(run *q, hct_err *err) {
     int begun = is_begun(q->o->run);
     hct_status st = is_one_model(q) ? HCT_OK : trial_check_folders(&q->all, err);
-    if (st == HCT_OK) st = run_folder_enter(q->o->run, q->r, &q->lock, err);
+    if (st == HCT_OK) st = run_folder_enter(q->o->run, q->r, q->o->resume, &q->lock, err);
     if (st < 0) return st;
     for (size_t k = 0; !is_one_model(q) && k < q->all.said.n_tasks; k++) {
         char *folder = path_join(q->o->run, q->all.said.task[k]);
@@ -160,7 +163,7 @@ hct_status finetune_run(const recipe *r, const finetune_run_options *o, hct_err 
     stop_listen();
     hct_status st = (q.data = dataset_open(r->data.dataset, err)) ? HCT_OK : err->code;
     if (st == HCT_OK) st = trial_open(r, q.data, &q.all, err);
-    if (st == HCT_OK) st = finetune_check(&q.all, err);
+    if (st == HCT_OK) st = trial_leave_one_class(&q.all, r, err);
     if (st == HCT_OK) st = enter_folder(&q, err);
     if (st == HCT_OK && !(q.dev = device_open(r->train.device, err))) st = err->code;
     if (st == HCT_OK) st = finetune_open(r, q.dev, q.data, &q.base, err);

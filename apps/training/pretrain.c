@@ -100,7 +100,7 @@ static hct_status open_folder(run *q, hct_err *err) {
     q->best = path_join(q->o->run, "checkpoints/best.safetensors");
     q->weights = path_join(q->o->run, "weights.safetensors");
     if (!q->last || !q->best || !q->weights) return hct_fail(err, HCT_ENOMEM, "out of memory");
-    hct_status st = ranks_mine() ? HCT_OK : run_folder_enter(q->o->run, q->r, &q->lock, err);
+    hct_status st = ranks_mine() ? HCT_OK : run_folder_enter(q->o->run, q->r, q->o->resume, &q->lock, err);
     if (st < 0) return st;
     if (path_is_file(q->last) && !q->o->resume)
         return hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);

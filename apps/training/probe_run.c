@@ -88,11 +88,13 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     hct_status st = HCT_OK;
     if (!(q.data = dataset_open(r->data.dataset, err))) st = err->code;
     if (st == HCT_OK) st = trial_open(r, q.data, &q.t, err);
+    if (st == HCT_OK) st = trial_leave_one_class(&q.t, r, err);
     if (st == HCT_OK && !(q.row = malloc((q.t.n + 1) * sizeof *q.row))) st = hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < q.t.n; i++) q.row[i] = i;
     if (st == HCT_OK && !(q.dev = device_open(r->train.device, err))) st = err->code;
     if (st == HCT_OK) st = features_of(r, q.dev, q.data, q.t.scan, q.t.n, o->progress, &q.f, err);
-    if (st == HCT_OK) st = run_folder_enter(o->run, r, &q.lock, err);
+    if (st == HCT_OK) st = run_folder_enter(o->run, r, 0, &q.lock, err);
+    if (st == HCT_OK) st = run_folder_empty(o->run, err);
     if (st == HCT_OK) st = run_folder_open(o->run, NULL, r, err);
     if (st == HCT_OK && !(q.log = runlog_open(o->run, -1, err))) st = err->code;
     if (st == HCT_OK) st = fit_all(&q, err);

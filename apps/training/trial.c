@@ -65,6 +65,42 @@ void trial_free(trial *t) {
     *t = (trial){0};
 }
 
+static int has_both(const trial *t, size_t k, size_t class[2]) {
+    class[0] = class[1] = 0;
+    for (size_t i = 0; i < t->n_train; i++) {
+        int8_t l = t->said.label[i * t->said.n_tasks + k];
+        if (l >= 0) class[l != 0]++;
+    }
+    return class[0] && class[1];
+}
+
+hct_status trial_need_classes(const trial *t, hct_err *err) {
+    size_t class[2];
+    for (size_t k = 0; k < t->said.n_tasks; k++)
+        if (!has_both(t, k, class))
+            return hct_fail(err, HCT_EINVAL, "task '%s': the training part has %zu positives and %zu negatives; both are needed", t->said.task[k], class[1], class[0]);
+    return HCT_OK;
+}
+
+hct_status trial_leave_one_class(trial *t, const recipe *r, hct_err *err) {
+    const char *kept[MODEL_TASKS];
+    size_t n = 0, class[2];
+    if (r->data.tasks.n) return trial_need_classes(t, err);
+    for (size_t k = 0; k < t->said.n_tasks; k++) {
+        if (has_both(t, k, class)) kept[n++] = t->said.task[k];
+        else fprintf(stderr, "task '%s' is left out: the training part has %zu positives and %zu negatives\n", t->said.task[k], class[1], class[0]);
+    }
+    if (n == t->said.n_tasks) return HCT_OK;
+    if (!n) return hct_fail(err, HCT_EINVAL, "%s: no label has positives and negatives in the training part", t->data->folder);
+    const scan_list train = {t->scan, t->n_train}, valid = {t->scan + t->n_train, t->n_valid}, test = {t->scan + t->n_train + t->n_valid, t->n_test};
+    trial less;
+    hct_status st = trial_of(t->data, train, valid, test, kept, n, &less, err);
+    if (st < 0) return st;
+    trial_free(t);
+    *t = less;
+    return HCT_OK;
+}
+
 hct_status trial_check_folders(const trial *t, hct_err *err) {
     for (size_t k = 0; k < t->said.n_tasks; k++) {
         const char *task = t->said.task[k];

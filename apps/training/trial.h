@@ -34,6 +34,10 @@ hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *er
 /* The same of any scans, in their order. */
 hct_status trial_of(const dataset *d, scan_list train, scan_list valid, scan_list test, const char *const *tasks, size_t n_tasks, trial *ret, hct_err *err);
 void trial_free(trial *t);
+/* Whether every task has both classes among the training rows; HCT_EINVAL names one that has not. */
+hct_status trial_need_classes(const trial *t, hct_err *err);
+/* The same of the tasks that a recipe names; where it names none, such labels are left out, and said so on stderr. */
+hct_status trial_leave_one_class(trial *t, const recipe *r, hct_err *err);
 /* HCT_EINVAL where a task's name cannot name a folder. */
 hct_status trial_check_folders(const trial *t, hct_err *err);
 

@@ -66,6 +66,39 @@ wait $pid
 [ $? -eq 75 ]
 ok $? "the first one was not disturbed"
 
+# ---- a probe that is run again leaves nothing of the older one ----
+check "a probe of histograms over one of an encoder" probe --weights "$w" --set probe.features=histogram --run "$work/same"
+refuses 1 "histograms" "of whose weights nothing is left" "$headct" predict --run "$work/same" "$work"/ph/*.nii.gz --quiet
+[ "$(ls "$work/same" | grep -c '^events')" = 1 ]
+ok $? "nor of its events"
+
+# ---- resumed only by the same recipe, on the same scans ----
+check "fine-tuning a model a task" "$headct" finetune --recipe "$work/tune.yaml" --data "$work/data" --weights "$w" --set data.tasks=IPH,SDH --run "$work/each" --quiet
+before=$(cat "$work/each/recipe.yaml" "$work/each/predictions.csv" | cksum)
+refuses 1 "another recipe" "other tasks are no way to resume it" "$headct" finetune --run "$work/each" --resume --set data.tasks=IPH --quiet
+[ "$before" = "$(cat "$work/each/recipe.yaml" "$work/each/predictions.csv" | cksum)" ] && [ ! -e "$work/each/weights.safetensors" ]
+ok $? "and it is as it was"
+cp "$work/data/index.sqlite" "$work/index.sqlite"
+"$headct" split "$work/data" --ratios 8:4:4 --seed 5 >/dev/null
+refuses 1 "the dataset or its split has changed" "a pre-training is not resumed on other scans" "$headct" pretrain --run "$work/long" --resume --quiet
+refuses 1 "start a new run" "nor a fine-tuning" "$headct" finetune --run "$work/tune" --resume --quiet
+refuses 1 "start a new run" "nor one of a model a task" "$headct" finetune --run "$work/each" --resume --quiet
+cp "$work/index.sqlite" "$work/data/index.sqlite"
+check "with the old split it is resumed" "$headct" finetune --run "$work/each" --resume --quiet
+
+# ---- runs that cannot be compared ----
+probe --weights "$w" --set data.tasks=IPH,SDH --run "$work/two" >/dev/null
+refuses 1 "cannot be compared" "a mean over other tasks is not compared" "$headct" report "$work/encoder" "$work/two" --better "$work/two:$work/encoder" --out "$work/r.html"
+check "the same tasks are" "$headct" report "$work/encoder" "$work/random" --better "$work/encoder:$work/random" --out "$work/r.html"
+
+# ---- a label of one class is left out, unless it is asked for ----
+sed '1s/$/,Always/; 2,$s/$/,1/' "$work/ph/labels.csv" >"$work/always.csv"
+"$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/always.csv" --quiet >/dev/null
+check "a label that all scans have" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --set data.tasks= --run "$work/always" --quiet
+! grep -q Always "$work/always/predictions.csv" && grep -q IPH "$work/always/predictions.csv"
+ok $? "is left out of the probe"
+refuses 1 "task 'Always': the training part has 8 positives and 0 negatives" "and refused where it is asked for" probe --weights "$w" --set data.tasks=Always --run "$work/one"
+
 # ---- what predict says of a run that has not ended ----
 mkdir "$work/half" && cp "$work/encoder/recipe.yaml" "$work/half/"
 refuses 1 "run headct probe again" "a probe that failed" "$headct" predict --run "$work/half" "$work"/ph/*.nii.gz --quiet
