@@ -24,7 +24,7 @@ int hct_has_kernel(const hct_dev *d, const char *op) {
 hct_status hct_dispatch(hct_dev *dev, const hct_problem *p, const hct_kernel **ret, hct_plan *ret_plan, hct_err *err) {
     const hct_ctx *ctx = dev->ctx;
     size_t n_want = 0;
-    hct_settings_check(dev->ctx);
+    hct_settings_check(dev);
     const char *want = hct_forced_kernel(ctx, p->op, &n_want);
     char call[512] = "", why[400] = "";
     if (ctx->verbose_dispatch) describe(p, call, sizeof call);
@@ -55,7 +55,7 @@ hct_status hct_dispatch(hct_dev *dev, const hct_problem *p, const hct_kernel **r
     describe(p, call, sizeof call);
     if (want)
         return hct_fail(err, HCT_ENOKERNEL, "%s on %s: HCT_KERNEL asks for '%.*s', which %s", call, dev->backend->name, (int)n_want, want,
-                        *why ? "refuses" : "is not loaded");
+                        *why ? "refuses" : "is not loaded for it");
     return hct_fail(err, HCT_ENOKERNEL, "%s on %s: no kernel computes it (%s); 'headct backends' lists what is loaded", call, dev->backend->name,
                     *why ? why : "none is registered");
 }

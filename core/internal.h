@@ -48,7 +48,7 @@ void hct_host_fill_tape(hct_host *);
 
 void hct_settings_read(hct_ctx *);
 /* Says, once, what HCT_KERNEL names that is not there: at the first dispatch, when all plugins are loaded. */
-void hct_settings_check(hct_ctx *);
+void hct_settings_check(hct_dev *);
 /* The name that HCT_KERNEL asks for (*ret_n bytes), or NULL. */
 const char *hct_forced_kernel(const hct_ctx *, const char *op, size_t *ret_n);
 

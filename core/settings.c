@@ -44,20 +44,22 @@ static const char *nearest_op(const hct_ctx *ctx, const char *name) {
     return found;
 }
 
-/* Of the few that an op has, however far; NULL where it has none. */
-static const char *nearest_kernel(const hct_ctx *ctx, const char *name, const char *op) {
+/* Of the few that an op has on a backend, however far; NULL where it has none. */
+static const char *nearest_kernel(const hct_ctx *ctx, const char *backend, const char *name, const char *op) {
     const char *found = NULL;
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < ctx->n_kernels; i++) {
         const hct_kernel *k = ctx->kernels[i];
-        size_t d = !strcmp(k->op, op) ? hct_name_distance(name, k->name) : SIZE_MAX;
+        if (strcmp(k->op, op) != 0 || strcmp(k->backend, backend) != 0) continue;
+        if (!strcmp(k->name, name)) return k->name;
+        size_t d = hct_name_distance(name, k->name);
         if (d < least) least = d, found = k->name;
-        if (!strcmp(k->op, op) && !strcmp(k->name, name)) return k->name;
     }
     return found;
 }
 
-void hct_settings_check(hct_ctx *ctx) {
+void hct_settings_check(hct_dev *dev) {
+    hct_ctx *ctx = dev->ctx;
     if (!ctx->force || atomic_exchange(&ctx->force_checked, 1)) return;
     const char *at = ctx->force;
     for (char *part; (part = next_part(&at)); free(part)) {
@@ -69,8 +71,8 @@ void hct_settings_check(hct_ctx *ctx) {
             snprintf(why, sizeof why, "no op is called '%s'", op), near = nearest_op(ctx, op);
         else if (op && !*kernel)
             snprintf(why, sizeof why, "it names no kernel of %s", op);
-        else if (op && (!(near = nearest_kernel(ctx, kernel, op)) || strcmp(near, kernel) != 0))
-            snprintf(why, sizeof why, "no kernel of %s that is loaded is called '%s'", op, kernel);
+        else if (op && (!(near = nearest_kernel(ctx, dev->backend->name, kernel, op)) || strcmp(near, kernel) != 0))
+            snprintf(why, sizeof why, "no kernel of %s on %s is called '%s'", op, dev->backend->name, kernel);
         if (*why && near) fprintf(stderr, "headct: HCT_KERNEL=%s: %s; the nearest is '%s'\n", part, why, near);
         else if (*why) fprintf(stderr, "headct: HCT_KERNEL=%s: %s; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n", part, why);
         free(op);

@@ -105,7 +105,7 @@ START_TEST(what_nobody_knows_is_said) {
         {NULL, "frobnicate", "headct: HCT_KERNEL=frobnicate: no op is called 'frobnicate'; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n"},
         {NULL, "gelu", "headct: HCT_KERNEL=gelu: it names no kernel of gelu; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n"},
         {NULL, "add=ref:add:f32,gelu=rf:gelu:f32",
-         "headct: HCT_KERNEL=gelu=rf:gelu:f32: no kernel of gelu that is loaded is called 'rf:gelu:f32'; the nearest is 'ref:gelu:f32'\n"},
+         "headct: HCT_KERNEL=gelu=rf:gelu:f32: no kernel of gelu on cpu is called 'rf:gelu:f32'; the nearest is 'ref:gelu:f32'\n"},
         {NULL, "add=ref:add:f32,", ""},
         {"dispach", NULL, "headct: HCT_VERBOSE=dispach is not known; 'dispatch' is\n"},
         {"", "", ""},
