@@ -81,9 +81,11 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Runs a compiled tape and prints one line about it. predicted: tensors, their packed copies, arena and workspace; grown: resident growth since before.
+/* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace and the host's input; grown: resident growth since
+ * before.
  * Allocations are counted from the second step on. */
-static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision, int64_t scans, uint64_t before, hct_err *err) {
+static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision, int64_t scans, uint64_t host_input,
+                            uint64_t before, hct_err *err) {
     double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
     hct_status st = seconds ? hct_run(t, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     allocation_counter none, *host = allocation_counter_find();
@@ -101,7 +103,7 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
     calls = hct_device_memory(dev).calls - calls;
     uint64_t grown = measure_resident() - before;
     hct_program_stats p = hct_stats(t);
-    uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace;
+    uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace + host_input;
     if (st == HCT_OK) {
         qsort(seconds, (size_t)s->steps, sizeof *seconds, by_value);
         double median = seconds[s->steps / 2];
@@ -109,8 +111,8 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
         printf("  time         %.3f s median of %lld (%.3f to %.3f), %.2f scans/s\n", median, (long long)s->steps, seconds[0], seconds[s->steps - 1],
                (double)scans / median);
         printf("  work         %.1f GFLOP in matrix products, %.1f GFLOP/s\n", p.flops / 1e9, p.flops / median / 1e9);
-        printf("  memory       %.0f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f), %.0f MiB measured\n", mib(predicted),
-               mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(grown));
+        printf("  memory       %.0f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f, host input %.0f), %.0f MiB measured\n",
+               mib(predicted), mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(host_input), mib(grown));
         printf("  arena        %.3f of the lower bound of live bytes\n", p.arena_lower_bound ? (double)p.arena / (double)p.arena_lower_bound : 1.0);
         printf("  program      %u calls (%u dropped)\n", p.nodes, p.nodes_dead);
         printf("  allocations  %" PRIu64 " on the device in steps 2 to %lld", calls, (long long)s->steps + 2);
@@ -139,7 +141,7 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
         free(e.host); /* not part of the model's memory */
         e.host = NULL;
     }
-    if (st == HCT_OK) st = time_tape(s, dev, e.tape, "forward", precision_of(r), batch, before, err);
+    if (st == HCT_OK) st = time_tape(s, dev, e.tape, "forward", precision_of(r), batch, 0, before, err);
     encoder_free(&e);
     params_free(p);
     return st;
@@ -168,7 +170,8 @@ static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *
     }
     if (st == HCT_OK) st = step_rates(o, r, 1e-4, 0.05, 0, err);
     if (st == HCT_OK) st = step_set(&step, 0, 0, 1, err);
-    if (st == HCT_OK) st = time_tape(s, dev, step_tape(&step), r->method == METHOD_DINO ? "DINO step" : "MAE step", precision_of(r), batch, before, err);
+    if (st == HCT_OK)
+        st = time_tape(s, dev, step_tape(&step), r->method == METHOD_DINO ? "DINO step" : "MAE step", precision_of(r), batch, step_host_bytes(&step), before, err);
     step_free(&step);
     hct_optim_free(o);
     params_free(p);

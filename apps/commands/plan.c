@@ -58,8 +58,9 @@ static hct_status print_plan(const recipe *r, hct_err *err) {
                (long long)e->width, (long long)e->heads, (long long)vit_patches(e));
         if (r->method == METHOD_MAE) printf(", %lld visible\n", (long long)mae_kept(&info.mae));
         else printf("; %lld + %lld views a scan, %lld prototypes\n", (long long)r->views.global, (long long)r->views.local, (long long)r->dino.prototypes);
-        printf("memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, arena %.2f, workspace %.2f\n",
-               gib(s.tensors + s.arena + s.workspace), gib(s.tensors), gib(s.arena), gib(s.workspace));
+        uint64_t host = step_host_bytes(&step);
+        printf("memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, packed %.2f, arena %.2f, workspace %.2f, host input %.2f\n",
+               gib(s.tensors + s.packed + s.arena + s.workspace + host), gib(s.tensors), gib(s.packed), gib(s.arena), gib(s.workspace), gib(host));
         printf("step       %lld scans (%lld x %lld), %u calls, %.1f GFLOP\n", (long long)per_step, (long long)r->optim.batch, (long long)r->optim.accumulate,
                s.nodes, s.flops / 1e9);
         printf("rate       products run at %.1f GFLOP/s here: a step takes %.2f s or more, %.2f scans/s or less\n", rate / 1e9, seconds,

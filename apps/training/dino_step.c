@@ -74,6 +74,10 @@ void dino_step_free(dino_step *s) {
     memset(s, 0, sizeof *s);
 }
 
+uint64_t dino_step_host_bytes(const dino_step *s) {
+    return (uint64_t)s->batch * (s->cube * sizeof *s->host + (size_t)s->config.views * VIEW_FLOATS * sizeof *s->params);
+}
+
 hct_status dino_step_fill(dino_step *s, int64_t m, uint64_t seed, uint64_t epoch, const size_t *scan, hct_err *err) {
     for (int64_t v = 0; v < s->config.views; v++)
         for (int64_t b = 0; b < s->batch; b++) views_draw_crop(&s->draw, seed, epoch, scan[b], v, s->params + (v * s->batch + b) * VIEW_FLOATS);

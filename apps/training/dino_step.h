@@ -30,6 +30,8 @@ typedef struct dino_health {
 hct_status dino_step_new(dino_step *, hct_dev *, params *, const recipe *, const model_info *, int64_t batch, int64_t micro, hct_optim *, int plan_only,
                          hct_err *);
 void dino_step_free(dino_step *);
+/* Of the host buffers. */
+uint64_t dino_step_host_bytes(const dino_step *);
 /* Sends micro-batch m: cubes from step->host, views drawn from (seed, epoch, scan). */
 hct_status dino_step_fill(dino_step *, int64_t m, uint64_t seed, uint64_t epoch, const size_t *scan, hct_err *);
 /* Temperatures and momenta of an optimiser step. */

@@ -55,6 +55,10 @@ void mae_step_free(mae_step *s) {
     memset(s, 0, sizeof *s);
 }
 
+uint64_t mae_step_host_bytes(const mae_step *s, const mae_config *c) {
+    return (uint64_t)s->batch * (s->image_floats + (size_t)vit_patches(&c->encoder) + (s->views ? VIEW_FLOATS : 0)) * sizeof(float);
+}
+
 hct_status mae_step_fill(mae_step *s, const mae_config *c, int64_t m, uint64_t seed, uint64_t epoch, uint64_t step, const size_t *scan, int64_t valid,
                          hct_err *err) {
     int64_t patches = vit_patches(&c->encoder);

@@ -19,6 +19,8 @@ typedef struct mae_step {
 hct_status mae_step_new(mae_step *, hct_dev *, params *, const mae_config *, int64_t batch, int64_t micro, const views_config *augment, hct_optim *,
                         int plan_only, hct_err *);
 void mae_step_free(mae_step *);
+/* Of the host buffers. */
+uint64_t mae_step_host_bytes(const mae_step *, const mae_config *);
 /* Sends micro-batch m: images from step->image; masks of scan b drawn from (seed, step, scan[b]), flips and shift from (seed, epoch, scan[b]). The last batch - valid scans count
  * for nothing (their mask is empty). */
 hct_status mae_step_fill(mae_step *, const mae_config *, int64_t m, uint64_t seed, uint64_t epoch, uint64_t step, const size_t *scan, int64_t valid, hct_err *);

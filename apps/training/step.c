@@ -17,6 +17,10 @@ void step_free(train_step *s) {
 hct_tape *step_tape(const train_step *s) { return is_dino(s) ? s->dino.tape : s->mae.tape; }
 int64_t step_batch(const train_step *s) { return is_dino(s) ? s->dino.batch : s->mae.batch; }
 
+uint64_t step_host_bytes(const train_step *s) {
+    return is_dino(s) ? dino_step_host_bytes(&s->dino) : mae_step_host_bytes(&s->mae, &s->info->mae);
+}
+
 void *step_item(train_step *s, int64_t b) {
     return is_dino(s) ? (void *)(s->dino.host + (size_t)b * s->dino.cube) : (void *)(s->mae.image + (size_t)b * s->mae.image_floats);
 }

@@ -18,6 +18,8 @@ hct_status step_new(train_step *, hct_dev *, params *, const recipe *, const mod
 void step_free(train_step *);
 hct_tape *step_tape(const train_step *);
 int64_t step_batch(const train_step *);
+/* Of the host's memory that it holds beside the tape's: a micro-batch before it is sent. */
+uint64_t step_host_bytes(const train_step *);
 /* Where the loader puts scan b of a micro-batch. */
 void *step_item(train_step *, int64_t b);
 /* What the loader is to read for the recipe. */
