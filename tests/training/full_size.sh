@@ -36,6 +36,11 @@ for step in demo:128 demo-dino:64; do
     bench --recipe "$recipes/${step%:*}.yaml" --train --batch "${step#*:}" --steps 2 || sed 's/^/# /' "$work/err"
     within_5_percent "${step%:*}, ${step#*:} scans"
 done
+for name in demo demo-dino mae dino; do
+    bench --recipe "$recipes/$name.yaml" --forward --batch 1 --steps 1 || sed 's/^/# /' "$work/err"
+    grep -qE 'arena +1\.(0[0-9][0-9]|100) of' "$work/bench"
+    ok $? "$name, forward: arena within 1.1 of the lower bound"
+done
 # Of a small model, for it is the counting that is tested.
 mkdir "$work/plugins"
 ln -s "$(realpath "$3")" "$work/plugins/hct_kernel_allocating.so"
