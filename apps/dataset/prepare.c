@@ -16,6 +16,7 @@
 #include "support/sha256.h"
 
 enum { GZIP_LEVEL = 1 }; /* prepared volumes are mostly air and noise: higher levels cost time and save little */
+enum { LONGEST_ID = 200 }; /* with its ending and that of the file being written it must stay below NAME_MAX, 255 */
 
 typedef struct run {
     const prepare_options *options;
@@ -82,10 +83,18 @@ static void describe(const run *r, const scan_source *src, const char *file, ind
     s->n_labels = r->labels.n;
 }
 
-static hct_status refuse(run *r, const scan_source *src, const char *path, const char *reason, hct_err *err) {
-    hct_status s = index_put_refusal(&r->index, src->id, src->path, reason, err);
+/* What is wrong with a scan, not with the machine: a disk, a program that is missing, a source that is not there today. */
+static int is_of_content(hct_status why) {
+    return why == HCT_EFORMAT || why == HCT_EINVAL || why == HCT_ESHAPE || why == HCT_EDTYPE;
+}
+
+/* Lists a scan. What an earlier state of its source gave goes where the source is bad now, and stays where it only could not be read. */
+static hct_status refuse(run *r, const scan_source *src, const char *path, const hct_err *why, hct_err *err) {
+    const char *reason = why->msg;
+    int stays = !is_of_content(why->code) && (scan_is_prepared(path, 0) || scan_is_prepared(path, 1)); /* whichever its row says */
+    hct_status s = stays ? HCT_OK : index_put_refusal(&r->index, src->id, src->path, reason, err);
     if (s < 0) return s;
-    unlink(path); /* what an earlier state of the source gave */
+    if (!stays) unlink(path);
     prepare_result *out = r->result;
     prepare_refusal *more = realloc(out->refused, (out->n_refused + 1) * sizeof *more);
     if (!more) return hct_fail(err, HCT_ENOMEM, "no memory for the list of refused scans");
@@ -134,6 +143,8 @@ static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
     int current = up_to_date(r, src, path, &s, &why, err);
     if (current < 0) return current;
     hct_status made = current ? HCT_OK : make_volume(r, src, &s, &v, provenance, &why), status = HCT_OK;
+    if (!current && strlen(src->id) > LONGEST_ID)
+        made = hct_fail(&why, HCT_EINVAL, "its ID has %zu letters, more than the %d that a file's name holds: shorten its folders' names", strlen(src->id), LONGEST_ID);
     if (!current && made == HCT_OK) status = nifti_write(path, &v, GZIP_LEVEL, err);
     volume_free(&v);
     if (status < 0) return status;
@@ -143,7 +154,7 @@ static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
     else if (made == HCT_OK)
         status = index_put_scan(&r->index, &s, err);
     else
-        status = refuse(r, src, path, why.msg, err);
+        status = refuse(r, src, path, &why, err);
     if (current)
         r->result->unchanged++;
     else if (made == HCT_OK)

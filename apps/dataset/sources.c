@@ -71,10 +71,28 @@ static int is_prepared(const char *input, int is_folder, const char *dataset) {
     return prepared;
 }
 
+/* A folder being searched, and the one that it was found in. */
+typedef struct place {
+    dev_t device;
+    ino_t inode;
+    const struct place *above;
+} place;
+
+/* Whether a link leads back to a folder that is being searched. */
+static int is_loop(const char *path, const place *p) {
+    struct stat st;
+    if (stat(path, &st) < 0) return 0;
+    while (p && (p->device != st.st_dev || p->inode != st.st_ino)) p = p->above;
+    return p != NULL;
+}
+
 /* relative: what the ids of this folder's scans begin with, "" or "a/b". */
-static hct_status walk(source_list *l, const char *folder, const char *relative, const char *dataset, int depth, hct_err *err) {
+static hct_status walk(source_list *l, const char *folder, const char *relative, const char *dataset, const place *above, int depth, hct_err *err) {
     char **names;
     size_t n;
+    struct stat st = {0};
+    if (stat(folder, &st) < 0) return hct_fail(err, HCT_EIO, "%s: %s", folder, strerror(errno));
+    const place here = {st.st_dev, st.st_ino, above};
     if (depth > MAX_DEPTH) return hct_fail(err, HCT_EINVAL, "%s: folders more than %d deep", folder, MAX_DEPTH);
     hct_status s = path_list(folder, "", &names, &n, err);
     if (s < 0) return s;
@@ -83,8 +101,8 @@ static hct_status walk(source_list *l, const char *folder, const char *relative,
         if (s == HCT_OK && (!path || !below)) s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
         if (s == HCT_OK && path_is_folder(path) && dataset && holds_prepared(path, folder, dataset))
             text_printf(&l->left_out, "%s%s", l->left_out.length ? ", " : "", path);
-        else if (s == HCT_OK && path_is_folder(path))
-            s = dicom_folder(path) ? add(l, path, below, err) : walk(l, path, below, dataset, depth + 1, err);
+        else if (s == HCT_OK && path_is_folder(path) && !is_loop(path, &here))
+            s = dicom_folder(path) ? add(l, path, below, err) : walk(l, path, below, dataset, &here, depth + 1, err);
         else if (s == HCT_OK && source_is_volume(names[i]))
             s = add(l, path, below, err);
         free(path);
@@ -109,7 +127,7 @@ static hct_status add_input(source_list *l, const char *input, const char *datas
         return hct_fail(err, HCT_EINVAL, "%s: prepared already, in a dataset: name the scans that it was made from", input);
     if (!S_ISDIR(st.st_mode) || dicom_folder(path)) return add(l, path, path_base(path), err);
     size_t before = l->n, left_out = l->left_out.length;
-    hct_status s = walk(l, path, "", dataset, 0, err);
+    hct_status s = walk(l, path, "", dataset, NULL, 0, err);
     if (s == HCT_OK && l->n == before)
         s = hct_fail(err, HCT_ENOTFOUND, "%s: no scan in this folder (no .nii, .nii.gz or folder of DICOM files)%s", input,
                      l->left_out.length > left_out ? " but prepared ones, of a dataset" : "");

@@ -69,7 +69,7 @@ static hct_status convert(const char *path, const char *to, hct_err *err) {
     pid_t pid;
     int failed = posix_spawnp(&pid, argv[0], &actions, NULL, (char **)argv, environ), status = 0;
     posix_spawn_file_actions_destroy(&actions);
-    if (failed == ENOENT)
+    if (failed == ENOENT || failed == ENOTDIR || failed == EACCES)
         return hct_fail(err, HCT_ENOTFOUND, "%s: reading DICOM needs the program dcm2niix: apt-get install dcm2niix",
                         path);
     if (failed) return hct_fail(err, HCT_EIO, "%s: cannot run dcm2niix: %s", path, strerror(failed));

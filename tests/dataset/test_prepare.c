@@ -223,6 +223,29 @@ START_TEST(lists_what_it_refuses) {
 }
 END_TEST
 
+/* A fault of the machine, here a file that may not be read, costs nothing that was prepared; long names and links that loop end no run. */
+START_TEST(faults_of_the_machine_and_names) {
+    enter("faults");
+    phantoms(2);
+    shell("ls ph/*.nii.gz | wc -l > count");
+    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    shell("cp data/scans/p0001_s1.nii.gz kept; mv ph/p0001_s1.nii.gz away; ln -s nowhere ph/p0001_s1.nii.gz");
+    runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
+    says("refused scan 'p0001_s1'");
+    shell("cmp kept data/scans/p0001_s1.nii.gz; rm ph/p0001_s1.nii.gz; mv away ph/p0001_s1.nii.gz");
+    runs(OK, "prepare --in ph --out data --quiet");
+    hct_err err = {0};
+    dataset *d = dataset_open("data", &err);
+    ck_assert_msg(d != NULL, "%s", err.msg);
+    for (size_t i = 0; i < d->n; i++) ck_assert_str_ne(d->scans[i].id, d->scans[i].patient); /* as the labels said, not by its own name */
+    dataset_close(d);
+    shell("mkdir in; cp ph/p0001_s1.nii.gz in/a.nii.gz; ln -s . in/loop; cp in/a.nii.gz in/$(printf '%%0230d' 0).nii.gz");
+    runs(PARTIAL, "prepare --in in --out out --quiet");
+    says("its ID has 230 letters");
+    shell("test $(ls out/scans | wc -l) = 1");
+}
+END_TEST
+
 START_TEST(refuses_useless_input) {
     enter("useless");
     shell("mkdir -p empty/below");
@@ -527,7 +550,7 @@ START_TEST(help_is_complete) {
 }
 END_TEST
 
-CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set,
+CHECK_MAIN("prepare", faults_of_the_machine_and_names, prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set,
            many_processes_make_one_index, lists_what_it_refuses, refuses_useless_input, leaves_prepared_scans_out, knows_a_dataset_by_its_file, labels_must_fit,
            splits_by_patient, a_full_disk_is_an_error_and_leaves_nothing_half_written, reads_from_a_read_only_disk,
            help_is_complete)
