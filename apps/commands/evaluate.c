@@ -8,6 +8,7 @@
 #include "commands/command.h"
 #include "evaluation/evaluation.h"
 #include "evaluation/predictions.h"
+#include "hct/nearest.h"
 #include "inference/predict.h"
 #include "support/paths.h"
 #include "support/text.h"
@@ -120,7 +121,7 @@ static hct_status choose_tasks(predictions *p, const char *list, hct_err *err) {
         snprintf(name, sizeof name, "%.*s", (int)n, c);
         while (k < p->n_tasks && strcmp(p->task[k], name) != 0) k++;
         if (k == p->n_tasks) {
-            const char *near = text_nearest(name, (const char *const *)p->task, p->n_tasks);
+            const char *near = hct_name_nearest(name, (const char *const *)p->task, p->n_tasks);
             return hct_fail(err, HCT_ENOTFOUND, "--tasks: no task '%s' in the predictions; %s '%s'", name,
                             near ? "did you mean" : "the first one is", near ? near : p->task[0]);
         }

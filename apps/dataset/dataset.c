@@ -6,6 +6,7 @@
 
 #include "dataset/index.h"
 #include "dataset/split.h"
+#include "hct/nearest.h"
 #include "imaging/nifti.h"
 #include "imaging/scan.h"
 #include "imaging/shrink.h"
@@ -137,7 +138,7 @@ hct_status dataset_part(const dataset *d, const char *part, size_t **ret, size_t
 int64_t dataset_label(const dataset *d, const char *name, hct_err *err) {
     for (size_t l = 0; l < d->n_labels; l++)
         if (strcmp(d->label_names[l], name) == 0) return (int64_t)l;
-    const char *near = text_nearest(name, (const char *const *)d->label_names, d->n_labels);
+    const char *near = hct_name_nearest(name, (const char *const *)d->label_names, d->n_labels);
     if (near) return hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s': did you mean '%s'?", d->folder, name, near);
     text_buffer all = {0};
     for (size_t l = 0; l < d->n_labels; l++) text_printf(&all, "%s%s", l ? ", " : "", d->label_names[l]);

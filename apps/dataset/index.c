@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "hct/io.h"
 #include "support/paths.h"
 #include "support/text.h"
 
@@ -181,13 +182,14 @@ void index_close(dataset_index *ix) {
 /* The file's header: https://www.sqlite.org/fileformat.html. Where a log is left beside the file, our stamp may still stand in that alone. */
 int index_is_in(const char *folder) {
     char *path = path_join(folder, "index.sqlite"), *log = path_join(folder, "index.sqlite-wal");
+    hct_mapped m = {NULL, 0};
+    hct_err ignored;
     unsigned char head[100] = {0};
-    FILE *f = path ? fopen(path, "rb") : NULL;
-    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    if (path && hct_map_file(path, &m, &ignored) == HCT_OK && m.size >= sizeof head) memcpy(head, m.bytes, sizeof head);
+    hct_unmap_file(&m);
     uint32_t application = (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 | (uint32_t)head[70] << 8 | head[71];
-    int ours = n == sizeof head && memcmp(head, "SQLite format 3", 16) == 0 &&
+    int ours = memcmp(head, "SQLite format 3", 16) == 0 &&
                (application == APPLICATION_ID || (application == 0 && log && path_is_file(log)));
-    if (f) fclose(f);
     free(path);
     free(log);
     return ours;

@@ -121,6 +121,8 @@ static int up_to_date(run *r, const scan_source *src, const char *path, index_sc
 static hct_status make_volume(const run *r, const scan_source *src, index_scan *s, volume *v,
                               char provenance[SHA256_HEX], hct_err *why) {
     char text[2 * SHA256_HEX];
+    if (strlen(src->id) > LONGEST_ID)
+        return hct_fail(why, HCT_EINVAL, "its ID has %zu letters, more than the %d that a file's name holds: shorten its folders' names", strlen(src->id), LONGEST_ID);
     hct_status status = source_hash(src->path, &s->state, why);
     if (status == HCT_OK) status = scan_open(src->path, r->options->exact, v, &s->info, why);
     if (status < 0) return status;
@@ -143,8 +145,6 @@ static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
     int current = up_to_date(r, src, path, &s, &why, err);
     if (current < 0) return current;
     hct_status made = current ? HCT_OK : make_volume(r, src, &s, &v, provenance, &why), status = HCT_OK;
-    if (!current && strlen(src->id) > LONGEST_ID)
-        made = hct_fail(&why, HCT_EINVAL, "its ID has %zu letters, more than the %d that a file's name holds: shorten its folders' names", strlen(src->id), LONGEST_ID);
     if (!current && made == HCT_OK) status = nifti_write(path, &v, GZIP_LEVEL, err);
     volume_free(&v);
     if (status < 0) return status;

@@ -123,9 +123,7 @@ static hct_status run_gnuplot(FILE *script, FILE *log, const char *path, text_bu
     char *argv[] = {"gnuplot", NULL};
     int ends[2], status = 0;
     pid_t child;
-    if (pipe(ends) < 0) return hct_fail(err, HCT_EIO, "%s: no pipe to gnuplot: %s", path, strerror(errno));
-    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    if (pipe2(ends, O_CLOEXEC) < 0) return hct_fail(err, HCT_EIO, "%s: no pipe to gnuplot: %s", path, strerror(errno));
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, fileno(script), 0);

@@ -86,6 +86,13 @@ static cJSON *read_metrics(const char *path, hct_err *err) {
     return NULL;
 }
 
+static cJSON *metrics_of(const char *run, hct_err *err) {
+    char *path = path_join(run, "metrics.json");
+    cJSON *json = path ? read_metrics(path, err) : NULL;
+    free(path);
+    return json;
+}
+
 /* Cells of a table, kept until it is printed. */
 typedef struct cells {
     char (*text)[CELL];
@@ -153,9 +160,7 @@ hct_status run_report_comparison(report *r, const char *const *runs, size_t n, h
         return hct_fail(err, HCT_ENOMEM, "out of memory for a table of %zu runs", n);
     }
     for (size_t i = 0; i < n; i++) {
-        char *path = path_join(runs[i], "metrics.json");
-        cJSON *json = path ? read_metrics(path, NULL) : NULL;
-        free(path);
+        cJSON *json = metrics_of(runs[i], NULL);
         if (!json) continue;
         const cJSON *macro = cJSON_GetObjectItem(json, "macro");
         snprintf(c.text[rows * 3], CELL, "%s", runs[i]);
@@ -167,13 +172,6 @@ hct_status run_report_comparison(report *r, const char *const *runs, size_t n, h
     if (rows) report_table(r, head, c.at, rows, 3, "Macro means with 95% intervals");
     cells_free(&c);
     return HCT_OK;
-}
-
-static cJSON *metrics_of(const char *run, hct_err *err) {
-    char *path = path_join(run, "metrics.json");
-    cJSON *json = path ? read_metrics(path, err) : NULL;
-    free(path);
-    return json;
 }
 
 /* The same tasks of as many positives and negatives. */
@@ -188,22 +186,20 @@ static bool same_tasks(const cJSON *a, const cJSON *b) {
     return same;
 }
 
-static void macro_auc(const cJSON *json, interval *ret) {
-    const cJSON *auc = json ? cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItem(json, "macro"), "roc_auc") : NULL;
-    *ret = (interval){.value = number(auc, "value"), .low = number(auc, "low"), .high = number(auc, "high")};
+static interval macro_auc(const cJSON *json) {
+    const cJSON *auc = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItem(json, "macro"), "roc_auc");
+    return (interval){.value = number(auc, "value"), .low = number(auc, "low"), .high = number(auc, "high")};
 }
 
 hct_status run_report_better(report *r, const char *a, const char *b, int *ret_better, hct_err *err) {
-    interval x, y;
     char tx[64], ty[64];
     cJSON *of_a = metrics_of(a, err), *of_b = of_a ? metrics_of(b, err) : NULL;
-    hct_status status = !of_b ? HCT_EFORMAT : same_tasks(of_a, of_b) ? HCT_OK
-                        : hct_fail(err, HCT_EINVAL, "%s and %s cannot be compared: they have other tasks, or other test scans", a, b);
-    macro_auc(of_a, &x);
-    macro_auc(of_b, &y);
+    interval x = macro_auc(of_a), y = macro_auc(of_b); /* of NULL: NaN */
+    int same = of_b && same_tasks(of_a, of_b), read = of_b != NULL;
     cJSON_Delete(of_a);
     cJSON_Delete(of_b);
-    if (status < 0) return status;
+    if (!read) return err ? err->code : HCT_EFORMAT;
+    if (!same) return hct_fail(err, HCT_EINVAL, "%s and %s cannot be compared: they have other tasks, or other test scans", a, b);
     *ret_better = x.low > y.high;
     report_note(r, "%s: macro AUC %s; %s: %s. %s", a, interval_text(&x, tx), b, interval_text(&y, ty),
                 *ret_better       ? "The first is better, and the 95% intervals do not overlap."

@@ -1,9 +1,10 @@
 #include "imaging/gzip.h"
 
 #include <libdeflate.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "hct/io.h"
 
 enum { MIN_MEMBER = 18, MAX_RATIO = 1032 }; /* gzip's header and trailer; deflate cannot expand more than that */
 
@@ -23,12 +24,12 @@ static uint32_t stored_length(const unsigned char *bytes, size_t n) {
 }
 
 int64_t gzip_length(const char *path) {
-    FILE *f = fopen(path, "rb");
-    unsigned char head[MIN_MEMBER], tail[4];
-    int whole = f && fread(head, 1, sizeof head, f) == sizeof head && gzip_is(head, sizeof head) && fseek(f, -4, SEEK_END) == 0 &&
-                fread(tail, 1, sizeof tail, f) == sizeof tail;
-    if (f) fclose(f);
-    return whole ? (int64_t)stored_length(tail, sizeof tail) : -1;
+    hct_mapped m;
+    hct_err ignored;
+    if (hct_map_file(path, &m, &ignored) < 0) return -1;
+    int64_t length = m.size >= MIN_MEMBER && gzip_is(m.bytes, m.size) ? (int64_t)stored_length(m.bytes, m.size) : -1;
+    hct_unmap_file(&m);
+    return length;
 }
 
 hct_status gzip_inflate(const char *name, const unsigned char *bytes, size_t n, size_t cap, unsigned char **ret,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/nearest.h"
 #include "support/text.h"
 
 /* A growing list of cells while the file is read. */
@@ -142,7 +143,7 @@ int csv_column(const csv *t, const char *name) {
 int csv_need_column(const csv *t, const char *name, hct_err *err) {
     int column = csv_column(t, name);
     if (column >= 0) return column;
-    const char *near = text_nearest(name, t->names, t->columns);
+    const char *near = hct_name_nearest(name, t->names, t->columns);
     hct_fail(err, HCT_ENOTFOUND, "%s: no column '%s'; %s '%s'", t->path, name,
              near ? "did you mean" : "the first one is", near ? near : t->names[0]);
     return -1;

@@ -1,4 +1,4 @@
-/* Small things done to text: whole-string numbers, the nearest name, growing text. */
+/* Small things done to text: whole-string numbers, growing text (the nearest name: hct/nearest.h). */
 #ifndef SUPPORT_TEXT_H
 #define SUPPORT_TEXT_H
 
@@ -6,18 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hct/nearest.h"
-
 /* The whole of text is one number (surrounding blanks allowed); false leaves *ret alone. Point as decimal sign whatever
  * the locale. text_double also takes nan and inf. */
 bool text_double(const char *text, double *ret);
 bool text_int64(const char *text, int64_t *ret);
 /* true/false, yes/no, on/off, 1/0 in any case. */
 bool text_bool(const char *text, bool *ret);
-
-/* The core's, under this room's names. */
-static inline size_t text_distance(const char *a, const char *b) { return hct_name_distance(a, b); }
-static inline const char *text_nearest(const char *name, const char *const *names, size_t n) { return hct_name_nearest(name, names, n); }
 
 /* Shortest decimal that reads back as the same double: "0.1", "1e-05", "nan". buffer of 32. */
 const char *text_of_double(double v, char buffer[32]);

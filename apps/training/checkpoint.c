@@ -73,6 +73,16 @@ static hct_status load_state(const hct_st_file *f, const char *path, hct_optim *
     return HCT_OK;
 }
 
+hct_status checkpoint_same_run(const char *path, const model_info *have, const char *recipe, const char *data, hct_err *err) {
+    if (strcmp(have->recipe, recipe) != 0)
+        return hct_fail(err, HCT_EINVAL, "%s: was written by another recipe (%.12s, now %.12s); resume without changing keys, or start a new run", path,
+                        have->recipe, recipe);
+    if (strcmp(have->data, data) != 0)
+        return hct_fail(err, HCT_EINVAL, "%s: was trained on other scans (%.12s, now %.12s): the dataset or its split has changed; put it back, or start a new run", path,
+                        have->data, data);
+    return HCT_OK;
+}
+
 hct_status checkpoint_load(const char *path, params *p, const model_info *info, hct_optim *o, run_state *ret, hct_err *err) {
     hct_st_file *f = hct_st_open(path, err);
     if (!f) return err ? err->code : HCT_EIO;
@@ -80,12 +90,7 @@ hct_status checkpoint_load(const char *path, params *p, const model_info *info, 
     load_report r;
     long long step, best_step, since;
     hct_status st = weights_info(f, path, &have, err);
-    if (st == HCT_OK && strcmp(have.recipe, info->recipe) != 0)
-        st = hct_fail(err, HCT_EINVAL, "%s: was written by another recipe (%.12s, now %.12s); resume without changing keys, or start a new run", path,
-                      have.recipe, info->recipe);
-    if (st == HCT_OK && strcmp(have.data, info->data) != 0)
-        st = hct_fail(err, HCT_EINVAL, "%s: was trained on other scans (%.12s, now %.12s): the dataset or its split has changed; put it back, or start a new run", path,
-                      have.data, info->data);
+    if (st == HCT_OK) st = checkpoint_same_run(path, &have, info->recipe, info->data, err);
     if (st == HCT_OK) st = params_load(p, f, path, "", &r, err);
     if (st == HCT_OK && r.missing) st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors are missing (first: %s)", path, r.missing, r.first_missing);
     if (st == HCT_OK) st = load_state(f, path, o, err);

@@ -14,7 +14,9 @@ typedef struct run_state {
 } run_state;
 
 hct_status checkpoint_save(const char *path, const params *p, const model_info *info, const hct_optim *o, const run_state *s, hct_err *err);
-/* Refuses a checkpoint of another recipe or of other shapes. */
+/* Whether weights, described by have, were made by that recipe from those training scans (hashes); HCT_EINVAL says which differs. */
+hct_status checkpoint_same_run(const char *path, const model_info *have, const char *recipe, const char *data, hct_err *err);
+/* Refuses a checkpoint of another recipe, of other training scans or of other shapes. */
 hct_status checkpoint_load(const char *path, params *p, const model_info *info, hct_optim *o, run_state *ret, hct_err *err);
 
 #endif

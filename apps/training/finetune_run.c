@@ -6,6 +6,7 @@
 
 #include "support/paths.h"
 #include "support/sha256.h"
+#include "training/checkpoint.h"
 #include "training/finetune.h"
 #include "training/run_folder.h"
 #include "training/stop.h"
@@ -57,10 +58,7 @@ static hct_status read_scores(const recipe *r, trial *t, const char *folder, cha
     if (st == HCT_OK) st = weights_info(f, file, &info, err);
     if (st == HCT_OK) st = recipe_hash(r, recipe_now, err);
     if (st == HCT_OK) st = dataset_hash(t->data, t->scan, t->n_train, data_now, err);
-    if (st == HCT_OK && strcmp(info.data, data_now) != 0)
-        st = hct_fail(err, HCT_EINVAL, "%s: was trained on other scans (%.12s, now %.12s): the dataset or its split has changed; put it back, or start a new run", file, info.data, data_now);
-    if (st == HCT_OK && strcmp(info.recipe, recipe_now) != 0)
-        st = hct_fail(err, HCT_EINVAL, "%s: was written by another recipe (%.12s, now %.12s); resume without changing keys, or start a new run", file, info.recipe, recipe_now);
+    if (st == HCT_OK) st = checkpoint_same_run(file, &info, recipe_now, data_now, err);
     const char *hash = f ? hct_st_meta(f, "weights_sha256") : NULL;
     if (st == HCT_OK && !hash) st = hct_fail(err, HCT_EFORMAT, "%s: holds no hash of its weights; start a new run", file);
     if (st == HCT_OK) snprintf(weights, MODEL_HASH, "%s", hash);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/nearest.h"
 #include "support/sha256.h"
 #include "training/recipe_keys.h"
 
@@ -31,9 +32,9 @@ hct_status recipe_set(recipe *r, const char *assignment, hct_err *err) {
     size_t least = n / 3 + 2;
     snprintf(wanted, sizeof wanted, "%.*s", (int)n, assignment);
     for (size_t i = 0; i < recipe_key_count; i++) { /* by the whole path, or by the last word alone */
-        size_t d = text_distance(wanted, recipe_key_path(&recipe_keys[i], names));
+        size_t d = hct_name_distance(wanted, recipe_key_path(&recipe_keys[i], names));
         const char *dot = strrchr(wanted, '.');
-        size_t last = text_distance(dot ? dot + 1 : wanted, recipe_keys[i].key) + (dot != NULL);
+        size_t last = hct_name_distance(dot ? dot + 1 : wanted, recipe_keys[i].key) + (dot != NULL);
         if (last < d) d = last;
         if (d < least) least = d, k = &recipe_keys[i];
     }

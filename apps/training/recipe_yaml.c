@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/nearest.h"
 #include "support/paths.h"
 #include "training/recipe_keys.h"
 
@@ -129,7 +130,7 @@ typedef struct search {
 
 static bool is_nearer(search *s, const char *section, size_t length, const char *word) {
     bool elsewhere = strlen(s->c->section) != length || strncmp(s->c->section, section, length) != 0;
-    size_t d = text_distance(s->c->unknown_key, word) + elsewhere;
+    size_t d = hct_name_distance(s->c->unknown_key, word) + elsewhere;
     if (d >= s->least && !(d == s->least && d == 0)) return false;
     s->least = d;
     return true;

@@ -240,8 +240,10 @@ START_TEST(faults_of_the_machine_and_names) {
     for (size_t i = 0; i < d->n; i++) ck_assert_str_ne(d->scans[i].id, d->scans[i].patient); /* as the labels said, not by its own name */
     dataset_close(d);
     shell("mkdir in; cp ph/p0001_s1.nii.gz in/a.nii.gz; ln -s . in/loop; cp in/a.nii.gz in/$(printf '%%0230d' 0).nii.gz");
+    shell("mkfifo in/pipe.nii.gz"); /* not waited for */
     runs(PARTIAL, "prepare --in in --out out --quiet");
     says("its ID has 230 letters");
+    says("pipe.nii.gz: is a device or pipe");
     shell("test $(ls out/scans | wc -l) = 1");
 }
 END_TEST

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "check_main.h"
+#include "hct/nearest.h"
 #include "scratch.h"
 #include "support/paths.h"
 #include "support/progress.h"
@@ -26,13 +27,13 @@ END_TEST
 
 START_TEST(nearest_name) {
     const char *names[] = {"batch", "epochs", "weight_decay", "lr"};
-    ck_assert_uint_eq(text_distance("kitten", "sitting"), 3);
-    ck_assert_uint_eq(text_distance("ab", "ba"), 1);
-    ck_assert_uint_eq(text_distance("", "abc"), 3);
-    ck_assert_uint_eq(text_distance("LR", "lr"), 0);
-    ck_assert_str_eq(text_nearest("epoch", names, 4), "epochs");
-    ck_assert_str_eq(text_nearest("wieght_decay", names, 4), "weight_decay");
-    ck_assert_ptr_null(text_nearest("zzzzzz", names, 4));
+    ck_assert_uint_eq(hct_name_distance("kitten", "sitting"), 3);
+    ck_assert_uint_eq(hct_name_distance("ab", "ba"), 1);
+    ck_assert_uint_eq(hct_name_distance("", "abc"), 3);
+    ck_assert_uint_eq(hct_name_distance("LR", "lr"), 0);
+    ck_assert_str_eq(hct_name_nearest("epoch", names, 4), "epochs");
+    ck_assert_str_eq(hct_name_nearest("wieght_decay", names, 4), "weight_decay");
+    ck_assert_ptr_null(hct_name_nearest("zzzzzz", names, 4));
 }
 END_TEST
 
