@@ -16,6 +16,7 @@ static const char doc[] =
     "are "
     "searched for them, but for the prepared scans of datasets. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
     "Scans that cannot be read are left out, listed with their reason here and in the index, and the exit status is 3. "
+    "A full disk, or a folder of DICOM files without dcm2niix, ends the run with status 1; what was prepared stays. "
     "Running the same command again does only what is missing or has changed.\v"
     "Examples:\n"
     "  headct prepare --in phantoms --out data --labels phantoms/labels.csv\n"

@@ -83,7 +83,7 @@ static void describe(const run *r, const scan_source *src, const char *file, ind
     s->n_labels = r->labels.n;
 }
 
-/* What is wrong with a scan, not with the machine: a disk, a program that is missing, a source that is not there today. */
+/* What is wrong with a scan, not with its place: a disk that fails, a source that is not there today. */
 static int is_of_content(hct_status why) {
     return why == HCT_EFORMAT || why == HCT_EINVAL || why == HCT_ESHAPE || why == HCT_EDTYPE;
 }
@@ -145,6 +145,7 @@ static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
     int current = up_to_date(r, src, path, &s, &why, err);
     if (current < 0) return current;
     hct_status made = current ? HCT_OK : make_volume(r, src, &s, &v, provenance, &why), status = HCT_OK;
+    if (made == HCT_EDEVICE) status = hct_fail(err, made, "%s", why.msg); /* no scan's fault: the next ones would fail alike */
     if (!current && made == HCT_OK) status = nifti_write(path, &v, GZIP_LEVEL, err);
     volume_free(&v);
     if (status < 0) return status;

@@ -56,33 +56,36 @@ static const char *exit_meaning(int code) {
     }
 }
 
+static hct_status no_dcm2niix(const char *path, hct_err *err) {
+    return hct_fail(err, HCT_EDEVICE, "%s: reading DICOM needs the program dcm2niix: apt-get install dcm2niix", path);
+}
+
+static hct_status no_room(const char *path, const char *folder, const char *why, hct_err *err) {
+    return hct_fail(err, HCT_EDEVICE, "%s: the volume that dcm2niix makes of it does not fit into the temporary folder %s: %s: free some space there, or set TMPDIR to a folder on another disk", path,
+                    folder, why);
+}
+
 static hct_status convert(const char *path, const char *to, hct_err *err) {
-    char log[PATH_MAX + 16];
-    snprintf(log, sizeof log, "%s/log.txt", to);
     /* series UID and number as the name; no sidecar, no compression; no scouts, derived or 2D images */
     const char *argv[] = {"dcm2niix", "-b", "n", "-z", "n", "-i", "y", "-f", "%j_%s", "-o", to, path, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
     pid_t pid;
     int failed = posix_spawnp(&pid, argv[0], &actions, NULL, (char **)argv, environ), status = 0;
     posix_spawn_file_actions_destroy(&actions);
-    if (failed == ENOENT || failed == ENOTDIR || failed == EACCES)
-        return hct_fail(err, HCT_ENOTFOUND, "%s: reading DICOM needs the program dcm2niix: apt-get install dcm2niix",
-                        path);
-    if (failed) return hct_fail(err, HCT_EIO, "%s: cannot run dcm2niix: %s", path, strerror(failed));
+    if (failed == ENOENT || failed == ENOTDIR || failed == EACCES) return no_dcm2niix(path, err);
+    if (failed) return hct_fail(err, HCT_EDEVICE, "%s: cannot run dcm2niix: %s", path, strerror(failed));
     while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR) return hct_fail(err, HCT_EIO, "%s: waiting for dcm2niix: %s", path, strerror(errno));
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        return hct_fail(err, HCT_ENOTFOUND, "%s: reading DICOM needs the program dcm2niix: apt-get install dcm2niix",
-                        path);
+        if (errno != EINTR) return hct_fail(err, HCT_EDEVICE, "%s: waiting for dcm2niix: %s", path, strerror(errno));
     if (WIFSIGNALED(status))
         return hct_fail(err, HCT_EIO, "%s: dcm2niix was ended by signal %d (%s)", path, WTERMSIG(status), strsignal(WTERMSIG(status)));
-    if (WEXITSTATUS(status) != 0)
-        return hct_fail(err, HCT_EFORMAT, "%s: dcm2niix failed with exit status %d%s: give the folder of one complete series", path, WEXITSTATUS(status),
-                        exit_meaning(WEXITSTATUS(status)));
+    int code = WEXITSTATUS(status);
+    if (code == 127) return no_dcm2niix(path, err);
+    if (code != 0)
+        return hct_fail(err, HCT_EFORMAT, "%s: dcm2niix failed with exit status %d%s: give the folder of one complete series", path, code, exit_meaning(code));
     return HCT_OK;
 }
 
@@ -123,7 +126,7 @@ static hct_status choose(const char *path, char *const stems[], int n, const cha
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", stems[i]);
     }
     if (series == 0)
-        return hct_fail(err, HCT_ENOTFOUND, "%s: no series with a volume (scouts, derived and 2D images are left out)",
+        return hct_fail(err, HCT_EFORMAT, "%s: no series with a volume (scouts, derived and 2D images are left out)",
                         path);
     if (series > 1)
         return hct_fail(err, HCT_EINVAL, "%s: %d series (%s): give each its own folder", path, series, names);
@@ -133,20 +136,38 @@ static hct_status choose(const char *path, char *const stems[], int n, const cha
     return HCT_OK;
 }
 
+/* dcm2niix notices no full disk: it ends with 0, and a volume is cut or lacks its twin. Asked before anything is made of what it left. */
+static hct_status check_room(const char *path, const char *folder, char *const stems[], int n, hct_err *err) {
+    enum { SPARE = 1 << 16 };
+    static const char zeros[SPARE];
+    char file[PATH_MAX + 300];
+    for (int i = 0; i < n; i++) {
+        snprintf(file, sizeof file, "%s/%s.nii", folder, stems[i]);
+        if (nifti_ends_early(file)) return no_room(path, folder, "a file was cut", err);
+    }
+    snprintf(file, sizeof file, "%s/spare", folder);
+    int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    errno = fd < 0 ? errno : ENOSPC; /* of a write cut short */
+    int fits = fd >= 0 && write(fd, zeros, SPARE) == SPARE, why = errno;
+    if (fd >= 0 && close(fd) < 0) fits = 0, why = errno; /* where some network file systems tell */
+    return fits ? HCT_OK : no_room(path, folder, strerror(why), err);
+}
+
 hct_status dicom_read(const char *path, volume *ret, hct_err *err) {
     char folder[PATH_MAX], file[PATH_MAX + 300];
     const char *tmp = getenv("TMPDIR"), *name = NULL;
     memset(ret, 0, sizeof *ret);
     snprintf(folder, sizeof folder, "%s/headct-dicom-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!mkdtemp(folder))
-        return hct_fail(err, HCT_EIO, "%s: cannot make a temporary folder %s: %s", path, folder, strerror(errno));
+        return hct_fail(err, HCT_EDEVICE, "%s: cannot make a temporary folder %s to convert it in: %s: set TMPDIR to one that can be written", path, folder, strerror(errno));
     char *stems[MAX_VOLUMES];
-    int n = 0;
     hct_status s = convert(path, folder, err);
-    if (s == HCT_OK) {
-        n = list_volumes(folder, stems);
-        s = choose(path, stems, n, &name, err);
+    int n = list_volumes(folder, stems);
+    if (s == HCT_OK || s == HCT_EFORMAT) {
+        hct_status room = check_room(path, folder, stems, n, err);
+        s = room < 0 ? room : s;
     }
+    if (s == HCT_OK) s = choose(path, stems, n, &name, err);
     if (s == HCT_OK) {
         hct_err why;
         snprintf(file, sizeof file, "%s/%s.nii", folder, name);

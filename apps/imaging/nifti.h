@@ -15,6 +15,9 @@ hct_status nifti_read(const char *path, volume *ret, hct_err *err);
 /* The same from memory; name goes into messages. */
 hct_status nifti_read_memory(const char *name, const unsigned char *bytes, size_t n, volume *ret, hct_err *err);
 
+/* 1 where path, a .nii, is too short for the volume that its header tells, or for a header: its writing broke off. */
+int nifti_ends_early(const char *path);
+
 /* Writes int16 or float32 as NIfTI-1 with sform and qform (code 1, scanner), gzipped where path ends in .gz (level
  * 1 to 12), atomically: on failure an older file is untouched. Equal volumes give equal bytes. */
 hct_status nifti_write(const char *path, const volume *v, int level, hct_err *err);

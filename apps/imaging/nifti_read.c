@@ -247,3 +247,19 @@ hct_status nifti_read(const char *path, volume *ret, hct_err *err) {
     hct_unmap_file(&m);
     return s;
 }
+
+int nifti_ends_early(const char *path) {
+    hct_mapped m;
+    hct_err err;
+    header h;
+    if (hct_map_file(path, &m, &err) < 0) return 0;
+    int early = m.size < sizeof h.raw.n1, bytes = 0, part;
+    if (!early && parse_header(path, m.bytes, m.size, &h, &err) == HCT_OK) {
+        double need = 1;
+        nifti_datatype_sizes(h.datatype, &bytes, &part);
+        for (int i = 1; i <= h.dim[0] && i < 8; i++) need *= (double)h.dim[i];
+        early = (double)m.size < h.vox_offset + need * bytes;
+    }
+    hct_unmap_file(&m);
+    return early;
+}

@@ -26,7 +26,7 @@ hct_status scan_prepare(volume *v, int exact, hct_err *err);
 /* 1 where path holds a whole prepared volume, as scan_prepare leaves it and nifti_write writes it: told by its last bytes. */
 int scan_is_prepared(const char *path, int exact);
 
-/* scan_read, then scan_prepare. info may be NULL. Errors name the path. */
+/* scan_read, then scan_prepare. info may be NULL. Errors name the path. HCT_EDEVICE: no fault of the scan's, see dicom.h. */
 hct_status scan_open(const char *path, int exact, volume *ret, scan_info *info, hct_err *err);
 
 #endif

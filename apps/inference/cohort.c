@@ -154,7 +154,7 @@ static hct_status read_file(cohort_scan *s, const model_info *info, float *out, 
     return st;
 }
 
-/* One input; a scan that cannot be read gets its reason and *ret_read 0. Memory that runs out is no scan's fault. */
+/* One input; a scan that cannot be read gets its reason and *ret_read 0. Memory that runs out and a machine that cannot convert DICOM are no scan's fault. */
 static hct_status read_input(cohort *c, loader *l, encoder *e, size_t scan, float *out, int *ret_read, hct_err *err) {
     hct_err why = {0, ""};
     cohort_scan *s = &c->scans[scan];
@@ -166,7 +166,7 @@ static hct_status read_input(cohort *c, loader *l, encoder *e, size_t scan, floa
     }
     *ret_read = why.code >= 0;
     if (*ret_read) return HCT_OK;
-    if (why.code == HCT_ENOMEM) return hct_fail(err, why.code, "%s", why.msg);
+    if (why.code == HCT_ENOMEM || why.code == HCT_EDEVICE) return hct_fail(err, why.code, "%s", why.msg);
     free(s->reason);
     return (s->reason = strdup(why.msg)) ? HCT_OK : out_of_memory(err);
 }

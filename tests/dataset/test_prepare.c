@@ -248,6 +248,41 @@ START_TEST(faults_of_the_machine_and_names) {
 }
 END_TEST
 
+/* A machine that cannot convert DICOM ends the run with one line; what was prepared from the folder stays, in the index too. */
+START_TEST(a_machine_that_cannot_convert) {
+    static const char head[200] = {[128] = 'D', 'I', 'C', 'M'};
+    enter("convert");
+    nifti_spec good = nifti_plain();
+    nifti_file(&good, "convert/made.nii");
+    scratch_file("convert/IM1", head, sizeof head);
+    shell("mkdir bin none series tmp && mv IM1 series && head -c 400 made.nii > cut.nii");
+    shell("printf '#!/bin/sh\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix && chmod +x bin/dcm2niix");
+    char *path = strdup(getenv("PATH"));
+    setenv("MADE", "made.nii", 1);
+    setenv("PATH", "bin", 1);
+    setenv("TMPDIR", "tmp", 1);
+    runs(OK, "prepare --in series made.nii --out data --quiet");
+    setenv("MADE", "cut.nii", 1);
+    runs(ERROR, "prepare --in series made.nii --out data --quiet --exact --jobs 1");
+    says("series: the volume that dcm2niix makes of it does not fit into the temporary folder tmp/");
+    setenv("PATH", "none", 1);
+    runs(ERROR, "prepare --in series --out data --quiet --exact");
+    says("apt-get install dcm2niix");
+    setenv("PATH", "bin", 1);
+    setenv("TMPDIR", "nowhere", 1);
+    runs(ERROR, "prepare --in series --out data --quiet --exact");
+    says("set TMPDIR");
+    setenv("TMPDIR", "tmp", 1);
+    setenv("MADE", "made.nii", 1);
+    runs(OK, "prepare --in series made.nii --out data --quiet");
+    says("unchanged, 0 refused");
+    setenv("PATH", path, 1);
+    unsetenv("TMPDIR");
+    free(path);
+    shell("test -s data/scans/series.nii.gz && test -z \"$(ls tmp)\"");
+}
+END_TEST
+
 START_TEST(refuses_useless_input) {
     enter("useless");
     shell("mkdir -p empty/below");
@@ -552,7 +587,7 @@ START_TEST(help_is_complete) {
 }
 END_TEST
 
-CHECK_MAIN("prepare", faults_of_the_machine_and_names, prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set,
+CHECK_MAIN("prepare", a_machine_that_cannot_convert, faults_of_the_machine_and_names, prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set,
            many_processes_make_one_index, lists_what_it_refuses, refuses_useless_input, leaves_prepared_scans_out, knows_a_dataset_by_its_file, labels_must_fit,
            splits_by_patient, a_full_disk_is_an_error_and_leaves_nothing_half_written, reads_from_a_read_only_disk,
            help_is_complete)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "imaging/dicom.h"
@@ -85,8 +86,53 @@ static void test_choice(void) {
     tap_ok(chosen(scratch_path(f), "none: dcm2niix failed with exit status 1: give") == 0, "any other exit status is told as it is");
     stand_in(scratch_path(f), -9);
     tap_ok(chosen(scratch_path(f), "none: dcm2niix was ended by signal 9 (Killed)") == 0, "and so is a signal");
+}
+
+/* The code that reading ends with, whose message must hold `says`; HCT_OK where it holds it not. */
+static hct_status ends_with(const char *folder, const char *says) {
+    volume v;
+    hct_err err = {0};
+    hct_status s = dicom_read(folder, &v, &err);
+    volume_free(&v);
+    if (s < 0 && strstr(err.msg, says)) return s;
+    tap_note("%d: %s", s, err.msg);
+    return HCT_OK;
+}
+
+/* dcm2niix ends with 0 on a full disk: a volume or its twin is cut, or the twin is missing and the disk has no room. */
+static void test_faults_of_the_machine(void) {
+    const char *f = fresh("cut");
+    add_volume(f, "1.2.3_4", 40);
+    stand_in(scratch_path(f), 0);
+    static const int lengths[] = {0, 100, 352, 1000};
+    for (int i = 0; i < 4; i++) {
+        add_volume(f, "1.2.3_4_Tilt_Eq_1", 40);
+        if (truncate(scratch_path("cut/1.2.3_4_Tilt_Eq_1.nii"), lengths[i]) < 0) return;
+        tap_ok(ends_with(scratch_path(f), "free some space") == HCT_EDEVICE, "a twin cut after %d bytes is the disk's fault", lengths[i]);
+    }
+    unlink(scratch_path("cut/1.2.3_4_Tilt_Eq_1.nii"));
+    tap_ok(chosen(scratch_path(f), NULL) == 40, "without it the plain one is read");
+    pid_t child = fork(); /* the mount is the child's alone */
+    if (child == 0) {
+        const char *tmp = getenv("TMPDIR");
+        struct stat st;
+        if (stat(scratch_path("cut/1.2.3_4.nii"), &st) < 0 || scratch_mount(tmp, ((size_t)st.st_size / 4096 + 1) * 4096) < 0) _exit(77);
+        _exit(ends_with(scratch_path("cut"), "No space left on device: free some space") != HCT_EDEVICE);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        tap_skip("a disk that the volume just fills", "tmpfs may not be mounted here");
+    else
+        tap_ok(status == 0, "a disk that the volume just fills has no room for a twin");
+    char *kept = strdup(getenv("TMPDIR"));
+    setenv("TMPDIR", "/nonexistent", 1);
+    tap_ok(ends_with(scratch_path(f), "set TMPDIR") == HCT_EDEVICE, "a temporary folder that is not there is no fault of the scan's");
+    setenv("TMPDIR", kept, 1);
+    free(kept);
     setenv("PATH", "/nonexistent", 1);
-    tap_ok(chosen(scratch_path(f), "apt-get install dcm2niix") == 0, "without dcm2niix the package is named");
+    tap_ok(ends_with(scratch_path(f), "apt-get install dcm2niix") == HCT_EDEVICE, "nor is a missing dcm2niix");
+    tap_ok(ends_with(scratch_path("folder"), "apt-get") == HCT_EDEVICE, "whatever the folder holds");
 }
 
 static void test_real(const char *search_path) {
@@ -130,6 +176,7 @@ int main(void) {
     setenv("TMPDIR", tmp, 1);
     test_folder();
     test_choice();
+    test_faults_of_the_machine();
     test_real(kept);
     tap_ok(scratch_count(tmp) == 0, "the temporary folders are gone");
     free(kept);
