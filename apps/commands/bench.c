@@ -1,6 +1,9 @@
 /* headct bench: how fast, and in how much memory, a model runs here. */
 #include <argp.h>
 #include <inttypes.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,11 +84,21 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace and the host's input; grown: resident growth since
- * before.
- * Allocations are counted from the second step on. */
+typedef struct footprint {
+    uint64_t resident, from_files; /* measure.h */
+} footprint;
+
+static footprint footprint_now(void) {
+#ifdef __GLIBC__
+    malloc_trim(0); /* what an earlier tape has freed would be taken again without growth */
+#endif
+    return (footprint){measure_resident(), measure_from_files()};
+}
+
+/* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace and the host's input. Memory is
+ * measured as growth since before. Allocations are counted from the second step on. */
 static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision, int64_t scans, uint64_t host_input,
-                            uint64_t before, hct_err *err) {
+                            footprint before, hct_err *err) {
     double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
     hct_status st = seconds ? hct_run(t, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     allocation_counter none, *host = allocation_counter_find();
@@ -101,7 +114,7 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
     }
     counter->counting = 0;
     calls = hct_device_memory(dev).calls - calls;
-    uint64_t grown = measure_resident() - before;
+    uint64_t grown = measure_resident() - before.resident, code = measure_from_files() - before.from_files;
     hct_program_stats p = hct_stats(t);
     uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace + host_input;
     if (st == HCT_OK) {
@@ -111,8 +124,8 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
         printf("  time         %.3f s median of %lld (%.3f to %.3f), %.2f scans/s\n", median, (long long)s->steps, seconds[0], seconds[s->steps - 1],
                (double)scans / median);
         printf("  work         %.1f GFLOP in matrix products, %.1f GFLOP/s\n", p.flops / 1e9, p.flops / median / 1e9);
-        printf("  memory       %.0f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f, host input %.0f), %.0f MiB measured\n",
-               mib(predicted), mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(host_input), mib(grown));
+        printf("  memory       %.1f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f, host input %.0f), %.1f MiB measured, and %.1f of code\n",
+               mib(predicted), mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(host_input), mib(grown), mib(code));
         printf("  arena        %.3f of the lower bound of live bytes\n", p.arena_lower_bound ? (double)p.arena / (double)p.arena_lower_bound : 1.0);
         printf("  program      %u calls (%u dropped)\n", p.nodes, p.nodes_dead);
         printf("  allocations  %" PRIu64 " on the device in steps 2 to %lld", calls, (long long)s->steps + 2);
@@ -130,7 +143,7 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
     model_info vit = *info;
     vit.kind = MODEL_VIT;
     vit.mae.encoder.norm_eps = 1e-6;
-    uint64_t before = measure_resident();
+    footprint before = footprint_now();
     int64_t batch = s->batch ? s->batch : 4;
     params *p = model_new(dev, &vit, 1, err);
     encoder e = {0};
@@ -158,7 +171,7 @@ static void make_up(train_step *step, int64_t batch) {
 }
 
 static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *r, const model_info *info, int64_t batch, hct_err *err) {
-    uint64_t before = measure_resident();
+    footprint before = footprint_now();
     params *p = model_new(dev, info, 1, err);
     hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? step_optimizer(dev, r, p, err) : NULL;
     train_step step = {.r = r};

@@ -20,8 +20,8 @@ static uint64_t status_field(const char *key) {
     return (uint64_t)kib * 1024;
 }
 
-uint64_t measure_resident(void) { return status_field("VmRSS:"); }
-uint64_t measure_peak(void) { return status_field("VmHWM:"); }
+uint64_t measure_resident(void) { return status_field("RssAnon:") + status_field("RssShmem:"); }
+uint64_t measure_from_files(void) { return status_field("RssFile:"); }
 
 double measure_product_rate(hct_dev *dev) {
     enum { M = 2048, K = 768, N = 3072 };

@@ -5,8 +5,8 @@
 #include "hct/hct.h"
 
 double measure_now(void);          /* seconds, monotonic */
-uint64_t measure_resident(void);   /* bytes of this process in memory now (VmRSS) */
-uint64_t measure_peak(void);       /* most so far (VmHWM) */
+uint64_t measure_resident(void);   /* bytes of memory that this process has taken and touched (RssAnon, RssShmem) */
+uint64_t measure_from_files(void); /* bytes in memory of files that it maps: its code, libraries (RssFile); other processes share them */
 /* Floating-point operations a second of a product [2048, 768] x [768, 3072] in F32; 0 on failure. */
 double measure_product_rate(hct_dev *dev);
 
