@@ -4,6 +4,7 @@
 
 #include "commands/command.h"
 #include "commands/recipe_args.h"
+#include "imaging/scan.h"
 #include "training/fraction.h"
 #include "training/measure.h"
 #include "training/step.h"
@@ -29,6 +30,15 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
+
+/* What the loader's threads hold beside the program: each a prepared volume, inflated and as voxels, while it reads one; all of them the inputs kept. */
+static void print_loading(const recipe *r, const model_info *info, size_t scans) {
+    loader_options o = step_loader(r, info);
+    uint64_t thread = 2 * (uint64_t)PREPARED_SIZE * PREPARED_SIZE * PREPARED_SIZE * sizeof(int16_t), inputs = scans * (uint64_t)loader_options_item(&o);
+    int all = scans && inputs <= o.cache_bytes;
+    printf("loading    %d thread%s of about %.2f GiB each beside it; ", o.threads, o.threads == 1 ? "" : "s", gib(thread));
+    printf("%s %.2f GiB of inputs kept (train.cache_mb)\n", all ? "all" : "up to", gib(all ? inputs : o.cache_bytes));
+}
 
 static hct_status scans_of(const recipe *r, size_t *ret, hct_err *err) {
     size_t *part = NULL;
@@ -61,6 +71,7 @@ static hct_status print_plan(const recipe *r, hct_err *err) {
         uint64_t host = step_host_bytes(&step);
         printf("memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, packed %.2f, arena %.2f, workspace %.2f, host input %.2f\n",
                gib(s.tensors + s.packed + s.arena + s.workspace + host), gib(s.tensors), gib(s.packed), gib(s.arena), gib(s.workspace), gib(host));
+        print_loading(r, &info, scans);
         printf("step       %lld scans (%lld x %lld), %u calls, %.1f GFLOP\n", (long long)per_step, (long long)r->optim.batch, (long long)r->optim.accumulate,
                s.nodes, s.flops / 1e9);
         printf("rate       products run at %.1f GFLOP/s here: a step takes %.2f s or more, %.2f scans/s or less\n", rate / 1e9, seconds,

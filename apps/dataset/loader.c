@@ -88,6 +88,11 @@ static void *work(void *arg) {
     return NULL;
 }
 
+size_t loader_options_item(const loader_options *o) {
+    size_t voxels = (size_t)(o->size * o->size * o->size);
+    return o->n_windows > 0 ? (size_t)o->n_windows * voxels * sizeof(float) : voxels * sizeof(int16_t);
+}
+
 loader *loader_new(const dataset *d, const loader_options *options, hct_err *err) {
     loader *l = calloc(1, sizeof *l);
     if (!l) {
@@ -100,8 +105,7 @@ loader *loader_new(const dataset *d, const loader_options *options, hct_err *err
     if (l->o.ahead == 0) l->o.ahead = 2 * (size_t)l->o.threads;
     if (l->o.n_windows <= 0 && l->o.crop <= 0) l->o.crop = PREPARED_SIZE;
     if (l->o.n_windows <= 0 && l->o.size <= 0) l->o.size = l->o.crop;
-    int64_t voxels = l->o.size * l->o.size * l->o.size;
-    l->item = l->o.n_windows > 0 ? (size_t)(l->o.n_windows * voxels) * sizeof(float) : (size_t)voxels * sizeof(int16_t);
+    l->item = loader_options_item(&l->o);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->done, NULL);

@@ -25,11 +25,13 @@ typedef struct loader_options {
     int disk_cache; /* through dataset_input_cached */
 } loader_options;
 
+/* Bytes of one item of such a loader (size given): float32 [n_windows, size, size, size] (imaging/model_input.h), or int16 [size^3]. */
+size_t loader_options_item(const loader_options *options);
 /* d must outlive the loader. NULL and err on failure. */
 loader *loader_new(const dataset *d, const loader_options *options, hct_err *err);
 /* Stops what runs, waits for it, frees all. l may be NULL. */
 void loader_free(loader *l);
-/* Bytes of one item: float32 [n_windows, size, size, size] (imaging/model_input.h), or int16 [size^3]. */
+/* The same of this loader. */
 size_t loader_item_bytes(const loader *l);
 
 /* Begins a new sequence (copied); what was left of the old one is dropped. */

@@ -30,6 +30,8 @@ check "plan" "$headct" plan "$work/mae.yaml" --data "$work/data"
 "$headct" plan "$work/mae.yaml" --data "$work/data" --set data.fraction=0.5 >"$work/plan"
 grep -q '^run  *6 scans, 2 steps in 2 epochs' "$work/plan"
 ok $? "plan counts the scans of data.fraction"
+grep -q '^loading .* 2 threads .* all 0.00 GiB of inputs kept' "$work/plan"
+ok $? "plan tells what loading takes beside the program"
 check "bench" "$headct" bench --recipe "$work/mae.yaml" --steps 1
 check "backends" "$headct" backends
 if grep -q avx2 /proc/cpuinfo; then HCT_ISA=avx3 "$headct" backends 2>&1 | grep -q "HCT_ISA=avx3: avx2 and avx512 are known"; fi
