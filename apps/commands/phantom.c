@@ -9,6 +9,7 @@
 #include "commands/arguments.h"
 #include "commands/command.h"
 #include "dataset/sources.h"
+#include "hct/io.h"
 #include "imaging/nifti.h"
 #include "imaging/phantom.h"
 #include "imaging/workers.h"
@@ -112,7 +113,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case ARGP_KEY_ARG: return ARGP_ERR_UNKNOWN;
     case ARGP_KEY_END:
-        if (!s->out) argp_error(state, "--out DIR is missing");
+        if (!s->out || !*s->out) argp_error(state, "--out DIR is missing");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -205,6 +206,7 @@ static hct_status open_folder(const settings *s, hct_err *err) {
         status = hct_fail(err, HCT_EINVAL,
                           "%s: %zu scans are there that are not of this set (%s, for one) and would have no labels: name another folder, or remove them", s->out,
                           strangers, strange);
+    if (status == HCT_OK) hct_leftovers_remove(s->out);
     if (status == HCT_OK) unlink(labels);
     free(labels);
     return status;

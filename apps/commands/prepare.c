@@ -12,9 +12,8 @@ static const char doc[] =
     "Prepares head CTs for training and prediction: RAS orientation, 1 mm voxels (cubic spline), int16 HU, padded or "
     "cropped "
     "to 224^3, one DATASET/scans/ID.nii.gz each, and an index DATASET/index.sqlite.\n\n"
-    "A scan is a NIfTI file (.nii, .nii.gz) or a folder of DICOM files of one series (needs dcm2niix). Other folders "
-    "are "
-    "searched for them, but for the prepared scans of datasets. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
+    "A scan is a NIfTI file (.nii, .nii.gz) or a folder of DICOM files of one series (needs dcm2niix; "
+    "whatever else lies in it is not looked at). Other folders are searched for them, but for the prepared scans of datasets. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
     "Scans that cannot be read are left out, listed with their reason here and in the index, and the exit status is 3. "
     "A full disk, or a folder of DICOM files without dcm2niix, ends the run with status 1; what was prepared stays. "
     "Running the same command again does only what is missing or has changed.\v"
@@ -82,7 +81,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     }
     case ARGP_KEY_END:
         if (s->o.n_inputs == 0) argp_error(state, "--in DIR or FILE is missing");
-        if (!s->o.dataset) argp_error(state, "--out DATASET is missing");
+        if (!s->o.dataset || !*s->o.dataset) argp_error(state, "--out DATASET is missing");
         if (s->o.n_label_columns && !s->o.labels) argp_error(state, "--label needs --labels CSV");
         break;
     default: return ARGP_ERR_UNKNOWN;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/arguments.h"
 #include "commands/command.h"
 #include "dataset/dataset.h"
 #include "dataset/split.h"
@@ -54,7 +55,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
             argp_error(state, "--ratios %s: three numbers such as 8:1:1 are needed", arg);
         break;
     case OPT_SEED:
-        if (!text_int64(arg, &s->seed)) argp_error(state, "--seed %s: a whole number is needed", arg);
+        s->seed = argument_whole(state, "seed", arg, 0, INT64_MAX);
         break;
     case ARGP_KEY_ARG:
         if (s->dataset) argp_error(state, "one DATASET at a time, not also '%s'", arg);

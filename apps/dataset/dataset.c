@@ -161,8 +161,10 @@ int64_t dataset_find(const dataset *d, const char *id, hct_err *err) {
 }
 
 hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err) {
-    hct_status s = nifti_read(d->scans[i].file, ret, err);
-    if (s < 0) return s;
+    hct_err why;
+    hct_status s = nifti_read(d->scans[i].file, ret, &why);
+    if (s < 0)
+        return hct_fail(err, s, "%.900s%s", why.msg, s == HCT_EFORMAT ? "; or remove it and run headct prepare again" : "");
     for (int a = 0; a < 3 && s == HCT_OK; a++)
         if (ret->dim[a] != PREPARED_SIZE)
             s = hct_fail(err, HCT_ESHAPE, "%s: not a prepared volume of %d^3: run headct prepare again",

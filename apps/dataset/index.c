@@ -40,7 +40,8 @@ hct_status index_fail(dataset_index *ix, hct_err *err) {
     hct_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? HCT_EFORMAT
                         : code == SQLITE_NOMEM                          ? HCT_ENOMEM
                                                                         : HCT_EIO;
-    return hct_fail(err, status, "%s: %s", ix->path, ix->db ? sqlite3_errmsg(ix->db) : "no memory");
+    const char *todo = code == SQLITE_FULL || code == SQLITE_IOERR ? ": is its disk full? free some space and run it again" : "";
+    return hct_fail(err, status, "%s: %s%s", ix->path, ix->db ? sqlite3_errmsg(ix->db) : "no memory", todo);
 }
 
 hct_status index_exec(dataset_index *ix, const char *sql, hct_err *err) {

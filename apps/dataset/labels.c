@@ -19,6 +19,9 @@ static hct_status choose_columns(const csv *t, const char *const *wanted, size_t
     }
     for (size_t c = 0; n_wanted == 0 && c < t->columns; c++)
         if (strcmp(t->names[c], "scan") != 0 && strcmp(t->names[c], "patient") != 0) columns[n++] = (int)c;
+    for (size_t k = 0; k < n; k++)
+        if (!*t->names[columns[k]])
+            return hct_fail(err, HCT_EFORMAT, "%s: column %d has no name: name it, or choose label columns with --label", t->path, columns[k] + 1);
     *ret_n = n;
     return HCT_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "hct/io.h"
@@ -15,7 +16,7 @@ enum { MAX_DEPTH = 16 };
 
 static int ends_in(const char *text, const char *ending) {
     size_t n = strlen(text), m = strlen(ending);
-    return n >= m && strcmp(text + n - m, ending) == 0;
+    return n >= m && strcasecmp(text + n - m, ending) == 0;
 }
 
 int source_is_volume(const char *name) { return ends_in(name, ".nii") || ends_in(name, ".nii.gz"); }
@@ -122,12 +123,13 @@ static hct_status add_input(source_list *l, const char *input, const char *datas
         return hct_fail(err, errno == ENOENT ? HCT_ENOTFOUND : HCT_EIO, "%s: %s", input, strerror(errno));
     char *real = realpath(path, NULL);
     int made = dataset && (is_prepared(path, S_ISDIR(st.st_mode), dataset) || (real && is_prepared(real, S_ISDIR(st.st_mode), dataset)));
+    hct_status s = made ? hct_fail(err, HCT_EINVAL, "%s: prepared already, in a dataset: name the scans that it was made from", input) : HCT_OK;
+    int is_scan = !S_ISDIR(st.st_mode) || dicom_folder(path), nameless = strspn(path_base(path), ".") == strlen(path_base(path)); /* "." and ".." */
+    if (s == HCT_OK && is_scan) s = add(l, path, path_base(nameless && real ? real : path), err);
     free(real);
-    if (made)
-        return hct_fail(err, HCT_EINVAL, "%s: prepared already, in a dataset: name the scans that it was made from", input);
-    if (!S_ISDIR(st.st_mode) || dicom_folder(path)) return add(l, path, path_base(path), err);
+    if (s < 0 || is_scan) return s;
     size_t before = l->n, left_out = l->left_out.length;
-    hct_status s = walk(l, path, "", dataset, NULL, 0, err);
+    s = walk(l, path, "", dataset, NULL, 0, err);
     if (s == HCT_OK && l->n == before)
         s = hct_fail(err, HCT_ENOTFOUND, "%s: no scan in this folder (no .nii, .nii.gz or folder of DICOM files)%s", input,
                      l->left_out.length > left_out ? " but prepared ones, of a dataset" : "");

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ int dicom_folder(const char *path) {
     for (struct dirent *e; !found && (e = readdir(d));) {
         size_t n = strlen(e->d_name);
         if (strcmp(e->d_name, "DICOMDIR") == 0) continue; /* a table of contents, not an image */
-        if (n > 4 && (!strcmp(e->d_name + n - 4, ".nii") || !strcmp(e->d_name + n - 3, ".gz"))) continue;
+        if (n > 4 && (!strcasecmp(e->d_name + n - 4, ".nii") || !strcasecmp(e->d_name + n - 3, ".gz"))) continue;
         int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         char magic[4];
         if (fd < 0) continue;

@@ -42,6 +42,8 @@ static hct_status parse_header(const char *name, const unsigned char *bytes, siz
     memset(h, 0, sizeof *h);
     h->version = version_of(bytes, n);
     size_t size = h->version == 1 ? sizeof h->raw.n1 : sizeof h->raw.n2;
+    if (h->version < 0 && n > 132 && memcmp(bytes + 128, "DICM", 4) == 0)
+        return hct_fail(err, HCT_EFORMAT, "%s: a DICOM file, one slice of a scan: give the folder that holds its series", name);
     if ((h->version != 1 && h->version != 2) || n < size)
         return hct_fail(err, HCT_EFORMAT, "%s: not a NIfTI file (no NIfTI-1 or NIfTI-2 header): give a .nii or .nii.gz",
                         name);

@@ -142,6 +142,11 @@ START_TEST(names_the_scan_that_fails_and_goes_on) {
     ck_assert_int_eq(loader_start(l, &far, 1, &err), HCT_EINVAL);
     loader_free(l);
     free(d->scans[1].file);
+    d->scans[1].file = strdup(scratch_file("damaged.nii.gz", "\x1f\x8b no gzip data at all, but long enough", 40));
+    volume v;
+    ck_assert_int_eq(dataset_volume(d, 1, &v, &err), HCT_EFORMAT);
+    ck_assert_ptr_nonnull(strstr(err.msg, "or remove it and run headct prepare again"));
+    free(d->scans[1].file);
     d->scans[1].file = kept;
     dataset_close(d);
 }

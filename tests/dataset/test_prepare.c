@@ -1,41 +1,18 @@
-/* headct phantom, prepare and split as a user runs them: what they make, what they refuse, and how they say it. */
+/* headct phantom, prepare and split as a user runs them: what they make, and how they say it. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "check_main.h"
 #include "dataset/dataset.h"
 #include "dataset/index.h"
-#include "dataset/prepare.h"
 #include "hct/io.h"
-#include "headct_run.h"
 #include "imaging/nifti.h"
 #include "make_nifti.h"
-#include "scratch.h"
-#include "write_shim.h"
-
-enum { OK = 0, ERROR = 1, USAGE = 2, PARTIAL = 3 }; /* commands/command.h */
-
-#define runs(status, ...)                                                                                              \
-    do {                                                                                                               \
-        int got_ = headct_run(__VA_ARGS__);                                                                            \
-        ck_assert_msg(got_ == (status), "exit %d, expected %d; it said: %s", got_, status, headct_said);               \
-    } while (0)
-#define says(text) ck_assert_msg(strstr(headct_said, text), "does not say '%s' but: %s", text, headct_said)
-
-/* A fresh folder below the scratch folder, as working folder of the rest of the test. */
-static void enter(const char *name) {
-    shell("rm -rf '%s' && mkdir '%s'", scratch_path(name), scratch_path(name));
-    if (chdir(scratch_path(name)) < 0) exit(1);
-}
-
-static void phantoms(int patients) {
-    runs(OK, "phantom --out ph --patients %d --scans-per-patient 2 --size tiny --seed 4 --quiet", patients);
-}
+#include "prepare_runs.h"
 
 START_TEST(prepares_and_does_only_what_is_missing) {
     enter("again");
@@ -123,6 +100,12 @@ START_TEST(phantoms_are_one_set) {
     runs(ERROR, "phantom --out ph --patients 3 --scans-per-patient 1 --size tiny --seed 4 --quiet");
     says("ph: 3 scans are there");
     shell("diff -r before ph"); /* a refusal changes nothing */
+    pid_t child = fork();
+    if (child == 0) _exit(!hct_outfile_open("ph/p0001_s1.nii.gz", NULL)); /* killed while it wrote */
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    shell("test $(ls -A ph | wc -l) = 8");
+    phantoms(3);
+    shell("diff -r before ph");
     shell("rm ph/p0003_s*; echo > ph/p0001_s01.nii.gz");
     runs(ERROR, "phantom --out ph --patients 2 --scans-per-patient 2 --size tiny --seed 5 --quiet");
     says("(p0001_s01.nii.gz, for one)");
@@ -164,146 +147,6 @@ START_TEST(many_processes_make_one_index) {
             ck_assert_int_eq(status, 0);
         }
     }
-}
-END_TEST
-
-static double one_nan(int64_t i) {
-    return i == 9 ? NAN : 0;
-}
-
-START_TEST(lists_what_it_refuses) {
-    enter("refuse");
-    phantoms(1);
-    const char *folder = "refuse/ph/";
-    static const char *const reasons[][2] = {{"nan", "1 of 210 voxels are NaN or infinite"},
-                                             {"flat", "2D image"},
-                                             {"series", "4D series of 2 volumes"},
-                                             {"wrong", "wrong dimensions"},
-                                             {"short", "truncated"},
-                                             {"cut", "truncated or damaged gzip data"},
-                                             {"text", "not a NIfTI file"}};
-    nifti_spec bad[4] = {nifti_plain(), nifti_plain(), nifti_plain(), nifti_plain()};
-    bad[0].datatype = DT_FLOAT32;
-    bad[0].value = one_nan;
-    bad[1].dim[0] = 2;
-    bad[2].dim[0] = 4;
-    bad[2].dim[4] = 2;
-    bad[3].dim[2] = -3;
-    char name[256];
-    for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof name, "%s%s.nii.gz", folder, reasons[i][0]);
-        nifti_file(&bad[i], name);
-    }
-    nifti_spec good = nifti_plain();
-    snprintf(name, sizeof name, "%sshort.nii", folder);
-    nifti_file(&good, name);
-    shell("truncate -s -1 ph/short.nii; head -c 3000 ph/p0001_s1.nii.gz > ph/cut.nii.gz; echo hello > ph/text.nii");
-    runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
-    says("2 prepared, 0 unchanged, 7 refused");
-    for (int i = 0; i < 7; i++) {
-        snprintf(name, sizeof name, "refused scan '%s'", reasons[i][0]);
-        says(name);
-        says(reasons[i][1]);
-    }
-    shell("test $(ls data/scans | wc -l) = 2");
-    hct_err err = {0};
-    dataset *d = dataset_open("data", &err);
-    ck_assert_msg(d && d->n == 2, "%s", err.msg);
-    dataset_close(d);
-    /* repaired: prepared now, the others refused again */
-    snprintf(name, sizeof name, "%sshort.nii", folder);
-    nifti_file(&good, name);
-    runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
-    says("1 prepared, 2 unchanged, 6 refused");
-    /* and a good one gone bad is left out */
-    shell("echo x > ph/p0001_s2.nii.gz");
-    runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
-    says("0 prepared, 2 unchanged, 7 refused");
-    shell("test $(ls data/scans | wc -l) = 2 && test ! -e data/scans/p0001_s2.nii.gz");
-}
-END_TEST
-
-/* A fault of the machine, here a file that may not be read, costs nothing that was prepared; long names and links that loop end no run. */
-START_TEST(faults_of_the_machine_and_names) {
-    enter("faults");
-    phantoms(2);
-    shell("ls ph/*.nii.gz | wc -l > count");
-    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
-    shell("cp data/scans/p0001_s1.nii.gz kept; mv ph/p0001_s1.nii.gz away; ln -s nowhere ph/p0001_s1.nii.gz");
-    runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
-    says("refused scan 'p0001_s1'");
-    shell("cmp kept data/scans/p0001_s1.nii.gz; rm ph/p0001_s1.nii.gz; mv away ph/p0001_s1.nii.gz");
-    runs(OK, "prepare --in ph --out data --quiet");
-    hct_err err = {0};
-    dataset *d = dataset_open("data", &err);
-    ck_assert_msg(d != NULL, "%s", err.msg);
-    for (size_t i = 0; i < d->n; i++) ck_assert_str_ne(d->scans[i].id, d->scans[i].patient); /* as the labels said, not by its own name */
-    dataset_close(d);
-    shell("mkdir in; cp ph/p0001_s1.nii.gz in/a.nii.gz; ln -s . in/loop; cp in/a.nii.gz in/$(printf '%%0230d' 0).nii.gz");
-    shell("mkfifo in/pipe.nii.gz"); /* not waited for */
-    runs(PARTIAL, "prepare --in in --out out --quiet");
-    says("its ID has 230 letters");
-    says("pipe.nii.gz: is a device or pipe");
-    shell("test $(ls out/scans | wc -l) = 1");
-}
-END_TEST
-
-/* A machine that cannot convert DICOM ends the run with one line; what was prepared from the folder stays, in the index too. */
-START_TEST(a_machine_that_cannot_convert) {
-    static const char head[200] = {[128] = 'D', 'I', 'C', 'M'};
-    enter("convert");
-    nifti_spec good = nifti_plain();
-    nifti_file(&good, "convert/made.nii");
-    scratch_file("convert/IM1", head, sizeof head);
-    shell("mkdir bin none series tmp && mv IM1 series && head -c 400 made.nii > cut.nii");
-    shell("printf '#!/bin/sh\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix && chmod +x bin/dcm2niix");
-    char *path = strdup(getenv("PATH"));
-    setenv("MADE", "made.nii", 1);
-    setenv("PATH", "bin", 1);
-    setenv("TMPDIR", "tmp", 1);
-    runs(OK, "prepare --in series made.nii --out data --quiet");
-    setenv("MADE", "cut.nii", 1);
-    runs(ERROR, "prepare --in series made.nii --out data --quiet --exact --jobs 1");
-    says("series: the volume that dcm2niix makes of it does not fit into the temporary folder tmp/");
-    setenv("PATH", "none", 1);
-    runs(ERROR, "prepare --in series --out data --quiet --exact");
-    says("apt-get install dcm2niix");
-    setenv("PATH", "bin", 1);
-    setenv("TMPDIR", "nowhere", 1);
-    runs(ERROR, "prepare --in series --out data --quiet --exact");
-    says("set TMPDIR");
-    setenv("TMPDIR", "tmp", 1);
-    setenv("MADE", "made.nii", 1);
-    runs(OK, "prepare --in series made.nii --out data --quiet");
-    says("unchanged, 0 refused");
-    setenv("PATH", path, 1);
-    unsetenv("TMPDIR");
-    free(path);
-    shell("test -s data/scans/series.nii.gz && test -z \"$(ls tmp)\"");
-}
-END_TEST
-
-START_TEST(refuses_useless_input) {
-    enter("useless");
-    shell("mkdir -p empty/below");
-    runs(ERROR, "prepare --in empty --out data --quiet");
-    says("no scan in this folder");
-    runs(ERROR, "prepare --in nowhere.nii --out data --quiet");
-    says("nowhere.nii: No such file");
-    shell("test ! -e data");
-    nifti_spec good = nifti_plain();
-    nifti_file(&good, "useless/a_b.nii");
-    shell("mkdir a && cp a_b.nii a/b.nii");
-    runs(ERROR, "prepare --in . --out data --quiet");
-    says("would both be scan 'a_b'");
-    runs(ERROR, "split data");
-    says("no dataset");
-    shell("mkdir fake && echo 'not a database at all, just some text that is longer' > fake/index.sqlite");
-    runs(ERROR, "split fake");
-    says("fake/index.sqlite");
-    shell("mkdir other && echo 'CREATE TABLE t(x);' > /dev/null && : > other/index.sqlite");
-    runs(ERROR, "split other");
-    says("not an index made by headct");
 }
 END_TEST
 
@@ -391,6 +234,8 @@ START_TEST(labels_must_fit) {
     FAILS("nopatient.csv", "", "column 'patient' is missing; it has: scan, who, IPH, SDH\n");
     shell("printf 'file,patient,SAH\\na,p1,1\\n' > near.csv");
     FAILS("near.csv", "", "column 'scan' is missing");
+    shell("printf 'scan,patient,SAH,\\na,p1,1,\\n' > noname.csv");
+    FAILS("noname.csv", "", "column 4 has no name");
     ck_assert_ptr_null(strstr(headct_said, "did you mean"));
     FAILS("good.csv", "--label IHP", "IPH");
     FAILS("value.csv", "", "line 2: column 'IPH' holds '7'");
@@ -489,80 +334,8 @@ START_TEST(splits_by_patient) {
     runs(USAGE, "split data --ratios 8:-1:1");
     runs(USAGE, "split data --ratios 0:0:0");
     runs(USAGE, "split data --seed x");
+    runs(USAGE, "split data --seed -1");
     runs(USAGE, "split");
-}
-END_TEST
-
-/* On a small tmpfs (where mounting is allowed), or with write() itself running out. Exits 0, or with what went wrong.
- */
-static int fill_the_disk(int mount) {
-    int status = ERROR;
-    if (mount) {
-        if (scratch_mount("data", 20000000) < 0) return 77;
-        status = headct_run("prepare --in ph --out data --labels ph/labels.csv --quiet --jobs 1");
-    } else {
-        static const char *const inputs[] = {"ph"};
-        prepare_options o = {.inputs = inputs, .n_inputs = 1, .dataset = "data", .jobs = 1, .shard = 1, .shards = 1};
-        prepare_result r;
-        hct_err err = {0};
-        write_shim_budget = 20000000;
-        if (prepare_dataset(&o, &r, &err) == HCT_OK) status = OK;
-        write_shim_budget = -1;
-        prepare_free(&r);
-        snprintf(headct_said, sizeof headct_said, "%s", err.msg);
-    }
-    fprintf(stderr, "# disk filled by %s: %s\n", mount ? "a small tmpfs" : "the write shim", headct_said);
-    if (status != ERROR) return 10;
-    if (!strstr(headct_said, "No space left") || !strstr(headct_said, "data/scans/p")) return 11;
-    if (system("ls data data/scans | grep -q tmp") == 0) return 12;
-    if (system("gzip -tq data/scans/*.gz") != 0) return 13;
-    return system("n=$(ls data/scans | wc -l); test $n -ge 1 -a $n -lt 4") == 0 ? 0 : 14;
-}
-
-START_TEST(a_full_disk_is_an_error_and_leaves_nothing_half_written) {
-    enter("full");
-    phantoms(2);
-    for (int mount = 1; mount >= 0; mount--) {
-        shell("rm -rf data && mkdir data");
-        pid_t child = fork(); /* the mount, or the shim's limit, is the child's alone */
-        if (child == 0) _exit(fill_the_disk(mount));
-        int status;
-        ck_assert_int_eq(waitpid(child, &status, 0), child);
-        int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        ck_assert_msg(code == 0 || (mount && code == 77), "exit %d with %s", code, mount ? "tmpfs" : "shim");
-        if (code == 77) fprintf(stderr, "# no tmpfs may be mounted here: the write shim alone\n");
-    }
-    runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet"); /* with space again it goes on */
-    says("unchanged, 0 refused");
-    shell("test $(ls data/scans | wc -l) = 4 && gzip -tq data/scans/*.gz");
-}
-END_TEST
-
-START_TEST(reads_from_a_read_only_disk) {
-    enter("read only");
-    nifti_spec good = nifti_plain();
-    nifti_file(&good, "read only/a.nii");
-    shell("mkdir 'the data'");
-    pid_t child = fork();
-    if (child == 0) {
-        if (scratch_mount("the data", 100000000) < 0) _exit(77);
-        if (headct_run("prepare --in a.nii --out 'the data' --quiet") != OK) _exit(10);
-        if (mount(NULL, "the data", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0) _exit(77);
-        hct_err err = {0};
-        dataset *d = dataset_open("the data", &err);
-        if (!d) fprintf(stderr, "# %s\n", err.msg);
-        int scans = d ? (int)d->n : 0;
-        dataset_close(d);
-        if (scans != 1) _exit(11);
-        _exit(headct_run("split 'the data'") == ERROR && strstr(headct_said, "readonly") ? 0 : 12);
-    }
-    int status;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    if (code == 77)
-        fprintf(stderr, "# no file system may be mounted here: nothing compared\n");
-    else
-        ck_assert_msg(code == 0, "exit %d", code);
 }
 END_TEST
 
@@ -587,7 +360,5 @@ START_TEST(help_is_complete) {
 }
 END_TEST
 
-CHECK_MAIN("prepare", a_machine_that_cannot_convert, faults_of_the_machine_and_names, prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set,
-           many_processes_make_one_index, lists_what_it_refuses, refuses_useless_input, leaves_prepared_scans_out, knows_a_dataset_by_its_file, labels_must_fit,
-           splits_by_patient, a_full_disk_is_an_error_and_leaves_nothing_half_written, reads_from_a_read_only_disk,
-           help_is_complete)
+CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set, many_processes_make_one_index,
+           leaves_prepared_scans_out, knows_a_dataset_by_its_file, labels_must_fit, splits_by_patient, help_is_complete)
