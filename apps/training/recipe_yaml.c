@@ -149,7 +149,16 @@ static const char *nearest(const complaint *c, char name[128]) {
     return near;
 }
 
+/* A type of libcyaml's, or an event of libyaml's, in a reader's words. */
+static const char *kind_of(const char *name) {
+    if (!strncmp(name, "MAPPING", 7)) return "keys with values (key: value)";
+    return !strncmp(name, "SEQUENCE", 8) ? "a list" : "a single value";
+}
+
 static hct_status explain(const char *path, const complaint *c, cyaml_err_t error, hct_err *err) {
+    char want[32], have[32];
+    if (sscanf(c->what, "Expecting %31[A-Z_], got event: %31[A-Z_]", want, have) == 2)
+        return hct_fail(err, HCT_EFORMAT, "%s:%u: %s: needs %s, holds %s", path, c->line, *c->section ? c->section : "the recipe", kind_of(want), kind_of(have));
     if (!*c->unknown_key)
         return hct_fail(err, HCT_EFORMAT, "%s:%u: %s%s%s", path, c->line, *c->what ? c->what : cyaml_strerror(error),
                         *c->section ? ", at " : "", c->section);

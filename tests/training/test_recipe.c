@@ -92,8 +92,8 @@ START_TEST(refuses_bad_files) {
         {"model:\n  decodr:\n    depth: 1\n", "r.yaml:2: no key 'model.decodr'; did you mean 'model.decoder'?"},
         {"model:\n  decoder:\n    dept: 1\n", "did you mean 'model.decoder.depth'?"},
         {"qwertzuiop: 1\n", "no key 'qwertzuiop'"},
-        {"optim: 3\n", "r.yaml:1: Expecting MAPPING"},
-        {"optim: {lr: [1]}\n", "Expecting STRING"},
+        {"optim: 3\n", "r.yaml:1: optim: needs keys with values (key: value), holds a single value"},
+        {"optim: {lr: [1]}\n", "optim.lr: needs a single value, holds a list"},
         {"optim: {lr: fast}\n", "optim.lr: 'fast' is not a number"},
         {"optim: {lr: nan}\n", "optim.lr: 'nan' is not a number"},
         {"optim: {lr: }\n", "optim.lr: '' is not a number"},
@@ -107,10 +107,10 @@ START_TEST(refuses_bad_files) {
         {"data: {windows: [{center: 40}]}\n", "Missing required mapping field: width"},
         {"data: {windows: [{center: 40, width: -1}]}\n", "center:width"},
         {"data: {windows: []}\n", "Insufficient entries"},
-        {"data: {tasks: a}\n", "Expecting SEQUENCE"},
+        {"data: {tasks: a}\n", "data.tasks: needs a list, holds a single value"},
         {"seed: 1\nseed: 2\n", "already seen"},
         {"name: 'open\n", "unexpected end"},
-        {"- a\n", "Expecting MAPPING"},
+        {"- a\n", "the recipe: needs keys with values"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         recipe r = recipe_default();
