@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check_main.h"
@@ -169,9 +168,10 @@ END_TEST
 
 /* On a small tmpfs (where mounting is allowed), or with write() itself running out. Exits 0, or with what went wrong.
  */
-static int fill_the_disk(int mount) {
+static int by_tmpfs;
+static int fill_the_disk(void) {
     int status = ERROR;
-    if (mount) {
+    if (by_tmpfs) {
         if (scratch_mount("data", 20000000) < 0) return 77;
         status = headct_run("prepare --in ph --out data --labels ph/labels.csv --quiet --jobs 1");
     } else {
@@ -185,7 +185,7 @@ static int fill_the_disk(int mount) {
         prepare_free(&r);
         snprintf(headct_said, sizeof headct_said, "%s", err.msg);
     }
-    fprintf(stderr, "# disk filled by %s: %s\n", mount ? "a small tmpfs" : "the write shim", headct_said);
+    fprintf(stderr, "# disk filled by %s: %s\n", by_tmpfs ? "a small tmpfs" : "the write shim", headct_said);
     if (status != ERROR) return 10;
     if (!strstr(headct_said, "No space left") || !strstr(headct_said, "data/scans/p")) return 11;
     if (system("ls data data/scans | grep -q tmp") == 0) return 12;
@@ -196,14 +196,10 @@ static int fill_the_disk(int mount) {
 START_TEST(a_full_disk_is_an_error_and_leaves_nothing_half_written) {
     enter("full");
     phantoms(2);
-    for (int mount = 1; mount >= 0; mount--) {
+    for (by_tmpfs = 1; by_tmpfs >= 0; by_tmpfs--) {
         shell("rm -rf data && mkdir data");
-        pid_t child = fork(); /* the mount, or the shim's limit, is the child's alone */
-        if (child == 0) _exit(fill_the_disk(mount));
-        int status;
-        ck_assert_int_eq(waitpid(child, &status, 0), child);
-        int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-        ck_assert_msg(code == 0 || (mount && code == 77), "exit %d with %s", code, mount ? "tmpfs" : "shim");
+        int code = scratch_apart(fill_the_disk);
+        ck_assert_msg(code == 0 || (by_tmpfs && code == 77), "exit %d with %s", code, by_tmpfs ? "tmpfs" : "shim");
         if (code == 77) fprintf(stderr, "# no tmpfs may be mounted here: the write shim alone\n");
     }
     runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet"); /* with space again it goes on */
@@ -212,43 +208,41 @@ START_TEST(a_full_disk_is_an_error_and_leaves_nothing_half_written) {
 }
 END_TEST
 
+static int index_on_16_kib(void) {
+    if (scratch_mount("data", 16384) < 0) return 77;
+    int status = headct_run("prepare --in a.nii --out data --quiet");
+    return status == ERROR && strstr(headct_said, "data/index.sqlite: ") && strstr(headct_said, "free some space") ? 0 : 1;
+}
+
 START_TEST(a_disk_too_full_for_the_index) {
     enter("index");
     nifti_spec good = nifti_plain();
     nifti_file(&good, "index/a.nii");
     shell("mkdir data");
-    pid_t child = fork();
-    if (child == 0) {
-        if (scratch_mount("data", 16384) < 0) _exit(77);
-        _exit(headct_run("prepare --in a.nii --out data --quiet") == ERROR && strstr(headct_said, "data/index.sqlite: ") && strstr(headct_said, "free some space") ? 0 : 1);
-    }
-    int status;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77));
+    int code = scratch_apart(index_on_16_kib);
+    ck_assert_msg(code == 0 || code == 77, "exit %d; it said: %s", code, headct_said);
 }
 END_TEST
+
+static int read_only(void) {
+    if (scratch_mount("the data", 100000000) < 0) return 77;
+    if (headct_run("prepare --in a.nii --out 'the data' --quiet") != OK) return 10;
+    if (mount(NULL, "the data", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0) return 77;
+    hct_err err = {0};
+    dataset *d = dataset_open("the data", &err);
+    if (!d) fprintf(stderr, "# %s\n", err.msg);
+    int scans = d ? (int)d->n : 0;
+    dataset_close(d);
+    if (scans != 1) return 11;
+    return headct_run("split 'the data'") == ERROR && strstr(headct_said, "readonly") ? 0 : 12;
+}
 
 START_TEST(reads_from_a_read_only_disk) {
     enter("read only");
     nifti_spec good = nifti_plain();
     nifti_file(&good, "read only/a.nii");
     shell("mkdir 'the data'");
-    pid_t child = fork();
-    if (child == 0) {
-        if (scratch_mount("the data", 100000000) < 0) _exit(77);
-        if (headct_run("prepare --in a.nii --out 'the data' --quiet") != OK) _exit(10);
-        if (mount(NULL, "the data", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0) _exit(77);
-        hct_err err = {0};
-        dataset *d = dataset_open("the data", &err);
-        if (!d) fprintf(stderr, "# %s\n", err.msg);
-        int scans = d ? (int)d->n : 0;
-        dataset_close(d);
-        if (scans != 1) _exit(11);
-        _exit(headct_run("split 'the data'") == ERROR && strstr(headct_said, "readonly") ? 0 : 12);
-    }
-    int status;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    int code = scratch_apart(read_only);
     if (code == 77)
         fprintf(stderr, "# no file system may be mounted here: nothing compared\n");
     else

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "imaging/dicom.h"
@@ -99,6 +98,12 @@ static hct_status ends_with(const char *folder, const char *says) {
     return HCT_OK;
 }
 
+static int on_a_disk_just_large_enough(void) {
+    struct stat st;
+    if (stat(scratch_path("cut/1.2.3_4.nii"), &st) < 0 || scratch_mount(getenv("TMPDIR"), ((size_t)st.st_size / 4096 + 1) * 4096) < 0) return 77;
+    return ends_with(scratch_path("cut"), "No space left on device: free some space") != HCT_EDEVICE;
+}
+
 /* dcm2niix ends with 0 on a full disk: a volume or its twin is cut, or the twin is missing and the disk has no room. */
 static void test_faults_of_the_machine(void) {
     const char *f = fresh("cut");
@@ -112,19 +117,11 @@ static void test_faults_of_the_machine(void) {
     }
     unlink(scratch_path("cut/1.2.3_4_Tilt_Eq_1.nii"));
     tap_ok(chosen(scratch_path(f), NULL) == 40, "without it the plain one is read");
-    pid_t child = fork(); /* the mount is the child's alone */
-    if (child == 0) {
-        const char *tmp = getenv("TMPDIR");
-        struct stat st;
-        if (stat(scratch_path("cut/1.2.3_4.nii"), &st) < 0 || scratch_mount(tmp, ((size_t)st.st_size / 4096 + 1) * 4096) < 0) _exit(77);
-        _exit(ends_with(scratch_path("cut"), "No space left on device: free some space") != HCT_EDEVICE);
-    }
-    int status = -1;
-    waitpid(child, &status, 0);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+    int code = scratch_apart(on_a_disk_just_large_enough);
+    if (code == 77)
         tap_skip("a disk that the volume just fills", "tmpfs may not be mounted here");
     else
-        tap_ok(status == 0, "a disk that the volume just fills has no room for a twin");
+        tap_ok(code == 0, "a disk that the volume just fills has no room for a twin");
     char *kept = strdup(getenv("TMPDIR"));
     setenv("TMPDIR", "/nonexistent", 1);
     tap_ok(ends_with(scratch_path(f), "set TMPDIR") == HCT_EDEVICE, "a temporary folder that is not there is no fault of the scan's");

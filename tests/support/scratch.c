@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[256];
@@ -85,4 +86,12 @@ int scratch_mount(const char *path, size_t bytes) {
     }
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return -1;
     return mount("tmpfs", path, "tmpfs", 0, options);
+}
+
+int scratch_apart(int (*body)(void)) {
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) _exit(body());
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
