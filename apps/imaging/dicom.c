@@ -132,8 +132,11 @@ static hct_status choose(const char *path, char *const stems[], int n, const cha
     if (series > 1)
         return hct_fail(err, HCT_EINVAL, "%s: %d series (%s): give each its own folder", path, series, names);
     *ret = plain;
-    for (int i = 0; i < n; i++)
-        if (twin_of(stems[i], plain) && strstr(stems[i] + strlen(plain), "_Eq")) *ret = stems[i];
+    for (int i = 0, equal = 0; i < n && !equal; i++) {
+        if (!twin_of(stems[i], plain)) continue;
+        *ret = stems[i];
+        equal = strstr(stems[i] + strlen(plain), "_Eq") != NULL;
+    }
     return HCT_OK;
 }
 
