@@ -7,7 +7,8 @@
 
 /* Reads one 3D volume. Voxels stored as int16 without scaling stay int16 (x fastest, volume.h); all other real types
  * become slope * stored + intercept in float32, computed in double (a slope of 0 means none). Affine: sform if its
- * code is > 0, else qform if its code is > 0, else pixdim about the centre with x to the left, as nibabel reads it.
+ * code is > 0, else qform if its code is > 0, else pixdim about the centre with x to the left, as nibabel reads it; of
+ * both the qform, where the sform's steps contradict pixdim, as MONAI 1.2.0 does. Units are not looked at: millimetres.
  * Refused, each with its own sentence: no NIfTI, a file that ends early, dimensions that make no sense, a 2D image,
  * several volumes (4D), complex or colour voxels, NaN or infinite voxels (counted), a degenerate affine,
  * more than 2^30 voxels. */

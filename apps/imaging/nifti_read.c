@@ -168,11 +168,25 @@ static hct_status read_voxels(const char *name, const unsigned char *bytes, cons
     return HCT_OK;
 }
 
-/* nibabel's rule: sform, else qform, else pixdim about the centre with x to the left. */
+/* Whether the steps of an affine are as long as pixdim says, as numpy.allclose has it. */
+static int fits_pixdim(const nifti_image *im, double m[4][4]) {
+    for (int a = 0; a < 3; a++) {
+        double step = sqrt(m[0][a] * m[0][a] + m[1][a] * m[1][a] + m[2][a] * m[2][a]), told = fabs(im->pixdim[a + 1]);
+        if (!(fabs(step - told) <= 1e-8 + 1e-5 * told)) return 0;
+    }
+    return 1;
+}
+
+/* nibabel's rule: sform, else qform, else pixdim about the centre with x to the left. And MONAI's: of two forms the qform, where only it agrees
+ * with pixdim; dcm2niix writes such sforms for tilted gantries. MONAI finds no agreement in files of more than three axes. */
 static hct_status choose_affine(const char *name, const header *h, volume *v, hct_err *err) {
     const nifti_image *im = h->image;
     if (im->sform_code > 0 || im->qform_code > 0) {
-        memcpy(v->affine, im->sform_code > 0 ? im->sto_xyz.m : im->qto_xyz.m, sizeof v->affine);
+        nifti_dmat44 s = im->sto_xyz, q = im->qto_xyz;
+        int in_its_place = im->sform_code > 0 && im->qform_code > 0 && h->dim[0] == 3 && !fits_pixdim(im, s.m) && fits_pixdim(im, q.m);
+        memcpy(v->affine, im->sform_code > 0 && !in_its_place ? s.m : q.m, sizeof v->affine);
+        for (int i = 0; i < 12 && in_its_place && h->version == 1; i++) /* MONAI stores it as the sform first, in float32 */
+            v->affine[i / 4][i % 4] = (float)v->affine[i / 4][i % 4];
     } else {
         memset(v->affine, 0, sizeof v->affine);
         for (int a = 0; a < 3; a++) {

@@ -176,6 +176,7 @@ static void test_real(const char *search_path) {
     tap_ok(ok, "a tilted series of unequal slices is prepared %s", err.msg);
     if (!ok) return;
     tap_ok(info.dicom && info.dim[0] == 512 && v.dim[0] == 224 && v.dtype == HCT_I16, "as a 224^3 int16 volume");
+    tap_ok(fabs(info.spacing[0] - 0.48828) < 1e-4 && fabs(info.spacing[1] - 0.48828) < 1e-4, "its pixels as large as the DICOM files say: %g x %g mm", info.spacing[0], info.spacing[1]);
     int64_t n = volume_count(&v), air = 0, brain = 0, bone = 0;
     for (int64_t i = 0; i < n; i++) {
         air += v.i16[i] < -800;

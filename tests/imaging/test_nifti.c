@@ -77,22 +77,35 @@ START_TEST(reads_every_type_version_and_order) {
 }
 END_TEST
 
+static void expect_affine(const nifti_spec *s, double xx, double x) {
+    volume v = read_spec(s);
+    ck_assert_double_eq_tol(v.affine[0][0], xx, 1e-6);
+    ck_assert_double_eq_tol(v.affine[0][3], x, 1e-6);
+    volume_free(&v);
+}
+
 START_TEST(chooses_the_affine) {
     nifti_spec s = nifti_plain();
     s.srow[0][0] = -2;
     s.srow[0][3] = 10;
     s.qform_code = 1;
     s.quatern[2] = 1; /* half a turn about z */
+    s.pixdim[1] = 2;
+    s.pixdim[2] = s.pixdim[3] = 1;
+    s.qoffset[1] = 7;
+    expect_affine(&s, -2, 10); /* sform first */
     s.pixdim[1] = 3;
     s.pixdim[2] = 4;
     s.pixdim[3] = 5;
-    s.qoffset[1] = 7;
-    volume v = read_spec(&s); /* sform first */
-    ck_assert_double_eq(v.affine[0][0], -2);
-    ck_assert_double_eq(v.affine[0][3], 10);
-    volume_free(&v);
+    expect_affine(&s, -3, 0); /* but not one whose steps contradict pixdim, as in dcm2niix's tilted gantries */
+    s.dim[0] = 4;
+    expect_affine(&s, -2, 10); /* which MONAI overlooks where there is a fourth axis */
+    s.dim[0] = 3;
+    s.qform_code = 0;
+    expect_affine(&s, -2, 10); /* a quaternion without a code says nothing */
+    s.qform_code = 1;
     s.sform_code = 0;
-    v = read_spec(&s); /* then qform */
+    volume v = read_spec(&s); /* then qform */
     ck_assert_double_eq_tol(v.affine[0][0], -3, 1e-6);
     ck_assert_double_eq_tol(v.affine[1][1], -4, 1e-6);
     ck_assert_double_eq_tol(v.affine[2][2], 5, 1e-6);
