@@ -1,5 +1,6 @@
 #include "imaging/nifti.h"
 
+#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -168,6 +169,26 @@ static hct_status read_voxels(const char *name, const unsigned char *bytes, cons
     return HCT_OK;
 }
 
+/* The qform with nibabel's arithmetic, to the last bit: half a millimetre decides how many voxels an axis has at 1 mm. */
+static void qform_of(const nifti_image *im, double m[4][4]) {
+    const double offset[3] = {im->qoffset_x, im->qoffset_y, im->qoffset_z};
+    long double x = im->quatern_b, y = im->quatern_c, z = im->quatern_d, w = 1 - (x * x + y * y + z * z);
+    w = w < 3 * FLT_EPSILON ? 0 : sqrtl(w);
+    long double s = 2 / (w * w + x * x + y * y + z * z), X = x * s, Y = y * s, Z = z * s;
+    const long double r[3][3] = {{1 - (y * Y + z * Z), x * Y - w * Z, x * Z + w * Y},
+                                 {x * Y + w * Z, 1 - (x * X + z * Z), y * Z - w * X},
+                                 {x * Z - w * Y, y * Z + w * X, 1 - (x * X + y * Y)}};
+    memset(m, 0, 16 * sizeof(double));
+    m[3][3] = 1;
+    for (int i = 0; i < 3; i++) {
+        for (int a = 0; a < 3; a++) {
+            double mm = im->pixdim[a + 1] == 0 ? 1 : fabs(im->pixdim[a + 1]);
+            m[i][a] = (double)(r[i][a] * (a == 2 ? mm * im->qfac : mm));
+        }
+        m[i][3] = offset[i];
+    }
+}
+
 /* Whether the steps of an affine are as long as pixdim says, as numpy.allclose has it. */
 static int fits_pixdim(const nifti_image *im, double m[4][4]) {
     for (int a = 0; a < 3; a++) {
@@ -182,7 +203,8 @@ static int fits_pixdim(const nifti_image *im, double m[4][4]) {
 static hct_status choose_affine(const char *name, const header *h, volume *v, hct_err *err) {
     const nifti_image *im = h->image;
     if (im->sform_code > 0 || im->qform_code > 0) {
-        nifti_dmat44 s = im->sto_xyz, q = im->qto_xyz;
+        nifti_dmat44 s = im->sto_xyz, q;
+        qform_of(im, q.m);
         int in_its_place = im->sform_code > 0 && im->qform_code > 0 && h->dim[0] == 3 && !fits_pixdim(im, s.m) && fits_pixdim(im, q.m);
         memcpy(v->affine, im->sform_code > 0 && !in_its_place ? s.m : q.m, sizeof v->affine);
         for (int i = 0; i < 12 && in_its_place && h->version == 1; i++) /* MONAI stores it as the sform first, in float32 */

@@ -40,7 +40,8 @@ hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_aff
     }
     int64_t n = 1;
     for (int a = 0; a < 3; a++) {
-        double size = rint(hi[a] - lo[a] + 1);
+        double extent = hi[a] - lo[a] + 1, half = rint(2 * extent) / 2; /* where even 2.5 mm slices meet, rounding errors are not to choose */
+        double size = rint(fabs(extent - half) < 1e-10 ? half : extent);
         if (size * (double)n > (double)((int64_t)1 << 30))
             return hct_fail(err, HCT_ESHAPE, "at 1 mm the scan would have more than 2^30 voxels: check its affine");
         n *= ret_dim[a] = (int64_t)size;

@@ -6,7 +6,8 @@
 
 /* The grid that MONAI chooses. With M = the affine's 3x3 part, Z = the upper Cholesky factor of M'M: rotation = M Z^-1
  * (shear is dropped, an oblique rotation stays), new affine B = rotation, 1 mm. In voxels of B, the centres of the
- * input's 8 corner voxels span an extent; size = round-half-even(extent + 1). The corner that is the minimum along all
+ * input's 8 corner voxels span an extent; size = round-half-even(extent + 1), a half
+ * being one within 1e-10. The corner that is the minimum along all
  * axes (within 1e-8) becomes the origin; without one, origin = A (size_in / 2) - B (size_out / 2).
  * HCT_ESHAPE where the grid would exceed 2^30 voxels. */
 hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_affine[4][4], hct_err *err);

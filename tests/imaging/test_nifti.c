@@ -111,6 +111,17 @@ START_TEST(chooses_the_affine) {
     ck_assert_double_eq_tol(v.affine[2][2], 5, 1e-6);
     ck_assert_double_eq_tol(v.affine[1][3], 7, 1e-6);
     volume_free(&v);
+    s.pixdim[1] = -3; /* a length, as nibabel has it */
+    s.quatern[0] = s.quatern[1] = 0.70710671; /* x and y change places: what is missing to 1 is rounding, no turn of 0.05 degrees */
+    s.quatern[2] = 0;
+    v = read_spec(&s);
+    ck_assert_double_eq_tol(v.affine[1][0], 3, 1e-12);
+    ck_assert_double_eq_tol(v.affine[0][1], 4, 1e-12);
+    ck_assert_double_eq_tol(v.affine[2][0], 0, 1e-12);
+    volume_free(&v);
+    s.pixdim[1] = 3;
+    s.quatern[0] = s.quatern[1] = 0;
+    s.quatern[2] = 1;
     s.pixdim[0] = -1; /* qfac: z runs the other way */
     v = read_spec(&s);
     ck_assert_double_eq_tol(v.affine[2][2], -5, 1e-6);

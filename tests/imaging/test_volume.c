@@ -228,6 +228,22 @@ START_TEST(a_grid_of_1_mm_is_left_alone) {
 }
 END_TEST
 
+/* 33 steps of half a millimetre and a voxel are 17.5 mm, and half to even is 18, whatever rounding left of the steps. */
+START_TEST(rounding_errors_choose_no_size) {
+    static const double lost[] = {-1e-14, 0, 1e-14, -1e-9, 1e-9};
+    for (int k = 0; k < 5; k++) {
+        volume v = make(HCT_I16, 34, 36, 5);
+        int64_t dim[3];
+        double affine[4][4];
+        v.affine[0][0] = v.affine[1][1] = 0.5 + lost[k];
+        ck_assert_int_eq(resample_grid_1mm(&v, dim, affine, NULL), HCT_OK);
+        ck_assert_int_eq(dim[0], k == 3 ? 17 : 18); /* 17.5 */
+        ck_assert_int_eq(dim[1], k == 4 ? 19 : 18); /* 18.5 */
+        volume_free(&v);
+    }
+}
+END_TEST
+
 START_TEST(refuses_a_grid_that_is_too_large) {
     volume v = make(HCT_F32, 2, 2, 2);
     for (int a = 0; a < 3; a++) v.affine[a][a] = 1500;
@@ -293,5 +309,5 @@ END_TEST
 
 CHECK_MAIN("volume", turns_every_orientation_to_ras, rounds_half_to_even_and_saturates, pads_and_crops_about_the_centre,
            preparing_twice_changes_nothing, cutting_early_gives_what_cutting_late_gives,
-           resampling_keeps_a_ramp_in_place, a_grid_of_1_mm_is_left_alone, refuses_a_grid_that_is_too_large,
+           resampling_keeps_a_ramp_in_place, a_grid_of_1_mm_is_left_alone, rounding_errors_choose_no_size, refuses_a_grid_that_is_too_large,
            area_resize_is_the_mean_of_the_box, refuses_a_box_outside_the_volume, padding_is_zero_in_the_papers_windows)
