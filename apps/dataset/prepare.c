@@ -123,7 +123,8 @@ static hct_status make_volume(const run *r, const scan_source *src, index_scan *
     char text[2 * SHA256_HEX];
     if (strlen(src->id) > LONGEST_ID)
         return hct_fail(why, HCT_EINVAL, "its ID has %zu letters, more than the %d that a file's name holds: shorten its folders' names", strlen(src->id), LONGEST_ID);
-    hct_status status = source_hash(src->path, &s->state, why);
+    hct_status status = source_check_name(src->path, src->id, why);
+    if (status == HCT_OK) status = source_hash(src->path, &s->state, why);
     if (status == HCT_OK) status = scan_open(src->path, r->options->exact, v, &s->info, why);
     if (status < 0) return status;
     snprintf(text, sizeof text, "%s %s", r->preprocessing, s->state.sha256);

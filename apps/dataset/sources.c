@@ -34,6 +34,11 @@ char *source_id(const char *relative) {
     return id;
 }
 
+hct_status source_check_name(const char *path, const char *id, hct_err *err) {
+    if (!text_not_utf8(path) && !text_not_utf8(id)) return HCT_OK;
+    return hct_fail(err, HCT_EINVAL, "%s: its name is no UTF-8, as tables of results must be: rename it", path);
+}
+
 static hct_status add(source_list *l, const char *path, const char *relative, hct_err *err) {
     scan_source *more = realloc(l->items, (l->n + 1) * sizeof *more);
     if (!more) return hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
@@ -44,11 +49,15 @@ static hct_status add(source_list *l, const char *path, const char *relative, hc
                                                     : hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
 }
 
+static int is_same(const char *one, const char *other) {
+    struct stat a, b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /* Whether folder, by whatever path, is dataset/scans. */
 static int is_scans_of(const char *folder, const char *dataset) {
     char *scans = path_join(dataset, "scans");
-    struct stat a, b;
-    int same = scans && stat(folder, &a) == 0 && stat(scans, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    int same = scans && is_same(folder, scans);
     free(scans);
     return same;
 }
@@ -145,10 +154,14 @@ hct_status sources_find(const char *const *inputs, size_t n, const char *dataset
     hct_status s = HCT_OK;
     for (size_t i = 0; i < n && s == HCT_OK; i++) s = add_input(ret, inputs[i], dataset, err);
     if (s == HCT_OK) qsort(ret->items, ret->n, sizeof *ret->items, by_id);
-    for (size_t i = 1; i < ret->n && s == HCT_OK; i++)
-        if (strcmp(ret->items[i - 1].id, ret->items[i].id) == 0)
-            s = hct_fail(err, HCT_EINVAL, "%s and %s would both be scan '%s': rename one", ret->items[i - 1].path,
-                         ret->items[i].path, ret->items[i].id);
+    for (size_t i = 1; i < ret->n && s == HCT_OK; i++) {
+        const scan_source *a = &ret->items[i - 1], *b = &ret->items[i];
+        if (strcmp(a->id, b->id) != 0) continue;
+        if (is_same(a->path, b->path))
+            s = hct_fail(err, HCT_EINVAL, "%s is given twice: name it, or the folder that it lies in, once", b->path);
+        else
+            s = hct_fail(err, HCT_EINVAL, "%s and %s would both be scan '%s': rename one", a->path, b->path, b->id);
+    }
     if (s < 0) sources_free(ret);
     return s;
 }

@@ -21,7 +21,7 @@ typedef struct source_list {
  * scan like others.
  * A file is a scan. A folder that holds DICOM files is a scan; any other folder is searched (below it too) for .nii and
  * .nii.gz files and DICOM folders. HCT_ENOTFOUND: a path that is not there, or a folder without a scan; HCT_EINVAL: two
- * scans of one id. */
+ * scans of one id, or one scan twice. */
 hct_status sources_find(const char *const *inputs, size_t n, const char *dataset, source_list *ret, hct_err *err);
 void sources_free(source_list *l);
 
@@ -29,6 +29,9 @@ void sources_free(source_list *l);
 int source_is_volume(const char *name);
 /* The id that a relative path or a cell of a CSV stands for; the caller's to free, NULL without memory. */
 char *source_id(const char *relative);
+
+/* HCT_EINVAL where path or id has bytes that no table of results could hold: what is no UTF-8. */
+hct_status source_check_name(const char *path, const char *id, hct_err *err);
 
 /* Size and time of a source. */
 hct_status source_stat(const char *path, source_state *ret, hct_err *err);

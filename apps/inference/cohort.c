@@ -144,7 +144,8 @@ int64_t cohort_batch(const cohort *c) {
 static hct_status read_file(cohort_scan *s, const model_info *info, float *out, hct_err *why) {
     source_state state;
     volume v = {0};
-    hct_status st = source_hash(s->path, &state, why);
+    hct_status st = source_check_name(s->path, s->id, why);
+    if (st == HCT_OK) st = source_hash(s->path, &state, why);
     if (st == HCT_OK) st = scan_open(s->path, 0, &v, NULL, why);
     if (st == HCT_OK) {
         snprintf(s->input, MODEL_HASH, "%s", state.sha256);

@@ -84,6 +84,9 @@ static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err
     if (strlen(text) != size) return hct_fail(err, HCT_EFORMAT, "%s: holds a NUL byte; is it a CSV table?", t->path);
     if (strncmp(text, "\xef\xbb\xbf", 3) == 0) text += 3;
     int line = 1;
+    const char *bad = text_not_utf8(text);
+    for (const char *c = text; bad && c < bad; c++) line += *c == '\n';
+    if (bad) return hct_fail(err, HCT_EFORMAT, "%s:%d: a letter that is no UTF-8: save the table as UTF-8", t->path, line);
     while (*text) {
         if (*text == '\n' || (*text == '\r' && text[1] == '\n')) { /* a line of nothing */
             text += *text == '\r' ? 2 : 1;

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "hct/utf8.h"
+
 static bool only_blanks(const char *s) {
     while (isspace((unsigned char)*s)) s++;
     return *s == '\0';
@@ -30,6 +32,12 @@ bool text_int64(const char *text, int64_t *ret) {
     if (end == text || errno || !only_blanks(end)) return false;
     *ret = v;
     return true;
+}
+
+const char *text_not_utf8(const char *text) {
+    for (size_t n = strlen(text), step; n; text += step, n -= step)
+        if (!(step = hct_utf8_length(text, n))) return text;
+    return NULL;
 }
 
 bool text_bool(const char *text, bool *ret) {

@@ -13,6 +13,9 @@ bool text_int64(const char *text, int64_t *ret);
 /* true/false, yes/no, on/off, 1/0 in any case. */
 bool text_bool(const char *text, bool *ret);
 
+/* The first byte that is no UTF-8; NULL: all is. */
+const char *text_not_utf8(const char *text);
+
 /* Shortest decimal that reads back as the same double: "0.1", "1e-05", "nan". buffer of 32. */
 const char *text_of_double(double v, char buffer[32]);
 

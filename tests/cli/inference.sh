@@ -71,6 +71,14 @@ ok $? "it is the scan itself, as in a dataset without labels"
 check "embed a dataset" "$headct" embed --weights "$w" --data "$work/data" --out "$work/e.safetensors" $q
 printf 'not a scan' >"$work/bad.nii"
 refuses 3 "bad.nii" "a bad scan is listed and left out" "$headct" predict --run "$work/encoder" "$work/bad.nii" "$(ls "$work"/ph/*.nii.gz | head -n 1)" $q
+latin=$(printf '%s/M\374ller.nii.gz' "$work")
+one=$(ls "$work"/ph/*.nii.gz | head -n 1)
+cp "$one" "$latin"
+for command in "predict --run $work/encoder --json" "embed --weights $w --out $work/latin.safetensors"; do
+    refuses 3 "no UTF-8" "${command%% *}: a name that no table can hold is listed and left out" "$headct" $command "$latin" "$one" $q
+done
+check "and the other scan is embedded" test -s "$work/latin.safetensors"
+rm -f "$latin" "$work/latin.safetensors"
 
 # Weights that are none.
 python3 - "$work" <<'P'

@@ -151,7 +151,13 @@ START_TEST(refuses_useless_input) {
     scratch_file("useless/slice.dcm", dicom_head, sizeof dicom_head);
     runs(PARTIAL, "prepare --in slice.dcm --out slices --quiet");
     says("slice.dcm: a DICOM file, one slice of a scan: give the folder");
-    shell("rm slice.dcm");
+    shell("rm -r slice.dcm slices");
+    shell("mkdir twice && cp a_b.nii twice/$(printf 'M\\374ller').nii");
+    runs(PARTIAL, "prepare --in twice a_b.nii --out data --quiet"); /* no table could name it; the other is made */
+    says("its name is no UTF-8, as tables of results must be: rename it");
+    shell("test -e data/scans/a_b.nii.gz && rm -r data twice");
+    runs(ERROR, "prepare --in a_b.nii . --out data --quiet");
+    says("./a_b.nii is given twice: name it");
     shell("mkdir a && cp a_b.nii a/b.nii");
     runs(ERROR, "prepare --in . --out data --quiet");
     says("would both be scan 'a_b'");

@@ -51,6 +51,8 @@ START_TEST(refuses) {
         {"a,b\n1,2,3\n", ":2: 3 cells"},
         {"a,b\n1,\"x\n\n", ":2: a quote is opened"},
         {"a,b\n\"1\"x,2\n", ":2: text follows"},
+        {"a,b\nM\xc3\xbcller,2\nM\xfcller,3\n", ":3: a letter that is no UTF-8: save"},
+        {"a,b\xff", ":1: a letter that is no UTF-8"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         hct_err err = {0};
