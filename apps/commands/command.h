@@ -10,7 +10,7 @@ enum {
     EXIT_ERROR = 1,        /* the one clear line says why */
     EXIT_USAGE = 2,        /* unknown option, missing argument */
     EXIT_PARTIAL = 3,      /* done, but some inputs were refused; each is listed with its reason */
-    EXIT_STOPPED = 75      /* SIGTERM or SIGUSR1: a checkpoint was written, run again with --resume */
+    EXIT_STOPPED = 75      /* SIGINT, SIGTERM or SIGUSR1: what was done is kept, run it again (training: with --resume) */
 };
 
 typedef struct command {

@@ -7,6 +7,7 @@
 #include "commands/command.h"
 #include "dataset/prepare.h"
 #include "support/text.h"
+#include "training/stop.h"
 
 static const char doc[] =
     "Prepares head CTs for training and prediction: RAS orientation, 1 mm voxels (cubic spline), int16 HU, padded or "
@@ -16,6 +17,7 @@ static const char doc[] =
     "whatever else lies in it is not looked at). Other folders are searched for them, but for the prepared scans of datasets. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
     "Scans that cannot be read are left out, listed with their reason here and in the index, and the exit status is 3. "
     "A full disk, or a folder of DICOM files without dcm2niix, ends the run with status 1; what was prepared stays. "
+    "SIGINT and SIGTERM stop it after the scans in work, with status 75. "
     "Running the same command again does only what is missing or has changed.\v"
     "Examples:\n"
     "  headct prepare --in phantoms --out data --labels phantoms/labels.csv\n"
@@ -90,7 +92,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 int command_prepare(int argc, char **argv) {
-    settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr}};
+    settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr, .stop = stop_asked}};
     const struct argp argp = {options, parse, "--in DIR|FILE... --out DATASET", doc, NULL, NULL, NULL};
     s.o.inputs = s.inputs = calloc((size_t)argc, sizeof *s.inputs);
     s.o.label_columns = s.columns = calloc((size_t)argc, sizeof *s.columns);
@@ -98,11 +100,12 @@ int command_prepare(int argc, char **argv) {
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     hct_err err = {0};
     prepare_result r;
+    stop_listen();
     hct_status status = prepare_dataset(&s.o, &r, &err);
     if (r.left_out) fprintf(stderr, "headct prepare: left out, prepared already: %s\n", r.left_out);
     for (size_t i = 0; i < r.n_refused; i++)
         fprintf(stderr, "headct prepare: refused scan '%s': %s\n", r.refused[i].id, r.refused[i].reason);
-    int exit_status = status < 0 ? EXIT_ERROR : r.n_refused ? EXIT_PARTIAL : EXIT_OK;
+    int exit_status = status == HCT_EINTERRUPTED ? EXIT_STOPPED : status < 0 ? EXIT_ERROR : r.n_refused ? EXIT_PARTIAL : EXIT_OK;
     if (status < 0)
         fprintf(stderr, "headct prepare: %s\n", err.msg);
     else

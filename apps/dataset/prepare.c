@@ -133,6 +133,16 @@ static hct_status make_volume(const run *r, const scan_source *src, index_scan *
     return status;
 }
 
+/* HCT_EINTERRUPTED once a signal asked the run to stop. */
+static hct_status check_stop(run *r, hct_err *err) {
+    int asked = r->options->stop ? r->options->stop() : 0;
+    if (!asked) return HCT_OK;
+    pthread_mutex_lock(&r->lock);
+    int64_t done = r->done;
+    pthread_mutex_unlock(&r->lock);
+    return hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after %lld of %zu scans; run it again for the rest", asked, (long long)done, r->n_mine);
+}
+
 static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
     run *r = context;
     const scan_source *src = &r->sources.items[r->mine[i]];
@@ -140,12 +150,15 @@ static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
     hct_err why = {0};
     index_scan s;
     volume v = {0};
+    hct_status status = check_stop(r, err);
+    if (status < 0) return status;
     snprintf(file, sizeof file, "scans/%s.nii.gz", src->id);
     snprintf(path, sizeof path, "%s/%s", r->options->dataset, file);
     describe(r, src, file, &s);
     int current = up_to_date(r, src, path, &s, &why, err);
     if (current < 0) return current;
-    hct_status made = current ? HCT_OK : make_volume(r, src, &s, &v, provenance, &why), status = HCT_OK;
+    hct_status made = current ? HCT_OK : make_volume(r, src, &s, &v, provenance, &why);
+    if (made == HCT_EIO) status = check_stop(r, err); /* Ctrl-C ends dcm2niix too */
     if (made == HCT_EDEVICE) status = hct_fail(err, made, "%s", why.msg); /* no scan's fault: the next ones would fail alike */
     if (!current && made == HCT_OK) status = nifti_write(path, &v, GZIP_LEVEL, err);
     volume_free(&v);

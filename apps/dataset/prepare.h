@@ -21,6 +21,7 @@ typedef struct prepare_options {
     int shard, shards; /* does every shards-th scan of the sorted list, the shard-th of each; 1 of 1 does all */
     int exact;
     FILE *progress; /* NULL: quiet */
+    int (*stop)(void); /* NULL, or tells the signal that asked to stop, 0: none; the run then ends after the scans in work, with HCT_EINTERRUPTED */
 } prepare_options;
 
 typedef struct prepare_refusal {

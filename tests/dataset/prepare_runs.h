@@ -9,7 +9,7 @@
 #include "headct_run.h"
 #include "scratch.h"
 
-enum { OK = 0, ERROR = 1, USAGE = 2, PARTIAL = 3 }; /* commands/command.h */
+enum { OK = 0, ERROR = 1, USAGE = 2, PARTIAL = 3, STOPPED = 75 }; /* commands/command.h */
 
 #define runs(status, ...)                                                                                              \
     do {                                                                                                               \

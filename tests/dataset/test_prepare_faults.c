@@ -123,6 +123,19 @@ START_TEST(a_machine_that_cannot_convert) {
     setenv("MADE", "made.nii", 1);
     runs(OK, "prepare --in series made.nii --out data --quiet");
     says("1 unchanged, 0 refused"); /* the other one was made with --exact before the run ended */
+    shell("/bin/rm -r data && /bin/cp -r series again");
+    static const char *const signals[] = {"INT", "TERM"}, *const ends[] = {"", "kill -TERM $$"}; /* a terminal's Ctrl-C reaches both */
+    for (int k = 0; k < 4; k++) {
+        shell("printf '#!/bin/sh\nkill -%s $PPID\n%s\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix", signals[k % 2], ends[k / 2]);
+        runs(STOPPED, "prepare --in again series --out data --quiet --jobs 1");
+        says(k < 2 ? "stopped after 1 of 2 scans; run it again for the rest" : "stopped after 0 of 2 scans");
+        ck_assert_ptr_null(strstr(headct_said, "refused"));
+        shell("test -z \"$(/bin/ls tmp)\"");
+        shell("/bin/rm -r data");
+    }
+    runs(STOPPED, "prepare --in again series --out data --quiet --jobs 1");
+    shell("printf '#!/bin/sh\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix");
+    runs(OK, "prepare --in made.nii again series --out data --quiet");
     ck_assert_int_eq(chdir("series"), 0); /* of a folder that is named "." the ID is its real name */
     setenv("PATH", "../bin", 1);
     setenv("TMPDIR", "../tmp", 1);
