@@ -240,13 +240,14 @@ static hct_status read_inflated(const char *name, const unsigned char *bytes, si
     if (voxel == 0)
         return hct_fail(err, HCT_EDTYPE, "%s: voxels of NIfTI type %d (%s) are not intensities: convert the file", name,
                         h->datatype, nifti_datatype_string(h->datatype));
-    if (!(h->vox_offset >= 0 && h->vox_offset < 1e15))
+    double least = h->version == 1 ? 352 : 544; /* the header and four bytes */
+    if (h->vox_offset == 0) h->vox_offset = least;
+    if (!(h->vox_offset >= least && h->vox_offset < 1e15))
         return hct_fail(err, HCT_EFORMAT, "%s: the header's voxel offset makes no sense", name);
     s = interpret(name, h, err);
     if (s < 0) return s;
-    /* libnifti corrects an offset inside the header */
     uint64_t count = (uint64_t)h->dim[1] * (uint64_t)h->dim[2] * (uint64_t)h->dim[3];
-    uint64_t need = count * voxel, offset = (uint64_t)h->image->iname_offset, have = n > offset ? n - offset : 0;
+    uint64_t need = count * voxel, offset = (uint64_t)h->vox_offset, have = n > offset ? n - offset : 0;
     if (have < need)
         return hct_fail(err, HCT_EFORMAT,
                         "%s: truncated: %llu x %llu x %llu voxels need %llu bytes, the file holds %llu: copy it again",

@@ -146,6 +146,31 @@ START_TEST(takes_trailing_single_axes_and_a_far_offset) {
 }
 END_TEST
 
+/* A voxel offset of 0 means: behind the header; one inside it, or beyond the file, nothing. */
+START_TEST(an_offset_is_taken_at_its_word) {
+    static const double offsets[] = {0, 10, 348, 2.2e9, 9e14};
+    for (int version = 1; version <= 2; version++)
+        for (int k = 0; k < 5; k++) {
+            nifti_spec s = nifti_plain();
+            size_t n;
+            volume v;
+            s.version = version;
+            unsigned char *bytes = nifti_bytes(&s, &n);
+            int64_t whole = (int64_t)offsets[k];
+            float real = (float)offsets[k];
+            if (version == 1)
+                memcpy(bytes + offsetof(nifti_1_header, vox_offset), &real, sizeof real);
+            else
+                memcpy(bytes + offsetof(nifti_2_header, vox_offset), &whole, sizeof whole);
+            ck_assert_int_eq(nifti_read_memory("f.nii", bytes, n, &v, NULL), k ? HCT_EFORMAT : HCT_OK);
+            if (!k)
+                for (int64_t i = 0; i < volume_count(&v); i++) ck_assert_int_eq(v.i16[i], i % 100);
+            volume_free(&v);
+            free(bytes);
+        }
+}
+END_TEST
+
 START_TEST(refuses_dimensions) {
     nifti_spec s = nifti_plain();
     s.dim[0] = 2;
@@ -382,7 +407,7 @@ START_TEST(a_missing_file_is_named) {
 }
 END_TEST
 
-CHECK_MAIN("nifti", reads_every_type_version_and_order, chooses_the_affine, takes_trailing_single_axes_and_a_far_offset,
+CHECK_MAIN("nifti", reads_every_type_version_and_order, chooses_the_affine, takes_trailing_single_axes_and_a_far_offset, an_offset_is_taken_at_its_word,
            refuses_dimensions, refuses_contents, refuses_every_truncation,
            inflates_members_and_distrusts_the_stored_length, survives_damaged_headers, writes_what_it_reads,
            a_full_disk_leaves_nothing, a_missing_file_is_named)
