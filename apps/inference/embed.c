@@ -3,6 +3,7 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "support/paths.h"
 #include "training/measure.h"
@@ -18,7 +19,20 @@ typedef struct run {
     float *row;  /* [c->n, width] */
     char *done;  /* [c->n] */
     double saved; /* when */
+    struct stat seen; /* the file as this run read or wrote it; zero: none */
 } run;
+
+static struct stat look(const run *q) {
+    struct stat st = {0};
+    if (stat(q->o->out, &st) < 0) st = (struct stat){0};
+    return st;
+}
+
+static hct_status check_unseen(const run *q, hct_err *err) {
+    struct stat now = look(q);
+    if (now.st_ino == q->seen.st_ino && now.st_mtim.tv_sec == q->seen.st_mtim.tv_sec && now.st_mtim.tv_nsec == q->seen.st_mtim.tv_nsec) return HCT_OK;
+    return hct_fail(err, HCT_EINVAL, "%s: another program wrote it meanwhile, and is not written over; run it again, or name another file", q->o->out);
+}
 
 /* A JSON list of one text of every scan that is done. */
 static char *list_of(const run *q, const char *(*text)(const cohort_scan *)) {
@@ -46,10 +60,12 @@ static hct_status save(run *q, hct_err *err) {
     hct_st_entry e = {.name = "embeddings", .dtype = HCT_F32, .ndim = 2, .dim = {(int64_t)n, (int64_t)q->width}, .data = rows, .bytes = n * q->width * sizeof *rows};
     const hct_st_pair meta[] = {{"format", FORMAT}, {"scans", lists[0]}, {"patients", lists[1]}, {"splits", lists[2]}, {"input_sha256", lists[3]},
                                 {"model", lists[4]}, {"weights_sha256", q->weights}, {"recipe_sha256", q->info.recipe}, {"preprocessing_sha256", q->c->preprocessing}};
-    hct_status st = ok ? hct_st_write(q->o->out, &e, 1, meta, sizeof meta / sizeof *meta, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
+    hct_status st = check_unseen(q, err);
+    if (st == HCT_OK) st = ok ? hct_st_write(q->o->out, &e, 1, meta, sizeof meta / sizeof *meta, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) cJSON_free(lists[i]);
     free(rows);
     q->saved = measure_now();
+    if (st == HCT_OK) q->seen = look(q);
     return st;
 }
 
@@ -99,6 +115,7 @@ static hct_status take_rows(run *q, const hct_st_file *f, size_t *ret_kept, hct_
 }
 
 static hct_status resume(run *q, size_t *ret_kept, hct_err *err) {
+    q->seen = look(q);
     if (!path_is_file(q->o->out)) return HCT_OK;
     hct_st_file *f = hct_st_open(q->o->out, err);
     if (!f) return err->code;
