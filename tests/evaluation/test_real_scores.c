@@ -1,12 +1,11 @@
 /* ROC AUC of real scores (489 CQ500 scans, project-lighter/CT-FM, MIT) against figures computed by ranks elsewhere;
- * looked for in $HEADCT_DATA/scores, then in data/scores beside the golden folder. */
+ * found as golden_data (golden.h) finds it. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "evaluation/ranking.h"
 #include "golden.h"
 #include "support/csv.h"
-#include "support/paths.h"
 #include "support/text.h"
 #include "tap.h"
 
@@ -20,20 +19,8 @@ static const struct {
     {"ct_fm_5pct", 0.466063},
 };
 
-static const char *find(void) {
-    static char path[1024];
-    const char *data = getenv("HEADCT_DATA");
-    if (data && *data) {
-        snprintf(path, sizeof path, "%s/scores/CQ500_combined_predictions.csv", data);
-        if (path_is_file(path)) return path;
-    }
-    if (!golden_folder()) return NULL;
-    snprintf(path, sizeof path, "%s/../data/scores/CQ500_combined_predictions.csv", golden_folder());
-    return path_is_file(path) ? path : NULL;
-}
-
 int main(void) {
-    const char *path = find();
+    const char *path = golden_data("scores/CQ500_combined_predictions.csv");
     if (!path) {
         tap_skip("real scores", "CQ500_combined_predictions.csv is absent; set HEADCT_DATA");
         return tap_done();

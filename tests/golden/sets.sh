@@ -3,7 +3,7 @@
 # and a set without any are failures. $1: folder of the golden programs, $2: golden folder (env HEADCT_GOLDEN wins), $3: ci/test, $4: embed.py, $5: headct.
 . "$(dirname "$0")/../support/tap.sh"
 programs=$1 whole=$(realpath -m "${HEADCT_GOLDEN:-$2}")
-unset HEADCT_GOLDEN HEADCT_GOLDEN_FULL HEADCT_DEVICE
+unset HEADCT_GOLDEN HEADCT_GOLDEN_FULL HEADCT_DEVICE HEADCT_DATA
 # set NAME FAMILY...: a set of these families alone, as $work/NAME.
 set_of() {
     mkdir "$work/$1"
@@ -48,6 +48,25 @@ else
     mkdir "$work/part/dreams"
     run 1 "a family that nobody knows" part "$programs/golden_coverage"
     says "^not ok [0-9]* - family 'dreams' is known" "is a failure"
+fi
+# A scan that neither the case's folder nor data/ beside the set holds is looked for in HEADCT_DATA, by default data/ beside the shared set.
+scan= real=$(realpath -m "$2/../data")
+for json in "$whole"/preprocess/*.json; do
+    [ -f "$json" ] || continue
+    scan=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["input"]["name"])' "$json")
+    [ -f "$whole/preprocess/$scan" ] || [ ! -f "$real/$scan" ] || break
+    scan=
+done
+if [ -z "$scan" ]; then skip "scans elsewhere" "no case of preprocess has its scan in $real"; else
+    mkdir -p "$work/scans/preprocess" "$work/real"
+    ln -s "$json" "${json%.json}_samples.safetensors" "$work/scans/preprocess"
+    run 0 "a scan in the default folder" scans "$programs/golden_preprocess"
+    says "^# ran [1-9][0-9]* tensors in 1 cases of preprocess$" "is found"
+    run 0 "a scan that is nowhere" scans env HEADCT_DATA="$work/real" "$programs/golden_preprocess"
+    says "SKIP its input is neither" "is a case skipped by name"
+    ln -s "$real/$scan" "$work/real/$scan"
+    run 0 "a scan in HEADCT_DATA" scans env HEADCT_DATA="$work/real" "$programs/golden_preprocess"
+    says "^# ran [1-9][0-9]* tensors in 1 cases of preprocess$" "is found"
 fi
 mkdir "$work/none"
 run 1 "a set without any case" none "$programs/golden_coverage"

@@ -55,6 +55,18 @@ const char *golden_folder(void) {
     return is_folder(folder) ? folder : NULL;
 }
 
+const char *golden_data(const char *name) {
+    static char path[2 * PATH_MAX];
+    const char *set = getenv("HEADCT_DATA");
+    for (int i = 0; i < 2; i++) {
+        if (i == 0 && !golden_folder()) continue;
+        if (i == 0) snprintf(path, sizeof path, "%s/../data/%s", golden_folder(), name);
+        else snprintf(path, sizeof path, "%s/%s", set && *set ? set : DATA_DEFAULT, name);
+        if (access(path, R_OK) == 0) return path;
+    }
+    return NULL;
+}
+
 bool golden_begin(void) {
     if (golden_folder()) {
         tap_note("golden folder: %s", golden_folder());
@@ -158,8 +170,9 @@ const cJSON *golden_item(const cJSON *json, const char *path) {
     return json;
 }
 
-double golden_number(const cJSON *json, const char *path) {
-    const cJSON *item = golden_item(json, path);
+double golden_number(const cJSON *json, const char *path) { return golden_value(golden_item(json, path)); }
+
+double golden_value(const cJSON *item) {
     if (cJSON_IsNumber(item)) return item->valuedouble;
     if (!cJSON_IsString(item)) return NAN;
     return !strcmp(item->valuestring, "inf") ? INFINITY : !strcmp(item->valuestring, "-inf") ? -INFINITY : NAN;

@@ -39,6 +39,9 @@ extern const golden_tol GOLDEN_FORWARD, GOLDEN_GRADIENT, GOLDEN_FORMULA;
 
 /* $HEADCT_GOLDEN, else ../shared/golden beside the source tree; NULL where that folder is absent. */
 const char *golden_folder(void);
+/* A scan or table that a case names and its folder lacks, by its path below a data folder: data/ beside the golden folder, $HEADCT_DATA, else
+ * ../shared/data beside the source tree. NULL where none has it. Valid until the next call. */
+const char *golden_data(const char *name);
 /* Says which folder it is; returns whether it is there. */
 bool golden_begin(void);
 /* Exit status for main. */
@@ -59,6 +62,8 @@ void golden_skip(const golden_case *c, const char *reason);
  * NaN; "nan", "inf", "-inf" stand as strings in the files. golden_item gives NULL where absent. */
 const cJSON *golden_item(const cJSON *json, const char *path);
 double golden_number(const cJSON *json, const char *path);
+/* The same of the item itself, for keys that hold a dot. */
+double golden_value(const cJSON *item);
 bool golden_bool(const cJSON *json, const char *path, bool fallback);
 
 /* n = elements; freed by the caller with free(). NULL and a failed result where f is NULL or the tensor is absent. */
