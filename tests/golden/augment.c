@@ -80,6 +80,37 @@ static float *pad_crop(const image *in, const cJSON *op, size_t *ret_n) {
     return out;
 }
 
+/* Copies the image from or to the corner of a cube: the low one, or the high one of an axis that is flipped. */
+static void move(const image *in, float *box, float *cube, int64_t side, const float flip[3], bool out) {
+    const int64_t *d = in->dim;
+    for (int64_t k = 0; k < in->channels * d[0] * d[1]; k++) {
+        int64_t at[3] = {k / d[1] % d[0], k % d[1], 0}, channel = k / d[1] / d[0];
+        for (int a = 0; a < 3; a++) at[a] += flip[a] != 0 ? side - d[a] : 0;
+        float *row = cube + ((channel * side + at[0]) * side + at[1]) * side + at[2];
+        memcpy(out ? box + k * d[2] : row, out ? row : box + k * d[2], (size_t)d[2] * sizeof *box);
+    }
+}
+
+/* One operation that keeps the size. The views' op makes cubes, so an image that is none lies in the corner of one: among zeros as smoothing pads it,
+ * else among one of its own values, which moves neither minimum nor range. */
+static float *same_size(const golden_case *c, const cJSON *op, hct_dev *dev, const image *in, float q[PARAMS], size_t *ret_n) {
+    int64_t side = in->dim[0] > in->dim[1] ? in->dim[0] : in->dim[1];
+    side = in->dim[2] > side ? in->dim[2] : side;
+    size_t n = (size_t)(in->channels * side * side * side);
+    image cube = {malloc(n * sizeof(float)), in->channels, {side, side, side}};
+    for (size_t i = 0; i < n; i++) cube.x[i] = golden_item(op, "sigma") ? 0 : in->x[0];
+    move(in, in->x, cube.x, side, (float[]){0, 0, 0}, false);
+    for (int a = 0; a < 3; a++) q[3 + a] = (float)side;
+    apply(op, q);
+    float *whole = view(c, op->string, dev, &cube, q, side, ret_n);
+    *ret_n = (size_t)(in->channels * in->dim[0] * in->dim[1] * in->dim[2]);
+    float *x = whole ? malloc(*ret_n * sizeof *x) : NULL;
+    if (x) move(in, x, whole, side, q + 6, true);
+    free(whole);
+    free(cube.x);
+    return x;
+}
+
 static void check(const golden_case *c, const hct_st_file *f, const cJSON *op, const float *x, size_t n) {
     char key[96];
     size_t m = 0;
@@ -135,6 +166,8 @@ static void check_op(const golden_case *c, const hct_st_file *f, hct_dev *dev, c
     int64_t size = (int64_t)at(op, "out", (double)in->dim[0]);
     if (!strncmp(op->string, "padcrop", 7) || !strncmp(op->string, "centercrop", 10)) {
         x = pad_crop(in, op, &n);
+    } else if (!order && !golden_item(op, "out")) {
+        x = same_size(c, op, dev, in, q, &n);
     } else {
         for (int a = 0; a < 3; a++) q[3 + a] = (float)in->dim[a];
         if (!order) apply(op, q);
