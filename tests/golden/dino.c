@@ -98,8 +98,8 @@ static void keep_gradients(run *r) {
         if (r->p->items[i].trained) hct_keep(r->t, hct_grad(r->t, hct_use(r->t, r->p->items[i].tensor)));
 }
 
-/* Model, weights, views, and a recorded step; with clip > 0 the optimiser and the averages too. */
-static bool open_run(run *r, const golden_case *c, hct_dev *dev, int position_trained, double clip) {
+/* Model, weights, views, and a recorded step with its averages; if `train`, the optimiser too, which clips where clip > 0. */
+static bool open_run(run *r, const golden_case *c, hct_dev *dev, int position_trained, bool train, double clip) {
     hct_err err = {0, ""};
     hct_st_file *student = golden_tensors(c, "_student"), *teacher = golden_tensors(c, "_teacher"), *io = golden_tensors(c, "_io");
     *r = (run){.p = params_new(dev), .cfg = config_of(c->json, position_trained)};
@@ -115,9 +115,9 @@ static bool open_run(run *r, const golden_case *c, hct_dev *dev, int position_tr
         hct_keep(r->t, r->out.loss), hct_keep(r->t, r->out.student), hct_keep(r->t, r->out.teacher);
         hct_backward(r->t, r->out.loss, 0);
         keep_gradients(r);
-        if (clip > 0) {
+        if (train) {
             hct_optim_options o = {.kind = HCT_ADAMW, .beta1 = golden_number(c->json, "config.betas.0"), .beta2 = golden_number(c->json, "config.betas.1"),
-                                   .eps = 1e-8, .clip_mode = HCT_CLIP_TENSOR, .clip = clip};
+                                   .eps = 1e-8, .clip_mode = clip > 0 ? HCT_CLIP_TENSOR : HCT_CLIP_NONE, .clip = clip > 0 ? clip : 0};
             r->optim = hct_optim_new(dev, &o, &err);
             for (int group = 0; group < 2; group++)
                 for (size_t i = 0; i < r->p->n; i++)
@@ -155,7 +155,7 @@ static void check_once(const golden_case *c, hct_dev *dev) {
     hct_err err = {0, ""};
     run r;
     double temp = golden_number(c->json, "config.ttemp.0");
-    if (io && open_run(&r, c, dev, 1, 0)) {
+    if (io && open_run(&r, c, dev, 1, false, 0)) {
         dino_set(&r.in, 0.1, temp, 1, 0.9, &err);
         float loss = 0;
         if (hct_run(r.t, &err) < 0 || hct_read(r.t, r.out.loss, &loss, &err) < 0) tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
@@ -221,7 +221,7 @@ static void check_steps(const golden_case *c, hct_dev *dev, const char *list, co
     hct_st_file *steps = golden_tensors(c, "_steps");
     hct_err err = {0, ""};
     run r;
-    if (all && steps && open_run(&r, c, dev, position_trained, clip)) {
+    if (all && steps && open_run(&r, c, dev, position_trained, true, clip)) {
         for (int s = 0; s < cJSON_GetArraySize(all) && err.code == 0; s++) {
             const cJSON *want = cJSON_GetArrayItem(all, s);
             double lr = golden_number(want, "lr"), decay = golden_number(want, "wd");

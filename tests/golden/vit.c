@@ -110,7 +110,7 @@ static void run_tiny(hct_dev *dev) {
             vit_declare(p, &cfg);
             if (weights && io && model_load(c, p, weights)) {
                 check_tiny(c, dev, p, &cfg, io);
-                if (golden_item(c->json, "interp_input_size")) check_resampled(c, dev, cfg, weights);
+                check_resampled(c, dev, cfg, weights);
             }
         }
         params_free(p);
@@ -174,8 +174,9 @@ static void check_base(const golden_case *c, hct_dev *dev, const hct_st_file *f,
         hct_id out = vit_forward(t, p, &cfg, x, &trace), cls = vit_cls(t, out);
         hct_keep(t, out), hct_keep(t, cls);
         for (int64_t i = 0; i < cfg.depth; i++) hct_keep(t, block[i]);
+        hct_id loss = 0;
         if (backward) {
-            hct_id loss = pass ? mean_with(t, out, hct_use(t, r)) : mean_with(t, out, out);
+            loss = pass ? mean_with(t, out, hct_use(t, r)) : mean_with(t, out, out);
             hct_keep(t, loss);
             hct_backward(t, loss, 0);
             keep_gradients(t, p);
@@ -201,6 +202,10 @@ static void check_base(const golden_case *c, hct_dev *dev, const hct_st_file *f,
             }
             if (backward) {
                 char label[32];
+                float got;
+                snprintf(label, sizeof label, "%s.loss", losses[pass]);
+                hct_read(t, loss, &got, NULL);
+                golden_check_number(c, label, (double)got, golden_number(c->json, label), BASE);
                 snprintf(label, sizeof label, "%s: ", losses[pass]);
                 model_check_gradient_norms(c, golden_item(golden_item(c->json, losses[pass]), "grad_l2"), t, p, label);
             }
