@@ -111,23 +111,27 @@ static void key_of(char out[256], const char *prefix, const char *name, model_re
     snprintf(out, 256, "%s%s", prefix, key);
 }
 
+void model_check_weight(const golden_case *c, const hct_st_file *f, const char *key, const param *q, double lr) {
+    if (!hct_st_find(f, key)) return;
+    size_t n = (size_t)hct_numel(hct_tensor_view(q->tensor)), m, strays = 0;
+    float *want = golden_f32(f, key, &m), *got = calloc(n + 1, sizeof *got);
+    hct_tensor_read(q->tensor, got, NULL);
+    for (size_t i = 0; want && i < n && i < m; i++) {
+        double gap = fabs((double)got[i] - (double)want[i]);
+        if (model_is_noise(q->name, (int64_t)i, (int64_t)n)) got[i] = want[i];
+        else if (gap > 2e-5 && gap <= lr) strays++, got[i] = want[i];
+    }
+    tap_ok(strays <= 1 + n / 1000, "%s/%s: %s: %zu stray elements of %zu", c->family, c->name, key, strays, n);
+    if (want) golden_check_f32(c, key, got, n, want, m, (golden_tol){2e-5, 0, -1});
+    free(want);
+    free(got);
+}
+
 void model_check_weights(const golden_case *c, const hct_st_file *f, const char *prefix, const params *p, double lr, model_rename rename) {
     for (size_t k = 0; k < p->n; k++) {
         char key[256];
         key_of(key, prefix, p->items[k].name, rename);
-        if (!hct_st_find(f, key)) continue;
-        size_t n = (size_t)hct_numel(hct_tensor_view(p->items[k].tensor)), m, strays = 0;
-        float *want = golden_f32(f, key, &m), *got = calloc(n + 1, sizeof *got);
-        hct_tensor_read(p->items[k].tensor, got, NULL);
-        for (size_t i = 0; want && i < n && i < m; i++) {
-            double gap = fabs((double)got[i] - (double)want[i]);
-            if (model_is_noise(p->items[k].name, (int64_t)i, (int64_t)n)) got[i] = want[i];
-            else if (gap > 2e-5 && gap <= lr) strays++, got[i] = want[i];
-        }
-        tap_ok(strays <= 1 + n / 1000, "%s/%s: %s: %zu stray elements of %zu", c->family, c->name, key, strays, n);
-        if (want) golden_check_f32(c, key, got, n, want, m, (golden_tol){2e-5, 0, -1});
-        free(want);
-        free(got);
+        model_check_weight(c, f, key, &p->items[k], lr);
     }
 }
 
