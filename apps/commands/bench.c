@@ -114,7 +114,8 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
     }
     counter->counting = 0;
     calls = hct_device_memory(dev).calls - calls;
-    uint64_t grown = measure_resident() - before.resident, code = measure_from_files() - before.from_files;
+    footprint now = {measure_resident(), measure_from_files()};
+    uint64_t grown = now.resident - before.resident, code = now.from_files > before.from_files ? now.from_files - before.from_files : 0;
     hct_program_stats p = hct_stats(t);
     uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace + host_input;
     if (st == HCT_OK) {

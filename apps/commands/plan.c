@@ -31,7 +31,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 
-/* What the loader's threads hold beside the program: each a prepared volume, inflated and as voxels, while it reads one; all of them the inputs kept. */
+/* What the loader's threads hold beside the program: each a prepared volume (int16), inflated and as voxels, while it reads one; all of them the inputs kept. */
 static void print_loading(const recipe *r, const model_info *info, size_t scans) {
     loader_options o = step_loader(r, info);
     uint64_t thread = 2 * (uint64_t)PREPARED_SIZE * PREPARED_SIZE * PREPARED_SIZE * sizeof(int16_t), inputs = scans * (uint64_t)loader_options_item(&o);

@@ -140,7 +140,8 @@ static hct_status choose(const char *path, char *const stems[], int n, const cha
     return HCT_OK;
 }
 
-/* dcm2niix notices no full disk: it ends with 0, and a volume is cut or lacks its twin. Asked before anything is made of what it left. */
+/* dcm2niix notices no full disk: it ends with 0, and a volume is cut or lacks its twin. Asked before anything is made of what it left; stems:
+ * what it says is whole. */
 static hct_status check_room(const char *path, const char *folder, char *const stems[], int n, hct_err *err) {
     enum { SPARE = 1 << 16 };
     static const char zeros[SPARE];
@@ -168,7 +169,7 @@ hct_status dicom_read(const char *path, volume *ret, hct_err *err) {
     hct_status s = convert(path, folder, err);
     int n = list_volumes(folder, stems);
     if (s == HCT_OK || s == HCT_EFORMAT) {
-        hct_status room = check_room(path, folder, stems, n, err);
+        hct_status room = check_room(path, folder, stems, s == HCT_OK ? n : 0, err);
         s = room < 0 ? room : s;
     }
     if (s == HCT_OK) s = choose(path, stems, n, &name, err);

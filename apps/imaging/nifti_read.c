@@ -170,10 +170,11 @@ static hct_status read_voxels(const char *name, const unsigned char *bytes, cons
 }
 
 /* The qform with nibabel's arithmetic, to the last bit: half a millimetre decides how many voxels an axis has at 1 mm. */
-static void qform_of(const nifti_image *im, double m[4][4]) {
+static void qform_of(const header *h, double m[4][4]) {
+    const nifti_image *im = h->image;
     const double offset[3] = {im->qoffset_x, im->qoffset_y, im->qoffset_z};
     long double x = im->quatern_b, y = im->quatern_c, z = im->quatern_d, w = 1 - (x * x + y * y + z * z);
-    w = w < 3 * FLT_EPSILON ? 0 : sqrtl(w);
+    w = w < 3 * (h->version == 1 ? (long double)FLT_EPSILON : (long double)DBL_EPSILON) ? 0 : sqrtl(w);
     long double s = 2 / (w * w + x * x + y * y + z * z), X = x * s, Y = y * s, Z = z * s;
     const long double r[3][3] = {{1 - (y * Y + z * Z), x * Y - w * Z, x * Z + w * Y},
                                  {x * Y + w * Z, 1 - (x * X + z * Z), y * Z - w * X},
@@ -204,7 +205,7 @@ static hct_status choose_affine(const char *name, const header *h, volume *v, hc
     const nifti_image *im = h->image;
     if (im->sform_code > 0 || im->qform_code > 0) {
         nifti_dmat44 s = im->sto_xyz, q;
-        qform_of(im, q.m);
+        qform_of(h, q.m);
         int in_its_place = im->sform_code > 0 && im->qform_code > 0 && h->dim[0] == 3 && !fits_pixdim(im, s.m) && fits_pixdim(im, q.m);
         memcpy(v->affine, im->sform_code > 0 && !in_its_place ? s.m : q.m, sizeof v->affine);
         for (int i = 0; i < 12 && in_its_place && h->version == 1; i++) /* MONAI stores it as the sform first, in float32 */

@@ -1,4 +1,5 @@
 /* imaging/nifti.h: every type, version and byte order in; what is refused, and how it is said; out and in again. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,24 @@ START_TEST(chooses_the_affine) {
     ck_assert_double_eq(v.affine[0][3], 6);
     ck_assert_double_eq(v.affine[1][3], -10);
     ck_assert_double_eq(v.affine[2][3], -15);
+    volume_free(&v);
+}
+END_TEST
+
+/* Every bit of what nibabel 5.4 makes of this qform: ties of the 1 mm grid's size hang on the last one. */
+START_TEST(a_qform_is_nibabels) {
+    static const double want[3][3] = {{-0x1.47ae11eb85200p-4, -0x1.6f459f0ecbc94p-1, 0x1.130d82c84d5adp-1},
+                                      {0x1.ac418559b38e0p-2, 0x1.a666662800000p-26, 0x1.34ab36d3f8c11p+0},
+                                      {0x1.0c624cefad7edp-2, -0x1.c06a81224842bp-3, -0x1.c28f5c3fffffap+0}};
+    nifti_spec s = nifti_plain();
+    s.sform_code = 0;
+    s.qform_code = 1;
+    s.quatern[0] = 0.1, s.quatern[1] = -0.3, s.quatern[2] = 0.7;
+    s.pixdim[0] = -1, s.pixdim[1] = 0.5, s.pixdim[2] = 0.75, s.pixdim[3] = 2.2;
+    volume v = read_spec(&s);
+    for (int i = 0; i < 9; i++)
+        if (LDBL_MANT_DIG > DBL_MANT_DIG) ck_assert_double_eq(v.affine[i / 3][i % 3], want[i / 3][i % 3]);
+        else ck_assert_double_eq_tol(v.affine[i / 3][i % 3], want[i / 3][i % 3], 1e-14);
     volume_free(&v);
 }
 END_TEST
@@ -407,7 +426,7 @@ START_TEST(a_missing_file_is_named) {
 }
 END_TEST
 
-CHECK_MAIN("nifti", reads_every_type_version_and_order, chooses_the_affine, takes_trailing_single_axes_and_a_far_offset, an_offset_is_taken_at_its_word,
+CHECK_MAIN("nifti", reads_every_type_version_and_order, chooses_the_affine, a_qform_is_nibabels, takes_trailing_single_axes_and_a_far_offset, an_offset_is_taken_at_its_word,
            refuses_dimensions, refuses_contents, refuses_every_truncation,
            inflates_members_and_distrusts_the_stored_length, survives_damaged_headers, writes_what_it_reads,
            a_full_disk_leaves_nothing, a_missing_file_is_named)
