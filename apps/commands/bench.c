@@ -88,11 +88,13 @@ typedef struct footprint {
     uint64_t resident, from_files; /* measure.h */
 } footprint;
 
-static footprint footprint_now(void) {
+static footprint footprint_now(void) { return (footprint){measure_resident(), measure_from_files()}; }
+
+static footprint footprint_before(void) {
 #ifdef __GLIBC__
     malloc_trim(0); /* what an earlier tape has freed would be taken again without growth */
 #endif
-    return (footprint){measure_resident(), measure_from_files()};
+    return footprint_now();
 }
 
 /* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace and the host's input. Memory is
@@ -114,7 +116,7 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
     }
     counter->counting = 0;
     calls = hct_device_memory(dev).calls - calls;
-    footprint now = {measure_resident(), measure_from_files()};
+    footprint now = footprint_now();
     uint64_t grown = now.resident - before.resident, code = now.from_files > before.from_files ? now.from_files - before.from_files : 0;
     hct_program_stats p = hct_stats(t);
     uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace + host_input;
@@ -144,7 +146,7 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
     model_info vit = *info;
     vit.kind = MODEL_VIT;
     vit.mae.encoder.norm_eps = 1e-6;
-    footprint before = footprint_now();
+    footprint before = footprint_before();
     int64_t batch = s->batch ? s->batch : 4;
     params *p = model_new(dev, &vit, 1, err);
     encoder e = {0};
@@ -172,7 +174,7 @@ static void make_up(train_step *step, int64_t batch) {
 }
 
 static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *r, const model_info *info, int64_t batch, hct_err *err) {
-    footprint before = footprint_now();
+    footprint before = footprint_before();
     params *p = model_new(dev, info, 1, err);
     hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? step_optimizer(dev, r, p, err) : NULL;
     train_step step = {.r = r};

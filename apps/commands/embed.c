@@ -7,8 +7,8 @@
 #include "commands/command.h"
 #include "inference/embed.h"
 #include "inference/tokens.h"
+#include "support/stop.h"
 #include "support/text.h"
-#include "training/stop.h"
 
 static const char doc[] =
     "Writes the class token of each scan to one safetensors file: 'embeddings' [scans, width], with scans, patients and all hashes in its metadata. A "

@@ -11,9 +11,9 @@
 #include "hct/nearest.h"
 #include "inference/predict.h"
 #include "support/paths.h"
+#include "support/stop.h"
 #include "support/text.h"
 #include "training/recipe.h"
-#include "training/stop.h"
 
 static const char doc[] =
     "ROC AUC and average precision of every task and their macro means, with bootstrap intervals, from a table of "

@@ -4,7 +4,7 @@
 #include "commands/cohort_args.h"
 #include "commands/command.h"
 #include "inference/predict.h"
-#include "training/stop.h"
+#include "support/stop.h"
 
 static const char doc[] =
     "Prints the probability of each label (task) for each scan, by the classifier of a run of headct probe or headct finetune; of a "

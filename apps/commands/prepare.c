@@ -6,8 +6,8 @@
 
 #include "commands/command.h"
 #include "dataset/prepare.h"
+#include "support/stop.h"
 #include "support/text.h"
-#include "training/stop.h"
 
 static const char doc[] =
     "Prepares head CTs for training and prediction: RAS orientation, 1 mm voxels (cubic spline), int16 HU, padded or "
@@ -92,7 +92,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 int command_prepare(int argc, char **argv) {
-    settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr, .stop = stop_asked}};
+    settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr}};
     const struct argp argp = {options, parse, "--in DIR|FILE... --out DATASET", doc, NULL, NULL, NULL};
     s.o.inputs = s.inputs = calloc((size_t)argc, sizeof *s.inputs);
     s.o.label_columns = s.columns = calloc((size_t)argc, sizeof *s.columns);

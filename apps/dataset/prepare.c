@@ -14,6 +14,7 @@
 #include "support/paths.h"
 #include "support/progress.h"
 #include "support/sha256.h"
+#include "support/stop.h"
 
 enum { GZIP_LEVEL = 1 }; /* prepared volumes are mostly air and noise: higher levels cost time and save little */
 enum { LONGEST_ID = 200 }; /* with its ending and that of the file being written it must stay below NAME_MAX, 255 */
@@ -133,14 +134,11 @@ static hct_status make_volume(const run *r, const scan_source *src, index_scan *
     return status;
 }
 
-/* HCT_EINTERRUPTED once a signal asked the run to stop. */
 static hct_status check_stop(run *r, hct_err *err) {
-    int asked = r->options->stop ? r->options->stop() : 0;
-    if (!asked) return HCT_OK;
     pthread_mutex_lock(&r->lock);
-    int64_t done = r->done;
+    size_t done = (size_t)r->done;
     pthread_mutex_unlock(&r->lock);
-    return hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after %lld of %zu scans; run it again for the rest", asked, (long long)done, r->n_mine);
+    return stop_check(done, r->n_mine, err);
 }
 
 static hct_status prepare_one(void *context, int64_t i, hct_err *err) {

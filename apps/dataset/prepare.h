@@ -21,7 +21,6 @@ typedef struct prepare_options {
     int shard, shards; /* does every shards-th scan of the sorted list, the shard-th of each; 1 of 1 does all */
     int exact;
     FILE *progress; /* NULL: quiet */
-    int (*stop)(void); /* NULL, or tells the signal that asked to stop, 0: none; the run then ends after the scans in work, with HCT_EINTERRUPTED */
 } prepare_options;
 
 typedef struct prepare_refusal {
@@ -38,8 +37,9 @@ typedef struct prepare_result {
  * volumes that no index knows of.
  * A scan that is there, its file whole, made by the same preparation from an unchanged source (same size and time, or else same
  * SHA-256), is not made again; its patient and labels are brought up to date. A scan that cannot be read is refused:
- * noted in the index with its reason, and in *ret. Half-written volumes of writers that were killed are removed (hct_leftovers_remove). Errors (labels that do not fit, a full disk, ...) end the run; what
- * was finished stays. *ret is to be freed in any case. */
+ * noted in the index with its reason, and in *ret. Half-written volumes of writers that were killed are removed (hct_leftovers_remove).
+ * Errors (labels that do not fit, a full disk, ...) end the run, and so does a signal that asks to stop (support/stop.h, HCT_EINTERRUPTED), after the
+ * scans in work; what was finished stays. *ret is to be freed in any case. */
 hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, hct_err *err);
 void prepare_free(prepare_result *r);
 

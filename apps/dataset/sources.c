@@ -83,16 +83,13 @@ static int is_prepared(const char *input, int is_folder, const char *dataset) {
 
 /* A folder being searched, and the one that it was found in. */
 typedef struct place {
-    dev_t device;
-    ino_t inode;
+    const char *folder;
     const struct place *above;
 } place;
 
 /* Whether a link leads back to a folder that is being searched. */
 static int is_loop(const char *path, const place *p) {
-    struct stat st;
-    if (stat(path, &st) < 0) return 0;
-    while (p && (p->device != st.st_dev || p->inode != st.st_ino)) p = p->above;
+    while (p && !is_same(path, p->folder)) p = p->above;
     return p != NULL;
 }
 
@@ -100,9 +97,7 @@ static int is_loop(const char *path, const place *p) {
 static hct_status walk(source_list *l, const char *folder, const char *relative, const char *dataset, const place *above, int depth, hct_err *err) {
     char **names;
     size_t n;
-    struct stat st = {0};
-    if (stat(folder, &st) < 0) return hct_fail(err, HCT_EIO, "%s: %s", folder, strerror(errno));
-    const place here = {st.st_dev, st.st_ino, above};
+    const place here = {folder, above};
     if (depth > MAX_DEPTH) return hct_fail(err, HCT_EINVAL, "%s: folders more than %d deep", folder, MAX_DEPTH);
     hct_status s = path_list(folder, "", &names, &n, err);
     if (s < 0) return s;

@@ -11,7 +11,7 @@
 #include "support/paths.h"
 #include "support/progress.h"
 #include "support/sha256.h"
-#include "training/stop.h"
+#include "support/stop.h"
 
 enum { BATCH = 8 };
 
@@ -218,8 +218,7 @@ hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *to
         }
         if (st == HCT_OK) st = run_batch(e, n_encoders, scans, k, cls, probability, some, sink, err);
         progress_show(&bar, (int64_t)(c->n - n + at), "");
-        if (st == HCT_OK && at < n && stop_asked())
-            st = hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after %zu of %zu scans; run it again for the rest", stop_asked(), c->n - n + at, c->n);
+        if (st == HCT_OK && at < n) st = stop_check(c->n - n + at, c->n, err);
     }
     if (st == HCT_OK) progress_end(&bar, "");
     else progress_break(&bar);

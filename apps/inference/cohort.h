@@ -48,7 +48,7 @@ typedef struct cohort_sink {
 } cohort_sink;
 
 /* Runs scans todo[0..n), in that order, through all encoders, which take the same input and batch and have MODEL_TASKS tasks at most. HCT_EINTERRUPTED:
- * a signal asked to stop (training/stop.h); what was taken stays. progress may be NULL. */
+ * a signal asked to stop (support/stop.h); what was taken stays. progress may be NULL. */
 hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink, FILE *progress,
                       hct_err *err);
 /* The batch for a cohort of n scans: the same whether it is resumed or not. */

@@ -23,9 +23,8 @@ typedef struct run {
 } run;
 
 static struct stat look(const run *q) {
-    struct stat st = {0};
-    if (stat(q->o->out, &st) < 0) st = (struct stat){0};
-    return st;
+    struct stat st;
+    return stat(q->o->out, &st) == 0 ? st : (struct stat){0};
 }
 
 static hct_status check_unseen(const run *q, hct_err *err) {

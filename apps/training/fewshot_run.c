@@ -7,10 +7,10 @@
 
 #include "support/paths.h"
 #include "support/sha256.h"
+#include "support/stop.h"
 #include "training/fewshot_methods.h"
 #include "training/fewshot_table.h"
 #include "training/run_folder.h"
-#include "training/stop.h"
 
 enum { RESAMPLES = 100 };
 

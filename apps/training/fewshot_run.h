@@ -28,7 +28,7 @@ typedef struct fewshot_options {
     FILE *progress, *table;    /* may be NULL */
 } fewshot_options;
 
-/* HCT_EINTERRUPTED: a signal asked to stop (training/stop.h). */
+/* HCT_EINTERRUPTED: a signal asked to stop (support/stop.h). */
 hct_status fewshot_run(const recipe *r, const fewshot_options *o, hct_err *err);
 
 #endif

@@ -8,12 +8,12 @@
 #include "models/lora.h"
 #include "support/paths.h"
 #include "support/progress.h"
+#include "support/stop.h"
 #include "training/checkpoint.h"
 #include "training/encoder.h"
 #include "training/finetune_step.h"
 #include "training/runlog.h"
 #include "training/sampler.h"
-#include "training/stop.h"
 
 enum { SCORED_AT_ONCE = 16 };
 

@@ -48,7 +48,7 @@ typedef struct finetune_result {
 
 /* r may differ from the base's in seed, optim, train and finetune's other keys. Rows of t without any known label are not trained on. HCT_EINVAL
  * where a task's training rows lack a class, and where a loss is not finite: step, scans and last good checkpoint are named. HCT_EINTERRUPTED:
- * a signal asked to stop (training/stop.h), and the checkpoint is written. */
+ * a signal asked to stop (support/stop.h), and the checkpoint is written. */
 hct_status finetune_fit(const finetune_base *base, const recipe *r, trial *t, const finetune_options *o, finetune_result *ret, hct_err *err);
 void finetune_result_free(finetune_result *);
 

@@ -6,10 +6,10 @@
 
 #include "support/paths.h"
 #include "support/sha256.h"
+#include "support/stop.h"
 #include "training/checkpoint.h"
 #include "training/finetune.h"
 #include "training/run_folder.h"
-#include "training/stop.h"
 
 typedef struct run {
     const recipe *r;

@@ -6,6 +6,7 @@
 
 #include "support/paths.h"
 #include "support/progress.h"
+#include "support/stop.h"
 #include "training/checkpoint.h"
 #include "training/fraction.h"
 #include "training/ranks.h"
@@ -14,7 +15,6 @@
 #include "training/runlog.h"
 #include "training/sampler.h"
 #include "training/step.h"
-#include "training/stop.h"
 
 #define VALIDATION_DRAWS 0x76616cu /* "val": masks and views are not those of training */
 

@@ -1,4 +1,4 @@
-#include "training/stop.h"
+#include "support/stop.h"
 
 #include <signal.h>
 #include <string.h>
@@ -20,3 +20,7 @@ void stop_listen(void) {
 }
 
 int stop_asked(void) { return asked; }
+
+hct_status stop_check(size_t done, size_t total, hct_err *err) {
+    return asked ? hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after %zu of %zu scans; run it again for the rest", (int)asked, done, total) : HCT_OK;
+}
