@@ -4,14 +4,14 @@
 #   make test [SUITE=golden]       what CI runs: release, sanitizers, clang
 #   make test-all                  the same and the long checks (mutants, many kills)
 #   make bench                     beside PyTorch and MONAI (installs them: 3 GB each)
-#   make build, lint, install [DESTDIR= PREFIX=], deps, clean
+#   make build, lint, format, install [DESTDIR= PREFIX=], deps, clean
 
 BUILD ?= build
 PREFIX ?= /usr/local
 SUITE ?=
 METHOD ?= mae
 
-.PHONY: all build deps demo test test-all bench lint install clean
+.PHONY: all build deps demo test test-all bench lint format install clean
 all: build
 
 deps:
@@ -37,8 +37,11 @@ bench: build
 	@ninja -C $(BUILD) bench/vit_rate
 	@bench/run $(BUILD)
 
-lint:
+lint: deps
 	@ci/lint
+
+format: deps
+	@clang-format -i $$(git ls-files '*.c' '*.h' '*.cl' '*.cu')
 
 install: build
 	@DESTDIR='$(DESTDIR)' ci/install $(BUILD) '$(PREFIX)'

@@ -36,8 +36,9 @@ static void usage(FILE *f) {
     fputs("\n'headct COMMAND --help' explains one of them. headct is not a medical device.\n", f);
 }
 
-/* Waiting OpenMP threads spin for milliseconds by default, which costs a step many times its length where other work shares the
- * cores. About what waking them takes is enough. libgomp reads the variable before main, so the program starts itself again once. */
+/* Waiting OpenMP threads spin for milliseconds by default, which costs a step many times its length where other work
+ * shares the cores. About what waking them takes is enough. libgomp reads the variable before main, so the program
+ * starts itself again once. */
 static void wait_briefly(char **argv) {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("GOMP_SPINCOUNT", "2000", 0)) return;
     execv("/proc/self/exe", argv); /* where that fails, it goes on as it is */
@@ -48,7 +49,8 @@ static const char *running = "headct";
 static void close_output(void) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return;
-    fprintf(stderr, "%s: standard output: writing failed%s%s\n", running, errno ? ": " : "", errno ? strerror(errno) : "");
+    fprintf(stderr, "%s: standard output: writing failed%s%s\n", running, errno ? ": " : "",
+            errno ? strerror(errno) : "");
     _exit(EXIT_ERROR);
 }
 
@@ -71,10 +73,13 @@ int main(int argc, char **argv) {
     wait_briefly(argv);
     for (const command *c = commands; c->name; c++) {
         if (strcmp(c->name, argv[1]) != 0) continue;
-        static const char *const alone[] = {"finetune", "probe", "fewshot", "sweep"}; /* several would write one folder */
+        /* several would write one folder */
+        static const char *const alone[] = {"finetune", "probe", "fewshot", "sweep"};
         for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
             if (!strcmp(alone[i], c->name) && hct_comm_wanted() > 1) {
-                fprintf(stderr, "headct %s: started as one of %d ranks; it runs as one. headct pretrain trains with several\n", c->name, hct_comm_wanted());
+                fprintf(stderr,
+                        "headct %s: started as one of %d ranks; it runs as one. headct pretrain trains with several\n",
+                        c->name, hct_comm_wanted());
                 return EXIT_ERROR;
             }
         snprintf(name, sizeof name, "headct %s", c->name);

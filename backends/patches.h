@@ -6,9 +6,11 @@
 
 #include <string.h>
 
-/* A volume [B, C, D0, D1, D2] and its patches of edge s, [B, n, C s^3], as two views v and u of equal dims: B, the grid's three axes, then what
- * a patch holds: channel and the three inner axes, or with channel_last the channel after them. */
-static inline void hct_as_patches(const hct_view *volume, const hct_view *patches, int64_t s, int channel_last, hct_view *v, hct_view *u) {
+/* A volume [B, C, D0, D1, D2] and its patches of edge s, [B, n, C s^3], as two views v and u of equal dims: B, the
+ * grid's three axes, then what a patch holds: channel and the three inner axes, or with channel_last the channel
+ * after them. */
+static inline void hct_as_patches(const hct_view *volume, const hct_view *patches, int64_t s, int channel_last,
+                                  hct_view *v, hct_view *u) {
     *v = *volume;
     *u = *patches;
     v->ndim = u->ndim = 8;

@@ -1,4 +1,5 @@
-/* bench/load_rate WEIGHTS REPEATS: seconds of opening a weights file and filling a model's tensors from it, one line each; driven by bench/predict. */
+/* bench/load_rate WEIGHTS REPEATS: seconds of opening a weights file and filling a model's tensors from it, one line
+ * each; driven by bench/predict. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
-/* loader_rate DATASET [--threads N] [--seconds S] [--windows]: scans a second that the loader decodes, without any training: the prepared cubes
- * that DINO reads (int16), or the windowed inputs of MAE. Nothing is kept in memory, so every scan is read and decoded each time. */
+/* loader_rate DATASET [--threads N] [--seconds S] [--windows]: scans a second that the loader decodes, without any
+ * training: the prepared cubes that DINO reads (int16), or the windowed inputs of MAE. Nothing is kept in memory, so
+ * every scan is read and decoded each time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,11 @@ int main(int argc, char **argv) {
     if (!folder || !(seconds > 0)) return usage();
     hct_err err = {0, ""};
     dataset *d = dataset_open(folder, &err);
-    loader_options o = {.windows = window, .n_windows = windows ? 3 : 0, .crop = windows ? 192 : 224, .size = windows ? 96 : 224, .threads = threads};
+    loader_options o = {.windows = window,
+                        .n_windows = windows ? 3 : 0,
+                        .crop = windows ? 192 : 224,
+                        .size = windows ? 96 : 224,
+                        .threads = threads};
     loader *l = d && d->n ? loader_new(d, &o, &err) : NULL;
     size_t *order = l ? malloc(d->n * sizeof *order) : NULL, done = 0;
     void *item = l ? malloc(loader_item_bytes(l)) : NULL;
@@ -44,8 +49,10 @@ int main(int argc, char **argv) {
         if (got < 0) st = (hct_status)got;
     }
     if (st == HCT_OK)
-        printf("{\"scans\": %zu, \"seconds\": %.3f, \"scans_per_second\": %.2f, \"megabytes_per_second\": %.1f, \"item\": \"%s\", \"threads\": %d}\n", done, took,
-               (double)done / took, (double)done * (double)loader_item_bytes(l) / took / 1e6, windows ? "windowed inputs, float32" : "cubes, int16", threads);
+        printf("{\"scans\": %zu, \"seconds\": %.3f, \"scans_per_second\": %.2f, \"megabytes_per_second\": %.1f, "
+               "\"item\": \"%s\", \"threads\": %d}\n",
+               done, took, (double)done / took, (double)done * (double)loader_item_bytes(l) / took / 1e6,
+               windows ? "windowed inputs, float32" : "cubes, int16", threads);
     else fprintf(stderr, "loader_rate: %s\n", err.msg[0] ? err.msg : "the dataset has no scan");
     loader_free(l);
     dataset_close(d);

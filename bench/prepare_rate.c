@@ -1,5 +1,5 @@
-/* prepare_rate SCAN OUT.nii REPEATS: prepares a scan REPEATS times, from the file to the 224^3 int16 volume in memory, and prints the seconds of
- * each; then writes the volume, for bench/preprocess to compare. */
+/* prepare_rate SCAN OUT.nii REPEATS: prepares a scan REPEATS times, from the file to the 224^3 int16 volume in
+ * memory, and prints the seconds of each; then writes the volume, for bench/preprocess to compare. */
 #include <stdio.h>
 #include <stdlib.h>
 

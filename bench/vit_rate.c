@@ -1,8 +1,9 @@
-/* bench/vit_rate BATCH FOLDER [f32|bf16] [PATCH]: ViT-Base with patches of 12^3 (or PATCH^3), driven by bench/vit.py. Writes
- * FOLDER/vit.safetensors (weights, "input", "r"), says "ready FLOP" (of a forward pass) and answers each line of stdin with one line
- * "seconds value": f: forward; the class tokens go to FOLDER/cls.f32. t: forward, backward and AdamW (lr 1e-4, decay 0.05) on
- * loss = mean(class tokens * r); the value is the loss. p: the product of the tokens with the first weights of an MLP; the value is its FLOP.
- * m: nothing; the value is the most memory that was resident, in MiB. */
+/* bench/vit_rate BATCH FOLDER [f32|bf16] [PATCH]: ViT-Base with patches of 12^3 (or PATCH^3), driven by
+ * bench/vit.py. Writes FOLDER/vit.safetensors (weights, "input", "r"), says "ready FLOP" (of a forward pass) and
+ * answers each line of stdin with one line "seconds value": f: forward; the class tokens go to FOLDER/cls.f32. t:
+ * forward, backward and AdamW (lr 1e-4, decay 0.05) on loss = mean(class tokens * r); the value is the loss. p: the
+ * product of the tokens with the first weights of an MLP; the value is its FLOP. m: nothing; the value is the most
+ * memory that was resident, in MiB. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,8 @@ static hct_status forward(encoder *e, const char *folder, float *cls, double *re
 }
 
 /* x [rows, width] w^T */
-static hct_tape *product_new(hct_dev *dev, hct_dtype dtype, int64_t rows, int64_t width, int64_t out, hct_tensor **ret_x, hct_tensor **ret_w, hct_err *err) {
+static hct_tape *product_new(hct_dev *dev, hct_dtype dtype, int64_t rows, int64_t width, int64_t out,
+                             hct_tensor **ret_x, hct_tensor **ret_w, hct_err *err) {
     *ret_x = hct_tensor_new(dev, dtype, 2, (int64_t[]){rows, width}, err);
     *ret_w = hct_tensor_new(dev, dtype, 2, (int64_t[]){out, width}, err);
     hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
@@ -92,7 +94,8 @@ int main(int argc, char **argv) {
     hct_dev *dev = device_open(NULL, &err);
     params *p = dev ? model_new(dev, &info, 1, &err) : NULL;
     encoder e = {0};
-    if (!p || model_precision(p, &r, &err) < 0 || encoder_new(&e, dev, p, &info, batch, INT64_MAX, &err) < 0) return fail(&err);
+    if (!p || model_precision(p, &r, &err) < 0 || encoder_new(&e, dev, p, &info, batch, INT64_MAX, &err) < 0)
+        return fail(&err);
 
     const vit_config *c = &info.mae.encoder;
     int64_t n = batch * (int64_t)e.image_floats, m = batch * c->width;
@@ -101,18 +104,30 @@ int main(int argc, char **argv) {
     if (!cls || !factors || !rt) return fail(&err);
     for (int64_t i = 0; i < n; i++) e.host[i] = (float)(i * 2654435761u % 1009) / 1009;
     for (int64_t i = 0; i < m; i++) factors[i] = (float)(i * 7919 % 101) / 101 - 0.5f;
-    hct_st_entry input = {.name = "input", .dtype = HCT_F32, .ndim = 5, .dim = {batch, c->channels, c->image, c->image, c->image}, .data = e.host,
+    hct_st_entry input = {.name = "input",
+                          .dtype = HCT_F32,
+                          .ndim = 5,
+                          .dim = {batch, c->channels, c->image, c->image, c->image},
+                          .data = e.host,
                           .bytes = (size_t)n * sizeof(float)};
-    hct_st_entry entry_r = {.name = "r", .dtype = HCT_F32, .ndim = 2, .dim = {batch, c->width}, .data = factors, .bytes = (size_t)m * sizeof(float)};
-    if (hct_tensor_write(e.input, e.host, &err) < 0 || hct_tensor_write(rt, factors, &err) < 0 || save(p, argv[2], input, entry_r, &err) < 0)
+    hct_st_entry entry_r = {.name = "r",
+                            .dtype = HCT_F32,
+                            .ndim = 2,
+                            .dim = {batch, c->width},
+                            .data = factors,
+                            .bytes = (size_t)m * sizeof(float)};
+    if (hct_tensor_write(e.input, e.host, &err) < 0 || hct_tensor_write(rt, factors, &err) < 0 ||
+        save(p, argv[2], input, entry_r, &err) < 0)
         return fail(&err);
 
-    hct_optim *o = hct_optim_new(dev, &(hct_optim_options){.kind = HCT_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}, &err);
+    hct_optim *o =
+        hct_optim_new(dev, &(hct_optim_options){.kind = HCT_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}, &err);
     hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
     for (size_t i = 0; o && i < p->n; i++)
         if (optimizer_add(o, 0, &p->items[i], &err) < 0) return fail(&err);
     if (!o || !t) return fail(&err);
-    hct_id out = vit_cls(t, vit_forward(t, p, c, hct_use(t, e.input), NULL)), loss = hct_mean(t, hct_mul(t, hct_cast(t, out, HCT_F32), hct_use(t, rt)), 3, 0);
+    hct_id out = vit_cls(t, vit_forward(t, p, c, hct_use(t, e.input), NULL)),
+           loss = hct_mean(t, hct_mul(t, hct_cast(t, out, HCT_F32), hct_use(t, rt)), 3, 0);
     hct_backward(t, loss, 0);
     hct_keep(t, loss);
     hct_optim_record(o, t);
@@ -138,7 +153,8 @@ int main(int argc, char **argv) {
             value = hct_stats(product).flops;
         } else {
             float l;
-            if (hct_optim_step(o, (hct_optim_rate[]){{1e-4, 0.05, 1}}, &err) < 0 || hct_run(t, &err) < 0 || hct_read(t, loss, &l, &err) < 0)
+            if (hct_optim_step(o, (hct_optim_rate[]){{1e-4, 0.05, 1}}, &err) < 0 || hct_run(t, &err) < 0 ||
+                hct_read(t, loss, &l, &err) < 0)
                 return fail(&err);
             seconds = measure_now() - start;
             value = (double)l;

@@ -1,5 +1,6 @@
-/* Inputs of the next step, copied to the device while this one runs. A program's tensors have fixed addresses, so what arrives early lies in a second
- * place of each tensor, until a copy on the device, in the step's own order, takes it over. */
+/* Inputs of the next step, copied to the device while this one runs. A program's tensors have fixed addresses, so
+ * what arrives early lies in a second place of each tensor, until a copy on the device, in the step's own order,
+ * takes it over. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -10,7 +11,9 @@ int hct_ahead_possible(const hct_dev *d) {
 }
 
 hct_status hct_ahead_begin(hct_dev *d, hct_err *err) {
-    if (!hct_ahead_possible(d)) return hct_fail(err, HCT_EINVAL, "nothing can be written ahead on %s, or HCT_AHEAD=0 forbids it", d->backend->name);
+    if (!hct_ahead_possible(d))
+        return hct_fail(err, HCT_EINVAL, "nothing can be written ahead on %s, or HCT_AHEAD=0 forbids it",
+                        d->backend->name);
     hct_status st = d->upload ? HCT_OK : d->backend->stream_new(d->device, &d->upload, err);
     d->writes_ahead = st == HCT_OK;
     return st;
@@ -38,10 +41,12 @@ hct_status hct_ahead_take(hct_dev *d, hct_err *err) {
     for (size_t i = 0; st == HCT_OK && i < d->n_ahead; i++) {
         hct_tensor *t = d->ahead[i];
         t->version += t->staged != 0;
-        if (t->staged) st = b->copy(d->device, d->stream, HCT_DEVICE_TO_DEVICE, t->view.mem, 0, t->second, 0, t->bytes, err);
+        if (t->staged)
+            st = b->copy(d->device, d->stream, HCT_DEVICE_TO_DEVICE, t->view.mem, 0, t->second, 0, t->bytes, err);
         t->staged = 0;
     }
-    return st == HCT_OK && d->upload ? b->stream_after(d->upload, d->stream, err) : st; /* the second places may be written again behind these copies */
+    /* the second places may be written again behind these copies */
+    return st == HCT_OK && d->upload ? b->stream_after(d->upload, d->stream, err) : st;
 }
 
 /* What is still on its way must arrive before its place is given to others. */

@@ -53,9 +53,11 @@ static int wanted(hct_tape *t, const node *n) {
 /* ---- segments ---- */
 
 void hct_segment_begin(hct_tape *t) {
-    if (t->n_segments && !t->segments[t->n_segments - 1].to) hct_tape_fail(t, HCT_EINVAL, "a segment begins within another one");
+    if (t->n_segments && !t->segments[t->n_segments - 1].to)
+        hct_tape_fail(t, HCT_EINVAL, "a segment begins within another one");
     struct segment s = {t->n_nodes, 0};
-    if (t->error.code == 0 && !HCT_PUSH(t->segments, t->n_segments, t->cap_segments, s)) hct_tape_fail(t, HCT_ENOMEM, "out of memory for a segment");
+    if (t->error.code == 0 && !HCT_PUSH(t->segments, t->n_segments, t->cap_segments, s))
+        hct_tape_fail(t, HCT_ENOMEM, "out of memory for a segment");
 }
 
 void hct_segment_end(hct_tape *t) {
@@ -75,8 +77,8 @@ static const struct segment *segment_at(const hct_tape *t, size_t i) {
     return NULL;
 }
 
-/* Appends a segment's calls again; the new results take over the gradients that the old ones have by now. Returns the first new node: the
- * copies of [from, to) follow it in order. */
+/* Appends a segment's calls again; the new results take over the gradients that the old ones have by now. Returns
+ * the first new node: the copies of [from, to) follow it in order. */
 static size_t append_again(hct_tape *t, struct segment s) {
     size_t first = t->n_nodes, n_old = t->n_values;
     hct_id *now = malloc(n_old * sizeof *now); /* what stands for each value */
@@ -90,7 +92,9 @@ static size_t append_again(hct_tape *t, struct segment s) {
             break;
         }
         for (uint32_t k = 0; k < n.n_in; k++) in[k] = now[n.in[k]];
-        if (n.into) hct_tape_fail(t, HCT_EINVAL, "%s changes tensors: it cannot be part of a segment that is computed again", n.op->name);
+        if (n.into)
+            hct_tape_fail(t, HCT_EINVAL, "%s changes tensors: it cannot be part of a segment that is computed again",
+                          n.op->name);
         else hct_emit(t, n.op->name, in, n.n_in, n.attr, n.n_attr, out, n.n_out);
         for (uint32_t k = 0; k < n.n_out && t->error.code == 0; k++) {
             now[n.out[k]] = out[k];
@@ -106,8 +110,14 @@ static size_t append_again(hct_tape *t, struct segment s) {
 static void step_back(hct_tape *t, size_t i) {
     const node *n = &t->nodes[i];
     if (!wanted(t, n)) return;
-    hct_node shown = {.size = sizeof shown, .n_in = n->n_in, .n_out = n->n_out, .n_attr = n->n_attr, .op = n->op->name,
-                      .in = n->in, .out = n->out, .attr = n->attr};
+    hct_node shown = {.size = sizeof shown,
+                      .n_in = n->n_in,
+                      .n_out = n->n_out,
+                      .n_attr = n->n_attr,
+                      .op = n->op->name,
+                      .in = n->in,
+                      .out = n->out,
+                      .attr = n->attr};
     hct_err why = {0, ""};
     hct_status st = n->op->grad(&t->dev->ctx->host, t, &shown, &why);
     if (st < 0) hct_tape_fail(t, st, "gradient of %s: %s", shown.op, why.msg);
@@ -117,7 +127,8 @@ void hct_backward(hct_tape *t, hct_id loss, hct_id seed) {
     if (t->error.code < 0) return;
     const hct_view *v = hct_shape(t, loss);
     if (!seed && hct_numel(v) != 1) {
-        hct_tape_fail(t, HCT_ESHAPE, "backward: the loss has %lld elements; give a scalar, or a seed of its shape", (long long)hct_numel(v));
+        hct_tape_fail(t, HCT_ESHAPE, "backward: the loss has %lld elements; give a scalar, or a seed of its shape",
+                      (long long)hct_numel(v));
         return;
     }
     if (!needs_grad(t, loss)) {

@@ -1,20 +1,25 @@
-/* Gradients of all ranks: hct_backward hands each parameter's gradient over once nothing will be added to it; full buckets are averaged at
- * once, so that a device can exchange them under the rest of the backward. The order is that of the tape, the same on every rank. */
+/* Gradients of all ranks: hct_backward hands each parameter's gradient over once nothing will be added to it; full
+ * buckets are averaged at once, so that a device can exchange them under the rest of the backward. The order is that
+ * of the tape, the same on every rank. */
 #include "internal.h"
 #include "hct/optim.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct pending { hct_id param; int64_t first; } pending; /* first: the node of the walk that uses it first; -1: none does */
+/* first: the node of the walk that uses it first; -1: none does */
+typedef struct pending {
+    hct_id param;
+    int64_t first;
+} pending;
 
 struct hct_buckets {
     uint64_t limit, filled; /* bytes */
     pending *wait;
     size_t n_wait;
-    hct_id *open;           /* parameters of the bucket that is being filled */
+    hct_id *open; /* parameters of the bucket that is being filled */
     uint32_t n_open;
-    hct_id *sent;           /* results of all exchanges */
+    hct_id *sent; /* results of all exchanges */
     uint32_t n_sent;
     int ranks;
 };

@@ -34,9 +34,14 @@ hct_status hct_comm_open(const hct_comm **ret, hct_err *err) {
     *ret = world;
     if (world || ranks == 1) return HCT_OK;
     if (!hct_each_plugin_folder(find, path))
-        return hct_fail(err, HCT_ENOTFOUND, "started as one of %d ranks, but hct_comm_mpi.so is in no plugin folder; build headct where libopenmpi-dev is installed", ranks);
+        return hct_fail(err, HCT_ENOTFOUND,
+                        "started as one of %d ranks, but hct_comm_mpi.so is in no plugin folder; build headct where "
+                        "libopenmpi-dev is installed",
+                        ranks);
     void *lib = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* global: Open MPI's own components look for its symbols */
-    if (!lib) return hct_fail(err, HCT_ENOTFOUND, "started as one of %d ranks, but MPI cannot be loaded: %s", ranks, dlerror());
+    if (!lib)
+        return hct_fail(err, HCT_ENOTFOUND, "started as one of %d ranks, but MPI cannot be loaded: %s", ranks,
+                        dlerror());
     const hct_comm_plugin *desc = dlsym(lib, "hct_comm_v1");
     if (!desc || desc->magic != HCT_MAGIC || desc->major != HCT_MAJOR || desc->size < sizeof *desc)
         return hct_fail(err, HCT_EVERSION, "%s: not a communicator for interface %d; rebuild it", path, HCT_MAJOR);
@@ -44,7 +49,10 @@ hct_status hct_comm_open(const hct_comm **ret, hct_err *err) {
     hct_status st = desc->open(&comm, err);
     if (st < 0) return st;
     if (comm->ranks != ranks) {
-        hct_fail(err, HCT_EINVAL, "the launcher started %d ranks, MPI sees %d; with Slurm use srun --mpi=pmix, else the mpirun of the same MPI", ranks, comm->ranks);
+        hct_fail(err, HCT_EINVAL,
+                 "the launcher started %d ranks, MPI sees %d; with Slurm use srun --mpi=pmix, else the mpirun of the "
+                 "same MPI",
+                 ranks, comm->ranks);
         comm->close(comm);
         return HCT_EINVAL;
     }
@@ -67,7 +75,8 @@ hct_status hct_comm_agree(const char *what, const char *text, hct_err *err) {
     hct_status st = world->all_gather(world, mine, all, AGREE_TEXT, err);
     for (int r = 1; st == HCT_OK && r < world->ranks; r++)
         if (strcmp(all, all + r * AGREE_TEXT) != 0)
-            st = hct_fail(err, HCT_EINVAL, "rank %d has another %s than rank 0 (%s; rank 0: %s); start all ranks alike", r, what, all + r * AGREE_TEXT, all);
+            st = hct_fail(err, HCT_EINVAL, "rank %d has another %s than rank 0 (%s; rank 0: %s); start all ranks alike",
+                          r, what, all + r * AGREE_TEXT, all);
     free(all);
     return st;
 }

@@ -5,13 +5,18 @@
 
 double hct_node_flops(const hct_problem *p) {
     const hct_view *a = p->in;
-    if (!strcmp(p->op, "linear") || !strcmp(p->op, "linear_gelu")) return 2.0 * (double)hct_numel(p->out) * (double)a[1].dim[1];
-    if (!strcmp(p->op, "matmul") || !strcmp(p->op, "matmul_wide")) return 2.0 * (double)hct_numel(p->out) * (double)a[0].dim[a[0].ndim - 1];
+    if (!strcmp(p->op, "linear") || !strcmp(p->op, "linear_gelu"))
+        return 2.0 * (double)hct_numel(p->out) * (double)a[1].dim[1];
+    if (!strcmp(p->op, "matmul") || !strcmp(p->op, "matmul_wide"))
+        return 2.0 * (double)hct_numel(p->out) * (double)a[0].dim[a[0].ndim - 1];
     if (!strcmp(p->op, "conv3d")) return 2.0 * (double)hct_numel(p->out) * (double)(hct_numel(&a[1]) / a[1].dim[0]);
-    if (!strcmp(p->op, "conv3d.bwd_x")) return 2.0 * (double)hct_numel(&a[1]) * (double)(hct_numel(&a[0]) / a[0].dim[0]);
-    if (!strcmp(p->op, "conv3d.bwd_w")) return 2.0 * (double)hct_numel(&a[1]) * (double)(hct_numel(p->out) / p->out->dim[0]);
+    if (!strcmp(p->op, "conv3d.bwd_x"))
+        return 2.0 * (double)hct_numel(&a[1]) * (double)(hct_numel(&a[0]) / a[0].dim[0]);
+    if (!strcmp(p->op, "conv3d.bwd_w"))
+        return 2.0 * (double)hct_numel(&a[1]) * (double)(hct_numel(p->out) / p->out->dim[0]);
     int forward = !strcmp(p->op, "attention");
-    if (forward || !strcmp(p->op, "attention.bwd")) /* q k^T and p v; backward: those two's inputs' gradients and q k^T again */
+    /* q k^T and p v; backward: those two's inputs' gradients and q k^T again */
+    if (forward || !strcmp(p->op, "attention.bwd"))
         return (forward ? 4.0 : 10.0) * (double)hct_numel(&a[0]) * (double)a[1].dim[1];
     return 0;
 }

@@ -7,14 +7,17 @@
 
 enum { MOST_DEVICES = 1024 };
 
-/* The device after a spec's colon: its number, or a part of what the backend says of it (in any case) that only one device has; -1: none. */
+/* The device after a spec's colon: its number, or a part of what the backend says of it (in any case) that only one
+ * device has; -1: none. */
 static int index_of(const hct_backend *b, const char *spec, const char *which, hct_err *err) {
     char *end, text[512];
     hct_err none;
     long number = strtol(which, &end, 10);
     if (end != which && !*end && number >= 0 && number < MOST_DEVICES) return (int)number;
     if (!*which || !*end) { /* empty, or a number that no device has */
-        hct_fail(err, HCT_EINVAL, "device '%s': after the colon comes a number or a part of a device's name, as in '%s:1'", spec, b->name);
+        hct_fail(err, HCT_EINVAL,
+                 "device '%s': after the colon comes a number or a part of a device's name, as in '%s:1'", spec,
+                 b->name);
         return -1;
     }
     int found = -1, fits = 0;
@@ -23,7 +26,9 @@ static int index_of(const hct_backend *b, const char *spec, const char *which, h
         if (!fits++) found = i;
     }
     if (fits == 1) return found;
-    if (fits) hct_fail(err, HCT_EINVAL, "device '%s': %d devices are called so; give the number that 'headct backends' lists", spec, fits);
+    if (fits)
+        hct_fail(err, HCT_EINVAL, "device '%s': %d devices are called so; give the number that 'headct backends' lists",
+                 spec, fits);
     else hct_fail(err, HCT_ENOTFOUND, "device '%s': no device is called so; see 'headct backends'", spec);
     return -1;
 }
@@ -42,7 +47,8 @@ hct_dev *hct_device_open(hct_ctx *ctx, const char *spec, hct_err *err) {
         snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", name);
     }
     if (!b) {
-        hct_fail(err, HCT_ENOTFOUND, "device '%s': no such backend is loaded (loaded: %s); see 'headct backends'", spec, *known ? known : "none");
+        hct_fail(err, HCT_ENOTFOUND, "device '%s': no such backend is loaded (loaded: %s); see 'headct backends'", spec,
+                 *known ? known : "none");
         return NULL;
     }
     int index = colon ? index_of(b, spec, colon + 1, err) : 0;
@@ -157,13 +163,15 @@ hct_status hct_tensor_write(hct_tensor *t, const void *host, hct_err *err) {
     if (t->dev->writes_ahead) return hct_ahead_write(t, host, err);
     t->staged = 0; /* the later write counts */
     t->version++;
-    return t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_HOST_TO_DEVICE, t->view.mem, 0, host, 0, t->bytes, err);
+    return t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_HOST_TO_DEVICE, t->view.mem, 0, host, 0, t->bytes,
+                                 err);
 }
 
 hct_status hct_tensor_read(const hct_tensor *t, void *host, hct_err *err) {
     hct_status st = t->dev->backend->stream_sync(t->dev->stream, err);
     if (st < 0) return st;
-    return t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_DEVICE_TO_HOST, host, 0, t->view.mem, 0, t->bytes, err);
+    return t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_DEVICE_TO_HOST, host, 0, t->view.mem, 0, t->bytes,
+                                 err);
 }
 
 const hct_view *hct_tensor_view(const hct_tensor *t) { return &t->view; }

@@ -38,10 +38,10 @@ hct_status hct_dispatch(hct_dev *dev, const hct_problem *p, const hct_kernel **r
         hct_status st;
         if (k->dtypes && !(k->dtypes >> dtype & 1))
             st = hct_fail(&reason, HCT_NOTIMPL, "not for %s", hct_dtype_name(dtype));
-        else
-            st = k->plan(dev->device, p, &plan, &reason);
+        else st = k->plan(dev->device, p, &plan, &reason);
         if (ctx->verbose_dispatch)
-            fprintf(stderr, "dispatch: %s: %s %s%s%s\n", call, k->name, st == HCT_OK ? "chosen" : "refuses: ", reason.msg,
+            fprintf(stderr, "dispatch: %s: %s %s%s%s\n", call, k->name,
+                    st == HCT_OK ? "chosen" : "refuses: ", reason.msg,
                     st == HCT_OK || reason.msg[0] ? "" : hct_status_text(st));
         if (st == HCT_OK) {
             *ret = k;
@@ -54,8 +54,8 @@ hct_status hct_dispatch(hct_dev *dev, const hct_problem *p, const hct_kernel **r
     }
     describe(p, call, sizeof call);
     if (want)
-        return hct_fail(err, HCT_ENOKERNEL, "%s on %s: HCT_KERNEL asks for '%.*s', which %s", call, dev->backend->name, (int)n_want, want,
-                        *why ? "refuses" : "is not loaded for it");
-    return hct_fail(err, HCT_ENOKERNEL, "%s on %s: no kernel computes it (%s); 'headct backends' lists what is loaded", call, dev->backend->name,
-                    *why ? why : "none is registered");
+        return hct_fail(err, HCT_ENOKERNEL, "%s on %s: HCT_KERNEL asks for '%.*s', which %s", call, dev->backend->name,
+                        (int)n_want, want, *why ? "refuses" : "is not loaded for it");
+    return hct_fail(err, HCT_ENOKERNEL, "%s on %s: no kernel computes it (%s); 'headct backends' lists what is loaded",
+                    call, dev->backend->name, *why ? why : "none is registered");
 }

@@ -29,15 +29,16 @@ struct hct_ctx {
     size_t n_backends, cap_backends;
     loaded_plugin *plugins;
     size_t n_plugins, cap_plugins;
-    int verbose_dispatch;       /* HCT_VERBOSE=dispatch */
-    char *force;                /* HCT_KERNEL=op=name,op=name */
+    int verbose_dispatch; /* HCT_VERBOSE=dispatch */
+    char *force;          /* HCT_KERNEL=op=name,op=name */
     atomic_int force_checked;
 };
 
 hct_status hct_registry_init(hct_ctx *, hct_err *);
 /* Registers what core/ops defines. */
 hct_status hct_register_core_ops(hct_ctx *, hct_err *);
-/* Loads what lies in the folders that are searched. A folder of HCT_PLUGIN_PATH without a plugin is one line on stderr. */
+/* Loads what lies in the folders that are searched. A folder of HCT_PLUGIN_PATH without a plugin is one line on
+ * stderr. */
 void hct_load_default(hct_ctx *);
 /* Calls f with each folder that is searched for plugins, in order, until it returns other than 0, and returns that. */
 int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg);
@@ -60,8 +61,8 @@ struct hct_dev {
     hct_device *device;
     hct_stream *stream;
     hct_memory_stats memory;
-    hct_stream *upload;                 /* ahead.c; NULL until something is written ahead */
-    hct_tensor **ahead;                 /* with a second place; those whose `staged` is set wait to be taken */
+    hct_stream *upload; /* ahead.c; NULL until something is written ahead */
+    hct_tensor **ahead; /* with a second place; those whose `staged` is set wait to be taken */
     size_t n_ahead, cap_ahead;
     int writes_ahead;
     int ranges; /* HCT_RANGES=1, and the backend can name what runs */
@@ -72,8 +73,8 @@ struct hct_tensor {
     hct_view view;
     uint64_t bytes;
     uint64_t version; /* grows whenever something is written here; from 1 */
-    void *second; /* where it is written ahead, or NULL */
-    int staged;   /* something waits there */
+    void *second;     /* where it is written ahead, or NULL */
+    int staged;       /* something waits there */
 };
 
 /* Counted allocation on a device. */
@@ -86,7 +87,8 @@ void hct_ahead_forget(hct_tensor *); /* before it is freed */
 
 /* ---- dispatch (dispatch.c) ---- */
 
-/* The first kernel, by falling priority, whose plan() accepts. HCT_ENOKERNEL names op, dtype, backend and who refused why. */
+/* The first kernel, by falling priority, whose plan() accepts. HCT_ENOKERNEL names op, dtype, backend and who
+ * refused why. */
 hct_status hct_dispatch(hct_dev *, const hct_problem *, const hct_kernel **ret, hct_plan *ret_plan, hct_err *);
 /* Whether any kernel is registered for op on the device's backend (it may still refuse). */
 int hct_has_kernel(const hct_dev *, const char *op);
@@ -94,14 +96,15 @@ int hct_has_kernel(const hct_dev *, const char *op);
 /* ---- tapes (tape.c) ---- */
 
 typedef struct value {
-    hct_view view;       /* mem and off are set when the memory is known */
-    hct_id root;         /* whose memory it lies in: itself, unless a view */
-    hct_tensor *tensor;  /* root only: lies in this tensor */
+    hct_view view;      /* mem and off are set when the memory is known */
+    hct_id root;        /* whose memory it lies in: itself, unless a view */
+    hct_tensor *tensor; /* root only: lies in this tensor */
     hct_id grad;
     hct_id master;       /* of a copy in lower precision: the parameter that its gradients belong to; else 0 */
     int32_t first, last; /* root only: node that writes it first, node that reads it last (program) */
     uint32_t needs_grad : 1, keep : 1, owned : 1, written : 1, read : 1;
-    /* owned: eager memory of this tape; written: a tensor that a call writes; read (program): by a live call, or kept */
+    /* owned: eager memory of this tape; written: a tensor that a call writes; read (program): by a live call, or
+     * kept */
 } value;
 
 typedef struct node {
@@ -113,7 +116,7 @@ typedef struct node {
     uint32_t live : 1;
     const hct_kernel *kernel;
     hct_plan plan;
-    hct_view *views;   /* program: n_in + n_out + 2 (workspace, packed copy) with addresses */
+    hct_view *views;         /* program: n_in + n_out + 2 (workspace, packed copy) with addresses */
     uint64_t packed_version; /* of the tensor, when it was packed; 0: never */
 } node;
 
@@ -125,17 +128,19 @@ struct hct_tape {
     size_t n_values, cap_values;
     node *nodes;
     size_t n_nodes, cap_nodes, backward_from; /* backward_from: what hct_backward has not walked yet */
-    struct segment { size_t from, to; } *segments; /* in the order of the tape; to 0: open */
+    struct segment {
+        size_t from, to;
+    } * segments; /* in the order of the tape; to 0: open */
     size_t n_segments, cap_segments;
     int compiled, planned;
     uint64_t runs;
     int captures; /* captures: every kernel may be captured, and the backend can */
-    void *graph;        /* the backend's; NULL: calls are run one by one */
+    void *graph;  /* the backend's; NULL: calls are run one by one */
     void *arena, *workspace, *packed;
     uint64_t arena_bytes, workspace_bytes, packed_bytes;
     int keep_packed;
     hct_program_stats stats;
-    int64_t next_stream; /* dropout: a number of its own for each call */
+    int64_t next_stream;         /* dropout: a number of its own for each call */
     struct hct_buckets *buckets; /* gradients that hct_backward hands over as they are finished; NULL: none */
 };
 
@@ -176,12 +181,12 @@ uint64_t hct_buckets_limit(uint64_t total);
 /* ---- memory layout (layout.c) ---- */
 
 typedef struct hct_block {
-    uint64_t bytes;       /* already rounded to the alignment */
-    int32_t first, last;  /* alive from node first to node last, both included */
-    uint64_t offset;      /* out */
+    uint64_t bytes;      /* already rounded to the alignment */
+    int32_t first, last; /* alive from node first to node last, both included */
+    uint64_t offset;     /* out */
 } hct_block;
-/* Gives each block an offset so that blocks alive together do not overlap; returns the arena's bytes (UINT64_MAX: no memory).
- * *ret_lower_bound: the most bytes alive at one node. */
+/* Gives each block an offset so that blocks alive together do not overlap; returns the arena's bytes (UINT64_MAX: no
+ * memory). *ret_lower_bound: the most bytes alive at one node. */
 uint64_t hct_layout(hct_block *, size_t n, uint64_t *ret_lower_bound);
 
 /* ---- cost (cost.c) ---- */

@@ -37,7 +37,8 @@ static hct_status system_error(hct_err *err, const char *path, const char *doing
 
 /* ---- temporary files and what is left of them ---- */
 
-/* Where a PID means what it means here: FNV-1a of the boot's id and the PID namespace. 0: not known, then no PID is trusted. */
+/* Where a PID means what it means here: FNV-1a of the boot's id and the PID namespace. 0: not known, then no PID is
+ * trusted. */
 static uint32_t system_mark(void) {
     char boot[37] = "";
     struct stat space;
@@ -54,7 +55,9 @@ static uint32_t system_mark(void) {
 static char *temporary_of(const char *path) {
     static atomic_uint serial;
     char *name = NULL;
-    if (asprintf(&name, "%s.tmp.%08x.%ld.%u", path, (unsigned)system_mark(), (long)getpid(), atomic_fetch_add(&serial, 1)) < 0) return NULL;
+    if (asprintf(&name, "%s.tmp.%08x.%ld.%u", path, (unsigned)system_mark(), (long)getpid(),
+                 atomic_fetch_add(&serial, 1)) < 0)
+        return NULL;
     return name;
 }
 
@@ -78,8 +81,11 @@ int hct_leftovers_remove(const char *folder) {
     long pid;
     struct stat st;
     for (struct dirent *e; (e = readdir(d));) {
-        if (!is_temporary(e->d_name, &where, &pid) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode)) continue;
-        int dead = here && where == here ? pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH : st.st_mtime < time(NULL) - LEFT_FOR_GOOD;
+        if (!is_temporary(e->d_name, &where, &pid) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !S_ISREG(st.st_mode))
+            continue;
+        int dead = here && where == here ? pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH
+                                         : st.st_mtime < time(NULL) - LEFT_FOR_GOOD;
         removed += dead && unlinkat(dirfd(d), e->d_name, 0) == 0;
     }
     closedir(d);
@@ -203,8 +209,7 @@ static int open_regular(const char *path, size_t *ret_size, hct_err *err) {
         return -1;
     }
     struct stat st;
-    if (fstat(fd, &st) < 0)
-        system_error(err, path, "reading", errno);
+    if (fstat(fd, &st) < 0) system_error(err, path, "reading", errno);
     else if (!S_ISREG(st.st_mode))
         hct_fail(err, HCT_EIO, "%s: is %s, not a file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
     else {

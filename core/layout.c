@@ -1,9 +1,9 @@
 /* Where each temporary lies in the arena: a pure function of the list of lifetimes.
  *
- * Blocks are placed one after the other, each at the lowest offset that is free during its whole life: by falling size
- * (the "greedy by size" of Pisarchyk & Lee 2020, arXiv 2001.03288). Where that leaves the arena well above the lower bound,
- * the block that ends highest goes to the front of the order and all are placed again, a few times; then so from the order
- * of first use. The smallest arena is kept. */
+ * Blocks are placed one after the other, each at the lowest offset that is free during its whole life: by falling
+ * size (the "greedy by size" of Pisarchyk & Lee 2020, arXiv 2001.03288). Where that leaves the arena well above the
+ * lower bound, the block that ends highest goes to the front of the order and all are placed again, a few times;
+ * then so from the order of first use. The smallest arena is kept. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -46,8 +46,8 @@ static uint64_t lower_bound(const hct_block *b, size_t n) {
     return most;
 }
 
-/* Places the blocks in that order; returns the arena's bytes; *ret_top: the place in the order of the block that ends there.
- * near: room for n. */
+/* Places the blocks in that order; returns the arena's bytes; *ret_top: the place in the order of the block that
+ * ends there. near: room for n. */
 static uint64_t place(hct_block **order, hct_block **near, size_t n, size_t *ret_top) {
     uint64_t total = 0;
     *ret_top = 0;

@@ -1,4 +1,5 @@
-/* Finding and loading plugins: by file name pattern, version read as data before any code of theirs runs, never unloaded. */
+/* Finding and loading plugins: by file name pattern, version read as data before any code of theirs runs, never
+ * unloaded. */
 #include "internal.h"
 
 #include <dirent.h>
@@ -15,7 +16,11 @@
 #include <unistd.h>
 
 /* A plugin that fails half-way through init leaves nothing behind in the registry. */
-typedef struct mark { size_t ops, backends; const hct_kernel **kernels; size_t n_kernels; } mark;
+typedef struct mark {
+    size_t ops, backends;
+    const hct_kernel **kernels;
+    size_t n_kernels;
+} mark;
 
 static int take_mark(const hct_ctx *ctx, mark *m) {
     *m = (mark){ctx->n_ops, ctx->n_backends, NULL, ctx->n_kernels};
@@ -34,20 +39,26 @@ static void roll_back(hct_ctx *ctx, const mark *m) {
 
 static hct_status check(const char *file, const hct_plugin *p, hct_err *err) {
     if (p->magic != HCT_MAGIC)
-        return hct_fail(err, HCT_EVERSION, "%s: hct_plugin_v1 has no headct magic; build it with HCT_PLUGIN_DEFINE", file);
+        return hct_fail(err, HCT_EVERSION, "%s: hct_plugin_v1 has no headct magic; build it with HCT_PLUGIN_DEFINE",
+                        file);
     if (p->major != HCT_MAJOR)
-        return hct_fail(err, HCT_EVERSION, "%s: built for plugin interface %u.%u, this headct speaks %d.%d; rebuild it against these headers",
-                        file, p->major, p->minor, HCT_MAJOR, HCT_MINOR);
+        return hct_fail(
+            err, HCT_EVERSION,
+            "%s: built for plugin interface %u.%u, this headct speaks %d.%d; rebuild it against these headers", file,
+            p->major, p->minor, HCT_MAJOR, HCT_MINOR);
     if (p->size < sizeof(hct_plugin))
-        return hct_fail(err, HCT_EVERSION, "%s: its description is too short (%u of %zu bytes); rebuild it against these headers", file, p->size,
-                        sizeof(hct_plugin));
+        return hct_fail(err, HCT_EVERSION,
+                        "%s: its description is too short (%u of %zu bytes); rebuild it against these headers", file,
+                        p->size, sizeof(hct_plugin));
     const char *missing = !p->init ? "init function" : !p->name ? "name" : !p->version ? "version" : NULL;
-    if (missing) return hct_fail(err, HCT_EVERSION, "%s: its description has no %s; build it with HCT_PLUGIN_DEFINE", file, missing);
+    if (missing)
+        return hct_fail(err, HCT_EVERSION, "%s: its description has no %s; build it with HCT_PLUGIN_DEFINE", file,
+                        missing);
     return HCT_OK;
 }
 
-/* Whether the file holds all that its program headers name. The dynamic loader maps it without asking, and the program dies of SIGBUS where it was
- * cut. What is no shared object at all is left to the loader. */
+/* Whether the file holds all that its program headers name. The dynamic loader maps it without asking, and the
+ * program dies of SIGBUS where it was cut. What is no shared object at all is left to the loader. */
 static int is_cut(int fd, off_t size) {
     ElfW(Ehdr) h;
     ElfW(Phdr) p;
@@ -67,7 +78,9 @@ static hct_status check_file(const char *file, hct_err *err) {
     if (!S_ISREG(st.st_mode)) return hct_fail(err, HCT_ENOTFOUND, "%s: plugin cannot be loaded: is not a file", file);
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK), cut = fd >= 0 && is_cut(fd, st.st_size);
     if (fd >= 0) close(fd);
-    return cut ? hct_fail(err, HCT_ENOTFOUND, "%s: plugin cannot be loaded: the file was cut short; build or copy it again", file) : HCT_OK;
+    return cut ? hct_fail(err, HCT_ENOTFOUND,
+                          "%s: plugin cannot be loaded: the file was cut short; build or copy it again", file)
+               : HCT_OK;
 }
 
 hct_status hct_load_plugin(hct_ctx *ctx, const char *file, hct_err *err) {
@@ -78,7 +91,8 @@ hct_status hct_load_plugin(hct_ctx *ctx, const char *file, hct_err *err) {
     void *lib = dlopen(file, RTLD_NOW | RTLD_LOCAL);
     if (!lib) return hct_fail(err, HCT_ENOTFOUND, "plugin cannot be loaded: %s", dlerror());
     const hct_plugin *desc = dlsym(lib, "hct_plugin_v1");
-    st = desc ? check(file, desc, err) : hct_fail(err, HCT_EVERSION, "%s: not a headct plugin: it exports no hct_plugin_v1", file);
+    st = desc ? check(file, desc, err)
+              : hct_fail(err, HCT_EVERSION, "%s: not a headct plugin: it exports no hct_plugin_v1", file);
     if (st < 0) {
         dlclose(lib); /* none of its code was called */
         return st;
@@ -116,7 +130,8 @@ static int load_all(hct_ctx *ctx, const char *folder) {
     for (int i = 0; i < n; i++) {
         char path[PATH_MAX];
         hct_err err;
-        if (snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name) < (int)sizeof path && hct_load_plugin(ctx, path, &err) < 0)
+        if (snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name) < (int)sizeof path &&
+            hct_load_plugin(ctx, path, &err) < 0)
             fprintf(stderr, "headct: left out: %s\n", err.msg);
         free(list[i]);
     }
@@ -134,7 +149,8 @@ static int load_named(void *ctx, const char *folder) {
     if (n < 0) fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s: %s\n", folder, strerror(errno));
     char comm[PATH_MAX]; /* comm.c opens it, where several ranks were started */
     snprintf(comm, sizeof comm, "%s/hct_comm_mpi.so", folder);
-    if (n == 0 && access(comm, F_OK) < 0) fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s holds no hct_kernel_*.so or hct_backend_*.so\n", folder);
+    if (n == 0 && access(comm, F_OK) < 0)
+        fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s holds no hct_kernel_*.so or hct_backend_*.so\n", folder);
     return 0;
 }
 
@@ -155,7 +171,8 @@ static int each_named(each *f, void *arg) {
     const char *list = secure_getenv("HCT_PLUGIN_PATH");
     char *copy = list ? strdup(list) : NULL, *save = NULL;
     int stop = 0;
-    for (char *at = copy ? strtok_r(copy, ":", &save) : NULL; at && !stop; at = strtok_r(NULL, ":", &save)) stop = f(arg, at);
+    for (char *at = copy ? strtok_r(copy, ":", &save) : NULL; at && !stop; at = strtok_r(NULL, ":", &save))
+        stop = f(arg, at);
     free(copy);
     return stop;
 }

@@ -66,7 +66,8 @@ static char *suffixed(const char *name, const char *suffix) {
 
 hct_status hct_optim_add(hct_optim *o, int group, const char *name, hct_tensor *param, hct_err *err) {
     if (group < 0 || group > o->groups || group >= HCT_OPTIM_GROUPS)
-        return hct_fail(err, HCT_EINVAL, "parameter group %d: groups are numbered from 0 without gaps, at most %d", group, HCT_OPTIM_GROUPS);
+        return hct_fail(err, HCT_EINVAL, "parameter group %d: groups are numbered from 0 without gaps, at most %d",
+                        group, HCT_OPTIM_GROUPS);
     const hct_view *v = &param->view;
     hct_dtype dtype = v->dtype == HCT_F64 ? HCT_F64 : HCT_F32;
     slot s = {.group = group, .param = param, .name_m = suffixed(name, ".m"), .name_v = suffixed(name, ".v")};
@@ -75,7 +76,8 @@ hct_status hct_optim_add(hct_optim *o, int group, const char *name, hct_tensor *
     int made = s.m && (per_param(o) < 2 || s.v);
     if (!made || !s.name_m || !s.name_v || !HCT_PUSH(o->slots, o->n, o->cap, s)) {
         free_slot(&s);
-        return made ? hct_fail(err, HCT_ENOMEM, "out of memory for the moments of '%s'", name) : HCT_ENOMEM; /* the device said how much */
+        /* the device said how much */
+        return made ? hct_fail(err, HCT_ENOMEM, "out of memory for the moments of '%s'", name) : HCT_ENOMEM;
     }
     if (group == o->groups) o->groups++;
     return HCT_OK;
@@ -84,7 +86,8 @@ hct_status hct_optim_add(hct_optim *o, int group, const char *name, hct_tensor *
 hct_status hct_optim_copy(hct_optim *o, const hct_tensor *param, hct_tensor *copy, hct_err *err) {
     int32_t dtype = copy->view.dtype;
     if (o->options.kind == HCT_SGD || (dtype != HCT_BF16 && dtype != HCT_F16))
-        return hct_fail(err, HCT_EINVAL, "optimiser: copies of parameters are BF16 or F16, and written by Adam and AdamW");
+        return hct_fail(err, HCT_EINVAL,
+                        "optimiser: copies of parameters are BF16 or F16, and written by Adam and AdamW");
     for (size_t i = 0; i < o->n; i++)
         if (o->slots[i].param == param) {
             o->slots[i].copy = copy;
@@ -112,11 +115,19 @@ static void record_group(hct_optim *o, hct_tape *t, int group, hct_id rates, siz
             if (states == 2) in[k++] = out[m++] = hct_use(t, s->v);
             if (s->copy) in[k++] = out[m++] = hct_use(t, s->copy), copies++;
         }
-        if (copies && copies != n) hct_tape_fail(t, HCT_EINVAL, "optimiser: some parameters of group %d have copies, others do not", group);
+        if (copies && copies != n)
+            hct_tape_fail(t, HCT_EINVAL, "optimiser: some parameters of group %d have copies, others do not", group);
         const hct_optim_options *q = &o->options;
-        hct_attr a[] = {HCT_INT("at", group * RATES), HCT_INT("norm_at", (int64_t)norm_at), HCT_INT("clip_mode", q->clip_mode),
-                        HCT_REAL("clip", q->clip), HCT_REAL("beta1", q->beta1), HCT_REAL("beta2", q->beta2), HCT_REAL("eps", q->eps),
-                        HCT_REAL("momentum", q->momentum), HCT_INT("decoupled", q->kind == HCT_ADAMW), HCT_INT("copy", copies != 0)};
+        hct_attr a[] = {HCT_INT("at", group * RATES),
+                        HCT_INT("norm_at", (int64_t)norm_at),
+                        HCT_INT("clip_mode", q->clip_mode),
+                        HCT_REAL("clip", q->clip),
+                        HCT_REAL("beta1", q->beta1),
+                        HCT_REAL("beta2", q->beta2),
+                        HCT_REAL("eps", q->eps),
+                        HCT_REAL("momentum", q->momentum),
+                        HCT_INT("decoupled", q->kind == HCT_ADAMW),
+                        HCT_INT("copy", copies != 0)};
         hct_emit_into(t, q->kind == HCT_SGD ? "sgd" : "adam", in, k, a, 10, out, m);
     }
     free(in);
@@ -178,8 +189,8 @@ hct_status hct_optim_norm(hct_optim *o, hct_tape *t, double *ret, hct_err *err) 
     float norm = 0;
     hct_status st = hct_tape_error(t, err);
     if (st < 0) return st;
-    st = t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_DEVICE_TO_HOST, &norm, 0, last.mem, last.off + (uint64_t)(n - 1) * sizeof norm,
-                               sizeof norm, err);
+    st = t->dev->backend->copy(t->dev->device, t->dev->stream, HCT_DEVICE_TO_HOST, &norm, 0, last.mem,
+                               last.off + (uint64_t)(n - 1) * sizeof norm, sizeof norm, err);
     *ret = norm;
     return st;
 }

@@ -1,4 +1,5 @@
-/* The program executor: drops what nothing needs, plans every kernel, lays all temporaries out in one arena, replays. */
+/* The program executor: drops what nothing needs, plans every kernel, lays all temporaries out in one arena,
+ * replays. */
 #include "internal.h"
 
 #include <stdio.h>
@@ -62,7 +63,8 @@ static hct_status plan_kernels(hct_tape *t, hct_err *err) {
         hct_status st = hct_dispatch(t->dev, &p, &n->kernel, &n->plan, err);
         if (st == HCT_OK) st = hct_packed_plan(t, n, p.steady, err);
         if (st == HCT_OK && n->plan.leaves & ~p.unused)
-            st = hct_fail(err, HCT_EINVAL, "%s: %s leaves an output unwritten that something reads", n->op->name, n->kernel->name);
+            st = hct_fail(err, HCT_EINVAL, "%s: %s leaves an output unwritten that something reads", n->op->name,
+                          n->kernel->name);
         if (st < 0) return st;
         t->stats.flops += hct_node_flops(&p);
         if (n->plan.workspace > t->workspace_bytes) t->workspace_bytes = n->plan.workspace;
@@ -71,7 +73,8 @@ static hct_status plan_kernels(hct_tape *t, hct_err *err) {
 }
 
 /* Whether out[o] of node i may take over the memory of in[k]: the kernel allows it, and the memory dies here. */
-static int can_take_over(hct_tape *t, size_t i, uint32_t o, uint32_t k, const int32_t *block_of, const hct_block *blocks) {
+static int can_take_over(hct_tape *t, size_t i, uint32_t o, uint32_t k, const int32_t *block_of,
+                         const hct_block *blocks) {
     const node *n = &t->nodes[i];
     if (o > 7 || k > 7 || !(n->plan.may_alias >> (o * 8 + k) & 1)) return 0;
     const value *in = hct_value(t, n->in[k]), *out = hct_value(t, n->out[o]), *root = hct_value(t, in->root);
@@ -102,7 +105,8 @@ static void make_blocks(hct_tape *t, int32_t *block_of, hct_block *blocks, size_
                 continue;
             }
             for (uint32_t k = 0; k < n->n_in && block_of[n->out[o]] < 0; k++)
-                if (can_take_over(t, i, o, k, block_of, blocks)) block_of[n->out[o]] = block_of[hct_value(t, n->in[k])->root];
+                if (can_take_over(t, i, o, k, block_of, blocks))
+                    block_of[n->out[o]] = block_of[hct_value(t, n->in[k])->root];
             if (block_of[n->out[o]] < 0) {
                 uint64_t bytes = (hct_view_bytes(&v->view) + ALIGN - 1) / ALIGN * ALIGN;
                 blocks[nb] = (hct_block){.bytes = bytes ? bytes : ALIGN, .first = (int32_t)i, .last = v->last};
@@ -168,7 +172,8 @@ hct_status hct_compile(hct_tape *t, hct_err *err) {
     t->workspace_bytes = workspace;
     if (t->packed_bytes && (st = hct_dev_alloc(t->dev, t->packed_bytes, &t->packed, err)) < 0) return st;
     for (size_t i = 1; i < t->n_values; i++)
-        if (t->values[i].root == (hct_id)i && !t->values[i].tensor && t->values[i].first >= 0) t->values[i].view.mem = t->arena;
+        if (t->values[i].root == (hct_id)i && !t->values[i].tensor && t->values[i].first >= 0)
+            t->values[i].view.mem = t->arena;
     for (size_t i = 0; i < t->n_nodes; i++) {
         node *n = &t->nodes[i];
         if (!n->views) continue;
@@ -183,7 +188,8 @@ hct_status hct_compile(hct_tape *t, hct_err *err) {
 static int can_capture(const hct_tape *t) {
     const hct_backend *b = t->dev->backend;
     const char *wish = getenv("HCT_GRAPH");
-    if (!HCT_HAS(b, capture_begin) || !HCT_HAS(b, capture_end) || !HCT_HAS(b, graph_launch) || !HCT_HAS(b, graph_free)) return 0;
+    if (!HCT_HAS(b, capture_begin) || !HCT_HAS(b, capture_end) || !HCT_HAS(b, graph_launch) || !HCT_HAS(b, graph_free))
+        return 0;
     for (size_t i = 0; i < t->n_nodes; i++)
         if (t->nodes[i].views && !(t->nodes[i].plan.flags & HCT_CAPTURE_SAFE)) return 0;
     return !wish || *wish != '0';
@@ -245,7 +251,11 @@ hct_program_stats hct_stats(const hct_tape *t) { return t->stats; }
 
 /* ---- time by kernel ---- */
 
-typedef struct line { const char *name; double seconds; size_t calls; } line;
+typedef struct line {
+    const char *name;
+    double seconds;
+    size_t calls;
+} line;
 
 static int slowest_first(const void *a, const void *b) {
     double x = ((const line *)a)->seconds, y = ((const line *)b)->seconds;
@@ -280,8 +290,8 @@ hct_status hct_profile(hct_tape *t, hct_err *err) {
     }
     qsort(lines, n, sizeof *lines, slowest_first);
     for (size_t k = 0; st == HCT_OK && k < n; k++)
-        printf("%8.2f ms %5.1f%% %6zu calls  %s\n", 1e3 * lines[k].seconds, 100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls,
-               lines[k].name);
+        printf("%8.2f ms %5.1f%% %6zu calls  %s\n", 1e3 * lines[k].seconds,
+               100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls, lines[k].name);
     free(lines);
     return st;
 }

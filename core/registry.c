@@ -22,7 +22,8 @@ static hct_status out_of_memory(hct_err *err) { return hct_fail(err, HCT_ENOMEM,
 static hct_status add_op(const hct_host *host, const hct_op *op, hct_err *err) {
     hct_ctx *ctx = ctx_of(host);
     if (!op || !HCT_HAS(op, name) || !HCT_HAS(op, infer))
-        return hct_fail(err, HCT_EVERSION, "an op without name or shape rule (struct size %u) is refused", op ? op->size : 0);
+        return hct_fail(err, HCT_EVERSION, "an op without name or shape rule (struct size %u) is refused",
+                        op ? op->size : 0);
     if (hct_op_find(ctx, op->name)) return hct_fail(err, HCT_EINVAL, "op '%s' is there already", op->name);
     return HCT_PUSH(ctx->ops, ctx->n_ops, ctx->cap_ops, op) ? HCT_OK : out_of_memory(err);
 }
@@ -30,7 +31,8 @@ static hct_status add_op(const hct_host *host, const hct_op *op, hct_err *err) {
 static hct_status add_kernel(const hct_host *host, const hct_kernel *k, hct_err *err) {
     hct_ctx *ctx = ctx_of(host);
     if (!k || !HCT_HAS(k, name) || !HCT_HAS(k, op) || !HCT_HAS(k, backend) || !HCT_HAS(k, plan) || !HCT_HAS(k, run))
-        return hct_fail(err, HCT_EVERSION, "a kernel without name, op, backend, plan or run (struct size %u) is refused", k ? k->size : 0);
+        return hct_fail(err, HCT_EVERSION,
+                        "a kernel without name, op, backend, plan or run (struct size %u) is refused", k ? k->size : 0);
     if (!HCT_PUSH(ctx->kernels, ctx->n_kernels, ctx->cap_kernels, k)) return out_of_memory(err);
     size_t i = ctx->n_kernels - 1;
     for (; i > 0 && ctx->kernels[i - 1]->priority < k->priority; i--) ctx->kernels[i] = ctx->kernels[i - 1];
@@ -40,11 +42,14 @@ static hct_status add_kernel(const hct_host *host, const hct_kernel *k, hct_err 
 
 static hct_status add_backend(const hct_host *host, const hct_backend *b, hct_err *err) {
     hct_ctx *ctx = ctx_of(host);
-    if (!b || !HCT_HAS(b, name) || !HCT_HAS(b, probe) || !HCT_HAS(b, open) || !HCT_HAS(b, close) || !HCT_HAS(b, alloc) ||
-        !HCT_HAS(b, free) || !HCT_HAS(b, copy) || !HCT_HAS(b, stream_new) || !HCT_HAS(b, stream_sync) || !HCT_HAS(b, stream_free))
-        return hct_fail(err, HCT_EVERSION, "a backend that lacks a required function (struct size %u) is refused", b ? b->size : 0);
+    if (!b || !HCT_HAS(b, name) || !HCT_HAS(b, probe) || !HCT_HAS(b, open) || !HCT_HAS(b, close) ||
+        !HCT_HAS(b, alloc) || !HCT_HAS(b, free) || !HCT_HAS(b, copy) || !HCT_HAS(b, stream_new) ||
+        !HCT_HAS(b, stream_sync) || !HCT_HAS(b, stream_free))
+        return hct_fail(err, HCT_EVERSION, "a backend that lacks a required function (struct size %u) is refused",
+                        b ? b->size : 0);
     for (size_t i = 0; i < ctx->n_backends; i++)
-        if (!strcmp(ctx->backends[i]->name, b->name)) return hct_fail(err, HCT_EINVAL, "backend '%s' is there already", b->name);
+        if (!strcmp(ctx->backends[i]->name, b->name))
+            return hct_fail(err, HCT_EINVAL, "backend '%s' is there already", b->name);
     return HCT_PUSH(ctx->backends, ctx->n_backends, ctx->cap_backends, b) ? HCT_OK : out_of_memory(err);
 }
 
@@ -54,8 +59,15 @@ static void log_line(const hct_host *host, const char *line) {
 }
 
 hct_status hct_registry_init(hct_ctx *ctx, hct_err *err) {
-    ctx->host = (hct_host){.size = sizeof ctx->host, .major = HCT_MAJOR, .minor = HCT_MINOR, .self = ctx, .add_backend = add_backend,
-                           .add_op = add_op, .add_kernel = add_kernel, .log = log_line, .comm = hct_comm_world()};
+    ctx->host = (hct_host){.size = sizeof ctx->host,
+                           .major = HCT_MAJOR,
+                           .minor = HCT_MINOR,
+                           .self = ctx,
+                           .add_backend = add_backend,
+                           .add_op = add_op,
+                           .add_kernel = add_kernel,
+                           .log = log_line,
+                           .comm = hct_comm_world()};
     hct_host_fill_tape(&ctx->host);
     return hct_register_core_ops(ctx, err);
 }
@@ -98,7 +110,9 @@ const hct_op *hct_op_find(const hct_ctx *ctx, const char *name) {
 size_t hct_kernel_count(const hct_ctx *ctx) { return ctx->n_kernels; }
 const hct_kernel *hct_kernel_at(const hct_ctx *ctx, size_t i) { return i < ctx->n_kernels ? ctx->kernels[i] : NULL; }
 size_t hct_backend_count(const hct_ctx *ctx) { return ctx->n_backends; }
-const hct_backend *hct_backend_at(const hct_ctx *ctx, size_t i) { return i < ctx->n_backends ? ctx->backends[i] : NULL; }
+const hct_backend *hct_backend_at(const hct_ctx *ctx, size_t i) {
+    return i < ctx->n_backends ? ctx->backends[i] : NULL;
+}
 size_t hct_plugin_count(const hct_ctx *ctx) { return ctx->n_plugins; }
 const hct_plugin *hct_plugin_at(const hct_ctx *ctx, size_t i, const char **ret_path) {
     if (i >= ctx->n_plugins) return NULL;

@@ -25,10 +25,8 @@ static bool shape_bytes(const int64_t *dim, int ndim, size_t element, uint64_t *
     uint64_t n = element;
     bool zero = false, overflow = false;
     for (int i = 0; i < ndim; i++) {
-        if (dim[i] == 0)
-            zero = true;
-        else
-            overflow = overflow || __builtin_mul_overflow(n, (uint64_t)dim[i], &n) || n > INT64_MAX;
+        if (dim[i] == 0) zero = true;
+        else overflow = overflow || __builtin_mul_overflow(n, (uint64_t)dim[i], &n) || n > INT64_MAX;
     }
     *ret = zero ? 0 : n;
     return !overflow;
@@ -102,9 +100,7 @@ static int by_place(const void *a, const void *b) {
     return p != q ? (p > q) - (p < q) : (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 static hct_status check_metadata(const char *path, const cJSON *meta, hct_err *err) {
     const cJSON *item;
@@ -185,7 +181,8 @@ static hct_status parse_file(const char *path, hct_st_file *f, hct_err *err) {
     size_t before_data = LENGTH_BYTES + (size_t)length;
     hct_status status = parse_entries(path, f, f->map.bytes + before_data, f->map.size - before_data, err);
     const char *what;
-    size_t at = status == HCT_OK ? json_check(json, (size_t)length, &what) : length; /* after messages that name the tensor */
+    /* after messages that name the tensor */
+    size_t at = status == HCT_OK ? json_check(json, (size_t)length, &what) : length;
     return at < length ? hct_fail(err, HCT_EFORMAT, "%s: the header has %s at its byte %zu", path, what, at) : status;
 }
 
@@ -210,13 +207,9 @@ void hct_st_close(hct_st_file *f) {
     free(f);
 }
 
-size_t hct_st_count(const hct_st_file *f) {
-    return f->n;
-}
+size_t hct_st_count(const hct_st_file *f) { return f->n; }
 
-const hct_st_entry *hct_st_at(const hct_st_file *f, size_t i) {
-    return &f->entries[i];
-}
+const hct_st_entry *hct_st_at(const hct_st_file *f, size_t i) { return &f->entries[i]; }
 
 const hct_st_entry *hct_st_find(const hct_st_file *f, const char *name) {
     hct_st_entry key = {.name = name};
@@ -356,7 +349,8 @@ hct_status hct_st_write(const char *path, const hct_st_entry *entries, size_t n,
         const char *what;
         if (!text) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory for the header", path);
         else if (json_check(text, strlen(text), &what) < strlen(text))
-            status = hct_fail(err, HCT_EINVAL, "%s: a name or its metadata has %s, which the format does not allow", path, what);
+            status = hct_fail(err, HCT_EINVAL, "%s: a name or its metadata has %s, which the format does not allow",
+                              path, what);
     }
     if (status == HCT_OK) {
         size_t length = strlen(text), padded = (length + 7) / 8 * 8;

@@ -1,4 +1,5 @@
-/* What HCT_VERBOSE and HCT_KERNEL ask for. What nobody knows in them is said on stderr, one line each: a slip of the pen must not pass for a measurement. */
+/* What HCT_VERBOSE and HCT_KERNEL ask for. What nobody knows in them is said on stderr, one line each: a slip of the
+ * pen must not pass for a measurement. */
 #include "internal.h"
 
 #include <stdio.h>
@@ -69,12 +70,14 @@ void hct_settings_check(hct_dev *dev) {
         char why[300] = "";
         if (op && !hct_op_find(ctx, op))
             snprintf(why, sizeof why, "no op is called '%s'", op), near = nearest_op(ctx, op);
-        else if (op && !*kernel)
-            snprintf(why, sizeof why, "it names no kernel of %s", op);
+        else if (op && !*kernel) snprintf(why, sizeof why, "it names no kernel of %s", op);
         else if (op && (!(near = nearest_kernel(ctx, dev->backend->name, kernel, op)) || strcmp(near, kernel) != 0))
             snprintf(why, sizeof why, "no kernel of %s on %s is called '%s'", op, dev->backend->name, kernel);
         if (*why && near) fprintf(stderr, "headct: HCT_KERNEL=%s: %s; the nearest is '%s'\n", part, why, near);
-        else if (*why) fprintf(stderr, "headct: HCT_KERNEL=%s: %s; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n", part, why);
+        else if (*why)
+            fprintf(stderr,
+                    "headct: HCT_KERNEL=%s: %s; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n", part,
+                    why);
         free(op);
     }
 }

@@ -77,7 +77,8 @@ hct_view hct_resolve(hct_tape *t, hct_id id) {
 static hct_id new_value(hct_tape *t, const hct_view *view) {
     value v = {.view = *view, .first = -1, .last = -1};
     v.view.mem = NULL;
-    if (!HCT_PUSH(t->values, t->n_values, t->cap_values, v)) return hct_tape_fail(t, HCT_ENOMEM, "out of memory for the tape");
+    if (!HCT_PUSH(t->values, t->n_values, t->cap_values, v))
+        return hct_tape_fail(t, HCT_ENOMEM, "out of memory for the tape");
     hct_id id = (hct_id)(t->n_values - 1);
     t->values[id].root = id;
     return id;
@@ -111,8 +112,14 @@ void hct_problem_of(hct_tape *t, const node *n, hct_view *views, hct_problem *re
     for (uint32_t i = 0; i < n->n_in; i++) views[i] = hct_value(t, n->in[i])->view;
     for (uint32_t i = 0; i < n->n_out; i++) views[n->n_in + i] = hct_value(t, n->out[i])->view;
     for (uint32_t i = 0; i < n->n_in + n->n_out; i++) views[i].mem = NULL;
-    *ret = (hct_problem){.size = sizeof *ret, .op = n->op->name, .in = views, .out = views + n->n_in, .attr = n->attr,
-                         .n_in = n->n_in, .n_out = n->n_out, .n_attr = n->n_attr};
+    *ret = (hct_problem){.size = sizeof *ret,
+                         .op = n->op->name,
+                         .in = views,
+                         .out = views + n->n_in,
+                         .attr = n->attr,
+                         .n_in = n->n_in,
+                         .n_out = n->n_out,
+                         .n_attr = n->n_attr};
 }
 
 static void free_node(node *n) {
@@ -122,7 +129,8 @@ static void free_node(node *n) {
 }
 
 /* Copies ids and attributes (names included) into memory of the node's own. */
-static int fill_node(node *n, const hct_op *op, const hct_id *in, uint32_t n_in, const hct_attr *attr, uint32_t n_attr, uint32_t n_out) {
+static int fill_node(node *n, const hct_op *op, const hct_id *in, uint32_t n_in, const hct_attr *attr, uint32_t n_attr,
+                     uint32_t n_out) {
     size_t names = 0;
     for (uint32_t i = 0; i < n_attr; i++) names += strlen(attr[i].name) + 1;
     *n = (node){.op = op, .n_in = n_in, .n_out = n_out, .n_attr = n_attr};
@@ -161,15 +169,22 @@ static void infer_views(hct_tape *t, node *n, hct_view *views, const hct_id *int
         const hct_view *have = &hct_value(t, into[i])->view;
         if (!hct_value(t, into[i])->tensor || have->ndim != out[i].ndim || have->dtype != out[i].dtype ||
             memcmp(have->dim, out[i].dim, sizeof have->dim[0] * (size_t)have->ndim) != 0)
-            hct_tape_fail(t, HCT_ESHAPE, "%s: output %u is to be written into a value that is no tensor of its shape", n->op->name, i);
+            hct_tape_fail(t, HCT_ESHAPE, "%s: output %u is to be written into a value that is no tensor of its shape",
+                          n->op->name, i);
     }
 }
 
 /* Composes the op out of smaller ones where the backend has no kernel for it. */
 static int composed(hct_tape *t, node *n, hct_id *out) {
     if ((n->op->flags & HCT_OP_VIEW) || hct_has_kernel(t->dev, n->op->name) || !HCT_HAS(n->op, compose)) return 0;
-    hct_node shown = {.size = sizeof shown, .n_in = n->n_in, .n_out = n->n_out, .n_attr = n->n_attr, .op = n->op->name, .in = n->in,
-                      .out = n->out, .attr = n->attr};
+    hct_node shown = {.size = sizeof shown,
+                      .n_in = n->n_in,
+                      .n_out = n->n_out,
+                      .n_attr = n->n_attr,
+                      .op = n->op->name,
+                      .in = n->in,
+                      .out = n->out,
+                      .attr = n->attr};
     hct_err why = {0, ""};
     hct_status st = n->op->compose(&t->dev->ctx->host, t, &shown, out, &why);
     if (st < 0) hct_tape_fail(t, st, "%s: %s", n->op->name, why.msg);
@@ -193,7 +208,8 @@ static void run_now(hct_tape *t, node *n) {
     }
     hct_problem_of(t, n, views, &p);
     hct_status st = hct_dispatch(t->dev, &p, &n->kernel, &n->plan, &err);
-    for (uint32_t i = 0; st == HCT_OK && !n->into && i < n->n_out; i++) st = own_memory(t, hct_value(t, n->out[i]), &err);
+    for (uint32_t i = 0; st == HCT_OK && !n->into && i < n->n_out; i++)
+        st = own_memory(t, hct_value(t, n->out[i]), &err);
     if (st == HCT_OK && n->plan.workspace > t->workspace_bytes) {
         hct_dev_free(t->dev, t->workspace, t->workspace_bytes);
         t->workspace_bytes = 0;
@@ -220,18 +236,20 @@ hct_status hct_node_run(hct_tape *t, node *n, hct_err *err) {
     const hct_backend *b = t->dev->backend;
     if (t->dev->ranges) b->range_push(t->dev->stream, n->op->name);
     hct_node_wrote(t, n);
-    hct_status st = n->kernel->run(&n->plan, t->dev->stream, n->views, n->views + n->n_in, n->views + n->n_in + n->n_out, &why);
+    hct_status st =
+        n->kernel->run(&n->plan, t->dev->stream, n->views, n->views + n->n_in, n->views + n->n_in + n->n_out, &why);
     if (t->dev->ranges) b->range_pop(t->dev->stream);
     return st < 0 ? hct_fail(err, st, "%s: %s", n->op->name, why.msg) : HCT_OK;
 }
 
-static hct_status append(hct_tape *t, const char *name, const hct_id *in, uint32_t n_in, const hct_attr *attr, uint32_t n_attr,
-                         const hct_id *into, hct_id *out, uint32_t n_out) {
+static hct_status append(hct_tape *t, const char *name, const hct_id *in, uint32_t n_in, const hct_attr *attr,
+                         uint32_t n_attr, const hct_id *into, hct_id *out, uint32_t n_out) {
     for (uint32_t i = 0; out && i < n_out; i++) out[i] = 0;
     if (t->error.code < 0) return t->error.code;
     const hct_op *op = hct_op_find(t->dev->ctx, name);
     if (!op) return hct_tape_fail(t, HCT_ENOTFOUND, "op '%s' is not known; is its plugin loaded?", name), t->error.code;
-    if (t->compiled) return hct_tape_fail(t, HCT_EINVAL, "%s: the tape is compiled, nothing can be appended", name), t->error.code;
+    if (t->compiled)
+        return hct_tape_fail(t, HCT_EINVAL, "%s: the tape is compiled, nothing can be appended", name), t->error.code;
     uint32_t needs = 0;
     for (uint32_t i = 0; i < n_in; i++) {
         if (in[i] <= 0 || (size_t)in[i] >= t->n_values)
@@ -240,7 +258,8 @@ static hct_status append(hct_tape *t, const char *name, const hct_id *in, uint32
     }
     node n = {0};
     hct_view *views = calloc(n_in + n_out + 1, sizeof *views);
-    if (!views || !fill_node(&n, op, in, n_in, attr, n_attr, n_out)) hct_tape_fail(t, HCT_ENOMEM, "%s: out of memory", name);
+    if (!views || !fill_node(&n, op, in, n_in, attr, n_attr, n_out))
+        hct_tape_fail(t, HCT_ENOMEM, "%s: out of memory", name);
     if (t->error.code == 0) infer_views(t, &n, views, into);
     if (t->error.code < 0 || (!into && composed(t, &n, out))) {
         free_node(&n);
@@ -258,22 +277,21 @@ static hct_status append(hct_tape *t, const char *name, const hct_id *in, uint32
         if (op->flags & HCT_OP_VIEW) t->values[id].root = t->values[in[0]].root;
     }
     free(views);
-    if (t->error.code == 0 && !HCT_PUSH(t->nodes, t->n_nodes, t->cap_nodes, n)) hct_tape_fail(t, HCT_ENOMEM, "%s: out of memory", name);
-    if (t->error.code < 0)
-        free_node(&n);
-    else if (t->mode == HCT_EAGER && !(op->flags & HCT_OP_VIEW))
-        run_now(t, &t->nodes[t->n_nodes - 1]);
+    if (t->error.code == 0 && !HCT_PUSH(t->nodes, t->n_nodes, t->cap_nodes, n))
+        hct_tape_fail(t, HCT_ENOMEM, "%s: out of memory", name);
+    if (t->error.code < 0) free_node(&n);
+    else if (t->mode == HCT_EAGER && !(op->flags & HCT_OP_VIEW)) run_now(t, &t->nodes[t->n_nodes - 1]);
     for (uint32_t i = 0; out && t->error.code < 0 && i < n_out; i++) out[i] = 0;
     return t->error.code;
 }
 
-hct_status hct_emit(hct_tape *t, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *attr, uint32_t n_attr, hct_id *out,
-                    uint32_t n_out) {
+hct_status hct_emit(hct_tape *t, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *attr, uint32_t n_attr,
+                    hct_id *out, uint32_t n_out) {
     return append(t, op, in, n_in, attr, n_attr, NULL, out, n_out);
 }
 
-hct_status hct_emit_into(hct_tape *t, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *attr, uint32_t n_attr,
-                         const hct_id *out, uint32_t n_out) {
+hct_status hct_emit_into(hct_tape *t, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *attr,
+                         uint32_t n_attr, const hct_id *out, uint32_t n_out) {
     return append(t, op, in, n_in, attr, n_attr, out, NULL, n_out);
 }
 
@@ -295,13 +313,15 @@ hct_status hct_read(hct_tape *t, hct_id id, void *host, hct_err *err) {
     const value *v = hct_value(t, id), *root = hct_value(t, v->root);
     hct_view r = hct_resolve(t, id);
     if (!id || !r.mem || (t->mode == HCT_PROGRAM && !root->keep && !root->tensor))
-        return hct_fail(err, HCT_EINVAL, "value %d cannot be read: keep it with hct_keep before compiling, and run the program", id);
+        return hct_fail(err, HCT_EINVAL,
+                        "value %d cannot be read: keep it with hct_keep before compiling, and run the program", id);
     if (hct_numel(&r) == 0) return HCT_OK;
     const hct_backend *b = t->dev->backend;
     if ((st = b->stream_sync(t->dev->stream, err)) < 0) return st;
     size_t size = hct_dtype_size(r.dtype);
     if (hct_is_contiguous(&r))
-        return b->copy(t->dev->device, t->dev->stream, HCT_DEVICE_TO_HOST, host, 0, r.mem, r.off, hct_view_bytes(&r), err);
+        return b->copy(t->dev->device, t->dev->stream, HCT_DEVICE_TO_HOST, host, 0, r.mem, r.off, hct_view_bytes(&r),
+                       err);
     int64_t span = 1;
     for (int d = 0; d < r.ndim; d++) span += (r.dim[d] - 1) * r.stride[d];
     char *raw = malloc((size_t)span * size);

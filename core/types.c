@@ -27,7 +27,7 @@ int32_t hct_dtype_parse(const char *name) {
 
 const char *hct_status_text(hct_status code) {
     switch (code) {
-#define X(e, value, sentence) \
+#define X(e, value, sentence)                                                                                          \
     case value: return sentence;
         HCT_STATUS_MAP(X)
 #undef X

@@ -6,12 +6,18 @@
 #include "commands/command.h"
 #include "hct/hct.h"
 
-static const char doc[] = "Lists the backends and plugins that are loaded, the devices each backend sees, how many ops it has kernels for and which are missing.\v"
+static const char doc[] = "Lists the backends and plugins that are loaded, the devices each backend sees, how many ops "
+                          "it has kernels for and which are missing.\v"
                           "Example:\n  headct backends\n\n"
-                          "Plugins are looked for in each folder of HCT_PLUGIN_PATH, then in the installed plugin folder. HCT_VERBOSE=dispatch prints which kernel "
-                          "is chosen for each call and why others refuse; HCT_KERNEL=op=name forces one. What is unknown in them is said on stderr.";
+                          "Plugins are looked for in each folder of HCT_PLUGIN_PATH, then in the installed plugin "
+                          "folder. HCT_VERBOSE=dispatch prints which kernel "
+                          "is chosen for each call and why others refuse; HCT_KERNEL=op=name forces one. What is "
+                          "unknown in them is said on stderr.";
 
-static const struct argp_option options[] = {{"kernels", 'k', NULL, 0, "list every kernel by name and priority", 0}, {0}};
+static const struct argp_option options[] = {
+    {"kernels", 'k', NULL, 0, "list every kernel by name and priority", 0},
+    {0},
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     (void)arg;
@@ -31,7 +37,8 @@ static void print_backend(const hct_ctx *ctx, const hct_backend *b, int kernels)
     hct_err err = {0, ""};
     char text[512];
     int devices = 0;
-    while (b->probe(devices, text, sizeof text, &err) == HCT_OK) printf("  device %s:%d  %s\n", b->name, devices, text), devices++;
+    while (b->probe(devices, text, sizeof text, &err) == HCT_OK)
+        printf("  device %s:%d  %s\n", b->name, devices, text), devices++;
     if (!devices) printf("  no device: %s\n", err.msg);
     size_t have = 0, ops = 0;
     char missing[1024] = "";
@@ -68,7 +75,9 @@ int command_backends(int argc, char **argv) {
         printf("plugin %s %s  %s\n", p->name, p->version, path);
     }
     int none = hct_backend_count(ctx) == 0;
-    if (none) fprintf(stderr, "headct backends: none is loaded; set HCT_PLUGIN_PATH to the folder that holds hct_backend_cpu.so\n");
+    if (none)
+        fprintf(stderr,
+                "headct backends: none is loaded; set HCT_PLUGIN_PATH to the folder that holds hct_backend_cpu.so\n");
     hct_close(ctx);
     return none ? EXIT_ERROR : EXIT_OK;
 }

@@ -17,9 +17,11 @@
 #include "training/step.h"
 
 static const char doc[] =
-    "Times the forward pass and the training step (MAE; DINO with --recipe of one) of a model on made-up data, after planning them: memory predicted and measured, "
+    "Times the forward pass and the training step (MAE; DINO with --recipe of one) of a model on made-up data, after "
+    "planning them: memory predicted and measured, "
     "floating-point operations, rate, allocations made while steps run.\v"
-    "Allocations on the host (malloc, mmap and their kin) are counted where BUILD/tests/support/count_allocations.so is preloaded.\n\n"
+    "Allocations on the host (malloc, mmap and their kin) are counted where BUILD/tests/support/count_allocations.so "
+    "is preloaded.\n\n"
     "Examples:\n"
     "  headct bench --model vit-b12 --batch 4\n"
     "  headct bench --recipe recipes/demo.yaml --profile\n"
@@ -41,14 +43,19 @@ static const struct argp_option options[] = {
     {"steps", 'n', "N", 0, "timed steps (default 5); two more run first, untimed", 0},
     {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists", 0},
     {"precision", 'P', "NAME", 0, "f32 or bf16 (train.precision)", 0},
-    {"views", 'v', "FILE", 0, "time the making of DINO's views of --batch phantom scans instead, and write them to FILE (safetensors)", 0},
+    {"views", 'v', "FILE", 0,
+     "time the making of DINO's views of --batch phantom scans instead, and write them to FILE (safetensors)", 0},
     {"tune", 'T', "N", OPTION_ARG_OPTIONAL,
-     "find the fastest matrix products for this device, and keep them. CUDA: times cuBLASLt's algorithms for the model's products, seconds; OpenCL: runs "
-     "CLBlast's tuners (Debian: clblast-utils), two to twenty minutes, or as long as one in N of their configurations takes (on a CPU 512 if not given)", 0},
+     "find the fastest matrix products for this device, and keep them. CUDA: times cuBLASLt's algorithms for the "
+     "model's products, seconds; OpenCL: runs "
+     "CLBlast's tuners (Debian: clblast-utils), two to twenty minutes, or as long as one in N of their configurations "
+     "takes (on a CPU 512 if not given)",
+     0},
     {"profile", 'p', NULL, 0, "time by kernel of one more step", 0},
     {"forward", 'f', NULL, 0, "only the forward pass", 0},
     {"train", 't', NULL, 0, "only the training step", 0},
-    {0}};
+    {0},
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
@@ -61,16 +68,19 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'P': s->precision = arg; break;
     case 'T':
         s->tune = arg ? arg : "auto";
-        if (arg && (!text_int64(arg, &n) || n < 1 || n > 1000000)) argp_error(state, "--tune=%s: a whole number from 1 is needed", arg);
+        if (arg && (!text_int64(arg, &n) || n < 1 || n > 1000000))
+            argp_error(state, "--tune=%s: a whole number from 1 is needed", arg);
         break;
     case 'p': s->profile = 1; break;
     case 'f': s->forward_only = 1; break;
     case 't': s->train_only = 1; break;
     case 'b':
-        if (!text_int64(arg, &s->batch) || s->batch < 1 || s->batch > 4096) argp_error(state, "--batch %s: a whole number from 1 to 4096 is needed", arg);
+        if (!text_int64(arg, &s->batch) || s->batch < 1 || s->batch > 4096)
+            argp_error(state, "--batch %s: a whole number from 1 to 4096 is needed", arg);
         break;
     case 'n':
-        if (!text_int64(arg, &s->steps) || s->steps < 1 || s->steps > 100000) argp_error(state, "--steps %s: a whole number from 1 is needed", arg);
+        if (!text_int64(arg, &s->steps) || s->steps < 1 || s->steps > 100000)
+            argp_error(state, "--steps %s: a whole number from 1 is needed", arg);
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -97,10 +107,10 @@ static footprint footprint_before(void) {
     return footprint_now();
 }
 
-/* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace and the host's input. Memory is
- * measured as growth since before. Allocations are counted from the second step on. */
-static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision, int64_t scans, uint64_t host_input,
-                            footprint before, hct_err *err) {
+/* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace and the
+ * host's input. Memory is measured as growth since before. Allocations are counted from the second step on. */
+static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision,
+                            int64_t scans, uint64_t host_input, footprint before, hct_err *err) {
     double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
     hct_status st = seconds ? hct_run(t, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     allocation_counter none, *host = allocation_counter_find();
@@ -117,19 +127,24 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
     counter->counting = 0;
     calls = hct_device_memory(dev).calls - calls;
     footprint now = footprint_now();
-    uint64_t grown = now.resident - before.resident, code = now.from_files > before.from_files ? now.from_files - before.from_files : 0;
+    uint64_t grown = now.resident - before.resident,
+             code = now.from_files > before.from_files ? now.from_files - before.from_files : 0;
     hct_program_stats p = hct_stats(t);
     uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace + host_input;
     if (st == HCT_OK) {
         qsort(seconds, (size_t)s->steps, sizeof *seconds, by_value);
         double median = seconds[s->steps / 2];
-        printf("%s, %lld scan%s, %s on %s\n", what, (long long)scans, scans == 1 ? "" : "s", precision, hct_device_backend(dev));
-        printf("  time         %.3f s median of %lld (%.3f to %.3f), %.2f scans/s\n", median, (long long)s->steps, seconds[0], seconds[s->steps - 1],
-               (double)scans / median);
+        printf("%s, %lld scan%s, %s on %s\n", what, (long long)scans, scans == 1 ? "" : "s", precision,
+               hct_device_backend(dev));
+        printf("  time         %.3f s median of %lld (%.3f to %.3f), %.2f scans/s\n", median, (long long)s->steps,
+               seconds[0], seconds[s->steps - 1], (double)scans / median);
         printf("  work         %.1f GFLOP in matrix products, %.1f GFLOP/s\n", p.flops / 1e9, p.flops / median / 1e9);
-        printf("  memory       %.1f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f, host input %.0f), %.1f MiB measured, and %.1f of code\n",
-               mib(predicted), mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(host_input), mib(grown), mib(code));
-        printf("  arena        %.3f of the lower bound of live bytes\n", p.arena_lower_bound ? (double)p.arena / (double)p.arena_lower_bound : 1.0);
+        printf("  memory       %.1f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f, "
+               "host input %.0f), %.1f MiB measured, and %.1f of code\n",
+               mib(predicted), mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(host_input),
+               mib(grown), mib(code));
+        printf("  arena        %.3f of the lower bound of live bytes\n",
+               p.arena_lower_bound ? (double)p.arena / (double)p.arena_lower_bound : 1.0);
         printf("  program      %u calls (%u dropped)\n", p.nodes, p.nodes_dead);
         printf("  allocations  %" PRIu64 " on the device in steps 2 to %lld", calls, (long long)s->steps + 2);
         if (host) printf(", %ld on the host (and %ld by oneDNN)\n", (long)counter->host, (long)counter->onednn);
@@ -142,7 +157,8 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
 
 static const char *precision_of(const recipe *r) { return r->train.precision == PRECISION_BF16 ? "BF16" : "F32"; }
 
-static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r, const model_info *info, hct_err *err) {
+static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r, const model_info *info,
+                                hct_err *err) {
     model_info vit = *info;
     vit.kind = MODEL_VIT;
     vit.mae.encoder.norm_eps = 1e-6;
@@ -150,7 +166,8 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
     int64_t batch = s->batch ? s->batch : 4;
     params *p = model_new(dev, &vit, 1, err);
     encoder e = {0};
-    hct_status st = p && model_precision(p, r, err) == HCT_OK ? encoder_new(&e, dev, p, &vit, batch, INT64_MAX, err) : err->code;
+    hct_status st =
+        p && model_precision(p, r, err) == HCT_OK ? encoder_new(&e, dev, p, &vit, batch, INT64_MAX, err) : err->code;
     if (st == HCT_OK) {
         for (size_t i = 0; i < (size_t)batch * e.image_floats; i++) e.host[i] = (float)(i % 97) / 97;
         st = hct_tensor_write(e.input, e.host, err);
@@ -167,13 +184,16 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
 static void make_up(train_step *step, int64_t batch) {
     for (int64_t b = 0; b < batch; b++) {
         if (step->r->method == METHOD_DINO)
-            for (size_t i = 0; i < step->dino.cube; i++) ((int16_t *)step_item(step, b))[i] = (int16_t)((i * 37 + (size_t)b) % 2003) - 1000;
+            for (size_t i = 0; i < step->dino.cube; i++)
+                ((int16_t *)step_item(step, b))[i] = (int16_t)((i * 37 + (size_t)b) % 2003) - 1000;
         else
-            for (size_t i = 0; i < step->mae.image_floats; i++) ((float *)step_item(step, b))[i] = (float)((i + (size_t)b) % 97) / 97;
+            for (size_t i = 0; i < step->mae.image_floats; i++)
+                ((float *)step_item(step, b))[i] = (float)((i + (size_t)b) % 97) / 97;
     }
 }
 
-static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *r, const model_info *info, int64_t batch, hct_err *err) {
+static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *r, const model_info *info,
+                                 int64_t batch, hct_err *err) {
     footprint before = footprint_before();
     params *p = model_new(dev, info, 1, err);
     hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? step_optimizer(dev, r, p, err) : NULL;
@@ -187,7 +207,8 @@ static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *
     if (st == HCT_OK) st = step_rates(o, r, 1e-4, 0.05, 0, err);
     if (st == HCT_OK) st = step_set(&step, 0, 0, 1, err);
     if (st == HCT_OK)
-        st = time_tape(s, dev, step_tape(&step), r->method == METHOD_DINO ? "DINO step" : "MAE step", precision_of(r), batch, step_host_bytes(&step), before, err);
+        st = time_tape(s, dev, step_tape(&step), r->method == METHOD_DINO ? "DINO step" : "MAE step", precision_of(r),
+                       batch, step_host_bytes(&step), before, err);
     step_free(&step);
     hct_optim_free(o);
     params_free(p);
@@ -203,7 +224,8 @@ static hct_status model_of(const settings *s, recipe *r, model_info *info, hct_e
     else if (!s->model || !strcmp(s->model, "vit-b12")) st = HCT_OK;
     else if (!strcmp(s->model, "vit-b16")) st = recipe_set(r, "model.patch=16", err);
     else st = hct_fail(err, HCT_EINVAL, "--model %s: vit-b12 and vit-b16 are known; for others use --recipe", s->model);
-    if (st == HCT_OK && r->method != METHOD_DINO) r->method = METHOD_MAE; /* probes and fine-tuning have the same encoder */
+    /* probes and fine-tuning have the same encoder */
+    if (st == HCT_OK && r->method != METHOD_DINO) r->method = METHOD_MAE;
     if (st == HCT_OK) st = recipe_set_key(r, "train.precision", s->precision, err);
     return st < 0 ? st : model_of_recipe(r, info, err);
 }
@@ -220,10 +242,12 @@ int command_bench(int argc, char **argv) {
     hct_dev *dev = st == HCT_OK ? device_open(s.device, &err) : NULL;
     if (st == HCT_OK && !dev) st = err.code;
     if (st == HCT_OK && s.tune && !strcmp(hct_device_backend(dev), "cpu"))
-        st = hct_fail(&err, HCT_EINVAL, "--tune is for OpenCL and CUDA devices, not cpu; add --device opencl or --device cuda");
+        st = hct_fail(&err, HCT_EINVAL,
+                      "--tune is for OpenCL and CUDA devices, not cpu; add --device opencl or --device cuda");
     if (st == HCT_OK && s.views) st = bench_views(dev, s.views, s.batch ? s.batch : 4, s.steps, &err);
     if (st == HCT_OK && !s.views && !s.train_only) st = bench_forward(&s, dev, &r, &info, &err);
-    if (st == HCT_OK && !s.views && !s.forward_only) st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
+    if (st == HCT_OK && !s.views && !s.forward_only)
+        st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
     device_close(dev);
     if (st < 0) fprintf(stderr, "headct bench: %s\n", err.msg);
     return st < 0 ? EXIT_ERROR : EXIT_OK;

@@ -13,8 +13,19 @@
 
 enum { SIZE = 96, SIDE = PREPARED_SIZE };
 
-static const views_config paper = {.global = 2, .local = 3, .global_edge = {112, 224}, .local_edge = {64, 112}, .region = SIDE, .shrink = 1,
-                                   .flip = 0.2, .shift = 0.1, .shift_prob = 0.5, .smooth_prob = 0.2, .sigma = {0.5, 1}, .gamma_prob = 0.2, .gamma = {0.2, 1}};
+static const views_config paper = {.global = 2,
+                                   .local = 3,
+                                   .global_edge = {112, 224},
+                                   .local_edge = {64, 112},
+                                   .region = SIDE,
+                                   .shrink = 1,
+                                   .flip = 0.2,
+                                   .shift = 0.1,
+                                   .shift_prob = 0.5,
+                                   .smooth_prob = 0.2,
+                                   .sigma = {0.5, 1},
+                                   .gamma_prob = 0.2,
+                                   .gamma = {0.2, 1}};
 
 typedef struct work {
     int16_t *volumes;
@@ -44,17 +55,20 @@ static hct_status make_volumes(int16_t *out, int64_t scans, hct_err *err) {
 
 static hct_status record(work *w, hct_dev *dev, int64_t scans, int64_t views, hct_err *err) {
     float window[2 * PAPER_WINDOWS];
-    for (int i = 0; i < PAPER_WINDOWS; i++) window[2 * i] = (float)paper_windows[i].centre, window[2 * i + 1] = (float)paper_windows[i].width;
+    for (int i = 0; i < PAPER_WINDOWS; i++)
+        window[2 * i] = (float)paper_windows[i].centre, window[2 * i + 1] = (float)paper_windows[i].width;
     w->volume = hct_tensor_new(dev, HCT_I16, 4, (int64_t[]){scans, SIDE, SIDE, SIDE}, err);
     w->param = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){views, scans, VIEW_FLOATS}, err);
     w->window = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){PAPER_WINDOWS, 2}, err);
     w->tape = hct_tape_new(dev, HCT_PROGRAM);
-    if (!w->volume || !w->param || !w->window || !w->tape) return hct_fail(err, HCT_ENOMEM, "out of memory for %lld scans", (long long)scans);
+    if (!w->volume || !w->param || !w->window || !w->tape)
+        return hct_fail(err, HCT_ENOMEM, "out of memory for %lld scans", (long long)scans);
     hct_status st = hct_tensor_write(w->volume, w->volumes, err);
     if (st == HCT_OK) st = hct_tensor_write(w->param, w->params, err);
     if (st == HCT_OK) st = hct_tensor_write(w->window, window, err);
     if (st < 0) return st;
-    hct_emit(w->tape, "ct_views", (hct_id[]){hct_use(w->tape, w->volume), hct_use(w->tape, w->param), hct_use(w->tape, w->window)}, 3,
+    hct_emit(w->tape, "ct_views",
+             (hct_id[]){hct_use(w->tape, w->volume), hct_use(w->tape, w->param), hct_use(w->tape, w->window)}, 3,
              &HCT_INT("size", SIZE), 1, &w->out, 1);
     hct_keep(w->tape, w->out);
     return hct_compile(w->tape, err);
@@ -63,21 +77,38 @@ static hct_status record(work *w, hct_dev *dev, int64_t scans, int64_t views, hc
 static hct_status write_file(const work *w, const char *file, int64_t scans, int64_t views, hct_err *err) {
     const int64_t cube = SIDE * SIDE * SIDE, view = PAPER_WINDOWS * SIZE * SIZE * SIZE;
     hct_st_entry e[] = {
-        {.name = "params", .dtype = HCT_F32, .ndim = 3, .dim = {views, scans, VIEW_FLOATS}, .data = w->params,
+        {.name = "params",
+         .dtype = HCT_F32,
+         .ndim = 3,
+         .dim = {views, scans, VIEW_FLOATS},
+         .data = w->params,
          .bytes = (uint64_t)(views * scans * VIEW_FLOATS) * sizeof(float)},
-        {.name = "views", .dtype = HCT_F32, .ndim = 6, .dim = {views, scans, PAPER_WINDOWS, SIZE, SIZE, SIZE}, .data = w->views,
+        {.name = "views",
+         .dtype = HCT_F32,
+         .ndim = 6,
+         .dim = {views, scans, PAPER_WINDOWS, SIZE, SIZE, SIZE},
+         .data = w->views,
          .bytes = (uint64_t)(views * scans * view) * sizeof(float)},
-        {.name = "volumes", .dtype = HCT_I16, .ndim = 4, .dim = {scans, SIDE, SIDE, SIDE}, .data = w->volumes, .bytes = (uint64_t)(scans * cube) * sizeof(int16_t)},
+        {.name = "volumes",
+         .dtype = HCT_I16,
+         .ndim = 4,
+         .dim = {scans, SIDE, SIDE, SIDE},
+         .data = w->volumes,
+         .bytes = (uint64_t)(scans * cube) * sizeof(int16_t)},
     };
     return hct_st_write(file, e, 3, NULL, 0, err);
 }
 
 hct_status bench_views(hct_dev *dev, const char *file, int64_t scans, int64_t repeats, hct_err *err) {
     int64_t views = paper.global + paper.local, rows = views * scans;
-    work w = {.volumes = malloc((size_t)scans * SIDE * SIDE * SIDE * sizeof *w.volumes), .params = malloc((size_t)(rows * VIEW_FLOATS) * sizeof *w.params),
+    work w = {.volumes = malloc((size_t)scans * SIDE * SIDE * SIDE * sizeof *w.volumes),
+              .params = malloc((size_t)(rows * VIEW_FLOATS) * sizeof *w.params),
               .views = malloc((size_t)rows * PAPER_WINDOWS * SIZE * SIZE * SIZE * sizeof *w.views)};
-    hct_status st = w.volumes && w.params && w.views ? make_volumes(w.volumes, scans, err) : hct_fail(err, HCT_ENOMEM, "out of memory for %lld scans", (long long)scans);
-    for (int64_t i = 0; st == HCT_OK && i < rows; i++) views_draw_crop(&paper, 1, 0, (uint64_t)(i % scans), i / scans, w.params + i * VIEW_FLOATS);
+    hct_status st = w.volumes && w.params && w.views
+                        ? make_volumes(w.volumes, scans, err)
+                        : hct_fail(err, HCT_ENOMEM, "out of memory for %lld scans", (long long)scans);
+    for (int64_t i = 0; st == HCT_OK && i < rows; i++)
+        views_draw_crop(&paper, 1, 0, (uint64_t)(i % scans), i / scans, w.params + i * VIEW_FLOATS);
     if (st == HCT_OK) st = record(&w, dev, scans, views, err);
     if (st == HCT_OK) st = hct_run(w.tape, err);
     if (st == HCT_OK) printf("seconds");

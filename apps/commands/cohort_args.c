@@ -9,9 +9,11 @@ static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "weights file", 0},
     {"data", 'd', "DATASET", 0, "all scans of a dataset made by headct prepare, instead of SCAN...", 0},
     {"part", 'p', "PART", 0, "only this part of the dataset: train, val, test (default: all)", 0},
-    {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
+    {"device", 'D', "NAME", 0,
+     "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
     {"quiet", 'q', NULL, 0, "no progress line", 0},
-    {0}};
+    {0},
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     cohort_args *a = state->input;
@@ -33,13 +35,15 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-static const char doc[] = "\vA SCAN does not tell whose it is: its patient in the result is its own ID, as in headct prepare without --labels. With --data patients are "
+static const char doc[] = "\vA SCAN does not tell whose it is: its patient in the result is its own ID, as in headct "
+                          "prepare without --labels. With --data patients are "
                           "those of the dataset.";
 
 const struct argp cohort_argp = {options, parse, NULL, doc, NULL, NULL, NULL};
 
 void cohort_args_check(const cohort_args *a, struct argp_state *state) {
-    if (!a->n_scans && !a->data) argp_error(state, "SCAN (a NIfTI file or a DICOM folder) or --data DATASET is missing");
+    if (!a->n_scans && !a->data)
+        argp_error(state, "SCAN (a NIfTI file or a DICOM folder) or --data DATASET is missing");
     if (a->n_scans && a->data) argp_error(state, "either SCAN... or --data DATASET, not both");
     if (a->part && !a->data) argp_error(state, "--part needs --data DATASET");
 }
@@ -54,10 +58,12 @@ void cohort_args_free(cohort_args *a) {
     *a = (cohort_args){0};
 }
 
-int cohort_report(const char *command, const cohort *c, const char *out, size_t kept, hct_status st, const hct_err *err) {
+int cohort_report(const char *command, const cohort *c, const char *out, size_t kept, hct_status st,
+                  const hct_err *err) {
     size_t refused = cohort_refused(c);
     for (size_t i = 0; i < c->n; i++)
-        if (c->scans[i].reason) fprintf(stderr, "%s: refused scan '%s': %s\n", command, c->scans[i].id, c->scans[i].reason);
+        if (c->scans[i].reason)
+            fprintf(stderr, "%s: refused scan '%s': %s\n", command, c->scans[i].id, c->scans[i].reason);
     if (st < 0) fprintf(stderr, "%s: %s\n", command, err->msg);
     else if (out) printf("%s: %zu new, %zu there before, %zu refused\n", out, c->n - kept - refused, kept, refused);
     if (st == HCT_EINTERRUPTED) return EXIT_STOPPED;

@@ -7,10 +7,11 @@
 
 enum {
     EXIT_OK = 0,
-    EXIT_ERROR = 1,        /* the one clear line says why */
-    EXIT_USAGE = 2,        /* unknown option, missing argument */
-    EXIT_PARTIAL = 3,      /* done, but some inputs were refused; each is listed with its reason */
-    EXIT_STOPPED = 75      /* SIGINT, SIGTERM or SIGUSR1: what was done is kept, run it again (training: with --resume) */
+    EXIT_ERROR = 1,   /* the one clear line says why */
+    EXIT_USAGE = 2,   /* unknown option, missing argument */
+    EXIT_PARTIAL = 3, /* done, but some inputs were refused; each is listed with its reason */
+    /* SIGINT, SIGTERM or SIGUSR1: what was done is kept, run it again (training: with --resume) */
+    EXIT_STOPPED = 75
 };
 
 typedef struct command {

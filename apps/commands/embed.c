@@ -11,12 +11,18 @@
 #include "support/text.h"
 
 static const char doc[] =
-    "Writes the class token of each scan to one safetensors file: 'embeddings' [scans, width], with scans, patients and all hashes in its metadata. A "
-    "SCAN is a NIfTI file, a folder of DICOM files of one series, or a folder of such. What is done is saved every minute and at any signal: run the "
-    "same command again and it does only what is missing. Scans that cannot be read are listed with their reason, and the exit status is 3.\n\n"
-    "With --tensor it takes a ready (batch, channel, size, size, size) tensor instead, the one named 'input' or the only one of its file, and "
-    "writes 'tokens', 'cls' and every layer's 'attn.L'. Another size than the weights' resamples their position table.\n\n"
-    "Weights are any file that headct wrote, or plain safetensors with the paper's keys: then --heads says what no shape tells, and --recipe the HU windows "
+    "Writes the class token of each scan to one safetensors file: 'embeddings' [scans, width], with scans, patients "
+    "and all hashes in its metadata. A "
+    "SCAN is a NIfTI file, a folder of DICOM files of one series, or a folder of such. What is done is saved every "
+    "minute and at any signal: run the "
+    "same command again and it does only what is missing. Scans that cannot be read are listed with their reason, and "
+    "the exit status is 3.\n\n"
+    "With --tensor it takes a ready (batch, channel, size, size, size) tensor instead, the one named 'input' or the "
+    "only one of its file, and "
+    "writes 'tokens', 'cls' and every layer's 'attn.L'. Another size than the weights' resamples their position "
+    "table.\n\n"
+    "Weights are any file that headct wrote, or plain safetensors with the paper's keys: then --heads says what no "
+    "shape tells, and --recipe the HU windows "
     "and the crop, where scans are embedded.\v"
     "Examples:\n"
     "  headct embed --weights runs/mae/weights.safetensors --data data --out embeddings.safetensors\n"
@@ -32,7 +38,8 @@ static const struct argp_option options[] = {
     {"norm-eps", OPT_EPS, "EPS", 0, "eps of the last norm of such weights (default 1e-6; MAE encoders have 1e-5)", 0},
     {"recipe", OPT_RECIPE, "FILE", 0, "recipe with heads, windows and crop of such weights", 0},
     {"save-every", OPT_EVERY, "SECONDS", 0, "time between saves of what is done (default 60)", 0},
-    {0}};
+    {0},
+};
 
 typedef struct settings {
     cohort_args common;
@@ -48,19 +55,23 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_TENSOR: s->tensor = arg; break;
     case OPT_RECIPE: s->recipe = arg; break;
     case OPT_HEADS:
-        if (!text_int64(arg, &s->heads) || s->heads < 1) argp_error(state, "--heads %s: a whole number of 1 or more is needed", arg);
+        if (!text_int64(arg, &s->heads) || s->heads < 1)
+            argp_error(state, "--heads %s: a whole number of 1 or more is needed", arg);
         break;
     case OPT_EPS:
-        if (!text_double(arg, &s->eps) || !(s->eps > 0 && s->eps < 1)) argp_error(state, "--norm-eps %s: a number between 0 and 1 is needed", arg);
+        if (!text_double(arg, &s->eps) || !(s->eps > 0 && s->eps < 1))
+            argp_error(state, "--norm-eps %s: a number between 0 and 1 is needed", arg);
         break;
     case OPT_EVERY:
-        if (!text_double(arg, &s->every) || !(s->every >= 0)) argp_error(state, "--save-every %s: seconds, 0 or more, are needed", arg);
+        if (!text_double(arg, &s->every) || !(s->every >= 0))
+            argp_error(state, "--save-every %s: seconds, 0 or more, are needed", arg);
         break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END:
         if (!s->common.weights) argp_error(state, "--weights FILE is missing");
         if (!s->out) argp_error(state, "--out FILE is missing");
-        if (s->tensor && (s->common.n_scans || s->common.data)) argp_error(state, "--tensor FILE stands instead of SCAN... and --data");
+        if (s->tensor && (s->common.n_scans || s->common.data))
+            argp_error(state, "--tensor FILE stands instead of SCAN... and --data");
         if (!s->tensor) cohort_args_check(&s->common, state);
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -69,7 +80,11 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 static int embed_scans(const settings *s, const model_file_options *model) {
-    embed_options o = {.model = *model, .device = s->common.device, .out = s->out, .every = s->every, .progress = s->common.quiet ? NULL : stderr};
+    embed_options o = {.model = *model,
+                       .device = s->common.device,
+                       .out = s->out,
+                       .every = s->every,
+                       .progress = s->common.quiet ? NULL : stderr};
     hct_err err = {0, ""};
     cohort c = {0};
     size_t kept = 0;
@@ -84,12 +99,20 @@ static int embed_scans(const settings *s, const model_file_options *model) {
 int command_embed(int argc, char **argv) {
     settings s = {.every = 60};
     const struct argp_child children[] = {{&cohort_argp, 0, NULL, 0}, {0}};
-    const struct argp argp = {options, parse, "--weights FILE --out FILE SCAN...\n--weights FILE --out FILE --data DATASET\n--weights FILE --out FILE --tensor FILE", doc, children, NULL, NULL};
+    const struct argp argp = {options,
+                              parse,
+                              "--weights FILE --out FILE SCAN...\n--weights FILE --out FILE --data DATASET\n--weights "
+                              "FILE --out FILE --tensor FILE",
+                              doc,
+                              children,
+                              NULL,
+                              NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
     recipe r = recipe_default();
     hct_err err = {0, ""};
     hct_status st = s.recipe ? recipe_load(s.recipe, &r, &err) : HCT_OK;
-    model_file_options model = {.path = s.common.weights, .recipe = s.recipe ? &r : NULL, .heads = s.heads, .norm_eps = s.eps};
+    model_file_options model = {
+        .path = s.common.weights, .recipe = s.recipe ? &r : NULL, .heads = s.heads, .norm_eps = s.eps};
     int scans = st == HCT_OK && !s.tensor;
     if (st == HCT_OK && s.tensor) st = tokens_run(&model, s.common.device, s.tensor, s.out, &err);
     if (st < 0) fprintf(stderr, "headct embed: %s\n", err.msg);

@@ -26,7 +26,8 @@ static const char doc[] =
     "  headct evaluate --run runs/probe\n"
     "  headct evaluate --predictions p.csv --labels labels.csv --out results\n"
     "  headct evaluate -p ours.csv -l data --compare theirs.csv --permutations 1000\n\n"
-    "With --run and --data a run's classifier, or all of them where it has a model a task, is applied to another dataset as it is, nothing is tuned: OUT/predictions.csv is written (and resumed), and judged by "
+    "With --run and --data a run's classifier, or all of them where it has a model a task, is applied to another "
+    "dataset as it is, nothing is tuned: OUT/predictions.csv is written (and resumed), and judged by "
     "that dataset's labels of the same names, or by --map's.\n\n"
     "  headct evaluate --run runs/probe --data cq500 --map ICH=hemorrhage --out results\n\n"
     "With --out: metrics.json, metrics.csv and figures/roc_TASK.svg.";
@@ -51,7 +52,8 @@ static const struct argp_option options[] = {
     {"predictions", 'p', "FILE", 0, "predictions.csv to evaluate", 0},
     {"labels", 'l', "FILE|DATASET", 0, "where the labels are; several may be given, the last one wins", 0},
     {"run", OPT_RUN, "RUN", 0, "take RUN/predictions.csv and write to RUN", 0},
-    {"data", OPT_DATA, "DATASET", 0, "with --run and --out: apply the run's classifier to this dataset, without tuning (external validation)", 0},
+    {"data", OPT_DATA, "DATASET", 0,
+     "with --run and --out: apply the run's classifier to this dataset, without tuning (external validation)", 0},
     {"map", OPT_MAP, "TASK=LABEL", 0, "with --data: TASK of the run is LABEL there; may be given several times", 0},
     {"out", OPT_OUT, "DIR", 0, "write metrics and figures there; without it a table is printed and that is all", 0},
     {"split", OPT_SPLIT, "NAME", 0,
@@ -84,7 +86,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_DATA: s->data = arg; break;
     case OPT_MAP:
         if (s->n_maps == MAX_MAPS) argp_error(state, "more than %d --map", MAX_MAPS);
-        if (!strchr(arg, '=') || *arg == '=' || !strchr(arg, '=')[1]) argp_error(state, "--map %s: TASK=LABEL is needed", arg);
+        if (!strchr(arg, '=') || *arg == '=' || !strchr(arg, '=')[1])
+            argp_error(state, "--map %s: TASK=LABEL is needed", arg);
         s->map[s->n_maps++] = arg;
         break;
     case OPT_OUT: s->out = arg; break;
@@ -139,16 +142,22 @@ static hct_status take_other_labels(const settings *s, predictions *p, hct_err *
         const char *equals = strchr(s->map[m], '=');
         size_t n = (size_t)(equals - s->map[m]), k = 0, other = 0;
         while (k < p->n_tasks && (strlen(p->task[k]) != n || strncmp(p->task[k], s->map[m], n) != 0)) k++;
-        if (k == p->n_tasks) return hct_fail(err, HCT_ENOTFOUND, "--map %s: the run has no task '%.*s'; the first one is '%s'", s->map[m], (int)n, s->map[m], p->task[0]);
+        if (k == p->n_tasks)
+            return hct_fail(err, HCT_ENOTFOUND, "--map %s: the run has no task '%.*s'; the first one is '%s'",
+                            s->map[m], (int)n, s->map[m], p->task[0]);
         while (other < p->n_tasks && strcmp(p->task[other], equals + 1) != 0) other++;
-        if (other < p->n_tasks && other != k) return hct_fail(err, HCT_EINVAL, "--map %s: '%s' is a task of the run already", s->map[m], equals + 1);
+        if (other < p->n_tasks && other != k)
+            return hct_fail(err, HCT_EINVAL, "--map %s: '%s' is a task of the run already", s->map[m], equals + 1);
         hct_status st = predictions_text(&p->task[k], equals + 1, err);
         if (st < 0) return st;
     }
     size_t scans, tasks;
     hct_status st = predictions_take_labels(p, s->data, &scans, &tasks, err);
     if (st == HCT_OK && (!scans || !tasks))
-        st = hct_fail(err, HCT_ENOTFOUND, "%s: has labels of none of the run's tasks; say with --map TASK=LABEL which they are (the first task is '%s')", s->data, p->task[0]);
+        st = hct_fail(err, HCT_ENOTFOUND,
+                      "%s: has labels of none of the run's tasks; say with --map TASK=LABEL which they are (the first "
+                      "task is '%s')",
+                      s->data, p->task[0]);
     return st;
 }
 
@@ -160,7 +169,9 @@ static hct_status predict_other(const settings *s, const char *path, hct_err *er
     hct_status st = path_make_folders(s->out, err);
     if (st == HCT_OK) st = cohort_of_dataset(s->data, s->split ? s->split : "all", &c, err);
     if (st == HCT_OK) st = predict_run(&(predict_options){.run = s->run, .out = path}, &c, &kept, err);
-    if (st == HCT_OK && cohort_refused(&c)) fprintf(stderr, "headct evaluate: %s: %zu scans could not be read and are left out\n", s->data, cohort_refused(&c));
+    if (st == HCT_OK && cohort_refused(&c))
+        fprintf(stderr, "headct evaluate: %s: %zu scans could not be read and are left out\n", s->data,
+                cohort_refused(&c));
     cohort_free(&c);
     return st;
 }

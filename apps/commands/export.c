@@ -7,10 +7,14 @@
 #include "weights/export.h"
 
 static const char doc[] =
-    "Writes weights, or a checkpoint's weights without its optimiser state, under the paper's key names: as safetensors that any reader loads, or as a "
-    "file that torch.load(FILE, weights_only=True) reads, whose 'state_dict' holds the tensors. Low-rank additions (LoRA) are merged. Of a DINO checkpoint the "
-    "encoder of the teacher is written, the moving average (EMA) of the student, which DINO's authors use, or with --which student the student's. --card "
-    "writes a model card: sizes, recipe, data counts, training and metrics, as far as the run's folder and its dataset have them.\v"
+    "Writes weights, or a checkpoint's weights without its optimiser state, under the paper's key names: as "
+    "safetensors that any reader loads, or as a "
+    "file that torch.load(FILE, weights_only=True) reads, whose 'state_dict' holds the tensors. Low-rank additions "
+    "(LoRA) are merged. Of a DINO checkpoint the "
+    "encoder of the teacher is written, the moving average (EMA) of the student, which DINO's authors use, or with "
+    "--which student the student's. --card "
+    "writes a model card: sizes, recipe, data counts, training and metrics, as far as the run's folder and its dataset "
+    "have them.\v"
     "Examples:\n"
     "  headct export --weights runs/mae/weights.safetensors --format pth --out mae.pth --card mae.md\n"
     "  headct export --weights runs/probe/weights.safetensors --format safetensors --out probe.safetensors\n"
@@ -21,22 +25,28 @@ enum { OPT_WEIGHTS = 'w', OPT_FORMAT = 'f', OPT_OUT = 'o', OPT_CARD = 'c', OPT_R
 static const struct argp_option options[] = {
     {"weights", OPT_WEIGHTS, "FILE", 0, "weights that headct wrote", 0},
     {"format", OPT_FORMAT, "NAME", 0, "safetensors (default) or pth", 0},
-    {"which", OPT_WHICH, "NAME", 0, "of a DINO checkpoint: teacher (default; ema is another name for it) or student", 0},
+    {"which", OPT_WHICH, "NAME", 0, "of a DINO checkpoint: teacher (default; ema is another name for it) or student",
+     0},
     {"out", OPT_OUT, "FILE", 0, "the file to write", 0},
     {"card", OPT_CARD, "FILE", 0, "model card in Markdown to write", 0},
-    {"run", OPT_RUN, "RUN", 0, "run folder that the card quotes (default: the folder of --weights, or above it where that is checkpoints)", 0},
-    {0}};
+    {"run", OPT_RUN, "RUN", 0,
+     "run folder that the card quotes (default: the folder of --weights, or above it where that is checkpoints)", 0},
+    {0},
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     export_options *o = state->input;
     switch (key) {
     case OPT_WEIGHTS: o->weights = arg; break;
     case OPT_FORMAT:
-        if (strcmp(arg, "pth") != 0 && strcmp(arg, "safetensors") != 0) argp_error(state, "--format %s: safetensors or pth is needed", arg);
+        if (strcmp(arg, "pth") != 0 && strcmp(arg, "safetensors") != 0)
+            argp_error(state, "--format %s: safetensors or pth is needed", arg);
         o->torch = !strcmp(arg, "pth");
         break;
     case OPT_WHICH:
-        o->which = !strcmp(arg, "student") ? EXPORT_STUDENT : !strcmp(arg, "teacher") || !strcmp(arg, "ema") ? EXPORT_TEACHER : EXPORT_ALL;
+        o->which = !strcmp(arg, "student")                          ? EXPORT_STUDENT
+                   : !strcmp(arg, "teacher") || !strcmp(arg, "ema") ? EXPORT_TEACHER
+                                                                    : EXPORT_ALL;
         if (o->which == EXPORT_ALL) argp_error(state, "--which %s: student, teacher or ema is needed", arg);
         break;
     case OPT_OUT: o->out = arg; break;

@@ -9,34 +9,60 @@
 #include "training/recipe_encoder.h"
 
 static const char doc[] =
-    "Few-shot evaluation: K positives and as many negatives are drawn from the training part, --draws times, and classify the test part; the same with every "
-    "training scan stands beside them (k 'all'). Methods on frozen features: knn (5 nearest by cosine), simpleshot (nearest class mean, CL2N), protonet "
-    "(softmax over distances to class means; with --episodes after training by episodes), linear (a probe); and finetune (encoder and head, a model for each "
-    "draw). The draws are the same for all of them. A K above a task's positives or negatives is left out, and said so.\n\n"
-    "One recipe serves all: its probe section the frozen features, its finetune section fine-tuning, optim and train both. By default a recipe of method "
+    "Few-shot evaluation: K positives and as many negatives are drawn from the training part, --draws times, and "
+    "classify the test part; the same with every "
+    "training scan stands beside them (k 'all'). Methods on frozen features: knn (5 nearest by cosine), simpleshot "
+    "(nearest class mean, CL2N), protonet "
+    "(softmax over distances to class means; with --episodes after training by episodes), linear (a probe); and "
+    "finetune (encoder and head, a model for each "
+    "draw). The draws are the same for all of them. A K above a task's positives or negatives is left out, and said "
+    "so.\n\n"
+    "One recipe serves all: its probe section the frozen features, its finetune section fine-tuning, optim and train "
+    "both. By default a recipe of method "
     "probe runs the methods on frozen features, one of method finetune that one.\n\n"
-    "The folder gets fewshot.csv (AUC and average precision, mean and 2.5 and 97.5 percentiles over draws) and fewshot_draws.csv. SIGTERM, SIGINT and SIGUSR1 "
+    "The folder gets fewshot.csv (AUC and average precision, mean and 2.5 and 97.5 percentiles over draws) and "
+    "fewshot_draws.csv. SIGTERM, SIGINT and SIGUSR1 "
     "end it with status 75; with --resume, and the same options, it does what is missing.\v"
     "Examples:\n"
-    "  headct fewshot --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --run runs/fewshot\n"
-    "  headct fewshot --recipe recipes/probe.yaml --data data --weights w.safetensors --k 8,16 --methods knn,linear --knn-temperature 0.07 --run runs/few\n"
+    "  headct fewshot --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --run "
+    "runs/fewshot\n"
+    "  headct fewshot --recipe recipes/probe.yaml --data data --weights w.safetensors --k 8,16 --methods knn,linear "
+    "--knn-temperature 0.07 --run runs/few\n"
     "  headct fewshot --recipe recipes/finetune.yaml --data data --weights w.safetensors --run runs/few-tuned\n"
     "  headct fewshot --resume --run runs/few-tuned";
 
-enum { OPT_WEIGHTS = 'w', OPT_K = 'k', OPT_METHODS = 'm', OPT_DRAWS = 256, OPT_NEIGHBOURS, OPT_TEMPERATURE, OPT_FORM, OPT_EPISODES, OPT_SHOTS, OPT_QUERIES };
+enum {
+    OPT_WEIGHTS = 'w',
+    OPT_K = 'k',
+    OPT_METHODS = 'm',
+    OPT_DRAWS = 256,
+    OPT_NEIGHBOURS,
+    OPT_TEMPERATURE,
+    OPT_FORM,
+    OPT_EPISODES,
+    OPT_SHOTS,
+    OPT_QUERIES
+};
 
 static const struct argp_option options[] = {
     {"weights", OPT_WEIGHTS, "FILE", 0, "the encoder; same as --set probe.weights=FILE --set finetune.weights=FILE", 0},
     {"k", OPT_K, "K,...", 0, "positives, and as many negatives (default 8,16,32,64,128,256)", 0},
-    {"methods", OPT_METHODS, "NAME,...", 0, "of knn, simpleshot, protonet, linear, finetune (default: by the recipe's method)", 0},
+    {"methods", OPT_METHODS, "NAME,...", 0,
+     "of knn, simpleshot, protonet, linear, finetune (default: by the recipe's method)", 0},
     {"draws", OPT_DRAWS, "N", 0, "draws of each K (default 5)", 0},
     {"neighbours", OPT_NEIGHBOURS, "N", 0, "of knn (default 5, at most 2K)", 0},
-    {"knn-temperature", OPT_TEMPERATURE, "T", 0, "votes weighted by exp(similarity / T), as DINO's evaluation with 0.07 (default: plain votes)", 0},
+    {"knn-temperature", OPT_TEMPERATURE, "T", 0,
+     "votes weighted by exp(similarity / T), as DINO's evaluation with 0.07 (default: plain votes)", 0},
     {"simpleshot", OPT_FORM, "FORM", 0, "UN, L2N or CL2N (default)", 0},
-    {"episodes", OPT_EPISODES, "N", 0, "of protonet: train a linear map of the features by N episodes of the draw's examples (default 0: features as they are)", 0},
-    {"episode-shots", OPT_SHOTS, "S", 0, "supports of each class in an episode (default 5, at most half the examples)", 0},
+    {"episodes", OPT_EPISODES, "N", 0,
+     "of protonet: train a linear map of the features by N episodes of the draw's examples (default 0: features as "
+     "they are)",
+     0},
+    {"episode-shots", OPT_SHOTS, "S", 0, "supports of each class in an episode (default 5, at most half the examples)",
+     0},
     {"episode-queries", OPT_QUERIES, "Q", 0, "queries of each class in an episode (default 15, at most the rest)", 0},
-    {0}};
+    {0},
+};
 
 typedef struct settings {
     recipe_args common;
@@ -51,7 +77,8 @@ static void parse_list(settings *s, struct argp_state *state, const char *arg) {
         size_t n = strcspn(c, ",");
         snprintf(part, sizeof part, "%.*s", (int)n, c);
         if (s->o.n_k == FEWSHOT_KS) argp_error(state, "--k: at most %d numbers", FEWSHOT_KS);
-        if (!text_int64(part, &s->o.k[s->o.n_k]) || s->o.k[s->o.n_k] < 1) argp_error(state, "--k %s: whole numbers of 1 or more are needed", arg);
+        if (!text_int64(part, &s->o.k[s->o.n_k]) || s->o.k[s->o.n_k] < 1)
+            argp_error(state, "--k %s: whole numbers of 1 or more are needed", arg);
         s->o.n_k++;
         c += n + (c[n] == ',');
     }
@@ -63,8 +90,11 @@ static void parse_methods(settings *s, struct argp_state *state, const char *arg
     for (const char *c = arg; *c;) {
         size_t n = strcspn(c, ",");
         int m = 0;
-        while (m < FEWSHOT_METHODS && (strlen(fewshot_method_names[m]) != n || strncmp(c, fewshot_method_names[m], n) != 0)) m++;
-        if (m == FEWSHOT_METHODS) argp_error(state, "--methods: '%.*s' is not one of knn, simpleshot, protonet, linear, finetune", (int)n, c);
+        while (m < FEWSHOT_METHODS &&
+               (strlen(fewshot_method_names[m]) != n || strncmp(c, fewshot_method_names[m], n) != 0))
+            m++;
+        if (m == FEWSHOT_METHODS)
+            argp_error(state, "--methods: '%.*s' is not one of knn, simpleshot, protonet, linear, finetune", (int)n, c);
         s->o.use[m] = 1;
         c += n + (c[n] == ',');
     }
@@ -82,7 +112,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_SHOTS: s->o.episodes.shots = argument_whole(state, "episode-shots", arg, 1, 100000); break;
     case OPT_QUERIES: s->o.episodes.queries = argument_whole(state, "episode-queries", arg, 1, 100000); break;
     case OPT_TEMPERATURE:
-        if (!text_double(arg, &s->o.knn.temperature) || !(s->o.knn.temperature > 0)) argp_error(state, "--knn-temperature %s: a number above 0 is needed", arg);
+        if (!text_double(arg, &s->o.knn.temperature) || !(s->o.knn.temperature > 0))
+            argp_error(state, "--knn-temperature %s: a number above 0 is needed", arg);
         break;
     case OPT_FORM:
         if (!arg || (strcmp(arg, "UN") != 0 && strcmp(arg, "L2N") != 0 && strcmp(arg, "CL2N") != 0))
@@ -106,11 +137,18 @@ static hct_status set_weights(recipe *r, const char *weights, hct_err *err) {
 static void choose_methods(fewshot_options *o, const recipe *r) {
     int any = 0;
     for (int m = 0; m < FEWSHOT_METHODS; m++) any |= o->use[m];
-    for (int m = 0; !any && m < FEWSHOT_METHODS; m++) o->use[m] = (m == FEWSHOT_FINETUNE) == (r->method == METHOD_FINETUNE);
+    for (int m = 0; !any && m < FEWSHOT_METHODS; m++)
+        o->use[m] = (m == FEWSHOT_FINETUNE) == (r->method == METHOD_FINETUNE);
 }
 
 int command_fewshot(int argc, char **argv) {
-    settings s = {.o = {.k = {8, 16, 32, 64, 128, 256}, .n_k = 6, .draws = 5, .knn = {.k = 5}, .form = FEWSHOT_CL2N, .episodes = {.shots = 5, .queries = 15}, .table = stdout}};
+    settings s = {.o = {.k = {8, 16, 32, 64, 128, 256},
+                        .n_k = 6,
+                        .draws = 5,
+                        .knn = {.k = 5},
+                        .form = FEWSHOT_CL2N,
+                        .episodes = {.shots = 5, .queries = 15},
+                        .table = stdout}};
     const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
@@ -118,7 +156,8 @@ int command_fewshot(int argc, char **argv) {
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&s.common, &r, &err);
     if (st == HCT_OK) st = set_weights(&r, s.weights, &err);
-    if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither probe nor finetune");
+    if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE)
+        st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither probe nor finetune");
     if (st == HCT_OK && !s.common.resume) st = recipe_take_encoder(&r, &err);
     s.o.out = s.common.run;
     s.o.resume = s.common.resume;

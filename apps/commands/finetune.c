@@ -7,16 +7,24 @@
 #include "training/recipe_encoder.h"
 
 static const char doc[] =
-    "Fine-tunes the encoder of --weights, with a new head on it, for the tasks (labels) of a prepared dataset, and evaluates it on the test part.\n\n"
-    "By default each task gets a model of its own, in RUN/TASK: weights.safetensors (for headct predict), metrics.jsonl, checkpoints, predictions.csv "
-    "of the validation and test scans, metrics and ROC figures; RUN itself gets the predictions, metrics and figures of all. --tasks all trains one "
-    "encoder with a head a task; scans without a label of some task then count for the others only. The epoch with the best validation AUC is kept. "
-    "Section finetune of the recipe chooses what of the encoder is trained (all, nothing, low-rank additions), its learning rate beside the head's, "
+    "Fine-tunes the encoder of --weights, with a new head on it, for the tasks (labels) of a prepared dataset, and "
+    "evaluates it on the test part.\n\n"
+    "By default each task gets a model of its own, in RUN/TASK: weights.safetensors (for headct predict), "
+    "metrics.jsonl, checkpoints, predictions.csv "
+    "of the validation and test scans, metrics and ROC figures; RUN itself gets the predictions, metrics and figures "
+    "of all. --tasks all trains one "
+    "encoder with a head a task; scans without a label of some task then count for the others only. The epoch with the "
+    "best validation AUC is kept. "
+    "Section finetune of the recipe chooses what of the encoder is trained (all, nothing, low-rank additions), its "
+    "learning rate beside the head's, "
     "layer-wise decay of it, and drop-path; finetune.init=random trains from scratch.\n\n"
-    "SIGTERM, SIGINT or SIGUSR1 write a checkpoint within a step and end with status 75; --resume continues bit for bit, and leaves finished tasks alone.\v"
+    "SIGTERM, SIGINT or SIGUSR1 write a checkpoint within a step and end with status 75; --resume continues bit for "
+    "bit, and leaves finished tasks alone.\v"
     "Examples:\n"
-    "  headct finetune --recipe recipes/finetune.yaml --data data --weights runs/mae/weights.safetensors --run runs/finetune\n"
-    "  headct finetune --recipe recipes/finetune.yaml --data data --weights runs/mae/weights.safetensors --task IPH --run runs/iph --set finetune.backbone=lora\n"
+    "  headct finetune --recipe recipes/finetune.yaml --data data --weights runs/mae/weights.safetensors --run "
+    "runs/finetune\n"
+    "  headct finetune --recipe recipes/finetune.yaml --data data --weights runs/mae/weights.safetensors --task IPH "
+    "--run runs/iph --set finetune.backbone=lora\n"
     "  headct finetune --recipe recipes/finetune.yaml --data data --set finetune.init=random --run runs/scratch\n"
     "  headct finetune --run runs/finetune --resume";
 
@@ -30,8 +38,10 @@ typedef struct settings {
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "same as --set finetune.weights=FILE", 0},
     {"task", 't', "A,B,...", 0, "only these labels; same as --set data.tasks=A,B,...", 0},
-    {"tasks", OPT_TASKS, "each|all", 0, "a model for each task, or one with a head a task; same as --set finetune.tasks=each|all", 0},
-    {0}};
+    {"tasks", OPT_TASKS, "each|all", 0,
+     "a model for each task, or one with a head a task; same as --set finetune.tasks=each|all", 0},
+    {0},
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
@@ -58,9 +68,12 @@ int command_finetune(int argc, char **argv) {
     if (st == HCT_OK) st = recipe_set_key(&r, "data.tasks", s.task, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "finetune.tasks", s.tasks, &err);
     if (st == HCT_OK && r.method != METHOD_FINETUNE)
-        st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not finetune; see 'headct pretrain' and 'headct probe'");
-    if (st == HCT_OK && !s.common.resume) st = recipe_take_encoder(&r, &err); /* a resumed run's recipe stays as it is */
-    finetune_run_options o = {.run = s.common.run, .resume = s.common.resume, .progress = s.common.quiet ? NULL : stderr, .table = stdout};
+        st =
+            hct_fail(&err, HCT_EINVAL, "the recipe's method is not finetune; see 'headct pretrain' and 'headct probe'");
+    /* a resumed run's recipe stays as it is */
+    if (st == HCT_OK && !s.common.resume) st = recipe_take_encoder(&r, &err);
+    finetune_run_options o = {
+        .run = s.common.run, .resume = s.common.resume, .progress = s.common.quiet ? NULL : stderr, .table = stdout};
     if (st == HCT_OK) st = finetune_run(&r, &o, &err);
     if (st < 0) fprintf(stderr, "headct finetune: %s\n", err.msg);
     recipe_args_free(&s.common);

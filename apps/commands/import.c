@@ -10,30 +10,48 @@
 #include "weights/import.h"
 
 static const char doc[] =
-    "Reads a checkpoint of the published code (a .pth file of torch.save) and writes weights that headct runs. Nothing in the file is executed: tensors, "
+    "Reads a checkpoint of the published code (a .pth file of torch.save) and writes weights that headct runs. Nothing "
+    "in the file is executed: tensors, "
     "dicts, numbers and text are read, any other Python name is refused. Optimiser and scheduler are ignored.\n\n"
-    "Sizes come from the tensors' shapes. What no shape tells has the paper's values where no option says otherwise: attention heads (64 channels each), the "
-    "HU windows, the crop. The encoder of DINO is taken without its head, MAE with its decoder. A fine-tuned model lies in two files, its backbone's and its "
+    "Sizes come from the tensors' shapes. What no shape tells has the paper's values where no option says otherwise: "
+    "attention heads (64 channels each), the "
+    "HU windows, the crop. The encoder of DINO is taken without its head, MAE with its decoder. A fine-tuned model "
+    "lies in two files, its backbone's and its "
     "classifier's: give the first, and the second with --classifier.\v"
     "Examples:\n"
     "  headct import mae.pth --out mae.safetensors\n"
     "  headct import dino.pth --which teacher --out dino.safetensors\n"
     "  headct import finetuned.pth --classifier ICH=finetuned_classifier.pth --out ich.safetensors";
 
-enum { OPT_OUT = 'o', OPT_WHICH = 'w', OPT_HEADS = 'H', OPT_DECODER_HEADS = 256, OPT_EPS, OPT_WINDOWS, OPT_CROP, OPT_ENCODER, OPT_DROP, OPT_CLASSIFIER };
+enum {
+    OPT_OUT = 'o',
+    OPT_WHICH = 'w',
+    OPT_HEADS = 'H',
+    OPT_DECODER_HEADS = 256,
+    OPT_EPS,
+    OPT_WINDOWS,
+    OPT_CROP,
+    OPT_ENCODER,
+    OPT_DROP,
+    OPT_CLASSIFIER
+};
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "the weights to write (safetensors)", 0},
-    {"which", OPT_WHICH, "NAME", 0, "student (default; what the published code loads) or teacher (the moving average of DINO)", 0},
+    {"which", OPT_WHICH, "NAME", 0,
+     "student (default; what the published code loads) or teacher (the moving average of DINO)", 0},
     {"heads", OPT_HEADS, "N", 0, "attention heads (default: width / 64)", 0},
     {"decoder-heads", OPT_DECODER_HEADS, "N", 0, "attention heads of MAE's decoder (default: its width / 48)", 0},
     {"norm-eps", OPT_EPS, "EPS", 0, "eps of the last norm (default: 1e-5 with MAE's decoder, else 1e-6)", 0},
-    {"windows", OPT_WINDOWS, "C:W,...", 0, "HU window of each channel, centre:width (default: 40:80,80:200,600:2800)", 0},
+    {"windows", OPT_WINDOWS, "C:W,...", 0, "HU window of each channel, centre:width (default: 40:80,80:200,600:2800)",
+     0},
     {"crop", OPT_CROP, "MM", 0, "edge of the cube cut from the middle (default: 192)", 0},
     {"encoder-only", OPT_ENCODER, NULL, 0, "leave MAE's decoder out", 0},
-    {"drop-registers", OPT_DROP, NULL, 0, "leave register tokens out, as the published code does in a model without them; outputs differ", 0},
+    {"drop-registers", OPT_DROP, NULL, 0,
+     "leave register tokens out, as the published code does in a model without them; outputs differ", 0},
     {"classifier", OPT_CLASSIFIER, "TASK=FILE", 0, "a head for this backbone; may be given several times", 0},
-    {0}};
+    {0},
+};
 
 typedef struct settings {
     import_options o;
@@ -43,7 +61,8 @@ typedef struct settings {
 } settings;
 
 static void whole(struct argp_state *state, const char *option, const char *arg, int64_t *ret) {
-    if (!text_int64(arg, ret) || *ret < 1 || *ret > 1 << 20) argp_error(state, "--%s %s: a whole number of 1 or more is needed", option, arg);
+    if (!text_int64(arg, ret) || *ret < 1 || *ret > 1 << 20)
+        argp_error(state, "--%s %s: a whole number of 1 or more is needed", option, arg);
 }
 
 static void by_recipe(settings *s, struct argp_state *state, const char *key, const char *arg) {
@@ -56,18 +75,21 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case OPT_OUT: s->o.out = arg; break;
     case OPT_WHICH:
-        if (strcmp(arg, "student") != 0 && strcmp(arg, "teacher") != 0) argp_error(state, "--which %s: student or teacher is needed", arg);
+        if (strcmp(arg, "student") != 0 && strcmp(arg, "teacher") != 0)
+            argp_error(state, "--which %s: student or teacher is needed", arg);
         s->o.which = !strcmp(arg, "teacher") ? STATE_DICT_TEACHER : STATE_DICT_STUDENT;
         break;
     case OPT_HEADS: whole(state, "heads", arg, &s->o.heads); break;
     case OPT_DECODER_HEADS: whole(state, "decoder-heads", arg, &s->o.decoder_heads); break;
     case OPT_EPS:
-        if (!text_double(arg, &s->o.norm_eps) || !(s->o.norm_eps > 0 && s->o.norm_eps < 1)) argp_error(state, "--norm-eps %s: a number between 0 and 1 is needed", arg);
+        if (!text_double(arg, &s->o.norm_eps) || !(s->o.norm_eps > 0 && s->o.norm_eps < 1))
+            argp_error(state, "--norm-eps %s: a number between 0 and 1 is needed", arg);
         break;
     case OPT_WINDOWS:
         by_recipe(s, state, "data.windows", arg);
         s->o.n_windows = (int)s->r.data.windows.n;
-        for (int i = 0; i < s->o.n_windows; i++) s->window[i] = (hu_window){s->r.data.windows.at[i].center, s->r.data.windows.at[i].width};
+        for (int i = 0; i < s->o.n_windows; i++)
+            s->window[i] = (hu_window){s->r.data.windows.at[i].center, s->r.data.windows.at[i].width};
         s->o.window = s->window;
         break;
     case OPT_CROP:

@@ -25,7 +25,8 @@ static const char doc[] =
     "Tumor, HCP, Edema, ADRD, IPH, IVH, SDH, EDH and SAH are drawn as shapes; ICH (intracranial haemorrhage) is any of "
     "IPH, IVH, SDH, EDH and SAH. The findings belong to the patient; each is left out of a scan with probability 0.15. "
     "Pose, spacing and noise do not depend on them. "
-    "The same seed gives the same files for any number of jobs. A folder with other scans in it is refused; the same set is "
+    "The same seed gives the same files for any number of jobs. A folder with other scans in it is refused; the same "
+    "set is "
     "written over.\v"
     "Example:\n"
     "  headct phantom --out phantoms --patients 100 --seed 7\n\n"
@@ -93,7 +94,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     }
     case OPT_POSE:
-        if (!text_double(arg, &s->set.pose) || !(s->set.pose >= 0 && s->set.pose <= 1)) argp_error(state, "--pose %s: a number from 0 to 1 is needed", arg);
+        if (!text_double(arg, &s->set.pose) || !(s->set.pose >= 0 && s->set.pose <= 1))
+            argp_error(state, "--pose %s: a number from 0 to 1 is needed", arg);
         break;
     case OPT_NOISE: {
         char low[NUMBER];
@@ -190,22 +192,24 @@ static int is_of_set(const settings *s, const char *file) {
     return strcmp(file, whole) == 0;
 }
 
-/* Makes the folder. Scans that are there may only be those that will be written over: labels.csv will not know of others. It is written last, so an
- * older one goes first: it must not stand beside scans that it does not tell of. */
+/* Makes the folder. Scans that are there may only be those that will be written over: labels.csv will not know of
+ * others. It is written last, so an older one goes first: it must not stand beside scans that it does not tell of. */
 static hct_status open_folder(const settings *s, hct_err *err) {
     char **names = NULL, strange[256] = "", *labels = path_join(s->out, "labels.csv");
     size_t n = 0, strangers = 0;
     hct_status status = labels ? path_make_folders(s->out, err) : hct_fail(err, HCT_ENOMEM, "no memory");
     if (status == HCT_OK) status = path_list(s->out, "", &names, &n, err);
     for (size_t i = 0; i < n; i++) {
-        if (source_is_volume(names[i]) && !is_of_set(s, names[i]) && !strangers++) snprintf(strange, sizeof strange, "%s", names[i]);
+        if (source_is_volume(names[i]) && !is_of_set(s, names[i]) && !strangers++)
+            snprintf(strange, sizeof strange, "%s", names[i]);
         free(names[i]);
     }
     free(names);
     if (strangers)
         status = hct_fail(err, HCT_EINVAL,
-                          "%s: %zu scans are there that are not of this set (%s, for one) and would have no labels: name another folder, or remove them", s->out,
-                          strangers, strange);
+                          "%s: %zu scans are there that are not of this set (%s, for one) and would have no labels: "
+                          "name another folder, or remove them",
+                          s->out, strangers, strange);
     if (status == HCT_OK) hct_leftovers_remove(s->out);
     if (status == HCT_OK) unlink(labels);
     free(labels);
@@ -228,10 +232,8 @@ int command_phantom(int argc, char **argv) {
         pthread_mutex_init(&b.lock, NULL);
         b.progress = progress_begin(s.quiet ? NULL : stderr, "scan", 0, n, "scans", 1);
         status = workers_run((int)s.jobs, n, write_one, &b, &err);
-        if (status == HCT_OK)
-            progress_end(&b.progress, "");
-        else
-            progress_break(&b.progress);
+        if (status == HCT_OK) progress_end(&b.progress, "");
+        else progress_break(&b.progress);
         pthread_mutex_destroy(&b.lock);
     }
     if (status == HCT_OK) status = write_labels(&s, b.items, n, &err);

@@ -9,12 +9,13 @@
 #include "training/measure.h"
 #include "training/step.h"
 
-static const char doc[] =
-    "Prints memory, work and time of a pre-training recipe from its recorded program, without running it. Time is estimated from the rate of matrix "
-    "products measured on this machine now, so it is a lower bound. With --data the number of scans, and so of steps, is known.\v"
-    "Examples:\n"
-    "  headct plan recipes/mae.yaml\n"
-    "  headct plan recipes/demo.yaml --data data --set optim.batch=32";
+static const char doc[] = "Prints memory, work and time of a pre-training recipe from its recorded program, without "
+                          "running it. Time is estimated from the rate of matrix "
+                          "products measured on this machine now, so it is a lower bound. With --data the number of "
+                          "scans, and so of steps, is known.\v"
+                          "Examples:\n"
+                          "  headct plan recipes/mae.yaml\n"
+                          "  headct plan recipes/demo.yaml --data data --set optim.batch=32";
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     recipe_args *a = state->input;
@@ -31,12 +32,15 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 
-/* What the loader's threads hold beside the program: each a prepared volume (int16), inflated and as voxels, while it reads one; all of them the inputs kept. */
+/* What the loader's threads hold beside the program: each a prepared volume (int16), inflated and as voxels, while
+ * it reads one; all of them the inputs kept. */
 static void print_loading(const recipe *r, const model_info *info, size_t scans) {
     loader_options o = step_loader(r, info);
-    uint64_t thread = 2 * (uint64_t)PREPARED_SIZE * PREPARED_SIZE * PREPARED_SIZE * sizeof(int16_t), inputs = scans * (uint64_t)loader_options_item(&o);
+    uint64_t thread = 2 * (uint64_t)PREPARED_SIZE * PREPARED_SIZE * PREPARED_SIZE * sizeof(int16_t),
+             inputs = scans * (uint64_t)loader_options_item(&o);
     int all = scans && inputs <= o.cache_bytes;
-    printf("loading    %d thread%s of about %.2f GiB each beside it; ", o.threads, o.threads == 1 ? "" : "s", gib(thread));
+    printf("loading    %d thread%s of about %.2f GiB each beside it; ", o.threads, o.threads == 1 ? "" : "s",
+           gib(thread));
     printf("%s %.2f GiB of inputs kept (train.cache_mb)\n", all ? "all" : "up to", gib(all ? inputs : o.cache_bytes));
 }
 
@@ -64,22 +68,26 @@ static hct_status print_plan(const recipe *r, hct_err *err) {
         int64_t per_step = recipe_effective_batch(r, 1);
         double rate = measure_product_rate(dev), seconds = rate > 0 ? s.flops / rate : 0;
         const vit_config *e = &info.mae.encoder;
-        printf("model      %lld parameters; encoder %lld x %lld, %lld heads, %lld patches", (long long)params_count(p), (long long)e->depth,
-               (long long)e->width, (long long)e->heads, (long long)vit_patches(e));
+        printf("model      %lld parameters; encoder %lld x %lld, %lld heads, %lld patches", (long long)params_count(p),
+               (long long)e->depth, (long long)e->width, (long long)e->heads, (long long)vit_patches(e));
         if (r->method == METHOD_MAE) printf(", %lld visible\n", (long long)mae_kept(&info.mae));
-        else printf("; %lld + %lld views a scan, %lld prototypes\n", (long long)r->views.global, (long long)r->views.local, (long long)r->dino.prototypes);
+        else
+            printf("; %lld + %lld views a scan, %lld prototypes\n", (long long)r->views.global,
+                   (long long)r->views.local, (long long)r->dino.prototypes);
         uint64_t host = step_host_bytes(&step);
-        printf("memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, packed %.2f, arena %.2f, workspace %.2f, host input %.2f\n",
-               gib(s.tensors + s.packed + s.arena + s.workspace + host), gib(s.tensors), gib(s.packed), gib(s.arena), gib(s.workspace), gib(host));
+        printf("memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, packed %.2f, arena "
+               "%.2f, workspace %.2f, host input %.2f\n",
+               gib(s.tensors + s.packed + s.arena + s.workspace + host), gib(s.tensors), gib(s.packed), gib(s.arena),
+               gib(s.workspace), gib(host));
         print_loading(r, &info, scans);
-        printf("step       %lld scans (%lld x %lld), %u calls, %.1f GFLOP\n", (long long)per_step, (long long)r->optim.batch, (long long)r->optim.accumulate,
-               s.nodes, s.flops / 1e9);
-        printf("rate       products run at %.1f GFLOP/s here: a step takes %.2f s or more, %.2f scans/s or less\n", rate / 1e9, seconds,
-               seconds > 0 ? (double)per_step / seconds : 0);
+        printf("step       %lld scans (%lld x %lld), %u calls, %.1f GFLOP\n", (long long)per_step,
+               (long long)r->optim.batch, (long long)r->optim.accumulate, s.nodes, s.flops / 1e9);
+        printf("rate       products run at %.1f GFLOP/s here: a step takes %.2f s or more, %.2f scans/s or less\n",
+               rate / 1e9, seconds, seconds > 0 ? (double)per_step / seconds : 0);
         if (scans) {
             int64_t steps = (int64_t)scans / per_step * r->optim.epochs;
-            printf("run        %zu scans, %lld steps in %lld epochs: %.1f hours or more\n", scans, (long long)steps, (long long)r->optim.epochs,
-                   (double)steps * seconds / 3600);
+            printf("run        %zu scans, %lld steps in %lld epochs: %.1f hours or more\n", scans, (long long)steps,
+                   (long long)r->optim.epochs, (double)steps * seconds / 3600);
         }
     }
     step_free(&step);
@@ -97,7 +105,8 @@ int command_plan(int argc, char **argv) {
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&a, &r, &err);
-    if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO) st = hct_fail(&err, HCT_EINVAL, "%s: only pre-training recipes are planned", a.recipe_file);
+    if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
+        st = hct_fail(&err, HCT_EINVAL, "%s: only pre-training recipes are planned", a.recipe_file);
     if (st == HCT_OK) st = print_plan(&r, &err);
     if (st < 0) fprintf(stderr, "headct plan: %s\n", err.msg);
     recipe_args_free(&a);

@@ -6,26 +6,32 @@
 #include "inference/predict.h"
 #include "support/stop.h"
 
-static const char doc[] =
-    "Prints the probability of each label (task) for each scan, by the classifier of a run of headct probe or headct finetune; of a "
-    "run with a model a task, by all of them, in one row.\n\n"
-    "A SCAN is a NIfTI file in HU, a folder of DICOM files of one series (needs dcm2niix), or a folder with such files and folders in it. With "
-    "--out the rows go to a CSV keyed by scan and patient, one batch at a time: run the same command again and it does only what is missing. "
-    "FILE.json beside it says which weights (of each model), recipe and preparation made the rows; rows of other weights are refused. Scans that cannot be read are "
-    "listed with their reason, and the exit status is 3. This is no medical device.\v"
-    "Examples:\n"
-    "  headct predict --run runs/probe scan.nii.gz\n"
-    "  headct predict --run runs/probe --json scan.nii.gz dicom_folder\n"
-    "  headct predict --run runs/finetune --data data --part test --out test.csv\n"
-    "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz";
+static const char doc[] = "Prints the probability of each label (task) for each scan, by the classifier of a run of "
+                          "headct probe or headct finetune; of a "
+                          "run with a model a task, by all of them, in one row.\n\n"
+                          "A SCAN is a NIfTI file in HU, a folder of DICOM files of one series (needs dcm2niix), or a "
+                          "folder with such files and folders in it. With "
+                          "--out the rows go to a CSV keyed by scan and patient, one batch at a time: run the same "
+                          "command again and it does only what is missing. "
+                          "FILE.json beside it says which weights (of each model), recipe and preparation made the "
+                          "rows; rows of other weights are refused. Scans that cannot be read are "
+                          "listed with their reason, and the exit status is 3. This is no medical device.\v"
+                          "Examples:\n"
+                          "  headct predict --run runs/probe scan.nii.gz\n"
+                          "  headct predict --run runs/probe --json scan.nii.gz dicom_folder\n"
+                          "  headct predict --run runs/finetune --data data --part test --out test.csv\n"
+                          "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz";
 
 enum { OPT_RUN = 'r', OPT_JSON = 'j', OPT_OUT = 'o' };
 
 static const struct argp_option options[] = {
-    {"run", OPT_RUN, "RUN", 0, "folder of a run: RUN/weights.safetensors, or with a model a task RUN/TASK/weights.safetensors of each", 0},
-    {"json", OPT_JSON, NULL, 0, "one JSON object a scan, with the SHA-256 of weights, recipe, preparation and input", 0},
+    {"run", OPT_RUN, "RUN", 0,
+     "folder of a run: RUN/weights.safetensors, or with a model a task RUN/TASK/weights.safetensors of each", 0},
+    {"json", OPT_JSON, NULL, 0, "one JSON object a scan, with the SHA-256 of weights, recipe, preparation and input",
+     0},
     {"out", OPT_OUT, "FILE.csv", 0, "write to a CSV, resumable, instead of standard output", 0},
-    {0}};
+    {0},
+};
 
 typedef struct settings {
     cohort_args common;
@@ -53,9 +59,16 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 int command_predict(int argc, char **argv) {
     settings s = {0};
     const struct argp_child children[] = {{&cohort_argp, 0, NULL, 0}, {0}};
-    const struct argp argp = {options, parse, "--run RUN SCAN...\n--run RUN --data DATASET --out FILE.csv", doc, children, NULL, NULL};
+    const struct argp argp = {options, parse,    "--run RUN SCAN...\n--run RUN --data DATASET --out FILE.csv",
+                              doc,     children, NULL,
+                              NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &s);
-    predict_options o = {.weights = s.common.weights, .run = s.run, .device = s.common.device, .out = s.out, .json = s.json, .print = stdout,
+    predict_options o = {.weights = s.common.weights,
+                         .run = s.run,
+                         .device = s.common.device,
+                         .out = s.out,
+                         .json = s.json,
+                         .print = stdout,
                          .progress = s.common.quiet || !s.out ? NULL : stderr};
     hct_err err = {0, ""};
     cohort c = {0};

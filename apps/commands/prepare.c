@@ -14,7 +14,8 @@ static const char doc[] =
     "cropped "
     "to 224^3, one DATASET/scans/ID.nii.gz each, and an index DATASET/index.sqlite.\n\n"
     "A scan is a NIfTI file (.nii, .nii.gz) or a folder of DICOM files of one series (needs dcm2niix; "
-    "whatever else lies in it is not looked at). Other folders are searched for them, but for the prepared scans of datasets. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
+    "whatever else lies in it is not looked at). Other folders are searched for them, but for the prepared scans of "
+    "datasets. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
     "Scans that cannot be read are left out, listed with their reason here and in the index, and the exit status is 3. "
     "A full disk, or a folder of DICOM files without dcm2niix, ends the run with status 1; what was prepared stays. "
     "SIGINT and SIGTERM stop it after the scans in work, with status 75. "
@@ -105,11 +106,12 @@ int command_prepare(int argc, char **argv) {
     if (r.left_out) fprintf(stderr, "headct prepare: left out, prepared already: %s\n", r.left_out);
     for (size_t i = 0; i < r.n_refused; i++)
         fprintf(stderr, "headct prepare: refused scan '%s': %s\n", r.refused[i].id, r.refused[i].reason);
-    int exit_status = status == HCT_EINTERRUPTED ? EXIT_STOPPED : status < 0 ? EXIT_ERROR : r.n_refused ? EXIT_PARTIAL : EXIT_OK;
-    if (status < 0)
-        fprintf(stderr, "headct prepare: %s\n", err.msg);
-    else
-        printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
+    int exit_status = status == HCT_EINTERRUPTED ? EXIT_STOPPED
+                      : status < 0               ? EXIT_ERROR
+                      : r.n_refused              ? EXIT_PARTIAL
+                                                 : EXIT_OK;
+    if (status < 0) fprintf(stderr, "headct prepare: %s\n", err.msg);
+    else printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
     prepare_free(&r);
     free(s.inputs);
     free(s.columns);

@@ -7,11 +7,15 @@
 #include "training/ranks.h"
 
 static const char doc[] =
-    "Pre-trains an encoder on a prepared dataset (headct prepare, headct split) by masked autoencoding (method: mae) or self-distillation\n(method: dino).\n\n"
-    "The run's folder gets recipe.yaml, metrics.jsonl, TensorBoard events, checkpoints/last.safetensors after every epoch (and every "
-    "train.checkpoint_every steps), checkpoints/best.safetensors by validation loss (MAE), and weights.safetensors at the end (DINO: the teacher's encoder). SIGTERM, SIGINT or SIGUSR1 "
+    "Pre-trains an encoder on a prepared dataset (headct prepare, headct split) by masked autoencoding (method: mae) "
+    "or self-distillation\n(method: dino).\n\n"
+    "The run's folder gets recipe.yaml, metrics.jsonl, TensorBoard events, checkpoints/last.safetensors after every "
+    "epoch (and every "
+    "train.checkpoint_every steps), checkpoints/best.safetensors by validation loss (MAE), and weights.safetensors at "
+    "the end (DINO: the teacher's encoder). SIGTERM, SIGINT or SIGUSR1 "
     "write a checkpoint within a step and end with status 75; --resume continues bit for bit.\n\n"
-    "Under mpirun or srun the ranks train one model: each takes optim.batch scans at once, gradients are averaged, rank 0 writes.\v"
+    "Under mpirun or srun the ranks train one model: each takes optim.batch scans at once, gradients are averaged, "
+    "rank 0 writes.\v"
     "Examples:\n"
     "  headct pretrain --recipe recipes/mae.yaml --data data --run runs/mae\n"
     "  headct pretrain --recipe recipes/demo.yaml --data data --run runs/small --set optim.epochs=10 --seed 3\n"
@@ -26,8 +30,12 @@ typedef struct settings {
 } settings;
 
 static const struct argp_option options[] = {
-    {"fraction", 'f', "SHARE", 0, "share of the training part's patients, as 0.1; same as --set data.fraction=SHARE. Smaller shares lie within larger ones of the same seed", 0},
-    {0}};
+    {"fraction", 'f', "SHARE", 0,
+     "share of the training part's patients, as 0.1; same as --set data.fraction=SHARE. Smaller shares lie within "
+     "larger ones of the same seed",
+     0},
+    {0},
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
@@ -37,7 +45,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_INIT: state->child_inputs[0] = a; break;
     case ARGP_KEY_END:
         recipe_args_need(state, a, 1);
-        if (a->resume && s->fraction) argp_error(state, "--resume takes the recipe that lies in --run; leave --fraction out");
+        if (a->resume && s->fraction)
+            argp_error(state, "--resume takes the recipe that lies in --run; leave --fraction out");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -58,7 +67,10 @@ int command_pretrain(int argc, char **argv) {
     if (st == HCT_OK) st = recipe_set_key(&r, "data.fraction", s.fraction, &err);
     if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither mae nor dino; see 'headct probe'");
-    if (st == HCT_OK) st = pretrain_run(&r, &(pretrain_options){.run = a.run, .resume = a.resume, .progress = a.quiet ? NULL : stderr}, &err);
+    if (st == HCT_OK)
+        st =
+            pretrain_run(&r, &(pretrain_options){.run = a.run, .resume = a.resume, .progress = a.quiet ? NULL : stderr},
+                         &err);
     if (st == HCT_EINTERRUPTED && ranks_mine() == 0) fprintf(stderr, "headct pretrain: %s\n", err.msg);
     else if (st < 0 && st != HCT_EINTERRUPTED) ranks_fail("headct pretrain", &err);
     else if (st == HCT_OK && ranks_mine() == 0) printf("%s/weights.safetensors\n", a.run);

@@ -7,22 +7,33 @@
 #include "training/recipe_encoder.h"
 
 static const char doc[] =
-    "Trains a probe for every task (label) of a prepared dataset on frozen features, and evaluates it on the test part.\n\n"
-    "A linear probe (--kind linear, the default) takes the class tokens of --weights, an attentive one (--kind attentive) attends over all tokens with a learned "
-    "query; those of all scans are kept in memory. With --set probe.features=random those of a random encoder of the same sizes, with "
-    "--set probe.features=histogram a histogram of the input's voxels. The epoch with the best validation AUC is kept. A label of one class in the training part is left out, unless the recipe names it. The run's folder gets "
-    "predictions.csv, weights.safetensors (encoder and heads, for headct predict), metrics.json, metrics.csv and ROC figures.\v"
+    "Trains a probe for every task (label) of a prepared dataset on frozen features, and evaluates it on the test "
+    "part.\n\n"
+    "A linear probe (--kind linear, the default) takes the class tokens of --weights, an attentive one (--kind "
+    "attentive) attends over all tokens with a learned "
+    "query; those of all scans are kept in memory. With --set probe.features=random those of a random encoder of the "
+    "same sizes, with "
+    "--set probe.features=histogram a histogram of the input's voxels. The epoch with the best validation AUC is kept. "
+    "A label of one class in the training part is left out, unless the recipe names it. The run's folder gets "
+    "predictions.csv, weights.safetensors (encoder and heads, for headct predict), metrics.json, metrics.csv and ROC "
+    "figures.\v"
     "Examples:\n"
     "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --run runs/probe\n"
-    "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --set probe.features=random --run runs/random\n"
-    "  headct probe --recipe recipes/probe.yaml --kind attentive --data data --weights runs/mae/weights.safetensors --run runs/attentive";
+    "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --set "
+    "probe.features=random --run runs/random\n"
+    "  headct probe --recipe recipes/probe.yaml --kind attentive --data data --weights runs/mae/weights.safetensors "
+    "--run runs/attentive";
 
 typedef struct settings {
     recipe_args common;
     const char *weights, *kind;
 } settings;
 
-static const struct argp_option options[] = {{"weights", 'w', "FILE", 0, "same as --set probe.weights=FILE", 0}, {"kind", 'k', "KIND", 0, "linear or attentive; same as --set probe.kind=KIND", 0}, {0}};
+static const struct argp_option options[] = {
+    {"weights", 'w', "FILE", 0, "same as --set probe.weights=FILE", 0},
+    {"kind", 'k', "KIND", 0, "linear or attentive; same as --set probe.kind=KIND", 0},
+    {0},
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
@@ -30,9 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'w': s->weights = arg; break;
     case 'k': s->kind = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
-    case ARGP_KEY_END:
-        recipe_args_need(state, &s->common, 0);
-        break;
+    case ARGP_KEY_END: recipe_args_need(state, &s->common, 0); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -48,9 +57,13 @@ int command_probe(int argc, char **argv) {
     hct_status st = recipe_from_args(&s.common, &r, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "probe.weights", s.weights, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "probe.kind", s.kind, &err);
-    if (st == HCT_OK && r.method != METHOD_PROBE) st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe; see 'headct pretrain'");
+    if (st == HCT_OK && r.method != METHOD_PROBE)
+        st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe; see 'headct pretrain'");
     if (st == HCT_OK) st = recipe_take_encoder(&r, &err);
-    if (st == HCT_OK) st = probe_run(&r, &(probe_options){.run = s.common.run, .progress = s.common.quiet ? NULL : stderr, .table = stdout}, &err);
+    if (st == HCT_OK)
+        st = probe_run(
+            &r, &(probe_options){.run = s.common.run, .progress = s.common.quiet ? NULL : stderr, .table = stdout},
+            &err);
     if (st < 0) fprintf(stderr, "headct probe: %s\n", err.msg);
     recipe_args_free(&s.common);
     return st < 0 ? EXIT_ERROR : EXIT_OK;

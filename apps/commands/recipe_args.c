@@ -8,16 +8,22 @@ static const struct argp_option options[] = {
     {"recipe", 'r', "FILE", 0, "YAML recipe; see recipes/", 0},
     {"set", 's', "KEY=VALUE", 0, "set one key of the recipe, as in --set optim.lr=1e-4; may be given several times", 0},
     {"data", 'd', "DATASET", 0, "same as --set data.dataset=DATASET", 0},
-    {"device", 'D', "NAME", 0, "same as --set train.device=NAME: cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
+    {"device", 'D', "NAME", 0,
+     "same as --set train.device=NAME: cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, "
+     "else cpu)",
+     0},
     {"seed", 'S', "N", 0, "same as --set seed=N", 0},
-    {0}};
+    {0},
+};
 static const struct argp_option run_options[] = {
     {"run", 'o', "DIR", 0, "the run's folder: checkpoints, metrics.jsonl, TensorBoard events", 0},
     {"quiet", 'q', NULL, 0, "no progress line", 0},
-    {0}};
+    {0},
+};
 static const struct argp_option resume_options[] = {
     {"resume", 'R', NULL, 0, "continue the run in --run from its last checkpoint, with its own recipe", 0},
-    {0}};
+    {0},
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     recipe_args *a = state->input;
@@ -56,7 +62,8 @@ const struct argp recipe_resume_argp = {resume_options, parse_around, NULL, NULL
 
 void recipe_args_need(struct argp_state *state, const recipe_args *a, int resumable) {
     if (!a->run) argp_error(state, "--run DIR is missing");
-    if (!a->recipe_file && !(resumable && a->resume)) argp_error(state, "--recipe FILE is missing%s", resumable ? " (or --resume)" : "");
+    if (!a->recipe_file && !(resumable && a->resume))
+        argp_error(state, "--recipe FILE is missing%s", resumable ? " (or --resume)" : "");
 }
 
 hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err) {

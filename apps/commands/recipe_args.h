@@ -1,5 +1,5 @@
-/* The options that commands with a recipe share. Use as an argp child: {&recipe_argp, 0, NULL, 0} with state->child_inputs[0] pointing to
- * a recipe_args. */
+/* The options that commands with a recipe share. Use as an argp child: {&recipe_argp, 0, NULL, 0} with
+ * state->child_inputs[0] pointing to a recipe_args. */
 #ifndef COMMANDS_RECIPE_ARGS_H
 #define COMMANDS_RECIPE_ARGS_H
 
@@ -20,7 +20,8 @@ extern const struct argp recipe_resume_argp; /* and --resume */
 
 /* For ARGP_KEY_END: --run and --recipe must be there; with --resume, where a command has that, --run alone. */
 void recipe_args_need(struct argp_state *, const recipe_args *a, int resumable);
-/* The recipe that the options describe: the file (with --resume: RUN/recipe.yaml), then --set, --data, --device, --seed; checked. */
+/* The recipe that the options describe: the file (with --resume: RUN/recipe.yaml), then --set, --data, --device,
+ * --seed; checked. */
 hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err);
 void recipe_args_free(recipe_args *a);
 

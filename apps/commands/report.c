@@ -24,8 +24,11 @@ static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "where to write it (default: RUN/report.html of the first run)", 0},
     {"title", OPT_TITLE, "TEXT", 0, "the page's title (default: the runs' names)", 0},
     {"better", OPT_BETTER, "A:B", 0,
-     "say whether run A's macro AUC is above run B's with 95% intervals that do not overlap; may be given several times", 0},
-    {"need", OPT_NEED, "N", 0, "end with status 1 (the page is written) where fewer than N of these hold (default 0)", 0},
+     "say whether run A's macro AUC is above run B's with 95% intervals that do not overlap; may be given several "
+     "times",
+     0},
+    {"need", OPT_NEED, "N", 0, "end with status 1 (the page is written) where fewer than N of these hold (default 0)",
+     0},
     {0},
 };
 
@@ -82,15 +85,14 @@ int command_report(int argc, char **argv) {
     }
     for (int i = 0; i < s.n_runs && status == HCT_OK; i++) status = run_report(r, s.runs[i], &err);
     char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html");
-    if (status == HCT_OK && path)
-        status = report_write(r, path, &err);
-    else
-        report_discard(r);
+    if (status == HCT_OK && path) status = report_write(r, path, &err);
+    else report_discard(r);
     if (status == HCT_OK && path) puts(path);
     free(path);
     if (status == HCT_OK && better < s.need)
-        status = hct_fail(&err, HCT_EINVAL, "%d of %d runs are better with intervals that do not overlap; %lld are needed", better, s.n_pairs,
-                          (long long)s.need);
+        status =
+            hct_fail(&err, HCT_EINVAL, "%d of %d runs are better with intervals that do not overlap; %lld are needed",
+                     better, s.n_pairs, (long long)s.need);
     if (status == HCT_OK) return EXIT_OK;
     fprintf(stderr, "headct report: %s\n", err.msg);
     return EXIT_ERROR;

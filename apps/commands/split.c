@@ -54,9 +54,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (parse_ratios(arg, s->ratios) < 0)
             argp_error(state, "--ratios %s: three numbers such as 8:1:1 are needed", arg);
         break;
-    case OPT_SEED:
-        s->seed = argument_whole(state, "seed", arg, 0, INT64_MAX);
-        break;
+    case OPT_SEED: s->seed = argument_whole(state, "seed", arg, 0, INT64_MAX); break;
     case ARGP_KEY_ARG:
         if (s->dataset) argp_error(state, "one DATASET at a time, not also '%s'", arg);
         s->dataset = arg;
@@ -69,9 +67,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 /* Different patients among the scans of a part; 0 also without memory. */
 static size_t count_patients(const dataset *d, const size_t *scans, size_t n) {

@@ -17,23 +17,35 @@
 #include "training/run_folder.h"
 
 static const char doc[] =
-    "Trains a probe, or fine-tunes, as the recipe's method says, for every point of a grid over learning rate, weight decay, epochs and optimiser, each in a "
-    "process and a folder of its own (RUN/point-000, ...), and chooses by the macro AUC of the validation part alone. Start the same command again to resume, "
-    "with or without --resume: a point whose folder is complete is not run again, a fine-tuning that was cut off goes on from its checkpoint. Each task of a "
-    "Slurm array takes its --index or --shard. RUN/sweep.csv lists the points that are done, RUN/best.yaml is the best one's recipe once all are; where each "
+    "Trains a probe, or fine-tunes, as the recipe's method says, for every point of a grid over learning rate, weight "
+    "decay, epochs and optimiser, each in a "
+    "process and a folder of its own (RUN/point-000, ...), and chooses by the macro AUC of the validation part alone. "
+    "Start the same command again to resume, "
+    "with or without --resume: a point whose folder is complete is not run again, a fine-tuning that was cut off goes "
+    "on from its checkpoint. Each task of a "
+    "Slurm array takes its --index or --shard. RUN/sweep.csv lists the points that are done, RUN/best.yaml is the best "
+    "one's recipe once all are; where each "
     "task has a model of its own, RUN/best-TASK.yaml that of the task's best point.\n\n"
-    "--lr is optim.lr: the rate of a probe, or of the heads in fine-tuning, where finetune.backbone_lr is the encoder's; with 0 there, as recipes/scratch.yaml "
+    "--lr is optim.lr: the rate of a probe, or of the heads in fine-tuning, where finetune.backbone_lr is the "
+    "encoder's; with 0 there, as recipes/scratch.yaml "
     "has it, the whole network takes it.\v"
     "Examples:\n"
     "  headct sweep --recipe recipes/scratch.yaml --data data --set data.tasks=IPH --run runs/scratch\n"
-    "  headct sweep --recipe recipes/probe.yaml --data data --set probe.weights=w.safetensors --run runs/sweep --jobs 2\n"
-    "  headct sweep --recipe recipes/probe.yaml --data data --run runs/sweep --lr 1e-3,1e-4 --epochs 10 --shard $SLURM_ARRAY_TASK_ID/8";
+    "  headct sweep --recipe recipes/probe.yaml --data data --set probe.weights=w.safetensors --run runs/sweep --jobs "
+    "2\n"
+    "  headct sweep --recipe recipes/probe.yaml --data data --run runs/sweep --lr 1e-3,1e-4 --epochs 10 --shard "
+    "$SLURM_ARRAY_TASK_ID/8";
 
 enum { AXES = 4, VALUES = 16, OPT_JOBS = 'j', OPT_INDEX = 'i', OPT_SHARD = 256, OPT_AXIS };
 
 static const struct axis {
     const char *option, *key;
-} axes[AXES] = {{"lr", "optim.lr"}, {"wd", "optim.weight_decay"}, {"epochs", "optim.epochs"}, {"optimizer", "optim.name"}};
+} axes[AXES] = {
+    {"lr", "optim.lr"},
+    {"wd", "optim.weight_decay"},
+    {"epochs", "optim.epochs"},
+    {"optimizer", "optim.name"},
+};
 
 static const struct argp_option options[] = {
     {"lr", OPT_AXIS, "A,B,...", 0, "learning rates (default 1e-3,1e-4,1e-5)", 0},
@@ -43,7 +55,8 @@ static const struct argp_option options[] = {
     {"jobs", OPT_JOBS, "N", 0, "processes at once (default 1)", 0},
     {"index", OPT_INDEX, "I", 0, "this point alone, from 0", 0},
     {"shard", OPT_SHARD, "I/N", 0, "points I, I + N, ..., from 0", 0},
-    {0}};
+    {0},
+};
 
 typedef struct settings {
     recipe_args common;
@@ -66,19 +79,23 @@ static int split_values(settings *s, int axis, const char *list) {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     if (key >= OPT_AXIS && key < OPT_AXIS + AXES) {
-        if (!split_values(s, key - OPT_AXIS, arg)) argp_error(state, "--%s %s: 1 to %d values with commas are needed", axes[key - OPT_AXIS].option, arg, VALUES);
+        if (!split_values(s, key - OPT_AXIS, arg))
+            argp_error(state, "--%s %s: 1 to %d values with commas are needed", axes[key - OPT_AXIS].option, arg,
+                       VALUES);
         return 0;
     }
     switch (key) {
     case OPT_JOBS: s->jobs = argument_whole(state, "jobs", arg, 1, 1024); break;
     case OPT_INDEX:
-        if (!text_int64(arg, &s->first) || s->first < 0) argp_error(state, "--index %s: a whole number of 0 or more is needed", arg);
+        if (!text_int64(arg, &s->first) || s->first < 0)
+            argp_error(state, "--index %s: a whole number of 0 or more is needed", arg);
         s->step = 0;
         break;
     case OPT_SHARD: {
         char *slash = strchr(arg, '/');
         if (slash) *slash = '\0';
-        if (!slash || !text_int64(arg, &s->first) || !text_int64(slash + 1, &s->step) || s->first < 0 || s->step < 1 || s->first >= s->step)
+        if (!slash || !text_int64(arg, &s->first) || !text_int64(slash + 1, &s->step) || s->first < 0 || s->step < 1 ||
+            s->first >= s->step)
             argp_error(state, "--shard: I/N with I from 0 to N - 1 is needed");
         break;
     }
@@ -108,10 +125,12 @@ static hct_status point_recipe(const settings *s, const recipe *base, int64_t i,
 
 static char *point_path(const settings *s, int64_t i, const char *file) {
     char *path = NULL;
-    return asprintf(&path, "%s/point-%03lld%s%s", s->common.run, (long long)i, *file ? "/" : "", file) < 0 ? NULL : path;
+    return asprintf(&path, "%s/point-%03lld%s%s", s->common.run, (long long)i, *file ? "/" : "", file) < 0 ? NULL
+                                                                                                           : path;
 }
 
-/* Done: the point's table, which is written last, is there, of this very recipe. A folder of another recipe is an error, not overwritten. */
+/* Done: the point's table, which is written last, is there, of this very recipe. A folder of another recipe is an
+ * error, not overwritten. */
 static hct_status is_done(const settings *s, const recipe *want, int64_t i, int *ret, hct_err *err) {
     char *table = point_path(s, i, "predictions.csv"), *file = point_path(s, i, "recipe.yaml"), a[65], b[65];
     recipe have = recipe_default();
@@ -121,7 +140,8 @@ static hct_status is_done(const settings *s, const recipe *want, int64_t i, int 
         st = recipe_load(file, &have, err);
         if (st == HCT_OK) st = recipe_hash(&have, a, err);
         if (st == HCT_OK) st = recipe_hash(want, b, err);
-        if (st == HCT_OK && strcmp(a, b) != 0) st = hct_fail(err, HCT_EINVAL, "%s: is of another sweep; name another folder with --run", file);
+        if (st == HCT_OK && strcmp(a, b) != 0)
+            st = hct_fail(err, HCT_EINVAL, "%s: is of another sweep; name another folder with --run", file);
         *ret = st == HCT_OK && path_is_file(table);
     }
     free(table);
@@ -129,10 +149,12 @@ static hct_status is_done(const settings *s, const recipe *want, int64_t i, int 
     return st;
 }
 
-/* In the child: this program on the point's recipe. Where the sweep is killed it is asked to stop, and a fine-tuning writes its checkpoint. */
+/* In the child: this program on the point's recipe. Where the sweep is killed it is asked to stop, and a fine-tuning
+ * writes its checkpoint. */
 static void run_child(const recipe *r, char *folder, char *file) {
     char *const probe[] = {"headct", "probe", "--recipe", file, "--run", folder, "--quiet", NULL};
-    char *const finetune[] = {"headct", "finetune", "--run", folder, "--resume", "--quiet", NULL}; /* goes on where it was cut off, if it was */
+    /* goes on where it was cut off, if it was */
+    char *const finetune[] = {"headct", "finetune", "--run", folder, "--resume", "--quiet", NULL};
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (freopen("/dev/null", "w", stdout)) execv("/proc/self/exe", r->method == METHOD_FINETUNE ? finetune : probe);
     _exit(EXIT_ERROR);
@@ -215,15 +237,21 @@ static void found_free(found *f) {
 static hct_status validation(const settings *s, const recipe *r, int64_t i, found *f, hct_err *err) {
     char *path = point_path(s, i, "predictions.csv");
     predictions p = {0};
-    hct_status st = path ? predictions_read(path, r->data.validation, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st =
+        path ? predictions_read(path, r->data.validation, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !f->task) st = found_open(f, &p, err);
     int same = st == HCT_OK && p.n_tasks == f->n_tasks;
     for (size_t k = 0; same && k < p.n_tasks; k++) same = !strcmp(p.task[k], f->task[k]);
-    if (st == HCT_OK && !same) st = hct_fail(err, HCT_EINVAL, "%s: has other tasks than the points before it; remove the point's folder, and run the sweep again", path);
+    if (st == HCT_OK && !same)
+        st = hct_fail(
+            err, HCT_EINVAL,
+            "%s: has other tasks than the points before it; remove the point's folder, and run the sweep again", path);
     interval *each = st == HCT_OK ? calloc(p.n_tasks + 1, sizeof *each) : NULL;
     score_table t = predictions_table(&p);
     resampler none = bootstrap_resampler(0, 0);
-    if (st == HCT_OK) st = each ? bootstrap(&t, METRIC_AUC, &none, 0.95, each, &each[p.n_tasks], err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK)
+        st = each ? bootstrap(&t, METRIC_AUC, &none, 0.95, each, &each[p.n_tasks], err)
+                  : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t k = 0; st == HCT_OK && k <= p.n_tasks; k++) {
         f->now[k] = each[k].value;
         if (f->now[k] > f->auc[k]) f->auc[k] = f->now[k], f->best[k] = i; /* ties: the first */
@@ -295,10 +323,12 @@ static hct_status write_best(const settings *s, const recipe *base, int64_t poin
 /* Says what is best, and writes its recipes once all points are done. */
 static hct_status report(const settings *s, const recipe *base, int64_t total, const found *f, hct_err *err) {
     size_t n = f->n_tasks;
-    int each = n > 1 && (base->method == METHOD_PROBE || base->finetune.tasks == MODELS_EACH); /* tasks have models of their own */
+    /* tasks have models of their own */
+    int each = n > 1 && (base->method == METHOD_PROBE || base->finetune.tasks == MODELS_EACH);
     hct_status st = HCT_OK;
     printf("%lld of %lld points are done", (long long)f->done, (long long)total);
-    if (f->done && f->best[n] >= 0) printf("; best by validation: point %lld, AUC %.4f", (long long)f->best[n], f->auc[n]);
+    if (f->done && f->best[n] >= 0)
+        printf("; best by validation: point %lld, AUC %.4f", (long long)f->best[n], f->auc[n]);
     printf("\n");
     if (f->done < total || !f->done) return HCT_OK;
     if (f->best[n] >= 0) st = write_best(s, base, f->best[n], NULL, err);
@@ -312,7 +342,8 @@ static hct_status report(const settings *s, const recipe *base, int64_t total, c
 
 int command_sweep(int argc, char **argv) {
     settings s = {.jobs = 1, .step = 1};
-    static const char *const start_values[AXES] = {"1e-3,1e-4,1e-5", "0.01,0.05,1e-4,1e-5", "10,15,30,50", "sgd,adam,adamw"};
+    static const char *const start_values[AXES] = {"1e-3,1e-4,1e-5", "0.01,0.05,1e-4,1e-5", "10,15,30,50",
+                                                   "sgd,adam,adamw"};
     for (int a = 0; a < AXES; a++) split_values(&s, a, start_values[a]);
     const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
@@ -324,9 +355,13 @@ int command_sweep(int argc, char **argv) {
     for (int a = 0; a < AXES; a++) total *= s.n[a];
     hct_status st = recipe_from_args(&s.common, &r, &err);
     if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE)
-        st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither probe nor finetune; no validation AUC would tell its points apart");
+        st = hct_fail(
+            &err, HCT_EINVAL,
+            "the recipe's method is neither probe nor finetune; no validation AUC would tell its points apart");
     if (st == HCT_OK) st = recipe_take_encoder(&r, &err);
-    if (st == HCT_OK && s.first >= total) st = hct_fail(&err, HCT_EINVAL, "the grid has points 0 to %lld, there is no point %lld", (long long)total - 1, (long long)s.first);
+    if (st == HCT_OK && s.first >= total)
+        st = hct_fail(&err, HCT_EINVAL, "the grid has points 0 to %lld, there is no point %lld", (long long)total - 1,
+                      (long long)s.first);
     if (st == HCT_OK) st = path_make_folders(s.common.run, &err);
     if (st == HCT_OK) st = run_points(&s, &r, total, &failed, &err);
     found f = {0};
@@ -334,7 +369,8 @@ int command_sweep(int argc, char **argv) {
     if (st == HCT_OK) st = report(&s, &r, total, &f, &err);
     found_free(&f);
     if (st < 0) fprintf(stderr, "headct sweep: %s\n", err.msg);
-    if (failed) fprintf(stderr, "headct sweep: %zu points failed; each said why above. Run the same command again\n", failed);
+    if (failed)
+        fprintf(stderr, "headct sweep: %zu points failed; each said why above. Run the same command again\n", failed);
     recipe_args_free(&s.common);
     return st < 0 || failed ? EXIT_ERROR : EXIT_OK;
 }

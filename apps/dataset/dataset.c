@@ -28,11 +28,12 @@ static hct_status count_rows(dataset_index *ix, const char *sql, size_t *ret, hc
 }
 
 static hct_status load_scans(dataset_index *ix, dataset *d, hct_err *err) {
-    sqlite3_stmt *stmt = index_query(ix, err,
-                                     "SELECT s.id, p.name, s.file, x.part, s.provenance, s.source_sha256, s.preprocessing"
-                                     " FROM scans s JOIN patients p ON"
-                                     " p.id = s.patient LEFT JOIN splits x ON x.patient = p.id ORDER BY s.id",
-                                     "");
+    sqlite3_stmt *stmt =
+        index_query(ix, err,
+                    "SELECT s.id, p.name, s.file, x.part, s.provenance, s.source_sha256, s.preprocessing"
+                    " FROM scans s JOIN patients p ON"
+                    " p.id = s.patient LEFT JOIN splits x ON x.patient = p.id ORDER BY s.id",
+                    "");
     if (!stmt) return err->code;
     int step = 0;
     for (size_t i = 0; i < d->n && (step = index_step(ix, stmt, err)) > 0; i++) {
@@ -152,10 +153,8 @@ int64_t dataset_find(const dataset *d, const char *id, hct_err *err) {
         size_t middle = low + (high - low) / 2;
         int side = strcmp(d->scans[middle].id, id);
         if (side == 0) return (int64_t)middle;
-        if (side < 0)
-            low = middle + 1;
-        else
-            high = middle;
+        if (side < 0) low = middle + 1;
+        else high = middle;
     }
     return hct_fail(err, HCT_ENOTFOUND, "%s: no scan '%s'", d->folder, id);
 }
@@ -164,7 +163,8 @@ hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err)
     hct_err why;
     hct_status s = nifti_read(d->scans[i].file, ret, &why);
     if (s < 0)
-        return hct_fail(err, s, "%.900s%s", why.msg, s == HCT_EFORMAT ? "; or remove it and run headct prepare again" : "");
+        return hct_fail(err, s, "%.900s%s", why.msg,
+                        s == HCT_EFORMAT ? "; or remove it and run headct prepare again" : "");
     for (int a = 0; a < 3 && s == HCT_OK; a++)
         if (ret->dim[a] != PREPARED_SIZE)
             s = hct_fail(err, HCT_ESHAPE, "%s: not a prepared volume of %d^3: run headct prepare again",
@@ -184,7 +184,8 @@ hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, i
 
 hct_status dataset_hash(const dataset *d, const size_t *scans, size_t n, char *hex, hct_err *err) {
     sha256 *h = sha256_begin();
-    for (size_t i = 0; i < n; i++) sha256_add(h, d->scans[scans[i]].provenance, strlen(d->scans[scans[i]].provenance) + 1);
+    for (size_t i = 0; i < n; i++)
+        sha256_add(h, d->scans[scans[i]].provenance, strlen(d->scans[scans[i]].provenance) + 1);
     return sha256_end(h, hex, err);
 }
 
@@ -193,7 +194,8 @@ hct_status dataset_cube(const dataset *d, size_t i, int64_t region, int64_t size
     hct_status st = dataset_volume(d, i, &v, err);
     if (st == HCT_OK && v.dtype != HCT_I16)
         st = hct_fail(err, HCT_EDTYPE, "%s: float32 (prepared with --exact) where int16 is needed", d->scans[i].file);
-    if (st == HCT_OK && size < 1) st = hct_fail(err, HCT_ESHAPE, "%s: a cube of %lld voxels", d->scans[i].file, (long long)size);
+    if (st == HCT_OK && size < 1)
+        st = hct_fail(err, HCT_ESHAPE, "%s: a cube of %lld voxels", d->scans[i].file, (long long)size);
     if (st == HCT_OK) st = volume_shrink(&v, region, region / size, out, err);
     volume_free(&v);
     return st;

@@ -12,9 +12,9 @@
 
 typedef struct dataset_scan {
     char *id, *patient;
-    char *file;       /* path of the prepared volume */
-    char *part;       /* "train", "val", "test"; NULL before headct split */
-    char *provenance; /* SHA-256 of preprocessing and source */
+    char *file;                          /* path of the prepared volume */
+    char *part;                          /* "train", "val", "test"; NULL before headct split */
+    char *provenance;                    /* SHA-256 of preprocessing and source */
     char *source_sha256, *preprocessing; /* these two */
 } dataset_scan;
 
@@ -45,12 +45,14 @@ hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err)
 /* Scan i as a model sees it (imaging/model_input.h): float32 [n_windows, size, size, size] into out. */
 hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
                          int64_t size, float *out, hct_err *err);
-/* The same through DATASET/inputs/: one file a scan and setting, named after the SHA-256 of both, read where it is there, else
- * written. Many short runs over one dataset then read each prepared volume once. A file that cannot be written is no error. */
+/* The same through DATASET/inputs/: one file a scan and setting, named after the SHA-256 of both, read where it is
+ * there, else written. Many short runs over one dataset then read each prepared volume once. A file that cannot be
+ * written is no error. */
 hct_status dataset_input_cached(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
                                 int64_t size, float *out, hct_err *err);
 
-/* The cube that views are cut from (imaging/shrink.h): int16 HU [size, size, size], x fastest; region is a multiple of size. */
+/* The cube that views are cut from (imaging/shrink.h): int16 HU [size, size, size], x fastest; region is a multiple
+ * of size. */
 hct_status dataset_cube(const dataset *d, size_t i, int64_t region, int64_t size, int16_t *out, hct_err *err);
 /* The same through DATASET/inputs/. */
 hct_status dataset_cube_cached(const dataset *d, size_t i, int64_t region, int64_t size, int16_t *out, hct_err *err);

@@ -40,7 +40,8 @@ hct_status index_fail(dataset_index *ix, hct_err *err) {
     hct_status status = code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? HCT_EFORMAT
                         : code == SQLITE_NOMEM                          ? HCT_ENOMEM
                                                                         : HCT_EIO;
-    const char *todo = code == SQLITE_FULL || code == SQLITE_IOERR ? ": is its disk full? free some space and run it again" : "";
+    const char *todo =
+        code == SQLITE_FULL || code == SQLITE_IOERR ? ": is its disk full? free some space and run it again" : "";
     return hct_fail(err, status, "%s: %s%s", ix->path, ix->db ? sqlite3_errmsg(ix->db) : "no memory", todo);
 }
 
@@ -111,10 +112,8 @@ static hct_status check_schema(dataset_index *ix, int create, hct_err *err) {
         s = hct_fail(err, HCT_EVERSION, "%s: index version %lld, this headct reads %d: use a newer headct", ix->path,
                      (long long)version, INDEX_VERSION);
     }
-    if (s < 0)
-        index_exec(ix, "ROLLBACK", NULL);
-    else
-        s = index_exec(ix, "COMMIT", err);
+    if (s < 0) index_exec(ix, "ROLLBACK", NULL);
+    else s = index_exec(ix, "COMMIT", err);
     return s;
 }
 
@@ -180,7 +179,8 @@ void index_close(dataset_index *ix) {
     *ix = (dataset_index){0};
 }
 
-/* The file's header: https://www.sqlite.org/fileformat.html. Where a log is left beside the file, our stamp may still stand in that alone. */
+/* The file's header: https://www.sqlite.org/fileformat.html. Where a log is left beside the file, our stamp may
+ * still stand in that alone. */
 int index_is_in(const char *folder) {
     char *path = path_join(folder, "index.sqlite"), *log = path_join(folder, "index.sqlite-wal");
     hct_mapped m = {NULL, 0};
@@ -220,7 +220,10 @@ static hct_status put_tags(dataset_index *ix, const index_scan *s, hct_err *err)
              (long long)in->dim[2]);
     snprintf(spacing, sizeof spacing, "%.4g x %.4g x %.4g", in->spacing[0], in->spacing[1], in->spacing[2]);
     const char *pairs[][2] = {
-        {"source kind", in->dicom ? "DICOM" : "NIfTI"}, {"source size", size}, {"source spacing mm", spacing}};
+        {"source kind", in->dicom ? "DICOM" : "NIfTI"},
+        {"source size", size},
+        {"source spacing mm", spacing},
+    };
     hct_status r = HCT_OK;
     for (size_t k = 0; r == HCT_OK && k < sizeof pairs / sizeof *pairs; k++)
         r = index_run(ix, err, "INSERT OR REPLACE INTO tags SELECT n, ?, ? FROM scans WHERE id=?", "sss", pairs[k][0],
@@ -277,8 +280,9 @@ hct_status index_put_refusal(dataset_index *ix, const char *id, const char *sour
 }
 
 int index_find_scan(dataset_index *ix, const char *id, source_state *state, char preprocessing[65], hct_err *err) {
-    sqlite3_stmt *stmt = index_query(
-        ix, err, "SELECT source_bytes, source_mtime_ns, source_sha256, preprocessing FROM scans WHERE id=?", "s", id);
+    sqlite3_stmt *stmt =
+        index_query(ix, err, "SELECT source_bytes, source_mtime_ns, source_sha256, preprocessing FROM scans WHERE id=?",
+                    "s", id);
     int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
     if (step > 0) {
         state->bytes = sqlite3_column_int64(stmt, 0);

@@ -46,7 +46,7 @@ typedef struct source_state {
 /* A prepared scan as it is put into the index. */
 typedef struct index_scan {
     const char *id, *file, *source;
-    const char *patient; /* NULL: leave what is there; a new scan is its own patient */
+    const char *patient;       /* NULL: leave what is there; a new scan is its own patient */
     const char *preprocessing; /* SHA-256 of scan_preprocessing()'s text */
     const char *provenance;    /* SHA-256 of that and the source's */
     source_state state;

@@ -1,5 +1,5 @@
-/* Model inputs kept on disk: DATASET/inputs/SHA256.f32 (raw little-endian float32 as dataset_input returns them) and SHA256.i16 (int16, as
- * dataset_cube does). */
+/* Model inputs kept on disk: DATASET/inputs/SHA256.f32 (raw little-endian float32 as dataset_input returns them) and
+ * SHA256.i16 (int16, as dataset_cube does). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -21,7 +21,9 @@ static hct_status choose_columns(const csv *t, const char *const *wanted, size_t
         if (strcmp(t->names[c], "scan") != 0 && strcmp(t->names[c], "patient") != 0) columns[n++] = (int)c;
     for (size_t k = 0; k < n; k++)
         if (!*t->names[columns[k]])
-            return hct_fail(err, HCT_EFORMAT, "%s: column %d has no name: name it, or choose label columns with --label", t->path, columns[k] + 1);
+            return hct_fail(err, HCT_EFORMAT,
+                            "%s: column %d has no name: name it, or choose label columns with --label", t->path,
+                            columns[k] + 1);
     *ret_n = n;
     return HCT_OK;
 }
@@ -40,10 +42,8 @@ static hct_status read_row(label_table *t, size_t row, size_t scan, size_t patie
     for (size_t k = 0; k < t->n; k++) {
         const char *cell = csv_cell(c, row, (size_t)columns[k]);
         int8_t *v = &t->values[row * t->n + k];
-        if (!*cell)
-            *v = -1;
-        else if (!strcmp(cell, "0") || !strcmp(cell, "1"))
-            *v = (int8_t)(*cell - '0');
+        if (!*cell) *v = -1;
+        else if (!strcmp(cell, "0") || !strcmp(cell, "1")) *v = (int8_t)(*cell - '0');
         else
             return hct_fail(
                 err, HCT_EFORMAT,
@@ -115,10 +115,8 @@ int64_t labels_row(const label_table *t, const char *id) {
         size_t middle = low + (high - low) / 2;
         int side = strcmp(t->ids[t->order[middle]], id);
         if (side == 0) return (int64_t)t->order[middle];
-        if (side < 0)
-            low = middle + 1;
-        else
-            high = middle;
+        if (side < 0) low = middle + 1;
+        else high = middle;
     }
     return -1;
 }

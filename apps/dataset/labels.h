@@ -21,9 +21,9 @@ typedef struct label_table {
     size_t rows;
 } label_table;
 
-/* wanted: take only these columns as labels (n_wanted 0: all but scan and patient). Errors name file, line and column:
- * no column scan or patient (with those that there are), a wanted column that is not there (with the nearest), a value that is no label, one scan
- * twice, an empty patient. */
+/* wanted: take only these columns as labels (n_wanted 0: all but scan and patient). Errors name file, line and
+ * column: no column scan or patient (with those that there are), a wanted column that is not there (with the
+ * nearest), a value that is no label, one scan twice, an empty patient. */
 hct_status labels_read(const char *path, const char *const *wanted, size_t n_wanted, label_table *ret, hct_err *err);
 void labels_free(label_table *t);
 /* The row of a scan's id, -1 where it has none. */

@@ -38,8 +38,10 @@ struct loader {
 static hct_status read_item(const loader *l, size_t scan, char *out, hct_err *err) {
     const loader_options *o = &l->o;
     if (o->n_windows > 0)
-        return (o->disk_cache ? dataset_input_cached : dataset_input)(l->d, scan, o->windows, o->n_windows, o->crop, o->size, (float *)(void *)out, err);
-    return (o->disk_cache ? dataset_cube_cached : dataset_cube)(l->d, scan, o->crop, o->size, (int16_t *)(void *)out, err);
+        return (o->disk_cache ? dataset_input_cached : dataset_input)(l->d, scan, o->windows, o->n_windows, o->crop,
+                                                                      o->size, (float *)(void *)out, err);
+    return (o->disk_cache ? dataset_cube_cached : dataset_cube)(l->d, scan, o->crop, o->size, (int16_t *)(void *)out,
+                                                                err);
 }
 
 /* Fills a slot, from the cache or from disk. Called and left with the lock held. */
@@ -51,10 +53,8 @@ static void fill(loader *l, slot *slot, size_t scan) {
     hct_err why = {0}, named = {0};
     char *copy = NULL;
     hct_status s = HCT_OK;
-    if (kept)
-        memcpy(slot->bytes, kept, l->item);
-    else
-        s = read_item(l, scan, slot->bytes, &why);
+    if (kept) memcpy(slot->bytes, kept, l->item);
+    else s = read_item(l, scan, slot->bytes, &why);
     if (s < 0) hct_fail(&named, s, "scan '%s': %.900s", l->d->scans[scan].id, why.msg);
     if (keep && s == HCT_OK && (copy = malloc(l->item))) memcpy(copy, slot->bytes, l->item);
     pthread_mutex_lock(&l->lock);
@@ -144,9 +144,7 @@ void loader_free(loader *l) {
     free(l);
 }
 
-size_t loader_item_bytes(const loader *l) {
-    return l->item;
-}
+size_t loader_item_bytes(const loader *l) { return l->item; }
 
 hct_status loader_start(loader *l, const size_t *sequence, size_t n, hct_err *err) {
     size_t *copy = malloc((n + 1) * sizeof *copy);
@@ -180,10 +178,8 @@ int loader_next(loader *l, void *out, size_t *ret_scan, hct_err *err) {
     while (!slot->ready) pthread_cond_wait(&l->done, &l->lock);
     if (ret_scan) *ret_scan = l->sequence[l->delivered];
     hct_status s = slot->err.code;
-    if (s < 0)
-        hct_fail(err, s, "%s", slot->err.msg);
-    else
-        memcpy(out, slot->bytes, l->item);
+    if (s < 0) hct_fail(err, s, "%s", slot->err.msg);
+    else memcpy(out, slot->bytes, l->item);
     slot->ready = 0;
     l->delivered++;
     pthread_cond_broadcast(&l->work);

@@ -16,7 +16,7 @@
 #include "support/sha256.h"
 #include "support/stop.h"
 
-enum { GZIP_LEVEL = 1 }; /* prepared volumes are mostly air and noise: higher levels cost time and save little */
+enum { GZIP_LEVEL = 1 };   /* prepared volumes are mostly air and noise: higher levels cost time and save little */
 enum { LONGEST_ID = 200 }; /* with its ending and that of the file being written it must stay below NAME_MAX, 255 */
 
 typedef struct run {
@@ -41,12 +41,9 @@ static hct_status check_labels(run *r, hct_err *err) {
         while (low < high && strcmp(r->sources.items[low].id, id) != 0) {
             size_t middle = low + (high - low) / 2;
             int side = strcmp(r->sources.items[middle].id, id);
-            if (side < 0)
-                low = middle + 1;
-            else if (side > 0)
-                high = middle;
-            else
-                low = middle;
+            if (side < 0) low = middle + 1;
+            else if (side > 0) high = middle;
+            else low = middle;
         }
         if (low < high) continue;
         int known = r->index.db ? index_knows(&r->index, id, err) : 0;
@@ -89,10 +86,12 @@ static int is_of_content(hct_status why) {
     return why == HCT_EFORMAT || why == HCT_EINVAL || why == HCT_ESHAPE || why == HCT_EDTYPE;
 }
 
-/* Lists a scan. What an earlier state of its source gave goes where the source is bad now, and stays where it only could not be read. */
+/* Lists a scan. What an earlier state of its source gave goes where the source is bad now, and stays where it only
+ * could not be read. */
 static hct_status refuse(run *r, const scan_source *src, const char *path, const hct_err *why, hct_err *err) {
     const char *reason = why->msg;
-    int stays = !is_of_content(why->code) && (scan_is_prepared(path, 0) || scan_is_prepared(path, 1)); /* whichever its row says */
+    /* whichever its row says */
+    int stays = !is_of_content(why->code) && (scan_is_prepared(path, 0) || scan_is_prepared(path, 1));
     hct_status s = stays ? HCT_OK : index_put_refusal(&r->index, src->id, src->path, reason, err);
     if (s < 0) return s;
     if (!stays) unlink(path);
@@ -123,7 +122,9 @@ static hct_status make_volume(const run *r, const scan_source *src, index_scan *
                               char provenance[SHA256_HEX], hct_err *why) {
     char text[2 * SHA256_HEX];
     if (strlen(src->id) > LONGEST_ID)
-        return hct_fail(why, HCT_EINVAL, "its ID has %zu letters, more than the %d that a file's name holds: shorten its folders' names", strlen(src->id), LONGEST_ID);
+        return hct_fail(why, HCT_EINVAL,
+                        "its ID has %zu letters, more than the %d that a file's name holds: shorten its folders' names",
+                        strlen(src->id), LONGEST_ID);
     hct_status status = source_check_name(src->path, src->id, why);
     if (status == HCT_OK) status = source_hash(src->path, &s->state, why);
     if (status == HCT_OK) status = scan_open(src->path, r->options->exact, v, &s->info, why);
@@ -157,21 +158,17 @@ static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
     if (current < 0) return current;
     hct_status made = current ? HCT_OK : make_volume(r, src, &s, &v, provenance, &why);
     if (made == HCT_EIO) status = check_stop(r, err); /* Ctrl-C ends dcm2niix too */
-    if (made == HCT_EDEVICE) status = hct_fail(err, made, "%s", why.msg); /* no scan's fault: the next ones would fail alike */
+    /* no scan's fault: the next ones would fail alike */
+    if (made == HCT_EDEVICE) status = hct_fail(err, made, "%s", why.msg);
     if (!current && made == HCT_OK) status = nifti_write(path, &v, GZIP_LEVEL, err);
     volume_free(&v);
     if (status < 0) return status;
     pthread_mutex_lock(&r->lock);
-    if (current)
-        status = index_refresh_scan(&r->index, &s, err);
-    else if (made == HCT_OK)
-        status = index_put_scan(&r->index, &s, err);
-    else
-        status = refuse(r, src, path, &why, err);
-    if (current)
-        r->result->unchanged++;
-    else if (made == HCT_OK)
-        r->result->prepared++;
+    if (current) status = index_refresh_scan(&r->index, &s, err);
+    else if (made == HCT_OK) status = index_put_scan(&r->index, &s, err);
+    else status = refuse(r, src, path, &why, err);
+    if (current) r->result->unchanged++;
+    else if (made == HCT_OK) r->result->prepared++;
     progress_show(&r->progress, ++r->done, "");
     pthread_mutex_unlock(&r->lock);
     return status;
@@ -193,8 +190,10 @@ static hct_status check_output(const char *dataset, hct_err *err) {
     }
     free(names);
     if (s == HCT_OK && volumes)
-        s = hct_fail(err, HCT_EINVAL, "%s: holds %zu volumes, and no %s tells where they come from: name another --out, or move them away", scans,
-                     volumes, index);
+        s = hct_fail(
+            err, HCT_EINVAL,
+            "%s: holds %zu volumes, and no %s tells where they come from: name another --out, or move them away", scans,
+            volumes, index);
     free(scans);
     free(index);
     return s;
@@ -215,7 +214,8 @@ static hct_status set_up(run *r, hct_err *err) {
     r->mine = malloc((r->sources.n + 1) * sizeof *r->mine);
     r->label_ids = calloc(r->labels.n + 1, sizeof *r->label_ids);
     char *scans = path_join(o->dataset, "scans"), *inputs = path_join(o->dataset, "inputs");
-    if (!r->mine || !r->label_ids || !scans || !inputs) s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
+    if (!r->mine || !r->label_ids || !scans || !inputs)
+        s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
     if (s == HCT_OK) s = path_make_folders(scans, err);
     if (s == HCT_OK) s = index_label_ids(&r->index, r->labels.names, r->labels.n, r->label_ids, err);
     if (s == HCT_OK) hct_leftovers_remove(scans);
@@ -235,10 +235,8 @@ hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, 
     if (s == HCT_OK) {
         r.progress = progress_begin(options->progress, "scan", 0, (int64_t)r.n_mine, "scans", 1);
         s = workers_run(options->jobs, (int64_t)r.n_mine, prepare_one, &r, err);
-        if (s == HCT_OK)
-            progress_end(&r.progress, "");
-        else
-            progress_break(&r.progress);
+        if (s == HCT_OK) progress_end(&r.progress, "");
+        else progress_break(&r.progress);
     }
     if (ret->n_refused) qsort(ret->refused, ret->n_refused, sizeof *ret->refused, by_id);
     pthread_mutex_destroy(&r.lock);

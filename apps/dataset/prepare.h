@@ -33,13 +33,13 @@ typedef struct prepare_result {
     char *left_out;           /* folders of prepared scans among the inputs (sources.h); NULL: none */
 } prepare_result;
 
-/* Prepared scans are no sources, wherever they are met among the inputs. HCT_EINVAL: a scan of a dataset is an input by name, or DATASET/scans holds
- * volumes that no index knows of.
- * A scan that is there, its file whole, made by the same preparation from an unchanged source (same size and time, or else same
- * SHA-256), is not made again; its patient and labels are brought up to date. A scan that cannot be read is refused:
- * noted in the index with its reason, and in *ret. Half-written volumes of writers that were killed are removed (hct_leftovers_remove).
- * Errors (labels that do not fit, a full disk, ...) end the run, and so does a signal that asks to stop (support/stop.h, HCT_EINTERRUPTED), after the
- * scans in work; what was finished stays. *ret is to be freed in any case. */
+/* Prepared scans are no sources, wherever they are met among the inputs. HCT_EINVAL: a scan of a dataset is an input
+ * by name, or DATASET/scans holds volumes that no index knows of. A scan that is there, its file whole, made by the
+ * same preparation from an unchanged source (same size and time, or else same SHA-256), is not made again; its
+ * patient and labels are brought up to date. A scan that cannot be read is refused: noted in the index with its
+ * reason, and in *ret. Half-written volumes of writers that were killed are removed (hct_leftovers_remove). Errors
+ * (labels that do not fit, a full disk, ...) end the run, and so does a signal that asks to stop (support/stop.h,
+ * HCT_EINTERRUPTED), after the scans in work; what was finished stays. *ret is to be freed in any case. */
 hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, hct_err *err);
 void prepare_free(prepare_result *r);
 

@@ -25,10 +25,8 @@ char *source_id(const char *relative) {
     char *id = strdup(relative);
     if (!id) return NULL;
     size_t n = strlen(id);
-    if (ends_in(id, ".nii.gz"))
-        id[n - 7] = 0;
-    else if (ends_in(id, ".nii"))
-        id[n - 4] = 0;
+    if (ends_in(id, ".nii.gz")) id[n - 7] = 0;
+    else if (ends_in(id, ".nii")) id[n - 4] = 0;
     for (char *c = id; *c; c++)
         if (*c == '/') *c = '_';
     return id;
@@ -62,8 +60,8 @@ static int is_scans_of(const char *folder, const char *dataset) {
     return same;
 }
 
-/* Whether folder is where a dataset keeps its prepared scans: the one being made, that of the folder it was found in, or, of a link, that of the
- * folder where it really lies. */
+/* Whether folder is where a dataset keeps its prepared scans: the one being made, that of the folder it was found
+ * in, or, of a link, that of the folder where it really lies. */
 static int holds_prepared(const char *folder, const char *parent, const char *dataset) {
     char *above = path_join(folder, "..");
     int prepared = is_scans_of(folder, dataset) || (index_is_in(parent) && is_scans_of(folder, parent)) ||
@@ -94,7 +92,8 @@ static int is_loop(const char *path, const place *p) {
 }
 
 /* relative: what the ids of this folder's scans begin with, "" or "a/b". */
-static hct_status walk(source_list *l, const char *folder, const char *relative, const char *dataset, const place *above, int depth, hct_err *err) {
+static hct_status walk(source_list *l, const char *folder, const char *relative, const char *dataset,
+                       const place *above, int depth, hct_err *err) {
     char **names;
     size_t n;
     const place here = {folder, above};
@@ -108,8 +107,7 @@ static hct_status walk(source_list *l, const char *folder, const char *relative,
             text_printf(&l->left_out, "%s%s", l->left_out.length ? ", " : "", path);
         else if (s == HCT_OK && path_is_folder(path) && !is_loop(path, &here))
             s = dicom_folder(path) ? add(l, path, below, err) : walk(l, path, below, dataset, &here, depth + 1, err);
-        else if (s == HCT_OK && source_is_volume(names[i]))
-            s = add(l, path, below, err);
+        else if (s == HCT_OK && source_is_volume(names[i])) s = add(l, path, below, err);
         free(path);
         free(below);
         free(names[i]);
@@ -126,17 +124,22 @@ static hct_status add_input(source_list *l, const char *input, const char *datas
     if (stat(path, &st) < 0)
         return hct_fail(err, errno == ENOENT ? HCT_ENOTFOUND : HCT_EIO, "%s: %s", input, strerror(errno));
     char *real = realpath(path, NULL);
-    int made = dataset && (is_prepared(path, S_ISDIR(st.st_mode), dataset) || (real && is_prepared(real, S_ISDIR(st.st_mode), dataset)));
-    hct_status s = made ? hct_fail(err, HCT_EINVAL, "%s: prepared already, in a dataset: name the scans that it was made from", input) : HCT_OK;
-    int is_scan = !S_ISDIR(st.st_mode) || dicom_folder(path), nameless = strspn(path_base(path), ".") == strlen(path_base(path)); /* "." and ".." */
+    int made = dataset && (is_prepared(path, S_ISDIR(st.st_mode), dataset) ||
+                           (real && is_prepared(real, S_ISDIR(st.st_mode), dataset)));
+    hct_status s = made ? hct_fail(err, HCT_EINVAL,
+                                   "%s: prepared already, in a dataset: name the scans that it was made from", input)
+                        : HCT_OK;
+    /* "." and ".." */
+    int is_scan = !S_ISDIR(st.st_mode) || dicom_folder(path),
+        nameless = strspn(path_base(path), ".") == strlen(path_base(path));
     if (s == HCT_OK && is_scan) s = add(l, path, path_base(nameless && real ? real : path), err);
     free(real);
     if (s < 0 || is_scan) return s;
     size_t before = l->n, left_out = l->left_out.length;
     s = walk(l, path, "", dataset, NULL, 0, err);
     if (s == HCT_OK && l->n == before)
-        s = hct_fail(err, HCT_ENOTFOUND, "%s: no scan in this folder (no .nii, .nii.gz or folder of DICOM files)%s", input,
-                     l->left_out.length > left_out ? " but prepared ones, of a dataset" : "");
+        s = hct_fail(err, HCT_ENOTFOUND, "%s: no scan in this folder (no .nii, .nii.gz or folder of DICOM files)%s",
+                     input, l->left_out.length > left_out ? " but prepared ones, of a dataset" : "");
     return s;
 }
 
@@ -154,8 +157,7 @@ hct_status sources_find(const char *const *inputs, size_t n, const char *dataset
         if (strcmp(a->id, b->id) != 0) continue;
         if (is_same(a->path, b->path))
             s = hct_fail(err, HCT_EINVAL, "%s is given twice: name it, or the folder that it lies in, once", b->path);
-        else
-            s = hct_fail(err, HCT_EINVAL, "%s and %s would both be scan '%s': rename one", a->path, b->path, b->id);
+        else s = hct_fail(err, HCT_EINVAL, "%s and %s would both be scan '%s': rename one", a->path, b->path, b->id);
     }
     if (s < 0) sources_free(ret);
     return s;

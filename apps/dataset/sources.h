@@ -16,12 +16,12 @@ typedef struct source_list {
     text_buffer left_out; /* folders of prepared scans that were met and not searched, with ", " between them */
 } source_list;
 
-/* dataset: the one that the scans will be prepared for. Prepared scans are then no sources: scans/ in that folder, and in any other dataset, is not
- * searched, and refused where it, or a file in it, is an input itself (HCT_EINVAL). Links to such folders are followed. NULL: a prepared scan is a
- * scan like others.
- * A file is a scan. A folder that holds DICOM files is a scan; any other folder is searched (below it too) for .nii and
- * .nii.gz files and DICOM folders. HCT_ENOTFOUND: a path that is not there, or a folder without a scan; HCT_EINVAL: two
- * scans of one id, or one scan twice. */
+/* dataset: the one that the scans will be prepared for. Prepared scans are then no sources: scans/ in that folder,
+ * and in any other dataset, is not searched, and refused where it, or a file in it, is an input itself (HCT_EINVAL).
+ * Links to such folders are followed. NULL: a prepared scan is a scan like others. A file is a scan. A folder that
+ * holds DICOM files is a scan; any other folder is searched (below it too) for .nii and .nii.gz files and DICOM
+ * folders. HCT_ENOTFOUND: a path that is not there, or a folder without a scan; HCT_EINVAL: two scans of one id, or
+ * one scan twice. */
 hct_status sources_find(const char *const *inputs, size_t n, const char *dataset, source_list *ret, hct_err *err);
 void sources_free(source_list *l);
 

@@ -10,18 +10,21 @@ enum { START = 0, EXTENT = 3, FLIP = 6, SHIFT = 9, GAMMA = 10, SIGMA = 11 };
 
 static hct_status check_edges(const views_config *c, const char *name, const int64_t edge[2], hct_err *err) {
     if (edge[0] > edge[1])
-        return hct_fail(err, HCT_EINVAL, "views.%s_min: %lld is more than views.%s_max, %lld", name, (long long)edge[0], name, (long long)edge[1]);
+        return hct_fail(err, HCT_EINVAL, "views.%s_min: %lld is more than views.%s_max, %lld", name, (long long)edge[0],
+                        name, (long long)edge[1]);
     if (edge[1] > c->region)
-        return hct_fail(err, HCT_EINVAL, "views.%s_max: %lld mm do not fit views.region, %lld", name, (long long)edge[1], (long long)c->region);
+        return hct_fail(err, HCT_EINVAL, "views.%s_max: %lld mm do not fit views.region, %lld", name,
+                        (long long)edge[1], (long long)c->region);
     if (edge[1] / c->shrink < (edge[0] + c->shrink - 1) / c->shrink)
-        return hct_fail(err, HCT_EINVAL, "views.%s_min: no crop of %lld to %lld mm is a whole number of %lld mm voxels", name, (long long)edge[0],
-                        (long long)edge[1], (long long)c->shrink);
+        return hct_fail(err, HCT_EINVAL, "views.%s_min: no crop of %lld to %lld mm is a whole number of %lld mm voxels",
+                        name, (long long)edge[0], (long long)edge[1], (long long)c->shrink);
     return HCT_OK;
 }
 
 hct_status views_check(const views_config *c, hct_err *err) {
     if (c->region % c->shrink)
-        return hct_fail(err, HCT_EINVAL, "views.region: %lld is no multiple of views.shrink, %lld", (long long)c->region, (long long)c->shrink);
+        return hct_fail(err, HCT_EINVAL, "views.region: %lld is no multiple of views.shrink, %lld",
+                        (long long)c->region, (long long)c->shrink);
     hct_status st = check_edges(c, "global", c->global_edge, err);
     if (st == HCT_OK && c->local) st = check_edges(c, "local", c->local_edge, err);
     if (st < 0) return st;
@@ -42,7 +45,10 @@ typedef struct stream {
 } stream;
 
 static stream stream_of(uint64_t seed, uint64_t epoch, uint64_t scan, int64_t view) {
-    return (stream){.key = seed ^ 0x7669657773u /* "views" */, .scan = scan, .counter = epoch << 24 | (uint64_t)view << 8, .used = 4};
+    return (stream){.key = seed ^ 0x7669657773u /* "views" */,
+                    .scan = scan,
+                    .counter = epoch << 24 | (uint64_t)view << 8,
+                    .used = 4};
 }
 
 static double uniform(stream *s) {
@@ -53,7 +59,9 @@ static double uniform(stream *s) {
     return hct_u01(s->block.v[s->used++]);
 }
 static double between(stream *s, const double range[2]) { return range[0] + uniform(s) * (range[1] - range[0]); }
-static int64_t whole(stream *s, int64_t low, int64_t high) { return low + (int64_t)(uniform(s) * (double)(high - low + 1)); }
+static int64_t whole(stream *s, int64_t low, int64_t high) {
+    return low + (int64_t)(uniform(s) * (double)(high - low + 1));
+}
 
 static void draw_crop(const views_config *c, stream *s, const int64_t edge[2], float *q) {
     int64_t low = (edge[0] + c->shrink - 1) / c->shrink, high = edge[1] / c->shrink, same = whole(s, low, high);
@@ -70,7 +78,8 @@ static void draw_flip_and_shift(const views_config *c, stream *s, float *q) {
     q[SHIFT] = chance < c->shift_prob ? (float)shift : 0;
 }
 
-void views_draw_crop(const views_config *c, uint64_t seed, uint64_t epoch, uint64_t scan, int64_t view, float q[VIEW_FLOATS]) {
+void views_draw_crop(const views_config *c, uint64_t seed, uint64_t epoch, uint64_t scan, int64_t view,
+                     float q[VIEW_FLOATS]) {
     stream s = stream_of(seed, epoch, scan, view);
     int local = view >= c->global, all = c->placement == VIEWS_ALL;
     memset(q, 0, VIEW_FLOATS * sizeof *q);
@@ -83,7 +92,8 @@ void views_draw_crop(const views_config *c, uint64_t seed, uint64_t epoch, uint6
     if (adjust < c->gamma_prob && (all || view == 1)) q[GAMMA] = (float)gamma;
 }
 
-void views_draw_whole(const views_config *c, uint64_t seed, uint64_t epoch, uint64_t scan, int64_t size, float q[VIEW_FLOATS]) {
+void views_draw_whole(const views_config *c, uint64_t seed, uint64_t epoch, uint64_t scan, int64_t size,
+                      float q[VIEW_FLOATS]) {
     stream s = stream_of(seed, epoch, scan, 255);
     memset(q, 0, VIEW_FLOATS * sizeof *q);
     for (int a = 0; a < 3; a++) q[EXTENT + a] = (float)size;

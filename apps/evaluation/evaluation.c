@@ -81,26 +81,20 @@ hct_status evaluation_compare(evaluation *e, const score_table *t, const score_t
 }
 
 const char *interval_text(const interval *i, char buffer[64]) {
-    if (isnan(i->value))
-        snprintf(buffer, 64, "undefined");
-    else if (isnan(i->low))
-        snprintf(buffer, 64, "%.3f", i->value);
-    else
-        snprintf(buffer, 64, "%.3f (%.3f to %.3f)", i->value, i->low, i->high);
+    if (isnan(i->value)) snprintf(buffer, 64, "undefined");
+    else if (isnan(i->low)) snprintf(buffer, 64, "%.3f", i->value);
+    else snprintf(buffer, 64, "%.3f (%.3f to %.3f)", i->value, i->low, i->high);
     return buffer;
 }
 
 /* Row k of a table; the macro mean comes last. */
-static const task_result *row(const evaluation *e, size_t k) {
-    return k < e->n_tasks ? &e->tasks[k] : &e->macro;
-}
+static const task_result *row(const evaluation *e, size_t k) { return k < e->n_tasks ? &e->tasks[k] : &e->macro; }
 
 static void print_comparison(const evaluation *e, FILE *f) {
     fprintf(f, "\n%-16s %9s %9s %12s %10s %8s\n", "paired test", "AUC", "other", "difference", "relative", "p");
     for (size_t k = 0; k <= e->n_tasks; k++) {
         const task_result *r = row(e, k);
-        if (isnan(r->versus.difference))
-            fprintf(f, "%-16s %9s\n", r->name, "undefined");
+        if (isnan(r->versus.difference)) fprintf(f, "%-16s %9s\n", r->name, "undefined");
         else
             fprintf(f, "%-16s %9.3f %9.3f %+12.3f %+9.2f%% %8.4f\n", r->name, r->auc.value, r->other_auc,
                     r->versus.difference, 100 * r->versus.difference / r->other_auc, r->versus.p);
@@ -114,10 +108,8 @@ void evaluation_print(const evaluation *e, FILE *f) {
     for (size_t k = 0; k <= e->n_tasks; k++) {
         const task_result *r = row(e, k);
         fprintf(f, "%-16s ", r->name);
-        if (k < e->n_tasks)
-            fprintf(f, "%9zu %9zu   ", r->positives, r->negatives);
-        else
-            fprintf(f, "%9s %9s   ", "", "");
+        if (k < e->n_tasks) fprintf(f, "%9zu %9zu   ", r->positives, r->negatives);
+        else fprintf(f, "%9s %9s   ", "", "");
         fprintf(f, "%-25s %-25s", interval_text(&r->auc, a), interval_text(&r->average_precision, b));
         if (k < e->n_tasks && r->auc.skipped && !isnan(r->auc.value))
             fprintf(f, " %zu resamples had one class", r->auc.skipped);
@@ -129,10 +121,8 @@ void evaluation_print(const evaluation *e, FILE *f) {
 }
 
 static void add_number(cJSON *o, const char *key, double v) {
-    if (isfinite(v))
-        cJSON_AddNumberToObject(o, key, v);
-    else
-        cJSON_AddNullToObject(o, key);
+    if (isfinite(v)) cJSON_AddNumberToObject(o, key, v);
+    else cJSON_AddNullToObject(o, key);
 }
 
 static void add_interval(cJSON *o, const char *key, const interval *i) {
@@ -179,10 +169,8 @@ hct_status evaluation_write_json(const evaluation *e, const char *path, hct_err 
 }
 
 static void put_number(hct_outfile *f, double v) {
-    if (isnan(v))
-        csv_put(f, 1, "undefined");
-    else
-        csv_put_double(f, 1, v);
+    if (isnan(v)) csv_put(f, 1, "undefined");
+    else csv_put_double(f, 1, v);
 }
 
 hct_status evaluation_write_csv(const evaluation *e, const char *path, hct_err *err) {
@@ -266,8 +254,10 @@ static hct_status draw_task(const evaluation *e, size_t k, const score_table *t,
     snprintf(title, sizeof title, "%s: %zu of %zu scans", task->name, task->positives,
              task->positives + task->negatives);
     bool band = e->draws.count > 0;
-    plot_series s[2] = {{p[0].title, p[0].x, p[0].y, band ? p[0].low : NULL, p[0].high, BAND_POINTS},
-                        {p[1].title, p[1].x, p[1].y, band ? p[1].low : NULL, p[1].high, BAND_POINTS}};
+    plot_series s[2] = {
+        {p[0].title, p[0].x, p[0].y, band ? p[0].low : NULL, p[0].high, BAND_POINTS},
+        {p[1].title, p[1].x, p[1].y, band ? p[1].low : NULL, p[1].high, BAND_POINTS},
+    };
     plot figure = {.title = title,
                    .x_label = "false positive rate",
                    .y_label = "true positive rate",

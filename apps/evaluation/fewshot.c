@@ -19,7 +19,9 @@ static void form_row(const float *x, size_t dim, const double *mean, int normali
 
 static hct_status check_classes(const fewshot_set *train, size_t classes, hct_err *err) {
     for (size_t i = 0; i < train->n; i++)
-        if (train->y[i] < 0 || (size_t)train->y[i] >= classes) return hct_fail(err, HCT_EINVAL, "few-shot: row %zu is of class %lld of %zu", i, (long long)train->y[i], classes);
+        if (train->y[i] < 0 || (size_t)train->y[i] >= classes)
+            return hct_fail(err, HCT_EINVAL, "few-shot: row %zu is of class %lld of %zu", i, (long long)train->y[i],
+                            classes);
     return HCT_OK;
 }
 
@@ -34,9 +36,11 @@ static int by_similarity(const void *a, const void *b) {
     return (x->row > y->row) - (x->row < y->row);
 }
 
-hct_status fewshot_knn(const fewshot_set *train, const fewshot_set *test, size_t dim, size_t classes, const fewshot_knn_options *o, double *score,
-                       int64_t *neighbour, double *similarity, hct_err *err) {
-    if (!o->k || o->k > train->n) return hct_fail(err, HCT_EINVAL, "few-shot: %zu neighbours of %zu rows", o->k, train->n);
+hct_status fewshot_knn(const fewshot_set *train, const fewshot_set *test, size_t dim, size_t classes,
+                       const fewshot_knn_options *o, double *score, int64_t *neighbour, double *similarity,
+                       hct_err *err) {
+    if (!o->k || o->k > train->n)
+        return hct_fail(err, HCT_EINVAL, "few-shot: %zu neighbours of %zu rows", o->k, train->n);
     hct_status st = check_classes(train, classes, err);
     if (st < 0) return st;
     double *rows = malloc((train->n + 1) * dim * sizeof *rows), *q = rows ? rows + train->n * dim : NULL;
@@ -63,7 +67,8 @@ hct_status fewshot_knn(const fewshot_set *train, const fewshot_set *test, size_t
     return st;
 }
 
-static hct_status centroids(const fewshot_set *train, size_t dim, size_t classes, const double *mean, int normalize, double *row, double *out, hct_err *err) {
+static hct_status centroids(const fewshot_set *train, size_t dim, size_t classes, const double *mean, int normalize,
+                            double *row, double *out, hct_err *err) {
     size_t *count = calloc(classes, sizeof *count);
     if (!count) return hct_fail(err, HCT_ENOMEM, "out of memory for %zu classes", classes);
     memset(out, 0, classes * dim * sizeof *out);
@@ -81,8 +86,8 @@ static hct_status centroids(const fewshot_set *train, size_t dim, size_t classes
     return st;
 }
 
-hct_status fewshot_distances(const fewshot_set *train, const fewshot_set *test, size_t dim, size_t classes, fewshot_form form, double *distance, double *centroid,
-                             hct_err *err) {
+hct_status fewshot_distances(const fewshot_set *train, const fewshot_set *test, size_t dim, size_t classes,
+                             fewshot_form form, double *distance, double *centroid, hct_err *err) {
     hct_status st = check_classes(train, classes, err);
     if (st < 0) return st;
     double *own = calloc((classes + 2) * dim + 1, sizeof *own);

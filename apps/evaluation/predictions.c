@@ -83,8 +83,9 @@ static bool is_task(const csv *t, const char *name) {
 
 /* ret->task is the caller's to free, also after a failure. */
 static hct_status find_columns(const csv *t, columns *ret, hct_err *err) {
-    columns c = {
-        .scan = csv_fixed_column(t, "scan", err), .patient = csv_column(t, "patient"), .split = csv_column(t, "split")};
+    columns c = {.scan = csv_fixed_column(t, "scan", err),
+                 .patient = csv_column(t, "patient"),
+                 .split = csv_column(t, "split")};
     if (c.scan < 0) return HCT_ENOTFOUND;
     c.task = calloc(t->columns + 1, sizeof *c.task);
     if (!c.task) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
@@ -131,9 +132,7 @@ typedef struct place {
     size_t row;
 } place;
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(((const place *)a)->name, ((const place *)b)->name);
-}
+static int by_name(const void *a, const void *b) { return strcmp(((const place *)a)->name, ((const place *)b)->name); }
 
 /* All rows in order of name; NULL without memory. */
 static place *sorted_scans(const predictions *p) {
@@ -181,10 +180,8 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     free(taken);
     free(c.task);
     csv_free(t);
-    if (status == HCT_OK)
-        *ret = p;
-    else
-        predictions_free(&p);
+    if (status == HCT_OK) *ret = p;
+    else predictions_free(&p);
     return status;
 }
 
@@ -221,9 +218,7 @@ typedef struct label_source {
     bool is_table;
 } label_source;
 
-static size_t source_labels(const label_source *s) {
-    return s->is_table ? s->table.n : s->data->n_labels;
-}
+static size_t source_labels(const label_source *s) { return s->is_table ? s->table.n : s->data->n_labels; }
 
 static const char *source_name(const label_source *s, size_t k) {
     return s->is_table ? s->table.names[k] : s->data->label_names[k];
@@ -262,10 +257,8 @@ hct_status predictions_take_labels(predictions *p, const char *path, size_t *ret
     }
     hct_status status = column ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     free(column);
-    if (s.is_table)
-        labels_free(&s.table);
-    else
-        dataset_close(s.data);
+    if (s.is_table) labels_free(&s.table);
+    else dataset_close(s.data);
     return status;
 }
 
@@ -303,16 +296,14 @@ hct_status predictions_align(const predictions *a, predictions *b, hct_err *err)
         while (from < b->n_tasks && strcmp(b->task[from], a->task[k]) != 0) from++;
         if (from == b->n_tasks)
             status = hct_fail(err, HCT_ENOTFOUND, "task '%s' is not in the predictions to compare with", a->task[k]);
-        else
-            status = predictions_text(&out.task[k], a->task[k], err);
+        else status = predictions_text(&out.task[k], a->task[k], err);
         for (size_t i = 0; i < a->n && status == HCT_OK; i++) {
             const place key = {a->scan[i], 0},
                         *found = b->n ? bsearch(&key, order, b->n, sizeof *order, by_name) : NULL;
             if (!found)
                 status =
                     hct_fail(err, HCT_ENOTFOUND, "scan '%s' is not in the predictions to compare with", a->scan[i]);
-            else
-                out.score[i * a->n_tasks + k] = b->score[found->row * b->n_tasks + from];
+            else out.score[i * a->n_tasks + k] = b->score[found->row * b->n_tasks + from];
         }
     }
     for (size_t i = 0; i < a->n && status == HCT_OK; i++) {

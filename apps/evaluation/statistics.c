@@ -20,13 +20,9 @@ static void draw_coins(const resampler *self, size_t b, size_t n, uint32_t *weig
     for (size_t i = 0; i < n; i++) weight[i] = random_word(self, b, i) >> 31;
 }
 
-resampler bootstrap_resampler(size_t count, uint64_t seed) {
-    return (resampler){draw_rows, count, seed, NULL};
-}
+resampler bootstrap_resampler(size_t count, uint64_t seed) { return (resampler){draw_rows, count, seed, NULL}; }
 
-resampler permutation_resampler(size_t count, uint64_t seed) {
-    return (resampler){draw_coins, count, seed, NULL};
-}
+resampler permutation_resampler(size_t count, uint64_t seed) { return (resampler){draw_coins, count, seed, NULL}; }
 
 static void draw_groups(const resampler *self, size_t b, size_t n, uint32_t *weight) {
     const row_groups *g = self->context;
@@ -150,8 +146,7 @@ hct_status roc_band(const ranking *task, const resampler *r, double level, size_
     uint32_t *weight = malloc(task->of * sizeof *weight + 1);
     hct_status status = HCT_OK;
     size_t n = 0, kept = 0;
-    if (!curve || !values || !weight)
-        status = hct_fail(err, HCT_ENOMEM, "out of memory for a ROC band");
+    if (!curve || !values || !weight) status = hct_fail(err, HCT_ENOMEM, "out of memory for a ROC band");
     else if ((n = ranking_roc(task, NULL, x, y)) == 0)
         status = hct_fail(err, HCT_EINVAL, "a ROC curve needs positive and negative cases");
     for (size_t i = 0; status == HCT_OK && i < points; i++)

@@ -17,7 +17,8 @@ extern char **environ;
 
 static const char *const colours[] = {"#1f5a91", "#c8553d", "#4c8a5b", "#8a5a9e", "#b8860b", "#5b6770",
                                       "#3fa7c4", "#e59aa8", "#9bc067", "#3d2c8d", "#7a4a2b", "#111111"};
-enum { COLOURS = sizeof colours / sizeof *colours, KEY_INSIDE = 4 }; /* more curves than that: the legend stands beside the plot */
+/* more curves than that: the legend stands beside the plot */
+enum { COLOURS = sizeof colours / sizeof *colours, KEY_INSIDE = 4 };
 
 /* gnuplot's single-quoted text: only the quote itself is special. */
 static void quoted(FILE *f, const char *text) {
@@ -132,20 +133,23 @@ static hct_status run_gnuplot(FILE *script, FILE *log, const char *path, text_bu
     int error = posix_spawnp(&child, "gnuplot", &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
-    hct_status result = error ? hct_fail(err, error == ENOENT ? HCT_ENOTFOUND : HCT_EIO, "%s: gnuplot cannot be started (%s); install it: apt-get install gnuplot-nox",
+    hct_status result = error ? hct_fail(err, error == ENOENT ? HCT_ENOTFOUND : HCT_EIO,
+                                         "%s: gnuplot cannot be started (%s); install it: apt-get install gnuplot-nox",
                                          path, strerror(error))
                               : read_all(ends[0], path, out, err);
     close(ends[0]);
     if (error) return result;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
-    return result == HCT_OK && (!WIFEXITED(status) || WEXITSTATUS(status) != 0) ? gnuplot_failed(log, path, err) : result;
+    return result == HCT_OK && (!WIFEXITED(status) || WEXITSTATUS(status) != 0) ? gnuplot_failed(log, path, err)
+                                                                                : result;
 }
 
 /* The figure in *out: gnuplot gets its script in a file, and prints into a pipe, which no full disk cuts short. */
 static hct_status draw(const plot *p, const char *terminal, const char *path, text_buffer *out, hct_err *err) {
     FILE *script = tmpfile(), *log = tmpfile();
-    hct_status status = script && log ? HCT_OK : hct_fail(err, HCT_EIO, "%s: no temporary file for gnuplot: %s", path, strerror(errno));
+    hct_status status =
+        script && log ? HCT_OK : hct_fail(err, HCT_EIO, "%s: no temporary file for gnuplot: %s", path, strerror(errno));
     if (status == HCT_OK) {
         write_script(script, p, terminal);
         if (fflush(script) != 0 || ferror(script))

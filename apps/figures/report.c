@@ -32,16 +32,12 @@ struct report {
 static void escaped(report *r, const char *text) {
     for (const char *c = text; *c; c++) {
         const char *name = *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '&' ? "&amp;" : *c == '"' ? "&quot;" : NULL;
-        if (name)
-            text_add(&r->html, name, strlen(name));
-        else
-            text_add(&r->html, c, 1);
+        if (name) text_add(&r->html, name, strlen(name));
+        else text_add(&r->html, c, 1);
     }
 }
 
-static void raw(report *r, const char *html) {
-    text_add(&r->html, html, strlen(html));
-}
+static void raw(report *r, const char *html) { text_add(&r->html, html, strlen(html)); }
 
 static void element(report *r, const char *open, const char *text, const char *close) {
     raw(r, open);
@@ -156,10 +152,8 @@ void report_figure(report *r, const char *path, const char *caption) {
     const char *ending = strrchr(path, '.');
     bool svg = ending && strcmp(ending, ".svg") == 0;
     raw(r, svg && is_square(&m) ? "<figure class=\"half\">" : "<figure>");
-    if (svg)
-        put_svg(r, path, &m, &r->err);
-    else
-        put_png(r, path, &m, caption, &r->err);
+    if (svg) put_svg(r, path, &m, &r->err);
+    else put_png(r, path, &m, caption, &r->err);
     element(r, "<figcaption>", caption, "</figcaption></figure>\n");
     hct_unmap_file(&m);
 }

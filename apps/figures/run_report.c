@@ -199,10 +199,12 @@ hct_status run_report_better(report *r, const char *a, const char *b, int *ret_b
     cJSON_Delete(of_a);
     cJSON_Delete(of_b);
     if (!read) return err ? err->code : HCT_EFORMAT;
-    if (!same) return hct_fail(err, HCT_EINVAL, "%s and %s cannot be compared: they have other tasks, or other test scans", a, b);
+    if (!same)
+        return hct_fail(err, HCT_EINVAL, "%s and %s cannot be compared: they have other tasks, or other test scans", a,
+                        b);
     *ret_better = x.low > y.high;
     report_note(r, "%s: macro AUC %s; %s: %s. %s", a, interval_text(&x, tx), b, interval_text(&y, ty),
-                *ret_better       ? "The first is better, and the 95% intervals do not overlap."
+                *ret_better         ? "The first is better, and the 95% intervals do not overlap."
                 : x.value > y.value ? "The first is higher, but the 95% intervals overlap."
                                     : "The first is not better.");
     return HCT_OK;
@@ -216,9 +218,9 @@ static void add_figure(report *r, const char *path) {
         snprintf(caption, sizeof caption, "ROC of %s; bands: 95%% of bootstrap resamples.", stem + 4);
     else if (strcmp(stem, "reconstruction") == 0)
         snprintf(caption, sizeof caption,
-                 "The validation scan with the most contrast of its batch, the patches that the encoder sees (blue: hidden), and the decoder's answer; axial slice, first window.");
-    else
-        snprintf(caption, sizeof caption, "%s", stem);
+                 "The validation scan with the most contrast of its batch, the patches that the encoder sees (blue: "
+                 "hidden), and the decoder's answer; axial slice, first window.");
+    else snprintf(caption, sizeof caption, "%s", stem);
     report_figure(r, path, caption);
     free(stem);
 }

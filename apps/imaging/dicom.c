@@ -62,8 +62,10 @@ static hct_status no_dcm2niix(const char *path, hct_err *err) {
 }
 
 static hct_status no_room(const char *path, const char *folder, const char *why, hct_err *err) {
-    return hct_fail(err, HCT_EDEVICE, "%s: the volume that dcm2niix makes of it does not fit into the temporary folder %s: %s: free some space there, or set TMPDIR to a folder on another disk", path,
-                    folder, why);
+    return hct_fail(err, HCT_EDEVICE,
+                    "%s: the volume that dcm2niix makes of it does not fit into the temporary folder %s: %s: free some "
+                    "space there, or set TMPDIR to a folder on another disk",
+                    path, folder, why);
 }
 
 static hct_status convert(const char *path, const char *to, hct_err *err) {
@@ -82,11 +84,14 @@ static hct_status convert(const char *path, const char *to, hct_err *err) {
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR) return hct_fail(err, HCT_EDEVICE, "%s: waiting for dcm2niix: %s", path, strerror(errno));
     if (WIFSIGNALED(status))
-        return hct_fail(err, HCT_EIO, "%s: dcm2niix was ended by signal %d (%s)", path, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        return hct_fail(err, HCT_EIO, "%s: dcm2niix was ended by signal %d (%s)", path, WTERMSIG(status),
+                        strsignal(WTERMSIG(status)));
     int code = WEXITSTATUS(status);
     if (code == 127) return no_dcm2niix(path, err);
     if (code != 0)
-        return hct_fail(err, HCT_EFORMAT, "%s: dcm2niix failed with exit status %d%s: give the folder of one complete series", path, code, exit_meaning(code));
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: dcm2niix failed with exit status %d%s: give the folder of one complete series", path, code,
+                        exit_meaning(code));
     return HCT_OK;
 }
 
@@ -140,8 +145,8 @@ static hct_status choose(const char *path, char *const stems[], int n, const cha
     return HCT_OK;
 }
 
-/* dcm2niix notices no full disk: it ends with 0, and a volume is cut or lacks its twin. Asked before anything is made of what it left; stems:
- * what it says is whole. */
+/* dcm2niix notices no full disk: it ends with 0, and a volume is cut or lacks its twin. Asked before anything is
+ * made of what it left; stems: what it says is whole. */
 static hct_status check_room(const char *path, const char *folder, char *const stems[], int n, hct_err *err) {
     enum { SPARE = 1 << 16 };
     static const char zeros[SPARE];
@@ -164,7 +169,10 @@ hct_status dicom_read(const char *path, volume *ret, hct_err *err) {
     memset(ret, 0, sizeof *ret);
     snprintf(folder, sizeof folder, "%s/headct-dicom-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!mkdtemp(folder))
-        return hct_fail(err, HCT_EDEVICE, "%s: cannot make a temporary folder %s to convert it in: %s: set TMPDIR to one that can be written", path, folder, strerror(errno));
+        return hct_fail(
+            err, HCT_EDEVICE,
+            "%s: cannot make a temporary folder %s to convert it in: %s: set TMPDIR to one that can be written", path,
+            folder, strerror(errno));
     char *stems[MAX_VOLUMES];
     hct_status s = convert(path, folder, err);
     int n = list_volumes(folder, stems);

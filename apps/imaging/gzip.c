@@ -8,9 +8,7 @@
 
 enum { MIN_MEMBER = 18, MAX_RATIO = 1032 }; /* gzip's header and trailer; deflate cannot expand more than that */
 
-int gzip_is(const unsigned char *bytes, size_t n) {
-    return n >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
-}
+int gzip_is(const unsigned char *bytes, size_t n) { return n >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b; }
 
 static int all_zero(const unsigned char *b, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -57,10 +55,8 @@ hct_status gzip_inflate(const char *name, const unsigned char *bytes, size_t n, 
             }
             size = size > cap / 2 ? cap : 2 * size;
             unsigned char *more = realloc(out, size);
-            if (more)
-                out = more;
-            else
-                status = hct_fail(err, HCT_ENOMEM, "%s: no memory to inflate it", name);
+            if (more) out = more;
+            else status = hct_fail(err, HCT_ENOMEM, "%s: no memory to inflate it", name);
             break;
         default:
             status = hct_fail(err, HCT_EFORMAT,

@@ -13,7 +13,8 @@ int gzip_is(const unsigned char *bytes, size_t n);
 hct_status gzip_inflate(const char *name, const unsigned char *bytes, size_t n, size_t cap, unsigned char **ret,
                         size_t *ret_n, hct_err *err);
 
-/* Length of what a file of one member below 4 GiB inflates to, as its last four bytes tell: nothing is inflated. -1 where it is no gzip file. */
+/* Length of what a file of one member below 4 GiB inflates to, as its last four bytes tell: nothing is inflated. -1
+ * where it is no gzip file. */
 int64_t gzip_length(const char *path);
 
 /* One member. level 1 (fast) to 12 (small). The result depends on bytes and level only (no time, no name). */

@@ -5,12 +5,8 @@
 
 const hu_window paper_windows[PAPER_WINDOWS] = {{40, 80}, {80, 200}, {600, 2800}};
 
-static int64_t bin_first(int64_t i, int64_t n, int64_t m) {
-    return i * n / m;
-}
-static int64_t bin_end(int64_t i, int64_t n, int64_t m) {
-    return ((i + 1) * n + m - 1) / m;
-}
+static int64_t bin_first(int64_t i, int64_t n, int64_t m) { return i * n / m; }
+static int64_t bin_end(int64_t i, int64_t n, int64_t m) { return ((i + 1) * n + m - 1) / m; }
 
 /* Sums of the n values of w in m bins. */
 static void bin_row(const float *restrict w, int64_t n, float *restrict sum, int64_t m) {

@@ -16,9 +16,7 @@ typedef struct hu_window {
 enum { PAPER_WINDOWS = 3 };
 extern const hu_window paper_windows[PAPER_WINDOWS];
 
-static inline float hu_window_low(hu_window w) {
-    return (float)(w.centre - w.width / 2);
-}
+static inline float hu_window_low(hu_window w) { return (float)(w.centre - w.width / 2); }
 static inline float hu_window_value(float hu, float low, float per_width) {
     float x = (hu - low) * per_width;
     return x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x;

@@ -22,7 +22,8 @@ int nifti_ends_early(const char *path);
 /* Writes int16 or float32 as NIfTI-1 with sform and qform (code 1, scanner), gzipped where path ends in .gz (level
  * 1 to 12), atomically: on failure an older file is untouched. Equal volumes give equal bytes. */
 hct_status nifti_write(const char *path, const volume *v, int level, hct_err *err);
-/* 1 where path, a .nii.gz that nifti_write made, still ends as one of so many voxels does; 0 where it was emptied or cut since. Reads a few bytes. */
+/* 1 where path, a .nii.gz that nifti_write made, still ends as one of so many voxels does; 0 where it was emptied or
+ * cut since. Reads a few bytes. */
 int nifti_is_whole(const char *path, int64_t voxels, hct_dtype dtype);
 
 #endif

@@ -14,9 +14,7 @@
 #define MAX_VOXELS ((int64_t)1 << 30)
 #define MAX_FILE (((size_t)MAX_VOXELS * 16) + (1u << 24))
 
-static void quiet(void) {
-    nifti_set_debug_level(0);
-}
+static void quiet(void) { nifti_set_debug_level(0); }
 
 /* The header in the machine's byte order, and what both versions share of it. */
 typedef struct header {
@@ -30,13 +28,15 @@ typedef struct header {
     nifti_image *image; /* libnifti's reading of it: sizes, transforms */
 } header;
 
-/* 1 or 2; -1 where the bytes begin with neither version's length of its header. (nifti_header_version tells too, and prints a line of its own.) */
+/* 1 or 2; -1 where the bytes begin with neither version's length of its header. (nifti_header_version tells too, and
+ * prints a line of its own.) */
 static int version_of(const unsigned char *bytes, size_t n) {
     int32_t first = 0;
     if (n < sizeof(nifti_1_header)) return -1;
     memcpy(&first, bytes, sizeof first);
     int32_t turned = (int32_t)__builtin_bswap32((uint32_t)first);
-    return first == 348 || turned == 348 || first == 540 || turned == 540 ? nifti_header_version((const char *)bytes, n) : -1;
+    return first == 348 || turned == 348 || first == 540 || turned == 540 ? nifti_header_version((const char *)bytes, n)
+                                                                          : -1;
 }
 
 static hct_status parse_header(const char *name, const unsigned char *bytes, size_t n, header *h, hct_err *err) {
@@ -44,7 +44,8 @@ static hct_status parse_header(const char *name, const unsigned char *bytes, siz
     h->version = version_of(bytes, n);
     size_t size = h->version == 1 ? sizeof h->raw.n1 : sizeof h->raw.n2;
     if (h->version < 0 && n > 132 && memcmp(bytes + 128, "DICM", 4) == 0)
-        return hct_fail(err, HCT_EFORMAT, "%s: a DICOM file, one slice of a scan: give the folder that holds its series", name);
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: a DICOM file, one slice of a scan: give the folder that holds its series", name);
     if ((h->version != 1 && h->version != 2) || n < size)
         return hct_fail(err, HCT_EFORMAT, "%s: not a NIfTI file (no NIfTI-1 or NIfTI-2 header): give a .nii or .nii.gz",
                         name);
@@ -62,10 +63,8 @@ static hct_status parse_header(const char *name, const unsigned char *bytes, siz
         h->vox_offset = (double)from.vox_offset;                                                                       \
         h->datatype = from.datatype;                                                                                   \
     } while (0)
-    if (h->version == 1)
-        SHARED(h->raw.n1);
-    else
-        SHARED(h->raw.n2);
+    if (h->version == 1) SHARED(h->raw.n1);
+    else SHARED(h->raw.n2);
 #undef SHARED
     return HCT_OK;
 }
@@ -108,12 +107,12 @@ static hct_status check_dims(const char *name, const header *h, hct_err *err) {
 }
 
 /* One stored value of type code, already in the machine's byte order, as double. 0 for an unknown type. */
-#define STORED_TYPES(X)                                                                                                \
-    X(DT_UINT8, uint8_t)                                                                                               \
-    X(DT_INT8, int8_t)                                                                                                 \
-    X(DT_INT16, int16_t)                                                                                               \
-    X(DT_UINT16, uint16_t) X(DT_INT32, int32_t) X(DT_UINT32, uint32_t) X(DT_INT64, int64_t) X(DT_UINT64, uint64_t)     \
-        X(DT_FLOAT32, float) X(DT_FLOAT64, double) X(DT_FLOAT128, long double)
+/* clang-format off */
+#define STORED_TYPES(X)                                                                                           \
+    X(DT_UINT8, uint8_t) X(DT_INT8, int8_t) X(DT_INT16, int16_t) X(DT_UINT16, uint16_t) X(DT_INT32, int32_t)      \
+    X(DT_UINT32, uint32_t) X(DT_INT64, int64_t) X(DT_UINT64, uint64_t) X(DT_FLOAT32, float) X(DT_FLOAT64, double) \
+    X(DT_FLOAT128, long double)
+/* clang-format on */
 
 static size_t stored_size(int datatype) {
     switch (datatype) {
@@ -158,10 +157,8 @@ static hct_status read_voxels(const char *name, const unsigned char *bytes, cons
         int64_t count = n - i < CHUNK ? n - i : CHUNK;
         memcpy(stored, bytes + voxel * (size_t)i, voxel * (size_t)count); /* the file may be unaligned */
         if (h->swapped && voxel > 1) nifti_swap_Nbytes(count, (int)voxel, stored);
-        if (v->dtype == HCT_I16)
-            memcpy(v->i16 + i, stored, voxel * (size_t)count);
-        else
-            bad += scale_chunk(h->datatype, stored, v->f32 + i, count, slope, inter);
+        if (v->dtype == HCT_I16) memcpy(v->i16 + i, stored, voxel * (size_t)count);
+        else bad += scale_chunk(h->datatype, stored, v->f32 + i, count, slope, inter);
     }
     if (bad > 0)
         return hct_fail(err, HCT_EFORMAT, "%s: %lld of %lld voxels are NaN or infinite: repair or leave out the scan",
@@ -169,16 +166,19 @@ static hct_status read_voxels(const char *name, const unsigned char *bytes, cons
     return HCT_OK;
 }
 
-/* The qform with nibabel's arithmetic, to the last bit: half a millimetre decides how many voxels an axis has at 1 mm. */
+/* The qform with nibabel's arithmetic, to the last bit: half a millimetre decides how many voxels an axis has at 1
+ * mm. */
 static void qform_of(const header *h, double m[4][4]) {
     const nifti_image *im = h->image;
     const double offset[3] = {im->qoffset_x, im->qoffset_y, im->qoffset_z};
     long double x = im->quatern_b, y = im->quatern_c, z = im->quatern_d, w = 1 - (x * x + y * y + z * z);
     w = w < 3 * (h->version == 1 ? (long double)FLT_EPSILON : (long double)DBL_EPSILON) ? 0 : sqrtl(w);
     long double s = 2 / (w * w + x * x + y * y + z * z), X = x * s, Y = y * s, Z = z * s;
-    const long double r[3][3] = {{1 - (y * Y + z * Z), x * Y - w * Z, x * Z + w * Y},
-                                 {x * Y + w * Z, 1 - (x * X + z * Z), y * Z - w * X},
-                                 {x * Z - w * Y, y * Z + w * X, 1 - (x * X + y * Y)}};
+    const long double r[3][3] = {
+        {1 - (y * Y + z * Z), x * Y - w * Z, x * Z + w * Y},
+        {x * Y + w * Z, 1 - (x * X + z * Z), y * Z - w * X},
+        {x * Z - w * Y, y * Z + w * X, 1 - (x * X + y * Y)},
+    };
     memset(m, 0, 16 * sizeof(double));
     m[3][3] = 1;
     for (int i = 0; i < 3; i++) {
@@ -199,16 +199,19 @@ static int fits_pixdim(const nifti_image *im, double m[4][4]) {
     return 1;
 }
 
-/* nibabel's rule: sform, else qform, else pixdim about the centre with x to the left. And MONAI's: of two forms the qform, where only it agrees
- * with pixdim; dcm2niix writes such sforms for tilted gantries. MONAI finds no agreement in files of more than three axes. */
+/* nibabel's rule: sform, else qform, else pixdim about the centre with x to the left. And MONAI's: of two forms the
+ * qform, where only it agrees with pixdim; dcm2niix writes such sforms for tilted gantries. MONAI finds no agreement
+ * in files of more than three axes. */
 static hct_status choose_affine(const char *name, const header *h, volume *v, hct_err *err) {
     const nifti_image *im = h->image;
     if (im->sform_code > 0 || im->qform_code > 0) {
         nifti_dmat44 s = im->sto_xyz, q;
         qform_of(h, q.m);
-        int in_its_place = im->sform_code > 0 && im->qform_code > 0 && h->dim[0] == 3 && !fits_pixdim(im, s.m) && fits_pixdim(im, q.m);
+        int in_its_place =
+            im->sform_code > 0 && im->qform_code > 0 && h->dim[0] == 3 && !fits_pixdim(im, s.m) && fits_pixdim(im, q.m);
         memcpy(v->affine, im->sform_code > 0 && !in_its_place ? s.m : q.m, sizeof v->affine);
-        for (int i = 0; i < 12 && in_its_place && h->version == 1; i++) /* MONAI stores it as the sform first, in float32 */
+        /* MONAI stores it as the sform first, in float32 */
+        for (int i = 0; i < 12 && in_its_place && h->version == 1; i++)
             v->affine[i / 4][i % 4] = (float)v->affine[i / 4][i % 4];
     } else {
         memset(v->affine, 0, sizeof v->affine);

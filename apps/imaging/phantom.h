@@ -13,10 +13,11 @@
 #include "imaging/volume.h"
 
 /* X(enumerator, column of labels.csv). The paper's ten tasks, in its order. ICH is any of the five bleeds. */
-#define FINDING_MAP(X)                                                                                                 \
-    X(TUMOR, "Tumor")                                                                                                  \
-    X(HCP, "HCP") X(EDEMA, "Edema") X(ADRD, "ADRD") X(IPH, "IPH") X(IVH, "IVH") X(SDH, "SDH") X(EDH, "EDH")            \
-        X(SAH, "SAH") X(ICH, "ICH")
+/* clang-format off */
+#define FINDING_MAP(X)                                                                                          \
+    X(TUMOR, "Tumor") X(HCP, "HCP") X(EDEMA, "Edema") X(ADRD, "ADRD") X(IPH, "IPH") X(IVH, "IVH") X(SDH, "SDH") \
+    X(EDH, "EDH") X(SAH, "SAH") X(ICH, "ICH")
+/* clang-format on */
 typedef enum finding {
 #define X(e, column) e,
     FINDING_MAP(X)

@@ -30,12 +30,8 @@ static uint64_t keyed(uint64_t seed, uint64_t patient, uint64_t scan) {
 static float between(uint64_t *s, double lo, double hi) {
     return (float)(lo + (hi - lo) * (double)(next(s) >> 11) / 9007199254740992.0);
 }
-static int chance(uint64_t *s, double p) {
-    return between(s, 0, 1) < (float)p;
-}
-static float sign(uint64_t *s) {
-    return next(s) >> 63 ? 1.0f : -1.0f;
-}
+static int chance(uint64_t *s, double p) { return between(s, 0, 1) < (float)p; }
+static float sign(uint64_t *s) { return next(s) >> 63 ? 1.0f : -1.0f; }
 
 static void direction(uint64_t *s, float ret[3], float side, float min_z, float max_z) {
     float z = between(s, min_z, max_z), turn = between(s, -1.1, 1.1), flat = sqrtf(1 - z * z);
@@ -106,10 +102,8 @@ static void draw_patient(phantom *p, uint64_t s, double prevalence) {
     p->tumor_rim = between(&s, 46, 58);
     p->tumor_core = between(&s, 14, 24);
     p->edema_drop = between(&s, 10, 15);
-    if (p->present[HCP])
-        p->ventricle *= between(&s, 1.7, 2.2);
-    else if (p->present[ADRD])
-        p->ventricle *= between(&s, 1.3, 1.5);
+    if (p->present[HCP]) p->ventricle *= between(&s, 1.7, 2.2);
+    else if (p->present[ADRD]) p->ventricle *= between(&s, 1.3, 1.5);
 }
 
 /* Sizes that come with a finding, and change with it from scan to scan. */
@@ -122,10 +116,8 @@ static void apply_findings(phantom *p, const phantom *before) {
         p->gap_mm *= 0.6f;
         p->sulcus_width *= 0.45f;
     }
-    if (before->present[HCP] && !p->present[HCP])
-        p->ventricle = p->present[ADRD] ? 1.4f : 1.0f;
-    else if (before->present[ADRD] && !p->present[ADRD] && !p->present[HCP])
-        p->ventricle = 1.0f;
+    if (before->present[HCP] && !p->present[HCP]) p->ventricle = p->present[ADRD] ? 1.4f : 1.0f;
+    else if (before->present[ADRD] && !p->present[ADRD] && !p->present[HCP]) p->ventricle = 1.0f;
     p->present[ICH] = p->present[IPH] || p->present[IVH] || p->present[SDH] || p->present[EDH] || p->present[SAH];
 }
 
@@ -145,8 +137,11 @@ static void rotate(float m[3][3], int axis, float angle) {
 /* Grid and pose. The grid covers the head in any pose; x and y may run either way, as in files of real scanners. */
 static void draw_scan(phantom *p, uint64_t *s, const phantom_set *set) {
     static const float range[3][4] = {
-        {3, 4, 5, 7}, {1.8f, 2.3f, 3.2f, 5}, {0.43f, 0.6f, 0.6f, 5}}; /* in plane; slices */
-    static const float cover[3] = {200, 240, 190};                    /* mm */
+        {3, 4, 5, 7},
+        {1.8f, 2.3f, 3.2f, 5},
+        {0.43f, 0.6f, 0.6f, 5},
+    };                                             /* in plane; slices */
+    static const float cover[3] = {200, 240, 190}; /* mm */
     const float *r = range[set->size], pose = (float)set->pose;
     p->spacing[0] = p->spacing[1] = between(s, r[0], r[1]);
     p->spacing[2] = between(s, r[2], r[3]);

@@ -40,7 +40,8 @@ hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_aff
     }
     int64_t n = 1;
     for (int a = 0; a < 3; a++) {
-        double extent = hi[a] - lo[a] + 1, half = rint(2 * extent) / 2; /* where even 2.5 mm slices meet, rounding errors are not to choose */
+        /* where even 2.5 mm slices meet, rounding errors are not to choose */
+        double extent = hi[a] - lo[a] + 1, half = rint(2 * extent) / 2;
         double size = rint(fabs(extent - half) < 1e-10 ? half : extent);
         if (size * (double)n > (double)((int64_t)1 << 30))
             return hct_fail(err, HCT_ESHAPE, "at 1 mm the scan would have more than 2^30 voxels: check its affine");
@@ -57,10 +58,8 @@ hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_aff
     for (int i = 0; i < 3; i++) {
         double origin = v->affine[i][3];
         for (int a = 0; a < 3; a++)
-            if (least < 8)
-                origin += (least >> a & 1) ? v->affine[i][a] * (double)(v->dim[a] - 1) : 0;
-            else
-                origin += v->affine[i][a] * (double)v->dim[a] / 2 - q[i][a] * (double)ret_dim[a] / 2;
+            if (least < 8) origin += (least >> a & 1) ? v->affine[i][a] * (double)(v->dim[a] - 1) : 0;
+            else origin += v->affine[i][a] * (double)v->dim[a] / 2 - q[i][a] * (double)ret_dim[a] / 2;
         ret_affine[i][3] = origin;
     }
     return HCT_OK;
@@ -156,10 +155,8 @@ static void fit_plane(const job *q, int64_t k, double *to) {
         load_columns(q, k, from + x, block);
         spline_filter(block, sy->n, SPLINE_LINES);
         for (int64_t j = 0; j < q->n[1]; j++)
-            if (q->apart[1])
-                spline_blend(&q->tap[1][j], block, SPLINE_LINES, SPLINE_LINES, plane + j * pitch + x);
-            else
-                memcpy(plane + j * pitch + x, block + j * SPLINE_LINES, SPLINE_LINES * sizeof *block);
+            if (q->apart[1]) spline_blend(&q->tap[1][j], block, SPLINE_LINES, SPLINE_LINES, plane + j * pitch + x);
+            else memcpy(plane + j * pitch + x, block + j * SPLINE_LINES, SPLINE_LINES * sizeof *block);
     }
     for (int64_t j = 0; j < q->n[1]; j += SPLINE_LINES) { /* rows turned into columns and back */
         int64_t rows = q->n[1] - j < SPLINE_LINES ? q->n[1] - j : SPLINE_LINES;
@@ -199,10 +196,8 @@ static void fit(job *q) {
 
 /* n voxels of the result, from element `to` on: the blend of four rows `stride` apart. */
 static void put_row(const job *q, const spline_tap *t, const double *c, int64_t stride, int64_t to, int64_t n) {
-    if (q->out->dtype == HCT_I16)
-        spline_blend_i16(t, c, stride, n, q->out->i16 + to);
-    else
-        spline_blend_f32(t, c, stride, n, q->out->f32 + to);
+    if (q->out->dtype == HCT_I16) spline_blend_i16(t, c, stride, n, q->out->i16 + to);
+    else spline_blend_f32(t, c, stride, n, q->out->f32 + to);
 }
 
 /* Slice k of the result. Along z, then y, then x: each new row needs 4 old rows, each of which 4 old planes. */

@@ -9,7 +9,9 @@
 #include "imaging/resample.h"
 
 const char *scan_preprocessing(int exact) {
-#define STEPS(type) "affine as MONAI 1.2.0 reads it, DICOM tilt corrected; RAS; cubic B-spline to 1 mm as MONAI 1.2.0; " type " HU; pad -1024 or crop to 224^3"
+#define STEPS(type)                                                                                                    \
+    "affine as MONAI 1.2.0 reads it, DICOM tilt corrected; RAS; cubic B-spline to 1 mm as MONAI 1.2.0; " type          \
+    " HU; pad -1024 or crop to 224^3"
     return exact ? STEPS("float32") : STEPS("int16");
 #undef STEPS
 }

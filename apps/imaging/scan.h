@@ -23,10 +23,12 @@ hct_status scan_read(const char *path, volume *ret, scan_info *info, hct_err *er
  * PREPARED_PAD_HU or cropped to 224^3. Preparing a prepared volume changes nothing. */
 hct_status scan_prepare(volume *v, int exact, hct_err *err);
 
-/* 1 where path holds a whole prepared volume, as scan_prepare leaves it and nifti_write writes it: told by its last bytes. */
+/* 1 where path holds a whole prepared volume, as scan_prepare leaves it and nifti_write writes it: told by its last
+ * bytes. */
 int scan_is_prepared(const char *path, int exact);
 
-/* scan_read, then scan_prepare. info may be NULL. Errors name the path. HCT_EDEVICE: no fault of the scan's, see dicom.h. */
+/* scan_read, then scan_prepare. info may be NULL. Errors name the path. HCT_EDEVICE: no fault of the scan's, see
+ * dicom.h. */
 hct_status scan_open(const char *path, int exact, volume *ret, scan_info *info, hct_err *err);
 
 #endif

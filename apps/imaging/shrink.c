@@ -20,14 +20,15 @@ hct_status volume_shrink(const volume *v, int64_t region, int64_t factor, int16_
     for (int a = 0; a < 3; a++) {
         start[a] = v->dim[a] / 2 - region / 2;
         if (region < 1 || region % factor || start[a] < 0 || start[a] + region > v->dim[a])
-            return hct_fail(err, HCT_ESHAPE, "a cube of %lld voxels, averaged over %lld, does not fit an axis of %lld", (long long)region,
-                            (long long)factor, (long long)v->dim[a]);
+            return hct_fail(err, HCT_ESHAPE, "a cube of %lld voxels, averaged over %lld, does not fit an axis of %lld",
+                            (long long)region, (long long)factor, (long long)v->dim[a]);
     }
     int32_t *sum = malloc((size_t)m * sizeof *sum);
     if (!sum) return hct_fail(err, HCT_ENOMEM, "out of memory to shrink a volume");
     for (int64_t z = 0; z < m; z++)
         for (int64_t y = 0; y < m; y++) {
-            const int16_t *first = v->i16 + start[0] + v->dim[0] * (start[1] + y * factor + v->dim[1] * (start[2] + z * factor));
+            const int16_t *first =
+                v->i16 + start[0] + v->dim[0] * (start[1] + y * factor + v->dim[1] * (start[2] + z * factor));
             int16_t *to = out + (z * m + y) * m;
             if (factor == 1) {
                 memcpy(to, first, (size_t)m * sizeof *to);

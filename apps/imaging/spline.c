@@ -74,20 +74,14 @@ INLINE void sample(double *c, const spline_span *s, int64_t dim, double x0, doub
 /* Each loop twice: for any machine, and for AVX2 where the machine has it. */
 #if defined __x86_64__
 #define ON_AVX2(NAME, PARAMETERS, ARGUMENTS)                                                                           \
-    __attribute__((target("avx2"))) static void NAME##_avx2 PARAMETERS {                                               \
-        NAME ARGUMENTS;                                                                                                \
-    }                                                                                                                  \
+    __attribute__((target("avx2"))) static void NAME##_avx2 PARAMETERS { NAME ARGUMENTS; }                             \
     void spline_##NAME PARAMETERS {                                                                                    \
-        if (__builtin_cpu_supports("avx2"))                                                                            \
-            NAME##_avx2 ARGUMENTS;                                                                                     \
-        else                                                                                                           \
-            NAME ARGUMENTS;                                                                                            \
+        if (__builtin_cpu_supports("avx2")) NAME##_avx2 ARGUMENTS;                                                     \
+        else NAME ARGUMENTS;                                                                                           \
     }
 #else
 #define ON_AVX2(NAME, PARAMETERS, ARGUMENTS)                                                                           \
-    void spline_##NAME PARAMETERS {                                                                                    \
-        NAME ARGUMENTS;                                                                                                \
-    }
+    void spline_##NAME PARAMETERS { NAME ARGUMENTS; }
 #endif
 
 ON_AVX2(filter, (double *block, int64_t n, int64_t stride), (block, n, stride))

@@ -24,9 +24,7 @@ typedef struct volume {
 hct_status volume_alloc(volume *ret, int32_t dtype, const int64_t dim[3], hct_err *err);
 /* Frees the voxels and leaves an empty volume. */
 void volume_free(volume *v);
-static inline int64_t volume_count(const volume *v) {
-    return v->dim[0] * v->dim[1] * v->dim[2];
-}
+static inline int64_t volume_count(const volume *v) { return v->dim[0] * v->dim[1] * v->dim[2]; }
 
 /* Widens an int16 volume in place; nothing to do for float32. On failure v is unchanged. */
 hct_status volume_to_f32(volume *v, hct_err *err);

@@ -12,17 +12,26 @@ static hct_status add(classifiers *c, const char *path, hct_err *err) {
     classifier *m = &c->item[c->n];
     if (!(m->path = strdup(path))) return hct_fail(err, HCT_ENOMEM, "out of memory");
     c->n++;
-    if (!(m->p = model_file_open(c->dev, &(model_file_options){.path = path}, &m->info, m->weights, err))) return err ? err->code : HCT_EFORMAT;
+    if (!(m->p = model_file_open(c->dev, &(model_file_options){.path = path}, &m->info, m->weights, err)))
+        return err ? err->code : HCT_EFORMAT;
     if (m->info.kind != MODEL_CLASSIFIER || !m->info.n_tasks)
-        return hct_fail(err, HCT_EINVAL, "%s: holds an encoder without heads; name the run of headct probe or finetune, or take headct embed", path);
+        return hct_fail(
+            err, HCT_EINVAL,
+            "%s: holds an encoder without heads; name the run of headct probe or finetune, or take headct embed", path);
     const model_info *a = &c->item->info, *b = &m->info;
-    int same = a->n_windows == b->n_windows && a->crop == b->crop && a->mae.encoder.image == b->mae.encoder.image && a->mae.encoder.channels == b->mae.encoder.channels;
-    for (int i = 0; same && i < a->n_windows; i++) same = a->window[i].centre == b->window[i].centre && a->window[i].width == b->window[i].width;
-    if (!same) return hct_fail(err, HCT_EINVAL, "%s and %s take different inputs (windows, crop or size); run them one by one with --weights", c->item->path, path);
+    int same = a->n_windows == b->n_windows && a->crop == b->crop && a->mae.encoder.image == b->mae.encoder.image &&
+               a->mae.encoder.channels == b->mae.encoder.channels;
+    for (int i = 0; same && i < a->n_windows; i++)
+        same = a->window[i].centre == b->window[i].centre && a->window[i].width == b->window[i].width;
+    if (!same)
+        return hct_fail(err, HCT_EINVAL,
+                        "%s and %s take different inputs (windows, crop or size); run them one by one with --weights",
+                        c->item->path, path);
     for (int k = 0; k < b->n_tasks; k++) {
         if (c->n_tasks == MODEL_TASKS) return hct_fail(err, HCT_EINVAL, "%s: more than %d tasks", path, MODEL_TASKS);
         for (int i = 0; i < c->n_tasks; i++)
-            if (!strcmp(c->task[i], b->task[k])) return hct_fail(err, HCT_EINVAL, "%s and %s both have task '%s'", c->path[i], path, b->task[k]);
+            if (!strcmp(c->task[i], b->task[k]))
+                return hct_fail(err, HCT_EINVAL, "%s and %s both have task '%s'", c->path[i], path, b->task[k]);
         c->path[c->n_tasks] = m->path;
         c->task[c->n_tasks++] = b->task[k];
     }
@@ -33,7 +42,10 @@ static hct_status add_task(classifiers *c, const char *run, const char *task, hc
     char *path = NULL;
     if (asprintf(&path, "%s/%s/weights.safetensors", run, task) < 0) return hct_fail(err, HCT_ENOMEM, "out of memory");
     hct_status st = path_is_file(path) ? add(c, path, err)
-                                       : hct_fail(err, HCT_ENOTFOUND, "%s: is missing: there is no model of task '%s' yet; finish the run with headct finetune --run %s --resume", path, task, run);
+                                       : hct_fail(err, HCT_ENOTFOUND,
+                                                  "%s: is missing: there is no model of task '%s' yet; finish the run "
+                                                  "with headct finetune --run %s --resume",
+                                                  path, task, run);
     free(path);
     return st;
 }
@@ -45,21 +57,32 @@ static hct_status add_tasks(classifiers *c, const char *run, hct_err *err) {
     predictions p = {0};
     hct_status st = file && table ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !path_is_file(file))
-        st = hct_fail(err, HCT_ENOTFOUND, "%s: holds neither weights.safetensors nor recipe.yaml; name the folder of a run of headct probe or finetune", run);
+        st = hct_fail(err, HCT_ENOTFOUND,
+                      "%s: holds neither weights.safetensors nor recipe.yaml; name the folder of a run of headct probe "
+                      "or finetune",
+                      run);
     if (st == HCT_OK) st = recipe_load(file, &r, err);
     if (st == HCT_OK && r.method != METHOD_FINETUNE)
-        st = hct_fail(err, HCT_ENOTFOUND, "%s: holds no weights.safetensors: %s", run,
-                      r.method != METHOD_PROBE                       ? "its pre-training has not ended; continue it with headct pretrain --resume, then train a probe"
-                      : r.probe.features == FEATURES_HISTOGRAM ? "a probe of histograms has no encoder; name one of an encoder's features"
-                                                               : "its probe has not ended; run headct probe again");
+        st = hct_fail(
+            err, HCT_ENOTFOUND, "%s: holds no weights.safetensors: %s", run,
+            r.method != METHOD_PROBE
+                ? "its pre-training has not ended; continue it with headct pretrain --resume, then train a probe"
+            : r.probe.features == FEATURES_HISTOGRAM
+                ? "a probe of histograms has no encoder; name one of an encoder's features"
+                : "its probe has not ended; run headct probe again");
     if (st == HCT_OK) st = recipe_hash(&r, c->recipe, err);
     if (st == HCT_OK && !r.data.tasks.n) {
         if (path_is_file(table)) st = predictions_read(table, NULL, &p, err);
-        else st = hct_fail(err, HCT_ENOTFOUND, "%s: holds neither weights.safetensors nor predictions.csv; it is no finished run of a classifier", run);
+        else
+            st = hct_fail(
+                err, HCT_ENOTFOUND,
+                "%s: holds neither weights.safetensors nor predictions.csv; it is no finished run of a classifier",
+                run);
     }
     size_t n = r.data.tasks.n ? (size_t)r.data.tasks.n : p.n_tasks;
     if (st == HCT_OK && !(c->item = calloc(n + 1, sizeof *c->item))) st = hct_fail(err, HCT_ENOMEM, "out of memory");
-    for (size_t i = 0; st == HCT_OK && i < n; i++) st = add_task(c, run, r.data.tasks.n ? r.data.tasks.item[i] : p.task[i], err);
+    for (size_t i = 0; st == HCT_OK && i < n; i++)
+        st = add_task(c, run, r.data.tasks.n ? r.data.tasks.item[i] : p.task[i], err);
     sha256 *all = st == HCT_OK ? sha256_begin() : NULL;
     for (size_t i = 0; st == HCT_OK && i < n; i++) sha256_add(all, c->item[i].weights, strlen(c->item[i].weights));
     if (st == HCT_OK) st = sha256_end(all, c->weights, err);
@@ -76,8 +99,11 @@ hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, 
     if (st == HCT_OK && !weights && !path_is_file(path)) {
         st = add_tasks(ret, run, err);
     } else if (st == HCT_OK) {
-        st = (ret->item = calloc(1, sizeof *ret->item)) ? add(ret, path, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-        if (st == HCT_OK) memcpy(ret->weights, ret->item->weights, MODEL_HASH), memcpy(ret->recipe, ret->item->info.recipe, MODEL_HASH);
+        st = (ret->item = calloc(1, sizeof *ret->item)) ? add(ret, path, err)
+                                                        : hct_fail(err, HCT_ENOMEM, "out of memory");
+        if (st == HCT_OK)
+            memcpy(ret->weights, ret->item->weights, MODEL_HASH),
+                memcpy(ret->recipe, ret->item->info.recipe, MODEL_HASH);
     }
     free(path);
     if (st < 0) classifiers_free(ret);
@@ -85,8 +111,10 @@ hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, 
 }
 
 hct_status classifiers_compile(classifiers *c, int64_t batch, int64_t scans, hct_err *err) {
-    hct_status st = (c->encoder = calloc(c->n + 1, sizeof *c->encoder)) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    for (size_t i = 0; st == HCT_OK && i < c->n; i++) st = encoder_new(&c->encoder[i], c->dev, c->item[i].p, &c->item[i].info, batch, scans, err);
+    hct_status st =
+        (c->encoder = calloc(c->n + 1, sizeof *c->encoder)) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; st == HCT_OK && i < c->n; i++)
+        st = encoder_new(&c->encoder[i], c->dev, c->item[i].p, &c->item[i].info, batch, scans, err);
     return st;
 }
 

@@ -1,11 +1,11 @@
-/* What gives a scan its probabilities: one weights file, or the models of a run that trained one a task, all over the same input.
+/* What gives a scan its probabilities: one weights file, or the models of a run that trained one a task, all over
+ * the same input.
  *
  *   classifiers c;
  *   classifiers_open(dev, NULL, "runs/finetune", &c, &err);
  *   classifiers_compile(&c, batch, scans, &err);
  *   ... c.encoder[0 .. c.n) ...
- *   classifiers_free(&c);
- */
+ *   classifiers_free(&c); */
 #ifndef INFERENCE_CLASSIFIERS_H
 #define INFERENCE_CLASSIFIERS_H
 
@@ -26,11 +26,13 @@ typedef struct classifiers {
     int n_tasks;                   /* of all together, in the order of the items */
     const char *task[MODEL_TASKS]; /* borrowed from the items */
     const char *path[MODEL_TASKS]; /* the file that says it */
-    char weights[MODEL_HASH], recipe[MODEL_HASH]; /* of several: SHA-256 over the models' hashes one after the other; of RUN/recipe.yaml */
+    /* of several: SHA-256 over the models' hashes one after the other; of RUN/recipe.yaml */
+    char weights[MODEL_HASH], recipe[MODEL_HASH];
 } classifiers;
 
-/* weights: a file; else run: RUN/weights.safetensors, or where that is missing RUN/TASK/weights.safetensors of the tasks in RUN/recipe.yaml (none there:
- * RUN/predictions.csv's), in their order. HCT_ENOTFOUND: neither, or a task that has no model yet. HCT_EINVAL: no classifier, models whose inputs differ. */
+/* weights: a file; else run: RUN/weights.safetensors, or where that is missing RUN/TASK/weights.safetensors of the
+ * tasks in RUN/recipe.yaml (none there: RUN/predictions.csv's), in their order. HCT_ENOTFOUND: neither, or a task
+ * that has no model yet. HCT_EINVAL: no classifier, models whose inputs differ. */
 hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, classifiers *ret, hct_err *err);
 hct_status classifiers_compile(classifiers *, int64_t batch, int64_t scans, hct_err *err); /* as encoder_new */
 void classifiers_free(classifiers *);

@@ -19,9 +19,13 @@ static hct_status out_of_memory(hct_err *err) {
     return hct_fail(err, HCT_ENOMEM, "out of memory for the list of scans");
 }
 
-static hct_status add(cohort *c, const char *id, const char *patient, const char *part, const char *path, const char *reason, hct_err *err) {
+static hct_status add(cohort *c, const char *id, const char *patient, const char *part, const char *path,
+                      const char *reason, hct_err *err) {
     cohort_scan *s = &c->scans[c->n++];
-    *s = (cohort_scan){.id = strdup(id), .patient = strdup(patient), .part = strdup(part), .path = strdup(path),
+    *s = (cohort_scan){.id = strdup(id),
+                       .patient = strdup(patient),
+                       .part = strdup(part),
+                       .path = strdup(path),
                        .reason = reason ? strdup(reason) : NULL};
     return s->id && s->patient && s->part && s->path && (s->reason || !reason) ? HCT_OK : out_of_memory(err);
 }
@@ -38,7 +42,8 @@ static hct_status sort_ids(cohort *c, hct_err *err) {
     qsort_r(c->by_id, c->n, sizeof *c->by_id, by_id, c);
     for (size_t i = 1; i < c->n; i++) {
         const cohort_scan *a = &c->scans[c->by_id[i - 1]], *b = &c->scans[c->by_id[i]];
-        if (!strcmp(a->id, b->id)) return hct_fail(err, HCT_EINVAL, "%s and %s would both be scan '%s': rename one", a->path, b->path, a->id);
+        if (!strcmp(a->id, b->id))
+            return hct_fail(err, HCT_EINVAL, "%s and %s would both be scan '%s': rename one", a->path, b->path, a->id);
     }
     return HCT_OK;
 }
@@ -55,7 +60,9 @@ hct_status cohort_of_dataset(const char *folder, const char *part, cohort *ret, 
         c.scans[i].at = list[i];
         snprintf(c.scans[i].input, MODEL_HASH, "%s", s->source_sha256);
         if (i && strcmp(c.preprocessing, s->preprocessing) != 0)
-            st = hct_fail(err, HCT_EINVAL, "%s: scans '%s' and '%s' were prepared in different ways; run headct prepare again", folder, c.scans[0].id, s->id);
+            st = hct_fail(err, HCT_EINVAL,
+                          "%s: scans '%s' and '%s' were prepared in different ways; run headct prepare again", folder,
+                          c.scans[0].id, s->id);
         snprintf(c.preprocessing, MODEL_HASH, "%s", s->preprocessing);
     }
     free(list);
@@ -80,7 +87,8 @@ hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_
     }
     if (s == HCT_OK) s = sources_find(there, n_there, NULL, &found, err);
     if (s == HCT_OK && !(c.scans = calloc(found.n + n - n_there + 1, sizeof *c.scans))) s = out_of_memory(err);
-    for (size_t i = 0; s == HCT_OK && i < found.n; i++) s = add(&c, found.items[i].id, found.items[i].id, "", found.items[i].path, NULL, err);
+    for (size_t i = 0; s == HCT_OK && i < found.n; i++)
+        s = add(&c, found.items[i].id, found.items[i].id, "", found.items[i].path, NULL, err);
     for (size_t i = 0; s == HCT_OK && i < n; i++) {
         if (!missing[i]) continue;
         char *id = source_id(path_base(paths[i])), why[4200];
@@ -126,7 +134,8 @@ int64_t cohort_find(const cohort *c, const char *id) {
 hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const char *file, hct_err *err) {
     const cohort_scan *s = &c->scans[i];
     if (!*s->input || !strcmp(s->input, input)) return HCT_OK;
-    return hct_fail(err, HCT_EINVAL, "%s: scan '%s' was another input (%.12s, now %.12s); name another file", file, s->id, input, s->input);
+    return hct_fail(err, HCT_EINVAL, "%s: scan '%s' was another input (%.12s, now %.12s); name another file", file,
+                    s->id, input, s->input);
 }
 
 size_t cohort_refused(const cohort *c) {
@@ -135,9 +144,7 @@ size_t cohort_refused(const cohort *c) {
     return n;
 }
 
-int64_t cohort_batch(const cohort *c) {
-    return c->n < BATCH ? (c->n ? (int64_t)c->n : 1) : BATCH;
-}
+int64_t cohort_batch(const cohort *c) { return c->n < BATCH ? (c->n ? (int64_t)c->n : 1) : BATCH; }
 
 /* ---- running ---- */
 
@@ -155,7 +162,8 @@ static hct_status read_file(cohort_scan *s, const model_info *info, float *out, 
     return st;
 }
 
-/* One input; a scan that cannot be read gets its reason and *ret_read 0. Memory that runs out and a machine that cannot convert DICOM are no scan's fault. */
+/* One input; a scan that cannot be read gets its reason and *ret_read 0. Memory that runs out and a machine that
+ * cannot convert DICOM are no scan's fault. */
 static hct_status read_input(cohort *c, loader *l, encoder *e, size_t scan, float *out, int *ret_read, hct_err *err) {
     hct_err why = {0, ""};
     cohort_scan *s = &c->scans[scan];
@@ -172,8 +180,12 @@ static hct_status read_input(cohort *c, loader *l, encoder *e, size_t scan, floa
     return (s->reason = strdup(why.msg)) ? HCT_OK : out_of_memory(err);
 }
 
-static hct_status open_loader(const cohort *c, const encoder *e, const size_t *todo, size_t n, loader **ret, hct_err *err) {
-    loader_options lo = {.windows = e->info.window, .n_windows = e->info.n_windows, .crop = e->info.crop, .size = e->info.mae.encoder.image};
+static hct_status open_loader(const cohort *c, const encoder *e, const size_t *todo, size_t n, loader **ret,
+                              hct_err *err) {
+    loader_options lo = {.windows = e->info.window,
+                         .n_windows = e->info.n_windows,
+                         .crop = e->info.crop,
+                         .size = e->info.mae.encoder.image};
     size_t *order = malloc((n + 1) * sizeof *order);
     *ret = order ? loader_new(c->data, &lo, err) : NULL;
     hct_status st = *ret ? HCT_OK : order ? err->code : out_of_memory(err);
@@ -183,9 +195,10 @@ static hct_status open_loader(const cohort *c, const encoder *e, const size_t *t
     return st;
 }
 
-/* One batch, whose images are in the first encoder's host memory, through all encoders. some: room for one encoder's probabilities. */
-static hct_status run_batch(encoder *e, size_t n_encoders, const size_t *scans, int64_t n, float *cls, double *probability, double *some, const cohort_sink *sink,
-                            hct_err *err) {
+/* One batch, whose images are in the first encoder's host memory, through all encoders. some: room for one encoder's
+ * probabilities. */
+static hct_status run_batch(encoder *e, size_t n_encoders, const size_t *scans, int64_t n, float *cls,
+                            double *probability, double *some, const cohort_sink *sink, hct_err *err) {
     if (!n) return HCT_OK;
     size_t tasks = 0, at = 0;
     hct_status st = HCT_OK;
@@ -194,13 +207,15 @@ static hct_status run_batch(encoder *e, size_t n_encoders, const size_t *scans, 
         size_t mine = e[i].info.kind == MODEL_CLASSIFIER ? (size_t)e[i].info.n_tasks : 0;
         if (i) memcpy(e[i].host, e->host, (size_t)n * e->image_floats * sizeof *e->host);
         st = encoder_run(&e[i], n, i ? NULL : cls, mine ? some : NULL, err);
-        for (size_t b = 0; st == HCT_OK && b < (size_t)n; b++) memcpy(probability + b * tasks + at, some + b * mine, mine * sizeof *some);
+        for (size_t b = 0; st == HCT_OK && b < (size_t)n; b++)
+            memcpy(probability + b * tasks + at, some + b * mine, mine * sizeof *some);
         at += mine;
     }
     return st < 0 ? st : sink->take(sink->context, scans, (size_t)n, cls, probability, err);
 }
 
-hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink, FILE *out, hct_err *err) {
+hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink,
+                      FILE *out, hct_err *err) {
     loader *l = NULL;
     size_t *scans = calloc((size_t)e->batch, sizeof *scans), at = 0;
     float *cls = malloc((size_t)(e->batch * e->info.mae.encoder.width) * sizeof *cls);

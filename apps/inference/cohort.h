@@ -23,7 +23,7 @@ typedef struct cohort {
     dataset *data; /* NULL: files and folders */
     size_t n;
     cohort_scan *scans;
-    size_t *by_id; /* [n], numbers of scans in order of id */
+    size_t *by_id;                  /* [n], numbers of scans in order of id */
     char preprocessing[MODEL_HASH]; /* SHA-256 of what all inputs went through */
 } cohort;
 
@@ -34,23 +34,25 @@ hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_
 void cohort_free(cohort *c);
 /* Number of the scan with this id; -1 where there is none. */
 int64_t cohort_find(const cohort *c, const char *id);
-/* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that result. */
+/* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that
+ * result. */
 hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const char *file, hct_err *err);
 /* Scans that were left out so far. */
 size_t cohort_refused(const cohort *c);
 
 typedef struct cohort_sink {
     void *context;
-    /* After each batch: results of scans[0..n), numbers in the cohort. cls [n, width], of the first encoder; probability [n, tasks], those of all
-     * encoders one after the other. */
+    /* After each batch: results of scans[0..n), numbers in the cohort. cls [n, width], of the first encoder;
+     * probability [n, tasks], those of all encoders one after the other. */
     hct_status (*take)(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
                        hct_err *err);
 } cohort_sink;
 
-/* Runs scans todo[0..n), in that order, through all encoders, which take the same input and batch and have MODEL_TASKS tasks at most. HCT_EINTERRUPTED:
- * a signal asked to stop (support/stop.h); what was taken stays. progress may be NULL. */
-hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink, FILE *progress,
-                      hct_err *err);
+/* Runs scans todo[0..n), in that order, through all encoders, which take the same input and batch and have
+ * MODEL_TASKS tasks at most. HCT_EINTERRUPTED: a signal asked to stop (support/stop.h); what was taken stays.
+ * progress may be NULL. */
+hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink,
+                      FILE *progress, hct_err *err);
 /* The batch for a cohort of n scans: the same whether it is resumed or not. */
 int64_t cohort_batch(const cohort *c);
 

@@ -16,9 +16,9 @@ typedef struct run {
     model_info info;
     char weights[MODEL_HASH];
     size_t width;
-    float *row;  /* [c->n, width] */
-    char *done;  /* [c->n] */
-    double saved; /* when */
+    float *row;       /* [c->n, width] */
+    char *done;       /* [c->n] */
+    double saved;     /* when */
     struct stat seen; /* the file as this run read or wrote it; zero: none */
 } run;
 
@@ -29,8 +29,13 @@ static struct stat look(const run *q) {
 
 static hct_status check_unseen(const run *q, hct_err *err) {
     struct stat now = look(q);
-    if (now.st_ino == q->seen.st_ino && now.st_mtim.tv_sec == q->seen.st_mtim.tv_sec && now.st_mtim.tv_nsec == q->seen.st_mtim.tv_nsec) return HCT_OK;
-    return hct_fail(err, HCT_EINVAL, "%s: another program wrote it meanwhile, and is not written over; run it again, or name another file", q->o->out);
+    if (now.st_ino == q->seen.st_ino && now.st_mtim.tv_sec == q->seen.st_mtim.tv_sec &&
+        now.st_mtim.tv_nsec == q->seen.st_mtim.tv_nsec)
+        return HCT_OK;
+    return hct_fail(
+        err, HCT_EINVAL,
+        "%s: another program wrote it meanwhile, and is not written over; run it again, or name another file",
+        q->o->out);
 }
 
 /* A JSON list of one text of every scan that is done. */
@@ -49,18 +54,35 @@ static const char *part_of(const cohort_scan *s) { return s->part; }
 static const char *input_of(const cohort_scan *s) { return s->input; }
 
 static hct_status save(run *q, hct_err *err) {
-    char *lists[] = {list_of(q, id_of), list_of(q, patient_of), list_of(q, part_of), list_of(q, input_of), weights_describe(&q->info)};
+    char *lists[] = {list_of(q, id_of), list_of(q, patient_of), list_of(q, part_of), list_of(q, input_of),
+                     weights_describe(&q->info)};
     size_t n = 0;
     float *rows = malloc((q->c->n + 1) * q->width * sizeof *rows);
     int ok = rows != NULL;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) ok = ok && lists[i];
     for (size_t i = 0; ok && i < q->c->n; i++)
         if (q->done[i]) memcpy(rows + n++ * q->width, q->row + i * q->width, q->width * sizeof *rows);
-    hct_st_entry e = {.name = "embeddings", .dtype = HCT_F32, .ndim = 2, .dim = {(int64_t)n, (int64_t)q->width}, .data = rows, .bytes = n * q->width * sizeof *rows};
-    const hct_st_pair meta[] = {{"format", FORMAT}, {"scans", lists[0]}, {"patients", lists[1]}, {"splits", lists[2]}, {"input_sha256", lists[3]},
-                                {"model", lists[4]}, {"weights_sha256", q->weights}, {"recipe_sha256", q->info.recipe}, {"preprocessing_sha256", q->c->preprocessing}};
+    hct_st_entry e = {.name = "embeddings",
+                      .dtype = HCT_F32,
+                      .ndim = 2,
+                      .dim = {(int64_t)n, (int64_t)q->width},
+                      .data = rows,
+                      .bytes = n * q->width * sizeof *rows};
+    const hct_st_pair meta[] = {
+        {"format", FORMAT},
+        {"scans", lists[0]},
+        {"patients", lists[1]},
+        {"splits", lists[2]},
+        {"input_sha256", lists[3]},
+        {"model", lists[4]},
+        {"weights_sha256", q->weights},
+        {"recipe_sha256", q->info.recipe},
+        {"preprocessing_sha256", q->c->preprocessing},
+    };
     hct_status st = check_unseen(q, err);
-    if (st == HCT_OK) st = ok ? hct_st_write(q->o->out, &e, 1, meta, sizeof meta / sizeof *meta, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
+    if (st == HCT_OK)
+        st = ok ? hct_st_write(q->o->out, &e, 1, meta, sizeof meta / sizeof *meta, err)
+                : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) cJSON_free(lists[i]);
     free(rows);
     q->saved = measure_now();
@@ -68,7 +90,8 @@ static hct_status save(run *q, hct_err *err) {
     return st;
 }
 
-static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability, hct_err *err) {
+static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
+                       hct_err *err) {
     run *q = context;
     (void)probability;
     for (size_t i = 0; i < n; i++) {
@@ -83,7 +106,8 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
 static hct_status same(const run *q, const hct_st_file *f, const char *key, const char *now, hct_err *err) {
     const char *was = hct_st_meta(f, key);
     if (was && !strcmp(was, now)) return HCT_OK;
-    return hct_fail(err, HCT_EINVAL, "%s: its rows have another %s (%.20s, now %.20s); name another file", q->o->out, key, was ? was : "none", now);
+    return hct_fail(err, HCT_EINVAL, "%s: its rows have another %s (%.20s, now %.20s); name another file", q->o->out,
+                    key, was ? was : "none", now);
 }
 
 static hct_status take_rows(run *q, const hct_st_file *f, size_t *ret_kept, hct_err *err) {
@@ -92,19 +116,23 @@ static hct_status take_rows(run *q, const hct_st_file *f, size_t *ret_kept, hct_
     const hct_st_entry *e = hct_st_find(f, "embeddings");
     int n = cJSON_GetArraySize(scans);
     hct_status st = HCT_OK;
-    if (!e || e->dtype != HCT_F32 || e->ndim != 2 || e->dim[0] != n || e->dim[1] != (int64_t)q->width || cJSON_GetArraySize(input) != n)
-        st = hct_fail(err, HCT_EFORMAT, "%s: its embeddings and its list of scans do not fit; name another file", q->o->out);
+    if (!e || e->dtype != HCT_F32 || e->ndim != 2 || e->dim[0] != n || e->dim[1] != (int64_t)q->width ||
+        cJSON_GetArraySize(input) != n)
+        st = hct_fail(err, HCT_EFORMAT, "%s: its embeddings and its list of scans do not fit; name another file",
+                      q->o->out);
     const cJSON *id = scans ? scans->child : NULL, *hash = input ? input->child : NULL;
     for (int i = 0; st == HCT_OK && i < n; i++, id = id->next, hash = hash->next) {
         const char *name = cJSON_GetStringValue(id), *made_of = cJSON_GetStringValue(hash);
         int64_t at = name ? cohort_find(q->c, name) : -1;
         if (at < 0 || !made_of) {
-            st = hct_fail(err, HCT_EINVAL, "%s: holds scan '%s', which is not asked for; name another file", q->o->out, name ? name : "?");
+            st = hct_fail(err, HCT_EINVAL, "%s: holds scan '%s', which is not asked for; name another file", q->o->out,
+                          name ? name : "?");
             break;
         }
         if ((st = cohort_same_input(q->c, (size_t)at, made_of, q->o->out, err)) < 0) break;
         snprintf(q->c->scans[at].input, MODEL_HASH, "%s", made_of);
-        memcpy(q->row + (size_t)at * q->width, (const char *)e->data + (size_t)i * q->width * sizeof(float), q->width * sizeof(float));
+        memcpy(q->row + (size_t)at * q->width, (const char *)e->data + (size_t)i * q->width * sizeof(float),
+               q->width * sizeof(float));
         *ret_kept += !q->done[at];
         q->done[at] = 1;
     }
@@ -153,7 +181,8 @@ hct_status embed_run(const embed_options *o, cohort *c, size_t *ret_kept, hct_er
     hct_status st = dev ? HCT_OK : err->code;
     if (st == HCT_OK && !(p = model_file_open(dev, &o->model, &q.info, q.weights, err))) st = err->code;
     if (st == HCT_OK && !q.info.n_windows)
-        st = hct_fail(err, HCT_EINVAL, "%s: holds no headct description; --recipe FILE must say its windows and crop", o->model.path);
+        st = hct_fail(err, HCT_EINVAL, "%s: holds no headct description; --recipe FILE must say its windows and crop",
+                      o->model.path);
     q.width = (size_t)q.info.mae.encoder.width;
     if (st == HCT_OK) {
         q.row = malloc((c->n + 1) * q.width * sizeof *q.row);

@@ -34,7 +34,8 @@ static void add_hashes(const run *q, cJSON *j) {
 static hct_status check_finite(const run *q, const cohort_scan *s, const double *p, hct_err *err) {
     for (int k = 0; k < q->set.n_tasks; k++)
         if (!isfinite(p[k]))
-            return hct_fail(err, HCT_EINVAL, "%s: scan '%s': task '%s' comes out as %g; the weights are damaged", q->set.path[k], s->id, q->set.task[k], p[k]);
+            return hct_fail(err, HCT_EINVAL, "%s: scan '%s': task '%s' comes out as %g; the weights are damaged",
+                            q->set.path[k], s->id, q->set.task[k], p[k]);
     return HCT_OK;
 }
 
@@ -73,7 +74,8 @@ static void add_row(const run *q, const cohort_scan *s, const double *p, text_bu
     text_add(rows, "\n", 1);
 }
 
-static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability, hct_err *err) {
+static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
+                       hct_err *err) {
     run *q = context;
     text_buffer rows = {0};
     hct_status st = HCT_OK;
@@ -141,7 +143,8 @@ hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hc
     hct_status st = dev ? classifiers_open(dev, o->weights, o->run, &q.set, err) : err->code;
     if (st == HCT_OK) st = open_todo(&q, ret_kept, err);
     if (st == HCT_OK && q.n_todo) st = classifiers_compile(&q.set, cohort_batch(c), (int64_t)q.n_todo, err);
-    if (st == HCT_OK && q.n_todo) st = cohort_run(c, q.set.encoder, q.set.n, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
+    if (st == HCT_OK && q.n_todo)
+        st = cohort_run(c, q.set.encoder, q.set.n, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
     classifiers_free(&q.set);
     row_file_close(q.rows);
     free(q.todo);

@@ -1,4 +1,5 @@
-/* Probabilities of a cohort from classifiers (encoder and heads, as `headct probe` and `headct finetune` write them; a model a task: all of them). */
+/* Probabilities of a cohort from classifiers (encoder and heads, as `headct probe` and `headct finetune` write them;
+ * a model a task: all of them). */
 #ifndef INFERENCE_PREDICT_H
 #define INFERENCE_PREDICT_H
 
@@ -12,8 +13,8 @@ typedef struct predict_options {
     FILE *print, *progress;
 } predict_options;
 
-/* ret_kept: rows of out that were there already. HCT_EINVAL where the file holds no classifier, or out's rows have other weights.
- * HCT_EINTERRUPTED: see cohort_run. Scans that were left out have their reason in c. */
+/* ret_kept: rows of out that were there already. HCT_EINVAL where the file holds no classifier, or out's rows have
+ * other weights. HCT_EINTERRUPTED: see cohort_run. Scans that were left out have their reason in c. */
 hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hct_err *err);
 
 #endif

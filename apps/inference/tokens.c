@@ -14,7 +14,7 @@ typedef struct run {
     char weights[MODEL_HASH], input[SHA256_HEX];
     hct_tensor *image; /* [1, C, S, S, S] */
     hct_tape *tape;
-    hct_id *value;     /* tokens, cls, attn.0, attn.1, ... */
+    hct_id *value; /* tokens, cls, attn.0, attn.1, ... */
     size_t n;
     hct_st_entry *out; /* [n]; data are ours */
 } run;
@@ -22,22 +22,26 @@ typedef struct run {
 static const hct_st_entry *choose(const hct_st_file *f, const char *path, hct_err *err) {
     const hct_st_entry *e = hct_st_find(f, "input");
     if (!e && hct_st_count(f) == 1) e = hct_st_at(f, 0);
-    if (!e) hct_fail(err, HCT_EFORMAT, "%s: holds %zu tensors, none of them named 'input'; name the one to embed so", path, hct_st_count(f));
+    if (!e)
+        hct_fail(err, HCT_EFORMAT, "%s: holds %zu tensors, none of them named 'input'; name the one to embed so", path,
+                 hct_st_count(f));
     return e;
 }
 
 /* What can be said without the weights. */
 static hct_status check_cube(const hct_st_entry *e, const char *path, hct_err *err) {
-    if (e->ndim == 5 && e->dim[0] > 0 && e->dim[2] > 0 && e->dim[2] == e->dim[3] && e->dim[2] == e->dim[4]) return HCT_OK;
+    if (e->ndim == 5 && e->dim[0] > 0 && e->dim[2] > 0 && e->dim[2] == e->dim[3] && e->dim[2] == e->dim[4])
+        return HCT_OK;
     return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' must be [batch, channels, size, size, size]", path, e->name);
 }
 
 static hct_status check_fit(const hct_st_entry *e, const char *path, const vit_config *c, hct_err *err) {
     if (e->dim[1] != c->channels)
-        return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' has %lld channels, the weights take %lld", path, e->name, (long long)e->dim[1], (long long)c->channels);
+        return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' has %lld channels, the weights take %lld", path, e->name,
+                        (long long)e->dim[1], (long long)c->channels);
     if (e->dim[2] % c->patch)
-        return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' is %lld voxels wide, no multiple of the weights' patch %lld", path, e->name, (long long)e->dim[2],
-                        (long long)c->patch);
+        return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' is %lld voxels wide, no multiple of the weights' patch %lld",
+                        path, e->name, (long long)e->dim[2], (long long)c->patch);
     return HCT_OK;
 }
 
@@ -65,11 +69,13 @@ static hct_status make_room(run *q, int64_t batch, hct_err *err) {
         char *name = NULL;
         if (i < 2) name = strdup(i ? "cls" : "tokens");
         else if (asprintf(&name, "attn.%zu", i - 2) < 0) name = NULL;
-        *e = (hct_st_entry){.name = name, .dtype = HCT_F32, .ndim = v->ndim, .bytes = (size_t)(hct_numel(v) * batch) * sizeof(float)};
+        *e = (hct_st_entry){
+            .name = name, .dtype = HCT_F32, .ndim = v->ndim, .bytes = (size_t)(hct_numel(v) * batch) * sizeof(float)};
         memcpy(e->dim, v->dim, sizeof e->dim);
         e->dim[0] = batch;
         e->data = malloc(e->bytes);
-        if (!name || !e->data) return hct_fail(err, HCT_ENOMEM, "out of memory for %zu bytes of '%s'", e->bytes, name ? name : "");
+        if (!name || !e->data)
+            return hct_fail(err, HCT_ENOMEM, "out of memory for %zu bytes of '%s'", e->bytes, name ? name : "");
     }
     return HCT_OK;
 }
@@ -77,7 +83,8 @@ static hct_status make_room(run *q, int64_t batch, hct_err *err) {
 static hct_status run_images(run *q, const hct_st_entry *in, hct_err *err) {
     size_t floats = hct_st_elements(in), each = floats / (size_t)in->dim[0];
     float *x = malloc(floats * sizeof *x);
-    hct_status st = x ? hct_st_to_f32(in, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for tensor '%s'", in->name);
+    hct_status st =
+        x ? hct_st_to_f32(in, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for tensor '%s'", in->name);
     for (int64_t b = 0; st == HCT_OK && b < in->dim[0]; b++) {
         st = hct_tensor_write(q->image, x + (size_t)b * each, err);
         if (st == HCT_OK) st = hct_run(q->tape, err);
@@ -93,7 +100,10 @@ static hct_status run_images(run *q, const hct_st_entry *in, hct_err *err) {
 static hct_status write_all(const run *q, const char *path, hct_err *err) {
     char *model = weights_describe(&q->info);
     if (!model) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
-    const hct_st_pair meta[] = {{"format", "headct-tokens/1"}, {"model", model}, {"weights_sha256", q->weights}, {"recipe_sha256", q->info.recipe}, {"input_sha256", q->input}};
+    const hct_st_pair meta[] = {
+        {"format", "headct-tokens/1"},     {"model", model},           {"weights_sha256", q->weights},
+        {"recipe_sha256", q->info.recipe}, {"input_sha256", q->input},
+    };
     hct_status st = hct_st_write(path, q->out, q->n, meta, sizeof meta / sizeof *meta, err);
     cJSON_free(model);
     return st;
@@ -113,11 +123,13 @@ static void close_run(run *q) {
 }
 
 /* Whether the image fits is said of the file, before its position table is resampled. */
-static hct_status open_model(run *q, const model_file_options *model, const hct_st_entry *e, const char *in, hct_err *err) {
+static hct_status open_model(run *q, const model_file_options *model, const hct_st_entry *e, const char *in,
+                             hct_err *err) {
     hct_st_file *f = hct_st_open(model->path, err);
     const hct_st_entry *w = f ? hct_st_find(f, "patch_embedding.patch_embeddings.weight") : NULL;
     hct_status st = f ? HCT_OK : err->code;
-    if (w && w->ndim == 5 && w->dim[2] > 0) st = check_fit(e, in, &(vit_config){.channels = w->dim[1], .patch = w->dim[2]}, err);
+    if (w && w->ndim == 5 && w->dim[2] > 0)
+        st = check_fit(e, in, &(vit_config){.channels = w->dim[1], .patch = w->dim[2]}, err);
     hct_st_close(f);
     model_file_options own = *model;
     own.image = e->dim[2];
@@ -125,7 +137,8 @@ static hct_status open_model(run *q, const model_file_options *model, const hct_
     return st;
 }
 
-hct_status tokens_run(const model_file_options *model, const char *device, const char *in, const char *out, hct_err *err) {
+hct_status tokens_run(const model_file_options *model, const char *device, const char *in, const char *out,
+                      hct_err *err) {
     run q = {.dev = device_open(device, err)};
     hct_st_file *f = q.dev ? hct_st_open(in, err) : NULL;
     const hct_st_entry *e = f ? choose(f, in, err) : NULL;

@@ -11,17 +11,29 @@
 #define NORM_EPS 1e-5
 #define RUNNING_MEAN ".running_mean"
 #define RUNNING_VAR ".running_var"
-#define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+#define DIMS(...)                                                                                                      \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
 
 hct_status dino_check(const dino_config *c, hct_err *err) {
     hct_status st = vit_check(&c->encoder, err);
     if (st < 0) return st;
-    const struct { const char *name; int64_t v; } positive[] = {{"hidden", c->head.hidden}, {"bottleneck", c->head.bottleneck}, {"prototypes", c->head.prototypes}};
+    const struct {
+        const char *name;
+        int64_t v;
+    } positive[] = {
+        {"hidden", c->head.hidden},
+        {"bottleneck", c->head.bottleneck},
+        {"prototypes", c->head.prototypes},
+    };
     for (size_t i = 0; i < sizeof positive / sizeof *positive; i++)
-        if (positive[i].v < 1) return hct_fail(err, HCT_EINVAL, "dino: %s is %lld, it must be 1 or more", positive[i].name, (long long)positive[i].v);
+        if (positive[i].v < 1)
+            return hct_fail(err, HCT_EINVAL, "dino: %s is %lld, it must be 1 or more", positive[i].name,
+                            (long long)positive[i].v);
     if (c->global < 1 || c->views < 2 || c->views < c->global)
-        return hct_fail(err, HCT_EINVAL, "views: %lld global and %lld local ones make no pair; a scan needs a global view and another one",
-                        (long long)c->global, (long long)(c->views - c->global));
+        return hct_fail(
+            err, HCT_EINVAL,
+            "views: %lld global and %lld local ones make no pair; a scan needs a global view and another one",
+            (long long)c->global, (long long)(c->views - c->global));
     return HCT_OK;
 }
 
@@ -80,9 +92,11 @@ void dino_inputs_free(dino_inputs *in) {
     *in = (dino_inputs){0};
 }
 
-hct_status dino_set(const dino_inputs *in, double student_temp, double teacher_temp, double teacher_momentum, double centre_momentum, hct_err *err) {
+hct_status dino_set(const dino_inputs *in, double student_temp, double teacher_temp, double teacher_momentum,
+                    double centre_momentum, hct_err *err) {
     float temps[] = {(float)student_temp, (float)teacher_temp};
-    float rates[] = {(float)teacher_momentum, (float)(1 - teacher_momentum), (float)centre_momentum, (float)(1 - centre_momentum)};
+    float rates[] = {(float)teacher_momentum, (float)(1 - teacher_momentum), (float)centre_momentum,
+                     (float)(1 - centre_momentum)};
     hct_status st = hct_tensor_write(in->temps, temps, err);
     return st < 0 ? st : hct_tensor_write(in->rates, rates, err);
 }
@@ -92,7 +106,8 @@ static hct_id hidden(hct_tape *t, params *p, int i, hct_id x) {
     char name[16];
     snprintf(name, sizeof name, "head.mlp.%d", i);
     if (!params_has(p, "head.norm.%d" RUNNING_MEAN, i)) return vit_linear_gelu(t, p, name, x);
-    hct_id mean = params_master(p, t, "head.norm.%d" RUNNING_MEAN, i), var = params_master(p, t, "head.norm.%d" RUNNING_VAR, i);
+    hct_id mean = params_master(p, t, "head.norm.%d" RUNNING_MEAN, i),
+           var = params_master(p, t, "head.norm.%d" RUNNING_VAR, i);
     return hct_gelu(t, hct_batch_norm(t, vit_linear(t, p, name, x), mean, var, NORM_MOMENTUM, NORM_EPS, 1));
 }
 
@@ -108,7 +123,8 @@ static hct_id head(hct_tape *t, params *p, hct_id x) {
 static hct_id branch(hct_tape *t, params *p, const dino_config *c, hct_id images, int64_t views, hct_id *ret_cls) {
     hct_id cls = vit_cls(t, vit_forward(t, p, &c->encoder, images, NULL));
     *ret_cls = hct_cast(t, cls, HCT_F32);
-    return hct_reshape(t, hct_cast(t, head(t, p, cls), HCT_F32), 3, (int64_t[]){views, hct_shape(t, images)->dim[0] / views, c->head.prototypes});
+    return hct_reshape(t, hct_cast(t, head(t, p, cls), HCT_F32), 3,
+                       (int64_t[]){views, hct_shape(t, images)->dim[0] / views, c->head.prototypes});
 }
 
 dino_outputs dino_forward(hct_tape *t, params *p, const dino_config *c, hct_id views, const dino_inputs *in) {
@@ -120,7 +136,8 @@ dino_outputs dino_forward(hct_tape *t, params *p, const dino_config *c, hct_id v
     params_scope(p, DINO_TEACHER);
     out.teacher = branch(t, p, c, hct_slice(t, all, 0, 0, c->global * b), c->global, &out.features);
     params_scope(p, "");
-    out.loss = hct_dino_loss(t, out.student, out.teacher, params_master(p, t, "center"), hct_use(t, in->temps), &out.entropy);
+    out.loss =
+        hct_dino_loss(t, out.student, out.teacher, params_master(p, t, "center"), hct_use(t, in->temps), &out.entropy);
     return out;
 }
 

@@ -38,7 +38,8 @@ void lora_add(float *w, const float *b, const float *a, double scale, int64_t ou
 
 static float *read_all(const param *from, hct_err *err) {
     float *x = malloc(hct_tensor_bytes(from->tensor) + 1);
-    hct_status st = x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", from->name);
+    hct_status st =
+        x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", from->name);
     if (st == HCT_OK) return x;
     free(x);
     return NULL;

@@ -1,9 +1,11 @@
-/* Low-rank adaptation of the attention's products (Hu et al. 2022): beside a frozen W [out, in] a trained A [rank, in] and B [out, rank],
+/* Low-rank adaptation of the attention's products (Hu et al. 2022): beside a frozen W [out, in] a trained A [rank,
+ * in] and B [out, rank],
  *
  *   y = x W^T + b + (alpha / rank) (x A^T) B^T        x [..., in], whatever stands before the last axis
  *
- * B starts at 0, so the model starts as it was. Merged, W + (alpha / rank) B A gives the same y with no further tensors: that is what a weights
- * file holds. Names: blocks.L.attn.qkv.lora_a, .lora_b, blocks.L.attn.proj.lora_a, .lora_b, and lora.scale [1] = alpha / rank. */
+ * B starts at 0, so the model starts as it was. Merged, W + (alpha / rank) B A gives the same y with no further
+ * tensors: that is what a weights file holds. Names: blocks.L.attn.qkv.lora_a, .lora_b, blocks.L.attn.proj.lora_a,
+ * .lora_b, and lora.scale [1] = alpha / rank. */
 #ifndef MODELS_LORA_H
 #define MODELS_LORA_H
 

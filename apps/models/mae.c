@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+#define DIMS(...)                                                                                                      \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
 #define TARGET_EPS 1e-6
 #define DECODER_EPS 1e-5
 
@@ -19,9 +20,12 @@ hct_status mae_check(const mae_config *c, hct_err *err) {
     decoder.mlp = c->mlp;
     hct_err why;
     if ((st = vit_check(&decoder, &why)) < 0) return hct_fail(err, st, "decoder: %s", why.msg);
-    if (c->encoder.registers) return hct_fail(err, HCT_EINVAL, "model: registers are not used in MAE; set registers to 0");
+    if (c->encoder.registers)
+        return hct_fail(err, HCT_EINVAL, "model: registers are not used in MAE; set registers to 0");
     if (!(c->mask_ratio > 0 && c->mask_ratio < 1) || mae_kept(c) < 1)
-        return hct_fail(err, HCT_EINVAL, "model: mask_ratio is %g; it must lie between 0 and 1 and leave a patch visible", c->mask_ratio);
+        return hct_fail(err, HCT_EINVAL,
+                        "model: mask_ratio is %g; it must lie between 0 and 1 and leave a patch visible",
+                        c->mask_ratio);
     return HCT_OK;
 }
 
@@ -53,7 +57,8 @@ void mae_declare(params *p, const mae_config *c) {
 
 hct_status mae_inputs_new(mae_inputs *in, hct_dev *dev, const mae_config *c, int64_t batch, hct_err *err) {
     const vit_config *e = &c->encoder;
-    *in = (mae_inputs){.image = hct_tensor_new(dev, HCT_F32, DIMS(batch, e->channels, e->image, e->image, e->image), err)};
+    *in = (mae_inputs){.image =
+                           hct_tensor_new(dev, HCT_F32, DIMS(batch, e->channels, e->image, e->image, e->image), err)};
     if (in->image) in->keep = hct_tensor_new(dev, HCT_I32, DIMS(batch, mae_kept(c)), err);
     if (in->keep) in->restore = hct_tensor_new(dev, HCT_I32, DIMS(batch, vit_patches(e)), err);
     if (in->restore) in->mask = hct_tensor_new(dev, HCT_F32, DIMS(batch, vit_patches(e)), err);
@@ -67,7 +72,8 @@ hct_status mae_inputs_augment(mae_inputs *in, hct_dev *dev, const mae_config *c,
     float *q = calloc((size_t)batch * FLOATS, sizeof *q);
     in->views = hct_tensor_new(dev, HCT_F32, DIMS(1, batch, FLOATS), err);
     hct_status st = q && in->views ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the views");
-    for (int64_t i = 0; st == HCT_OK && i < 3 * batch; i++) q[i / 3 * FLOATS + EXTENT + i % 3] = (float)c->encoder.image;
+    for (int64_t i = 0; st == HCT_OK && i < 3 * batch; i++)
+        q[i / 3 * FLOATS + EXTENT + i % 3] = (float)c->encoder.image;
     if (st == HCT_OK) st = hct_tensor_write(in->views, q, err);
     free(q);
     return st;
@@ -89,7 +95,10 @@ void mae_noise(uint64_t seed, uint64_t step, uint64_t scan, int64_t patches, flo
     }
 }
 
-typedef struct place { float noise; int32_t patch; } place;
+typedef struct place {
+    float noise;
+    int32_t patch;
+} place;
 
 static int by_noise(const void *a, const void *b) {
     const place *x = a, *y = b;
@@ -100,9 +109,11 @@ static int by_noise(const void *a, const void *b) {
 hct_status mae_set_mask(const mae_inputs *in, const mae_config *c, int64_t batch, const float *noise, hct_err *err) {
     int64_t patches = vit_patches(&c->encoder), kept = mae_kept(c);
     place *order = malloc((size_t)patches * sizeof *order);
-    int32_t *keep = malloc((size_t)(batch * kept) * sizeof *keep), *restore = malloc((size_t)(batch * patches) * sizeof *restore);
+    int32_t *keep = malloc((size_t)(batch * kept) * sizeof *keep),
+            *restore = malloc((size_t)(batch * patches) * sizeof *restore);
     float *mask = malloc((size_t)(batch * patches) * sizeof *mask);
-    hct_status st = order && keep && restore && mask ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the masks");
+    hct_status st =
+        order && keep && restore && mask ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the masks");
     for (int64_t b = 0; st == HCT_OK && b < batch; b++) {
         for (int64_t i = 0; i < patches; i++) order[i] = (place){noise[b * patches + i], (int32_t)i};
         qsort(order, (size_t)patches, sizeof *order, by_noise);
@@ -141,7 +152,8 @@ static hct_id decode(hct_tape *t, params *p, const mae_config *c, hct_id latent,
     hct_id all = hct_concat(t, (hct_id[]){hct_slice(t, x, 1, 1, kept), hidden}, 2, 1);
     all = hct_add(t, hct_gather(t, all, restore), params_use(p, t, "decoder_pos_embed"));
     hct_id cls = hct_add(t, hct_slice(t, x, 1, 0, 1), params_use(p, t, "decoder_cls_token"));
-    x = vit_blocks(t, p, "decoder_blocks", c->depth, c->heads, hct_concat(t, (hct_id[]){cls, all}, 2, 1), "decoder_norm", DECODER_EPS, NULL);
+    x = vit_blocks(t, p, "decoder_blocks", c->depth, c->heads, hct_concat(t, (hct_id[]){cls, all}, 2, 1),
+                   "decoder_norm", DECODER_EPS, NULL);
     x = vit_linear(t, p, "decoder_pred", x);
     return hct_cast(t, hct_slice(t, x, 1, 1, patches), HCT_F32); /* targets and loss are F32 whatever is computed in */
 }
@@ -156,7 +168,8 @@ mae_outputs mae_forward(hct_tape *t, params *p, const mae_config *c, const mae_i
         if (view) image = hct_reshape(t, view, 5, (int64_t[]){-1, v->channels, v->image, v->image, v->image});
     }
     hct_id visible = vit_embed(t, p, e, image, hct_use(t, in->keep));
-    out.latent = vit_blocks(t, p, "blocks", e->depth, e->heads, vit_prepend(t, p, e, visible), "norm", e->norm_eps, NULL);
+    out.latent =
+        vit_blocks(t, p, "blocks", e->depth, e->heads, vit_prepend(t, p, e, visible), "norm", e->norm_eps, NULL);
     out.pred = decode(t, p, c, out.latent, hct_use(t, in->restore));
     out.loss = hct_mse_masked(t, out.pred, hct_detach(t, target(t, c, image)), hct_use(t, in->mask));
     return out;

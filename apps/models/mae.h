@@ -1,14 +1,14 @@
-/* Masked autoencoding of volumes (He et al. 2022, clean-room from the paper): the encoder sees the visible patches only, a
- * small decoder predicts the voxels of the others. */
+/* Masked autoencoding of volumes (He et al. 2022, clean-room from the paper): the encoder sees the visible patches
+ * only, a small decoder predicts the voxels of the others. */
 #ifndef MODELS_MAE_H
 #define MODELS_MAE_H
 
 #include "models/vit.h"
 
 typedef struct mae_config {
-    vit_config encoder; /* its norm_eps is 1e-5 here */
+    vit_config encoder;               /* its norm_eps is 1e-5 here */
     int64_t width, depth, heads, mlp; /* decoder */
-    int decoder_bias; /* of decoder_embed, decoder_pred and the decoder's qkv */
+    int decoder_bias;                 /* of decoder_embed, decoder_pred and the decoder's qkv */
     double mask_ratio;
     int normalize; /* targets per patch: (t - mean) / sqrt(var + 1e-6), var with n-1 */
 } mae_config;
@@ -19,7 +19,8 @@ typedef struct mae_inputs {
     hct_tensor *keep;    /* I32 [B, kept] : visible patches, in the order of the noise */
     hct_tensor *restore; /* I32 [B, L] : place of patch l among kept patches followed by masked ones */
     hct_tensor *mask;    /* F32 [B, L] : 1 is hidden */
-    hct_tensor *views;   /* F32 [1, B, 16]: each image's flips and shift (dataset/views.h), done on the device; NULL: images as they are */
+    /* F32 [1, B, 16]: each image's flips and shift (dataset/views.h), done on the device; NULL: images as they are */
+    hct_tensor *views;
 } mae_inputs;
 
 typedef struct mae_outputs {
@@ -29,7 +30,9 @@ typedef struct mae_outputs {
 } mae_outputs;
 
 hct_status mae_check(const mae_config *, hct_err *);
-static inline int64_t mae_kept(const mae_config *c) { return (int64_t)((double)vit_patches(&c->encoder) * (1 - c->mask_ratio)); }
+static inline int64_t mae_kept(const mae_config *c) {
+    return (int64_t)((double)vit_patches(&c->encoder) * (1 - c->mask_ratio));
+}
 void mae_declare(params *, const mae_config *);
 hct_status mae_inputs_new(mae_inputs *, hct_dev *, const mae_config *, int64_t batch, hct_err *);
 /* Adds `views`, which starts as the whole images unchanged. */
@@ -37,9 +40,11 @@ hct_status mae_inputs_augment(mae_inputs *in, hct_dev *dev, const mae_config *, 
 void mae_inputs_free(mae_inputs *);
 mae_outputs mae_forward(hct_tape *, params *, const mae_config *, const mae_inputs *);
 
-/* noise [B, L] -> the three index tensors: patches in ascending order of noise (ties by number), the first `kept` are visible. */
+/* noise [B, L] -> the three index tensors: patches in ascending order of noise (ties by number), the first `kept`
+ * are visible. */
 hct_status mae_set_mask(const mae_inputs *, const mae_config *, int64_t batch, const float *noise, hct_err *);
-/* noise of one scan: Philox keyed by seed and counted by step and scan, so that it does not depend on ranks or threads. */
+/* noise of one scan: Philox keyed by seed and counted by step and scan, so that it does not depend on ranks or
+ * threads. */
 void mae_noise(uint64_t seed, uint64_t step, uint64_t scan, int64_t patches, float *noise);
 
 #endif

@@ -115,7 +115,8 @@ hct_status params_compute(params *p, hct_dtype dtype, hct_err *err) {
     for (size_t i = 0; i < p->n; i++) {
         const hct_view *v = hct_tensor_view(p->items[i].tensor);
         if (!p->items[i].trained) continue;
-        if (!(p->items[i].copy = hct_tensor_new(p->dev, dtype, v->ndim, v->dim, err))) return err ? err->code : HCT_ENOMEM;
+        if (!(p->items[i].copy = hct_tensor_new(p->dev, dtype, v->ndim, v->dim, err)))
+            return err ? err->code : HCT_ENOMEM;
     }
     p->compute = dtype;
     return params_copy_masters(p, err);
@@ -128,7 +129,8 @@ hct_status params_copy_masters(params *p, hct_err *err) {
         int64_t n = hct_numel(hct_tensor_view(p->items[i].tensor));
         float *x = malloc((size_t)(n ? n : 1) * sizeof *x);
         uint16_t *y = malloc((size_t)(n ? n : 1) * sizeof *y);
-        st = x && y ? hct_tensor_read(p->items[i].tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", p->items[i].name);
+        st = x && y ? hct_tensor_read(p->items[i].tensor, x, err)
+                    : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", p->items[i].name);
         for (int64_t j = 0; st == HCT_OK && j < n; j++) y[j] = hct_bf16_from_f32(x[j]);
         if (st == HCT_OK) st = hct_tensor_write(p->items[i].copy, y, err);
         free(x);
@@ -162,7 +164,8 @@ hct_status params_init(params *p, uint64_t seed, hct_err *err) {
         if (!x) return hct_fail(err, HCT_ENOMEM, "out of memory for the initial weights");
         double bound = sqrt(6.0 / (double)(rows + (rows ? n / rows : 0)));
         uint64_t key = seed ^ fnv1a(item->name);
-        for (int64_t i = 0; i < n; i++) x[i] = item->init <= INIT_ONE ? (float)item->init : draw(item->init, key, i, bound);
+        for (int64_t i = 0; i < n; i++)
+            x[i] = item->init <= INIT_ONE ? (float)item->init : draw(item->init, key, i, bound);
         hct_status st = hct_tensor_write(item->tensor, x, err);
         free(x);
         if (st < 0) return st;
@@ -174,13 +177,15 @@ hct_status params_set(params *p, const char *name, const float *values, hct_err 
     char full[NAME_MAX_];
     snprintf(full, sizeof full, "%s%s", p->scope, name);
     param *item = params_find(p, full);
-    return item ? hct_tensor_write(item->tensor, values, err) : hct_fail(err, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
+    return item ? hct_tensor_write(item->tensor, values, err)
+                : hct_fail(err, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
 }
 
 hct_status param_copy(const param *from, const param *to, hct_err *err) {
     if (!from) return hct_fail(err, HCT_ENOTFOUND, "the model has no tensor for '%s'", to->name);
     void *x = malloc(hct_tensor_bytes(to->tensor) + 1);
-    hct_status st = x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", to->name);
+    hct_status st =
+        x ? hct_tensor_read(from->tensor, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", to->name);
     if (st == HCT_OK) st = hct_tensor_write(to->tensor, x, err);
     free(x);
     return st;
@@ -209,7 +214,8 @@ static int same_shape(const hct_view *v, const hct_st_entry *e) {
 
 static void shape_text(char *out, size_t n, int ndim, const int64_t *dim) {
     size_t used = (size_t)snprintf(out, n, "[");
-    for (int i = 0; i < ndim && used < n; i++) used += (size_t)snprintf(out + used, n - used, "%s%lld", i ? "," : "", (long long)dim[i]);
+    for (int i = 0; i < ndim && used < n; i++)
+        used += (size_t)snprintf(out + used, n - used, "%s%lld", i ? "," : "", (long long)dim[i]);
     if (used < n) snprintf(out + used, n - used, "]");
 }
 
@@ -226,7 +232,8 @@ static void compare(const params *p, const hct_st_file *f, const char *prefix, l
             char have[80], want[80];
             shape_text(have, sizeof have, e->ndim, e->dim);
             shape_text(want, sizeof want, v->ndim, v->dim);
-            if (!r->wrong_shape++) snprintf(r->first_wrong, sizeof r->first_wrong, "%s: file %s, model %s", p->items[i].name, have, want);
+            if (!r->wrong_shape++)
+                snprintf(r->first_wrong, sizeof r->first_wrong, "%s: file %s, model %s", p->items[i].name, have, want);
         } else {
             r->matched++;
         }
@@ -249,10 +256,13 @@ static hct_status load_entry(hct_tensor *to, const hct_st_entry *e, const char *
     return st;
 }
 
-hct_status params_load(params *p, const hct_st_file *f, const char *path, const char *prefix, load_report *r, hct_err *err) {
+hct_status params_load(params *p, const hct_st_file *f, const char *path, const char *prefix, load_report *r,
+                       hct_err *err) {
     compare(p, f, prefix, r);
     if (r->wrong_shape)
-        return hct_fail(err, HCT_ESHAPE, "%s: %zu tensors have another shape than the model's (first: %s); the recipe's model section must match the file",
+        return hct_fail(err, HCT_ESHAPE,
+                        "%s: %zu tensors have another shape than the model's (first: %s); the recipe's model section "
+                        "must match the file",
                         path, r->wrong_shape, r->first_wrong);
     for (size_t i = 0; i < p->n; i++) {
         char key[2 * NAME_MAX_];
@@ -267,9 +277,9 @@ hct_status params_load(params *p, const hct_st_file *f, const char *path, const 
 }
 
 void load_report_print(const load_report *r, const char *path) {
-    fprintf(stderr, "%s: %zu matched, %zu missing%s%s%s, %zu unused%s%s%s, %zu of another shape\n", path, r->matched, r->missing,
-            r->missing ? " (first: " : "", r->first_missing, r->missing ? ")" : "", r->unused, r->unused ? " (first: " : "", r->first_unused,
-            r->unused ? ")" : "", r->wrong_shape);
+    fprintf(stderr, "%s: %zu matched, %zu missing%s%s%s, %zu unused%s%s%s, %zu of another shape\n", path, r->matched,
+            r->missing, r->missing ? " (first: " : "", r->first_missing, r->missing ? ")" : "", r->unused,
+            r->unused ? " (first: " : "", r->first_unused, r->unused ? ")" : "", r->wrong_shape);
 }
 
 hct_status params_entries(const params *p, hct_st_entry **ret_entries, void **ret_bytes, hct_err *err) {
@@ -277,10 +287,16 @@ hct_status params_entries(const params *p, hct_st_entry **ret_entries, void **re
     for (size_t i = 0; i < p->n; i++) total += hct_tensor_bytes(p->items[i].tensor);
     hct_st_entry *e = calloc(p->n + 1, sizeof *e);
     char *bytes = malloc(total ? total : 1), *at = bytes;
-    hct_status st = e && bytes ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for %llu bytes of weights", (unsigned long long)total);
+    hct_status st =
+        e && bytes ? HCT_OK
+                   : hct_fail(err, HCT_ENOMEM, "out of memory for %llu bytes of weights", (unsigned long long)total);
     for (size_t i = 0; st == HCT_OK && i < p->n; i++) {
         const hct_view *v = hct_tensor_view(p->items[i].tensor);
-        e[i] = (hct_st_entry){.name = p->items[i].name, .dtype = v->dtype, .ndim = v->ndim, .data = at, .bytes = hct_tensor_bytes(p->items[i].tensor)};
+        e[i] = (hct_st_entry){.name = p->items[i].name,
+                              .dtype = v->dtype,
+                              .ndim = v->ndim,
+                              .data = at,
+                              .bytes = hct_tensor_bytes(p->items[i].tensor)};
         memcpy(e[i].dim, v->dim, sizeof e[i].dim);
         st = hct_tensor_read(p->items[i].tensor, at, err);
         at += e[i].bytes;

@@ -31,10 +31,10 @@ typedef struct params {
     hct_dev *dev;
     param *items;
     size_t n, cap;
-    hct_err error; /* of a declaration; kept until params_check */
+    hct_err error;     /* of a declaration; kept until params_check */
     int recompute;     /* blocks are segments (hct_segment_begin): their insides are computed again for the gradients */
     hct_dtype compute; /* what params_use gives: F32, or BF16 (params_compute) */
-    char scope[32]; /* stands before the names given to params_add, params_use, params_has and params_set */
+    char scope[32];    /* stands before the names given to params_add, params_use, params_has and params_set */
 } params;
 
 params *params_new(hct_dev *);
@@ -42,16 +42,18 @@ void params_free(params *);
 /* Two models of one kind in one set: names that follow are meant below this prefix ("teacher."; "" again for none). */
 void params_scope(params *, const char *prefix);
 /* Declares one tensor; a failure is kept in error. The name is printf-like. Returns it (NULL after a failure). */
-param *params_add(params *, param_init, int trained, int ndim, const int64_t *dim, const char *name, ...) HCT_PRINTF(6, 7);
+param *params_add(params *, param_init, int trained, int ndim, const int64_t *dim, const char *name, ...)
+    HCT_PRINTF(6, 7);
 hct_status params_check(const params *, hct_err *);
 /* NULL where there is none. */
 param *params_find(const params *, const char *name);
-/* The tensor as a value in the dtype that is computed in: a parameter if trained, else a constant. An unknown name is the tape's error. */
+/* The tensor as a value in the dtype that is computed in: a parameter if trained, else a constant. An unknown name
+ * is the tape's error. */
 hct_id params_use(params *, hct_tape *, const char *name, ...) HCT_PRINTF(3, 4);
 /* The F32 tensor itself, as a constant. */
 hct_id params_master(params *, hct_tape *, const char *name, ...) HCT_PRINTF(3, 4);
-/* Lets models compute in BF16: trained tensors get copies, which the optimiser writes from then on; others are converted where they are used.
- * Masters, gradients' sums and moments stay F32. */
+/* Lets models compute in BF16: trained tensors get copies, which the optimiser writes from then on; others are
+ * converted where they are used. Masters, gradients' sums and moments stay F32. */
 hct_status params_compute(params *, hct_dtype, hct_err *);
 /* Writes all copies anew: after masters were read from a file. */
 hct_status params_copy_masters(params *, hct_err *);

@@ -29,7 +29,8 @@ void attentive_declare(params *p, const char *prefix, int64_t width, int64_t cla
 
 /* x [rows, width] */
 static hct_id norm(hct_tape *t, params *p, const char *prefix, const char *name, hct_id x, int training) {
-    hct_id mean = params_use(p, t, "%s%s.running_mean", prefix, name), var = params_use(p, t, "%s%s.running_var", prefix, name);
+    hct_id mean = params_use(p, t, "%s%s.running_mean", prefix, name),
+           var = params_use(p, t, "%s%s.running_var", prefix, name);
     return hct_batch_norm(t, x, mean, var, PROBE_MOMENTUM, PROBE_EPS, training);
 }
 
@@ -37,7 +38,8 @@ hct_id attentive_forward(hct_tape *t, params *p, const char *prefix, int64_t hea
     const hct_view *v = hct_shape(t, tokens);
     int64_t b = v->dim[0], n = v->dim[1], c = v->dim[2], d = c / heads;
     hct_id h = norm(t, p, prefix, "bn1", hct_reshape(t, tokens, 2, (int64_t[]){b * n, c}), training), kv[2];
-    h = hct_reshape(t, hct_linear(t, h, params_use(p, t, "%swkv.weight", prefix), 0), 4, (int64_t[]){b, n, 2 * heads, d});
+    h = hct_reshape(t, hct_linear(t, h, params_use(p, t, "%swkv.weight", prefix), 0), 4,
+                    (int64_t[]){b, n, 2 * heads, d});
     hct_split(t, h, 2, 2, kv);
     hct_id q = hct_reshape(t, params_use(p, t, "%scls_token", prefix), 4, (int64_t[]){1, 1, heads, d});
     h = hct_attention(t, hct_expand(t, q, 4, (int64_t[]){b, 1, heads, d}), kv[0], kv[1], 1 / (double)d);
@@ -50,6 +52,8 @@ void head_declare(params *p, const char *prefix, int64_t width, int64_t classes,
     else probe_declare(p, prefix, width, classes);
 }
 
-hct_id head_forward(hct_tape *t, params *p, const char *prefix, int64_t heads, hct_id pooled, hct_id tokens, int training) {
-    return heads ? attentive_forward(t, p, prefix, heads, tokens, training) : probe_forward(t, p, prefix, pooled, training);
+hct_id head_forward(hct_tape *t, params *p, const char *prefix, int64_t heads, hct_id pooled, hct_id tokens,
+                    int training) {
+    return heads ? attentive_forward(t, p, prefix, heads, tokens, training)
+                 : probe_forward(t, p, prefix, pooled, training);
 }

@@ -3,8 +3,8 @@
  *
  *   block: x += proj(attention(norm(x))); x += linear2(gelu(linear1(norm(x))))
  *
- * Tokens: class, registers, patches; patch (i, j, k) is token (i G + j) G + k. Norms inside blocks have eps 1e-5, the last
- * one 1e-6 (1e-5 in MAE). Names: docs/data-formats.md. */
+ * Tokens: class, registers, patches; patch (i, j, k) is token (i G + j) G + k. Norms inside blocks have eps 1e-5,
+ * the last one 1e-6 (1e-5 in MAE). Names: docs/data-formats.md. */
 #ifndef MODELS_VIT_H
 #define MODELS_VIT_H
 
@@ -15,16 +15,18 @@ typedef struct vit_config {
     int64_t width, depth, heads, mlp, registers;
     int qkv_bias;
     int position_trained; /* 0: the table is fixed (the paper); 1: trained (the published code) */
-    int init_normal;      /* first values of matrices: 0 Glorot's uniform (MAE's authors), 1 normal, deviation 0.02 (DINO's) */
-    double norm_eps;      /* of the last norm */
+    /* first values of matrices: 0 Glorot's uniform (MAE's authors), 1 normal, deviation 0.02 (DINO's) */
+    int init_normal;
+    double norm_eps; /* of the last norm */
 } vit_config;
 
 /* Values that a caller may want besides the result, or give; 0 or NULL where not. */
 typedef struct vit_trace {
-    int want_attention;    /* softmax of every block; slower, keeps tokens x tokens */
-    hct_id *attention;     /* [depth], each [B, heads, N, N] */
-    hct_id *block;         /* [depth], each block's result [B, N, width] */
-    hct_id drop;           /* [2 depth, B, 1, 1]: what the residual branches (attention and MLP of each block) are multiplied by */
+    int want_attention; /* softmax of every block; slower, keeps tokens x tokens */
+    hct_id *attention;  /* [depth], each [B, heads, N, N] */
+    hct_id *block;      /* [depth], each block's result [B, N, width] */
+    /* [2 depth, B, 1, 1]: what the residual branches (attention and MLP of each block) are multiplied by */
+    hct_id drop;
 } vit_trace;
 
 static inline int64_t vit_grid(const vit_config *c) { return c->image / c->patch; }
@@ -35,10 +37,12 @@ static inline int64_t vit_tokens(const vit_config *c) { return 1 + c->registers 
 hct_status vit_check(const vit_config *, hct_err *);
 /* Declares all tensors and writes the position table. */
 void vit_declare(params *, const vit_config *);
-/* x [B, channels, image, image, image] -> patches with their positions [B, L, width]; keep [B, K]: only these of each scan, or 0: all. */
+/* x [B, channels, image, image, image] -> patches with their positions [B, L, width]; keep [B, K]: only these of
+ * each scan, or 0: all. */
 hct_id vit_embed(hct_tape *, params *, const vit_config *, hct_id x, hct_id keep);
 /* x [B, N, width] -> the same shape, after the layer norm `norm`; blocks are named prefix.0, prefix.1, ... */
-hct_id vit_blocks(hct_tape *, params *, const char *prefix, int64_t depth, int64_t heads, hct_id x, const char *norm, double norm_eps, vit_trace *);
+hct_id vit_blocks(hct_tape *, params *, const char *prefix, int64_t depth, int64_t heads, hct_id x, const char *norm,
+                  double norm_eps, vit_trace *);
 /* x [B, channels, image^3] -> tokens after the last norm [B, N, width]. */
 hct_id vit_forward(hct_tape *, params *, const vit_config *, hct_id x, vit_trace *);
 /* Puts class token (and registers) in front of patches. */
@@ -48,11 +52,14 @@ hct_id vit_cls(hct_tape *, hct_id tokens);
 /* tokens [B, N, width] -> mean of the patch tokens [B, width]. */
 hct_id vit_mean(hct_tape *, const vit_config *, hct_id tokens);
 hct_id vit_norm(hct_tape *, params *, const char *name, hct_id x, double eps);
-hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x); /* name.weight, and name.bias and models/lora.h's where there are */
+/* name.weight, and name.bias and models/lora.h's where there are */
+hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x);
 hct_id vit_linear_gelu(hct_tape *, params *, const char *name, hct_id x); /* gelu(x w^T + b): name.weight, name.bias */
 /* Declares blocks prefix.0 .. (shared with MAE's decoder). */
-void vit_declare_blocks(params *, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias, param_init matrices);
+void vit_declare_blocks(params *, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias,
+                        param_init matrices);
 /* Loads weights; a position table of another grid is resampled. */
-hct_status vit_load(params *, const vit_config *, const hct_st_file *, const char *path, const char *prefix, load_report *, hct_err *);
+hct_status vit_load(params *, const vit_config *, const hct_st_file *, const char *path, const char *prefix,
+                    load_report *, hct_err *);
 
 #endif

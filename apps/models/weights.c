@@ -12,22 +12,42 @@
 static const char *const kinds[] = {"mae", "vit", "classifier", "dino"};
 
 /* One table for both directions. */
-typedef struct field { const char *name; size_t at; enum { WHOLE, REAL_, FLAG, LATER /* a flag that older files lack: false */ } type; } field;
-#define E(name, member, type) {name, offsetof(mae_config, encoder) + offsetof(vit_config, member), type}
-#define M(name, member, type) {name, offsetof(mae_config, member), type}
-static const field fields[] = {
-    E("image", image, WHOLE), E("patch", patch, WHOLE), E("channels", channels, WHOLE), E("width", width, WHOLE), E("depth", depth, WHOLE),
-    E("heads", heads, WHOLE), E("mlp", mlp, WHOLE), E("registers", registers, WHOLE), E("qkv_bias", qkv_bias, FLAG),
-    E("position_trained", position_trained, FLAG), E("init_normal", init_normal, LATER), E("norm_eps", norm_eps, REAL_), M("decoder_width", width, WHOLE),
-    M("decoder_depth", depth, WHOLE), M("decoder_heads", heads, WHOLE), M("decoder_mlp", mlp, WHOLE), M("decoder_bias", decoder_bias, FLAG),
-    M("mask_ratio", mask_ratio, REAL_), M("norm_pix", normalize, FLAG)};
+typedef struct field {
+    const char *name;
+    size_t at;
+    enum { WHOLE, REAL_, FLAG, LATER /* a flag that older files lack: false */ } type;
+} field;
+#define E(name, member, type)                                                                                          \
+    { name, offsetof(mae_config, encoder) + offsetof(vit_config, member), type }
+#define M(name, member, type)                                                                                          \
+    { name, offsetof(mae_config, member), type }
+static const field fields[] = {E("image", image, WHOLE),
+                               E("patch", patch, WHOLE),
+                               E("channels", channels, WHOLE),
+                               E("width", width, WHOLE),
+                               E("depth", depth, WHOLE),
+                               E("heads", heads, WHOLE),
+                               E("mlp", mlp, WHOLE),
+                               E("registers", registers, WHOLE),
+                               E("qkv_bias", qkv_bias, FLAG),
+                               E("position_trained", position_trained, FLAG),
+                               E("init_normal", init_normal, LATER),
+                               E("norm_eps", norm_eps, REAL_),
+                               M("decoder_width", width, WHOLE),
+                               M("decoder_depth", depth, WHOLE),
+                               M("decoder_heads", heads, WHOLE),
+                               M("decoder_mlp", mlp, WHOLE),
+                               M("decoder_bias", decoder_bias, FLAG),
+                               M("mask_ratio", mask_ratio, REAL_),
+                               M("norm_pix", normalize, FLAG)};
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
 static cJSON *model_json(const mae_config *c) {
     cJSON *j = cJSON_CreateObject();
     for (int i = 0; i < N_FIELDS; i++) {
         const char *at = (const char *)c + fields[i].at;
-        if (fields[i].type == WHOLE) cJSON_AddNumberToObject(j, fields[i].name, (double)*(const int64_t *)(const void *)at);
+        if (fields[i].type == WHOLE)
+            cJSON_AddNumberToObject(j, fields[i].name, (double)*(const int64_t *)(const void *)at);
         if (fields[i].type >= FLAG) cJSON_AddBoolToObject(j, fields[i].name, *(const int *)(const void *)at);
         if (fields[i].type == REAL_) cJSON_AddNumberToObject(j, fields[i].name, *(const double *)(const void *)at);
     }
@@ -44,11 +64,13 @@ static cJSON *dino_json(const dino_head *h) {
 }
 
 static int read_dino(const cJSON *j, dino_head *h) {
-    const cJSON *v[] = {cJSON_GetObjectItemCaseSensitive(j, "hidden"), cJSON_GetObjectItemCaseSensitive(j, "bottleneck"),
+    const cJSON *v[] = {cJSON_GetObjectItemCaseSensitive(j, "hidden"),
+                        cJSON_GetObjectItemCaseSensitive(j, "bottleneck"),
                         cJSON_GetObjectItemCaseSensitive(j, "prototypes")};
     for (int i = 0; i < 3; i++)
         if (!cJSON_IsNumber(v[i]) || !(v[i]->valuedouble >= 1 && v[i]->valuedouble <= 1e9)) return 0;
-    *h = (dino_head){(int64_t)v[0]->valuedouble, (int64_t)v[1]->valuedouble, (int64_t)v[2]->valuedouble, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "batch_norm"))};
+    *h = (dino_head){(int64_t)v[0]->valuedouble, (int64_t)v[1]->valuedouble, (int64_t)v[2]->valuedouble,
+                     cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "batch_norm"))};
     return 1;
 }
 
@@ -72,7 +94,8 @@ char *weights_describe(const model_info *info) {
     cJSON_AddItemToObject(j, "model", model_json(&info->mae));
     if (info->kind == MODEL_DINO) cJSON_AddItemToObject(j, "dino", dino_json(&info->dino));
     for (int i = 0; i < info->n_windows; i++)
-        cJSON_AddItemToArray(windows, cJSON_CreateDoubleArray((double[]){info->window[i].centre, info->window[i].width}, 2));
+        cJSON_AddItemToArray(windows,
+                             cJSON_CreateDoubleArray((double[]){info->window[i].centre, info->window[i].width}, 2));
     cJSON_AddItemToObject(j, "windows", windows);
     cJSON_AddNumberToObject(j, "crop", (double)info->crop);
     cJSON_AddStringToObject(j, "pool", info->pool_mean ? "mean" : "cls");
@@ -89,10 +112,13 @@ char *weights_describe(const model_info *info) {
 }
 
 static int read_lists(const cJSON *j, model_info *info) {
-    const cJSON *windows = cJSON_GetObjectItemCaseSensitive(j, "windows"), *tasks = cJSON_GetObjectItemCaseSensitive(j, "tasks"), *v;
+    const cJSON *windows = cJSON_GetObjectItemCaseSensitive(j, "windows"),
+                *tasks = cJSON_GetObjectItemCaseSensitive(j, "tasks"), *v;
     cJSON_ArrayForEach(v, windows) {
         const cJSON *centre = cJSON_GetArrayItem(v, 0), *width = cJSON_GetArrayItem(v, 1);
-        if (info->n_windows == MODEL_WINDOWS || !cJSON_IsNumber(centre) || !cJSON_IsNumber(width) || !(width->valuedouble > 0)) return 0;
+        if (info->n_windows == MODEL_WINDOWS || !cJSON_IsNumber(centre) || !cJSON_IsNumber(width) ||
+            !(width->valuedouble > 0))
+            return 0;
         info->window[info->n_windows++] = (hu_window){centre->valuedouble, width->valuedouble};
     }
     cJSON_ArrayForEach(v, tasks) {
@@ -110,8 +136,10 @@ static void read_hash(const cJSON *j, const char *key, char out[MODEL_HASH]) {
 hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret, hct_err *err) {
     const char *format = hct_st_meta(f, "format"), *text = hct_st_meta(f, "headct");
     if (!format || strcmp(format, FORMAT) != 0 || !text)
-        return hct_fail(err, HCT_EFORMAT, "%s: holds no headct description (format '%s'); use a weights file that headct wrote, or 'headct import'", path,
-                        format ? format : "none");
+        return hct_fail(
+            err, HCT_EFORMAT,
+            "%s: holds no headct description (format '%s'); use a weights file that headct wrote, or 'headct import'",
+            path, format ? format : "none");
     cJSON *j = cJSON_Parse(text);
     const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "kind"));
     const cJSON *crop = cJSON_GetObjectItemCaseSensitive(j, "crop");
@@ -119,14 +147,17 @@ hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret,
     int found = 0;
     for (int i = 0; kind && i < (int)(sizeof kinds / sizeof *kinds); i++)
         if (!strcmp(kind, kinds[i])) ret->kind = (model_kind)i, found = 1;
-    found = found && cJSON_IsNumber(crop) && read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) && read_lists(j, ret) &&
+    found = found && cJSON_IsNumber(crop) && read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) &&
+            read_lists(j, ret) &&
             (ret->kind != MODEL_DINO || read_dino(cJSON_GetObjectItemCaseSensitive(j, "dino"), &ret->dino));
     if (found) {
         const char *pool = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "pool"));
         ret->crop = (int64_t)crop->valuedouble;
         ret->pool_mean = pool && !strcmp(pool, "mean");
         const cJSON *heads = cJSON_GetObjectItemCaseSensitive(j, "probe_heads"); /* absent in older files: linear */
-        ret->probe_heads = cJSON_IsNumber(heads) && heads->valuedouble >= 0 && heads->valuedouble <= 65536 ? (int64_t)heads->valuedouble : 0;
+        ret->probe_heads = cJSON_IsNumber(heads) && heads->valuedouble >= 0 && heads->valuedouble <= 65536
+                               ? (int64_t)heads->valuedouble
+                               : 0;
         found = !ret->probe_heads || (ret->mae.encoder.width > 0 && ret->mae.encoder.width % ret->probe_heads == 0);
         read_hash(j, "recipe_sha256", ret->recipe);
         read_hash(j, "preprocessing_sha256", ret->preprocessing);
@@ -140,13 +171,14 @@ hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret,
     return st < 0 ? hct_fail(err, HCT_EFORMAT, "%s: its description is impossible: %s", path, why.msg) : HCT_OK;
 }
 
-hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_entry *extra, size_t n_extra,
-                        const hct_st_pair *extra_meta, size_t n_meta, hct_err *err) {
+hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_entry *extra,
+                        size_t n_extra, const hct_st_pair *extra_meta, size_t n_meta, hct_err *err) {
     hct_st_entry *own = NULL;
     void *bytes = NULL;
     char *text = weights_describe(info);
     hct_st_pair *meta = calloc(n_meta + 2, sizeof *meta);
-    hct_status st = text && meta ? params_entries(p, &own, &bytes, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    hct_status st =
+        text && meta ? params_entries(p, &own, &bytes, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     hct_st_entry *all = st == HCT_OK ? calloc(p->n + n_extra + 1, sizeof *all) : NULL;
     if (all) {
         memcpy(all, own, p->n * sizeof *all);

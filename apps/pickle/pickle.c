@@ -28,12 +28,13 @@ typedef struct machine {
 } machine;
 
 /* The code stands beside the call, so that compilers see that it is no success. */
-#define BAD(text) (hct_fail(m->err, HCT_EFORMAT, "%s: its pickle is damaged at byte %zu: " text, m->path, m->op), HCT_EFORMAT)
+#define BAD(text)                                                                                                      \
+    (hct_fail(m->err, HCT_EFORMAT, "%s: its pickle is damaged at byte %zu: " text, m->path, m->op), HCT_EFORMAT)
 #define NO_MEMORY(m) (hct_fail((m)->err, HCT_ENOMEM, "%s: out of memory for its pickle", (m)->path), HCT_ENOMEM)
-#define TRY(call)                 \
-    do {                          \
-        hct_status try_ = (call); \
-        if (try_ < 0) return try_; \
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        hct_status try_ = (call);                                                                                      \
+        if (try_ < 0) return try_;                                                                                     \
     } while (0)
 
 /* Doubles an array when it is full; false where memory runs out. */
@@ -65,7 +66,8 @@ pickle_id pickle_root(const pickle *p) { return p->root; }
 void pickle_free(pickle *p) {
     if (!p) return;
     for (size_t i = 0; i < p->n; i++)
-        if (p->value[i].kind == PICKLE_TUPLE || p->value[i].kind == PICKLE_LIST || p->value[i].kind == PICKLE_DICT) free(p->value[i].item);
+        if (p->value[i].kind == PICKLE_TUPLE || p->value[i].kind == PICKLE_LIST || p->value[i].kind == PICKLE_DICT)
+            free(p->value[i].item);
     for (size_t i = 0; i < p->n_kept; i++) free(p->kept[i]);
     free(p->kept);
     free(p->value);
@@ -179,7 +181,9 @@ static hct_status tuple_of(machine *m, size_t n) {
 
 static hct_status extend(machine *m, pickle_id target, pickle_kind kind, const pickle_id *item, size_t n) {
     pickle_value *v = &m->p->value[target];
-    if (v->kind != kind) return kind == PICKLE_DICT ? BAD("it puts a key into something that is no dict") : BAD("it appends to something that is no list");
+    if (v->kind != kind)
+        return kind == PICKLE_DICT ? BAD("it puts a key into something that is no dict")
+                                   : BAD("it appends to something that is no list");
     if (kind == PICKLE_DICT && n % 2) return BAD("a key has no value");
     if (n > v->capacity - v->n) {
         size_t more = 2 * (size_t)v->capacity > v->n + n ? 2 * (size_t)v->capacity : v->n + n;
@@ -223,7 +227,9 @@ static hct_status push_text(machine *m, pickle_kind kind, int length_bytes) {
     return push_new(m, (pickle_value){.kind = kind, .n = (uint32_t)n, .text = (const char *)text});
 }
 
-static hct_status push_whole(machine *m, int64_t v) { return push_new(m, (pickle_value){.kind = PICKLE_WHOLE, .whole = v}); }
+static hct_status push_whole(machine *m, int64_t v) {
+    return push_new(m, (pickle_value){.kind = PICKLE_WHOLE, .whole = v});
+}
 
 static hct_status push_int(machine *m, int bytes) {
     uint64_t v;
@@ -254,7 +260,8 @@ static hct_status push_real(machine *m) {
 static hct_status push_global(machine *m, const char *module, size_t module_n, const char *name, size_t name_n) {
     char a[128], b[128];
     int clean = module_n < sizeof a && name_n < sizeof b;
-    for (size_t i = 0; clean && i < module_n; i++) clean = (unsigned char)module[i] > 0x20 && (unsigned char)module[i] < 0x7f;
+    for (size_t i = 0; clean && i < module_n; i++)
+        clean = (unsigned char)module[i] > 0x20 && (unsigned char)module[i] < 0x7f;
     for (size_t i = 0; clean && i < name_n; i++) clean = (unsigned char)name[i] > 0x20 && (unsigned char)name[i] < 0x7f;
     if (!clean) return BAD("a Python name is unreadable");
     memcpy(a, module, module_n);
@@ -263,7 +270,8 @@ static hct_status push_global(machine *m, const char *module, size_t module_n, c
     int64_t known = m->hooks->global(m->hooks->context, a, b);
     if (known < 0)
         return hct_fail(m->err, HCT_EFORMAT,
-                        "%s: refers to the Python name '%s.%s', which weights do not need; nothing was run. Load it where it comes from, and save the state dict alone",
+                        "%s: refers to the Python name '%s.%s', which weights do not need; nothing was run. Load it "
+                        "where it comes from, and save the state dict alone",
                         m->path, a, b);
     return push_new(m, (pickle_value){.kind = PICKLE_GLOBAL, .whole = known});
 }
@@ -298,7 +306,8 @@ static hct_status reduce(machine *m) {
     pickle_id arguments, callable, result;
     TRY(pop(m, &arguments));
     TRY(pop(m, &callable));
-    if (pickle_at(m->p, callable)->kind != PICKLE_GLOBAL || pickle_at(m->p, arguments)->kind != PICKLE_TUPLE) return BAD("it calls something that is no function");
+    if (pickle_at(m->p, callable)->kind != PICKLE_GLOBAL || pickle_at(m->p, arguments)->kind != PICKLE_TUPLE)
+        return BAD("it calls something that is no function");
     TRY(m->hooks->reduce(m->hooks->context, m->p, pickle_at(m->p, callable)->whole, arguments, &result, m->err));
     return push(m, result);
 }
@@ -333,54 +342,47 @@ static hct_status step(machine *m, unsigned char op) {
     case 0x80: /* PROTO */
         TRY(take_number(m, 1, &v));
         return v < 2 || v > 5 ? BAD("its protocol is none of 2 to 5") : HCT_OK;
-    case 0x95: return take(m, 8, &skipped);                                      /* FRAME */
-    case '(': return mark(m);                                                    /* MARK */
-    case 'N': return push(m, PICKLE_NONE);                                       /* NONE */
+    case 0x95: return take(m, 8, &skipped);                                         /* FRAME */
+    case '(': return mark(m);                                                       /* MARK */
+    case 'N': return push(m, PICKLE_NONE);                                          /* NONE */
     case 0x88: return push_new(m, (pickle_value){.kind = PICKLE_BOOL, .whole = 1}); /* NEWTRUE */
     case 0x89: return push_new(m, (pickle_value){.kind = PICKLE_BOOL, .whole = 0}); /* NEWFALSE */
-    case 'J': return push_int(m, 4);                                             /* BININT */
-    case 'K': return push_int(m, 1);                                             /* BININT1 */
-    case 'M': return push_int(m, 2);                                             /* BININT2 */
-    case 0x8a: return push_long(m);                                              /* LONG1 */
-    case 'G': return push_real(m);                                               /* BINFLOAT */
-    case 'X': return push_text(m, PICKLE_TEXT, 4);                               /* BINUNICODE */
-    case 0x8c: return push_text(m, PICKLE_TEXT, 1);                              /* SHORT_BINUNICODE */
-    case 0x8d: return push_text(m, PICKLE_TEXT, 8);                              /* BINUNICODE8 */
-    case 'B': return push_text(m, PICKLE_BYTES, 4);                              /* BINBYTES */
-    case 'C': return push_text(m, PICKLE_BYTES, 1);                              /* SHORT_BINBYTES */
-    case ')': return make_tuple(m, NULL, 0);                                     /* EMPTY_TUPLE */
-    case 0x85: return tuple_of(m, 1);                                            /* TUPLE1 */
-    case 0x86: return tuple_of(m, 2);                                            /* TUPLE2 */
-    case 0x87: return tuple_of(m, 3);                                            /* TUPLE3 */
-    case 't':                                                                    /* TUPLE */
-        TRY(pop_mark(m, &item, &n));
-        return make_tuple(m, item, n);
-    case '}': return push_new(m, (pickle_value){.kind = PICKLE_DICT});           /* EMPTY_DICT */
-    case ']': return push_new(m, (pickle_value){.kind = PICKLE_LIST});           /* EMPTY_LIST */
-    case 's': return extend_by(m, PICKLE_DICT, 2);                               /* SETITEM */
-    case 'u': return extend_by_mark(m, PICKLE_DICT);                             /* SETITEMS */
-    case 'a': return extend_by(m, PICKLE_LIST, 1);                               /* APPEND */
-    case 'e': return extend_by_mark(m, PICKLE_LIST);                             /* APPENDS */
-    case 'q':                                                                    /* BINPUT */
-        TRY(take_number(m, 1, &v));
-        return memo_set(m, v);
-    case 'r':                                                                    /* LONG_BINPUT */
-        TRY(take_number(m, 4, &v));
-        return memo_set(m, v);
-    case 0x94: return memo_set(m, m->memoized);                                  /* MEMOIZE */
-    case 'h':                                                                    /* BINGET */
-        TRY(take_number(m, 1, &v));
-        return memo_get(m, v);
-    case 'j':                                                                    /* LONG_BINGET */
-        TRY(take_number(m, 4, &v));
-        return memo_get(m, v);
-    case 'c': return global(m);                                                  /* GLOBAL */
-    case 0x93: return stack_global(m);                                           /* STACK_GLOBAL */
-    case 'R': return reduce(m);                                                  /* REDUCE */
-    case 'b': return build(m);                                                   /* BUILD */
-    case 'Q': return persistent(m);                                              /* BINPERSID */
+    case 'J': return push_int(m, 4);                                                /* BININT */
+    case 'K': return push_int(m, 1);                                                /* BININT1 */
+    case 'M': return push_int(m, 2);                                                /* BININT2 */
+    case 0x8a: return push_long(m);                                                 /* LONG1 */
+    case 'G': return push_real(m);                                                  /* BINFLOAT */
+    case 'X': return push_text(m, PICKLE_TEXT, 4);                                  /* BINUNICODE */
+    case 0x8c: return push_text(m, PICKLE_TEXT, 1);                                 /* SHORT_BINUNICODE */
+    case 0x8d: return push_text(m, PICKLE_TEXT, 8);                                 /* BINUNICODE8 */
+    case 'B': return push_text(m, PICKLE_BYTES, 4);                                 /* BINBYTES */
+    case 'C': return push_text(m, PICKLE_BYTES, 1);                                 /* SHORT_BINBYTES */
+    case ')': return make_tuple(m, NULL, 0);                                        /* EMPTY_TUPLE */
+    case 0x85: return tuple_of(m, 1);                                               /* TUPLE1 */
+    case 0x86: return tuple_of(m, 2);                                               /* TUPLE2 */
+    case 0x87: return tuple_of(m, 3);                                               /* TUPLE3 */
+    case 't': /* TUPLE */ TRY(pop_mark(m, &item, &n)); return make_tuple(m, item, n);
+    case '}': return push_new(m, (pickle_value){.kind = PICKLE_DICT}); /* EMPTY_DICT */
+    case ']': return push_new(m, (pickle_value){.kind = PICKLE_LIST}); /* EMPTY_LIST */
+    case 's': return extend_by(m, PICKLE_DICT, 2);                     /* SETITEM */
+    case 'u': return extend_by_mark(m, PICKLE_DICT);                   /* SETITEMS */
+    case 'a': return extend_by(m, PICKLE_LIST, 1);                     /* APPEND */
+    case 'e': return extend_by_mark(m, PICKLE_LIST);                   /* APPENDS */
+    case 'q': /* BINPUT */ TRY(take_number(m, 1, &v)); return memo_set(m, v);
+    case 'r': /* LONG_BINPUT */ TRY(take_number(m, 4, &v)); return memo_set(m, v);
+    case 0x94: return memo_set(m, m->memoized); /* MEMOIZE */
+    case 'h': /* BINGET */ TRY(take_number(m, 1, &v)); return memo_get(m, v);
+    case 'j': /* LONG_BINGET */ TRY(take_number(m, 4, &v)); return memo_get(m, v);
+    case 'c': return global(m);        /* GLOBAL */
+    case 0x93: return stack_global(m); /* STACK_GLOBAL */
+    case 'R': return reduce(m);        /* REDUCE */
+    case 'b': return build(m);         /* BUILD */
+    case 'Q': return persistent(m);    /* BINPERSID */
     default:
-        return hct_fail(m->err, HCT_EFORMAT, "%s: its pickle has opcode 0x%02x at byte %zu, which tensors do not need; save the state dict alone", m->path, op, m->op);
+        return hct_fail(
+            m->err, HCT_EFORMAT,
+            "%s: its pickle has opcode 0x%02x at byte %zu, which tensors do not need; save the state dict alone",
+            m->path, op, m->op);
     }
 }
 
@@ -400,7 +402,8 @@ static hct_status run(machine *m) {
 
 pickle *pickle_read(const char *path, const unsigned char *bytes, size_t n, const pickle_hooks *hooks, hct_err *err) {
     if (n > PICKLE_BYTES_MAX) {
-        hct_fail(err, HCT_EFORMAT, "%s: its pickle has %zu bytes, more than %d; save the state dict alone", path, n, PICKLE_BYTES_MAX);
+        hct_fail(err, HCT_EFORMAT, "%s: its pickle has %zu bytes, more than %d; save the state dict alone", path, n,
+                 PICKLE_BYTES_MAX);
         return NULL;
     }
     pickle *p = calloc(1, sizeof *p);

@@ -1,9 +1,11 @@
-/* A reader of Python pickles that executes nothing: it knows the opcodes that tensors, dicts, lists, tuples, numbers and strings need, and a
- * handful of names (globals) that its owner lists. Any other opcode or name is an error that says which.
+/* A reader of Python pickles that executes nothing: it knows the opcodes that tensors, dicts, lists, tuples, numbers
+ * and strings need, and a handful of names (globals) that its owner lists. Any other opcode or name is an error that
+ * says which.
  *
- * Safe against hostile input: no recursion anywhere; each opcode makes at most one value, so memory is bounded by the pickle's length
- * (PICKLE_BYTES_MAX); memo numbers are bounded by it too; values may contain each other in cycles, which is harmless as nothing here
- * walks them. Texts are borrowed from the pickle's bytes, which must outlive it. */
+ * Safe against hostile input: no recursion anywhere; each opcode makes at most one value, so memory is bounded by
+ * the pickle's length (PICKLE_BYTES_MAX); memo numbers are bounded by it too; values may contain each other in
+ * cycles, which is harmless as nothing here walks them. Texts are borrowed from the pickle's bytes, which must
+ * outlive it. */
 #ifndef PICKLE_PICKLE_H
 #define PICKLE_PICKLE_H
 
@@ -63,7 +65,8 @@ pickle_id pickle_make(pickle *p, pickle_value v);
 /* For hooks: `n` bytes that live as long as p; NULL where memory runs out. */
 void *pickle_keep(pickle *p, size_t n);
 
-/* Value of a text key of a dict, the last one where it is there twice; PICKLE_NONE where absent or where d is no dict. */
+/* Value of a text key of a dict, the last one where it is there twice; PICKLE_NONE where absent or where d is no
+ * dict. */
 pickle_id pickle_member(const pickle *p, pickle_id d, const char *key);
 /* Whether v is this text. */
 int pickle_is_text(const pickle *p, pickle_id v, const char *text);

@@ -12,7 +12,15 @@ enum { NUMBER_BYTES = 16, KEY_BYTES = 64 };
 /* Kinds of PICKLE_OWN values (n): number of a storage, number of a tensor, dtype of a numpy scalar. */
 enum { OWN_STORAGE = 1, OWN_TENSOR, OWN_NUMPY };
 
-typedef enum name { ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER, NUMPY_SCALAR, NUMPY_DTYPE, CODECS_ENCODE, STORAGE } name;
+typedef enum name {
+    ORDERED_DICT,
+    REBUILD_TENSOR,
+    REBUILD_PARAMETER,
+    NUMPY_SCALAR,
+    NUMPY_DTYPE,
+    CODECS_ENCODE,
+    STORAGE
+} name;
 
 static const struct {
     const char *module, *name;
@@ -30,15 +38,19 @@ static const struct {
 static const struct {
     const char *name;
     hct_dtype dtype;
-} storages[] = {{"FloatStorage", HCT_F32}, {"DoubleStorage", HCT_F64}, {"HalfStorage", HCT_F16}, {"BFloat16Storage", HCT_BF16},
-                {"LongStorage", HCT_I64},  {"IntStorage", HCT_I32},    {"ShortStorage", HCT_I16}, {"CharStorage", HCT_I8},
-                {"ByteStorage", HCT_U8},   {"BoolStorage", HCT_U8}};
+} storages[] = {
+    {"FloatStorage", HCT_F32}, {"DoubleStorage", HCT_F64}, {"HalfStorage", HCT_F16},  {"BFloat16Storage", HCT_BF16},
+    {"LongStorage", HCT_I64},  {"IntStorage", HCT_I32},    {"ShortStorage", HCT_I16}, {"CharStorage", HCT_I8},
+    {"ByteStorage", HCT_U8},   {"BoolStorage", HCT_U8},
+};
 
 static const struct {
     const char *name; /* numpy's */
     hct_dtype dtype;
-} numpy_types[] = {{"f8", HCT_F64}, {"f4", HCT_F32}, {"f2", HCT_F16}, {"i8", HCT_I64}, {"i4", HCT_I32},
-                   {"i2", HCT_I16}, {"i1", HCT_I8},  {"u1", HCT_U8},  {"b1", HCT_U8}};
+} numpy_types[] = {
+    {"f8", HCT_F64}, {"f4", HCT_F32}, {"f2", HCT_F16}, {"i8", HCT_I64}, {"i4", HCT_I32},
+    {"i2", HCT_I16}, {"i1", HCT_I8},  {"u1", HCT_U8},  {"b1", HCT_U8},
+};
 
 typedef struct storage {
     const zip_member *member; /* NULL: not referred to yet */
@@ -53,7 +65,7 @@ struct torch_file {
     zip *z;
     char root[KEY_BYTES]; /* "archive/" */
     pickle *p;
-    storage *storage;     /* one a zip member, at the member's number */
+    storage *storage; /* one a zip member, at the member's number */
     torch_tensor *tensor;
     size_t n, capacity;
     void **copy;
@@ -112,8 +124,8 @@ static int read_lengths(const pickle *p, pickle_id v, int64_t *out, int32_t *ret
     return 1;
 }
 
-/* Whether every element lies in its storage, and there are no more of them than the storage has (a stride of 0 could make any number
- * out of one). All in 64 bits with a check for overflow. */
+/* Whether every element lies in its storage, and there are no more of them than the storage has (a stride of 0 could
+ * make any number out of one). All in 64 bits with a check for overflow. */
 static int fits(const torch_tensor *t, int64_t elements) {
     int64_t last = t->offset, count = 1, far;
     int empty = 0;
@@ -121,7 +133,9 @@ static int fits(const torch_tensor *t, int64_t elements) {
     if (t->offset > elements) return 0;
     if (empty) return 1;
     for (int32_t i = 0; i < t->ndim; i++)
-        if (__builtin_mul_overflow(t->dim[i] - 1, t->stride[i], &far) || __builtin_add_overflow(last, far, &last) || __builtin_mul_overflow(count, t->dim[i], &count)) return 0;
+        if (__builtin_mul_overflow(t->dim[i] - 1, t->stride[i], &far) || __builtin_add_overflow(last, far, &last) ||
+            __builtin_mul_overflow(count, t->dim[i], &count))
+            return 0;
     return last < elements && count <= elements;
 }
 
@@ -130,17 +144,24 @@ static hct_status rebuild_tensor(torch_file *f, pickle *p, pickle_id arguments, 
     const pickle_value *s = item(p, arguments, 0), *offset = item(p, arguments, 1);
     torch_tensor t = {0};
     int32_t strides = 0;
-    int ok = s && s->kind == PICKLE_OWN && s->n == OWN_STORAGE && offset && offset->kind == PICKLE_WHOLE && offset->whole >= 0 && item(p, arguments, 5) &&
-             read_lengths(p, item_id(p, arguments, 2), t.dim, &t.ndim) && read_lengths(p, item_id(p, arguments, 3), t.stride, &strides) && strides == t.ndim;
-    if (!ok) return REFUSE("%s: a tensor is not described as torch.save does (storage, offset, sizes and strides of at most %d axes)", f->path, HCT_MAX_DIMS);
+    int ok = s && s->kind == PICKLE_OWN && s->n == OWN_STORAGE && offset && offset->kind == PICKLE_WHOLE &&
+             offset->whole >= 0 && item(p, arguments, 5) && read_lengths(p, item_id(p, arguments, 2), t.dim, &t.ndim) &&
+             read_lengths(p, item_id(p, arguments, 3), t.stride, &strides) && strides == t.ndim;
+    if (!ok)
+        return REFUSE(
+            "%s: a tensor is not described as torch.save does (storage, offset, sizes and strides of at most %d axes)",
+            f->path, HCT_MAX_DIMS);
     t.storage = (size_t)s->whole;
     t.offset = offset->whole;
     t.dtype = f->storage[t.storage].dtype;
     if (!fits(&t, f->storage[t.storage].elements))
-        return REFUSE("%s: a tensor reaches beyond its storage of %lld elements", f->path, (long long)f->storage[t.storage].elements);
-    if (!room((void **)&f->tensor, &f->capacity, f->n, sizeof t)) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for its tensors", f->path);
+        return REFUSE("%s: a tensor reaches beyond its storage of %lld elements", f->path,
+                      (long long)f->storage[t.storage].elements);
+    if (!room((void **)&f->tensor, &f->capacity, f->n, sizeof t))
+        return hct_fail(err, HCT_ENOMEM, "%s: out of memory for its tensors", f->path);
     f->tensor[f->n] = t;
-    return made(f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_TENSOR, .whole = (int64_t)f->n++}), ret, err);
+    return made(f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_TENSOR, .whole = (int64_t)f->n++}), ret,
+                err);
 }
 
 /* (tensor, requires_grad, hooks) */
@@ -154,14 +175,16 @@ static hct_status rebuild_parameter(torch_file *f, pickle *p, pickle_id argument
 /* _codecs.encode(text, 'latin1'): how Python 3 writes bytes in an old protocol. Only as long as a number is. */
 static hct_status encode(torch_file *f, pickle *p, pickle_id arguments, pickle_id *ret, hct_err *err) {
     const pickle_value *text = item(p, arguments, 0);
-    if (!text || text->kind != PICKLE_TEXT || !pickle_is_text(p, item_id(p, arguments, 1), "latin1")) return REFUSE("%s: _codecs.encode is used for something else than bytes", f->path);
+    if (!text || text->kind != PICKLE_TEXT || !pickle_is_text(p, item_id(p, arguments, 1), "latin1"))
+        return REFUSE("%s: _codecs.encode is used for something else than bytes", f->path);
     char bytes[NUMBER_BYTES];
     uint32_t n = 0;
     for (uint32_t i = 0; i < text->n; i++) {
         unsigned char c = (unsigned char)text->text[i], d = i + 1 < text->n ? (unsigned char)text->text[i + 1] : 0;
         if (n == NUMBER_BYTES) return REFUSE("%s: _codecs.encode makes more bytes than a number has", f->path);
         if (c < 0x80) bytes[n++] = (char)c;
-        else if ((c == 0xc2 || c == 0xc3) && (d & 0xc0) == 0x80) bytes[n++] = (char)(unsigned char)((unsigned)(c & 3) << 6 | (d & 0x3f)), i++;
+        else if ((c == 0xc2 || c == 0xc3) && (d & 0xc0) == 0x80)
+            bytes[n++] = (char)(unsigned char)((unsigned)(c & 3) << 6 | (d & 0x3f)), i++;
         else return REFUSE("%s: _codecs.encode is given text that is not latin1", f->path);
     }
     char *kept = pickle_keep(p, n);
@@ -173,14 +196,17 @@ static hct_status encode(torch_file *f, pickle *p, pickle_id arguments, pickle_i
 static hct_status numpy_dtype(torch_file *f, pickle *p, pickle_id arguments, pickle_id *ret, hct_err *err) {
     for (size_t i = 0; i < sizeof numpy_types / sizeof *numpy_types; i++)
         if (pickle_is_text(p, item_id(p, arguments, 0), numpy_types[i].name))
-            return made(f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_NUMPY, .whole = numpy_types[i].dtype}), ret, err);
+            return made(
+                f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_NUMPY, .whole = numpy_types[i].dtype}),
+                ret, err);
     return REFUSE("%s: holds a numpy value of another type than a plain number", f->path);
 }
 
 /* scalar(dtype, bytes) -> the number */
 static hct_status numpy_scalar(torch_file *f, pickle *p, pickle_id arguments, pickle_id *ret, hct_err *err) {
     const pickle_value *type = item(p, arguments, 0), *bytes = item(p, arguments, 1);
-    if (!type || type->kind != PICKLE_OWN || type->n != OWN_NUMPY || !bytes || bytes->kind != PICKLE_BYTES || bytes->n != hct_dtype_size((int32_t)type->whole))
+    if (!type || type->kind != PICKLE_OWN || type->n != OWN_NUMPY || !bytes || bytes->kind != PICKLE_BYTES ||
+        bytes->n != hct_dtype_size((int32_t)type->whole))
         return REFUSE("%s: a numpy number is damaged", f->path);
     const hct_st_entry e = {.name = "number", .dtype = (int32_t)type->whole, .data = bytes->text, .bytes = bytes->n};
     pickle_value v = {.kind = PICKLE_REAL};
@@ -194,7 +220,8 @@ static hct_status reduce(void *context, pickle *p, int64_t global, pickle_id arg
     torch_file *f = context;
     switch (global) {
     case ORDERED_DICT:
-        if (pickle_at(p, arguments)->n) return REFUSE("%s: an OrderedDict is made in another way than torch.save does", f->path);
+        if (pickle_at(p, arguments)->n)
+            return REFUSE("%s: an OrderedDict is made in another way than torch.save does", f->path);
         return made(f, pickle_make(p, (pickle_value){.kind = PICKLE_DICT}), ret, err);
     case REBUILD_TENSOR: return rebuild_tensor(f, p, arguments, ret, err);
     case REBUILD_PARAMETER: return rebuild_parameter(f, p, arguments, ret, err);
@@ -210,7 +237,8 @@ static hct_status build(void *context, pickle *p, pickle_id object, pickle_id st
     torch_file *f = context;
     const pickle_value *o = pickle_at(p, object), *s = pickle_at(p, state);
     if (o->kind == PICKLE_DICT && s->kind == PICKLE_DICT) return HCT_OK;
-    if (o->kind != PICKLE_OWN || o->n != OWN_NUMPY || s->kind != PICKLE_TUPLE) return REFUSE("%s: its pickle sets the state of something that has none", f->path);
+    if (o->kind != PICKLE_OWN || o->n != OWN_NUMPY || s->kind != PICKLE_TUPLE)
+        return REFUSE("%s: its pickle sets the state of something that has none", f->path);
     pickle_id order = item_id(p, state, 1);
     if (pickle_is_text(p, order, "<") || pickle_is_text(p, order, "|")) return HCT_OK;
     return REFUSE("%s: a numpy number is big-endian", f->path);
@@ -220,8 +248,9 @@ static hct_status build(void *context, pickle *p, pickle_id object, pickle_id st
 static hct_status persistent(void *context, pickle *p, pickle_id id, pickle_id *ret, hct_err *err) {
     torch_file *f = context;
     const pickle_value *type = item(p, id, 1), *key = item(p, id, 2), *n = item(p, id, 4);
-    if (!pickle_is_text(p, item_id(p, id, 0), "storage") || !type || type->kind != PICKLE_GLOBAL || type->whole < STORAGE || !key || key->kind != PICKLE_TEXT ||
-        key->n > KEY_BYTES || !n || n->kind != PICKLE_WHOLE || n->whole < 0)
+    if (!pickle_is_text(p, item_id(p, id, 0), "storage") || !type || type->kind != PICKLE_GLOBAL ||
+        type->whole < STORAGE || !key || key->kind != PICKLE_TEXT || key->n > KEY_BYTES || !n ||
+        n->kind != PICKLE_WHOLE || n->whole < 0)
         return REFUSE("%s: a storage is not described as torch.save does", f->path);
     char name[3 * KEY_BYTES];
     int length = snprintf(name, sizeof name, "%sdata/%.*s", f->root, (int)key->n, key->text);
@@ -229,11 +258,14 @@ static hct_status persistent(void *context, pickle *p, pickle_id id, pickle_id *
     if (!m) return REFUSE("%s: holds no storage '%s' that its pickle refers to", f->path, name);
     hct_dtype dtype = storages[type->whole - STORAGE].dtype;
     if (m->size % hct_dtype_size(dtype) || (uint64_t)n->whole != m->size / hct_dtype_size(dtype))
-        return REFUSE("%s: storage '%s' has %zu bytes, not %lld elements of %s", f->path, name, m->size, (long long)n->whole, hct_dtype_name(dtype));
+        return REFUSE("%s: storage '%s' has %zu bytes, not %lld elements of %s", f->path, name, m->size,
+                      (long long)n->whole, hct_dtype_name(dtype));
     size_t at = (size_t)(m - zip_at(f->z, 0));
-    if (f->storage[at].member && f->storage[at].dtype != (int32_t)dtype) return REFUSE("%s: storage '%s' is used with two dtypes", f->path, name);
+    if (f->storage[at].member && f->storage[at].dtype != (int32_t)dtype)
+        return REFUSE("%s: storage '%s' is used with two dtypes", f->path, name);
     f->storage[at] = (storage){.member = m, .dtype = dtype, .elements = n->whole, .checked = f->storage[at].checked};
-    return made(f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_STORAGE, .whole = (int64_t)at}), ret, err);
+    return made(f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_STORAGE, .whole = (int64_t)at}), ret,
+                err);
 }
 
 /* ---- the file ---- */
@@ -251,7 +283,8 @@ static hct_status find_root(torch_file *f, const zip_member **ret, hct_err *err)
         script |= ends_with(m, "/constants.pkl");
         if (!ends_with(m, "/data.pkl") || memchr(m->name, '/', m->name_bytes) != m->name + m->name_bytes - 9) continue;
         if (*ret) return REFUSE("%s: holds two files data.pkl; it is no file of torch.save", f->path);
-        if (m->name_bytes >= KEY_BYTES + 8) return REFUSE("%s: the name of its archive is longer than %d letters", f->path, KEY_BYTES - 2);
+        if (m->name_bytes >= KEY_BYTES + 8)
+            return REFUSE("%s: the name of its archive is longer than %d letters", f->path, KEY_BYTES - 2);
         *ret = m;
         snprintf(f->root, sizeof f->root, "%.*s", (int)(m->name_bytes - 8), m->name);
     }
@@ -266,10 +299,14 @@ static hct_status open_file(torch_file *f, hct_err *err) {
     char name[KEY_BYTES + 16];
     int n = snprintf(name, sizeof name, "%sbyteorder", f->root);
     const zip_member *order = zip_find(f->z, name, (size_t)n);
-    if (order && (order->size != 6 || memcmp(order->bytes, "little", 6) != 0)) return REFUSE("%s: its numbers are big-endian; save it on a little-endian machine", f->path);
-    if (!zip_intact(data)) return REFUSE("%s: data.pkl does not have the checksum that it should; the file is damaged", f->path);
-    if (!(f->storage = calloc(zip_count(f->z), sizeof *f->storage))) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->path);
-    const pickle_hooks hooks = {.context = f, .global = find_global, .reduce = reduce, .build = build, .persistent = persistent};
+    if (order && (order->size != 6 || memcmp(order->bytes, "little", 6) != 0))
+        return REFUSE("%s: its numbers are big-endian; save it on a little-endian machine", f->path);
+    if (!zip_intact(data))
+        return REFUSE("%s: data.pkl does not have the checksum that it should; the file is damaged", f->path);
+    if (!(f->storage = calloc(zip_count(f->z), sizeof *f->storage)))
+        return hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->path);
+    const pickle_hooks hooks = {
+        .context = f, .global = find_global, .reduce = reduce, .build = build, .persistent = persistent};
     f->p = pickle_read(f->path, data->bytes, data->size, &hooks, err);
     return f->p ? HCT_OK : err ? err->code : HCT_EFORMAT;
 }
@@ -332,7 +369,9 @@ hct_status torch_entry(torch_file *f, pickle_id v, const char *name, hct_st_entr
     const torch_tensor *t = torch_tensor_at(f, v);
     if (!t) return REFUSE("%s: '%s' is no tensor", f->path, name);
     storage *s = &f->storage[t->storage];
-    if (!s->checked && !zip_intact(s->member)) return REFUSE("%s: the storage of '%s' does not have the checksum that it should; the file is damaged", f->path, name);
+    if (!s->checked && !zip_intact(s->member))
+        return REFUSE("%s: the storage of '%s' does not have the checksum that it should; the file is damaged", f->path,
+                      name);
     s->checked = 1;
     size_t element = hct_dtype_size(t->dtype);
     *ret = (hct_st_entry){.name = name, .dtype = t->dtype, .ndim = t->ndim};
@@ -341,7 +380,8 @@ hct_status torch_entry(torch_file *f, pickle_id v, const char *name, hct_st_entr
     ret->bytes = n * element;
     ret->data = s->member->bytes + (size_t)t->offset * element;
     if (!n || row_major(t)) return HCT_OK;
-    unsigned char *copy = room((void **)&f->copy, &f->copy_capacity, f->copies, sizeof *f->copy) ? malloc(ret->bytes) : NULL;
+    unsigned char *copy =
+        room((void **)&f->copy, &f->copy_capacity, f->copies, sizeof *f->copy) ? malloc(ret->bytes) : NULL;
     if (!copy) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for '%s'", f->path, name);
     f->copy[f->copies++] = copy;
     gather(t, s->member->bytes, element, n, copy);

@@ -1,9 +1,10 @@
-/* Files of torch.save (the zip format of PyTorch 1.6 and later) read without running anything: a pickle whose tensors point to
- * storages beside it in the archive.
+/* Files of torch.save (the zip format of PyTorch 1.6 and later) read without running anything: a pickle whose
+ * tensors point to storages beside it in the archive.
  *
- * Names that are understood, and what becomes of them: collections.OrderedDict (a dict; its attributes such as _metadata are dropped),
- * torch._utils._rebuild_tensor_v2 and _rebuild_parameter (a tensor), torch.FloatStorage and its kin, and for numbers numpy.dtype,
- * numpy.core.multiarray.scalar (numpy._core too) and _codecs.encode. Every other name is refused. */
+ * Names that are understood, and what becomes of them: collections.OrderedDict (a dict; its attributes such as
+ * _metadata are dropped), torch._utils._rebuild_tensor_v2 and _rebuild_parameter (a tensor), torch.FloatStorage and
+ * its kin, and for numbers numpy.dtype, numpy.core.multiarray.scalar (numpy._core too) and _codecs.encode. Every
+ * other name is refused. */
 #ifndef PICKLE_TORCH_H
 #define PICKLE_TORCH_H
 
@@ -13,7 +14,7 @@
 typedef struct torch_file torch_file;
 
 typedef struct torch_tensor {
-    int32_t dtype, ndim; /* bool becomes U8 */
+    int32_t dtype, ndim;                                     /* bool becomes U8 */
     int64_t dim[HCT_MAX_DIMS], stride[HCT_MAX_DIMS], offset; /* in elements of its storage; checked to lie inside */
     size_t storage;
 } torch_tensor;
@@ -27,8 +28,8 @@ const pickle *torch_values(const torch_file *f);
 const torch_tensor *torch_tensor_at(const torch_file *f, pickle_id v);
 /* The number of an int, float, bool or numpy scalar; false where it is none. */
 int torch_number(const torch_file *f, pickle_id v, double *ret);
-/* The tensor as an entry, row-major: its bytes in the mapped file where it lies so already, else a copy that lives as long as f. The
- * storage's checksum is verified the first time. */
+/* The tensor as an entry, row-major: its bytes in the mapped file where it lies so already, else a copy that lives
+ * as long as f. The storage's checksum is verified the first time. */
 hct_status torch_entry(torch_file *f, pickle_id v, const char *name, hct_st_entry *ret, hct_err *err);
 /* Bytes of the whole file. */
 size_t torch_file_bytes(const torch_file *f);

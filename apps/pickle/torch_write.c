@@ -12,8 +12,10 @@
 enum { BORDER = 64, CLASSIC = 0, ZIP64 = 45 };
 
 static const char *storage_type(int32_t dtype) {
-    static const char *const types[HCT_DTYPES] = {[HCT_F32] = "FloatStorage", [HCT_F64] = "DoubleStorage", [HCT_F16] = "HalfStorage", [HCT_BF16] = "BFloat16Storage",
-                                                  [HCT_I64] = "LongStorage", [HCT_I32] = "IntStorage", [HCT_I16] = "ShortStorage", [HCT_I8] = "CharStorage", [HCT_U8] = "ByteStorage"};
+    static const char *const types[HCT_DTYPES] = {
+        [HCT_F32] = "FloatStorage",     [HCT_F64] = "DoubleStorage", [HCT_F16] = "HalfStorage",
+        [HCT_BF16] = "BFloat16Storage", [HCT_I64] = "LongStorage",   [HCT_I32] = "IntStorage",
+        [HCT_I16] = "ShortStorage",     [HCT_I8] = "CharStorage",    [HCT_U8] = "ByteStorage"};
     return dtype >= 0 && dtype < HCT_DTYPES ? types[dtype] : NULL;
 }
 
@@ -38,7 +40,9 @@ static void put_int(text_buffer *b, int64_t v) {
     little(b, (uint64_t)v, small ? 4 : 8);
 }
 
-static void put_global(text_buffer *b, const char *module, const char *name) { text_printf(b, "c%s\n%s\n", module, name); }
+static void put_global(text_buffer *b, const char *module, const char *name) {
+    text_printf(b, "c%s\n%s\n", module, name);
+}
 
 static void put_tensor(text_buffer *b, const hct_st_entry *e, size_t number) {
     char key[24];
@@ -93,8 +97,8 @@ static void write_bytes(archive *a, const void *bytes, size_t n) {
 
 static uint64_t narrow(uint64_t v) { return v < UINT32_MAX ? v : UINT32_MAX; }
 
-/* A member of less than 4 GiB has 32-bit sizes; a larger one, or one that starts beyond, a zip64 field in each header. The local header's extra
- * data are filled up to the border. */
+/* A member of less than 4 GiB has 32-bit sizes; a larger one, or one that starts beyond, a zip64 field in each
+ * header. The local header's extra data are filled up to the border. */
 static void add_member(archive *a, const char *name, const void *bytes, size_t n) {
     int wide = n >= UINT32_MAX, far = a->at >= UINT32_MAX;
     size_t length = strlen(name), own = wide ? 20 : 0, before = 30 + length + own + 4;
@@ -102,8 +106,10 @@ static void add_member(archive *a, const char *name, const void *bytes, size_t n
     uint64_t start = a->at, crc = libdeflate_crc32(0, n ? bytes : "", n);
     text_buffer *h = &a->header;
     h->length = 0;
-    little(h, 0x04034b50, 4), little(h, wide || far ? ZIP64 : CLASSIC, 2), little(h, 0, 2), little(h, 0, 2), little(h, 0, 4);
-    little(h, crc, 4), little(h, wide ? UINT32_MAX : n, 4), little(h, wide ? UINT32_MAX : n, 4), little(h, length, 2), little(h, own + 4 + fill, 2);
+    little(h, 0x04034b50, 4), little(h, wide || far ? ZIP64 : CLASSIC, 2), little(h, 0, 2), little(h, 0, 2),
+        little(h, 0, 4);
+    little(h, crc, 4), little(h, wide ? UINT32_MAX : n, 4), little(h, wide ? UINT32_MAX : n, 4), little(h, length, 2),
+        little(h, own + 4 + fill, 2);
     op(h, name);
     if (wide) little(h, 1, 2), little(h, 16, 2), little(h, n, 8), little(h, n, 8);
     little(h, 0x4246, 2), little(h, fill, 2);
@@ -112,8 +118,10 @@ static void add_member(archive *a, const char *name, const void *bytes, size_t n
     write_bytes(a, bytes, n);
     text_buffer *d = &a->directory;
     size_t extra = (wide ? 16u : 0u) + (far ? 8u : 0u);
-    little(d, 0x02014b50, 4), little(d, wide || far ? ZIP64 : CLASSIC, 2), little(d, wide || far ? ZIP64 : CLASSIC, 2), little(d, 0, 2), little(d, 0, 2), little(d, 0, 4);
-    little(d, crc, 4), little(d, wide ? UINT32_MAX : n, 4), little(d, wide ? UINT32_MAX : n, 4), little(d, length, 2), little(d, extra ? extra + 4 : 0, 2);
+    little(d, 0x02014b50, 4), little(d, wide || far ? ZIP64 : CLASSIC, 2), little(d, wide || far ? ZIP64 : CLASSIC, 2),
+        little(d, 0, 2), little(d, 0, 2), little(d, 0, 4);
+    little(d, crc, 4), little(d, wide ? UINT32_MAX : n, 4), little(d, wide ? UINT32_MAX : n, 4), little(d, length, 2),
+        little(d, extra ? extra + 4 : 0, 2);
     little(d, 0, 2), little(d, 0, 2), little(d, 0, 2), little(d, 0, 4), little(d, narrow(start), 4);
     op(d, name);
     if (extra) little(d, 1, 2), little(d, extra, 2);
@@ -128,17 +136,21 @@ static void finish(archive *a) {
     text_buffer *h = &a->header;
     write_bytes(a, a->directory.bytes, a->directory.length);
     h->length = 0;
-    little(h, 0x06064b50, 4), little(h, 44, 8), little(h, ZIP64, 2), little(h, ZIP64, 2), little(h, 0, 4), little(h, 0, 4);
+    little(h, 0x06064b50, 4), little(h, 44, 8), little(h, ZIP64, 2), little(h, ZIP64, 2), little(h, 0, 4),
+        little(h, 0, 4);
     little(h, a->members, 8), little(h, a->members, 8), little(h, bytes, 8), little(h, at, 8);
     little(h, 0x07064b50, 4), little(h, 0, 4), little(h, end, 8), little(h, 1, 4);
     uint64_t count = a->members < UINT16_MAX ? a->members : UINT16_MAX;
-    little(h, 0x06054b50, 4), little(h, 0, 4), little(h, count, 2), little(h, count, 2), little(h, narrow(bytes), 4), little(h, narrow(at), 4), little(h, 0, 2);
+    little(h, 0x06054b50, 4), little(h, 0, 4), little(h, count, 2), little(h, count, 2), little(h, narrow(bytes), 4),
+        little(h, narrow(at), 4), little(h, 0, 2);
     write_bytes(a, h->bytes, h->length);
 }
 
-hct_status torch_write(const char *path, const hct_st_entry *entries, size_t n, const hct_st_pair *meta, size_t n_meta, hct_err *err) {
+hct_status torch_write(const char *path, const hct_st_entry *entries, size_t n, const hct_st_pair *meta, size_t n_meta,
+                       hct_err *err) {
     for (size_t i = 0; i < n; i++)
-        if (!storage_type(entries[i].dtype)) return hct_fail(err, HCT_EDTYPE, "%s: '%s': its dtype has no storage in PyTorch", path, entries[i].name);
+        if (!storage_type(entries[i].dtype))
+            return hct_fail(err, HCT_EDTYPE, "%s: '%s': its dtype has no storage in PyTorch", path, entries[i].name);
     text_buffer pickle = {0};
     archive a = {.f = hct_outfile_open(path, err)};
     if (!a.f) return err ? err->code : HCT_EIO;

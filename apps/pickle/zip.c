@@ -7,8 +7,18 @@
 #include "hct/io.h"
 
 enum {
-    LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50, END64 = 0x06064b50, LOCATOR = 0x07064b50,
-    LOCAL_BYTES = 30, CENTRAL_BYTES = 46, END_BYTES = 22, END64_BYTES = 56, LOCATOR_BYTES = 20, COMMENT_MAX = 65535, ZIP64_FIELD = 1
+    LOCAL = 0x04034b50,
+    CENTRAL = 0x02014b50,
+    END = 0x06054b50,
+    END64 = 0x06064b50,
+    LOCATOR = 0x07064b50,
+    LOCAL_BYTES = 30,
+    CENTRAL_BYTES = 46,
+    END_BYTES = 22,
+    END64_BYTES = 56,
+    LOCATOR_BYTES = 20,
+    COMMENT_MAX = 65535,
+    ZIP64_FIELD = 1
 };
 
 struct zip {
@@ -43,8 +53,10 @@ static hct_status find_directory(const char *path, const hct_mapped *m, director
     const unsigned char *p = find_end(m);
     if (!p) {
         int starts = m->size >= 4 && little(m->bytes, 4) == LOCAL;
-        return BAD("%s: %s", path, starts ? "its zip directory is missing; the file was cut short" : "is no zip archive as torch.save writes since PyTorch 1.6; load it with "
-                   "torch.load and save it again with torch.save");
+        return BAD("%s: %s", path,
+                   starts ? "its zip directory is missing; the file was cut short"
+                          : "is no zip archive as torch.save writes since PyTorch 1.6; load it with "
+                            "torch.load and save it again with torch.save");
     }
     size_t end = (size_t)(p - m->bytes);
     uint64_t disks = little(p + 4, 2) | little(p + 6, 2);
@@ -54,15 +66,19 @@ static hct_status find_directory(const char *path, const hct_mapped *m, director
         uint64_t at = little(l + 8, 8);
         end -= LOCATOR_BYTES;
         if (little(l + 16, 4) > 1) return BAD("%s: is one part of a zip archive of several", path);
-        if (at > end || end - at < END64_BYTES || little(m->bytes + at, 4) != END64) return BAD("%s: its zip64 directory is damaged", path);
+        if (at > end || end - at < END64_BYTES || little(m->bytes + at, 4) != END64)
+            return BAD("%s: its zip64 directory is damaged", path);
         p = m->bytes + at;
         disks = little(p + 16, 4) | little(p + 20, 4);
         *ret = (directory){.count = little(p + 32, 8), .bytes = little(p + 40, 8), .at = little(p + 48, 8)};
         end = (size_t)at;
     }
     if (disks) return BAD("%s: is one part of a zip archive of several", path);
-    if (ret->at > end || ret->bytes > end - ret->at) return BAD("%s: its zip directory lies outside the file; the file is cut short or damaged", path);
-    if (ret->count > ret->bytes / CENTRAL_BYTES) return BAD("%s: its zip directory of %llu bytes cannot hold %llu members", path, (unsigned long long)ret->bytes, (unsigned long long)ret->count);
+    if (ret->at > end || ret->bytes > end - ret->at)
+        return BAD("%s: its zip directory lies outside the file; the file is cut short or damaged", path);
+    if (ret->count > ret->bytes / CENTRAL_BYTES)
+        return BAD("%s: its zip directory of %llu bytes cannot hold %llu members", path, (unsigned long long)ret->bytes,
+                   (unsigned long long)ret->count);
     return HCT_OK;
 }
 
@@ -103,18 +119,24 @@ static int printable(const char *s, size_t n) {
 }
 
 /* One record of the directory at p, with `left` bytes; *ret_bytes is its length. */
-static hct_status read_member(const char *path, const hct_mapped *m, const directory *d, const unsigned char *p, size_t left, zip_member *ret, size_t *ret_bytes, hct_err *err) {
+static hct_status read_member(const char *path, const hct_mapped *m, const directory *d, const unsigned char *p,
+                              size_t left, zip_member *ret, size_t *ret_bytes, hct_err *err) {
     if (left < CENTRAL_BYTES || little(p, 4) != CENTRAL) return BAD("%s: its zip directory is damaged", path);
-    size_t name = little(p + 28, 2), extra = little(p + 30, 2), comment = little(p + 32, 2), flags = little(p + 8, 2), method = little(p + 10, 2);
+    size_t name = little(p + 28, 2), extra = little(p + 30, 2), comment = little(p + 32, 2), flags = little(p + 8, 2),
+           method = little(p + 10, 2);
     *ret_bytes = CENTRAL_BYTES + name + extra + comment;
     if (*ret_bytes > left) return BAD("%s: its zip directory is damaged", path);
     const char *text = (const char *)p + CENTRAL_BYTES;
     if (!printable(text, name)) return BAD("%s: a zip member has no printable name", path);
     int shown = name > 80 ? 80 : (int)name;
     if (flags & 1) return BAD("%s: member '%.*s' is encrypted", path, shown, text);
-    if (method) return BAD("%s: member '%.*s' is compressed, torch.save stores it as it is; unpack the archive and pack it again with 'zip -0'", path, shown, text);
+    if (method)
+        return BAD("%s: member '%.*s' is compressed, torch.save stores it as it is; unpack the archive and pack it "
+                   "again with 'zip -0'",
+                   path, shown, text);
     sizes s = {.packed = little(p + 20, 4), .whole = little(p + 24, 4), .local = little(p + 42, 4)};
-    if (!widen(p + CENTRAL_BYTES + name, extra, &s)) return BAD("%s: member '%.*s': its zip64 sizes are damaged", path, shown, text);
+    if (!widen(p + CENTRAL_BYTES + name, extra, &s))
+        return BAD("%s: member '%.*s': its zip64 sizes are damaged", path, shown, text);
     if (s.whole != s.packed) return BAD("%s: member '%.*s' is stored, but its two sizes differ", path, shown, text);
     if (s.local > d->at || d->at - s.local < LOCAL_BYTES || little(m->bytes + s.local, 4) != LOCAL)
         return BAD("%s: member '%.*s' is not where the zip directory says", path, shown, text);
@@ -122,8 +144,13 @@ static hct_status read_member(const char *path, const hct_mapped *m, const direc
     size_t before = LOCAL_BYTES + (size_t)little(local + 26, 2) + (size_t)little(local + 28, 2);
     if (before > d->at - s.local || little(local + 26, 2) != name || memcmp(local + LOCAL_BYTES, text, name) != 0)
         return BAD("%s: member '%.*s' has another name where it lies", path, shown, text);
-    if (s.whole > d->at - s.local - before) return BAD("%s: member '%.*s' goes beyond the file; it is cut short or damaged", path, shown, text);
-    *ret = (zip_member){.name = text, .name_bytes = name, .bytes = local + before, .size = (size_t)s.whole, .crc = (uint32_t)little(p + 16, 4)};
+    if (s.whole > d->at - s.local - before)
+        return BAD("%s: member '%.*s' goes beyond the file; it is cut short or damaged", path, shown, text);
+    *ret = (zip_member){.name = text,
+                        .name_bytes = name,
+                        .bytes = local + before,
+                        .size = (size_t)s.whole,
+                        .crc = (uint32_t)little(p + 16, 4)};
     return HCT_OK;
 }
 
@@ -143,7 +170,8 @@ static hct_status parse(const char *path, zip *z, hct_err *err) {
     directory d = {0};
     hct_status st = find_directory(path, &z->map, &d, err);
     if (st < 0) return st;
-    if (!(z->member = calloc((size_t)d.count + 1, sizeof *z->member))) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for its directory", path);
+    if (!(z->member = calloc((size_t)d.count + 1, sizeof *z->member)))
+        return hct_fail(err, HCT_ENOMEM, "%s: out of memory for its directory", path);
     const unsigned char *p = z->map.bytes + d.at;
     size_t left = (size_t)d.bytes, used = 0;
     for (; z->n < d.count; z->n++, p += used, left -= used)
@@ -153,12 +181,14 @@ static hct_status parse(const char *path, zip *z, hct_err *err) {
     for (size_t i = 1; i < z->n; i++) { /* a local header, its name and extra data lie between two members */
         const zip_member *a = &z->member[i - 1], *b = &z->member[i];
         if ((size_t)(b->bytes - a->bytes) < a->size + LOCAL_BYTES + b->name_bytes)
-            return BAD("%s: members '%.*s' and '%.*s' overlap", path, (int)(a->name_bytes > 80 ? 80 : a->name_bytes), a->name, (int)(b->name_bytes > 80 ? 80 : b->name_bytes), b->name);
+            return BAD("%s: members '%.*s' and '%.*s' overlap", path, (int)(a->name_bytes > 80 ? 80 : a->name_bytes),
+                       a->name, (int)(b->name_bytes > 80 ? 80 : b->name_bytes), b->name);
     }
     if (z->n) qsort(z->member, z->n, sizeof *z->member, by_name);
     for (size_t i = 1; i < z->n; i++)
         if (!by_name(&z->member[i - 1], &z->member[i]))
-            return BAD("%s: member '%.*s' is there twice", path, (int)(z->member[i].name_bytes > 80 ? 80 : z->member[i].name_bytes), z->member[i].name);
+            return BAD("%s: member '%.*s' is there twice", path,
+                       (int)(z->member[i].name_bytes > 80 ? 80 : z->member[i].name_bytes), z->member[i].name);
     return HCT_OK;
 }
 

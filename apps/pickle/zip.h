@@ -1,10 +1,11 @@
-/* Zip archives whose members are stored without compression, as torch.save writes them, read in place: the file is mapped and a member
- * is a pointer into it. (PKWARE's APPNOTE, zip64 included.)
+/* Zip archives whose members are stored without compression, as torch.save writes them, read in place: the file is
+ * mapped and a member is a pointer into it. (PKWARE's APPNOTE, zip64 included.)
  *
- * Our own reader, because the libraries that Debian has (libzip, libarchive) copy members out through a stream, and minizip, which tells a
- * member's place, checks neither that members lie apart nor that a name is there once. A checkpoint's storages are gigabytes and are
- * not to be copied; its directory is small, and all of it is checked before the first member is handed out: signatures, sizes in 64 bits,
- * members inside the file, in front of the directory and apart from one another, each name once, the local header's name the same. */
+ * Our own reader, because the libraries that Debian has (libzip, libarchive) copy members out through a stream, and
+ * minizip, which tells a member's place, checks neither that members lie apart nor that a name is there once. A
+ * checkpoint's storages are gigabytes and are not to be copied; its directory is small, and all of it is checked
+ * before the first member is handed out: signatures, sizes in 64 bits, members inside the file, in front of the
+ * directory and apart from one another, each name once, the local header's name the same. */
 #ifndef PICKLE_ZIP_H
 #define PICKLE_ZIP_H
 

@@ -1,4 +1,5 @@
-/* Allocations that a program makes by malloc and its kin, where somebody counts them: tests/support/count_allocations.c does, linked in or preloaded
+/* Allocations that a program makes by malloc and its kin, where somebody counts them:
+ * tests/support/count_allocations.c does, linked in or preloaded
  * (LD_PRELOAD=BUILD/tests/support/count_allocations.so headct bench). */
 #ifndef SUPPORT_ALLOCATIONS_H
 #define SUPPORT_ALLOCATIONS_H
@@ -6,8 +7,9 @@
 #include <stdatomic.h>
 
 typedef struct allocation_counter {
-    atomic_int counting;      /* set it to count, in any thread */
-    atomic_long host, onednn; /* calls of malloc, calloc, realloc, posix_memalign, aligned_alloc, mmap; those of libdnnl apart */
+    atomic_int counting; /* set it to count, in any thread */
+    /* calls of malloc, calloc, realloc, posix_memalign, aligned_alloc, mmap; those of libdnnl apart */
+    atomic_long host, onednn;
 } allocation_counter;
 
 /* NULL where nobody counts. */

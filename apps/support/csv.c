@@ -86,7 +86,8 @@ static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err
     int line = 1;
     const char *bad = text_not_utf8(text);
     for (const char *c = text; bad && c < bad; c++) line += *c == '\n';
-    if (bad) return hct_fail(err, HCT_EFORMAT, "%s:%d: a letter that is no UTF-8: save the table as UTF-8", t->path, line);
+    if (bad)
+        return hct_fail(err, HCT_EFORMAT, "%s:%d: a letter that is no UTF-8: save the table as UTF-8", t->path, line);
     while (*text) {
         if (*text == '\n' || (*text == '\r' && text[1] == '\n')) { /* a line of nothing */
             text += *text == '\r' ? 2 : 1;
@@ -157,7 +158,8 @@ int csv_fixed_column(const csv *t, const char *name, hct_err *err) {
     if (column >= 0) return column;
     text_buffer there = {0};
     for (size_t i = 0; i < t->columns; i++) text_printf(&there, "%s%s", i ? ", " : "", t->names[i]);
-    hct_fail(err, HCT_ENOTFOUND, "%s: column '%s' is missing; it has: %.600s", t->path, name, there.bytes ? there.bytes : "");
+    hct_fail(err, HCT_ENOTFOUND, "%s: column '%s' is missing; it has: %.600s", t->path, name,
+             there.bytes ? there.bytes : "");
     free(there.bytes);
     return -1;
 }
@@ -174,27 +176,17 @@ static void put_cell(size_t column, const char *cell, void (*put)(void *to, cons
     put(to, "\"", 1);
 }
 
-static void to_file(void *to, const char *bytes, size_t n) {
-    hct_outfile_write(to, bytes, n);
-}
+static void to_file(void *to, const char *bytes, size_t n) { hct_outfile_write(to, bytes, n); }
 
-static void to_text(void *to, const char *bytes, size_t n) {
-    text_add(to, bytes, n);
-}
+static void to_text(void *to, const char *bytes, size_t n) { text_add(to, bytes, n); }
 
-void csv_put(hct_outfile *f, size_t column, const char *cell) {
-    put_cell(column, cell, to_file, f);
-}
+void csv_put(hct_outfile *f, size_t column, const char *cell) { put_cell(column, cell, to_file, f); }
 
-void csv_add(text_buffer *t, size_t column, const char *cell) {
-    put_cell(column, cell, to_text, t);
-}
+void csv_add(text_buffer *t, size_t column, const char *cell) { put_cell(column, cell, to_text, t); }
 
 void csv_put_double(hct_outfile *f, size_t column, double v) {
     char buffer[32];
     csv_put(f, column, text_of_double(v, buffer));
 }
 
-void csv_end_row(hct_outfile *f) {
-    hct_outfile_write(f, "\n", 1);
-}
+void csv_end_row(hct_outfile *f) { hct_outfile_write(f, "\n", 1); }

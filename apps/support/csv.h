@@ -22,7 +22,8 @@ void csv_free(csv *t);
 int csv_column(const csv *t, const char *name);
 /* Column that must be there: -1 and err that lists the nearest name. */
 int csv_need_column(const csv *t, const char *name, hct_err *err);
-/* The same of a name that no user chose, such as scan: err lists the columns that there are. A near name would mislead: SAH is near it. */
+/* The same of a name that no user chose, such as scan: err lists the columns that there are. A near name would
+ * mislead: SAH is near it. */
 int csv_fixed_column(const csv *t, const char *name, hct_err *err);
 static inline const char *csv_cell(const csv *t, size_t row, size_t column) {
     return t->cells[row * t->columns + column];

@@ -64,9 +64,7 @@ hct_status path_make_folders(const char *path, hct_err *err) {
     return status;
 }
 
-static int by_bytes(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
+static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 static bool ends_in(const char *name, const char *ending) {
     size_t n = strlen(name), m = strlen(ending);

@@ -11,10 +11,8 @@ static double now(void) {
 
 const char *progress_time(double seconds, char buffer[32]) {
     long s = seconds > 0 && seconds < 1e9 ? (long)(seconds + 0.5) : 0;
-    if (s >= 3600)
-        snprintf(buffer, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    else
-        snprintf(buffer, 32, "%ld:%02ld", s / 60, s % 60);
+    if (s >= 3600) snprintf(buffer, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else snprintf(buffer, 32, "%ld:%02ld", s / 60, s % 60);
     return buffer;
 }
 
@@ -46,8 +44,7 @@ static void print(progress *p, const char *note, bool last) {
     if (p->total > 0) fprintf(p->out, "/%lld %3.0f%%", (long long)p->total, 100.0 * (double)p->done / (double)p->total);
     if (note && *note) fprintf(p->out, "  %s", note);
     fprintf(p->out, "  %.*f %s/s", rate < 10 ? 2 : 1, rate, p->unit);
-    if (last)
-        fprintf(p->out, "  took %s", progress_time(seconds, clock));
+    if (last) fprintf(p->out, "  took %s", progress_time(seconds, clock));
     else if (p->total > 0 && p->done > p->first)
         fprintf(p->out, "  ETA %s",
                 progress_time(seconds / (double)(p->done - p->first) * (double)(p->total - p->done), clock));

@@ -55,7 +55,10 @@ static hct_status check_origin(const row_file *f, const char *origin, hct_err *e
     if (asprintf(&path, "%s.json", f->path) < 0) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->path);
     hct_status st = HCT_OK;
     if (f->size == 0 || !path_is_file(path)) {
-        if (f->size) st = hct_fail(err, HCT_EINVAL, "%s: %s is missing, so nobody knows which weights made its rows; name another file", f->path, path);
+        if (f->size)
+            st = hct_fail(err, HCT_EINVAL,
+                          "%s: %s is missing, so nobody knows which weights made its rows; name another file", f->path,
+                          path);
         hct_outfile *out = st == HCT_OK ? hct_outfile_open(path, err) : NULL;
         if (out) hct_outfile_printf(out, "%s\n", origin);
         if (st == HCT_OK) st = hct_outfile_close(out, err);
@@ -67,7 +70,8 @@ static hct_status check_origin(const row_file *f, const char *origin, hct_err *e
             const cJSON *was = cJSON_GetObjectItemCaseSensitive(old, item->string);
             if (st < 0 || cJSON_Compare(was, item, 1)) continue;
             const char *a = cJSON_GetStringValue(was), *b = cJSON_GetStringValue(item);
-            st = hct_fail(err, HCT_EINVAL, "%s: its rows have another %s (%.12s, now %.12s); name another file", f->path, item->string, a ? a : "other", b ? b : "other");
+            st = hct_fail(err, HCT_EINVAL, "%s: its rows have another %s (%.12s, now %.12s); name another file",
+                          f->path, item->string, a ? a : "other", b ? b : "other");
         }
         cJSON_Delete(old);
         cJSON_Delete(now);
@@ -84,8 +88,9 @@ static hct_status begin(row_file *f, const char *header, const char *origin, hct
     if (st < 0) return st;
     size_t length = strlen(header), whole = whole_rows((const char *)m.bytes, m.size);
     if (whole && (whole < length || memcmp(m.bytes, header, length) != 0))
-        st = hct_fail(err, HCT_EINVAL, "%s: its first line is not '%.*s': other tasks, or another program's file; name another file", f->path,
-                      (int)strcspn(header, "\n"), header);
+        st = hct_fail(err, HCT_EINVAL,
+                      "%s: its first line is not '%.*s': other tasks, or another program's file; name another file",
+                      f->path, (int)strcspn(header, "\n"), header);
     hct_unmap_file(&m);
     f->size = (off_t)whole;
     if (st == HCT_OK) st = check_origin(f, origin, err);

@@ -1,5 +1,6 @@
 /* A CSV that grows row by row and survives any kill: a row is there whole or, after the next opening, not at all.
- * PATH.json beside it says, before the first row is written, what made the rows; rows made otherwise are never mixed in. */
+ * PATH.json beside it says, before the first row is written, what made the rows; rows made otherwise are never mixed
+ * in. */
 #ifndef SUPPORT_ROW_FILE_H
 #define SUPPORT_ROW_FILE_H
 
@@ -8,9 +9,9 @@
 
 typedef struct row_file row_file;
 
-/* Makes the file with this header (a text that ends in a line end), or opens it: cuts off a half row, locks it against
- * another process. origin: one JSON object; HCT_EINVAL where the file's differs, naming the first member that does, or where
- * the header does. *ret_rows: the rows that were there (csv_free). */
+/* Makes the file with this header (a text that ends in a line end), or opens it: cuts off a half row, locks it
+ * against another process. origin: one JSON object; HCT_EINVAL where the file's differs, naming the first member
+ * that does, or where the header does. *ret_rows: the rows that were there (csv_free). */
 row_file *row_file_open(const char *path, const char *header, const char *origin, csv **ret_rows, hct_err *err);
 /* Appends whole rows and puts them on the disk. On failure (full disk) the file is as before. */
 hct_status row_file_add(row_file *f, const text_buffer *rows, hct_err *err);

@@ -22,5 +22,8 @@ void stop_listen(void) {
 int stop_asked(void) { return asked; }
 
 hct_status stop_check(size_t done, size_t total, hct_err *err) {
-    return asked ? hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after %zu of %zu scans; run it again for the rest", (int)asked, done, total) : HCT_OK;
+    return asked
+               ? hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after %zu of %zu scans; run it again for the rest",
+                          (int)asked, done, total)
+               : HCT_OK;
 }

@@ -1,5 +1,5 @@
-/* SIGTERM, SIGINT and SIGUSR1 (Slurm's --signal) ask a run to stop: training after the current step, with a checkpoint written; work over scans
- * after those at hand. */
+/* SIGTERM, SIGINT and SIGUSR1 (Slurm's --signal) ask a run to stop: training after the current step, with a
+ * checkpoint written; work over scans after those at hand. */
 #ifndef SUPPORT_STOP_H
 #define SUPPORT_STOP_H
 

@@ -8,8 +8,8 @@ static void record(dino_step *s, params *p, hct_optim *optim) {
     hct_tape *t = s->tape;
     for (int64_t m = 0; m < s->micro; m++) {
         hct_id views = 0;
-        hct_emit(t, "ct_views", (hct_id[]){hct_use(t, s->volume[m]), hct_use(t, s->views[m]), hct_use(t, s->windows)}, 3,
-                 &HCT_INT("size", s->config.encoder.image), 1, &views, 1);
+        hct_emit(t, "ct_views", (hct_id[]){hct_use(t, s->volume[m]), hct_use(t, s->views[m]), hct_use(t, s->windows)},
+                 3, &HCT_INT("size", s->config.encoder.image), 1, &views, 1);
         if (!views) return;
         s->out[m] = dino_forward(t, p, &s->config, views, &s->in);
         hct_keep(t, s->out[m].loss);
@@ -30,21 +30,25 @@ static hct_status make_tensors(dino_step *s, hct_dev *dev, const model_info *inf
         s->views[m] = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){s->config.views, s->batch, VIEW_FLOATS}, err);
         if (!s->volume[m] || !s->views[m]) return err->code;
     }
-    for (int64_t i = 0; i < c; i++) window[2 * i] = (float)info->window[i].centre, window[2 * i + 1] = (float)info->window[i].width;
+    for (int64_t i = 0; i < c; i++)
+        window[2 * i] = (float)info->window[i].centre, window[2 * i + 1] = (float)info->window[i].width;
     s->windows = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){c, 2}, err);
     hct_status st = s->windows ? hct_tensor_write(s->windows, window, err) : err->code;
     return st < 0 ? st : dino_inputs_new(&s->in, dev, err);
 }
 
-hct_status dino_step_new(dino_step *s, hct_dev *dev, params *p, const recipe *r, const model_info *info, int64_t batch, int64_t micro, hct_optim *optim,
-                         int plan_only, hct_err *err) {
+hct_status dino_step_new(dino_step *s, hct_dev *dev, params *p, const recipe *r, const model_info *info, int64_t batch,
+                         int64_t micro, hct_optim *optim, int plan_only, hct_err *err) {
     memset(s, 0, sizeof *s);
     hct_status st = micro_check(micro, err);
     if (st < 0) return st;
     s->batch = batch;
     s->micro = micro;
     s->draw = r->views;
-    s->config = (dino_config){.encoder = info->mae.encoder, .head = info->dino, .views = r->views.global + r->views.local, .global = r->views.global};
+    s->config = (dino_config){.encoder = info->mae.encoder,
+                              .head = info->dino,
+                              .views = r->views.global + r->views.local,
+                              .global = r->views.global};
     int64_t e = views_source(&r->views);
     s->cube = (size_t)(e * e * e);
     st = dino_check(&s->config, err);
@@ -52,7 +56,9 @@ hct_status dino_step_new(dino_step *s, hct_dev *dev, params *p, const recipe *r,
     s->host = calloc((size_t)batch * s->cube, sizeof *s->host);
     s->params = calloc((size_t)(s->config.views * batch * VIEW_FLOATS), sizeof *s->params);
     s->tape = hct_tape_new(dev, HCT_PROGRAM);
-    st = s->host && s->params && s->tape ? make_tensors(s, dev, info, err) : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    st = s->host && s->params && s->tape
+             ? make_tensors(s, dev, info, err)
+             : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     if (st == HCT_OK) {
         record(s, p, optim);
         st = plan_only ? hct_plan_only(s->tape, err) : hct_compile(s->tape, err);
@@ -80,13 +86,16 @@ uint64_t dino_step_host_bytes(const dino_step *s) {
 
 hct_status dino_step_fill(dino_step *s, int64_t m, uint64_t seed, uint64_t epoch, const size_t *scan, hct_err *err) {
     for (int64_t v = 0; v < s->config.views; v++)
-        for (int64_t b = 0; b < s->batch; b++) views_draw_crop(&s->draw, seed, epoch, scan[b], v, s->params + (v * s->batch + b) * VIEW_FLOATS);
+        for (int64_t b = 0; b < s->batch; b++)
+            views_draw_crop(&s->draw, seed, epoch, scan[b], v, s->params + (v * s->batch + b) * VIEW_FLOATS);
     hct_status st = hct_tensor_write(s->volume[m], s->host, err);
     return st < 0 ? st : hct_tensor_write(s->views[m], s->params, err);
 }
 
 hct_status dino_step_set(dino_step *s, const recipe *r, int64_t epoch, int64_t step, int64_t total, hct_err *err) {
-    return dino_set(&s->in, r->dino.student_temp, schedule_temperature(r->dino.teacher_temp_start, r->dino.teacher_temp, r->dino.teacher_temp_epochs, epoch),
+    return dino_set(&s->in, r->dino.student_temp,
+                    schedule_temperature(r->dino.teacher_temp_start, r->dino.teacher_temp, r->dino.teacher_temp_epochs,
+                                         epoch),
                     schedule_cosine(r->dino.momentum, r->dino.momentum_end, step, total), r->dino.center_momentum, err);
 }
 
@@ -116,7 +125,8 @@ static double spread(float *x, int64_t n, int64_t width) {
 hct_status dino_step_health(dino_step *s, dino_health *ret, hct_err *err) {
     const hct_view *v = hct_shape(s->tape, s->out[0].features);
     float entropy = 0, *x = malloc((size_t)hct_numel(v) * sizeof *x);
-    hct_status st = x ? hct_read(s->tape, s->out[0].entropy, &entropy, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st =
+        x ? hct_read(s->tape, s->out[0].entropy, &entropy, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK) st = hct_read(s->tape, s->out[0].features, x, err);
     if (st == HCT_OK) *ret = (dino_health){(double)entropy, spread(x, v->dim[0], v->dim[1])};
     free(x);
@@ -137,7 +147,13 @@ hct_optim *dino_optimizer(hct_dev *dev, const recipe *r, const params *p, hct_er
 }
 
 hct_status dino_set_rates(hct_optim *o, const recipe *r, double lr, double decay, int64_t epoch, hct_err *err) {
-    return hct_optim_step(o, (hct_optim_rate[]){{lr, decay, 1}, {lr, decay, epoch >= r->dino.freeze_last_layer}, {lr, 0, 1}}, err);
+    return hct_optim_step(o,
+                          (hct_optim_rate[]){
+                              {lr, decay, 1},
+                              {lr, decay, epoch >= r->dino.freeze_last_layer},
+                              {lr, 0, 1},
+                          },
+                          err);
 }
 
 hct_status dino_save_teacher(const char *path, hct_dev *dev, const params *p, const model_info *info, hct_err *err) {

@@ -1,4 +1,5 @@
-/* One recorded DINO step (micro-batches, gradients, update, averages) or one validation pass, and filling its inputs. */
+/* One recorded DINO step (micro-batches, gradients, update, averages) or one validation pass, and filling its
+ * inputs. */
 #ifndef TRAINING_DINO_STEP_H
 #define TRAINING_DINO_STEP_H
 
@@ -7,28 +8,31 @@
 
 typedef struct dino_step {
     hct_tape *tape;
-    int64_t micro, batch;             /* micro-batches of `batch` scans */
+    int64_t micro, batch; /* micro-batches of `batch` scans */
     dino_config config;
     views_config draw;
-    hct_tensor *volume[MICRO_MOST];   /* I16 [batch, E, E, E]: the cubes that views are cut from */
-    hct_tensor *views[MICRO_MOST];    /* F32 [views, batch, 16] */
+    hct_tensor *volume[MICRO_MOST]; /* I16 [batch, E, E, E]: the cubes that views are cut from */
+    hct_tensor *views[MICRO_MOST];  /* F32 [views, batch, 16] */
     hct_tensor *windows;
     dino_inputs in;
     dino_outputs out[MICRO_MOST];
-    int16_t *host;                    /* one micro-batch's cubes */
-    float *params;                    /* one micro-batch's views */
-    size_t cube;                      /* voxels of one scan's cube */
+    int16_t *host; /* one micro-batch's cubes */
+    float *params; /* one micro-batch's views */
+    size_t cube;   /* voxels of one scan's cube */
 } dino_step;
 
 /* How far student and teacher are from collapse. */
 typedef struct dino_health {
-    double entropy;     /* mean entropy of the teacher's distributions, nats: log K where all prototypes are alike, 0 where one takes all */
-    double feature_std; /* of the teacher's class tokens, each of length 1, over scans and views, times sqrt(width): near 1 is well spread, 0 collapsed */
+    /* mean entropy of the teacher's distributions, nats: log K where all prototypes are alike, 0 where one takes all */
+    double entropy;
+    /* of the teacher's class tokens, each of length 1, over scans and views, times sqrt(width): near 1 is well
+     * spread, 0 collapsed */
+    double feature_std;
 } dino_health;
 
 /* Rows of the recipe. optim NULL: forward only. Compiles unless plan_only. */
-hct_status dino_step_new(dino_step *, hct_dev *, params *, const recipe *, const model_info *, int64_t batch, int64_t micro, hct_optim *, int plan_only,
-                         hct_err *);
+hct_status dino_step_new(dino_step *, hct_dev *, params *, const recipe *, const model_info *, int64_t batch,
+                         int64_t micro, hct_optim *, int plan_only, hct_err *);
 void dino_step_free(dino_step *);
 /* Of the host buffers. */
 uint64_t dino_step_host_bytes(const dino_step *);

@@ -10,14 +10,17 @@
 
 enum { MANY_BATCHES = 4 };
 
-hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, int64_t scans, hct_err *err) {
+hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, int64_t scans,
+                       hct_err *err) {
     const vit_config *c = &info->mae.encoder;
     *e = (encoder){.dev = dev, .p = p, .info = *info, .batch = batch};
     e->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
     e->host = calloc((size_t)batch * e->image_floats, sizeof *e->host);
     e->input = hct_tensor_new(dev, HCT_F32, 5, (int64_t[]){batch, c->channels, c->image, c->image, c->image}, err);
     e->tape = hct_tape_new(dev, HCT_PROGRAM);
-    hct_status st = e->host && e->input && e->tape ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    hct_status st = e->host && e->input && e->tape
+                        ? HCT_OK
+                        : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     if (st == HCT_OK) {
         hct_id tokens = vit_forward(e->tape, p, c, hct_use(e->tape, e->input), NULL);
         int whole = info->probe_heads && info->kind != MODEL_CLASSIFIER;
@@ -50,7 +53,8 @@ static hct_status read_probabilities(encoder *e, int64_t n, double *out, hct_err
     hct_status st = logits ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (int k = 0; st == HCT_OK && k < e->info.n_tasks; k++) {
         st = hct_read(e->tape, e->logits[k], logits, err);
-        for (int64_t i = 0; st == HCT_OK && i < n; i++) out[i * e->info.n_tasks + k] = 1 / (1 + exp((double)logits[2 * i] - (double)logits[2 * i + 1]));
+        for (int64_t i = 0; st == HCT_OK && i < n; i++)
+            out[i * e->info.n_tasks + k] = 1 / (1 + exp((double)logits[2 * i] - (double)logits[2 * i + 1]));
     }
     free(logits);
     return st;
@@ -68,8 +72,14 @@ hct_status encoder_run(encoder *e, int64_t n, float *cls, double *probability, h
     return st == HCT_OK && probability ? read_probabilities(e, n, probability, err) : st;
 }
 
-hct_status encoder_dataset(encoder *e, const dataset *d, const size_t *scans, size_t n, int threads, int disk_cache, FILE *out, float *ret, hct_err *err) {
-    loader_options lo = {.windows = e->info.window, .n_windows = e->info.n_windows, .crop = e->info.crop, .size = e->info.mae.encoder.image, .threads = threads, .disk_cache = disk_cache};
+hct_status encoder_dataset(encoder *e, const dataset *d, const size_t *scans, size_t n, int threads, int disk_cache,
+                           FILE *out, float *ret, hct_err *err) {
+    loader_options lo = {.windows = e->info.window,
+                         .n_windows = e->info.n_windows,
+                         .crop = e->info.crop,
+                         .size = e->info.mae.encoder.image,
+                         .threads = threads,
+                         .disk_cache = disk_cache};
     loader *l = loader_new(d, &lo, err);
     hct_status st = l ? loader_start(l, scans, n, err) : err->code;
     progress bar = progress_begin(out, "scan", 0, (int64_t)n, "scans", 1);

@@ -27,9 +27,16 @@ static hct_status histograms(const recipe *r, const dataset *d, const size_t *sc
     f->tokens = 1;
     f->row = calloc(f->n * f->width + 1, sizeof *f->row);
     float *x = malloc(voxels * (size_t)f->info.n_windows * sizeof *x);
-    loader_options lo = {.windows = f->info.window, .n_windows = f->info.n_windows, .crop = f->info.crop, .size = s, .threads = (int)r->train.workers, .disk_cache = r->train.disk_cache};
+    loader_options lo = {.windows = f->info.window,
+                         .n_windows = f->info.n_windows,
+                         .crop = f->info.crop,
+                         .size = s,
+                         .threads = (int)r->train.workers,
+                         .disk_cache = r->train.disk_cache};
     loader *l = loader_new(d, &lo, err);
-    hct_status st = !f->row || !x ? hct_fail(err, HCT_ENOMEM, "out of memory") : l ? loader_start(l, scans, f->n, err) : err->code;
+    hct_status st = !f->row || !x ? hct_fail(err, HCT_ENOMEM, "out of memory")
+                    : l           ? loader_start(l, scans, f->n, err)
+                                  : err->code;
     for (size_t i = 0; st == HCT_OK && i < f->n; i++) {
         int got = loader_next(l, x, NULL, err);
         if (got <= 0) st = got < 0 ? (hct_status)got : HCT_EINVAL;
@@ -55,12 +62,15 @@ static hct_status open_encoder(const recipe *r, features *f, hct_err *err) {
         return weights_hash(f->p, f->info.parent, err);
     }
     if (r->probe.features == FEATURES_ENCODER)
-        return hct_fail(err, HCT_EINVAL, "probe.weights is not set; name a weights file, or set probe.features=random for a random encoder");
+        return hct_fail(
+            err, HCT_EINVAL,
+            "probe.weights is not set; name a weights file, or set probe.features=random for a random encoder");
     f->p = model_new(f->dev, &f->info, (uint64_t)r->seed, err);
     return f->p ? HCT_OK : err->code;
 }
 
-hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const size_t *scans, size_t n, FILE *progress, features *ret, hct_err *err) {
+hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const size_t *scans, size_t n, FILE *progress,
+                       features *ret, hct_err *err) {
     *ret = (features){.n = n, .dev = dev};
     hct_status st = model_of_recipe(r, &ret->info, err);
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM && ret->info.probe_heads)
@@ -75,12 +85,16 @@ hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const si
         ret->width = (size_t)c->width;
         ret->tokens = ret->info.probe_heads ? (size_t)vit_tokens(c) : 1;
         if (ret->info.probe_heads && c->width % ret->info.probe_heads)
-            st = hct_fail(err, HCT_EINVAL, "probe.heads: %lld does not divide the encoder's width %lld", (long long)ret->info.probe_heads, (long long)c->width);
+            st = hct_fail(err, HCT_EINVAL, "probe.heads: %lld does not divide the encoder's width %lld",
+                          (long long)ret->info.probe_heads, (long long)c->width);
         else if (!(ret->row = calloc(n * ret->width * ret->tokens + 1, sizeof *ret->row)))
-            st = hct_fail(err, HCT_ENOMEM, "out of memory for %zu tokens of %zu scans; an attentive probe keeps them all", ret->tokens, n);
+            st = hct_fail(err, HCT_ENOMEM,
+                          "out of memory for %zu tokens of %zu scans; an attentive probe keeps them all", ret->tokens,
+                          n);
         else st = encoder_new(&e, dev, ret->p, &encoder_alone, n < BATCH ? (int64_t)n : BATCH, (int64_t)n, err);
     }
-    if (st == HCT_OK) st = encoder_dataset(&e, d, scans, n, (int)r->train.workers, r->train.disk_cache, progress, ret->row, err);
+    if (st == HCT_OK)
+        st = encoder_dataset(&e, d, scans, n, (int)r->train.workers, r->train.disk_cache, progress, ret->row, err);
     encoder_free(&e);
     return st;
 }

@@ -1,7 +1,7 @@
 /* Which scans teach and which are scored, in few-shot evaluation of one task at a time.
  *
- * Examples come from the training part alone. A draw is a function of seed, task and number; its first K of a class lie within its first 2K: draws
- * are nested, and the same whatever the method. */
+ * Examples come from the training part alone. A draw is a function of seed, task and number; its first K of a class
+ * lie within its first 2K: draws are nested, and the same whatever the method. */
 #ifndef TRAINING_FEWSHOT_DRAW_H
 #define TRAINING_FEWSHOT_DRAW_H
 
@@ -11,12 +11,12 @@ typedef struct fewshot_draw {
     const trial *t; /* borrowed; every list below holds rows of it */
     uint64_t seed;
     size_t task;
-    int8_t *label;                                        /* [t->n], of the task */
+    int8_t *label;                                       /* [t->n], of the task */
     size_t *positive, *negative, n_positive, n_negative; /* of the training part, in the draw's order */
-    size_t *support, n_support;                           /* the examples chosen: positives, then negatives */
-    size_t *valid, n_valid;                               /* the validation part */
-    size_t *test, n_test;                                 /* the test part's rows with a label */
-    int8_t *test_label;                                   /* [n_test] */
+    size_t *support, n_support;                          /* the examples chosen: positives, then negatives */
+    size_t *valid, n_valid;                              /* the validation part */
+    size_t *test, n_test;                                /* the test part's rows with a label */
+    int8_t *test_label;                                  /* [n_test] */
 } fewshot_draw;
 
 hct_status fewshot_draw_new(fewshot_draw *, const trial *, uint64_t seed, hct_err *);

@@ -10,7 +10,7 @@
 typedef struct learner {
     hct_dev *dev;
     const fewshot_set *train;
-    size_t dim, *class[2], *order[2], size[2];
+    size_t dim, *of_class[2], *order[2], size[2];
     int64_t shots, queries;
     params *p;
     hct_optim *optim;
@@ -46,7 +46,8 @@ static hct_status record(learner *l, const recipe *r, hct_err *err) {
     l->rows = hct_tensor_new(l->dev, HCT_F32, 2, (int64_t[]){n, dim}, err);
     l->target = hct_tensor_new(l->dev, HCT_I32, 1, &q, err);
     l->tape = hct_tape_new(l->dev, HCT_PROGRAM);
-    if (st == HCT_OK && (!eye || !y || !l->host || !l->rows || !l->target || !l->tape)) st = hct_fail(err, HCT_ENOMEM, "out of memory for an episode");
+    if (st == HCT_OK && (!eye || !y || !l->host || !l->rows || !l->target || !l->tape))
+        st = hct_fail(err, HCT_ENOMEM, "out of memory for an episode");
     if (st == HCT_OK) {
         identity(eye, l->dim);
         for (int64_t i = 0; i < q; i++) y[i] = i >= l->queries;
@@ -69,11 +70,11 @@ static hct_status record(learner *l, const recipe *r, hct_err *err) {
 
 static hct_status open_learner(learner *l, const recipe *r, const fewshot_episodes *e, hct_err *err) {
     for (int c = 0; c < 2; c++) {
-        l->class[c] = malloc((l->train->n + 1) * sizeof *l->class[c]);
+        l->of_class[c] = malloc((l->train->n + 1) * sizeof *l->of_class[c]);
         l->order[c] = malloc((l->train->n + 1) * sizeof *l->order[c]);
-        if (!l->class[c] || !l->order[c]) return hct_fail(err, HCT_ENOMEM, "out of memory for an episode");
+        if (!l->of_class[c] || !l->order[c]) return hct_fail(err, HCT_ENOMEM, "out of memory for an episode");
     }
-    for (size_t i = 0; i < l->train->n; i++) l->class[l->train->y[i] != 0][l->size[l->train->y[i] != 0]++] = i;
+    for (size_t i = 0; i < l->train->n; i++) l->of_class[l->train->y[i] != 0][l->size[l->train->y[i] != 0]++] = i;
     int64_t least = (int64_t)(l->size[0] < l->size[1] ? l->size[0] : l->size[1]);
     l->shots = e->shots < least / 2 ? e->shots : least / 2;
     l->queries = e->queries < least - l->shots ? e->queries : least - l->shots;
@@ -86,14 +87,14 @@ static void close_learner(learner *l) {
     hct_tensor_free(l->rows);
     hct_tensor_free(l->target);
     params_free(l->p);
-    for (int c = 0; c < 2; c++) free(l->class[c]), free(l->order[c]);
+    for (int c = 0; c < 2; c++) free(l->of_class[c]), free(l->order[c]);
     free(l->host);
 }
 
 /* An episode's rows, in the places that `rows` says. */
 static void draw(learner *l, uint64_t seed, int64_t episode) {
     for (int c = 0; c < 2; c++) {
-        sampler_shuffle(seed + (uint64_t)c, (uint64_t)episode, l->class[c], l->size[c], l->order[c]);
+        sampler_shuffle(seed + (uint64_t)c, (uint64_t)episode, l->of_class[c], l->size[c], l->order[c]);
         for (int64_t i = 0; i < l->shots + l->queries; i++) {
             int64_t at = i < l->shots ? c * l->shots + i : 2 * l->shots + c * l->queries + i - l->shots;
             memcpy(l->host + (size_t)at * l->dim, l->train->x + l->order[c][i] * l->dim, l->dim * sizeof *l->host);
@@ -111,19 +112,24 @@ static hct_status run_episodes(learner *l, const recipe *r, int64_t n, uint64_t 
         if (st == HCT_OK) st = optimizer_set_rates(l->optim, schedule_lr(&lr, i), 0, err);
         if (st == HCT_OK) st = hct_run(l->tape, err);
         if (st == HCT_OK) st = hct_read(l->tape, l->loss, &loss, err);
-        if (st == HCT_OK && !isfinite(loss)) st = hct_fail(err, HCT_EINVAL, "ProtoNet's loss is %g at episode %lld; lower optim.lr", (double)loss, (long long)i + 1);
+        if (st == HCT_OK && !isfinite(loss))
+            st = hct_fail(err, HCT_EINVAL, "ProtoNet's loss is %g at episode %lld; lower optim.lr", (double)loss,
+                          (long long)i + 1);
     }
     return st;
 }
 
-hct_status fewshot_map_train(hct_dev *dev, const recipe *r, const fewshot_episodes *e, const fewshot_set *train, size_t dim, uint64_t stream, float *map, hct_err *err) {
+hct_status fewshot_map_train(hct_dev *dev, const recipe *r, const fewshot_episodes *e, const fewshot_set *train,
+                             size_t dim, uint64_t stream, float *map, hct_err *err) {
     learner l = {.dev = dev, .train = train, .dim = dim};
     recipe own = *r;
     own.optim.epochs = e->n; /* the schedule's length */
     if (own.optim.warmup_epochs > (double)e->n) own.optim.warmup_epochs = (double)e->n;
     identity(map, dim);
     hct_status st = e->n ? open_learner(&l, &own, e, err) : HCT_OK;
-    if (st == HCT_OK && l.shots) st = run_episodes(&l, &own, e->n, ((uint64_t)r->seed ^ 0x65706973u /* "epis" */) + stream * 0x9E3779B97F4A7C15u, err);
+    if (st == HCT_OK && l.shots)
+        st = run_episodes(&l, &own, e->n, ((uint64_t)r->seed ^ 0x65706973u /* "epis" */) + stream * 0x9E3779B97F4A7C15u,
+                          err);
     if (st == HCT_OK && l.shots) st = hct_tensor_read(params_find(l.p, "map")->tensor, map, err);
     close_learner(&l);
     return st;

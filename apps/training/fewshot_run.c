@@ -53,14 +53,20 @@ static hct_status add_intervals(const run *q, fewshot_row *row, hct_err *err) {
 
 /* One draw of one method, unless its row is there. draw: from 1; k 0: every training scan. */
 static hct_status run_draw(run *q, int method, int64_t k, int64_t draw, hct_err *err) {
-    fewshot_row row = {.task = q->draw.task, .method = method, .k = k, .draw = draw, .positives = k ? (size_t)k : q->draw.n_positive,
+    fewshot_row row = {.task = q->draw.task,
+                       .method = method,
+                       .k = k,
+                       .draw = draw,
+                       .positives = k ? (size_t)k : q->draw.n_positive,
                        .negatives = k ? (size_t)k : q->draw.n_negative};
     char text[24], name[64];
     if (fewshot_table_has(q->table, row.task, method, k, draw)) return HCT_OK;
-    if (stop_asked()) return hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped; continue with --resume", stop_asked());
+    if (stop_asked())
+        return hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped; continue with --resume", stop_asked());
     snprintf(name, sizeof name, "%s-%lld", fewshot_k_text(k, text), (long long)draw);
     if (method == FEWSHOT_FINETUNE && q->o->progress)
-        fprintf(q->o->progress, "%s, K %s, draw %lld\n", q->t.said.task[row.task], fewshot_k_text(k, text), (long long)draw);
+        fprintf(q->o->progress, "%s, K %s, draw %lld\n", q->t.said.task[row.task], fewshot_k_text(k, text),
+                (long long)draw);
     fewshot_draw_choose(&q->draw, draw - 1, row.positives, row.negatives);
     hct_status st = fewshot_methods_apply(&q->m, (fewshot_method)method, name, (uint64_t)draw - 1, err);
     if (st == HCT_OK) st = metrics(q, &row, err);
@@ -71,16 +77,20 @@ static hct_status run_draw(run *q, int method, int64_t k, int64_t draw, hct_err 
 
 static hct_status run_k(run *q, int method, int64_t k, hct_err *err) {
     hct_status st = HCT_OK;
-    for (int64_t draw = 1; st == HCT_OK && draw <= (k ? q->o->draws : 1); draw++) st = run_draw(q, method, k, draw, err);
+    for (int64_t draw = 1; st == HCT_OK && draw <= (k ? q->o->draws : 1); draw++)
+        st = run_draw(q, method, k, draw, err);
     fewshot_row s;
     char text[24];
     if (st == HCT_OK && q->o->table && fewshot_table_summary(q->table, q->draw.task, method, k, &s))
-        fprintf(q->o->table, "%-16s %-11s %5s  AUC %.3f [%.3f, %.3f]  AP %.3f [%.3f, %.3f]\n", q->t.said.task[s.task], fewshot_method_names[method], fewshot_k_text(k, text),
-                s.auc.mean, s.auc.low, s.auc.high, s.ap.mean, s.ap.low, s.ap.high);
+        fprintf(q->o->table, "%-16s %-11s %5s  AUC %.3f [%.3f, %.3f]  AP %.3f [%.3f, %.3f]\n", q->t.said.task[s.task],
+                fewshot_method_names[method], fewshot_k_text(k, text), s.auc.mean, s.auc.low, s.auc.high, s.ap.mean,
+                s.ap.low, s.ap.high);
     return st;
 }
 
-static int has_examples(const run *q, int64_t k) { return (size_t)k <= q->draw.n_positive && (size_t)k <= q->draw.n_negative; }
+static int has_examples(const run *q, int64_t k) {
+    return (size_t)k <= q->draw.n_positive && (size_t)k <= q->draw.n_negative;
+}
 
 static hct_status run_task(run *q, size_t task, hct_err *err) {
     fewshot_draw_task(&q->draw, task);
@@ -93,8 +103,10 @@ static hct_status run_task(run *q, size_t task, hct_err *err) {
     hct_status st = HCT_OK;
     for (int k = 0; k < q->o->n_k; k++)
         if (!has_examples(q, q->o->k[k]))
-            fprintf(stderr, "few-shot: task '%s': K = %lld is left out: the training part has %zu positives and %zu negatives\n", name, (long long)q->o->k[k], q->draw.n_positive,
-                    q->draw.n_negative);
+            fprintf(
+                stderr,
+                "few-shot: task '%s': K = %lld is left out: the training part has %zu positives and %zu negatives\n",
+                name, (long long)q->o->k[k], q->draw.n_positive, q->draw.n_negative);
     for (int m = 0; st == HCT_OK && m < FEWSHOT_METHODS; m++) {
         if (!q->o->use[m]) continue;
         for (int k = 0; st == HCT_OK && k < q->o->n_k; k++)
@@ -109,11 +121,14 @@ static char *origin(const run *q, hct_err *err) {
     static const char *const forms[] = {"UN", "L2N", "CL2N"};
     const fewshot_options *o = q->o;
     const char *frozen = q->r->probe.weights, *tuned = q->r->finetune.weights;
-    char recipe[MODEL_HASH], data[MODEL_HASH], number[32], text[64], frozen_hash[SHA256_HEX] = "", tuned_hash[SHA256_HEX] = "";
+    char recipe[MODEL_HASH], data[MODEL_HASH], number[32], text[64], frozen_hash[SHA256_HEX] = "",
+                                                                     tuned_hash[SHA256_HEX] = "";
     hct_status st = recipe_hash(q->r, recipe, err);
     if (st == HCT_OK) st = dataset_hash(q->data, q->t.scan, q->t.n, data, err);
     if (st == HCT_OK && *frozen) st = sha256_file(frozen, frozen_hash, err);
-    if (st == HCT_OK && *tuned) st = strcmp(frozen, tuned) ? sha256_file(tuned, tuned_hash, err) : (memcpy(tuned_hash, frozen_hash, sizeof tuned_hash), HCT_OK);
+    if (st == HCT_OK && *tuned)
+        st = strcmp(frozen, tuned) ? sha256_file(tuned, tuned_hash, err)
+                                   : (memcpy(tuned_hash, frozen_hash, sizeof tuned_hash), HCT_OK);
     if (st < 0) return NULL;
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "format", "headct-fewshot/1");
@@ -125,7 +140,8 @@ static char *origin(const run *q, hct_err *err) {
     cJSON_AddStringToObject(j, "neighbours", text);
     cJSON_AddStringToObject(j, "knn_temperature", text_of_double(o->knn.temperature, number));
     cJSON_AddStringToObject(j, "simpleshot", forms[o->form]);
-    snprintf(text, sizeof text, "%lld of %lld+%lld", (long long)o->episodes.n, (long long)o->episodes.shots, (long long)o->episodes.queries);
+    snprintf(text, sizeof text, "%lld of %lld+%lld", (long long)o->episodes.n, (long long)o->episodes.shots,
+             (long long)o->episodes.queries);
     cJSON_AddStringToObject(j, "episodes", text);
     char *whole = cJSON_Print(j);
     cJSON_Delete(j);
@@ -137,7 +153,8 @@ static hct_status open_folder(run *q, hct_err *err) {
     char *rows = path_join(q->o->out, "fewshot_draws.csv");
     hct_status st = rows ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !q->o->resume && path_is_file(rows))
-        st = hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->out);
+        st = hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder",
+                      q->o->out);
     if (st == HCT_OK) st = run_folder_enter(q->o->out, q->r, q->o->resume, &q->lock, err);
     if (st == HCT_OK && !q->o->resume) st = run_folder_open(q->o->out, NULL, q->r, err);
     if (st == HCT_OK && !(q->log = runlog_open(q->o->out, q->o->resume ? INT64_MAX - 1 : -1, err))) st = err->code;
@@ -149,7 +166,9 @@ static hct_status open_run(run *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
     hct_status st = trial_open(r, q->data, &q->t, err);
-    if (st == HCT_OK && !q->t.n_test) st = hct_fail(err, HCT_EINVAL, "%s: part '%s' is empty; there is nothing to score", r->data.dataset, r->data.test);
+    if (st == HCT_OK && !q->t.n_test)
+        st = hct_fail(err, HCT_EINVAL, "%s: part '%s' is empty; there is nothing to score", r->data.dataset,
+                      r->data.test);
     if (st == HCT_OK) st = fewshot_draw_new(&q->draw, &q->t, (uint64_t)r->seed, err);
     if (st == HCT_OK && !(q->dev = device_open(r->train.device, err))) st = err->code;
     if (st == HCT_OK) st = open_folder(q, err);
@@ -157,7 +176,8 @@ static hct_status open_run(run *q, hct_err *err) {
     char *made_by = st == HCT_OK ? origin(q, err) : NULL;
     if (st == HCT_OK && !made_by) st = err->code;
     if (st == HCT_OK)
-        st = fewshot_table_open(q->o->out, made_by, (const char *const *)q->t.said.task, q->t.said.n_tasks, fewshot_method_names, FEWSHOT_METHODS, &q->table, err);
+        st = fewshot_table_open(q->o->out, made_by, (const char *const *)q->t.said.task, q->t.said.n_tasks,
+                                fewshot_method_names, FEWSHOT_METHODS, &q->table, err);
     cJSON_free(made_by);
     return st;
 }

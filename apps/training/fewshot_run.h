@@ -1,10 +1,11 @@
-/* Few-shot evaluation: K positives and K negatives of the training part, several draws, scored on the test part; every training scan beside them.
+/* Few-shot evaluation: K positives and K negatives of the training part, several draws, scored on the test part;
+ * every training scan beside them.
  *
- * Which scans teach is fewshot_draw.h's, the same for all methods. The test part is only scored; the validation part only chooses the epoch of a linear
- * probe and of a fine-tuning. All but fine-tuning work on frozen features (probe section of the recipe); fine-tuning takes its finetune section; both take
- * optim and train.
- * OUT/fewshot_draws.csv, a row for each draw as it ends, and OUT/fewshot.csv, their summary: fewshot_table.h. A fine-tuning leaves metrics.jsonl in
- * OUT/finetune/TASK/K-DRAW. */
+ * Which scans teach is fewshot_draw.h's, the same for all methods. The test part is only scored; the validation part
+ * only chooses the epoch of a linear probe and of a fine-tuning. All but fine-tuning work on frozen features (probe
+ * section of the recipe); fine-tuning takes its finetune section; both take optim and train. OUT/fewshot_draws.csv,
+ * a row for each draw as it ends, and OUT/fewshot.csv, their summary: fewshot_table.h. A fine-tuning leaves
+ * metrics.jsonl in OUT/finetune/TASK/K-DRAW. */
 #ifndef TRAINING_FEWSHOT_RUN_H
 #define TRAINING_FEWSHOT_RUN_H
 
@@ -13,7 +14,14 @@
 #include "training/recipe.h"
 
 enum { FEWSHOT_KS = 16 };
-typedef enum fewshot_method { FEWSHOT_KNN, FEWSHOT_SIMPLESHOT, FEWSHOT_PROTONET, FEWSHOT_LINEAR, FEWSHOT_FINETUNE, FEWSHOT_METHODS } fewshot_method;
+typedef enum fewshot_method {
+    FEWSHOT_KNN,
+    FEWSHOT_SIMPLESHOT,
+    FEWSHOT_PROTONET,
+    FEWSHOT_LINEAR,
+    FEWSHOT_FINETUNE,
+    FEWSHOT_METHODS
+} fewshot_method;
 extern const char *const fewshot_method_names[FEWSHOT_METHODS];
 
 typedef struct fewshot_options {

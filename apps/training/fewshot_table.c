@@ -51,29 +51,33 @@ static double real_of(const csv *c, size_t i, size_t column) {
 static hct_status read_rows(fewshot_table *t, const csv *c, hct_err *err) {
     hct_status st = HCT_OK;
     for (size_t i = 0; st == HCT_OK && i < c->rows; i++) {
-        fewshot_row r = {.task = number_of(csv_cell(c, i, 0), t->task, t->n_tasks), .method = (int)number_of(csv_cell(c, i, 1), t->method, t->n_methods)};
+        fewshot_row r = {.task = number_of(csv_cell(c, i, 0), t->task, t->n_tasks),
+                         .method = (int)number_of(csv_cell(c, i, 1), t->method, t->n_methods)};
         int64_t positives = -1, negatives = -1;
         int good = strcmp(csv_cell(c, i, 2), "all") == 0 || (text_int64(csv_cell(c, i, 2), &r.k) && r.k > 0);
-        good = good && text_int64(csv_cell(c, i, 3), &r.draw) && text_int64(csv_cell(c, i, 4), &positives) && text_int64(csv_cell(c, i, 5), &negatives);
+        good = good && text_int64(csv_cell(c, i, 3), &r.draw) && text_int64(csv_cell(c, i, 4), &positives) &&
+               text_int64(csv_cell(c, i, 5), &negatives);
         r.positives = (size_t)positives;
         r.negatives = (size_t)negatives;
         r.auc = (interval){.mean = real_of(c, i, 6), .low = real_of(c, i, 7), .high = real_of(c, i, 8)};
         r.ap = (interval){.mean = real_of(c, i, 9), .low = real_of(c, i, 10), .high = real_of(c, i, 11)};
         if (!good || isnan(r.auc.mean) || isnan(r.ap.mean) || (size_t)r.method == t->n_methods)
-            return hct_fail(err, HCT_EFORMAT, "%s: line %d is no row of headct fewshot; name another folder", c->path, c->lines[i]);
+            return hct_fail(err, HCT_EFORMAT, "%s: line %d is no row of headct fewshot; name another folder", c->path,
+                            c->lines[i]);
         if (r.task < t->n_tasks) st = keep(t, &r, err);
     }
     return st;
 }
 
-hct_status fewshot_table_open(const char *folder, const char *origin, const char *const *tasks, size_t n_tasks, const char *const *methods, size_t n_methods,
-                              fewshot_table **ret, hct_err *err) {
+hct_status fewshot_table_open(const char *folder, const char *origin, const char *const *tasks, size_t n_tasks,
+                              const char *const *methods, size_t n_methods, fewshot_table **ret, hct_err *err) {
     fewshot_table *t = calloc(1, sizeof *t);
     char *path = path_join(folder, "fewshot_draws.csv");
     csv *old = NULL;
     hct_status st = t && path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK) {
-        *t = (fewshot_table){.folder = folder, .task = tasks, .method = methods, .n_tasks = n_tasks, .n_methods = n_methods};
+        *t = (fewshot_table){
+            .folder = folder, .task = tasks, .method = methods, .n_tasks = n_tasks, .n_methods = n_methods};
         if (!(t->file = row_file_open(path, HEADER, origin, &old, err))) st = err ? err->code : HCT_EIO;
     }
     if (st == HCT_OK) st = read_rows(t, old, err);
@@ -93,7 +97,8 @@ void fewshot_table_free(fewshot_table *t) {
 
 int fewshot_table_has(const fewshot_table *t, size_t task, int method, int64_t k, int64_t draw) {
     for (size_t i = 0; i < t->n; i++)
-        if (t->row[i].task == task && t->row[i].method == method && t->row[i].k == k && t->row[i].draw == draw) return 1;
+        if (t->row[i].task == task && t->row[i].method == method && t->row[i].k == k && t->row[i].draw == draw)
+            return 1;
     return 0;
 }
 
@@ -142,12 +147,15 @@ size_t fewshot_table_summary(const fewshot_table *t, size_t task, int method, in
 }
 
 static int by_k(const void *a, const void *b) {
-    uint64_t x = (uint64_t) * (const int64_t *)a - 1, y = (uint64_t) * (const int64_t *)b - 1; /* 0, "all", comes last */
+    /* 0, "all", comes last */
+    uint64_t x = (uint64_t) * (const int64_t *)a - 1, y = (uint64_t) * (const int64_t *)b - 1;
     return (x > y) - (x < y);
 }
 
 static void put_summary(const fewshot_table *t, hct_outfile *f, const fewshot_row *r, size_t draws) {
-    const double v[] = {(double)draws, (double)r->positives, (double)r->negatives, r->auc.mean, r->auc.low, r->auc.high, r->ap.mean, r->ap.low, r->ap.high};
+    const double v[] = {(double)draws, (double)r->positives, (double)r->negatives, r->auc.mean,
+                        r->auc.low,    r->auc.high,          r->ap.mean,           r->ap.low,
+                        r->ap.high};
     char k[24];
     csv_put(f, 0, t->task[r->task]);
     csv_put(f, 1, t->method[r->method]);

@@ -16,10 +16,10 @@ typedef struct run {
     const finetune_run_options *o;
     hct_dev *dev;
     dataset *data;
-    trial all;          /* every task */
+    trial all; /* every task */
     finetune_base base;
-    int lock;           /* of the folder */
-    sha256 *weights;    /* over the models' hashes */
+    int lock;        /* of the folder */
+    sha256 *weights; /* over the models' hashes */
 } run;
 
 /* What says that a model's folder is finished: it is written last. */
@@ -50,7 +50,9 @@ static hct_status read_scores(const recipe *r, trial *t, const char *folder, cha
     hct_status st = path && file ? predictions_read(path, NULL, &p, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     int same = st == HCT_OK && p.n == t->n - t->n_train && p.n_tasks == t->said.n_tasks;
     for (size_t i = 0; same && i < p.n; i++) same = !strcmp(p.scan[i], t->said.scan[t->n_train + i]);
-    if (st == HCT_OK && !same) st = hct_fail(err, HCT_EINVAL, "%s: does not hold this dataset's validation and test scans; start a new run", path);
+    if (st == HCT_OK && !same)
+        st = hct_fail(err, HCT_EINVAL, "%s: does not hold this dataset's validation and test scans; start a new run",
+                      path);
     if (st == HCT_OK) memcpy(t->said.score + t->n_train * p.n_tasks, p.score, p.n * p.n_tasks * sizeof *p.score);
     if (st == HCT_OK && !(f = hct_st_open(file, err))) st = err ? err->code : HCT_EIO;
     model_info info;
@@ -60,7 +62,8 @@ static hct_status read_scores(const recipe *r, trial *t, const char *folder, cha
     if (st == HCT_OK) st = dataset_hash(t->data, t->scan, t->n_train, data_now, err);
     if (st == HCT_OK) st = checkpoint_same_run(file, &info, recipe_now, data_now, err);
     const char *hash = f ? hct_st_meta(f, "weights_sha256") : NULL;
-    if (st == HCT_OK && !hash) st = hct_fail(err, HCT_EFORMAT, "%s: holds no hash of its weights; start a new run", file);
+    if (st == HCT_OK && !hash)
+        st = hct_fail(err, HCT_EFORMAT, "%s: holds no hash of its weights; start a new run", file);
     if (st == HCT_OK) snprintf(weights, MODEL_HASH, "%s", hash);
     hct_st_close(f);
     predictions_free(&p);
@@ -72,8 +75,13 @@ static hct_status read_scores(const recipe *r, trial *t, const char *folder, cha
 static hct_status write_model(const finetune_result *m, const char *folder, hct_err *err) {
     char *path = path_join(folder, "weights.safetensors"), best[32], steps[64];
     snprintf(steps, sizeof steps, "%lld of %lld", (long long)m->best_step, (long long)m->steps);
-    const hct_st_pair meta[] = {{"weights_sha256", m->weights}, {"validation_auc", text_of_double(m->best, best)}, {"best_step", steps}};
-    hct_status st = path ? weights_save(path, m->p, &m->info, NULL, 0, meta, 3, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    const hct_st_pair meta[] = {
+        {"weights_sha256", m->weights},
+        {"validation_auc", text_of_double(m->best, best)},
+        {"best_step", steps},
+    };
+    hct_status st =
+        path ? weights_save(path, m->p, &m->info, NULL, 0, meta, 3, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(path);
     return st;
 }
@@ -89,9 +97,13 @@ static hct_status run_model(run *q, const recipe *r, trial *t, const char *folde
     finetune_result m = {0};
     run_folder_clean(folder);
     hct_status st = q->o->resume && is_begun(folder) ? HCT_OK : run_folder_open(folder, "checkpoints", r, err);
-    if (st == HCT_OK) st = finetune_fit(&q->base, r, t, &(finetune_options){.run = folder, .resume = q->o->resume, .progress = q->o->progress}, &m, err);
+    if (st == HCT_OK)
+        st = finetune_fit(&q->base, r, t,
+                          &(finetune_options){.run = folder, .resume = q->o->resume, .progress = q->o->progress}, &m,
+                          err);
     if (st == HCT_OK && q->o->progress && m.best_step)
-        fprintf(q->o->progress, "best validation AUC %.3f after step %lld of %lld\n", m.best, (long long)m.best_step, (long long)m.steps);
+        fprintf(q->o->progress, "best validation AUC %.3f after step %lld of %lld\n", m.best, (long long)m.best_step,
+                (long long)m.steps);
     if (st == HCT_OK) st = trial_evaluate(t, name_of(r), (uint64_t)r->seed, folder, table, err);
     if (st == HCT_OK) st = write_model(&m, folder, err);
     if (st == HCT_OK) st = trial_write(t, t->n_train, folder, m.weights, &m.info, err);
@@ -111,8 +123,10 @@ static hct_status run_task(run *q, size_t k, hct_err *err) {
     snprintf(r.data.tasks.item[0], RECIPE_ITEM, "%s", task);
     r.data.tasks.n = 1;
     trial t;
-    hct_status st = trial_of(q->data, (scan_list){all->scan, all->n_train}, (scan_list){all->scan + all->n_train, all->n_valid},
-                             (scan_list){all->scan + all->n_train + all->n_valid, all->n_test}, (const char *const *)&task, 1, &t, err);
+    hct_status st =
+        trial_of(q->data, (scan_list){all->scan, all->n_train}, (scan_list){all->scan + all->n_train, all->n_valid},
+                 (scan_list){all->scan + all->n_train + all->n_valid, all->n_test}, (const char *const *)&task, 1, &t,
+                 err);
     if (st < 0) return st;
     char *folder = path_join(q->o->run, task);
     if (q->o->progress) fprintf(q->o->progress, "%s (%zu of %zu)\n", task, k + 1, tasks);
@@ -124,7 +138,8 @@ static hct_status run_task(run *q, size_t k, hct_err *err) {
 }
 
 static hct_status run_each(run *q, hct_err *err) {
-    hct_status st = q->o->resume ? HCT_OK : run_folder_open(q->o->run, NULL, q->r, err); /* resumed: recipe.yaml stays as it is */
+    /* resumed: recipe.yaml stays as it is */
+    hct_status st = q->o->resume ? HCT_OK : run_folder_open(q->o->run, NULL, q->r, err);
     for (size_t k = 0; st == HCT_OK && k < q->all.said.n_tasks; k++) st = run_task(q, k, err);
     char hash[MODEL_HASH];
     model_info info = q->base.info;
@@ -152,7 +167,9 @@ static hct_status enter_folder(run *q, hct_err *err) {
         begun |= folder && is_begun(folder);
         free(folder);
     }
-    if (begun && !q->o->resume) return hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
+    if (begun && !q->o->resume)
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
     return HCT_OK;
 }
 

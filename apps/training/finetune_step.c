@@ -11,7 +11,8 @@ void finetune_drop(uint64_t seed, uint64_t step, int64_t first, int64_t batch, i
     for (int64_t branch = 0; branch < 2 * depth; branch++) {
         double skip = depth > 1 ? p * (double)(branch / 2) / (double)(depth - 1) : p;
         for (int64_t b = 0; b < batch; b++) {
-            hct_philox r = hct_philox4x32(seed ^ 0x64726f70u /* "drop" */, step, (uint64_t)(first + b) << 16 | (uint64_t)branch);
+            hct_philox r =
+                hct_philox4x32(seed ^ 0x64726f70u /* "drop" */, step, (uint64_t)(first + b) << 16 | (uint64_t)branch);
             out[branch * batch + b] = hct_u01(r.v[0]) < skip ? 0.0f : (float)(1 / (1 - skip));
         }
     }
@@ -26,7 +27,8 @@ static hct_id task_loss(hct_tape *t, const finetune_step *s, const finetune_micr
     hct_id target = row(t, m->target, k, 1, &s->batch);
     if (!m->known) return hct_cross_entropy(t, logits, target);
     logits = hct_mul(t, logits, row(t, m->known, k, 2, (int64_t[]){s->batch, 1}));
-    hct_id count = row(t, m->count, k, 1, (int64_t[]){2}), one = hct_reshape(t, hct_cross_entropy(t, logits, target), 1, (int64_t[]){1});
+    hct_id count = row(t, m->count, k, 1, (int64_t[]){2}),
+           one = hct_reshape(t, hct_cross_entropy(t, logits, target), 1, (int64_t[]){1});
     return hct_sub(t, hct_mul(t, one, hct_slice(t, count, 0, 0, 1)), hct_slice(t, count, 0, 1, 1));
 }
 
@@ -34,7 +36,8 @@ static hct_id task_loss(hct_tape *t, const finetune_step *s, const finetune_micr
 static hct_id augmented(finetune_step *s, const finetune_micro *m, const vit_config *c) {
     hct_id image = hct_use(s->tape, m->image), view = 0;
     if (!m->views) return image;
-    hct_emit(s->tape, "ct_views", (hct_id[]){image, hct_use(s->tape, m->views)}, 2, &HCT_INT("size", c->image), 1, &view, 1);
+    hct_emit(s->tape, "ct_views", (hct_id[]){image, hct_use(s->tape, m->views)}, 2, &HCT_INT("size", c->image), 1,
+             &view, 1);
     return hct_reshape(s->tape, view, 5, (int64_t[]){s->batch, c->channels, c->image, c->image, c->image});
 }
 
@@ -72,14 +75,16 @@ static hct_status open_micro(finetune_step *s, finetune_micro *m, hct_dev *dev, 
         ok = m->known && m->count;
     }
     if (ok && s->views) ok = (m->views = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){1, b, VIEW_FLOATS}, err)) != NULL;
-    if (ok && s->drop_path > 0) ok = (m->drop = hct_tensor_new(dev, HCT_F32, 4, (int64_t[]){2 * c->depth, b, 1, 1}, err)) != NULL;
+    if (ok && s->drop_path > 0)
+        ok = (m->drop = hct_tensor_new(dev, HCT_F32, 4, (int64_t[]){2 * c->depth, b, 1, 1}, err)) != NULL;
     return ok ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)b);
 }
 
-hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const model_info *info, const recipe *r, hct_optim *optim, int64_t batch,
-                             hct_err *err) {
+hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const model_info *info, const recipe *r,
+                             hct_optim *optim, int64_t batch, hct_err *err) {
     const vit_config *c = &info->mae.encoder;
-    *s = (finetune_step){.info = info, .micro = r->optim.accumulate, .batch = batch, .drop_path = r->finetune.drop_path};
+    *s =
+        (finetune_step){.info = info, .micro = r->optim.accumulate, .batch = batch, .drop_path = r->finetune.drop_path};
     hct_status st = micro_check(s->micro, err);
     if (st < 0) return st;
     s->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
@@ -87,7 +92,9 @@ hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const mo
     int augments = views_augments(&r->views);
     if (augments) s->views = calloc((size_t)batch * VIEW_FLOATS, sizeof *s->views);
     s->tape = hct_tape_new(dev, HCT_PROGRAM);
-    st = s->image && s->tape && (s->views || !augments) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    st = s->image && s->tape && (s->views || !augments)
+             ? HCT_OK
+             : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     for (int64_t m = 0; st == HCT_OK && m < s->micro; m++) st = open_micro(s, &s->in[m], dev, err);
     if (st == HCT_OK) {
         record(s, p, optim);
@@ -134,7 +141,8 @@ static hct_status fill_labels(finetune_step *s, const finetune_micro *m, const i
     return st;
 }
 
-hct_status finetune_step_fill(finetune_step *s, int64_t i, uint64_t seed, uint64_t step, const int8_t *label, hct_err *err) {
+hct_status finetune_step_fill(finetune_step *s, int64_t i, uint64_t seed, uint64_t step, const int8_t *label,
+                              hct_err *err) {
     finetune_micro *m = &s->in[i];
     hct_status st = hct_tensor_write(m->image, s->image, err);
     if (st == HCT_OK && m->views) st = hct_tensor_write(m->views, s->views, err);

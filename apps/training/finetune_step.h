@@ -1,7 +1,9 @@
-/* One recorded step of fine-tuning: micro-batches of images through encoder and heads, cross-entropy, gradients, update.
+/* One recorded step of fine-tuning: micro-batches of images through encoder and heads, cross-entropy, gradients,
+ * update.
  *
- * With several heads the loss is the mean over tasks of each task's mean cross-entropy over the scans of the micro-batch whose label is known;
- * an unknown label has no gradient: its logits are multiplied by 0, and what they then cost, log 2 each, is taken off again. */
+ * With several heads the loss is the mean over tasks of each task's mean cross-entropy over the scans of the
+ * micro-batch whose label is known; an unknown label has no gradient: its logits are multiplied by 0, and what they
+ * then cost, log 2 each, is taken off again. */
 #ifndef TRAINING_FINETUNE_STEP_H
 #define TRAINING_FINETUNE_STEP_H
 
@@ -30,15 +32,17 @@ typedef struct finetune_step {
 } finetune_step;
 
 /* info: a classifier's; it must outlive the step. */
-hct_status finetune_step_new(finetune_step *, hct_dev *, params *, const model_info *info, const recipe *, hct_optim *, int64_t batch, hct_err *);
+hct_status finetune_step_new(finetune_step *, hct_dev *, params *, const model_info *info, const recipe *, hct_optim *,
+                             int64_t batch, hct_err *);
 void finetune_step_free(finetune_step *);
-/* Sends micro-batch m: step->image, step->views, and label [batch, tasks] (1, 0, -1 not known). Skipped branches are drawn from (seed, step, m, place). */
+/* Sends micro-batch m: step->image, step->views, and label [batch, tasks] (1, 0, -1 not known). Skipped branches are
+ * drawn from (seed, step, m, place). */
 hct_status finetune_step_fill(finetune_step *, int64_t m, uint64_t seed, uint64_t step, const int8_t *label, hct_err *);
 /* Runs; *ret_loss is the mean over micro-batches. */
 hct_status finetune_step_run(finetune_step *, double *ret_loss, hct_err *);
 
-/* Drop-path (Huang et al. 2016) for `batch` scans from number `first` of a step on: out [2 depth, batch] is 0 with probability
- * p_l, else 1 / (1 - p_l); p_l rises evenly from 0 in the first block to p in the last. */
+/* Drop-path (Huang et al. 2016) for `batch` scans from number `first` of a step on: out [2 depth, batch] is 0 with
+ * probability p_l, else 1 / (1 - p_l); p_l rises evenly from 0 in the first block to p in the last. */
 void finetune_drop(uint64_t seed, uint64_t step, int64_t first, int64_t batch, int64_t depth, double p, float *out);
 
 #endif

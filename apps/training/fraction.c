@@ -12,7 +12,9 @@ typedef struct patient {
     char key[SHA256_HEX];
 } patient;
 
-static int by_name(const void *a, const void *b) { return strcmp(((const patient *)a)->name, ((const patient *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const patient *)a)->name, ((const patient *)b)->name);
+}
 static int by_key(const void *a, const void *b) { return strcmp(((const patient *)a)->key, ((const patient *)b)->key); }
 
 static hct_status set_key(patient *p, int64_t seed, hct_err *err) {
@@ -24,8 +26,10 @@ static hct_status set_key(patient *p, int64_t seed, hct_err *err) {
     return sha256_end(h, p->key, err);
 }
 
-hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed, size_t *scans, size_t *n, hct_err *err) {
-    if (!(fraction > 0 && fraction <= 1)) return hct_fail(err, HCT_EINVAL, "data.fraction: %g is not above 0 and at most 1", fraction);
+hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed, size_t *scans, size_t *n,
+                                hct_err *err) {
+    if (!(fraction > 0 && fraction <= 1))
+        return hct_fail(err, HCT_EINVAL, "data.fraction: %g is not above 0 and at most 1", fraction);
     if (fraction >= 1 || !*n) return HCT_OK;
     patient *all = malloc(*n * sizeof *all);
     if (!all) return hct_fail(err, HCT_ENOMEM, "out of memory for %zu patients", *n);

@@ -18,8 +18,8 @@ static void record(mae_step *s, params *p, const mae_config *c, hct_optim *optim
     if (optim) hct_optim_record(optim, t);
 }
 
-hct_status mae_step_new(mae_step *s, hct_dev *dev, params *p, const mae_config *c, int64_t batch, int64_t micro, const views_config *augment,
-                        hct_optim *optim, int plan_only, hct_err *err) {
+hct_status mae_step_new(mae_step *s, hct_dev *dev, params *p, const mae_config *c, int64_t batch, int64_t micro,
+                        const views_config *augment, hct_optim *optim, int plan_only, hct_err *err) {
     memset(s, 0, sizeof *s);
     hct_status st = micro_check(micro, err);
     if (st < 0) return st;
@@ -30,7 +30,9 @@ hct_status mae_step_new(mae_step *s, hct_dev *dev, params *p, const mae_config *
     s->image = malloc((size_t)batch * s->image_floats * sizeof *s->image);
     s->noise = malloc((size_t)(batch * vit_patches(e)) * sizeof *s->noise);
     s->tape = hct_tape_new(dev, HCT_PROGRAM);
-    st = s->image && s->noise && s->tape ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    st = s->image && s->noise && s->tape
+             ? HCT_OK
+             : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     for (int64_t m = 0; st == HCT_OK && m < micro; m++) st = mae_inputs_new(&s->in[m], dev, c, batch, err);
     if (st == HCT_OK && augment && views_augments(augment)) {
         s->augment = *augment;
@@ -56,15 +58,18 @@ void mae_step_free(mae_step *s) {
 }
 
 uint64_t mae_step_host_bytes(const mae_step *s, const mae_config *c) {
-    return (uint64_t)s->batch * (s->image_floats + (size_t)vit_patches(&c->encoder) + (s->views ? VIEW_FLOATS : 0)) * sizeof(float);
+    return (uint64_t)s->batch * (s->image_floats + (size_t)vit_patches(&c->encoder) + (s->views ? VIEW_FLOATS : 0)) *
+           sizeof(float);
 }
 
-hct_status mae_step_fill(mae_step *s, const mae_config *c, int64_t m, uint64_t seed, uint64_t epoch, uint64_t step, const size_t *scan, int64_t valid,
-                         hct_err *err) {
+hct_status mae_step_fill(mae_step *s, const mae_config *c, int64_t m, uint64_t seed, uint64_t epoch, uint64_t step,
+                         const size_t *scan, int64_t valid, hct_err *err) {
     int64_t patches = vit_patches(&c->encoder);
-    for (int64_t b = 0; b < s->batch; b++) mae_noise(seed, step, b < valid ? scan[b] : 0, patches, s->noise + b * patches);
+    for (int64_t b = 0; b < s->batch; b++)
+        mae_noise(seed, step, b < valid ? scan[b] : 0, patches, s->noise + b * patches);
     for (int64_t b = 0; s->views && b < s->batch; b++)
-        views_draw_whole(&s->augment, seed, epoch, b < valid ? scan[b] : 0, c->encoder.image, s->views + b * VIEW_FLOATS);
+        views_draw_whole(&s->augment, seed, epoch, b < valid ? scan[b] : 0, c->encoder.image,
+                         s->views + b * VIEW_FLOATS);
     hct_status st = hct_tensor_write(s->in[m].image, s->image, err);
     if (st == HCT_OK && s->views) st = hct_tensor_write(s->in[m].views, s->views, err);
     if (st == HCT_OK) st = mae_set_mask(&s->in[m], c, s->batch, s->noise, err);

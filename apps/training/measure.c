@@ -25,7 +25,8 @@ uint64_t measure_from_files(void) { return status_field("RssFile:"); }
 
 double measure_product_rate(hct_dev *dev) {
     enum { M = 2048, K = 768, N = 3072 };
-    hct_tensor *x = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){M, K}, NULL), *w = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){N, K}, NULL);
+    hct_tensor *x = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){M, K}, NULL),
+               *w = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){N, K}, NULL);
     hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
     double best = 0;
     if (x && w && t) {

@@ -19,7 +19,12 @@
 #define VALIDATION_DRAWS 0x76616cu /* "val": masks and views are not those of training */
 
 /* The next step's input, on its way to the device while a step runs. */
-typedef struct ahead { int filled; size_t *scans; hct_status status; hct_err why; } ahead;
+typedef struct ahead {
+    int filled;
+    size_t *scans;
+    hct_status status;
+    hct_err why;
+} ahead;
 
 typedef struct run {
     const recipe *r;
@@ -36,7 +41,7 @@ typedef struct run {
     loader *load;
     runlog *log;
     run_state state;
-    int lock; /* of the folder, rank 0's */
+    int lock;                                       /* of the folder, rank 0's */
     int64_t per_epoch, total, scans_per_step, mine; /* mine: of a step's scans, this rank's */
     lr_schedule lr;
 } run;
@@ -52,8 +57,10 @@ static hct_status open_data(run *q, hct_err *err) {
     q->mine = recipe_effective_batch(r, 1);
     q->per_epoch = (int64_t)q->n_train / q->scans_per_step;
     if (!q->per_epoch)
-        return hct_fail(err, HCT_EINVAL, "%s: part '%s' has %zu scans, one step takes optim.batch x optim.accumulate x ranks = %lld; lower optim.batch", r->data.dataset,
-                        r->data.train, q->n_train, (long long)q->scans_per_step);
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: part '%s' has %zu scans, one step takes optim.batch x optim.accumulate x ranks = %lld; "
+                        "lower optim.batch",
+                        r->data.dataset, r->data.train, q->n_train, (long long)q->scans_per_step);
     q->total = q->per_epoch * r->optim.epochs;
     q->lr = recipe_schedule(r, q->per_epoch, ranks_count());
     q->order = malloc(q->n_train * sizeof *q->order);
@@ -69,14 +76,17 @@ static hct_status open_data(run *q, hct_err *err) {
 static hct_status memory_hint(hct_status st, hct_err *err) {
     if (st != HCT_ENOMEM) return st;
     hct_err why = *err;
-    return hct_fail(err, st, "%.800s; lower optim.batch and raise optim.accumulate by as much (headct plan: what a step takes)", why.msg);
+    return hct_fail(err, st,
+                    "%.800s; lower optim.batch and raise optim.accumulate by as much (headct plan: what a step takes)",
+                    why.msg);
 }
 
 static hct_status open_model(run *q, hct_err *err) {
     const recipe *r = q->r;
     hct_status st;
-    if (!(q->dev = device_open(r->train.device, err)) || !(q->p = model_new(q->dev, &q->info, (uint64_t)r->seed, err)) ||
-        model_precision(q->p, r, err) < 0 || !(q->optim = step_optimizer(q->dev, r, q->p, err)))
+    if (!(q->dev = device_open(r->train.device, err)) ||
+        !(q->p = model_new(q->dev, &q->info, (uint64_t)r->seed, err)) || model_precision(q->p, r, err) < 0 ||
+        !(q->optim = step_optimizer(q->dev, r, q->p, err)))
         return err->code;
     st = step_new(&q->step, q->dev, q->p, r, &q->info, r->optim.batch, r->optim.accumulate, q->optim, 0, err);
     if (st == HCT_OK && q->n_valid) {
@@ -103,7 +113,8 @@ static hct_status open_folder(run *q, hct_err *err) {
     hct_status st = ranks_mine() ? HCT_OK : run_folder_enter(q->o->run, q->r, q->o->resume, &q->lock, err);
     if (st < 0) return st;
     if (path_is_file(q->last) && !q->o->resume)
-        return hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
     if (path_is_file(q->last)) return HCT_OK; /* resumed: recipe.yaml is there, and stays as it is */
     return ranks_mine() ? HCT_OK : run_folder_open(q->o->run, "checkpoints", q->r, err);
 }
@@ -124,8 +135,9 @@ static hct_status non_finite(run *q, double loss, const size_t *scans, hct_err *
         if (used + 80 > sizeof names) break;
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", q->data->scans[scans[i]].id);
     }
-    return hct_fail(err, HCT_EINVAL, "step %lld: the loss is %g; scans: %s; last good checkpoint: %s (step %lld)", (long long)q->state.step + 1, loss, names,
-                    path_is_file(q->last) ? q->last : "none", (long long)q->state.step);
+    return hct_fail(err, HCT_EINVAL, "step %lld: the loss is %g; scans: %s; last good checkpoint: %s (step %lld)",
+                    (long long)q->state.step + 1, loss, names, path_is_file(q->last) ? q->last : "none",
+                    (long long)q->state.step);
 }
 
 /* n scans of the loader into a micro-batch of s; their numbers into scans. */
@@ -167,12 +179,15 @@ static hct_status bring(run *q, int64_t epoch, size_t *scans, hct_err *err) {
     return memory_hint(q->next.status, err); /* its second places are taken when the first step runs */
 }
 
-/* more: another step of this epoch follows. *ret_stop: in, the signal this rank was sent, or 0; out, whether any rank was. */
-static hct_status one_step(run *q, int64_t epoch, int more, size_t *scans, double *ret_loss, int *ret_stop, hct_err *err) {
+/* more: another step of this epoch follows. *ret_stop: in, the signal this rank was sent, or 0; out, whether any
+ * rank was. */
+static hct_status one_step(run *q, int64_t epoch, int more, size_t *scans, double *ret_loss, int *ret_stop,
+                           hct_err *err) {
     const recipe *r = q->r;
     int64_t step = q->state.step;
     hct_status st = bring(q, epoch, scans, err);
-    if (st == HCT_OK) st = step_rates(q->optim, r, schedule_lr(&q->lr, step), recipe_weight_decay(r, step, q->total), epoch, err);
+    if (st == HCT_OK)
+        st = step_rates(q->optim, r, schedule_lr(&q->lr, step), recipe_weight_decay(r, step, q->total), epoch, err);
     if (st == HCT_OK) st = step_set(&q->step, epoch, step, q->total, err);
     double mine = 0;
     if (st == HCT_OK) st = step_start(&q->step, err);
@@ -181,7 +196,8 @@ static hct_status one_step(run *q, int64_t epoch, int more, size_t *scans, doubl
     *ret_loss = mine;
     if (st == HCT_OK) st = ranks_step(ret_loss, ret_stop, err);
     if (st == HCT_OK && !isfinite(mine)) st = non_finite(q, mine, scans, err);
-    if (st == HCT_OK && !isfinite(*ret_loss)) st = hct_fail(err, HCT_EINVAL, "step %lld: the loss of another rank is not finite", (long long)step + 1);
+    if (st == HCT_OK && !isfinite(*ret_loss))
+        st = hct_fail(err, HCT_EINVAL, "step %lld: the loss of another rank is not finite", (long long)step + 1);
     return st;
 }
 
@@ -189,11 +205,12 @@ static hct_status one_step(run *q, int64_t epoch, int more, size_t *scans, doubl
 
 #define VALIDATION_SEED(r) ((uint64_t)(r)->seed ^ VALIDATION_DRAWS)
 
-/* The validation batches that this rank takes: every ranks-th; all, where batch statistics are those of all ranks, who must then run alike. In
- * share, *ret_n scans of the first n. */
+/* The validation batches that this rank takes: every ranks-th; all, where batch statistics are those of all ranks,
+ * who must then run alike. In share, *ret_n scans of the first n. */
 static size_t *validation_share(const run *q, size_t n, size_t batch, size_t *ret_n) {
     int together = q->r->method == METHOD_DINO && q->r->dino.batch_norm;
-    size_t *share = malloc((n + 1) * sizeof *share), count = 0, ranks = together ? 1 : (size_t)ranks_count(), mine = together ? 0 : (size_t)ranks_mine();
+    size_t *share = malloc((n + 1) * sizeof *share), count = 0, ranks = together ? 1 : (size_t)ranks_count(),
+           mine = together ? 0 : (size_t)ranks_mine();
     for (size_t i = 0; share && i < n; i++)
         if (i / batch % ranks == mine) share[count++] = q->valid[i];
     *ret_n = count;
@@ -205,8 +222,10 @@ static hct_status validate(run *q, int64_t epoch, double *ret, dino_health *ret_
     int dino = q->r->method == METHOD_DINO;
     int64_t batch = step_batch(&q->check), counted = 0;
     size_t *scans = calloc((size_t)batch, sizeof *scans), n_valid;
-    size_t *share = validation_share(q, dino ? q->n_valid / (size_t)batch * (size_t)batch : q->n_valid, (size_t)batch, &n_valid);
-    hct_status st = scans && share ? loader_start(q->load, share, n_valid, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    size_t *share =
+        validation_share(q, dino ? q->n_valid / (size_t)batch * (size_t)batch : q->n_valid, (size_t)batch, &n_valid);
+    hct_status st =
+        scans && share ? loader_start(q->load, share, n_valid, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(share);
     if (st == HCT_OK) st = step_set(&q->check, epoch, q->state.step, q->total, err);
     double sum = 0;
@@ -236,15 +255,19 @@ static hct_status validate(run *q, int64_t epoch, double *ret, dino_health *ret_
 /* A student whose features or teacher no longer tell scans apart learns nothing more: said as soon as it is seen. */
 static void warn_of_collapse(const run *q, const dino_health *h) {
     double even = log((double)q->r->dino.prototypes);
-    const char *how = h->feature_std < 0.01 ? "all scans get the same features" : h->entropy > 0.999 * even ? "the teacher takes all prototypes alike"
-                      : h->entropy < 1e-3 * even ? "the teacher takes one prototype for every scan" : NULL;
+    const char *how = h->feature_std < 0.01       ? "all scans get the same features"
+                      : h->entropy > 0.999 * even ? "the teacher takes all prototypes alike"
+                      : h->entropy < 1e-3 * even  ? "the teacher takes one prototype for every scan"
+                                                  : NULL;
     if (how)
-        fprintf(stderr, "step %lld: collapse: %s (entropy %.4f of %.4f, feature std %.4f); lower optim.lr, or change dino.teacher_temp or dino.center_momentum\n",
+        fprintf(stderr,
+                "step %lld: collapse: %s (entropy %.4f of %.4f, feature std %.4f); lower optim.lr, or change "
+                "dino.teacher_temp or dino.center_momentum\n",
                 (long long)q->state.step, how, h->entropy, even, h->feature_std);
 }
 
-/* After an epoch: validation; best checkpoint by MAE's loss (DINO's says nothing of how good its features are). *ret_stop: no improvement
- * for train.early_stop validations. */
+/* After an epoch: validation; best checkpoint by MAE's loss (DINO's says nothing of how good its features are).
+ * *ret_stop: no improvement for train.early_stop validations. */
 static hct_status end_of_epoch(run *q, int64_t epoch, int *ret_stop, hct_err *err) {
     *ret_stop = 0;
     if (!q->n_valid || q->r->train.validate_every <= 0 || (epoch + 1) % q->r->train.validate_every) return HCT_OK;
@@ -253,7 +276,12 @@ static hct_status end_of_epoch(run *q, int64_t epoch, int *ret_stop, hct_err *er
     hct_status st = validate(q, epoch, &loss, &h, err);
     if (st < 0) return st;
     int dino = q->r->method == METHOD_DINO;
-    runlog_value v[] = {{"epoch", (double)epoch + 1}, {"loss", loss}, {"teacher_entropy", h.entropy}, {"feature_std", h.feature_std}};
+    runlog_value v[] = {
+        {"epoch", (double)epoch + 1},
+        {"loss", loss},
+        {"teacher_entropy", h.entropy},
+        {"feature_std", h.feature_std},
+    };
     if (q->log) runlog_write(q->log, q->state.step, "validation", v, dino ? 4 : 2);
     if (dino) {
         if (!ranks_mine()) warn_of_collapse(q, &h);
@@ -283,8 +311,14 @@ static hct_status log_step(run *q, int64_t step, double loss, progress *bar, hct
         h = (dino_health){mean[0], mean[1]};
     }
     if (!q->log) return st;
-    runlog_value v[] = {{"epoch", (double)((step - 1) / q->per_epoch + 1)}, {"loss", loss}, {"lr", schedule_lr(&q->lr, step - 1)}, {"grad_norm", norm},
-                        {"teacher_entropy", h.entropy}, {"feature_std", h.feature_std}};
+    runlog_value v[] = {
+        {"epoch", (double)((step - 1) / q->per_epoch + 1)},
+        {"loss", loss},
+        {"lr", schedule_lr(&q->lr, step - 1)},
+        {"grad_norm", norm},
+        {"teacher_entropy", h.entropy},
+        {"feature_std", h.feature_std},
+    };
     runlog_write(q->log, step, "train", v, dino ? 6 : 4);
     runlog_timing(q->log, step, "train/scans_per_second", progress_rate(bar));
     return st;
@@ -299,7 +333,8 @@ static hct_status train(run *q, hct_err *err) {
         free(scans);
         return hct_fail(err, HCT_ENOMEM, "out of memory");
     }
-    progress bar = progress_begin(ranks_mine() ? NULL : q->o->progress, "step", q->state.step, q->total, "scans", (double)q->scans_per_step);
+    progress bar = progress_begin(ranks_mine() ? NULL : q->o->progress, "step", q->state.step, q->total, "scans",
+                                  (double)q->scans_per_step);
     hct_status st = HCT_OK;
     int stop = q->r->train.early_stop > 0 && q->state.since_best >= q->r->train.early_stop;
     char note[64] = "";
@@ -322,7 +357,8 @@ static hct_status train(run *q, hct_err *err) {
             if (ranks_count() == 1) asked = stop_asked();
             if ((every || last || asked) && (st = write_checkpoint(q, q->last, err)) < 0) break;
             if (asked && q->state.step < q->total) {
-                st = hct_fail(err, HCT_EINTERRUPTED, "signal %d: stopped after step %lld of %lld; continue with --resume", asked,
+                st = hct_fail(err, HCT_EINTERRUPTED,
+                              "signal %d: stopped after step %lld of %lld; continue with --resume", asked,
                               (long long)step, (long long)q->total);
                 break;
             }
@@ -334,13 +370,15 @@ static hct_status train(run *q, hct_err *err) {
     return st;
 }
 
-/* RUN/figures/reconstruction.png from the validation part's first scans, with the masks of every validation. MAE only. */
+/* RUN/figures/reconstruction.png from the validation part's first scans, with the masks of every validation. MAE
+ * only. */
 static hct_status draw(run *q, hct_err *err) {
     double loss;
     if (!q->n_valid || q->r->method != METHOD_MAE || ranks_mine()) return HCT_OK;
     int64_t batch = step_batch(&q->check);
     size_t *scans = calloc((size_t)batch, sizeof *scans);
-    hct_status st = scans ? loader_start(q->load, q->valid, (size_t)batch, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st =
+        scans ? loader_start(q->load, q->valid, (size_t)batch, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK) st = take(q, &q->check, batch, scans, err);
     if (st == HCT_OK) st = step_fill(&q->check, 0, VALIDATION_SEED(q->r), 0, 0, scans, batch, err);
     if (st == HCT_OK) st = step_run(&q->check, &loss, err);
@@ -387,10 +425,12 @@ hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err
     if (st == HCT_OK) st = open_data(&q, err);
     if (st == HCT_OK) st = open_model(&q, err);
     if (st == HCT_OK) st = open_folder(&q, err);
-    if (st == HCT_OK && o->resume && path_is_file(q.last)) st = checkpoint_load(q.last, q.p, &q.info, q.optim, &q.state, err);
+    if (st == HCT_OK && o->resume && path_is_file(q.last))
+        st = checkpoint_load(q.last, q.p, &q.info, q.optim, &q.state, err);
     if (st == HCT_OK) st = params_copy_masters(q.p, err);
     if (st == HCT_OK) st = same_start(&q, err);
-    if (st == HCT_OK && !ranks_mine() && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err))) st = err->code;
+    if (st == HCT_OK && !ranks_mine() && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err)))
+        st = err->code;
     if (st == HCT_OK) st = train(&q, err);
     if (q.dev) hct_ahead_release(q.dev);
     if (st == HCT_OK) st = save_weights(&q, err);

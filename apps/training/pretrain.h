@@ -1,15 +1,16 @@
 /* Pre-training by MAE or DINO: reads scans, draws masks and views, steps, validates, checkpoints.
  *
- * RUN/recipe.yaml, metrics.jsonl, events.*, checkpoints/last.safetensors and (MAE) best.safetensors, weights.safetensors at the end. */
+ * RUN/recipe.yaml, metrics.jsonl, events.*, checkpoints/last.safetensors and (MAE) best.safetensors,
+ * weights.safetensors at the end. */
 #ifndef TRAINING_PRETRAIN_H
 #define TRAINING_PRETRAIN_H
 
 #include "training/recipe.h"
 
 typedef struct pretrain_options {
-    const char *run;   /* folder */
-    int resume;        /* continue from checkpoints/last.safetensors */
-    FILE *progress;    /* NULL: quiet */
+    const char *run; /* folder */
+    int resume;      /* continue from checkpoints/last.safetensors */
+    FILE *progress;  /* NULL: quiet */
 } pretrain_options;
 
 /* HCT_EINTERRUPTED: a signal asked to stop, and the checkpoint is written. */

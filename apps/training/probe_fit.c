@@ -23,12 +23,13 @@ typedef struct fit {
     int64_t batch, per_epoch;
     size_t *rows, n_rows, *order; /* labelled training rows */
     int8_t *row_label;
-    hct_tensor *some;             /* `chunk` rows, for scoring */
+    hct_tensor *some; /* `chunk` rows, for scoring */
     int64_t chunk;
 } fit;
 
 static hct_tensor *new_rows(hct_dev *dev, const probe_data *d, int64_t n, hct_err *err) {
-    return hct_tensor_new(dev, HCT_F32, d->heads ? 3 : 2, (int64_t[]){n, d->heads ? (int64_t)d->tokens : (int64_t)d->width, (int64_t)d->width}, err);
+    return hct_tensor_new(dev, HCT_F32, d->heads ? 3 : 2,
+                          (int64_t[]){n, d->heads ? (int64_t)d->tokens : (int64_t)d->width, (int64_t)d->width}, err);
 }
 
 static hct_id forward(const fit *f, hct_tape *t, hct_tensor *x, int training) {
@@ -39,7 +40,7 @@ static hct_id forward(const fit *f, hct_tape *t, hct_tensor *x, int training) {
 static hct_status open_fit(fit *f, hct_dev *dev, const char *task, hct_err *err) {
     const recipe *r = f->r;
     const probe_data *d = f->d;
-    size_t count, class[2] = {0, 0};
+    size_t count, have[2] = {0, 0};
     f->rows = malloc((d->n_train + 1) * sizeof *f->rows);
     f->row_label = malloc(d->n_train + 1);
     if (!f->rows || !f->row_label) return hct_fail(err, HCT_ENOMEM, "out of memory");
@@ -48,10 +49,12 @@ static hct_status open_fit(fit *f, hct_dev *dev, const char *task, hct_err *err)
         if (l < 0) continue;
         f->row_label[f->n_rows] = l;
         f->rows[f->n_rows++] = d->train[i];
-        class[l]++;
+        have[l]++;
     }
-    if (!class[0] || !class[1])
-        return hct_fail(err, HCT_EINVAL, "task '%s': the training part has %zu positives and %zu negatives; both are needed", task, class[1], class[0]);
+    if (!have[0] || !have[1])
+        return hct_fail(err, HCT_EINVAL,
+                        "task '%s': the training part has %zu positives and %zu negatives; both are needed", task,
+                        have[1], have[0]);
     count = r->train.balanced > 0 ? (size_t)r->train.balanced : f->n_rows;
     f->batch = r->optim.batch < (int64_t)count ? r->optim.batch : (int64_t)count;
     if (f->batch < 2) return hct_fail(err, HCT_EINVAL, "task '%s': batch norm needs batches of 2 scans or more", task);
@@ -65,7 +68,8 @@ static hct_status open_fit(fit *f, hct_dev *dev, const char *task, hct_err *err)
     f->some = new_rows(dev, d, f->chunk, err);
     f->optim = optimizer_of_recipe(dev, r, f->head, err);
     f->step = hct_tape_new(dev, HCT_PROGRAM);
-    if (!f->order || !f->x_host || !f->y_host || !f->x || !f->y || !f->some || !f->optim || !f->step) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (!f->order || !f->x_host || !f->y_host || !f->x || !f->y || !f->some || !f->optim || !f->step)
+        return hct_fail(err, HCT_ENOMEM, "out of memory");
     f->loss = hct_cross_entropy(f->step, forward(f, f->step, f->x, 1), hct_use(f->step, f->y));
     hct_keep(f->step, f->loss);
     hct_backward(f->step, f->loss, 0);
@@ -127,9 +131,11 @@ static hct_status validation_auc(const probe_data *d, const double *score, doubl
     return st;
 }
 
-static hct_status run_epoch(fit *f, uint64_t seed, int64_t epoch, const lr_schedule *lr, double *ret_loss, hct_err *err) {
+static hct_status run_epoch(fit *f, uint64_t seed, int64_t epoch, const lr_schedule *lr, double *ret_loss,
+                            hct_err *err) {
     size_t count = (size_t)(f->per_epoch * f->batch);
-    if (f->r->train.balanced > 0) sampler_balanced(seed, (uint64_t)epoch, f->rows, f->row_label, f->n_rows, count, f->order);
+    if (f->r->train.balanced > 0)
+        sampler_balanced(seed, (uint64_t)epoch, f->rows, f->row_label, f->n_rows, count, f->order);
     else sampler_shuffle(seed, (uint64_t)epoch, f->rows, f->n_rows, f->order);
     double sum = 0;
     for (int64_t s = 0; s < f->per_epoch; s++) {
@@ -143,10 +149,13 @@ static hct_status run_epoch(fit *f, uint64_t seed, int64_t epoch, const lr_sched
         float loss = 0;
         hct_status st = hct_tensor_write(f->x, f->x_host, err);
         if (st == HCT_OK) st = hct_tensor_write(f->y, f->y_host, err);
-        if (st == HCT_OK) st = optimizer_set_rates(f->optim, schedule_lr(lr, step), recipe_weight_decay(f->r, step, total), err);
+        if (st == HCT_OK)
+            st = optimizer_set_rates(f->optim, schedule_lr(lr, step), recipe_weight_decay(f->r, step, total), err);
         if (st == HCT_OK) st = hct_run(f->step, err);
         if (st == HCT_OK) st = hct_read(f->step, f->loss, &loss, err);
-        if (st == HCT_OK && !isfinite(loss)) st = hct_fail(err, HCT_EINVAL, "the probe's loss is %g at step %lld; lower optim.lr", (double)loss, (long long)step + 1);
+        if (st == HCT_OK && !isfinite(loss))
+            st = hct_fail(err, HCT_EINVAL, "the probe's loss is %g at step %lld; lower optim.lr", (double)loss,
+                          (long long)step + 1);
         if (st < 0) return st;
         sum += (double)loss;
     }
@@ -157,11 +166,13 @@ static hct_status run_epoch(fit *f, uint64_t seed, int64_t epoch, const lr_sched
 static hct_status copy_head(params *head, float **values, int back, hct_err *err) {
     hct_status st = HCT_OK;
     for (size_t i = 0; st == HCT_OK && i < head->n; i++)
-        st = back ? hct_tensor_write(head->items[i].tensor, values[i], err) : hct_tensor_read(head->items[i].tensor, values[i], err);
+        st = back ? hct_tensor_write(head->items[i].tensor, values[i], err)
+                  : hct_tensor_read(head->items[i].tensor, values[i], err);
     return st;
 }
 
-hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const char *task, params *head, runlog *log, double *score, hct_err *err) {
+hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const char *task, params *head, runlog *log,
+                     double *score, hct_err *err) {
     fit f = {.r = r, .d = d, .head = head};
     hct_status st = open_fit(&f, dev, task, err);
     float *best[8] = {NULL};
@@ -175,7 +186,13 @@ hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const c
         if (st == HCT_OK) st = score_all(&f, dev, score, err);
         if (st == HCT_OK) st = validation_auc(d, score, &auc, err);
         if (st < 0) break;
-        runlog_write(log, (epoch + 1) * f.per_epoch, task, (runlog_value[]){{"epoch", (double)epoch + 1}, {"loss", loss}, {"validation_auc", auc}}, 3);
+        runlog_write(log, (epoch + 1) * f.per_epoch, task,
+                     (runlog_value[]){
+                         {"epoch", (double)epoch + 1},
+                         {"loss", loss},
+                         {"validation_auc", auc},
+                     },
+                     3);
         since++;
         if (auc > best_auc || isnan(auc)) { /* undefined: the last epoch is kept */
             best_auc = isnan(auc) ? best_auc : auc;

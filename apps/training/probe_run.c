@@ -19,7 +19,7 @@ typedef struct run {
     size_t *row; /* 0, 1, 2 ... */
     features f;
     runlog *log;
-    int lock; /* of the folder */
+    int lock;                 /* of the folder */
     char weights[MODEL_HASH]; /* of the classifier; "" for histograms */
 } run;
 
@@ -29,8 +29,16 @@ static hct_status fit_task(run *q, size_t k, params *head, hct_err *err) {
     double *score = malloc((n + 1) * sizeof *score);
     hct_status st = label && score ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < n; i++) label[i] = q->t.said.label[i * tasks + k];
-    probe_data d = {.row = q->f.row, .n = n, .width = q->f.width, .tokens = q->f.tokens, .heads = q->f.info.probe_heads, .label = label, .train = q->row, .valid = q->row + q->t.n_train,
-                    .n_train = q->t.n_train, .n_valid = q->t.n_valid};
+    probe_data d = {.row = q->f.row,
+                    .n = n,
+                    .width = q->f.width,
+                    .tokens = q->f.tokens,
+                    .heads = q->f.info.probe_heads,
+                    .label = label,
+                    .train = q->row,
+                    .valid = q->row + q->t.n_train,
+                    .n_train = q->t.n_train,
+                    .n_valid = q->t.n_valid};
     if (st == HCT_OK) st = probe_fit(q->r, q->dev, &d, q->t.said.task[k], head, q->log, score, err);
     for (size_t i = 0; st == HCT_OK && i < n; i++) q->t.said.score[i * tasks + k] = score[i];
     free(label);
@@ -59,7 +67,8 @@ static hct_status save_classifier(run *q, params **heads, hct_err *err) {
     }
     char *path = path_join(q->o->run, "weights.safetensors");
     if (st == HCT_OK) st = weights_hash(all, q->weights, err);
-    if (st == HCT_OK) st = path ? weights_save(path, all, &info, NULL, 0, NULL, 0, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK)
+        st = path ? weights_save(path, all, &info, NULL, 0, NULL, 0, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(path);
     params_free(all);
     return st;

@@ -1,7 +1,7 @@
 /* Linear and attentive probing: features of frozen weights once, then a small classifier a task on them.
  *
- * RUN/recipe.yaml, metrics.jsonl, predictions.csv (every scan of the three parts), weights.safetensors (encoder and heads: what
- * `headct predict` takes), metrics.json and metrics.csv of the test part, figures/roc_TASK.svg. */
+ * RUN/recipe.yaml, metrics.jsonl, predictions.csv (every scan of the three parts), weights.safetensors (encoder and
+ * heads: what `headct predict` takes), metrics.json and metrics.csv of the test part, figures/roc_TASK.svg. */
 #ifndef TRAINING_PROBE_RUN_H
 #define TRAINING_PROBE_RUN_H
 

@@ -18,7 +18,8 @@ int ranks_mine(void) {
 
 void ranks_share(const size_t *order, size_t n, int64_t batch, size_t *share) {
     size_t b = (size_t)batch, all = b * (size_t)ranks_count();
-    for (size_t at = 0; at < n; at += all, share += b) memcpy(share, order + at + (size_t)ranks_mine() * b, b * sizeof *share);
+    for (size_t at = 0; at < n; at += all, share += b)
+        memcpy(share, order + at + (size_t)ranks_mine() * b, b * sizeof *share);
 }
 
 hct_status ranks_same_params(const params *p, hct_err *err) {

@@ -1,5 +1,5 @@
-/* Several ranks that train one model: which scans each takes, what must be the same on all, and what one of them does for all. With one
- * rank every function is the obvious thing. */
+/* Several ranks that train one model: which scans each takes, what must be the same on all, and what one of them
+ * does for all. With one rank every function is the obvious thing. */
 #ifndef TRAINING_RANKS_H
 #define TRAINING_RANKS_H
 
@@ -9,8 +9,9 @@
 int ranks_count(void);
 int ranks_mine(void); /* from 0; rank 0 alone writes files and the progress line */
 
-/* The scans this rank loads of order[n]: each micro-batch of batch * ranks scans is dealt out in runs of `batch`, so that all ranks together
- * see what one rank with that larger batch sees. share[n / ranks] is filled; n is a multiple of batch * ranks. */
+/* The scans this rank loads of order[n]: each micro-batch of batch * ranks scans is dealt out in runs of `batch`, so
+ * that all ranks together see what one rank with that larger batch sees. share[n / ranks] is filled; n is a multiple
+ * of batch * ranks. */
 void ranks_share(const size_t *order, size_t n, int64_t batch, size_t *share);
 /* Refuses, on all ranks alike, where tensors differ between ranks: one checksum over all bytes and names. */
 hct_status ranks_same_params(const params *p, hct_err *err);

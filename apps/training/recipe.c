@@ -80,8 +80,10 @@ hct_status recipe_check(const recipe *r, hct_err *err) {
     int pretrains = r->method == METHOD_MAE || r->method == METHOD_DINO;
     if (r->train.precision != PRECISION_F32 && (!pretrains || r->optim.name == OPTIMIZER_SGD))
         return hct_fail(err, HCT_EINVAL, "train.precision: bf16 is for pre-training (mae, dino) with adamw or adam");
-    if (r->train.recompute && !pretrains) return hct_fail(err, HCT_EINVAL, "train.recompute: is for pre-training (mae, dino)");
-    if (r->method == METHOD_FINETUNE && !(r->finetune.layer_decay > 0)) return hct_fail(err, HCT_EINVAL, "finetune.layer_decay: must be above 0");
+    if (r->train.recompute && !pretrains)
+        return hct_fail(err, HCT_EINVAL, "train.recompute: is for pre-training (mae, dino)");
+    if (r->method == METHOD_FINETUNE && !(r->finetune.layer_decay > 0))
+        return hct_fail(err, HCT_EINVAL, "finetune.layer_decay: must be above 0");
     if (!(r->optim.lr > 0)) return hct_fail(err, HCT_EINVAL, "optim.lr: must be above 0");
     if (r->optim.warmup_epochs > 0 && r->optim.warmup_fraction > 0)
         return hct_fail(err, HCT_EINVAL, "optim: warmup_epochs and warmup_fraction are both set; set one of them to 0");
@@ -97,12 +99,9 @@ hct_status recipe_check(const recipe *r, hct_err *err) {
 static void quoted(text_buffer *out, const char *text) {
     text_add(out, "\"", 1);
     for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            text_printf(out, "\\%c", *c);
-        else if ((unsigned char)*c < 32)
-            text_printf(out, "\\x%02x", (unsigned char)*c);
-        else
-            text_add(out, c, 1);
+        if (*c == '"' || *c == '\\') text_printf(out, "\\%c", *c);
+        else if ((unsigned char)*c < 32) text_printf(out, "\\x%02x", (unsigned char)*c);
+        else text_add(out, c, 1);
     }
     text_add(out, "\"", 1);
 }
@@ -165,9 +164,7 @@ void recipe_print_keys(FILE *f) {
     }
 }
 
-int64_t recipe_effective_batch(const recipe *r, int64_t ranks) {
-    return r->optim.batch * r->optim.accumulate * ranks;
-}
+int64_t recipe_effective_batch(const recipe *r, int64_t ranks) { return r->optim.batch * r->optim.accumulate * ranks; }
 
 lr_schedule recipe_schedule(const recipe *r, int64_t steps_per_epoch, int64_t ranks) {
     lr_schedule s = {.kind = r->optim.schedule, .base = r->optim.lr, .total = r->optim.epochs * steps_per_epoch};

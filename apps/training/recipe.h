@@ -22,7 +22,7 @@
 enum { RECIPE_TEXT = 512, RECIPE_ITEM = 64, RECIPE_ITEMS = 32, RECIPE_WINDOWS = 8, RECIPE_KEYS = 192 };
 
 typedef enum recipe_method { METHOD_MAE, METHOD_PROBE, METHOD_DINO, METHOD_FINETUNE } recipe_method;
-typedef enum recipe_init { FIRST_XAVIER, FIRST_NORMAL } recipe_init; /* as MAE's authors; as DINO's */
+typedef enum recipe_init { FIRST_XAVIER, FIRST_NORMAL } recipe_init;               /* as MAE's authors; as DINO's */
 typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_position; /* paper; published code */
 typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
 typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
@@ -51,7 +51,7 @@ typedef struct recipe {
     struct {
         char dataset[RECIPE_TEXT];                                           /* folder made by `headct prepare` */
         char train[RECIPE_TEXT], validation[RECIPE_TEXT], test[RECIPE_TEXT]; /* names of splits */
-        double fraction;   /* of the training split's patients */
+        double fraction;                                                     /* of the training split's patients */
         recipe_list tasks; /* label columns; none: all of the dataset */
         struct {
             int64_t n;
@@ -97,7 +97,8 @@ typedef struct recipe {
         bool batch_norm;
         double student_temp, teacher_temp_start, teacher_temp;
         int64_t teacher_temp_epochs;
-        double momentum, momentum_end, center_momentum; /* of the teacher at the first and the last step; of the centre */
+        /* of the teacher at the first and the last step; of the centre */
+        double momentum, momentum_end, center_momentum;
         int64_t freeze_last_layer; /* epochs */
     } dino;
     struct {
@@ -119,7 +120,8 @@ typedef struct recipe {
         int64_t lora_rank;
         double lora_alpha;
     } finetune;
-    bool given[RECIPE_KEYS]; /* in the order of the table: set by a file or an option, not a default; no part of text or hash */
+    /* in the order of the table: set by a file or an option, not a default; no part of text or hash */
+    bool given[RECIPE_KEYS];
 } recipe;
 
 recipe recipe_default(void);

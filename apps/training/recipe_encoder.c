@@ -6,13 +6,15 @@
 #include "models/weights.h"
 #include "training/recipe_keys.h"
 
-static const char *const decided[] = {"data.windows", "data.crop", "data.image", "model.patch", "model.width", "model.depth",
-                                      "model.heads", "model.mlp", "model.registers", "model.qkv_bias", "model.position", "model.init"};
+static const char *const decided[] = {"data.windows",    "data.crop",      "data.image",     "model.patch",
+                                      "model.width",     "model.depth",    "model.heads",    "model.mlp",
+                                      "model.registers", "model.qkv_bias", "model.position", "model.init"};
 
 static void fill(recipe *r, const model_info *info) {
     const vit_config *c = &info->mae.encoder;
     r->data.windows.n = info->n_windows;
-    for (int i = 0; i < info->n_windows; i++) r->data.windows.at[i] = (recipe_window){info->window[i].centre, info->window[i].width};
+    for (int i = 0; i < info->n_windows; i++)
+        r->data.windows.at[i] = (recipe_window){info->window[i].centre, info->window[i].width};
     r->data.crop = info->crop;
     r->data.image = c->image;
     r->model.patch = c->patch;
@@ -34,7 +36,9 @@ static hct_status take(recipe *r, const recipe *from, const char *path, const ch
     recipe_key_text(k, from, &wanted);
     hct_status st = now.failed || wanted.failed ? hct_fail(err, HCT_ENOMEM, "out of memory") : HCT_OK;
     if (st == HCT_OK && strcmp(now.bytes, wanted.bytes) != 0)
-        st = r->given[k - recipe_keys] ? hct_fail(err, HCT_EINVAL, "%s: the recipe says %s, but the encoder of %s was made with %s; leave the key out, or name other weights",
+        st = r->given[k - recipe_keys] ? hct_fail(err, HCT_EINVAL,
+                                                  "%s: the recipe says %s, but the encoder of %s was made with %s; "
+                                                  "leave the key out, or name other weights",
                                                   path, now.bytes, weights, wanted.bytes)
                                        : recipe_key_assign(k, wanted.bytes, r, err);
     free(now.bytes);
@@ -43,7 +47,9 @@ static hct_status take(recipe *r, const recipe *from, const char *path, const ch
 }
 
 hct_status recipe_take_encoder(recipe *r, hct_err *err) {
-    const char *weights = r->method == METHOD_PROBE ? r->probe.weights : r->method == METHOD_FINETUNE ? r->finetune.weights : "";
+    const char *weights = r->method == METHOD_PROBE      ? r->probe.weights
+                          : r->method == METHOD_FINETUNE ? r->finetune.weights
+                                                         : "";
     if (!*weights) return HCT_OK;
     hct_st_file *f = hct_st_open(weights, err);
     if (!f) return err->code;
@@ -52,9 +58,11 @@ hct_status recipe_take_encoder(recipe *r, hct_err *err) {
     hct_status st = weights_info(f, weights, &info, err);
     hct_st_close(f);
     if (st == HCT_OK && info.n_windows > RECIPE_WINDOWS)
-        st = hct_fail(err, HCT_EINVAL, "%s: has %d windows, a recipe at most %d", weights, info.n_windows, RECIPE_WINDOWS);
+        st = hct_fail(err, HCT_EINVAL, "%s: has %d windows, a recipe at most %d", weights, info.n_windows,
+                      RECIPE_WINDOWS);
     if (st == HCT_OK) fill(&from, &info);
-    for (size_t i = 0; st == HCT_OK && i < sizeof decided / sizeof *decided; i++) st = take(&own, &from, decided[i], weights, err);
+    for (size_t i = 0; st == HCT_OK && i < sizeof decided / sizeof *decided; i++)
+        st = take(&own, &from, decided[i], weights, err);
     if (st == HCT_OK) *r = own;
     return st;
 }

@@ -4,8 +4,8 @@
 
 #include "training/recipe.h"
 
-/* Where a probe's or fine-tuning's recipe names weights, their windows, crop and sizes become the recipe's, so that its text and hash say
- * what ran. HCT_EINVAL names a key that the recipe gives and the file contradicts. */
+/* Where a probe's or fine-tuning's recipe names weights, their windows, crop and sizes become the recipe's, so that
+ * its text and hash say what ran. HCT_EINVAL names a key that the recipe gives and the file contradicts. */
 hct_status recipe_take_encoder(recipe *r, hct_err *err);
 
 #endif

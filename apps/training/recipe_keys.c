@@ -5,20 +5,23 @@
 #include <string.h>
 
 #define AT(member) offsetof(recipe, member)
-#define INT(section, key, member, low, high, start, help)                                                              \
+/* clang-format off */
+#define INT(section, key, member, low, high, start, help) \
     { section, key, KEY_INT, AT(member), low, high, NULL, start, help }
-#define REAL(section, key, member, low, high, start, help)                                                             \
+#define REAL(section, key, member, low, high, start, help) \
     { section, key, KEY_REAL, AT(member), low, high, NULL, start, help }
-#define BOOL(section, key, member, start, help)                                                                        \
+#define BOOL(section, key, member, start, help) \
     { section, key, KEY_BOOL, AT(member), 0, 1, NULL, start, help }
-#define CHOICE(section, key, member, words, start, help)                                                               \
+#define CHOICE(section, key, member, words, start, help) \
     { section, key, KEY_CHOICE, AT(member), 0, 0, words, start, help }
-#define OTHER(kind, section, key, member, start, help)                                                                 \
+#define OTHER(kind, section, key, member, start, help) \
     { section, key, kind, AT(member), 0, 0, NULL, start, help }
+/* clang-format on */
 
 static const double MANY = 1e9;
 
-const char *const recipe_sections[] = {"", "data", "model", "model.decoder", "optim", "train", "views", "dino", "probe", "finetune", NULL};
+const char *const recipe_sections[] = {"",      "data", "model", "model.decoder", "optim", "train",
+                                       "views", "dino", "probe", "finetune",      NULL};
 
 const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "", "name", name, "", "what the run is called"),
@@ -29,7 +32,8 @@ const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "data", "train", data.train, "train", "split to train on"),
     OTHER(KEY_TEXT, "data", "validation", data.validation, "val", "split that chooses the best checkpoint"),
     OTHER(KEY_TEXT, "data", "test", data.test, "test", "split that is only evaluated"),
-    REAL("data", "fraction", data.fraction, 0, 1, "1", "share of the training split's patients that is learned from; smaller shares lie within larger ones"),
+    REAL("data", "fraction", data.fraction, 0, 1, "1",
+         "share of the training split's patients that is learned from; smaller shares lie within larger ones"),
     OTHER(KEY_LIST, "data", "tasks", data.tasks, "", "label columns; none: all that the dataset has"),
     OTHER(KEY_WINDOWS, "data", "windows", data.windows, "40:80,80:200,600:2800", "HU windows, one channel each"),
     INT("data", "crop", data.crop, 1, 224, "192", "edge of the cube cut from the middle, mm"),
@@ -45,7 +49,8 @@ const recipe_key recipe_keys[] = {
     CHOICE("model", "position", model.position, "fixed|trained", "fixed",
            "sine-cosine table: fixed as in the paper, or trained as in the published code"),
     CHOICE("model", "init", model.init, "xavier|normal", "xavier",
-           "first values of the encoder's matrices: Glorot's uniform (MAE's authors), or normal with deviation 0.02 (DINO's authors)"),
+           "first values of the encoder's matrices: Glorot's uniform (MAE's authors), or normal with deviation 0.02 "
+           "(DINO's authors)"),
     REAL("model", "mask_ratio", model.mask_ratio, 0, 1, "0.75", "share of patches that MAE removes"),
     BOOL("model", "norm_pix", model.norm_pix, "false", "whether MAE's targets are normalised per patch"),
     INT("model.decoder", "width", model.decoder.width, 6, 65536, "768",
@@ -86,11 +91,14 @@ const recipe_key recipe_keys[] = {
         "validations without a better one before the end; 0: never"),
     INT("train", "balanced", train.balanced, 0, MANY, "0", "scans drawn an epoch, classes evenly; 0: every scan once"),
     INT("train", "cache_mb", train.cache_mb, 0, MANY, "2048", "memory for prepared inputs, MiB"),
-    BOOL("train", "disk_cache", train.disk_cache, "false", "keep model inputs in DATASET/inputs, for many runs over one dataset"),
+    BOOL("train", "disk_cache", train.disk_cache, "false",
+         "keep model inputs in DATASET/inputs, for many runs over one dataset"),
 
     CHOICE("train", "precision", train.precision, "f32|bf16", "f32",
-           "what pre-training computes in; bf16: activations and products, while weights, gradients' sums, moments, statistics and losses stay f32"),
-    BOOL("train", "recompute", train.recompute, "false", "keep only each block's input and compute the rest again for its gradient: less memory, a third more work"),
+           "what pre-training computes in; bf16: activations and products, while weights, gradients' sums, moments, "
+           "statistics and losses stay f32"),
+    BOOL("train", "recompute", train.recompute, "false",
+         "keep only each block's input and compute the rest again for its gradient: less memory, a third more work"),
 
     INT("views", "global", views.global, 1, 16, "2", "views of a scan that DINO's teacher sees too"),
     INT("views", "local", views.local, 0, 64, "3", "smaller views, the student's alone"),
@@ -98,52 +106,72 @@ const recipe_key recipe_keys[] = {
     INT("views", "global_max", views.global_edge[1], 1, 224, "224", "longest edge of a global view's crop, mm"),
     INT("views", "local_min", views.local_edge[0], 1, 224, "64", "shortest edge of a local view's crop, mm"),
     INT("views", "local_max", views.local_edge[1], 1, 224, "112", "longest edge of a local view's crop, mm"),
-    CHOICE("views", "shape", views.shape, "cube|box", "cube", "crops: cubes, or boxes with an edge of its own along each axis"),
+    CHOICE("views", "shape", views.shape, "cube|box", "cube",
+           "crops: cubes, or boxes with an edge of its own along each axis"),
     INT("views", "region", views.region, 8, 224, "224", "edge of the cube in the middle that crops are taken from, mm"),
-    INT("views", "shrink", views.shrink, 1, 16, "1", "crops are taken from volumes averaged over this many voxels along each axis; 1 as in the paper"),
+    INT("views", "shrink", views.shrink, 1, 16, "1",
+        "crops are taken from volumes averaged over this many voxels along each axis; 1 as in the paper"),
     REAL("views", "flip", views.flip, 0, 1, "0", "probability of a flip along each axis"),
     REAL("views", "shift", views.shift, 0, 1, "0.1", "largest intensity shift, in window units"),
     REAL("views", "shift_prob", views.shift_prob, 0, 1, "0", "probability of an intensity shift"),
     REAL("views", "smooth_prob", views.smooth_prob, 0, 1, "0", "probability of Gaussian smoothing"),
-    REAL("views", "sigma_min", views.sigma[0], 0, 8, "0.5", "least sigma of the smoothing along an axis, voxels of the view"),
+    REAL("views", "sigma_min", views.sigma[0], 0, 8, "0.5",
+         "least sigma of the smoothing along an axis, voxels of the view"),
     REAL("views", "sigma_max", views.sigma[1], 0, 8, "1", "largest sigma of the smoothing"),
     REAL("views", "gamma_prob", views.gamma_prob, 0, 1, "0", "probability of a gamma adjustment"),
     REAL("views", "gamma_min", views.gamma[0], 0.01, 10, "0.2", "least gamma"),
     REAL("views", "gamma_max", views.gamma[1], 0.01, 10, "1", "largest gamma"),
     CHOICE("views", "placement", views.placement, "all|published", "all",
-           "every view may be augmented in every way (the paper); only global ones, the first smoothed, the second gamma-adjusted (its code)"),
+           "every view may be augmented in every way (the paper); only global ones, the first smoothed, the second "
+           "gamma-adjusted (its code)"),
 
     INT("dino", "prototypes", dino.prototypes, 1, 1e7, "65536", "rows of the last layer"),
     INT("dino", "hidden", dino.hidden, 1, 1e6, "2048", "width of the head's hidden layers"),
     INT("dino", "bottleneck", dino.bottleneck, 1, 1e6, "256", "width of what is normalised before the last layer"),
-    BOOL("dino", "batch_norm", dino.batch_norm, "false", "whether the head's hidden layers are normalised over the batch; for small data"),
+    BOOL("dino", "batch_norm", dino.batch_norm, "false",
+         "whether the head's hidden layers are normalised over the batch; for small data"),
     REAL("dino", "student_temp", dino.student_temp, 1e-4, 100, "0.1", "the student's temperature"),
-    REAL("dino", "teacher_temp_start", dino.teacher_temp_start, 1e-4, 100, "0.04", "the teacher's temperature in the first epoch"),
+    REAL("dino", "teacher_temp_start", dino.teacher_temp_start, 1e-4, 100, "0.04",
+         "the teacher's temperature in the first epoch"),
     REAL("dino", "teacher_temp", dino.teacher_temp, 1e-4, 100, "0.04", "the teacher's temperature after its warm-up"),
     INT("dino", "teacher_temp_epochs", dino.teacher_temp_epochs, 0, 1e6, "30", "epochs of that warm-up"),
     REAL("dino", "momentum", dino.momentum, 0, 1, "0.994", "of the teacher's average at the first step"),
-    REAL("dino", "momentum_end", dino.momentum_end, 0, 1, "1", "of the teacher's average at the last step, along a cosine"),
+    REAL("dino", "momentum_end", dino.momentum_end, 0, 1, "1",
+         "of the teacher's average at the last step, along a cosine"),
     REAL("dino", "center_momentum", dino.center_momentum, 0, 1, "0.9", "of the centre's average"),
-    INT("dino", "freeze_last_layer", dino.freeze_last_layer, 0, 1e6, "1", "first epochs in which the last layer is left alone"),
+    INT("dino", "freeze_last_layer", dino.freeze_last_layer, 0, 1e6, "1",
+        "first epochs in which the last layer is left alone"),
 
     OTHER(KEY_TEXT, "probe", "weights", probe.weights, "",
           "encoder weights (safetensors); with features random: only its sizes are taken"),
     CHOICE("probe", "kind", probe.kind, "linear|attentive", "linear", "what is put on the frozen features"),
     CHOICE("probe", "features", probe.features, "encoder|random|histogram", "encoder",
            "the encoder's; a random encoder's; a histogram of the input's voxels"),
-    CHOICE("probe", "pool", probe.pool, "cls|mean", "cls", "the encoder's class token (the paper), or the mean of its patch tokens"),
-    INT("probe", "heads", probe.heads, 1, 1024, "12", "attention heads of an attentive probe; they divide the encoder's width"),
+    CHOICE("probe", "pool", probe.pool, "cls|mean", "cls",
+           "the encoder's class token (the paper), or the mean of its patch tokens"),
+    INT("probe", "heads", probe.heads, 1, 1024, "12",
+        "attention heads of an attentive probe; they divide the encoder's width"),
 
-    CHOICE("finetune", "init", finetune.init, "weights|random", "weights", "the encoder's first values: of finetune.weights, or drawn (from scratch)"),
-    OTHER(KEY_TEXT, "finetune", "weights", finetune.weights, "", "weights (safetensors) to start from; with init random: only their sizes are taken"),
-    CHOICE("finetune", "tasks", finetune.tasks, "each|all", "each", "a model of its own for each task (the paper), or one encoder with a head a task"),
-    CHOICE("finetune", "head", finetune.head, "linear|attentive", "linear", "what is put on the encoder: batch norm and a linear layer, or attention over all tokens first"),
-    INT("finetune", "heads", finetune.heads, 1, 1024, "12", "attention heads of an attentive head; they divide the encoder's width"),
-    CHOICE("finetune", "pool", finetune.pool, "cls|mean", "cls", "what a linear head takes: the class token (the paper), or the mean of the patch tokens"),
-    CHOICE("finetune", "backbone", finetune.backbone, "full|frozen|lora", "full", "what of the encoder is trained: all, nothing, or low-rank additions to its attention"),
-    REAL("finetune", "backbone_lr", finetune.backbone_lr, 0, 1000, "1e-05", "the encoder's learning rate, scheduled as the head's, optim.lr; 0: optim.lr"),
-    REAL("finetune", "layer_decay", finetune.layer_decay, 0, 1, "1", "the encoder's rate falls by this factor from block to block towards the input; 1: it does not"),
-    REAL("finetune", "drop_path", finetune.drop_path, 0, 0.99, "0", "probability that a scan skips a residual branch: 0 in the first block, this in the last"),
+    CHOICE("finetune", "init", finetune.init, "weights|random", "weights",
+           "the encoder's first values: of finetune.weights, or drawn (from scratch)"),
+    OTHER(KEY_TEXT, "finetune", "weights", finetune.weights, "",
+          "weights (safetensors) to start from; with init random: only their sizes are taken"),
+    CHOICE("finetune", "tasks", finetune.tasks, "each|all", "each",
+           "a model of its own for each task (the paper), or one encoder with a head a task"),
+    CHOICE("finetune", "head", finetune.head, "linear|attentive", "linear",
+           "what is put on the encoder: batch norm and a linear layer, or attention over all tokens first"),
+    INT("finetune", "heads", finetune.heads, 1, 1024, "12",
+        "attention heads of an attentive head; they divide the encoder's width"),
+    CHOICE("finetune", "pool", finetune.pool, "cls|mean", "cls",
+           "what a linear head takes: the class token (the paper), or the mean of the patch tokens"),
+    CHOICE("finetune", "backbone", finetune.backbone, "full|frozen|lora", "full",
+           "what of the encoder is trained: all, nothing, or low-rank additions to its attention"),
+    REAL("finetune", "backbone_lr", finetune.backbone_lr, 0, 1000, "1e-05",
+         "the encoder's learning rate, scheduled as the head's, optim.lr; 0: optim.lr"),
+    REAL("finetune", "layer_decay", finetune.layer_decay, 0, 1, "1",
+         "the encoder's rate falls by this factor from block to block towards the input; 1: it does not"),
+    REAL("finetune", "drop_path", finetune.drop_path, 0, 0.99, "0",
+         "probability that a scan skips a residual branch: 0 in the first block, this in the last"),
     INT("finetune", "lora_rank", finetune.lora_rank, 1, 4096, "8", "rank of the additions, with backbone lora"),
     REAL("finetune", "lora_alpha", finetune.lora_alpha, 0, MANY, "16", "they count alpha / rank"),
 };
@@ -189,7 +217,8 @@ static int word_number(const char *words, const char *text) {
     return -1;
 }
 
-/* Copies the next part of *at, up to ',' or the end, without surrounding blanks. False at the end, or where too long. */
+/* Copies the next part of *at, up to ',' or the end, without surrounding blanks. False at the end, or where too
+ * long. */
 static bool next_part(const char **at, char *part, size_t size, bool *ret_too_long) {
     *ret_too_long = false;
     if (!*at) return false;

@@ -145,7 +145,8 @@ static const char *nearest(const complaint *c, char name[128]) {
         if (is_nearer(&s, *p, dot ? (size_t)(dot - *p) : 0, dot ? dot + 1 : *p)) near = *p;
     }
     for (size_t i = 0; i < recipe_key_count; i++)
-        if (is_nearer(&s, recipe_keys[i].section, strlen(recipe_keys[i].section), recipe_keys[i].key)) near = recipe_key_path(&recipe_keys[i], name);
+        if (is_nearer(&s, recipe_keys[i].section, strlen(recipe_keys[i].section), recipe_keys[i].key))
+            near = recipe_key_path(&recipe_keys[i], name);
     return near;
 }
 
@@ -158,14 +159,16 @@ static const char *kind_of(const char *name) {
 static hct_status explain(const char *path, const complaint *c, cyaml_err_t error, hct_err *err) {
     char want[32], have[32];
     if (sscanf(c->what, "Expecting %31[A-Z_], got event: %31[A-Z_]", want, have) == 2)
-        return hct_fail(err, HCT_EFORMAT, "%s:%u: %s: needs %s, holds %s", path, c->line, *c->section ? c->section : "the recipe", kind_of(want), kind_of(have));
+        return hct_fail(err, HCT_EFORMAT, "%s:%u: %s: needs %s, holds %s", path, c->line,
+                        *c->section ? c->section : "the recipe", kind_of(want), kind_of(have));
     if (!*c->unknown_key)
         return hct_fail(err, HCT_EFORMAT, "%s:%u: %s%s%s", path, c->line, *c->what ? c->what : cyaml_strerror(error),
                         *c->section ? ", at " : "", c->section);
     char name[128], wanted[200];
     snprintf(wanted, sizeof wanted, "%s%s%s", c->section, *c->section ? "." : "", c->unknown_key);
     const char *near = nearest(c, name);
-    return hct_fail(err, HCT_EFORMAT, "%s:%u: no key '%s'%s%s%s", path, c->line, wanted, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return hct_fail(err, HCT_EFORMAT, "%s:%u: no key '%s'%s%s%s", path, c->line, wanted, near ? "; did you mean '" : "",
+                    near ? near : "", near ? "'?" : "");
 }
 
 /* The value as --set would take it; NULL where the file does not hold the key. */
@@ -175,8 +178,7 @@ static void value_text(const recipe_key *k, const raw_value *v, text_buffer *out
     for (uint32_t i = 0; i < v->n; i++) {
         if (k->kind == KEY_WINDOWS)
             text_printf(out, "%s%s:%s", i ? "," : "", v->windows[i].center, v->windows[i].width);
-        else
-            text_printf(out, "%s%s", i ? "," : "", v->items[i]);
+        else text_printf(out, "%s%s", i ? "," : "", v->items[i]);
     }
     text_add(out, "", 0);
 }
@@ -210,12 +212,9 @@ hct_status recipe_load(const char *path, recipe *r, hct_err *err) {
     hct_status status = HCT_OK;
     cyaml_err_t error =
         path_is_file(path) ? cyaml_load_file(path, &config, &s->top, (void **)&raw, NULL) : CYAML_ERR_FILE_OPEN;
-    if (error == CYAML_ERR_FILE_OPEN)
-        status = hct_fail(err, HCT_ENOTFOUND, "%s: there is no such recipe file", path);
-    else if (error != CYAML_OK)
-        status = explain(path, &c, error, err);
-    else if (raw) /* NULL: an empty file */
-        status = assign_all(path, raw, &laid_over, err);
+    if (error == CYAML_ERR_FILE_OPEN) status = hct_fail(err, HCT_ENOTFOUND, "%s: there is no such recipe file", path);
+    else if (error != CYAML_OK) status = explain(path, &c, error, err);
+    else if (raw) /* NULL: an empty file */ status = assign_all(path, raw, &laid_over, err);
     if (raw) cyaml_free(&config, &s->top, raw, 0);
     free(s);
     if (status == HCT_OK) *r = laid_over;

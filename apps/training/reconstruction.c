@@ -22,7 +22,8 @@ static void patch_stats(const float *image, const vit_config *e, const int64_t c
 }
 
 /* Channel 0 of one scan [S, S, S]: hidden patches become NaN in masked, and the prediction in filled. */
-static void paint(const vit_config *e, const mae_config *c, const float *image, const float *mask, const float *pred, float *masked, float *filled) {
+static void paint(const vit_config *e, const mae_config *c, const float *image, const float *mask, const float *pred,
+                  float *masked, float *filled) {
     int64_t s = e->image, p = e->patch, g = vit_grid(e), voxels = e->channels * p * p * p;
     size_t all = (size_t)(s * s * s);
     memcpy(masked, image, all * sizeof *masked);
@@ -60,9 +61,11 @@ static int64_t most_to_see(const mae_step *s, int64_t side) {
 
 hct_status reconstruction_draw(mae_step *s, const mae_config *c, const char *path, hct_err *err) {
     const vit_config *e = &c->encoder;
-    int64_t patches = vit_patches(e), voxels = e->channels * e->patch * e->patch * e->patch, side = e->image, which = most_to_see(s, side);
+    int64_t patches = vit_patches(e), voxels = e->channels * e->patch * e->patch * e->patch, side = e->image,
+            which = most_to_see(s, side);
     size_t all = (size_t)(side * side * side);
-    float *pred = malloc((size_t)(s->batch * patches * voxels) * sizeof *pred), *mask = malloc((size_t)(s->batch * patches) * sizeof *mask);
+    float *pred = malloc((size_t)(s->batch * patches * voxels) * sizeof *pred),
+          *mask = malloc((size_t)(s->batch * patches) * sizeof *mask);
     float *masked = malloc(all * sizeof *masked), *filled = malloc(all * sizeof *filled);
     const float *image = s->image + (size_t)which * s->image_floats;
     hct_status st = pred && mask && masked && filled ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);

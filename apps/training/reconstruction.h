@@ -4,8 +4,9 @@
 
 #include "training/mae_step.h"
 
-/* After a run of a forward-only step whose micro-batch 0 was filled: draws the scan of the batch whose middle axial slice shows
- * most (largest variance; channel 0's window) as three tiles: scan | visible patches | visible patches with the hidden ones filled in. */
+/* After a run of a forward-only step whose micro-batch 0 was filled: draws the scan of the batch whose middle axial
+ * slice shows most (largest variance; channel 0's window) as three tiles: scan | visible patches | visible patches
+ * with the hidden ones filled in. */
 hct_status reconstruction_draw(mae_step *s, const mae_config *c, const char *path, hct_err *err);
 
 #endif

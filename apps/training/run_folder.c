@@ -25,10 +25,16 @@ static hct_status check_recipe(const char *run, const char *file, const recipe *
     if (st < 0) return st;
     if (have.method == r->method) {
         char was[SHA256_HEX], now[SHA256_HEX];
-        if (!resume || (st = recipe_hash(&have, was, err)) < 0 || (st = recipe_hash(r, now, err)) < 0 || !strcmp(was, now)) return st;
-        return hct_fail(err, HCT_EINVAL, "%s: the run has another recipe (%.12s, now %.12s); resume without changing keys, or start a new run", file, was, now);
+        if (!resume || (st = recipe_hash(&have, was, err)) < 0 || (st = recipe_hash(r, now, err)) < 0 ||
+            !strcmp(was, now))
+            return st;
+        return hct_fail(
+            err, HCT_EINVAL,
+            "%s: the run has another recipe (%.12s, now %.12s); resume without changing keys, or start a new run", file,
+            was, now);
     }
-    return hct_fail(err, HCT_EINVAL, "%s: there is a run of another method (its recipe.yaml says which); name another folder", run);
+    return hct_fail(err, HCT_EINVAL,
+                    "%s: there is a run of another method (its recipe.yaml says which); name another folder", run);
 }
 
 hct_status run_folder_enter(const char *run, const recipe *r, int resume, int *ret_lock, hct_err *err) {
@@ -36,7 +42,8 @@ hct_status run_folder_enter(const char *run, const recipe *r, int resume, int *r
     hct_status st = lock && file ? path_make_folders(run, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     int fd = st == HCT_OK ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
     if (st == HCT_OK && fd < 0) st = hct_fail(err, HCT_EIO, "%s: cannot be written: %s", lock, strerror(errno));
-    if (st == HCT_OK && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) /* a file system without locks locks nobody out */
+    /* a file system without locks locks nobody out */
+    if (st == HCT_OK && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
         st = hct_fail(err, HCT_EINVAL, "%s: another headct is running in it; wait for it, or name another folder", run);
     if (st == HCT_OK) st = check_recipe(run, file, r, resume, err);
     if (st == HCT_OK) run_folder_clean(run);
@@ -50,7 +57,8 @@ hct_status run_folder_enter(const char *run, const recipe *r, int resume, int *r
 static hct_status remove_one(const char *folder, const char *name, hct_err *err) {
     char *path = path_join(folder, name);
     hct_status st = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (path && unlink(path) < 0 && errno != ENOENT) st = hct_fail(err, HCT_EIO, "%s: cannot be removed: %s", path, strerror(errno));
+    if (path && unlink(path) < 0 && errno != ENOENT)
+        st = hct_fail(err, HCT_EIO, "%s: cannot be removed: %s", path, strerror(errno));
     free(path);
     return st;
 }
@@ -68,7 +76,8 @@ static hct_status remove_all(const char *folder, const char *start, const char *
 }
 
 hct_status run_folder_empty(const char *run, hct_err *err) {
-    static const char *const results[] = {"predictions.csv", "predictions.csv.json", "metrics.json", "metrics.csv", "weights.safetensors"};
+    static const char *const results[] = {"predictions.csv", "predictions.csv.json", "metrics.json", "metrics.csv",
+                                          "weights.safetensors"};
     char *figures = path_join(run, "figures");
     hct_status st = figures ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < sizeof results / sizeof *results; i++) st = remove_one(run, results[i], err);

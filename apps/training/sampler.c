@@ -21,22 +21,26 @@ void sampler_shuffle(uint64_t seed, uint64_t epoch, const size_t *scans, size_t 
     }
 }
 
-int sampler_balanced(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n, size_t count, size_t *order) {
-    size_t *class[2] = {malloc((n + 1) * sizeof(size_t)), malloc((n + 1) * sizeof(size_t))}, size[2] = {0, 0}, at[2] = {0, 0};
-    int ok = class[0] && class[1];
-    for (size_t i = 0; ok && i < n; i++) class[label[i] != 0][size[label[i] != 0]++] = scans[i];
+int sampler_balanced(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n, size_t count,
+                     size_t *order) {
+    size_t *of_class[2] = {malloc((n + 1) * sizeof(size_t)), malloc((n + 1) * sizeof(size_t))}, size[2] = {0, 0},
+           at[2] = {0, 0};
+    int ok = of_class[0] && of_class[1];
+    for (size_t i = 0; ok && i < n; i++) of_class[label[i] != 0][size[label[i] != 0]++] = scans[i];
     ok = ok && size[0] && size[1];
     for (size_t i = 0; ok && i < count; i++) {
         size_t c = i % 2, round = at[c] / size[c];
-        if (at[c] % size[c] == 0) sampler_shuffle(seed ^ (c + 1), epoch << 20 | round, class[c], size[c], class[c]);
-        order[i] = class[c][at[c]++ % size[c]];
+        if (at[c] % size[c] == 0)
+            sampler_shuffle(seed ^ (c + 1), epoch << 20 | round, of_class[c], size[c], of_class[c]);
+        order[i] = of_class[c][at[c]++ % size[c]];
     }
-    free(class[0]);
-    free(class[1]);
+    free(of_class[0]);
+    free(of_class[1]);
     return ok;
 }
 
-size_t sampler_balanced_tasks(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n, size_t n_tasks, size_t count, size_t *order) {
+size_t sampler_balanced_tasks(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n,
+                              size_t n_tasks, size_t count, size_t *order) {
     size_t *known = malloc((n + 1) * sizeof *known), *draw = malloc((count + 1) * sizeof *draw), k = 0;
     int8_t *of = malloc(n + 1);
     for (int ok = known && draw && of; k < n_tasks && ok; k += (size_t)ok) {

@@ -14,9 +14,7 @@ double schedule_lr(const lr_schedule *s, int64_t step) {
     return s->base;
 }
 
-double schedule_scaled_lr(double stated, double batch) {
-    return stated * batch / 256;
-}
+double schedule_scaled_lr(double stated, double batch) { return stated * batch / 256; }
 
 double schedule_cosine(double start, double end, int64_t step, int64_t total) {
     return end + 0.5 * (start - end) * (1 + cos(M_PI * (double)step / (double)total));

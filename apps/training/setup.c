@@ -45,19 +45,35 @@ void device_close(hct_dev *dev) {
 
 hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err) {
     int mae = r->method == METHOD_MAE;
-    *ret = (model_info){.kind = mae ? MODEL_MAE : r->method == METHOD_DINO ? MODEL_DINO : MODEL_CLASSIFIER,
-                        .dino = {r->dino.hidden, r->dino.bottleneck, r->dino.prototypes, r->dino.batch_norm}, .n_windows = (int)r->data.windows.n, .crop = r->data.crop};
-    ret->mae = (mae_config){.encoder = {.image = r->data.image, .patch = r->model.patch, .channels = r->data.windows.n, .width = r->model.width,
-                                        .depth = r->model.depth, .heads = r->model.heads, .mlp = r->model.mlp, .registers = r->model.registers,
-                                        .qkv_bias = r->model.qkv_bias, .position_trained = r->model.position == POSITION_TRAINED,
+    *ret = (model_info){.kind = mae                        ? MODEL_MAE
+                                : r->method == METHOD_DINO ? MODEL_DINO
+                                                           : MODEL_CLASSIFIER,
+                        .dino = {r->dino.hidden, r->dino.bottleneck, r->dino.prototypes, r->dino.batch_norm},
+                        .n_windows = (int)r->data.windows.n,
+                        .crop = r->data.crop};
+    ret->mae = (mae_config){.encoder = {.image = r->data.image,
+                                        .patch = r->model.patch,
+                                        .channels = r->data.windows.n,
+                                        .width = r->model.width,
+                                        .depth = r->model.depth,
+                                        .heads = r->model.heads,
+                                        .mlp = r->model.mlp,
+                                        .registers = r->model.registers,
+                                        .qkv_bias = r->model.qkv_bias,
+                                        .position_trained = r->model.position == POSITION_TRAINED,
                                         .init_normal = r->model.init == FIRST_NORMAL,
                                         .norm_eps = mae ? 1e-5 : 1e-6},
-                            .width = r->model.decoder.width, .depth = r->model.decoder.depth, .heads = r->model.decoder.heads,
-                            .mlp = r->model.decoder.mlp, .decoder_bias = r->model.decoder.bias, .mask_ratio = r->model.mask_ratio,
+                            .width = r->model.decoder.width,
+                            .depth = r->model.decoder.depth,
+                            .heads = r->model.decoder.heads,
+                            .mlp = r->model.decoder.mlp,
+                            .decoder_bias = r->model.decoder.bias,
+                            .mask_ratio = r->model.mask_ratio,
                             .normalize = r->model.norm_pix};
     ret->pool_mean = (r->method == METHOD_FINETUNE ? r->finetune.pool : r->probe.pool) == POOL_MEAN;
     if (r->method == METHOD_PROBE && r->probe.kind == PROBE_ATTENTIVE) ret->probe_heads = r->probe.heads;
-    for (int i = 0; i < ret->n_windows; i++) ret->window[i] = (hu_window){r->data.windows.at[i].center, r->data.windows.at[i].width};
+    for (int i = 0; i < ret->n_windows; i++)
+        ret->window[i] = (hu_window){r->data.windows.at[i].center, r->data.windows.at[i].width};
     hct_status st = recipe_hash(r, ret->recipe, err);
     const char *steps = scan_preprocessing(0);
     return st < 0 ? st : sha256_bytes(steps, strlen(steps), ret->preprocessing, err);
@@ -70,7 +86,8 @@ static params *declare(hct_dev *dev, const model_info *info, hct_err *err) {
     if (st == HCT_OK) st = info->kind == MODEL_MAE ? mae_check(&info->mae, err) : vit_check(&info->mae.encoder, err);
     if (st == HCT_OK) {
         if (info->kind == MODEL_MAE) mae_declare(p, &info->mae);
-        else if (info->kind == MODEL_DINO) dino_declare(p, &(dino_config){.encoder = info->mae.encoder, .head = info->dino});
+        else if (info->kind == MODEL_DINO)
+            dino_declare(p, &(dino_config){.encoder = info->mae.encoder, .head = info->dino});
         else vit_declare(p, &info->mae.encoder);
         for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
             char prefix[MODEL_NAME + 8];
@@ -98,14 +115,16 @@ hct_status model_precision(params *p, const recipe *r, hct_err *err) {
     return params_compute(p, r->train.precision == PRECISION_BF16 ? HCT_BF16 : HCT_F32, err);
 }
 
-params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, const model_info *info, int quiet, hct_err *err) {
+params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, const model_info *info, int quiet,
+                      hct_err *err) {
     params *p = declare(dev, info, err); /* the file has every tensor: nothing is drawn */
     if (!p) return NULL;
     load_report report = {0};
     hct_status st = vit_load(p, &info->mae.encoder, f, path, "", &report, err);
     if (!quiet) load_report_print(&report, path);
     if (st == HCT_OK && report.missing)
-        st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors of its model are missing (first: %s)", path, report.missing, report.first_missing);
+        st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors of its model are missing (first: %s)", path, report.missing,
+                      report.first_missing);
     if (st == HCT_OK) return p;
     params_free(p);
     return NULL;
@@ -130,10 +149,17 @@ static int is_matrix(const hct_tensor *t) {
 int optimizer_decays(const recipe *r, const param *p) { return r->optim.decay == DECAY_ALL || is_matrix(p->tensor); }
 
 hct_optim *optimizer_new(hct_dev *dev, const recipe *r, hct_err *err) {
-    static const hct_optim_kind kinds[] = {[OPTIMIZER_ADAMW] = HCT_ADAMW, [OPTIMIZER_ADAM] = HCT_ADAM, [OPTIMIZER_SGD] = HCT_SGD};
-    static const hct_clip_mode clips[] = {[CLIP_NONE] = HCT_CLIP_NONE, [CLIP_GLOBAL] = HCT_CLIP_GLOBAL, [CLIP_TENSOR] = HCT_CLIP_TENSOR};
-    hct_optim_options o = {.kind = kinds[r->optim.name], .beta1 = r->optim.betas[0], .beta2 = r->optim.betas[1], .eps = r->optim.eps,
-                           .momentum = r->optim.momentum, .clip_mode = clips[r->optim.clip_mode], .clip = r->optim.clip};
+    static const hct_optim_kind kinds[] = {
+        [OPTIMIZER_ADAMW] = HCT_ADAMW, [OPTIMIZER_ADAM] = HCT_ADAM, [OPTIMIZER_SGD] = HCT_SGD};
+    static const hct_clip_mode clips[] = {
+        [CLIP_NONE] = HCT_CLIP_NONE, [CLIP_GLOBAL] = HCT_CLIP_GLOBAL, [CLIP_TENSOR] = HCT_CLIP_TENSOR};
+    hct_optim_options o = {.kind = kinds[r->optim.name],
+                           .beta1 = r->optim.betas[0],
+                           .beta2 = r->optim.betas[1],
+                           .eps = r->optim.eps,
+                           .momentum = r->optim.momentum,
+                           .clip_mode = clips[r->optim.clip_mode],
+                           .clip = r->optim.clip};
     return hct_optim_new(dev, &o, err);
 }
 

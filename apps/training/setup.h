@@ -6,7 +6,8 @@
 #include "models/weights.h"
 #include "training/recipe.h"
 
-/* spec as hct_device_open takes it; "auto" and "" leave the choice to $HEADCT_DEVICE, else cpu. Closes with device_close, registry included. */
+/* spec as hct_device_open takes it; "auto" and "" leave the choice to $HEADCT_DEVICE, else cpu. Closes with
+ * device_close, registry included. */
 hct_dev *device_open(const char *spec, hct_err *err);
 void device_close(hct_dev *dev);
 
@@ -14,11 +15,13 @@ void device_close(hct_dev *dev);
 hct_status model_of_recipe(const recipe *r, model_info *ret, hct_err *err);
 /* Declares the tensors of a model (heads included) and initialises them; NULL and err on failure. */
 params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *err);
-/* After model_new: computes in the recipe's precision, blocks again for their gradients where it says so; the optimiser (made after that) writes
- * the copies. */
+/* After model_new: computes in the recipe's precision, blocks again for their gradients where it says so; the
+ * optimiser (made after that) writes the copies. */
 hct_status model_precision(params *, const recipe *, hct_err *);
-/* A model made after info, with the tensors of f. Prints one line about matched, missing, unused and wrong-shape keys, unless quiet. */
-params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, const model_info *info, int quiet, hct_err *err);
+/* A model made after info, with the tensors of f. Prints one line about matched, missing, unused and wrong-shape
+ * keys, unless quiet. */
+params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, const model_info *info, int quiet,
+                      hct_err *err);
 /* model_of_file of a weights file; its description goes into *ret_info. */
 params *model_open(hct_dev *dev, const char *path, model_info *ret_info, hct_err *err);
 

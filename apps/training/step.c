@@ -2,8 +2,8 @@
 
 static int is_dino(const train_step *s) { return s->r->method == METHOD_DINO; }
 
-hct_status step_new(train_step *s, hct_dev *dev, params *p, const recipe *r, const model_info *info, int64_t batch, int64_t micro, hct_optim *optim,
-                    int plan_only, hct_err *err) {
+hct_status step_new(train_step *s, hct_dev *dev, params *p, const recipe *r, const model_info *info, int64_t batch,
+                    int64_t micro, hct_optim *optim, int plan_only, hct_err *err) {
     *s = (train_step){.r = r, .info = info};
     if (is_dino(s)) return dino_step_new(&s->dino, dev, p, r, info, batch, micro, optim, plan_only, err);
     return mae_step_new(&s->mae, dev, p, &info->mae, batch, micro, optim ? &r->views : NULL, optim, plan_only, err);
@@ -22,17 +22,24 @@ uint64_t step_host_bytes(const train_step *s) {
 }
 
 void *step_item(train_step *s, int64_t b) {
-    return is_dino(s) ? (void *)(s->dino.host + (size_t)b * s->dino.cube) : (void *)(s->mae.image + (size_t)b * s->mae.image_floats);
+    return is_dino(s) ? (void *)(s->dino.host + (size_t)b * s->dino.cube)
+                      : (void *)(s->mae.image + (size_t)b * s->mae.image_floats);
 }
 
 loader_options step_loader(const recipe *r, const model_info *info) {
-    loader_options o = {.windows = info->window, .n_windows = info->n_windows, .crop = r->data.crop, .size = r->data.image,
-                        .threads = (int)r->train.workers, .disk_cache = r->train.disk_cache, .cache_bytes = (size_t)r->train.cache_mb << 20};
+    loader_options o = {.windows = info->window,
+                        .n_windows = info->n_windows,
+                        .crop = r->data.crop,
+                        .size = r->data.image,
+                        .threads = (int)r->train.workers,
+                        .disk_cache = r->train.disk_cache,
+                        .cache_bytes = (size_t)r->train.cache_mb << 20};
     if (r->method == METHOD_DINO) o.n_windows = 0, o.crop = r->views.region, o.size = views_source(&r->views);
     return o;
 }
 
-hct_status step_fill(train_step *s, int64_t m, uint64_t seed, int64_t epoch, int64_t step, const size_t *scan, int64_t valid, hct_err *err) {
+hct_status step_fill(train_step *s, int64_t m, uint64_t seed, int64_t epoch, int64_t step, const size_t *scan,
+                     int64_t valid, hct_err *err) {
     if (is_dino(s)) return dino_step_fill(&s->dino, m, seed, (uint64_t)epoch, scan, err);
     return mae_step_fill(&s->mae, &s->info->mae, m, seed, (uint64_t)epoch, (uint64_t)step, scan, valid, err);
 }
@@ -57,5 +64,6 @@ hct_optim *step_optimizer(hct_dev *dev, const recipe *r, const params *p, hct_er
 }
 
 hct_status step_rates(hct_optim *o, const recipe *r, double lr, double decay, int64_t epoch, hct_err *err) {
-    return r->method == METHOD_DINO ? dino_set_rates(o, r, lr, decay, epoch, err) : optimizer_set_rates(o, lr, decay, err);
+    return r->method == METHOD_DINO ? dino_set_rates(o, r, lr, decay, epoch, err)
+                                    : optimizer_set_rates(o, lr, decay, err);
 }

@@ -9,12 +9,13 @@
 typedef struct train_step {
     const recipe *r;
     const model_info *info;
-    mae_step mae;   /* one of the two */
+    mae_step mae; /* one of the two */
     dino_step dino;
 } train_step;
 
 /* optim NULL: validation. */
-hct_status step_new(train_step *, hct_dev *, params *, const recipe *, const model_info *, int64_t batch, int64_t micro, hct_optim *, int plan_only, hct_err *);
+hct_status step_new(train_step *, hct_dev *, params *, const recipe *, const model_info *, int64_t batch, int64_t micro,
+                    hct_optim *, int plan_only, hct_err *);
 void step_free(train_step *);
 hct_tape *step_tape(const train_step *);
 int64_t step_batch(const train_step *);
@@ -25,7 +26,8 @@ void *step_item(train_step *, int64_t b);
 /* What the loader is to read for the recipe. */
 loader_options step_loader(const recipe *, const model_info *);
 /* Sends micro-batch m. The last batch - valid scans count for nothing in MAE; DINO takes whole batches. */
-hct_status step_fill(train_step *, int64_t m, uint64_t seed, int64_t epoch, int64_t step, const size_t *scan, int64_t valid, hct_err *);
+hct_status step_fill(train_step *, int64_t m, uint64_t seed, int64_t epoch, int64_t step, const size_t *scan,
+                     int64_t valid, hct_err *);
 /* What goes with an optimiser step besides learning rate and decay. */
 hct_status step_set(train_step *, int64_t epoch, int64_t step, int64_t total, hct_err *);
 hct_status step_run(train_step *, double *ret_loss, hct_err *);

@@ -14,8 +14,10 @@ static hct_status fill_task(trial *t, size_t k, const char *name, hct_err *err) 
     size_t tasks = t->said.n_tasks;
     int64_t column = dataset_label(t->data, name, err);
     if (column < 0) return err->code;
-    if (strlen(name) >= MODEL_NAME) return hct_fail(err, HCT_EINVAL, "label '%s' is longer than %d characters", name, MODEL_NAME - 1);
-    for (size_t i = 0; i < t->n; i++) t->said.label[i * tasks + k] = t->data->labels[t->scan[i] * t->data->n_labels + (size_t)column];
+    if (strlen(name) >= MODEL_NAME)
+        return hct_fail(err, HCT_EINVAL, "label '%s' is longer than %d characters", name, MODEL_NAME - 1);
+    for (size_t i = 0; i < t->n; i++)
+        t->said.label[i * tasks + k] = t->data->labels[t->scan[i] * t->data->n_labels + (size_t)column];
     return predictions_text(&t->said.task[k], name, err);
 }
 
@@ -31,10 +33,13 @@ static hct_status fill(trial *t, const char *const *tasks, size_t n_tasks, hct_e
     return st;
 }
 
-hct_status trial_of(const dataset *d, scan_list train, scan_list valid, scan_list test, const char *const *tasks, size_t n_tasks, trial *ret, hct_err *err) {
-    *ret = (trial){.data = d, .n = train.n + valid.n + test.n, .n_train = train.n, .n_valid = valid.n, .n_test = test.n};
+hct_status trial_of(const dataset *d, scan_list train, scan_list valid, scan_list test, const char *const *tasks,
+                    size_t n_tasks, trial *ret, hct_err *err) {
+    *ret =
+        (trial){.data = d, .n = train.n + valid.n + test.n, .n_train = train.n, .n_valid = valid.n, .n_test = test.n};
     if (!n_tasks) return hct_fail(err, HCT_EINVAL, "%s: has no labels; run headct prepare with --labels", d->folder);
-    if (n_tasks > MODEL_TASKS) return hct_fail(err, HCT_EINVAL, "%zu tasks; one run takes at most %d (data.tasks)", n_tasks, MODEL_TASKS);
+    if (n_tasks > MODEL_TASKS)
+        return hct_fail(err, HCT_EINVAL, "%zu tasks; one run takes at most %d (data.tasks)", n_tasks, MODEL_TASKS);
     if (!(ret->scan = malloc((ret->n + 1) * sizeof *ret->scan))) return hct_fail(err, HCT_ENOMEM, "out of memory");
     const scan_list parts[] = {train, valid, test};
     for (size_t p = 0, at = 0; p < 3; at += parts[p++].n)
@@ -54,7 +59,8 @@ hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *er
     for (int64_t k = 0; k < r->data.tasks.n; k++) tasks[k] = r->data.tasks.item[k];
     if (st == HCT_OK)
         st = trial_of(d, (scan_list){part[0], n[0]}, (scan_list){part[1], n[1]}, (scan_list){part[2], n[2]},
-                      r->data.tasks.n ? tasks : (const char *const *)d->label_names, r->data.tasks.n ? (size_t)r->data.tasks.n : d->n_labels, ret, err);
+                      r->data.tasks.n ? tasks : (const char *const *)d->label_names,
+                      r->data.tasks.n ? (size_t)r->data.tasks.n : d->n_labels, ret, err);
     for (int p = 0; p < 3; p++) free(part[p]);
     return st;
 }
@@ -65,34 +71,41 @@ void trial_free(trial *t) {
     *t = (trial){0};
 }
 
-static int has_both(const trial *t, size_t k, size_t class[2]) {
-    class[0] = class[1] = 0;
+static int has_both(const trial *t, size_t k, size_t have[2]) {
+    have[0] = have[1] = 0;
     for (size_t i = 0; i < t->n_train; i++) {
         int8_t l = t->said.label[i * t->said.n_tasks + k];
-        if (l >= 0) class[l != 0]++;
+        if (l >= 0) have[l != 0]++;
     }
-    return class[0] && class[1];
+    return have[0] && have[1];
 }
 
 hct_status trial_need_classes(const trial *t, hct_err *err) {
-    size_t class[2];
+    size_t have[2];
     for (size_t k = 0; k < t->said.n_tasks; k++)
-        if (!has_both(t, k, class))
-            return hct_fail(err, HCT_EINVAL, "task '%s': the training part has %zu positives and %zu negatives; both are needed", t->said.task[k], class[1], class[0]);
+        if (!has_both(t, k, have))
+            return hct_fail(err, HCT_EINVAL,
+                            "task '%s': the training part has %zu positives and %zu negatives; both are needed",
+                            t->said.task[k], have[1], have[0]);
     return HCT_OK;
 }
 
 hct_status trial_leave_one_class(trial *t, const recipe *r, hct_err *err) {
     const char *kept[MODEL_TASKS];
-    size_t n = 0, class[2];
+    size_t n = 0, have[2];
     if (r->data.tasks.n) return trial_need_classes(t, err);
     for (size_t k = 0; k < t->said.n_tasks; k++) {
-        if (has_both(t, k, class)) kept[n++] = t->said.task[k];
-        else fprintf(stderr, "task '%s' is left out: the training part has %zu positives and %zu negatives\n", t->said.task[k], class[1], class[0]);
+        if (has_both(t, k, have)) kept[n++] = t->said.task[k];
+        else
+            fprintf(stderr, "task '%s' is left out: the training part has %zu positives and %zu negatives\n",
+                    t->said.task[k], have[1], have[0]);
     }
     if (n == t->said.n_tasks) return HCT_OK;
-    if (!n) return hct_fail(err, HCT_EINVAL, "%s: no label has positives and negatives in the training part", t->data->folder);
-    const scan_list train = {t->scan, t->n_train}, valid = {t->scan + t->n_train, t->n_valid}, test = {t->scan + t->n_train + t->n_valid, t->n_test};
+    if (!n)
+        return hct_fail(err, HCT_EINVAL, "%s: no label has positives and negatives in the training part",
+                        t->data->folder);
+    const scan_list train = {t->scan, t->n_train}, valid = {t->scan + t->n_train, t->n_valid},
+                    test = {t->scan + t->n_train + t->n_valid, t->n_test};
     trial less;
     hct_status st = trial_of(t->data, train, valid, test, kept, n, &less, err);
     if (st < 0) return st;
@@ -104,28 +117,40 @@ hct_status trial_leave_one_class(trial *t, const recipe *r, hct_err *err) {
 hct_status trial_check_folders(const trial *t, hct_err *err) {
     for (size_t k = 0; k < t->said.n_tasks; k++) {
         const char *task = t->said.task[k];
-        if (*task == '.' || strchr(task, '/')) return hct_fail(err, HCT_EINVAL, "task '%s' cannot name a folder; rename the label", task);
+        if (*task == '.' || strchr(task, '/'))
+            return hct_fail(err, HCT_EINVAL, "task '%s' cannot name a folder; rename the label", task);
     }
     return HCT_OK;
 }
 
 /* predictions.csv.json: what made the table, as headct predict writes it, and the training data. */
-static hct_status write_origin(const trial *t, const char *run, const char *weights, const model_info *info, hct_err *err) {
+static hct_status write_origin(const trial *t, const char *run, const char *weights, const model_info *info,
+                               hct_err *err) {
     char data[MODEL_HASH], *path = path_join(run, "predictions.csv.json");
-    hct_status st = path ? dataset_hash(t->data, t->scan, t->n_train, data, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st =
+        path ? dataset_hash(t->data, t->scan, t->n_train, data, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     hct_outfile *f = st == HCT_OK ? hct_outfile_open(path, err) : NULL;
     if (f)
-        hct_outfile_printf(f, "{\"format\":\"headct-predictions/1\",\"weights_sha256\":\"%s\",\"recipe_sha256\":\"%s\",\"preprocessing_sha256\":\"%s\",\"data_sha256\":\"%s\"}\n",
+        hct_outfile_printf(f,
+                           "{\"format\":\"headct-predictions/"
+                           "1\",\"weights_sha256\":\"%s\",\"recipe_sha256\":\"%s\",\"preprocessing_sha256\":\"%s\","
+                           "\"data_sha256\":\"%s\"}\n",
                            weights, info->recipe, info->preprocessing, data);
     if (st == HCT_OK) st = hct_outfile_close(f, err);
     free(path);
     return st;
 }
 
-hct_status trial_write(const trial *t, size_t first, const char *run, const char *weights, const model_info *info, hct_err *err) {
+hct_status trial_write(const trial *t, size_t first, const char *run, const char *weights, const model_info *info,
+                       hct_err *err) {
     const predictions *all = &t->said;
-    predictions rows = {.n = all->n - first, .n_tasks = all->n_tasks, .scan = all->scan + first, .patient = all->patient + first,
-                        .split = all->split + first, .task = all->task, .score = all->score + first * all->n_tasks,
+    predictions rows = {.n = all->n - first,
+                        .n_tasks = all->n_tasks,
+                        .scan = all->scan + first,
+                        .patient = all->patient + first,
+                        .split = all->split + first,
+                        .task = all->task,
+                        .score = all->score + first * all->n_tasks,
                         .label = all->label + first * all->n_tasks};
     char *path = path_join(run, "predictions.csv");
     hct_status st = path ? write_origin(t, run, weights, info, err) : hct_fail(err, HCT_ENOMEM, "out of memory");

@@ -44,7 +44,9 @@ hct_status tuning_open(tuning *t, hct_dev *dev, const recipe *r, const params *p
         const param *item = &p->items[i];
         if (!item->trained) continue;
         int group = group_of(t, tuning_factor(r, item->name, depth), optimizer_decays(r, item));
-        st = group < 0 ? hct_fail(err, HCT_EINVAL, "finetune.layer_decay: %lld blocks need more than %d groups of rates; set it to 1", (long long)depth, HCT_OPTIM_GROUPS)
+        st = group < 0 ? hct_fail(err, HCT_EINVAL,
+                                  "finetune.layer_decay: %lld blocks need more than %d groups of rates; set it to 1",
+                                  (long long)depth, HCT_OPTIM_GROUPS)
                        : hct_optim_add(t->optim, group, item->name, item->tensor, err);
     }
     if (st < 0) tuning_close(t);

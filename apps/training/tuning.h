@@ -1,6 +1,8 @@
-/* What of a classifier is trained, and how fast: the encoder's and the heads' rates as groups of the optimiser, decayed from layer to layer.
+/* What of a classifier is trained, and how fast: the encoder's and the heads' rates as groups of the optimiser,
+ * decayed from layer to layer.
  *
- * Layer 0 is everything before the blocks, layer i + 1 is block i, layer depth + 1 the last norm and the heads. A tensor of layer l is trained at
+ * Layer 0 is everything before the blocks, layer i + 1 is block i, layer depth + 1 the last norm and the heads. A
+ * tensor of layer l is trained at
  *
  *   lr_heads:    optim.lr * schedule                                         heads
  *   lr_encoder:  finetune.backbone_lr * layer_decay^(depth + 1 - l) * schedule     all else (backbone_lr 0: optim.lr)

@@ -17,7 +17,8 @@ typedef struct export {
     size_t n;
     void **merged; /* [n_merged], values of our own */
     size_t n_merged;
-} export;
+}
+export;
 
 static int starts(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
 
@@ -41,16 +42,24 @@ static hct_status merge(export *q, hct_st_entry *e, hct_err *err) {
     snprintf(name, sizeof name, "%.*s.lora_b", (int)(n - 7), e->name);
     const hct_st_entry *b = hct_st_find(q->f, name);
     if (!a || !b || !s) return HCT_OK;
-    if (e->ndim != 2 || a->ndim != 2 || b->ndim != 2 || hct_st_elements(s) != 1 || b->dim[0] != e->dim[0] || a->dim[1] != e->dim[1] || b->dim[1] != a->dim[0])
+    if (e->ndim != 2 || a->ndim != 2 || b->ndim != 2 || hct_st_elements(s) != 1 || b->dim[0] != e->dim[0] ||
+        a->dim[1] != e->dim[1] || b->dim[1] != a->dim[0])
         return hct_fail(err, HCT_ESHAPE, "%s: the low-rank additions of '%s' do not fit it", q->o->weights, e->name);
-    float *w = malloc((hct_st_elements(e) + 1) * sizeof *w), *xa = malloc((hct_st_elements(a) + 1) * sizeof *xa), *xb = malloc((hct_st_elements(b) + 1) * sizeof *xb), scale;
-    hct_status st = w && xa && xb ? hct_st_to_f32(e, w, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", e->name);
+    float *w = malloc((hct_st_elements(e) + 1) * sizeof *w), *xa = malloc((hct_st_elements(a) + 1) * sizeof *xa),
+          *xb = malloc((hct_st_elements(b) + 1) * sizeof *xb), scale;
+    hct_status st =
+        w && xa && xb ? hct_st_to_f32(e, w, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", e->name);
     if (st == HCT_OK) st = hct_st_to_f32(a, xa, err);
     if (st == HCT_OK) st = hct_st_to_f32(b, xb, err);
     if (st == HCT_OK) st = hct_st_to_f32(s, &scale, err);
     if (st == HCT_OK) {
         lora_add(w, xb, xa, (double)scale, e->dim[0], e->dim[1], a->dim[0]);
-        *e = (hct_st_entry){.name = e->name, .dtype = HCT_F32, .ndim = 2, .dim = {e->dim[0], e->dim[1]}, .data = w, .bytes = hct_st_elements(e) * sizeof *w};
+        *e = (hct_st_entry){.name = e->name,
+                            .dtype = HCT_F32,
+                            .ndim = 2,
+                            .dim = {e->dim[0], e->dim[1]},
+                            .data = w,
+                            .bytes = hct_st_elements(e) * sizeof *w};
         q->merged[q->n_merged++] = w;
     } else {
         free(w);
@@ -62,7 +71,10 @@ static hct_status merge(export *q, hct_st_entry *e, hct_err *err) {
 
 static hct_status choose(export *q, hct_err *err) {
     if (q->o->which != EXPORT_ALL && q->info.kind != MODEL_DINO)
-        return hct_fail(err, HCT_EINVAL, "%s: holds one model, not a student and a teacher; leave --which out (checkpoints/ of a DINO run holds both)", q->o->weights);
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: holds one model, not a student and a teacher; leave --which out (checkpoints/ of a DINO "
+                        "run holds both)",
+                        q->o->weights);
     size_t all = hct_st_count(q->f);
     q->entry = calloc(all + 1, sizeof *q->entry);
     q->merged = calloc(all + 1, sizeof *q->merged);
@@ -83,10 +95,15 @@ static hct_status write_weights(export *q, hct_err *err) {
     model_info info = q->info;
     if (dino) info.kind = MODEL_VIT;
     char *text = dino ? weights_describe(&info) : NULL;
-    const hct_st_pair meta[] = {{"headct", dino ? text : hct_st_meta(q->f, "headct")}, {"format", "headct-weights/1"}, {"exported", which}};
+    const hct_st_pair meta[] = {
+        {"headct", dino ? text : hct_st_meta(q->f, "headct")},
+        {"format", "headct-weights/1"},
+        {"exported", which},
+    };
     size_t n = dino ? 3 : 2;
     hct_status st = dino && !text ? hct_fail(err, HCT_ENOMEM, "out of memory")
-                          : q->o->torch ? torch_write(q->o->out, q->entry, q->n, meta, n, err) : hct_st_write(q->o->out, q->entry, q->n, meta, n, err);
+                    : q->o->torch ? torch_write(q->o->out, q->entry, q->n, meta, n, err)
+                                  : hct_st_write(q->o->out, q->entry, q->n, meta, n, err);
     cJSON_free(text);
     return st;
 }
@@ -106,7 +123,8 @@ static hct_status write_card(const export *q, hct_err *err) {
     char *run = q->o->run ? strdup(q->o->run) : folder_of(q->o->weights);
     if (!run) return hct_fail(err, HCT_ENOMEM, "out of memory");
     const char *which = q->info.kind != MODEL_DINO ? NULL : q->o->which == EXPORT_STUDENT ? "student" : "teacher";
-    hct_status st = card_write(&(card){q->o->card, path_base(q->o->out), q->o->weights, which, run, &q->info, q->n}, err);
+    hct_status st =
+        card_write(&(card){q->o->card, path_base(q->o->out), q->o->weights, which, run, &q->info, q->n}, err);
     free(run);
     return st;
 }

@@ -8,14 +8,18 @@ typedef enum export_which { EXPORT_ALL, EXPORT_STUDENT, EXPORT_TEACHER } export_
 
 typedef struct export_options {
     const char *weights, *out;
-    int torch;          /* else safetensors */
-    export_which which; /* of a DINO checkpoint, whose encoder alone is written: the student's or the teacher's, its moving average (EXPORT_ALL: that) */
-    const char *card;   /* Markdown to write; NULL: none */
-    const char *run;    /* whose files the card quotes (weights/card.h); NULL: the weights' folder, of a checkpoint the run's */
+    int torch; /* else safetensors */
+    /* of a DINO checkpoint, whose encoder alone is written: the student's or the teacher's, its moving average
+     * (EXPORT_ALL: that) */
+    export_which which;
+    const char *card; /* Markdown to write; NULL: none */
+    /* whose files the card quotes (weights/card.h); NULL: the weights' folder, of a checkpoint the run's */
+    const char *run;
 } export_options;
 
-/* Optimiser state stays behind, low-rank additions are merged (models/lora.h). The description goes along as the metadata "headct" (safetensors), or as the
- * text "headct" beside "state_dict" (torch); of a DINO checkpoint it is that of an encoder. HCT_EINVAL: which of a file that holds one model. */
+/* Optimiser state stays behind, low-rank additions are merged (models/lora.h). The description goes along as the
+ * metadata "headct" (safetensors), or as the text "headct" beside "state_dict" (torch); of a DINO checkpoint it is
+ * that of an encoder. HCT_EINVAL: which of a file that holds one model. */
 hct_status export_run(const export_options *o, hct_err *err);
 
 #endif

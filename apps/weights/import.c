@@ -28,7 +28,9 @@ typedef struct import {
 } import;
 
 /* Number of heads that gives each `each` channels, where that is a whole number. */
-static int64_t usual_heads(int64_t asked, int64_t width, int64_t each) { return asked ? asked : width % each ? 0 : width / each; }
+static int64_t usual_heads(int64_t asked, int64_t width, int64_t each) {
+    return asked ? asked : width % each ? 0 : width / each;
+}
 
 static void drop(state_dict *s, const char *name) {
     for (size_t i = 0; i < s->n; i++) {
@@ -46,7 +48,9 @@ static hct_status find_tasks(import *q, hct_err *err) {
         const char *name = q->s.entry[i].name;
         size_t n = strlen(name), tail = strlen(end);
         if (strncmp(name, "head.", 5) != 0 || n <= 5 + tail || strcmp(name + n - tail, end) != 0) continue;
-        if (q->info.n_tasks == MODEL_TASKS || n - 5 - tail >= MODEL_NAME) return hct_fail(err, HCT_EFORMAT, "%s: more than %d heads, or a head's name is too long", q->o->path, MODEL_TASKS);
+        if (q->info.n_tasks == MODEL_TASKS || n - 5 - tail >= MODEL_NAME)
+            return hct_fail(err, HCT_EFORMAT, "%s: more than %d heads, or a head's name is too long", q->o->path,
+                            MODEL_TASKS);
         snprintf(q->info.task[q->info.n_tasks++], MODEL_NAME, "%.*s", (int)(n - 5 - tail), name + 5);
     }
     for (size_t i = 0; i < q->o->n_heads; i++) {
@@ -54,7 +58,8 @@ static hct_status find_tasks(import *q, hct_err *err) {
         for (int k = 0; k < q->info.n_tasks; k++)
             if (!strcmp(q->info.task[k], task)) return hct_fail(err, HCT_EINVAL, "task '%s' has two heads", task);
         if (q->info.n_tasks == MODEL_TASKS || strlen(task) >= MODEL_NAME || !*task)
-            return hct_fail(err, HCT_EINVAL, "--classifier: at most %d tasks with names of 1 to %d letters", MODEL_TASKS, MODEL_NAME - 1);
+            return hct_fail(err, HCT_EINVAL, "--classifier: at most %d tasks with names of 1 to %d letters",
+                            MODEL_TASKS, MODEL_NAME - 1);
         snprintf(q->info.task[q->info.n_tasks++], MODEL_NAME, "%s", task);
     }
     return HCT_OK;
@@ -66,8 +71,10 @@ static hct_status set_windows(import *q, hct_err *err) {
     const hu_window *w = o->window ? o->window : paper_windows;
     int n = o->window ? o->n_windows : 3;
     if (channels != n)
-        return hct_fail(err, HCT_EINVAL, "%s: takes %lld channels, there %s %d windows; give one HU window a channel with --windows CENTRE:WIDTH,...", o->path, (long long)channels,
-                        o->window ? "are" : "are by default the paper's", n);
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: takes %lld channels, there %s %d windows; give one HU window a channel with --windows "
+                        "CENTRE:WIDTH,...",
+                        o->path, (long long)channels, o->window ? "are" : "are by default the paper's", n);
     q->info.n_windows = n;
     memcpy(q->info.window, w, (size_t)n * sizeof *w);
     q->info.crop = o->crop ? o->crop : 192;
@@ -78,25 +85,38 @@ static hct_status describe(import *q, hct_err *err) {
     const import_options *o = q->o;
     const hct_st_entry *e = q->s.entry, *patch = geometry_find(e, q->s.n, "patch_embedding.patch_embeddings.weight");
     if (!patch && geometry_find(e, q->s.n, "linear.weight"))
-        return hct_fail(err, HCT_EFORMAT, "%s: holds a classifier's head alone; import its backbone's file, with --classifier TASK=%s", o->path, o->path);
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: holds a classifier's head alone; import its backbone's file, with --classifier TASK=%s",
+                        o->path, o->path);
     int mae = geometry_has_decoder(e, q->s.n) && !o->encoder_only;
     int64_t width = patch && patch->ndim > 0 ? patch->dim[0] : 0, heads = usual_heads(o->heads, width, 64);
     if (patch && heads < 1)
-        return hct_fail(err, HCT_EINVAL, "%s: its width %lld is no multiple of 64, so its number of attention heads is not the paper's; give it with --heads N", o->path, (long long)width);
-    hct_status st = geometry_of_vit(e, q->s.n, o->path, heads, o->norm_eps > 0 ? o->norm_eps : mae ? 1e-5 : 1e-6, &q->info.mae.encoder, err);
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: its width %lld is no multiple of 64, so its number of attention heads is not the paper's; "
+                        "give it with --heads N",
+                        o->path, (long long)width);
+    hct_status st = geometry_of_vit(e, q->s.n, o->path, heads,
+                                    o->norm_eps > 0 ? o->norm_eps
+                                    : mae           ? 1e-5
+                                                    : 1e-6,
+                                    &q->info.mae.encoder, err);
     if (st < 0) return st;
     q->info.kind = mae ? MODEL_MAE : MODEL_VIT;
     if (mae) {
         const hct_st_entry *embed = geometry_find(e, q->s.n, "decoder_embed.weight");
         int64_t decoder = usual_heads(o->decoder_heads, embed->ndim ? embed->dim[0] : 0, 48);
         if (decoder < 1)
-            return hct_fail(err, HCT_EINVAL, "%s: its decoder's width is no multiple of 48, so its number of heads is not the paper's; give it with --decoder-heads N, or leave the decoder out with --encoder-only",
+            return hct_fail(err, HCT_EINVAL,
+                            "%s: its decoder's width is no multiple of 48, so its number of heads is not the paper's; "
+                            "give it with --decoder-heads N, or leave the decoder out with --encoder-only",
                             o->path);
         st = geometry_of_decoder(e, q->s.n, o->path, decoder, &q->info.mae, err);
     }
     if (st == HCT_OK) st = set_windows(q, err);
     if (st == HCT_OK && !mae) st = find_tasks(q, err);
-    if (st == HCT_OK && mae && o->n_heads) st = hct_fail(err, HCT_EINVAL, "%s: is an MAE checkpoint; a classifier belongs to a fine-tuned backbone", o->path);
+    if (st == HCT_OK && mae && o->n_heads)
+        st = hct_fail(err, HCT_EINVAL, "%s: is an MAE checkpoint; a classifier belongs to a fine-tuned backbone",
+                      o->path);
     if (q->info.n_tasks) q->info.kind = MODEL_CLASSIFIER;
     return st;
 }
@@ -120,7 +140,8 @@ static hct_status fill(import *q, params *p, hct_err *err) {
         const hct_st_entry *e = entry_of(q, name);
         if (!e) return hct_fail(err, HCT_EFORMAT, "%s: its model's tensor '%s' is missing", q->o->path, name);
         if (e->ndim != v->ndim || memcmp(e->dim, v->dim, (size_t)v->ndim * sizeof *v->dim) != 0)
-            return hct_fail(err, HCT_ESHAPE, "%s: '%s' has another shape than the model's other tensors ask for", q->o->path, name);
+            return hct_fail(err, HCT_ESHAPE, "%s: '%s' has another shape than the model's other tensors ask for",
+                            q->o->path, name);
         float *x = malloc((hct_st_elements(e) + 1) * sizeof *x);
         hct_status st = x ? hct_st_to_f32(e, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", name);
         if (st == HCT_OK) st = hct_tensor_write(p->items[i].tensor, x, err);
@@ -129,7 +150,8 @@ static hct_status fill(import *q, params *p, hct_err *err) {
         r->matched++;
     }
     for (size_t i = 0; i < q->s.n; i++)
-        if (!params_find(p, q->s.entry[i].name) && !r->unused++) snprintf(r->first_unused, sizeof r->first_unused, "%s", q->s.entry[i].name);
+        if (!params_find(p, q->s.entry[i].name) && !r->unused++)
+            snprintf(r->first_unused, sizeof r->first_unused, "%s", q->s.entry[i].name);
     return HCT_OK;
 }
 
@@ -158,7 +180,9 @@ static hct_status open_files(import *q, hct_err *err) {
         st = state_dict_read(q->head[i].f, o->head[i].path, STATE_DICT_STUDENT, &q->head[i].s, err);
     }
     if (st == HCT_OK && o->drop_registers) {
-        if (geometry_find(q->s.entry, q->s.n, REGISTERS)) fprintf(stderr, "%s: its register tokens are left out; outputs differ from those of the trained model\n", o->path);
+        if (geometry_find(q->s.entry, q->s.n, REGISTERS))
+            fprintf(stderr, "%s: its register tokens are left out; outputs differ from those of the trained model\n",
+                    o->path);
         drop(&q->s, REGISTERS);
     }
     return st;
@@ -175,7 +199,7 @@ static void close_files(import *q) {
 }
 
 hct_status import_run(const import_options *o, model_info *ret, hct_err *err) {
-    import q = {.o = o};
+import q = {.o = o };
     hct_status st = open_files(&q, err);
     if (st == HCT_OK) st = describe(&q, err);
     hct_dev *dev = NULL;

@@ -18,9 +18,9 @@ typedef struct import_options {
     double norm_eps;              /* of the last norm; 0: 1e-5 of MAE, else 1e-6 */
     const hu_window *window;      /* NULL: the paper's three */
     int n_windows;
-    int64_t crop;                 /* voxels of 1 mm; 0: 192 */
-    int encoder_only;             /* leave MAE's decoder out */
-    int drop_registers;           /* as the published code does where the target has none: outputs differ */
+    int64_t crop;       /* voxels of 1 mm; 0: 192 */
+    int encoder_only;   /* leave MAE's decoder out */
+    int drop_registers; /* as the published code does where the target has none: outputs differ */
     const import_head *head;
     size_t n_heads;
 } import_options;

@@ -1,4 +1,5 @@
-/* Attention and its backward, a head of a sample at a time: the scores of one head are held in scratch, computed in acc. */
+/* Attention and its backward, a head of a sample at a time: the scores of one head are held in scratch, computed in
+ * acc. */
 #include "real.h"
 
 #include "gemm.h"
@@ -6,16 +7,25 @@
 #include <math.h>
 
 /* Scratch of a thread: up to 8 matrices [tokens, width], two score matrices, and the product's own. */
-typedef struct sizes { int64_t n, m, d; } sizes;
+typedef struct sizes {
+    int64_t n, m, d;
+} sizes;
 
-static uint64_t small_bytes(const sizes *z) { return cpu_round((uint64_t)((z->n > z->m ? z->n : z->m) * z->d) * sizeof(acc)); }
+static uint64_t small_bytes(const sizes *z) {
+    return cpu_round((uint64_t)((z->n > z->m ? z->n : z->m) * z->d) * sizeof(acc));
+}
 static uint64_t score_bytes(const sizes *z) { return cpu_round((uint64_t)(z->n * z->m) * sizeof(acc)); }
 static sizes sizes_of(const hct_view *in) { return (sizes){in[0].dim[1], in[1].dim[1], in[0].dim[3]}; }
 
 enum { SMALL = 8 };
-typedef struct scratch { acc *small[SMALL], *s, *ds; void *product; } scratch;
+typedef struct scratch {
+    acc *small[SMALL], *s, *ds;
+    void *product;
+} scratch;
 
-static uint64_t scratch_bytes(const sizes *z) { return SMALL * small_bytes(z) + 2 * score_bytes(z) + GEMM_SCRATCH(acc); }
+static uint64_t scratch_bytes(const sizes *z) {
+    return SMALL * small_bytes(z) + 2 * score_bytes(z) + GEMM_SCRATCH(acc);
+}
 
 static scratch scratch_of(const hct_plan *p, const hct_view *ws, const sizes *z) {
     char *at = cpu_workspace(p, ws);
@@ -34,7 +44,9 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
 }
 
 /* Head h of sample b of v [B, N, H, D]. */
-static real *head(const hct_view *v, int64_t b, int64_t h) { return (real *)hct_ptr(v) + b * v->stride[0] + h * v->stride[2]; }
+static real *head(const hct_view *v, int64_t b, int64_t h) {
+    return (real *)hct_ptr(v) + b * v->stride[0] + h * v->stride[2];
+}
 
 static acc *load(acc *to, const hct_view *v, int64_t b, int64_t h) {
     const real *x = head(v, b, h);
@@ -50,13 +62,27 @@ static void store(const hct_view *v, int64_t b, int64_t h, const acc *from) {
 }
 
 /* c [m, n] = alpha a b, where a is [m, k] (or [k, m], transposed) and b [k, n] (or [n, k]). */
-static void multiply(acc *c, const acc *a, int ta, const acc *b, int tb, int64_t m, int64_t n, int64_t k, acc alpha, void *product) {
-    GEMM(gemm) g = {.m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .row_a = ta ? 1 : k, .col_a = ta ? m : 1, .row_b = tb ? 1 : n,
-                    .col_b = tb ? k : 1, .row_c = n, .col_c = 1, .alpha = alpha};
+static void multiply(acc *c, const acc *a, int ta, const acc *b, int tb, int64_t m, int64_t n, int64_t k, acc alpha,
+                     void *product) {
+    GEMM(gemm)
+    g = {.m = m,
+         .n = n,
+         .k = k,
+         .a = a,
+         .b = b,
+         .c = c,
+         .row_a = ta ? 1 : k,
+         .col_a = ta ? m : 1,
+         .row_b = tb ? 1 : n,
+         .col_b = tb ? k : 1,
+         .row_c = n,
+         .col_c = 1,
+         .alpha = alpha};
     GEMM(gemm_serial)(&g, product);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                      const hct_view *ws, hct_err *err) {
     (void)stream, (void)err;
     sizes z = sizes_of(in);
     acc scale = (acc)cpu_real(p, "scale");
@@ -65,7 +91,8 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
     for (int64_t i = 0; i < all; i++) {
         int64_t b = i / heads, h = i % heads;
         scratch r = scratch_of(p, ws, &z);
-        acc *q = load(r.small[0], &in[0], b, h), *k = load(r.small[1], &in[1], b, h), *v = load(r.small[2], &in[2], b, h);
+        acc *q = load(r.small[0], &in[0], b, h), *k = load(r.small[1], &in[1], b, h),
+            *v = load(r.small[2], &in[2], b, h);
         stat *lse = (stat *)hct_ptr(&out[1]) + i * z.n;
         multiply(r.s, q, 0, k, 1, z.n, z.m, z.d, scale, r.product);
         for (int64_t row = 0; row < z.n; row++) {
@@ -83,8 +110,10 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
     return HCT_OK;
 }
 
-/* P = exp(scale q k^T - lse), dv = P^T do, dP = do v^T, dS = P (dP - rowsum(do o)), dq = scale dS k, dk = scale dS^T q */
-static hct_status run_bwd(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+/* P = exp(scale q k^T - lse), dv = P^T do, dP = do v^T, dS = P (dP - rowsum(do o)), dq = scale dS k, dk = scale dS^T
+ * q */
+static hct_status run_bwd(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                          const hct_view *ws, hct_err *err) {
     (void)stream, (void)err;
     sizes z = sizes_of(in);
     acc scale = (acc)cpu_real(p, "scale");
@@ -93,7 +122,8 @@ static hct_status run_bwd(const hct_plan *p, hct_stream *stream, const hct_view 
     for (int64_t i = 0; i < all; i++) {
         int64_t b = i / heads, h = i % heads;
         scratch r = scratch_of(p, ws, &z);
-        acc *q = load(r.small[0], &in[0], b, h), *k = load(r.small[1], &in[1], b, h), *v = load(r.small[2], &in[2], b, h);
+        acc *q = load(r.small[0], &in[0], b, h), *k = load(r.small[1], &in[1], b, h),
+            *v = load(r.small[2], &in[2], b, h);
         acc *o = load(r.small[3], &in[3], b, h), *go = load(r.small[4], &in[5], b, h);
         const stat *lse = (const stat *)hct_ptr(&in[4]) + cpu_row(&in[4], 1, i);
         multiply(r.s, q, 0, k, 1, z.n, z.m, z.d, scale, r.product);

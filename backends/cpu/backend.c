@@ -1,4 +1,5 @@
-/* The CPU reference backend: plain memory, work done at once. Registers the kernels of every *_real.c for each dtype. */
+/* The CPU reference backend: plain memory, work done at once. Registers the kernels of every *_real.c for each
+ * dtype. */
 #include "kernel.h"
 
 #include "hct/backend.h"
@@ -31,7 +32,8 @@ static hct_status probe(int index, char *text, size_t n, hct_err *err) {
             break;
         }
     if (f) fclose(f);
-    snprintf(text, n, "%s, %d thread%s, %.1f GiB%s", *model ? model : "CPU", cpu_threads(), cpu_threads() == 1 ? "" : "s", gib, instructions());
+    snprintf(text, n, "%s, %d thread%s, %.1f GiB%s", *model ? model : "CPU", cpu_threads(),
+             cpu_threads() == 1 ? "" : "s", gib, instructions());
     return HCT_OK;
 }
 
@@ -46,8 +48,9 @@ static hct_status open_device(int index, hct_device **ret, hct_err *err) {
 
 static void close_device(hct_device *d) { (void)d; }
 
-/* Large arrays stand on huge pages where the kernel has them to give: a page fault and a TLB entry for each 2 MiB, not for each 4 KiB.
- * Only whole ones are asked for: the rest of an array keeps small pages, and no more memory is taken than its bytes. */
+/* Large arrays stand on huge pages where the kernel has them to give: a page fault and a TLB entry for each 2 MiB,
+ * not for each 4 KiB. Only whole ones are asked for: the rest of an array keeps small pages, and no more memory is
+ * taken than its bytes. */
 static hct_status alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
     enum { HUGE_PAGE = 2 << 20 };
     (void)d;
@@ -59,7 +62,8 @@ static hct_status alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err)
         return HCT_OK;
     }
     *ret = NULL;
-    return hct_plugin_fail(err, HCT_ENOMEM, "out of memory: %llu bytes were wanted on the CPU", (unsigned long long)bytes);
+    return hct_plugin_fail(err, HCT_ENOMEM, "out of memory: %llu bytes were wanted on the CPU",
+                           (unsigned long long)bytes);
 }
 
 static void free_memory(hct_device *d, void *mem) {
@@ -67,8 +71,8 @@ static void free_memory(hct_device *d, void *mem) {
     free(mem);
 }
 
-static hct_status copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst, uint64_t dst_off, const void *src, uint64_t src_off,
-                       uint64_t bytes, hct_err *err) {
+static hct_status copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst, uint64_t dst_off, const void *src,
+                       uint64_t src_off, uint64_t bytes, hct_err *err) {
     (void)d, (void)s, (void)kind, (void)err;
     if (bytes) memmove((char *)dst + dst_off, (const char *)src + src_off, bytes);
     return HCT_OK;
@@ -87,14 +91,25 @@ static hct_status stream_sync(hct_stream *s, hct_err *err) {
 
 static void stream_free(hct_stream *s) { (void)s; }
 
-static const hct_backend backend = {.size = sizeof backend, .name = "cpu", .probe = probe, .open = open_device, .close = close_device,
-                                    .alloc = alloc, .free = free_memory, .copy = copy, .stream_new = stream_new,
-                                    .stream_sync = stream_sync, .stream_free = stream_free};
+static const hct_backend backend = {.size = sizeof backend,
+                                    .name = "cpu",
+                                    .probe = probe,
+                                    .open = open_device,
+                                    .close = close_device,
+                                    .alloc = alloc,
+                                    .free = free_memory,
+                                    .copy = copy,
+                                    .stream_new = stream_new,
+                                    .stream_sync = stream_sync,
+                                    .stream_free = stream_free};
 
-#define FAMILIES(X, dtype)                                                                                          \
-    X(cpu_elementwise_##dtype) X(cpu_matmul_##dtype) X(cpu_attention_##dtype) X(cpu_reduce_##dtype) X(cpu_norm_##dtype) \
-    X(cpu_softmax_##dtype) X(cpu_optim_##dtype) X(cpu_tokens_##dtype) X(cpu_dino_##dtype) X(cpu_collective_##dtype) X(cpu_conv_##dtype) \
-    X(cpu_pool_##dtype) X(cpu_batch_norm3d_##dtype) X(cpu_bias_gelu_##dtype)
+/* clang-format off */
+#define FAMILIES(X, dtype)                                                                                    \
+    X(cpu_elementwise_##dtype) X(cpu_matmul_##dtype) X(cpu_attention_##dtype) X(cpu_reduce_##dtype)           \
+    X(cpu_norm_##dtype) X(cpu_softmax_##dtype) X(cpu_optim_##dtype) X(cpu_tokens_##dtype) X(cpu_dino_##dtype) \
+    X(cpu_collective_##dtype) X(cpu_conv_##dtype) X(cpu_pool_##dtype) X(cpu_batch_norm3d_##dtype)             \
+    X(cpu_bias_gelu_##dtype)
+/* clang-format on */
 #define ALL(X) FAMILIES(X, f32) FAMILIES(X, f64) FAMILIES(X, bf16) FAMILIES(X, f16) X(cpu_move)
 
 #define DECLARE(table) extern const hct_kernel *const table[];

@@ -7,7 +7,10 @@
 #define VALUE(view, i) ((double)ld(((const real *)hct_ptr(view))[(i) * (view)->stride[0]]))
 
 /* Sample b's channel c of v: element i of the rest, any strides. */
-typedef struct channel { const hct_view *v; int64_t at, n; } channel;
+typedef struct channel {
+    const hct_view *v;
+    int64_t at, n;
+} channel;
 static double element(const channel *k, int64_t i) {
     int64_t o = k->at;
     for (int d = k->v->ndim - 1; d >= 2; d--) {
@@ -21,17 +24,19 @@ static channel channel_of(const hct_view *v, int64_t b, int64_t c) {
     for (int d = 2; d < v->ndim; d++) k.n *= v->dim[d];
     return k;
 }
-#define EACH(x, c)                                    \
-    for (int64_t b = 0; b < (x)->dim[0]; b++)         \
-        for (channel k = channel_of((x), b, (c)), *once = &k; once; once = NULL) \
+#define EACH(x, c)                                                                                                     \
+    for (int64_t b = 0; b < (x)->dim[0]; b++)                                                                          \
+        for (channel k = channel_of((x), b, (c)), *once = &k; once; once = NULL)                                       \
             for (int64_t i = 0; i < k.n; i++)
 
 static void apply(const hct_view *in, const hct_view *out, int64_t c, double mean, double rstd) {
     double w = VALUE(&in[1], c), bias = VALUE(&in[2], c);
-    EACH(in, c)((real *)hct_ptr(out))[(b * in->dim[1] + c) * k.n + i] = st((acc)((element(&k, i) - mean) * rstd * w + bias));
+    EACH(in, c)
+    ((real *)hct_ptr(out))[(b * in->dim[1] + c) * k.n + i] = st((acc)((element(&k, i) - mean) * rstd * w + bias));
 }
 
-static hct_status run_train(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_train(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                            const hct_view *ws, hct_err *err) {
     (void)s, (void)ws, (void)err;
     double eps = cpu_real(p, "eps");
 #pragma omp parallel for schedule(static)
@@ -49,7 +54,8 @@ static hct_status run_train(const hct_plan *p, hct_stream *s, const hct_view *in
     return HCT_OK;
 }
 
-static hct_status run_eval(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_eval(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)s, (void)ws, (void)err;
     double eps = cpu_real(p, "eps");
 #pragma omp parallel for schedule(static)
@@ -63,7 +69,8 @@ static hct_status backward(const hct_plan *p, const hct_view *in, const hct_view
     double eps = cpu_real(p, "eps");
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < in->dim[1]; c++) {
-        double mean = STAT(&in[2], c), rstd = fixed ? 1 / sqrt(STAT(&in[3], c) + eps) : STAT(&in[3], c), w = VALUE(&in[1], c);
+        double mean = STAT(&in[2], c), rstd = fixed ? 1 / sqrt(STAT(&in[3], c) + eps) : STAT(&in[3], c),
+               w = VALUE(&in[1], c);
         double n = (double)(hct_numel(in) / in->dim[1]), sum = 0, dot = 0;
         EACH(in, c) {
             channel g = channel_of(dy, b, c);
@@ -72,19 +79,23 @@ static hct_status backward(const hct_plan *p, const hct_view *in, const hct_view
         }
         EACH(in, c) {
             channel g = channel_of(dy, b, c);
-            double through = fixed ? 0 : (sum + (element(&k, i) - mean) * rstd * dot) / n; /* what moves mean and variance */
-            ((real *)hct_ptr(&out[0]))[(b * in->dim[1] + c) * k.n + i] = st((acc)(w * rstd * (element(&g, i) - through)));
+            /* what moves mean and variance */
+            double through = fixed ? 0 : (sum + (element(&k, i) - mean) * rstd * dot) / n;
+            ((real *)hct_ptr(&out[0]))[(b * in->dim[1] + c) * k.n + i] =
+                st((acc)(w * rstd * (element(&g, i) - through)));
         }
         ((real *)hct_ptr(&out[1]))[c] = st((acc)dot);
         ((real *)hct_ptr(&out[2]))[c] = st((acc)sum);
     }
     return HCT_OK;
 }
-static hct_status run_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                          hct_err *err) {
     (void)s, (void)ws, (void)err;
     return backward(p, in, out, 0);
 }
-static hct_status run_eval_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_eval_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                               const hct_view *ws, hct_err *err) {
     (void)s, (void)ws, (void)err;
     return backward(p, in, out, 1);
 }

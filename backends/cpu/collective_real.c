@@ -11,7 +11,8 @@ static hct_status plan_reduce(hct_device *d, const hct_problem *p, hct_plan *ret
     return st;
 }
 
-static hct_status run_reduce(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_reduce(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                             const hct_view *ws, hct_err *err) {
     (void)s;
     const cpu_call *c = cpu_state(p);
     const hct_comm *comm = cpu_comm;
@@ -33,7 +34,8 @@ static hct_status run_reduce(const hct_plan *p, hct_stream *s, const hct_view *i
     return done;
 }
 
-static hct_status run_wait(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_wait(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)p, (void)s, (void)in, (void)ws, (void)err;
     *(float *)hct_ptr(out) = 0; /* every exchange has ended when its kernel returns */
     return HCT_OK;

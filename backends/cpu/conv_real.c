@@ -1,5 +1,6 @@
-/* 3D convolution by unfolding a block of positions into columns and a matrix product; its backwards the same way round. Everything between the
- * operands and the result is held in acc. Rows of the columns are (channel of the group, kernel place), as the weights lie. */
+/* 3D convolution by unfolding a block of positions into columns and a matrix product; its backwards the same way
+ * round. Everything between the operands and the result is held in acc. Rows of the columns are (channel of the
+ * group, kernel place), as the weights lie. */
 #include "real.h"
 
 #include "gemm.h"
@@ -8,7 +9,8 @@
 
 typedef GEMM(gemm) gemm;
 
-enum { COLUMNS = 1 << 18, CHANNELS = 16 }; /* elements of a block of columns; channels that one task of a backward takes */
+/* elements of a block of columns; channels that one task of a backward takes */
+enum { COLUMNS = 1 << 18, CHANNELS = 16 };
 
 typedef struct shape {
     int64_t batch, in, out, groups; /* in, out: channels of a group */
@@ -39,7 +41,8 @@ static shape shape_of(const hct_attr *a, uint32_t n_attr, const int64_t *x, cons
 /* Where each op keeps them; out: the result. */
 static shape shape_in(const char *op, const hct_attr *a, uint32_t n_attr, const hct_view *in, const hct_view *out) {
     if (!strcmp(op, "conv3d")) return shape_of(a, n_attr, in[0].dim, in[1].dim, out->dim);
-    return !strcmp(op, "conv3d.bwd_x") ? shape_of(a, n_attr, out->dim, in[0].dim, in[1].dim) : shape_of(a, n_attr, in[0].dim, out->dim, in[1].dim);
+    return !strcmp(op, "conv3d.bwd_x") ? shape_of(a, n_attr, out->dim, in[0].dim, in[1].dim)
+                                       : shape_of(a, n_attr, in[0].dim, out->dim, in[1].dim);
 }
 
 /* The voxel, as an offset on each axis, that kernel place `tap` sees at position `at`; 0 where that is padding. */
@@ -54,22 +57,27 @@ static int voxel(const shape *s, int64_t tap, int64_t at, int64_t *v) {
 }
 
 /* columns [channels][taps][n]: positions first .. first + n of channels from `channel` on of sample b. */
-static void unfold(const shape *s, const hct_view *x, int64_t b, int64_t channel, int64_t channels, int64_t first, int64_t n, acc *columns) {
+static void unfold(const shape *s, const hct_view *x, int64_t b, int64_t channel, int64_t channels, int64_t first,
+                   int64_t n, acc *columns) {
     int64_t v[3];
     for (int64_t c = 0; c < channels; c++) {
         const real *from = (const real *)hct_ptr(x) + b * x->stride[0] + (channel + c) * x->stride[1];
         for (int64_t tap = 0; tap < s->taps; tap++, columns += n)
             for (int64_t i = 0; i < n; i++)
-                columns[i] = voxel(s, tap, first + i, v) ? ld(from[v[0] * x->stride[2] + v[1] * x->stride[3] + v[2] * x->stride[4]]) : 0;
+                columns[i] = voxel(s, tap, first + i, v)
+                                 ? ld(from[v[0] * x->stride[2] + v[1] * x->stride[3] + v[2] * x->stride[4]])
+                                 : 0;
     }
 }
 
 /* to [channels][n]: positions first .. of y's channels from `channel` on. */
-static void take(const shape *s, const hct_view *y, int64_t b, int64_t channel, int64_t channels, int64_t first, int64_t n, acc *to) {
+static void take(const shape *s, const hct_view *y, int64_t b, int64_t channel, int64_t channels, int64_t first,
+                 int64_t n, acc *to) {
     for (int64_t c = 0; c < channels; c++)
         for (int64_t i = 0; i < n; i++) {
             int64_t at = first + i, p2 = at % s->p[2], p1 = at / s->p[2] % s->p[1], p0 = at / (s->p[2] * s->p[1]);
-            *to++ = ld(((const real *)hct_ptr(y))[b * y->stride[0] + (channel + c) * y->stride[1] + p0 * y->stride[2] + p1 * y->stride[3] + p2 * y->stride[4]]);
+            *to++ = ld(((const real *)hct_ptr(y))[b * y->stride[0] + (channel + c) * y->stride[1] + p0 * y->stride[2] +
+                                                  p1 * y->stride[3] + p2 * y->stride[4]]);
         }
 }
 
@@ -98,12 +106,26 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     return st;
 }
 
-static void multiply(int64_t m, int64_t n, int64_t k, const acc *a, int64_t row_a, int64_t col_a, const acc *b, int64_t row_b, int64_t col_b, acc *c, void *scratch) {
-    const gemm g = {.m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .row_a = row_a, .col_a = col_a, .row_b = row_b, .col_b = col_b, .row_c = n, .col_c = 1, .alpha = 1};
+static void multiply(int64_t m, int64_t n, int64_t k, const acc *a, int64_t row_a, int64_t col_a, const acc *b,
+                     int64_t row_b, int64_t col_b, acc *c, void *scratch) {
+    const gemm g = {.m = m,
+                    .n = n,
+                    .k = k,
+                    .a = a,
+                    .b = b,
+                    .c = c,
+                    .row_a = row_a,
+                    .col_a = col_a,
+                    .row_b = row_b,
+                    .col_b = col_b,
+                    .row_c = n,
+                    .col_c = 1,
+                    .alpha = 1};
     GEMM(gemm_serial)(&g, scratch);
 }
 
-static hct_status run_conv(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_conv(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)stream, (void)err;
     const shape s = shape_in("conv3d", cpu_state(p)->attr, cpu_state(p)->n_attr, in, out);
     int64_t rows = s.in * s.taps, blocks = s.positions ? (s.positions + s.block - 1) / s.block : 0;
@@ -126,24 +148,29 @@ static hct_status run_conv(const hct_plan *p, hct_stream *stream, const hct_view
 }
 
 /* A task takes a few channels of one sample: columns of gradients, each added to the voxel it came from. */
-static hct_status run_bwd_x(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_bwd_x(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                            const hct_view *ws, hct_err *err) {
     (void)stream, (void)err;
     const shape s = shape_in("conv3d.bwd_x", cpu_state(p)->attr, cpu_state(p)->n_attr, in, out);
     int64_t rows = s.in * s.taps, parts = (s.in + CHANNELS - 1) / CHANNELS;
     const acc *w = weights(p, ws, &in[0]);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t task = 0; task < s.batch * s.groups * parts; task++) {
-        int64_t c0 = task % parts * CHANNELS, c = s.in - c0 < CHANNELS ? s.in - c0 : CHANNELS, g = task / parts % s.groups, b = task / parts / s.groups, v[3];
+        int64_t c0 = task % parts * CHANNELS, c = s.in - c0 < CHANNELS ? s.in - c0 : CHANNELS,
+                g = task / parts % s.groups, b = task / parts / s.groups, v[3];
         double *sum = (double *)(cpu_workspace(p, ws) + cpu_round(GEMM_SCRATCH(acc)));
         acc *dy = (acc *)(sum + CHANNELS * s.voxels), *columns = dy + s.out * s.block;
         for (int64_t i = 0; i < c * s.voxels; i++) sum[i] = 0;
         for (int64_t first = 0; first < s.positions; first += s.block) {
             int64_t n = s.positions - first < s.block ? s.positions - first : s.block;
             take(&s, &in[1], b, g * s.out, s.out, first, n, dy);
-            multiply(c * s.taps, n, s.out, w + g * s.out * rows + c0 * s.taps, 1, rows, dy, n, 1, columns, cpu_workspace(p, ws));
+            multiply(c * s.taps, n, s.out, w + g * s.out * rows + c0 * s.taps, 1, rows, dy, n, 1, columns,
+                     cpu_workspace(p, ws));
             for (int64_t r = 0; r < c * s.taps; r++)
                 for (int64_t i = 0; i < n; i++)
-                    if (voxel(&s, r % s.taps, first + i, v)) sum[r / s.taps * s.voxels + (v[0] * s.d[1] + v[1]) * s.d[2] + v[2]] += (double)columns[r * n + i];
+                    if (voxel(&s, r % s.taps, first + i, v))
+                        sum[r / s.taps * s.voxels + (v[0] * s.d[1] + v[1]) * s.d[2] + v[2]] +=
+                            (double)columns[r * n + i];
         }
         real *dx = (real *)hct_ptr(out) + ((b * s.groups + g) * s.in + c0) * s.voxels;
         for (int64_t i = 0; i < c * s.voxels; i++) dx[i] = st((acc)sum[i]);
@@ -152,13 +179,15 @@ static hct_status run_bwd_x(const hct_plan *p, hct_stream *stream, const hct_vie
 }
 
 /* A task takes a few input channels of a group, over all samples and positions. */
-static hct_status run_bwd_w(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_bwd_w(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                            const hct_view *ws, hct_err *err) {
     (void)stream, (void)err;
     const shape s = shape_in("conv3d.bwd_w", cpu_state(p)->attr, cpu_state(p)->n_attr, in, out);
     int64_t parts = (s.in + CHANNELS - 1) / CHANNELS;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t task = 0; task < s.groups * parts; task++) {
-        int64_t c0 = task % parts * CHANNELS, c = s.in - c0 < CHANNELS ? s.in - c0 : CHANNELS, g = task / parts, rows = c * s.taps;
+        int64_t c0 = task % parts * CHANNELS, c = s.in - c0 < CHANNELS ? s.in - c0 : CHANNELS, g = task / parts,
+                rows = c * s.taps;
         double *sum = (double *)(cpu_workspace(p, ws) + cpu_round(GEMM_SCRATCH(acc)));
         acc *product = (acc *)(sum + s.out * rows), *dy = product + s.out * rows, *columns = dy + s.out * s.block;
         for (int64_t i = 0; i < s.out * rows; i++) sum[i] = 0;
@@ -171,7 +200,8 @@ static hct_status run_bwd_w(const hct_plan *p, hct_stream *stream, const hct_vie
                 for (int64_t i = 0; i < s.out * rows; i++) sum[i] += (double)product[i];
             }
         for (int64_t o = 0; o < s.out; o++)
-            for (int64_t r = 0; r < rows; r++) ((real *)hct_ptr(out))[((g * s.out + o) * s.in + c0) * s.taps + r] = st((acc)sum[o * rows + r]);
+            for (int64_t r = 0; r < rows; r++)
+                ((real *)hct_ptr(out))[((g * s.out + o) * s.in + c0) * s.taps + r] = st((acc)sum[o * rows + r]);
     }
     return HCT_OK;
 }

@@ -21,11 +21,14 @@ typedef struct sizes {
 
 static sizes sizes_of(const hct_view *in) {
     const float *temps = hct_ptr(&in[3]);
-    return (sizes){in[0].dim[0], in[0].dim[1], in[0].dim[2], in[1].dim[0], 1 / (acc)temps[0], 1 / (acc)temps[in[3].stride[0]],
+    return (sizes){in[0].dim[0],    in[0].dim[1],      in[0].dim[2],
+                   in[1].dim[0],    1 / (acc)temps[0], 1 / (acc)temps[in[3].stride[0]],
                    hct_ptr(&in[2]), in[2].stride[0]};
 }
 
-static acc teacher_logit(const sizes *z, rows r, int64_t i) { return (ld(r.x[i * r.step]) - (acc)z->centre[i * z->centre_step]) * z->per_teacher; }
+static acc teacher_logit(const sizes *z, rows r, int64_t i) {
+    return (ld(r.x[i * r.step]) - (acc)z->centre[i * z->centre_step]) * z->per_teacher;
+}
 static acc student_logit(const sizes *z, rows r, int64_t i) { return ld(r.x[i * r.step]) * z->per_student; }
 
 static double lse_of(const sizes *z, rows r, acc (*logit)(const sizes *, rows, int64_t)) {
@@ -45,7 +48,8 @@ static hct_status plan_loss(hct_device *d, const hct_problem *p, hct_plan *ret, 
     return st;
 }
 
-static hct_status run_loss(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_loss(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)p, (void)s, (void)err;
     const sizes z = sizes_of(in);
     stat *lse_s = hct_ptr(&out[2]), *lse_t = hct_ptr(&out[3]);
@@ -53,18 +57,21 @@ static hct_status run_loss(const hct_plan *p, hct_stream *s, const hct_view *in,
 #pragma omp parallel for schedule(static) if (z.batch * z.views * z.k > CPU_CHUNK)
     for (int64_t b = 0; b < z.batch; b++) {
         double loss = 0, entropy = 0;
-        for (int64_t v = 0; v < z.views; v++) lse_s[v * z.batch + b] = (stat)lse_of(&z, row_of(&in[0], v, b), student_logit);
+        for (int64_t v = 0; v < z.views; v++)
+            lse_s[v * z.batch + b] = (stat)lse_of(&z, row_of(&in[0], v, b), student_logit);
         for (int64_t g = 0; g < z.teachers; g++) {
             rows t = row_of(&in[1], g, b);
             double lse = lse_of(&z, t, teacher_logit), own = 0;
             lse_t[g * z.batch + b] = (stat)lse;
-            for (int64_t i = 0; i < z.k; i++) own += (double)(EXP(teacher_logit(&z, t, i) - (acc)lse) * teacher_logit(&z, t, i));
+            for (int64_t i = 0; i < z.k; i++)
+                own += (double)(EXP(teacher_logit(&z, t, i) - (acc)lse) * teacher_logit(&z, t, i));
             entropy += lse - own;
             for (int64_t v = 0; v < z.views; v++) {
                 if (v == g) continue;
                 rows q = row_of(&in[0], v, b);
                 double dot = 0;
-                for (int64_t i = 0; i < z.k; i++) dot += (double)(EXP(teacher_logit(&z, t, i) - (acc)lse) * student_logit(&z, q, i));
+                for (int64_t i = 0; i < z.k; i++)
+                    dot += (double)(EXP(teacher_logit(&z, t, i) - (acc)lse) * student_logit(&z, q, i));
                 loss += (double)lse_s[v * z.batch + b] - dot;
             }
         }
@@ -78,10 +85,12 @@ static hct_status run_loss(const hct_plan *p, hct_stream *s, const hct_view *in,
     return HCT_OK;
 }
 
-static hct_status run_loss_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_loss_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                               const hct_view *ws, hct_err *err) {
     (void)p, (void)s, (void)ws, (void)err;
     const sizes z = sizes_of(in);
-    acc scale = (acc)((double)ld(*(const real *)hct_ptr(&in[6])) * (double)z.per_student / (pairs(&z) * (double)z.batch));
+    acc scale =
+        (acc)((double)ld(*(const real *)hct_ptr(&in[6])) * (double)z.per_student / (pairs(&z) * (double)z.batch));
 #pragma omp parallel for schedule(static) if (z.batch * z.views * z.k > CPU_CHUNK)
     for (int64_t b = 0; b < z.batch; b++)
         for (int64_t v = 0; v < z.views; v++) {
@@ -105,11 +114,13 @@ static hct_status run_loss_bwd(const hct_plan *p, hct_stream *s, const hct_view 
 
 static hct_status plan_ema(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     for (uint32_t i = 1; i < p->n_in; i++)
-        if (p->in[i].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "for targets and sources of dtype " REAL_TEXT);
+        if (p->in[i].dtype != REAL_DTYPE)
+            return hct_plugin_fail(err, HCT_NOTIMPL, "for targets and sources of dtype " REAL_TEXT);
     return cpu_plan(d, p, ret, err);
 }
 
-static hct_status run_ema(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_ema(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                          hct_err *err) {
     (void)s, (void)ws, (void)err;
     const float *rates = (const float *)hct_ptr(in) + cpu_int(p, "at") * in->stride[0];
     acc keep = rates[0], take = rates[in->stride[0]];
@@ -120,14 +131,20 @@ static hct_status run_ema(const hct_plan *p, hct_stream *s, const hct_view *in, 
         real *target = hct_ptr(&out[o]);
         const real *x = hct_ptr(source);
 #pragma omp parallel for schedule(static) if (n > CPU_CHUNK)
-        for (int64_t i = 0; i < n; i++) target[i] = st(keep * ld(target[i]) + take * ld(x[even ? i : cpu_row(source, 0, i)]));
+        for (int64_t i = 0; i < n; i++)
+            target[i] = st(keep * ld(target[i]) + take * ld(x[even ? i : cpu_row(source, 0, i)]));
     }
     return HCT_OK;
 }
 
 KERNEL_PLANNED(k_loss, "dino_loss", plan_loss, run_loss);
 KERNEL(k_loss_bwd, "dino_loss.bwd", run_loss_bwd);
-static const hct_kernel k_ema = {.size = sizeof(hct_kernel), .name = "ref:ema:" REAL_TEXT, .op = "ema", .backend = "cpu", .plan = plan_ema,
-                                 .run = run_ema, .release = cpu_release};
+static const hct_kernel k_ema = {.size = sizeof(hct_kernel),
+                                 .name = "ref:ema:" REAL_TEXT,
+                                 .op = "ema",
+                                 .backend = "cpu",
+                                 .plan = plan_ema,
+                                 .run = run_ema,
+                                 .release = cpu_release};
 
 const hct_kernel *const REAL(cpu_dino)[] = {&k_loss, &k_loss_bwd, &k_ema, NULL};

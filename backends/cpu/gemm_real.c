@@ -12,7 +12,8 @@ static int64_t blocks_n(const gemm *g) { return (g->n + GEMM_NC - 1) / GEMM_NC; 
 
 int64_t REAL(gemm_blocks)(const gemm *g) { return (g->m + GEMM_MC - 1) / GEMM_MC * blocks_n(g); }
 
-/* `many` lines of k elements each, packed in groups of `width` lines: out [group][k][width], short groups filled with 0. */
+/* `many` lines of k elements each, packed in groups of `width` lines: out [group][k][width], short groups filled
+ * with 0. */
 static void pack(acc *out, const real *x, int64_t many, int64_t k, int64_t step_line, int64_t step_k, int width) {
     for (int64_t g = 0; g < many; g += width, out += k * width) {
         int64_t w = at_most(width, many - g);
@@ -50,7 +51,8 @@ void REAL(gemm_block)(const gemm *g, int64_t block, void *scratch) {
     const GEMM(gemm_tile) tile = GEMM(gemm_best)();
     int64_t m0 = block / blocks_n(g) * GEMM_MC, n0 = block % blocks_n(g) * GEMM_NC;
     int64_t m = at_most(GEMM_MC, g->m - m0), n = at_most(GEMM_NC, g->n - n0);
-    int64_t tiles_m = (m + tile.mr - 1) / tile.mr, tiles_n = (n + tile.nr - 1) / tile.nr, size = (int64_t)tile.mr * tile.nr;
+    int64_t tiles_m = (m + tile.mr - 1) / tile.mr, tiles_n = (n + tile.nr - 1) / tile.nr,
+            size = (int64_t)tile.mr * tile.nr;
     acc *pa = scratch, *pb = pa + GEMM_MC * GEMM_KC, *pc = pb + GEMM_KC * GEMM_NC;
     memset(pc, 0, (size_t)(tiles_m * tiles_n * size) * sizeof *pc);
     for (int64_t k0 = 0; k0 < g->k; k0 += GEMM_KC) {
@@ -58,10 +60,12 @@ void REAL(gemm_block)(const gemm *g, int64_t block, void *scratch) {
         pack(pa, g->a + m0 * g->row_a + k0 * g->col_a, m, k, g->row_a, g->col_a, tile.mr);
         pack(pb, g->b + n0 * g->col_b + k0 * g->row_b, n, k, g->col_b, g->row_b, tile.nr);
         for (int64_t j = 0; j < tiles_n; j++)
-            for (int64_t i = 0; i < tiles_m; i++) tile.run(k, pa + i * k * tile.mr, pb + j * k * tile.nr, pc + (i * tiles_n + j) * size);
+            for (int64_t i = 0; i < tiles_m; i++)
+                tile.run(k, pa + i * k * tile.mr, pb + j * k * tile.nr, pc + (i * tiles_n + j) * size);
     }
     for (int64_t i = 0; i < tiles_m; i++)
-        for (int64_t j = 0; j < tiles_n; j++) write_tile(g, pc + (i * tiles_n + j) * size, m0 + i * tile.mr, n0 + j * tile.nr, tile.mr, tile.nr);
+        for (int64_t j = 0; j < tiles_n; j++)
+            write_tile(g, pc + (i * tiles_n + j) * size, m0 + i * tile.mr, n0 + j * tile.nr, tile.mr, tile.nr);
 }
 
 void REAL(gemm_serial)(const gemm *g, void *scratch) {

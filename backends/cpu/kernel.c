@@ -10,7 +10,10 @@ hct_status cpu_plan_workspace(const hct_problem *p, hct_plan *ret, uint64_t per_
     for (uint32_t i = 0; i < p->n_attr; i++) names += strlen(p->attr[i].name) + 1;
     cpu_call *c = malloc(sizeof *c + p->n_attr * sizeof *c->attr + names);
     if (!c) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
-    *c = (cpu_call){.n_in = p->n_in, .n_out = p->n_out, .n_attr = p->n_attr, .threads = (uint32_t)cpu_threads(),
+    *c = (cpu_call){.n_in = p->n_in,
+                    .n_out = p->n_out,
+                    .n_attr = p->n_attr,
+                    .threads = (uint32_t)cpu_threads(),
                     .per_thread = cpu_round(per_thread)};
     char *text = (char *)(c->attr + p->n_attr);
     for (uint32_t i = 0; i < p->n_attr; i++) {

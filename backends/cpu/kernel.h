@@ -32,8 +32,12 @@ void cpu_release(hct_plan *);
 extern const hct_comm *cpu_comm;
 
 static inline const cpu_call *cpu_state(const hct_plan *p) { return p->state; }
-static inline int64_t cpu_int(const hct_plan *p, const char *name) { return hct_attr_int(cpu_state(p)->attr, cpu_state(p)->n_attr, name, 0); }
-static inline double cpu_real(const hct_plan *p, const char *name) { return hct_attr_real(cpu_state(p)->attr, cpu_state(p)->n_attr, name, 0); }
+static inline int64_t cpu_int(const hct_plan *p, const char *name) {
+    return hct_attr_int(cpu_state(p)->attr, cpu_state(p)->n_attr, name, 0);
+}
+static inline double cpu_real(const hct_plan *p, const char *name) {
+    return hct_attr_real(cpu_state(p)->attr, cpu_state(p)->n_attr, name, 0);
+}
 static inline const hct_attr *cpu_attr(const hct_plan *p, const char *name) {
     return hct_attr_find(cpu_state(p)->attr, cpu_state(p)->n_attr, name);
 }
@@ -42,7 +46,8 @@ static inline char *cpu_workspace(const hct_plan *p, const hct_view *ws) {
 }
 static inline uint64_t cpu_round(uint64_t bytes) { return (bytes + 127) / 128 * 128; }
 
-/* A walk over operands of equal dims: axes that lie together in all operands are merged; the last one is the inner loop. */
+/* A walk over operands of equal dims: axes that lie together in all operands are merged; the last one is the inner
+ * loop. */
 enum { CPU_OPERANDS = 4, CPU_CHUNK = 8192 };
 typedef struct cpu_loop {
     int k, ndim;

@@ -23,12 +23,22 @@ static int even_rows(const hct_view *x, int64_t *ret_step) {
     return 1;
 }
 
-/* out [rows, N] = x [rows, K] w^T + bias (or NULL): one product where x's rows lie evenly, else one for each leading index. */
-static void linear(const hct_plan *p, const hct_view *in, const hct_view *bias, const hct_view *out, const hct_view *ws) {
+/* out [rows, N] = x [rows, K] w^T + bias (or NULL): one product where x's rows lie evenly, else one for each leading
+ * index. */
+static void linear(const hct_plan *p, const hct_view *in, const hct_view *bias, const hct_view *out,
+                   const hct_view *ws) {
     const hct_view *x = &in[0], *w = &in[1];
     int n = x->ndim;
-    gemm g = {.m = cpu_rows(x, 1), .n = w->dim[0], .k = w->dim[1], .b = hct_ptr(w), .col_a = x->stride[n - 1], .row_b = w->stride[1],
-              .col_b = w->stride[0], .row_c = w->dim[0], .col_c = 1, .alpha = 1};
+    gemm g = {.m = cpu_rows(x, 1),
+              .n = w->dim[0],
+              .k = w->dim[1],
+              .b = hct_ptr(w),
+              .col_a = x->stride[n - 1],
+              .row_b = w->stride[1],
+              .col_b = w->stride[0],
+              .row_c = w->dim[0],
+              .col_c = 1,
+              .alpha = 1};
     if (bias) g.bias = hct_ptr(bias), g.step_bias = bias->stride[0];
     int64_t batch = 1;
     if (!even_rows(x, &g.row_a)) {
@@ -46,13 +56,15 @@ static void linear(const hct_plan *p, const hct_view *in, const hct_view *bias, 
     }
 }
 
-static hct_status run_linear(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_linear(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                             const hct_view *ws, hct_err *err) {
     (void)s, (void)err;
     linear(p, in, cpu_state(p)->n_in == 3 ? &in[2] : NULL, out, ws);
     return HCT_OK;
 }
 
-static hct_status run_linear_gelu(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_linear_gelu(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                                  const hct_view *ws, hct_err *err) {
     (void)s, (void)err;
     linear(p, in, NULL, &out[1], ws);
     REAL(cpu_gelu_of_sum)(&out[1], &in[2], &out[0]);
@@ -62,8 +74,16 @@ static hct_status run_linear_gelu(const hct_plan *p, hct_stream *s, const hct_vi
 static void matmul(const hct_plan *p, const hct_view *in, const hct_view *out, int wide, const hct_view *ws) {
     const hct_view *a = &in[0], *b = &in[1];
     int n = a->ndim;
-    gemm g = {.m = a->dim[n - 2], .n = b->dim[n - 1], .k = a->dim[n - 1], .row_a = a->stride[n - 2], .col_a = a->stride[n - 1],
-              .row_b = b->stride[n - 2], .col_b = b->stride[n - 1], .row_c = out->stride[n - 2], .col_c = out->stride[n - 1], .alpha = 1};
+    gemm g = {.m = a->dim[n - 2],
+              .n = b->dim[n - 1],
+              .k = a->dim[n - 1],
+              .row_a = a->stride[n - 2],
+              .col_a = a->stride[n - 1],
+              .row_b = b->stride[n - 2],
+              .col_b = b->stride[n - 1],
+              .row_c = out->stride[n - 2],
+              .col_c = out->stride[n - 1],
+              .alpha = 1};
     int64_t batch = cpu_rows(a, 2), blocks = REAL(gemm_blocks)(&g);
 #pragma omp parallel for schedule(dynamic) if (batch * blocks > 1)
     for (int64_t i = 0; i < batch * blocks; i++) {
@@ -76,13 +96,15 @@ static void matmul(const hct_plan *p, const hct_view *in, const hct_view *out, i
     }
 }
 
-static hct_status run_matmul(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_matmul(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                             const hct_view *ws, hct_err *err) {
     (void)s, (void)err;
     matmul(p, in, out, 0, ws);
     return HCT_OK;
 }
 
-static hct_status run_matmul_wide(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_matmul_wide(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                                  const hct_view *ws, hct_err *err) {
     (void)s, (void)err;
     matmul(p, in, out, 1, ws);
     return HCT_OK;

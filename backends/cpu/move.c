@@ -6,11 +6,17 @@
 
 #include <string.h>
 
-#define RUN(name)                                                                                                                \
-    static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err)
-#define KERNEL_ANY(id, op_, run_)                                                                                              \
-    static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "ref:" op_, .op = op_, .backend = "cpu", .plan = cpu_plan, \
-                                  .run = run_, .release = cpu_release}
+#define RUN(name)                                                                                                      \
+    static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,                  \
+                           const hct_view *ws, hct_err *err)
+#define KERNEL_ANY(id, op_, run_)                                                                                      \
+    static const hct_kernel id = {.size = sizeof(hct_kernel),                                                          \
+                                  .name = "ref:" op_,                                                                  \
+                                  .op = op_,                                                                           \
+                                  .backend = "cpu",                                                                    \
+                                  .plan = cpu_plan,                                                                    \
+                                  .run = run_,                                                                         \
+                                  .release = cpu_release}
 
 /* One axis of n elements, sa and sb bytes apart. */
 static void move_axis(int64_t n, char *a, int64_t sa, const char *b, int64_t sb, size_t size) {
@@ -23,8 +29,8 @@ static void move_axis(int64_t n, char *a, int64_t sa, const char *b, int64_t sb,
     }
 }
 
-/* The axes from d on, one loop inside the other; a and b point to their first element. Of the last two the longer one is inside, unless elements of
- * the last lie together. */
+/* The axes from d on, one loop inside the other; a and b point to their first element. Of the last two the longer
+ * one is inside, unless elements of the last lie together. */
 static void move_axes(const cpu_loop *l, int d, char *a, const char *b, size_t size) {
     int64_t n = l->dim[d], sa = l->stride[0][d] * (int64_t)size, sb = l->stride[1][d] * (int64_t)size;
     if (d + 1 == l->ndim) {
@@ -40,7 +46,8 @@ static void move_axes(const cpu_loop *l, int d, char *a, const char *b, size_t s
     }
 }
 
-/* to[i] = from[i] over equal dims, any strides. Enough leading axes to keep the threads busy are shared out among them. */
+/* to[i] = from[i] over equal dims, any strides. Enough leading axes to keep the threads busy are shared out among
+ * them. */
 static void move(const hct_view *to, const hct_view *from) {
     size_t size = hct_dtype_bytes(to->dtype);
     cpu_loop l;
@@ -58,7 +65,8 @@ static void move(const hct_view *to, const hct_view *from) {
             ob += rest % l.dim[d] * l.stride[1][d];
             rest /= l.dim[d];
         }
-        move_axes(&l, shared, (char *)hct_ptr(to) + oa * (int64_t)size, (const char *)hct_ptr(from) + ob * (int64_t)size, size);
+        move_axes(&l, shared, (char *)hct_ptr(to) + oa * (int64_t)size,
+                  (const char *)hct_ptr(from) + ob * (int64_t)size, size);
     }
 }
 
@@ -113,7 +121,8 @@ RUN(run_cast) {
     for (int64_t task = 0; task < l.tasks; task++) {
         int64_t o[CPU_OPERANDS], n;
         cpu_loop_task(&l, task, o, &n);
-        for (int64_t i = 0; i < n; i++) put(hct_ptr(out), o[0] + i * so, out->dtype, get(hct_ptr(in), o[1] + i * si, in->dtype));
+        for (int64_t i = 0; i < n; i++)
+            put(hct_ptr(out), o[0] + i * so, out->dtype, get(hct_ptr(in), o[1] + i * si, in->dtype));
     }
     return HCT_OK;
 }
@@ -175,9 +184,12 @@ RUN(run_gather) {
             const char *from = (const char *)hct_ptr(x) + (b * x->stride[0] + at * x->stride[1]) * (int64_t)size;
             if (x->stride[2] == 1) memcpy(to, from, (size_t)c * size);
             else
-                for (int64_t i = 0; i < c; i++) memcpy(to + (size_t)i * size, from + i * x->stride[2] * (int64_t)size, size);
+                for (int64_t i = 0; i < c; i++)
+                    memcpy(to + (size_t)i * size, from + i * x->stride[2] * (int64_t)size, size);
         }
-    return bad ? hct_plugin_fail(err, HCT_EINVAL, "%lld indices lie outside [0, %lld)", (long long)bad, (long long)x->dim[1]) : HCT_OK;
+    return bad ? hct_plugin_fail(err, HCT_EINVAL, "%lld indices lie outside [0, %lld)", (long long)bad,
+                                 (long long)x->dim[1])
+               : HCT_OK;
 }
 
 RUN(run_unfold) {
@@ -205,4 +217,5 @@ KERNEL_ANY(k_gather, "gather", run_gather);
 KERNEL_ANY(k_unfold, "unfold3d", run_unfold);
 KERNEL_ANY(k_fold, "fold3d", run_fold);
 
-const hct_kernel *const cpu_move[] = {&k_copy, &k_cast, &k_fill, &k_concat, &k_slice_bwd, &k_gather, &k_unfold, &k_fold, NULL};
+const hct_kernel *const cpu_move[] = {&k_copy,   &k_cast,   &k_fill, &k_concat, &k_slice_bwd,
+                                      &k_gather, &k_unfold, &k_fold, NULL};

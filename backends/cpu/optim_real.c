@@ -27,7 +27,8 @@ static double sum_of_squares(const hct_view *g) {
     return sum;
 }
 
-static hct_status run_norm(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_norm(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)s, (void)ws, (void)err;
     int64_t n = cpu_state(p)->n_in;
     float *norm = hct_ptr(out);
@@ -48,7 +49,10 @@ static double clip_factor(const hct_plan *p, const hct_view *norms, int64_t i) {
     return factor < 1 ? factor : 1;
 }
 
-typedef struct group_rates { float lr, decay, c1, c2; int active; } group_rates;
+typedef struct group_rates {
+    float lr, decay, c1, c2;
+    int active;
+} group_rates;
 
 static group_rates rates_of(const hct_plan *p, const hct_view *rates) {
     int64_t step = rates->stride[0];
@@ -61,12 +65,15 @@ static hct_status plan_for_param(hct_device *d, const hct_problem *p, hct_plan *
     if (p->in[2].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "for parameters of dtype " REAL_TEXT);
     for (uint32_t i = 2; i < p->n_in; i++)
         if (copy && (i - 2) % 5 == 4) {
-            if (p->in[i].dtype != HCT_BF16 && p->in[i].dtype != HCT_F16) return hct_plugin_fail(err, HCT_NOTIMPL, "a copy is neither BF16 nor F16");
-        } else if (p->in[i].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "parameters, gradients and moments differ in dtype");
+            if (p->in[i].dtype != HCT_BF16 && p->in[i].dtype != HCT_F16)
+                return hct_plugin_fail(err, HCT_NOTIMPL, "a copy is neither BF16 nor F16");
+        } else if (p->in[i].dtype != REAL_DTYPE)
+            return hct_plugin_fail(err, HCT_NOTIMPL, "parameters, gradients and moments differ in dtype");
     return cpu_plan(d, p, ret, err);
 }
 
-static hct_status run_adam(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_adam(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)s, (void)ws, (void)err, (void)out;
     const group_rates rate = rates_of(p, &in[0]);
     if (!rate.active) return HCT_OK;
@@ -98,7 +105,8 @@ static hct_status run_adam(const hct_plan *p, hct_stream *s, const hct_view *in,
     return HCT_OK;
 }
 
-static hct_status run_sgd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_sgd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                          hct_err *err) {
     (void)s, (void)ws, (void)err, (void)out;
     const group_rates rate = rates_of(p, &in[0]);
     if (!rate.active) return HCT_OK;
@@ -112,7 +120,8 @@ static hct_status run_sgd(const hct_plan *p, hct_stream *s, const hct_view *in, 
         const real *grad = hct_ptr(v + 1);
 #pragma omp parallel for schedule(static) if (n > CPU_CHUNK)
         for (int64_t j = 0; j < n; j++) {
-            acc x = ld(w[j]), g = ld(grad[even ? j : cpu_row(v + 1, 0, j)]) * clip + decay * x, m = momentum * ld(m1[j]) + g;
+            acc x = ld(w[j]), g = ld(grad[even ? j : cpu_row(v + 1, 0, j)]) * clip + decay * x,
+                m = momentum * ld(m1[j]) + g;
             m1[j] = st(m);
             w[j] = st(x - lr * m);
         }
@@ -121,9 +130,19 @@ static hct_status run_sgd(const hct_plan *p, hct_stream *s, const hct_view *in, 
 }
 
 KERNEL(k_norm, "grad_norm", run_norm);
-static const hct_kernel k_adam = {.size = sizeof(hct_kernel), .name = "ref:adam:" REAL_TEXT, .op = "adam", .backend = "cpu",
-                                  .plan = plan_for_param, .run = run_adam, .release = cpu_release};
-static const hct_kernel k_sgd = {.size = sizeof(hct_kernel), .name = "ref:sgd:" REAL_TEXT, .op = "sgd", .backend = "cpu",
-                                 .plan = plan_for_param, .run = run_sgd, .release = cpu_release};
+static const hct_kernel k_adam = {.size = sizeof(hct_kernel),
+                                  .name = "ref:adam:" REAL_TEXT,
+                                  .op = "adam",
+                                  .backend = "cpu",
+                                  .plan = plan_for_param,
+                                  .run = run_adam,
+                                  .release = cpu_release};
+static const hct_kernel k_sgd = {.size = sizeof(hct_kernel),
+                                 .name = "ref:sgd:" REAL_TEXT,
+                                 .op = "sgd",
+                                 .backend = "cpu",
+                                 .plan = plan_for_param,
+                                 .run = run_sgd,
+                                 .release = cpu_release};
 
 const hct_kernel *const REAL(cpu_optim)[] = {&k_norm, &k_adam, &k_sgd, NULL};

@@ -14,12 +14,15 @@ static window window_of(const hct_plan *p, int axis, int64_t at, int64_t voxels,
         w.count = w.to - w.from;
         return w;
     }
-    int64_t padding = cpu_attr(p, "padding")->ints[axis], start = at * cpu_attr(p, "stride")->ints[axis] - padding, end = start + kernel->ints[axis];
-    return (window){start < 0 ? 0 : start, end < voxels ? end : voxels, (end < voxels + padding ? end : voxels + padding) - start};
+    int64_t padding = cpu_attr(p, "padding")->ints[axis], start = at * cpu_attr(p, "stride")->ints[axis] - padding,
+            end = start + kernel->ints[axis];
+    return (window){start < 0 ? 0 : start, end < voxels ? end : voxels,
+                    (end < voxels + padding ? end : voxels + padding) - start};
 }
 
 static int64_t place(const hct_view *v, int64_t channel, int64_t i) {
-    int64_t b = channel / v->dim[1], c = channel % v->dim[1], i2 = i % v->dim[4], i1 = i / v->dim[4] % v->dim[3], i0 = i / (v->dim[4] * v->dim[3]);
+    int64_t b = channel / v->dim[1], c = channel % v->dim[1], i2 = i % v->dim[4], i1 = i / v->dim[4] % v->dim[3],
+            i0 = i / (v->dim[4] * v->dim[3]);
     return b * v->stride[0] + c * v->stride[1] + i0 * v->stride[2] + i1 * v->stride[3] + i2 * v->stride[4];
 }
 static int64_t size_of(const hct_view *v) { return v->dim[2] * v->dim[3] * v->dim[4]; }
@@ -31,13 +34,14 @@ static void windows(const hct_plan *p, const hct_view *x, const hct_view *y, int
         i /= y->dim[2 + d];
     }
 }
-#define EACH_VOXEL(w, x)                                        \
-    for (int64_t v0 = (w)[0].from; v0 < (w)[0].to; v0++)        \
-        for (int64_t v1 = (w)[1].from; v1 < (w)[1].to; v1++)    \
+#define EACH_VOXEL(w, x)                                                                                               \
+    for (int64_t v0 = (w)[0].from; v0 < (w)[0].to; v0++)                                                               \
+        for (int64_t v1 = (w)[1].from; v1 < (w)[1].to; v1++)                                                           \
             for (int64_t v2 = (w)[2].from, v = (v0 * (x)->dim[3] + v1) * (x)->dim[4] + v2; v2 < (w)[2].to; v2++, v++)
 
 /* The first of the largest, row by row; NaN is larger than all. */
-static hct_status run_max(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_max(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                          hct_err *err) {
     (void)s, (void)ws, (void)err;
     int64_t channels = in->dim[0] * in->dim[1], n = size_of(out);
 #pragma omp parallel for schedule(static) if (channels * n > CPU_CHUNK)
@@ -57,7 +61,8 @@ static hct_status run_max(const hct_plan *p, hct_stream *s, const hct_view *in, 
     return HCT_OK;
 }
 
-static hct_status run_avg(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_avg(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                          hct_err *err) {
     (void)s, (void)ws, (void)err;
     int64_t channels = in->dim[0] * in->dim[1], n = size_of(out);
 #pragma omp parallel for schedule(static) if (channels * n > CPU_CHUNK)
@@ -100,11 +105,13 @@ static hct_status backward(const hct_plan *p, const hct_view *in, const hct_view
     }
     return HCT_OK;
 }
-static hct_status run_max_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_max_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                              const hct_view *ws, hct_err *err) {
     (void)s, (void)err;
     return backward(p, in, out, ws, 1);
 }
-static hct_status run_avg_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_avg_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                              const hct_view *ws, hct_err *err) {
     (void)s, (void)err;
     return backward(p, in, out, ws, 0);
 }

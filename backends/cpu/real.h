@@ -1,6 +1,6 @@
-/* backends/cpu/real.h: one dtype a compilation. The kernel files named *_real.c are compiled four times, each with one of
- * REAL_F32, REAL_F64, REAL_BF16, REAL_F16 defined. `real` is how an element is stored, `acc` what is computed in, `stat` how
- * saved statistics (mean, lse) are stored. Sums over many elements run in double. */
+/* backends/cpu/real.h: one dtype a compilation. The kernel files named *_real.c are compiled four times, each with
+ * one of REAL_F32, REAL_F64, REAL_BF16, REAL_F16 defined. `real` is how an element is stored, `acc` what is computed
+ * in, `stat` how saved statistics (mean, lse) are stored. Sums over many elements run in double. */
 #ifndef CPU_REAL_H
 #define CPU_REAL_H
 
@@ -59,9 +59,15 @@ static inline real st(acc x) { return hct_f16_from_f32(x); }
 void REAL(cpu_gelu_of_sum)(const hct_view *x, const hct_view *b, const hct_view *y);
 
 /* A kernel of this file's dtype: the dtype of in[0], unless a plan of its own says otherwise. */
-#define KERNEL_PLANNED(id, op_, plan_, run_)                                                                                  \
-    static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "ref:" op_ ":" REAL_TEXT, .op = op_, .backend = "cpu",   \
-                                  .dtypes = 1u << REAL_DTYPE, .plan = plan_, .run = run_, .release = cpu_release}
+#define KERNEL_PLANNED(id, op_, plan_, run_)                                                                           \
+    static const hct_kernel id = {.size = sizeof(hct_kernel),                                                          \
+                                  .name = "ref:" op_ ":" REAL_TEXT,                                                    \
+                                  .op = op_,                                                                           \
+                                  .backend = "cpu",                                                                    \
+                                  .dtypes = 1u << REAL_DTYPE,                                                          \
+                                  .plan = plan_,                                                                       \
+                                  .run = run_,                                                                         \
+                                  .release = cpu_release}
 #define KERNEL(id, op_, run_) KERNEL_PLANNED(id, op_, cpu_plan, run_)
 
 #endif

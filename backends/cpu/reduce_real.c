@@ -1,4 +1,5 @@
-/* Sums over axes, in double. Where the last axis stays, rows are added to a row of sums; where it goes, each sum walks alone. */
+/* Sums over axes, in double. Where the last axis stays, rows are added to a row of sums; where it goes, each sum
+ * walks alone. */
 #include "real.h"
 
 #include <string.h>
@@ -36,7 +37,8 @@ static int64_t offset(int64_t i, int n, const int64_t *dim, const int64_t *strid
 
 enum { STRIP = 256 }; /* sums held at once */
 
-static hct_status run_sum(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_sum(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                          const hct_view *ws, hct_err *err) {
     (void)stream, (void)ws, (void)err;
     const real *x = hct_ptr(in);
     real *y = hct_ptr(out);

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-static hct_status run_softmax(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_softmax(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                              const hct_view *ws, hct_err *err) {
     (void)p, (void)s, (void)ws, (void)err;
     int64_t c = in->dim[in->ndim - 1], step = in->stride[in->ndim - 1], rows = cpu_rows(in, 1);
 #pragma omp parallel for schedule(static) if (rows * c > CPU_CHUNK)
@@ -20,29 +21,36 @@ static hct_status run_softmax(const hct_plan *p, hct_stream *s, const hct_view *
     return HCT_OK;
 }
 
-static hct_status run_softmax_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_softmax_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                                  const hct_view *ws, hct_err *err) {
     (void)p, (void)s, (void)ws, (void)err;
-    int64_t c = in->dim[in->ndim - 1], sy = in->stride[in->ndim - 1], sg = in[1].stride[in->ndim - 1], rows = cpu_rows(in, 1);
+    int64_t c = in->dim[in->ndim - 1], sy = in->stride[in->ndim - 1], sg = in[1].stride[in->ndim - 1],
+            rows = cpu_rows(in, 1);
 #pragma omp parallel for schedule(static) if (rows * c > CPU_CHUNK)
     for (int64_t r = 0; r < rows; r++) {
-        const real *y = (const real *)hct_ptr(in) + cpu_row(in, 1, r), *g = (const real *)hct_ptr(in + 1) + cpu_row(in + 1, 1, r);
+        const real *y = (const real *)hct_ptr(in) + cpu_row(in, 1, r),
+                   *g = (const real *)hct_ptr(in + 1) + cpu_row(in + 1, 1, r);
         double dot = 0;
         for (int64_t i = 0; i < c; i++) dot += (double)ld(y[i * sy]) * (double)ld(g[i * sg]);
-        for (int64_t i = 0; i < c; i++) ((real *)hct_ptr(out))[r * c + i] = st(ld(y[i * sy]) * (ld(g[i * sg]) - (acc)dot));
+        for (int64_t i = 0; i < c; i++)
+            ((real *)hct_ptr(out))[r * c + i] = st(ld(y[i * sy]) * (ld(g[i * sg]) - (acc)dot));
     }
     return HCT_OK;
 }
 
 /* ---- cross-entropy ---- */
 
-static hct_status run_ce(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_ce(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                         hct_err *err) {
     (void)p, (void)s, (void)ws;
     int64_t n = in->dim[0], c = in->dim[1], step = in->stride[1];
     double loss = 0;
     for (int64_t r = 0; r < n; r++) {
         const real *x = (const real *)hct_ptr(in) + r * in->stride[0];
         int32_t target = ((const int32_t *)hct_ptr(in + 1))[r * in[1].stride[0]];
-        if (target < 0 || target >= c) return hct_plugin_fail(err, HCT_EINVAL, "the target of row %lld is %d; classes are 0 to %lld", (long long)r, target, (long long)c - 1);
+        if (target < 0 || target >= c)
+            return hct_plugin_fail(err, HCT_EINVAL, "the target of row %lld is %d; classes are 0 to %lld", (long long)r,
+                                   target, (long long)c - 1);
         double top = (double)ld(x[0]), sum = 0;
         for (int64_t i = 1; i < c; i++) top = fmax(top, (double)ld(x[i * step]));
         for (int64_t i = 0; i < c; i++) sum += exp((double)ld(x[i * step]) - top);
@@ -54,7 +62,8 @@ static hct_status run_ce(const hct_plan *p, hct_stream *s, const hct_view *in, c
     return HCT_OK;
 }
 
-static hct_status run_ce_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_ce_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                             const hct_view *ws, hct_err *err) {
     (void)p, (void)s, (void)ws, (void)err;
     int64_t n = in->dim[0], c = in->dim[1];
     acc g = ld(*(const real *)hct_ptr(&in[3])) / (acc)n;
@@ -62,7 +71,8 @@ static hct_status run_ce_bwd(const hct_plan *p, hct_stream *s, const hct_view *i
         const real *x = (const real *)hct_ptr(in) + r * in->stride[0];
         int32_t target = ((const int32_t *)hct_ptr(in + 1))[r * in[1].stride[0]];
         acc lse = (acc)((const stat *)hct_ptr(&in[2]))[r * in[2].stride[0]];
-        for (int64_t i = 0; i < c; i++) ((real *)hct_ptr(out))[r * c + i] = st(g * (EXP(ld(x[i * in->stride[1]]) - lse) - (i == target)));
+        for (int64_t i = 0; i < c; i++)
+            ((real *)hct_ptr(out))[r * c + i] = st(g * (EXP(ld(x[i * in->stride[1]]) - lse) - (i == target)));
     }
     return HCT_OK;
 }
@@ -75,14 +85,16 @@ static double mask_sum(const hct_view *m) {
     return sum;
 }
 
-static hct_status run_mse(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_mse(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                          hct_err *err) {
     (void)p, (void)s, (void)ws, (void)err;
     int64_t rows = cpu_rows(in, 1), n = in->dim[2];
     double loss = 0;
     for (int64_t r = 0; r < rows; r++) {
         double m = (double)ld(((const real *)hct_ptr(in + 2))[cpu_row(in + 2, 0, r)]), square = 0;
         if (m == 0) continue;
-        const real *a = (const real *)hct_ptr(in) + cpu_row(in, 1, r), *b = (const real *)hct_ptr(in + 1) + cpu_row(in + 1, 1, r);
+        const real *a = (const real *)hct_ptr(in) + cpu_row(in, 1, r),
+                   *b = (const real *)hct_ptr(in + 1) + cpu_row(in + 1, 1, r);
         for (int64_t i = 0; i < n; i++) {
             double d = (double)ld(a[i * in->stride[2]]) - (double)ld(b[i * in[1].stride[2]]);
             square += d * d;
@@ -93,15 +105,18 @@ static hct_status run_mse(const hct_plan *p, hct_stream *s, const hct_view *in, 
     return HCT_OK;
 }
 
-static hct_status run_mse_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_mse_bwd(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                              const hct_view *ws, hct_err *err) {
     (void)p, (void)s, (void)ws, (void)err;
     int64_t rows = cpu_rows(in, 1), n = in->dim[2];
     double g = 2 * (double)ld(*(const real *)hct_ptr(in + 3)) / ((double)n * mask_sum(in + 2));
 #pragma omp parallel for schedule(static) if (rows * n > CPU_CHUNK)
     for (int64_t r = 0; r < rows; r++) {
         acc m = (acc)(g * (double)ld(((const real *)hct_ptr(in + 2))[cpu_row(in + 2, 0, r)]));
-        const real *a = (const real *)hct_ptr(in) + cpu_row(in, 1, r), *b = (const real *)hct_ptr(in + 1) + cpu_row(in + 1, 1, r);
-        for (int64_t i = 0; i < n; i++) ((real *)hct_ptr(out))[r * n + i] = st(m * (ld(a[i * in->stride[2]]) - ld(b[i * in[1].stride[2]])));
+        const real *a = (const real *)hct_ptr(in) + cpu_row(in, 1, r),
+                   *b = (const real *)hct_ptr(in + 1) + cpu_row(in + 1, 1, r);
+        for (int64_t i = 0; i < n; i++)
+            ((real *)hct_ptr(out))[r * n + i] = st(m * (ld(a[i * in->stride[2]]) - ld(b[i * in[1].stride[2]])));
     }
     return HCT_OK;
 }

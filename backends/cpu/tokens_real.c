@@ -5,10 +5,14 @@
 
 static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
-    return cpu_plan_workspace(p, ret, (uint64_t)hct_attr_int(p->attr, p->n_attr, "tokens", 0) * (uint64_t)p->in[0].dim[2] * sizeof(double), err);
+    return cpu_plan_workspace(p, ret,
+                              (uint64_t)hct_attr_int(p->attr, p->n_attr, "tokens", 0) * (uint64_t)p->in[0].dim[2] *
+                                  sizeof(double),
+                              err);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                      hct_err *err) {
     (void)s;
     const hct_view *dy = &in[0], *index = &in[1];
     int64_t tokens = out->dim[1], c = out->dim[2], bad = 0;
@@ -28,7 +32,9 @@ static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, cons
         }
         for (int64_t i = 0; i < tokens * c; i++) dx[i] = st((acc)sum[i]);
     }
-    return bad ? hct_plugin_fail(err, HCT_EINVAL, "%lld indices lie outside [0, %lld)", (long long)bad, (long long)tokens) : HCT_OK;
+    return bad ? hct_plugin_fail(err, HCT_EINVAL, "%lld indices lie outside [0, %lld)", (long long)bad,
+                                 (long long)tokens)
+               : HCT_OK;
 }
 
 KERNEL_PLANNED(k_gather_bwd, "gather.bwd", plan, run);

@@ -1,12 +1,27 @@
-/* The CUDA backend: memory, order and graphs here, kernels from backends/kernels, products by cuBLASLt, exchanges by NCCL. */
+/* The CUDA backend: memory, order and graphs here, kernels from backends/kernels, products by cuBLASLt, exchanges by
+ * NCCL. */
 #include "gpu.h"
 
-static const hct_backend backend = {.size = sizeof backend, .name = "cuda", .probe = cuda_probe, .open = cuda_open, .close = cuda_close,
-                                    .alloc = cuda_alloc, .free = cuda_free, .copy = cuda_copy, .stream_new = cuda_stream_new,
-                                    .stream_sync = cuda_stream_sync, .stream_free = cuda_stream_free, .capture_begin = cuda_capture_begin,
-                                    .capture_end = cuda_capture_end, .graph_launch = cuda_graph_launch, .graph_free = cuda_graph_free, .stream_after = cuda_stream_after,
+static const hct_backend backend = {
+    .size = sizeof backend,
+    .name = "cuda",
+    .probe = cuda_probe,
+    .open = cuda_open,
+    .close = cuda_close,
+    .alloc = cuda_alloc,
+    .free = cuda_free,
+    .copy = cuda_copy,
+    .stream_new = cuda_stream_new,
+    .stream_sync = cuda_stream_sync,
+    .stream_free = cuda_stream_free,
+    .capture_begin = cuda_capture_begin,
+    .capture_end = cuda_capture_end,
+    .graph_launch = cuda_graph_launch,
+    .graph_free = cuda_graph_free,
+    .stream_after = cuda_stream_after,
 #ifdef HAVE_NVTX
-                                    .range_push = cuda_range_push, .range_pop = cuda_range_pop,
+    .range_push = cuda_range_push,
+    .range_pop = cuda_range_pop,
 #endif
 };
 

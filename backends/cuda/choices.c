@@ -1,5 +1,6 @@
-/* CACHE/cublaslt-HASH.txt, a file for each card, driver and cuBLASLt: a line that names them; the number of products and the hash of what follows; a
- * product a line: its key, and the words of cuBLASLt's algorithm, which may be kept for the same version of the library (its manual says so). */
+/* CACHE/cublaslt-HASH.txt, a file for each card, driver and cuBLASLt: a line that names them; the number of products
+ * and the hash of what follows; a product a line: its key, and the words of cuBLASLt's algorithm, which may be kept
+ * for the same version of the library (its manual says so). */
 #include "cache.h"
 #include "gpu.h"
 
@@ -17,9 +18,11 @@ static int path_of(const hct_device *d, char *title, size_t n_title, char *path,
     uint64_t hash[2] = HK_HASH_START;
     char folder[PATH_MAX - 64];
     cu->cuDriverGetVersion(&driver);
-    snprintf(title, n_title, "headct cublaslt 1; %s, compute capability %d, driver %d, cuBLASLt %zu", d->name, d->capability, driver, lt.cublasLtGetVersion());
+    snprintf(title, n_title, "headct cublaslt 1; %s, compute capability %d, driver %d, cuBLASLt %zu", d->name,
+             d->capability, driver, lt.cublasLtGetVersion());
     hk_hash(hash, title, strlen(title));
-    return hk_cache_folder(folder, sizeof folder) && snprintf(path, n_path, "%s/cublaslt-%016" PRIx64 ".txt", folder, hash[0]) < (int)n_path;
+    return hk_cache_folder(folder, sizeof folder) &&
+           snprintf(path, n_path, "%s/cublaslt-%016" PRIx64 ".txt", folder, hash[0]) < (int)n_path;
 }
 
 static int add(hct_device *d, const cuda_choice *c) {
@@ -37,7 +40,9 @@ static int add(hct_device *d, const cuda_choice *c) {
 static void write_line(char line[LINE], const cuda_choice *c) {
     size_t at = 0;
     for (int i = 0; i < CUDA_CHOICE_KEY; i++) at += (size_t)snprintf(line + at, LINE - at, "%" PRId64 " ", c->key[i]);
-    for (int i = 0; i < CUDA_CHOICE_WORDS; i++) at += (size_t)snprintf(line + at, LINE - at, "%016" PRIx64 "%c", c->algo[i], i + 1 < CUDA_CHOICE_WORDS ? ' ' : '\n');
+    for (int i = 0; i < CUDA_CHOICE_WORDS; i++)
+        at += (size_t)snprintf(line + at, LINE - at, "%016" PRIx64 "%c", c->algo[i],
+                               i + 1 < CUDA_CHOICE_WORDS ? ' ' : '\n');
 }
 
 static int read_line(char *line, cuda_choice *ret) {
@@ -59,7 +64,9 @@ static int read_all(hct_device *d, FILE *f, const char *title) {
     size_t n = 0;
     uint64_t want = 0, hash[2] = HK_HASH_START;
     cuda_choice c;
-    if (!fgets(line, sizeof line, f) || strncmp(line, title, strlen(title)) != 0 || strcmp(line + strlen(title), "\n") != 0) return 0;
+    if (!fgets(line, sizeof line, f) || strncmp(line, title, strlen(title)) != 0 ||
+        strcmp(line + strlen(title), "\n") != 0)
+        return 0;
     if (!fgets(line, sizeof line, f) || sscanf(line, "%zu %" SCNx64, &n, &want) != 2) return 0;
     for (size_t i = 0; i < n; i++) {
         if (!fgets(line, sizeof line, f)) return 0;
@@ -76,7 +83,10 @@ static void read_choices(hct_device *d) {
     if (!f) return;
     if (!read_all(d, f, title)) {
         d->n_choice = 0;
-        fprintf(stderr, "headct: %s: the algorithms kept for cuBLASLt are damaged; its heuristic's are taken (headct bench --tune finds them anew)\n", path);
+        fprintf(stderr,
+                "headct: %s: the algorithms kept for cuBLASLt are damaged; its heuristic's are taken (headct bench "
+                "--tune finds them anew)\n",
+                path);
     }
     fclose(f);
 }
@@ -124,7 +134,8 @@ void cuda_choice_keep(hct_device *d, const int64_t key[CUDA_CHOICE_KEY], const c
 void cuda_choices_close(hct_device *d) {
     char title[256], path[PATH_MAX];
     if (d->n_timed && path_of(d, title, sizeof title, path, sizeof path))
-        fprintf(stderr, "headct: cuBLASLt: %d products timed on %s; their fastest algorithms are in %s\n", d->n_timed, d->name, path);
+        fprintf(stderr, "headct: cuBLASLt: %d products timed on %s; their fastest algorithms are in %s\n", d->n_timed,
+                d->name, path);
     free(d->choice);
     d->choice = NULL;
     d->n_choice = d->cap_choice = 0;

@@ -1,5 +1,6 @@
-/* Sums over ranks by NCCL, on a stream beside the computation's: all_reduce starts the exchange of a bucket when its gradients exist,
- * all_reduce.wait makes the computation wait for it. Both are captured with the step. The ranks meet through the job's communicator. */
+/* Sums over ranks by NCCL, on a stream beside the computation's: all_reduce starts the exchange of a bucket when its
+ * gradients exist, all_reduce.wait makes the computation wait for it. Both are captured with the step. The ranks
+ * meet through the job's communicator. */
 #include "gpu.h"
 
 #include <stdio.h>
@@ -10,14 +11,17 @@ const hct_comm *cuda_comm;
 #ifdef HAVE_NCCL
 #include <nccl.h>
 
-#define NCCL_FUNCTIONS(X)                                                                                                          \
-    X(ncclGetUniqueId) X(ncclCommInitRank) X(ncclCommAbort) X(ncclCommGetAsyncError) X(ncclAllReduce) X(ncclGroupStart) X(ncclGroupEnd) \
-    X(ncclGetErrorString)
+/* clang-format off */
+#define NCCL_FUNCTIONS(X)                                                                             \
+    X(ncclGetUniqueId) X(ncclCommInitRank) X(ncclCommAbort) X(ncclCommGetAsyncError) X(ncclAllReduce) \
+    X(ncclGroupStart) X(ncclGroupEnd) X(ncclGetErrorString)
+/* clang-format on */
 static struct { NCCL_FUNCTIONS(CUDA_FIELD) } nccl;
 static ncclComm_t ring; /* one a job */
 
 static hct_status nccl_fail(hct_err *err, ncclResult_t code, const char *what) {
-    return hct_plugin_fail(err, HCT_EDEVICE, "NCCL: %s fails on rank %d: %s; NCCL_DEBUG=INFO says more", what, cuda_comm->rank, nccl.ncclGetErrorString(code));
+    return hct_plugin_fail(err, HCT_EDEVICE, "NCCL: %s fails on rank %d: %s; NCCL_DEBUG=INFO says more", what,
+                           cuda_comm->rank, nccl.ncclGetErrorString(code));
 }
 
 /* All ranks plan the same calls in the same order, so they meet here. */
@@ -27,7 +31,9 @@ static hct_status meet(hct_device *d, hct_err *err) {
 #undef SYMBOL
     ncclUniqueId id = {{0}};
     if (ring) return HCT_OK;
-    if (!cuda_library((const char *const[]){"libnccl.so.2", NULL}, symbols, sizeof symbols / sizeof *symbols, &nccl, err)) return HCT_NOTIMPL;
+    if (!cuda_library((const char *const[]){"libnccl.so.2", NULL}, symbols, sizeof symbols / sizeof *symbols, &nccl,
+                      err))
+        return HCT_NOTIMPL;
     cu->cuCtxSetCurrent(d->context);
     ncclResult_t code = cuda_comm->rank == 0 ? nccl.ncclGetUniqueId(&id) : ncclSuccess;
     hct_status st = cuda_comm->broadcast(cuda_comm, &id, sizeof id, 0, err);
@@ -46,7 +52,8 @@ typedef struct bucket { /* of one call */
 static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     double scale = hct_attr_real(p->attr, p->n_attr, "scale", 1);
     int mean = scale * cuda_comm->ranks == 1;
-    if (!mean && scale != 1) return hct_plugin_fail(err, HCT_NOTIMPL, "NCCL gives sums and means over ranks, not a factor of %g", scale);
+    if (!mean && scale != 1)
+        return hct_plugin_fail(err, HCT_NOTIMPL, "NCCL gives sums and means over ranks, not a factor of %g", scale);
     for (uint32_t i = 0; i < p->n_in; i++)
         if (!hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "input %u has gaps", i);
     hct_status st = meet(d, err);
@@ -54,7 +61,11 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     bucket *b = malloc(sizeof *b + p->n_in * sizeof *b->count);
     if (!b) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     int32_t dtype = p->in[0].dtype;
-    *b = (bucket){dtype == HCT_F64 ? ncclFloat64 : dtype == HCT_BF16 ? ncclBfloat16 : dtype == HCT_F16 ? ncclFloat16 : ncclFloat32, mean ? ncclAvg : ncclSum, p->n_in};
+    *b = (bucket){dtype == HCT_F64    ? ncclFloat64
+                  : dtype == HCT_BF16 ? ncclBfloat16
+                  : dtype == HCT_F16  ? ncclFloat16
+                                      : ncclFloat32,
+                  mean ? ncclAvg : ncclSum, p->n_in};
     for (uint32_t i = 0; i < p->n_in; i++) b->count[i] = (uint64_t)hct_numel(&p->in[i]);
     ret->state = b;
     ret->flags = HCT_DETERMINISTIC | HCT_CAPTURE_SAFE;
@@ -70,13 +81,15 @@ static void release(hct_plan *p) {
 static CUdeviceptr place(const hct_view *v) { return (CUdeviceptr)(uintptr_t)v->mem + v->off; }
 
 /* In place on the results, so that the planner may give the inputs' memory to what comes next. */
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                      hct_err *err) {
     (void)ws;
     const bucket *b = p->state;
     CUresult code = CUDA_SUCCESS;
     for (uint32_t i = 0; code == CUDA_SUCCESS && i < b->n; i++)
         if (b->count[i] && place(&in[i]) != place(&out[i]))
-            code = cu->cuMemcpyDtoDAsync(place(&out[i]), place(&in[i]), b->count[i] * hct_dtype_bytes(in[i].dtype), s->stream);
+            code = cu->cuMemcpyDtoDAsync(place(&out[i]), place(&in[i]), b->count[i] * hct_dtype_bytes(in[i].dtype),
+                                         s->stream);
     if (code == CUDA_SUCCESS) code = cu->cuEventRecord(s->here, s->stream);
     if (code == CUDA_SUCCESS) code = cu->cuStreamWaitEvent(s->side, s->here, 0);
     if (code != CUDA_SUCCESS) return cuda_fail(err, code, "starting an exchange");
@@ -107,7 +120,8 @@ static hct_status plan_wait(hct_device *d, const hct_problem *p, hct_plan *ret, 
     return HCT_OK;
 }
 
-static hct_status run_wait(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_wait(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)p, (void)in, (void)ws;
     CUresult code = cu->cuEventRecord(s->there, s->side);
     if (code == CUDA_SUCCESS) code = cu->cuStreamWaitEvent(s->stream, s->there, 0);
@@ -115,10 +129,22 @@ static hct_status run_wait(const hct_plan *p, hct_stream *s, const hct_view *in,
     return code == CUDA_SUCCESS ? HCT_OK : cuda_fail(err, code, "waiting for an exchange");
 }
 
-static const hct_kernel reduce = {.size = sizeof reduce, .name = "nccl:all_reduce", .op = "all_reduce", .backend = "cuda", .priority = 100,
-                                  .dtypes = 1u << HCT_F32 | 1u << HCT_F64 | 1u << HCT_BF16 | 1u << HCT_F16, .plan = plan, .run = run, .release = release};
-static const hct_kernel wait_for = {.size = sizeof wait_for, .name = "nccl:all_reduce.wait", .op = "all_reduce.wait", .backend = "cuda", .priority = 100,
-                                    .plan = plan_wait, .run = run_wait};
+static const hct_kernel reduce = {.size = sizeof reduce,
+                                  .name = "nccl:all_reduce",
+                                  .op = "all_reduce",
+                                  .backend = "cuda",
+                                  .priority = 100,
+                                  .dtypes = 1u << HCT_F32 | 1u << HCT_F64 | 1u << HCT_BF16 | 1u << HCT_F16,
+                                  .plan = plan,
+                                  .run = run,
+                                  .release = release};
+static const hct_kernel wait_for = {.size = sizeof wait_for,
+                                    .name = "nccl:all_reduce.wait",
+                                    .op = "all_reduce.wait",
+                                    .backend = "cuda",
+                                    .priority = 100,
+                                    .plan = plan_wait,
+                                    .run = run_wait};
 
 hct_status cuda_add_collectives(const hct_host *host, hct_err *err) {
     cuda_comm = HCT_HAS(host, comm) ? host->comm : NULL;

@@ -19,13 +19,15 @@ static hct_status find(int index, CUdevice *ret, hct_err *err) {
     if (!cuda_get_driver(err)) return err ? err->code : HCT_ENOTFOUND;
     CUresult code = cu->cuDeviceGetCount(&n);
     if (code != CUDA_SUCCESS) return cuda_fail(err, code, "counting devices");
-    if (index < 0 || index >= n || index >= MAX_DEVICES) return hct_plugin_fail(err, HCT_ENOTFOUND, "cuda:%d: there are %d CUDA devices, numbered from 0", index, n);
+    if (index < 0 || index >= n || index >= MAX_DEVICES)
+        return hct_plugin_fail(err, HCT_ENOTFOUND, "cuda:%d: there are %d CUDA devices, numbered from 0", index, n);
     code = cu->cuDeviceGet(ret, index);
     return code == CUDA_SUCCESS ? HCT_OK : cuda_fail(err, code, "looking at a device");
 }
 
 static int capability(CUdevice id) {
-    return 10 * attribute(id, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) + attribute(id, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+    return 10 * attribute(id, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
+           attribute(id, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
 }
 
 hct_status cuda_probe(int index, char *text, size_t n, hct_err *err) {
@@ -39,9 +41,9 @@ hct_status cuda_probe(int index, char *text, size_t n, hct_err *err) {
     cu->cuDeviceTotalMem(&bytes, id);
     cu->cuDriverGetVersion(&version);
     int cc = capability(id);
-    snprintf(text, n, "%s, compute capability %d.%d%s, %.1f GiB, %d multiprocessors, driver for CUDA %d.%d", name, cc / 10, cc % 10,
-             cc < LEAST ? " (unsupported)" : "", (double)bytes / (1 << 30), attribute(id, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), version / 1000,
-             version % 1000 / 10);
+    snprintf(text, n, "%s, compute capability %d.%d%s, %.1f GiB, %d multiprocessors, driver for CUDA %d.%d", name,
+             cc / 10, cc % 10, cc < LEAST ? " (unsupported)" : "", (double)bytes / (1 << 30),
+             attribute(id, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), version / 1000, version % 1000 / 10);
     return HCT_OK;
 }
 
@@ -73,7 +75,9 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
     d->units = attribute(d->id, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
     d->capability = capability(d->id);
     if (d->capability < LEAST)
-        st = hct_plugin_fail(err, HCT_EDEVICE, "cuda:%d: %s has compute capability %d.%d; the kernels need 8.0 or more (A100 and later). OpenCL may run on it: --set train.device=opencl",
+        st = hct_plugin_fail(err, HCT_EDEVICE,
+                             "cuda:%d: %s has compute capability %d.%d; the kernels need 8.0 or more (A100 and later). "
+                             "OpenCL may run on it: --set train.device=opencl",
                              index, d->name, d->capability / 10, d->capability % 10);
     CUresult code = CUDA_SUCCESS;
     if (st == HCT_OK) {
@@ -84,8 +88,15 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
         if (code == CUDA_SUCCESS) code = cu->cuStreamSynchronize(NULL);
         if (code != CUDA_SUCCESS) st = cuda_fail(err, code, "opening the device");
     }
-    /* group, queries, vw: as the kernels are compiled (backends/kernels/meson.build takes dialect.h's and attention.cl's defaults) */
-    d->target = (hk_target){.group = 128, .queries = 32, .own = 1, .vw = 4, .units = (uint32_t)(d->units > 0 ? d->units : 1), .fp64 = 1, .local = 48 << 10};
+    /* group, queries, vw: as the kernels are compiled (backends/kernels/meson.build takes dialect.h's and
+     * attention.cl's defaults) */
+    d->target = (hk_target){.group = 128,
+                            .queries = 32,
+                            .own = 1,
+                            .vw = 4,
+                            .units = (uint32_t)(d->units > 0 ? d->units : 1),
+                            .fp64 = 1,
+                            .local = 48 << 10};
     d->with_library = d->target;
     d->with_library.library = 1u << HCT_F32 | 1u << HCT_BF16 | 1u << HCT_F16;
     d->with_library.library_bias = 1;

@@ -14,19 +14,30 @@ static int start(cuda_driver *d, hct_err *err) {
 #undef SYMBOL
     int version = 0;
     hct_err why = {0, ""};
-    if (!cuda_library((const char *const[]){"libcuda.so.1", NULL}, symbols, sizeof symbols / sizeof *symbols, d, &why)) {
-        hct_plugin_fail(err, why.code, why.code == HCT_EVERSION ? "the NVIDIA driver is too old: %s; update it" : "no NVIDIA driver: %s; install the driver of your card", why.msg);
+    if (!cuda_library((const char *const[]){"libcuda.so.1", NULL}, symbols, sizeof symbols / sizeof *symbols, d,
+                      &why)) {
+        hct_plugin_fail(err, why.code,
+                        why.code == HCT_EVERSION ? "the NVIDIA driver is too old: %s; update it"
+                                                 : "no NVIDIA driver: %s; install the driver of your card",
+                        why.msg);
         return 0;
     }
     CUresult code = d->cuInit(0);
     if (code != CUDA_SUCCESS) {
-        hct_plugin_fail(err, HCT_ENOTFOUND, code == CUDA_ERROR_NO_DEVICE ? "the NVIDIA driver finds no GPU" : "the NVIDIA driver does not start (error %d); look at nvidia-smi", (int)code);
+        hct_plugin_fail(err, HCT_ENOTFOUND,
+                        code == CUDA_ERROR_NO_DEVICE
+                            ? "the NVIDIA driver finds no GPU"
+                            : "the NVIDIA driver does not start (error %d); look at nvidia-smi",
+                        (int)code);
         return 0;
     }
     /* Machine code of a toolkit runs with drivers of its major version and later. */
     int least = CUDA_VERSION / 1000;
     if (d->cuDriverGetVersion(&version) != CUDA_SUCCESS || version / 1000 < least) {
-        hct_plugin_fail(err, HCT_EVERSION, "the NVIDIA driver is too old: it speaks CUDA %d.%d, this build needs %d.0 or later; update the driver", version / 1000, version % 1000 / 10, least);
+        hct_plugin_fail(
+            err, HCT_EVERSION,
+            "the NVIDIA driver is too old: it speaks CUDA %d.%d, this build needs %d.0 or later; update the driver",
+            version / 1000, version % 1000 / 10, least);
         return 0;
     }
     return 1;
@@ -48,8 +59,12 @@ hct_status cuda_fail(hct_err *err, CUresult code, const char *what) {
     const char *name = NULL;
     cu->cuGetErrorName(code, &name);
     int memory = code == CUDA_ERROR_OUT_OF_MEMORY;
-    return hct_plugin_fail(err, memory ? HCT_ENOMEM : HCT_EDEVICE, "CUDA: %s: %s%s", what, name ? name : "unknown error",
-                           memory ? "" : code == CUDA_ERROR_NO_BINARY_FOR_GPU ? "; this build has no kernels for the card"
-                           : code == CUDA_ERROR_ILLEGAL_ADDRESS || code == CUDA_ERROR_ECC_UNCORRECTABLE || code == CUDA_ERROR_LAUNCH_FAILED
-                               ? "; the device cannot be used any more in this process: start again with --resume" : "");
+    return hct_plugin_fail(err, memory ? HCT_ENOMEM : HCT_EDEVICE, "CUDA: %s: %s%s", what,
+                           name ? name : "unknown error",
+                           memory                                 ? ""
+                           : code == CUDA_ERROR_NO_BINARY_FOR_GPU ? "; this build has no kernels for the card"
+                           : code == CUDA_ERROR_ILLEGAL_ADDRESS || code == CUDA_ERROR_ECC_UNCORRECTABLE ||
+                                   code == CUDA_ERROR_LAUNCH_FAILED
+                               ? "; the device cannot be used any more in this process: start again with --resume"
+                               : "");
 }

@@ -1,5 +1,6 @@
-/* backends/cuda/gpu.h: what the CUDA backend's files share. Nothing of NVIDIA's is linked: the driver and the libraries are opened when a
- * device is looked for, through tables of functions, so that this object loads on any machine and a test can put a driver of its own there. */
+/* backends/cuda/gpu.h: what the CUDA backend's files share. Nothing of NVIDIA's is linked: the driver and the
+ * libraries are opened when a device is looked for, through tables of functions, so that this object loads on any
+ * machine and a test can put a driver of its own there. */
 #ifndef CUDA_GPU_H
 #define CUDA_GPU_H
 
@@ -14,32 +15,50 @@
 #include <pthread.h>
 
 /* The driver's functions that are called; cuda.h's macros give each the version that this build knows. */
-#define CUDA_FUNCTIONS(X)                                                                                                              \
-    X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceTotalMem)        \
-    X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemAlloc) X(cuMemFree)     \
-    X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async) \
-    X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamQuery) X(cuStreamWaitEvent) X(cuEventCreate)                 \
-    X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiate)       \
-    X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy) X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel)
-#define CUBLASLT_FUNCTIONS(X)                                                                                                       \
-    X(cublasLtGetVersion) X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtMatmulDescCreate) X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) \
-    X(cublasLtMatrixLayoutCreate) X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute) X(cublasLtMatmulPreferenceCreate) \
-    X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmulAlgoCheck) \
-    X(cublasLtMatmul)
+/* clang-format off */
+#define CUDA_FUNCTIONS(X)                                                                                   \
+    X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) \
+    X(cuDeviceTotalMem) X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)    \
+    X(cuCtxSetCurrent) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost)        \
+    X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async) X(cuStreamCreate)     \
+    X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamQuery) X(cuStreamWaitEvent) X(cuEventCreate)        \
+    X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) X(cuStreamBeginCapture)  \
+    X(cuStreamEndCapture) X(cuGraphInstantiate) X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy)    \
+    X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel)
+#define CUBLASLT_FUNCTIONS(X)                                                                                    \
+    X(cublasLtGetVersion) X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtMatmulDescCreate)                       \
+    X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) X(cublasLtMatrixLayoutCreate)                 \
+    X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute) X(cublasLtMatmulPreferenceCreate)         \
+    X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic) \
+    X(cublasLtMatmulAlgoCheck) X(cublasLtMatmul)
+/* clang-format on */
 
-typedef struct cuda_driver { CUDA_FUNCTIONS(CUDA_FIELD) } cuda_driver;
-typedef struct cuda_lt { CUBLASLT_FUNCTIONS(CUDA_FIELD) } cuda_lt;
+typedef struct cuda_driver {
+    CUDA_FUNCTIONS(CUDA_FIELD)
+} cuda_driver;
+typedef struct cuda_lt {
+    CUBLASLT_FUNCTIONS(CUDA_FIELD)
+} cuda_lt;
 
 /* NULL: err says why there is no driver, or that it is too old. */
 const cuda_driver *cuda_get_driver(hct_err *err);
 extern const cuda_driver *cu; /* what cuda_get_driver gave; set wherever a device exists */
 
-typedef struct cuda_module { char name[64]; CUmodule module; } cuda_module;
-typedef struct cuda_block { uint64_t bytes; CUdeviceptr at; } cuda_block;
+typedef struct cuda_module {
+    char name[64];
+    CUmodule module;
+} cuda_module;
+typedef struct cuda_block {
+    uint64_t bytes;
+    CUdeviceptr at;
+} cuda_block;
 
 /* All that a product's fastest algorithm depends on, and which it is. */
 enum { CUDA_CHOICE_KEY = 20, CUDA_CHOICE_WORDS = 8 };
-typedef struct cuda_choice { int64_t key[CUDA_CHOICE_KEY]; uint64_t algo[CUDA_CHOICE_WORDS]; } cuda_choice;
+typedef struct cuda_choice {
+    int64_t key[CUDA_CHOICE_KEY];
+    uint64_t algo[CUDA_CHOICE_WORDS];
+} cuda_choice;
 
 struct hct_device { /* one for each index, shared by all who open it */
     hct_cuda_device shown;
@@ -51,7 +70,7 @@ struct hct_device { /* one for each index, shared by all who open it */
     hk_target target, with_library, with_subgroups;
     cuda_module *modules;
     size_t n_modules, cap_modules;
-    CUdeviceptr status; /* int[4], see FAIL in dialect.h */
+    CUdeviceptr status;      /* int[4], see FAIL in dialect.h */
     cuda_block *kept, *used; /* the pool: free blocks, and the sizes of those handed out */
     size_t n_kept, cap_kept, n_used, cap_used;
     uint64_t kept_bytes;
@@ -66,12 +85,12 @@ enum { CUDA_STAGES = 2, CUDA_STAGE = 8 << 20 };
 struct hct_stream {
     hct_cuda_stream shown;
     hct_device *device;
-    CUstream stream, side;            /* side: exchanges between ranks, beside the computation */
-    CUevent here, there, reached;     /* on stream; on side; on stream, for another stream that comes after */
-    char *stage[CUDA_STAGES];         /* pinned memory that uploads pass through, and when each may be filled again */
+    CUstream stream, side;        /* side: exchanges between ranks, beside the computation */
+    CUevent here, there, reached; /* on stream; on side; on stream, for another stream that comes after */
+    char *stage[CUDA_STAGES];     /* pinned memory that uploads pass through, and when each may be filled again */
     CUevent staged[CUDA_STAGES];
     int next_stage, uses_status, failed, capturing;
-    int32_t *complaint;               /* pinned */
+    int32_t *complaint; /* pinned */
 };
 
 extern pthread_mutex_t cuda_lock; /* devices, modules, libraries */
@@ -88,7 +107,8 @@ void cuda_close(hct_device *);
 hct_status cuda_alloc(hct_device *, uint64_t bytes, void **ret, hct_err *err);
 void cuda_free(hct_device *, void *mem);
 void cuda_pool_release(hct_device *); /* gives kept blocks back to the driver */
-hct_status cuda_copy(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint64_t dst_off, const void *src, uint64_t src_off, uint64_t bytes, hct_err *err);
+hct_status cuda_copy(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint64_t dst_off, const void *src,
+                     uint64_t src_off, uint64_t bytes, hct_err *err);
 
 /* ---- stream.c ---- */
 hct_status cuda_stream_new(hct_device *, hct_stream **ret, hct_err *err);
@@ -126,11 +146,14 @@ typedef struct cuda_product {
 int cuda_lt_open(hct_device *, hct_err *err);
 void cuda_lt_close(hct_device *);
 /* align: bytes that divide each operand's place (a, b, c, bias). HCT_NOTIMPL: the library has no algorithm for it. */
-hct_status cuda_product_plan(hct_device *, const hk_product *, int32_t dtype, const uint32_t align[4], cuda_product *ret, hct_err *err);
-hct_status cuda_product_run(hct_stream *, const cuda_product *, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr bias, CUdeviceptr work, hct_err *err);
+hct_status cuda_product_plan(hct_device *, const hk_product *, int32_t dtype, const uint32_t align[4],
+                             cuda_product *ret, hct_err *err);
+hct_status cuda_product_run(hct_stream *, const cuda_product *, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c,
+                            CUdeviceptr bias, CUdeviceptr work, hct_err *err);
 void cuda_product_free(cuda_product *);
 /* One launch, whatever the stream belongs to. */
-cublasStatus_t cuda_product_enqueue(cublasLtHandle_t, CUstream, const cuda_product *, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr bias, CUdeviceptr work);
+cublasStatus_t cuda_product_enqueue(cublasLtHandle_t, CUstream, const cuda_product *, CUdeviceptr a, CUdeviceptr b,
+                                    CUdeviceptr c, CUdeviceptr bias, CUdeviceptr work);
 /* The library's functions; set wherever cuda_lt_open succeeded. */
 extern cuda_lt lt;
 
@@ -142,8 +165,10 @@ void cuda_choice_keep(hct_device *, const int64_t key[CUDA_CHOICE_KEY], const cu
 void cuda_choices_close(hct_device *);
 
 /* ---- search.c ---- */
-/* Times the n algorithms that cuBLASLt proposes on memory of its own: the fastest one's index, or -1 where none could be timed (told about on stderr). */
-int cuda_product_search(hct_device *, const hk_product *, int32_t dtype, cuda_product *, const cublasLtMatmulHeuristicResult_t *found, int n);
+/* Times the n algorithms that cuBLASLt proposes on memory of its own: the fastest one's index, or -1 where none
+ * could be timed (told about on stderr). */
+int cuda_product_search(hct_device *, const hk_product *, int32_t dtype, cuda_product *,
+                        const cublasLtMatmulHeuristicResult_t *found, int n);
 
 /* The job's ranks; NULL: one. */
 extern const hct_comm *cuda_comm;

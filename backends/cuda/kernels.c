@@ -1,5 +1,5 @@
-/* From planners' lists of launches to kernels of this backend: plan loads what is compiled and lets cuBLASLt choose, run sets addresses and
- * enqueues. Nothing in run waits or takes memory, so a stream may be captured. */
+/* From planners' lists of launches to kernels of this backend: plan loads what is compiled and lets cuBLASLt choose,
+ * run sets addresses and enqueues. Nothing in run waits or takes memory, so a stream may be captured. */
 #include "gpu.h"
 
 #include <stdlib.h>
@@ -63,19 +63,24 @@ static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_e
     s->plan.problem = s->problem = NULL;
     if (st == HCT_OK && s->refused != HCT_OK) return hct_plugin_fail(err, s->refused, "%s", s->why.msg);
     if (st != HCT_OK) return st;
-    if (s->plan.no_memory || !(s->kernel = calloc(s->plan.n_launch + 1, sizeof *s->kernel))) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    if (s->plan.no_memory || !(s->kernel = calloc(s->plan.n_launch + 1, sizeof *s->kernel)))
+        return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     for (uint32_t i = 0; st == HCT_OK && i < s->plan.n_launch; i++) {
         const hk_launch *l = &s->plan.launch[i];
         uint32_t params = 2;
         for (uint32_t k = 0; k < l->n_args; k++) params += 1 + (s->plan.arg[l->first_arg + k].is_mem != 0);
-        if (l->groups[1] > MOST_Y) return hct_plugin_fail(err, HCT_NOTIMPL, "%lld matrices at once; %d are possible", (long long)l->groups[1], MOST_Y);
-        if (params > PARAMS) return hct_plugin_fail(err, HCT_EDEVICE, "kernel %s has more than %d parameters", l->kernel, PARAMS);
+        if (l->groups[1] > MOST_Y)
+            return hct_plugin_fail(err, HCT_NOTIMPL, "%lld matrices at once; %d are possible", (long long)l->groups[1],
+                                   MOST_Y);
+        if (params > PARAMS)
+            return hct_plugin_fail(err, HCT_EDEVICE, "kernel %s has more than %d parameters", l->kernel, PARAMS);
         if (l->kind != HK_PRODUCT) st = cuda_kernel(s->device, l, &s->kernel[i], err);
     }
     return st;
 }
 
-static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op, const hk_target *target, hct_plan *ret, hct_err *err) {
+static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op, const hk_target *target,
+                            hct_plan *ret, hct_err *err) {
     state *s = op ? calloc(1, sizeof *s) : NULL;
     if (!s) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     s->device = d;
@@ -97,7 +102,8 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     return plan_with(d, p, hk_find(hk_families, p->op), &d->target, ret, err);
 }
 
-/* Every device from LEAST on (device.c) has warps and f16 arithmetic; what these lack at most is their compiled file. */
+/* Every device from LEAST on (device.c) has warps and f16 arithmetic; what these lack at most is their compiled
+ * file. */
 static hct_status plan_subgroups(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     return plan_with(d, p, hk_find(hk_subgroup_families, p->op), &d->with_subgroups, ret, err);
 }
@@ -155,13 +161,16 @@ static CUresult run_launch(const state *s, const call *c, uint32_t i) {
     }
     CUstream stream = c->stream->stream;
     if (l->kind != HK_EACH)
-        return cu->cuLaunchKernel(s->kernel[i], (unsigned)l->groups[0], (unsigned)l->groups[1], 1, l->items, 1, 1, 0, stream, param, NULL);
+        return cu->cuLaunchKernel(s->kernel[i], (unsigned)l->groups[0], (unsigned)l->groups[1], 1, l->items, 1, 1, 0,
+                                  stream, param, NULL);
     param[k++] = &first;
     param[k++] = &n;
-    return cu->cuLaunchKernel(s->kernel[i], (unsigned)((n + EACH - 1) / EACH), 1, 1, EACH, 1, 1, 0, stream, param, NULL);
+    return cu->cuLaunchKernel(s->kernel[i], (unsigned)((n + EACH - 1) / EACH), 1, 1, EACH, 1, 1, 0, stream, param,
+                              NULL);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                      const hct_view *ws, hct_err *err) {
     const state *s = p->state;
     const call c = {in, out, ws, stream};
     uint32_t product = 0;
@@ -171,8 +180,9 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
         hct_status st = HCT_OK;
         if (l->kind == HK_PRODUCT) {
             const hk_product *g = &l->product;
-            st = cuda_product_run(stream, &s->product[product++], address(&c, &g->a), address(&c, &g->b), address(&c, &g->c),
-                                  g->has_bias ? address(&c, &g->bias) : 0, g->temp_bytes ? address(&c, &g->temp) : 0, err);
+            st = cuda_product_run(stream, &s->product[product++], address(&c, &g->a), address(&c, &g->b),
+                                  address(&c, &g->c), g->has_bias ? address(&c, &g->bias) : 0,
+                                  g->temp_bytes ? address(&c, &g->temp) : 0, err);
         } else {
             CUresult code = run_launch(s, &c, i);
             if (code != CUDA_SUCCESS) st = cuda_fail(err, code, l->kernel);
@@ -189,8 +199,10 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
 
 hct_status cuda_add_kernels(const hct_host *host, hct_err *err) {
     const hct_kernel own = {.backend = "cuda", .priority = 10, .plan = plan, .run = run, .release = release};
-    const hct_kernel library = {.backend = "cuda", .dtypes = HK_REAL, .priority = 100, .plan = plan_library, .run = run, .release = release};
-    const hct_kernel subgroups = {.backend = "cuda", .priority = 50, .plan = plan_subgroups, .run = run, .release = release};
+    const hct_kernel library = {
+        .backend = "cuda", .dtypes = HK_REAL, .priority = 100, .plan = plan_library, .run = run, .release = release};
+    const hct_kernel subgroups = {
+        .backend = "cuda", .priority = 50, .plan = plan_subgroups, .run = run, .release = release};
     const hct_kernel half = {.backend = "cuda", .priority = 50, .plan = plan_half, .run = run, .release = release};
     hct_status st = hk_add_kernels(host, hk_families, &own, "cu", cuda_comm != NULL, err);
     if (st == HCT_OK) st = hk_add_kernels(host, hk_subgroup_families, &subgroups, "cu-subgroups", 0, err);

@@ -1,5 +1,6 @@
-/* Device memory with a pool, and copies. A program takes its memory once and never meets the pool again; eager tapes take and give back a block
- * for every value, which the driver would answer by waiting for the device. Freed blocks are kept by size class and handed out again. */
+/* Device memory with a pool, and copies. A program takes its memory once and never meets the pool again; eager tapes
+ * take and give back a block for every value, which the driver would answer by waiting for the device. Freed blocks
+ * are kept by size class and handed out again. */
 #include "gpu.h"
 
 #include <stdio.h>
@@ -45,8 +46,8 @@ static int from_pool(hct_device *d, uint64_t bytes, CUdeviceptr *ret) {
 static hct_status none_left(const hct_device *d, uint64_t bytes, hct_err *err) {
     size_t left = 0, all = 0;
     cu->cuMemGetInfo(&left, &all);
-    return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %s: %llu bytes were wanted, %llu of %llu are free", d->name, (unsigned long long)bytes,
-                           (unsigned long long)left, (unsigned long long)all);
+    return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %s: %llu bytes were wanted, %llu of %llu are free",
+                           d->name, (unsigned long long)bytes, (unsigned long long)left, (unsigned long long)all);
 }
 
 hct_status cuda_alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
@@ -62,7 +63,9 @@ hct_status cuda_alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
             code = cu->cuMemAlloc(&at, want);
         }
     }
-    hct_status st = code == CUDA_SUCCESS ? HCT_OK : code == CUDA_ERROR_OUT_OF_MEMORY ? none_left(d, bytes, err) : cuda_fail(err, code, "taking memory");
+    hct_status st = code == CUDA_SUCCESS               ? HCT_OK
+                    : code == CUDA_ERROR_OUT_OF_MEMORY ? none_left(d, bytes, err)
+                                                       : cuda_fail(err, code, "taking memory");
     if (st == HCT_OK && !push(&d->used, &d->n_used, &d->cap_used, (cuda_block){want, at})) {
         cu->cuMemFree(at);
         st = hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
@@ -81,14 +84,16 @@ void cuda_free(hct_device *d, void *mem) {
         if (d->used[i].at != at) continue;
         cuda_block b = d->used[i];
         d->used[i] = d->used[--d->n_used];
-        if (d->kept_bytes + b.bytes <= d->total / KEEP_SHARE && push(&d->kept, &d->n_kept, &d->cap_kept, b)) d->kept_bytes += b.bytes;
+        if (d->kept_bytes + b.bytes <= d->total / KEEP_SHARE && push(&d->kept, &d->n_kept, &d->cap_kept, b))
+            d->kept_bytes += b.bytes;
         else cu->cuMemFree(at);
         break;
     }
     pthread_mutex_unlock(&cuda_lock);
 }
 
-/* Through pinned pieces: the caller's memory may be reused at once, and the device copies while the next piece is filled. */
+/* Through pinned pieces: the caller's memory may be reused at once, and the device copies while the next piece is
+ * filled. */
 static CUresult upload(hct_stream *s, CUdeviceptr to, const char *from, uint64_t bytes) {
     CUresult code = CUDA_SUCCESS;
     for (uint64_t at = 0; code == CUDA_SUCCESS && at < bytes; at += CUDA_STAGE) {
@@ -117,8 +122,8 @@ static CUresult download(hct_stream *s, char *to, CUdeviceptr from, uint64_t byt
     return code;
 }
 
-hct_status cuda_copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst, uint64_t dst_off, const void *src, uint64_t src_off, uint64_t bytes,
-                     hct_err *err) {
+hct_status cuda_copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst, uint64_t dst_off, const void *src,
+                     uint64_t src_off, uint64_t bytes, hct_err *err) {
     CUresult code;
     if (s->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
     if (bytes == 0) return HCT_OK;

@@ -46,7 +46,10 @@ static char *read_file(const char *name, char folder[PATH_MAX], hct_err *err) {
         hct_plugin_fail(err, HCT_EIO, "%s: cannot be read", path);
         return NULL;
     }
-    hct_plugin_fail(err, HCT_NOTIMPL, "compiled kernels '%s' are in neither %s/cuda nor %s/../kernels; build them with 'ninja cuda-kernels'", name, own, own);
+    hct_plugin_fail(
+        err, HCT_NOTIMPL,
+        "compiled kernels '%s' are in neither %s/cuda nor %s/../kernels; build them with 'ninja cuda-kernels'", name,
+        own, own);
     return NULL;
 }
 

@@ -1,5 +1,5 @@
-/* Names for NVIDIA's profilers by NVTX. Its header alone is needed: it opens what a profiler injects (NVTX_INJECTION64_PATH) at the first call, and does
- * nothing where there is none. */
+/* Names for NVIDIA's profilers by NVTX. Its header alone is needed: it opens what a profiler injects
+ * (NVTX_INJECTION64_PATH) at the first call, and does nothing where there is none. */
 #include "gpu.h"
 
 #ifdef HAVE_NVTX

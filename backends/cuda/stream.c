@@ -82,7 +82,8 @@ hct_status cuda_stream_sync(hct_stream *s, hct_err *err) {
     }
     if (!s->uses_status || !s->complaint[0]) return HCT_OK;
     cu->cuMemsetD8Async(s->device->status, 0, 4 * sizeof(int32_t), s->stream);
-    return hct_plugin_fail(err, HCT_EINVAL, "%s: %d of them, one is %d", hk_complaint(s->complaint[1]), s->complaint[0], s->complaint[2]);
+    return hct_plugin_fail(err, HCT_EINVAL, "%s: %d of them, one is %d", hk_complaint(s->complaint[1]), s->complaint[0],
+                           s->complaint[2]);
 }
 
 hct_status cuda_stream_after(hct_stream *s, hct_stream *other, hct_err *err) {

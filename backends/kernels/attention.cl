@@ -1,8 +1,9 @@
-/* Scaled dot-product attention and its backward, without a tokens x tokens matrix in memory (Dao et al. 2022, 2023: running maximum and sum;
- * the backward rebuilds the softmax from lse). Compiled for a head of up to HEAD floats (a multiple of 16, 256 at most); d <= HEAD is the real
- * width, the rest is zero. A work-item owns OWN queries (or, for dk and dv, keys): one where a group has many work-items, many where it is one
- * work-item; BLOCK of them are worked on together, so that a vector from local memory serves them all. Keys (queries) pass through local memory
- * TILE at a time, and VW scores are computed at once. Tensors are [B, N, H, D] with strides for b, n, h and 1 for d. */
+/* Scaled dot-product attention and its backward, without a tokens x tokens matrix in memory (Dao et al. 2022, 2023:
+ * running maximum and sum; the backward rebuilds the softmax from lse). Compiled for a head of up to HEAD floats (a
+ * multiple of 16, 256 at most); d <= HEAD is the real width, the rest is zero. A work-item owns OWN queries (or, for
+ * dk and dv, keys): one where a group has many work-items, many where it is one work-item; BLOCK of them are worked
+ * on together, so that a vector from local memory serves them all. Keys (queries) pass through local memory TILE at
+ * a time, and VW scores are computed at once. Tensors are [B, N, H, D] with strides for b, n, h and 1 for d. */
 #include "dialect.h"
 
 #ifndef HEAD
@@ -27,13 +28,14 @@
 #define TV (TILE / VW)
 
 typedef struct heads {
-    i64 n, m, h, d; /* queries, keys, heads, width */
+    i64 n, m, h, d;                                                 /* queries, keys, heads, width */
     i64 qb, qn, qh, kb, kn, kh, vb, vn, vh, ob, on, oh, gb, gn, gh; /* strides of q, k, v, out and dout */
     float scale;
     i32 pad;
 } heads;
 
-/* Rows of any width, element by element through memory of the work-item: short code compiles fast, and a row is read once. */
+/* Rows of any width, element by element through memory of the work-item: short code compiles fast, and a row is read
+ * once. */
 FN void load_row(vec *to, GLOBAL const real *from, i64 d) {
     float row[HEAD];
     NO_UNROLL
@@ -46,14 +48,15 @@ FN void store_row(GLOBAL real *to, const vec *from, float factor, i64 d) {
     NO_UNROLL
     for (i32 j = 0; j < HEAD && j < d; j++) st(to, j, row[j]);
 }
-/* Rows first .. first + TILE of x (zero beyond n): as they are into rows [TILE][HEAD], and turned into columns [HEAD][TILE]. Either may be absent. */
-#define LOAD_TILE(x, step, first, limit, d_, rows, columns, with_rows, with_columns)                               \
-    NO_UNROLL                                                                                                      \
-    for (i32 e = LANE; e < TILE * HEAD; e += QUERIES) {                                                            \
-        i32 r = e / HEAD, j = e % HEAD;                                                                            \
-        float taken = (first) + r < (limit) && j < (d_) ? ld((x), ((first) + r) * (step) + j) : 0.0f;              \
-        if (with_rows) rows[e] = taken;                                                                            \
-        if (with_columns) columns[j * TILE + r] = taken;                                                           \
+/* Rows first .. first + TILE of x (zero beyond n): as they are into rows [TILE][HEAD], and turned into columns
+ * [HEAD][TILE]. Either may be absent. */
+#define LOAD_TILE(x, step, first, limit, d_, rows, columns, with_rows, with_columns)                                   \
+    NO_UNROLL                                                                                                          \
+    for (i32 e = LANE; e < TILE * HEAD; e += QUERIES) {                                                                \
+        i32 r = e / HEAD, j = e % HEAD;                                                                                \
+        float taken = (first) + r < (limit) && j < (d_) ? ld((x), ((first) + r) * (step) + j) : 0.0f;                  \
+        if (with_rows) rows[e] = taken;                                                                                \
+        if (with_columns) columns[j * TILE + r] = taken;                                                               \
     }
 
 /* s[u][t] = a[u] x_t: BLOCK rows with each of the tile's rows, whose columns x are. */
@@ -61,13 +64,10 @@ FN void products(vec s[BLOCK][TV], const vec (*a)[HV], LOCAL_AT const float *x) 
     vec sum[BLOCK][TV];
     for (i32 u = 0; u < BLOCK; u++)
         for (i32 t = 0; t < TV; t++) sum[u][t] = VSET(0.0f);
-    ROLL
-    for (i32 i = 0; i < HV; i++)
-        for (i32 e = 0; e < VW; e++)
-            for (i32 t = 0; t < TV; t++) {
-                vec column = vldl(x + (i * VW + e) * TILE + t * VW);
-                for (i32 u = 0; u < BLOCK; u++) sum[u][t] = vmad(VSET(vget(a[u][i], e)), column, sum[u][t]);
-            }
+    ROLL for (i32 i = 0; i < HV; i++) for (i32 e = 0; e < VW; e++) for (i32 t = 0; t < TV; t++) {
+        vec column = vldl(x + (i * VW + e) * TILE + t * VW);
+        for (i32 u = 0; u < BLOCK; u++) sum[u][t] = vmad(VSET(vget(a[u][i], e)), column, sum[u][t]);
+    }
     for (i32 u = 0; u < BLOCK; u++)
         for (i32 t = 0; t < TV; t++) s[u][t] = sum[u][t];
 }
@@ -78,22 +78,22 @@ FN void add_rows(vec (*acc)[HV], const vec w[BLOCK][TV], LOCAL_AT const float *x
         vec sum[BLOCK][HELD];
         for (i32 u = 0; u < BLOCK; u++)
             for (i32 i = 0; i < HELD; i++) sum[u][i] = acc[u][c + i];
-        ROLL
-        for (i32 t = 0; t < TILE; t++)
-            for (i32 i = 0; i < HELD; i++) {
-                vec row = vldl(x + t * HEAD + (c + i) * VW);
-                for (i32 u = 0; u < BLOCK; u++) sum[u][i] = vmad(VSET(vget(w[u][t / VW], t % VW)), row, sum[u][i]);
-            }
+        ROLL for (i32 t = 0; t < TILE; t++) for (i32 i = 0; i < HELD; i++) {
+            vec row = vldl(x + t * HEAD + (c + i) * VW);
+            for (i32 u = 0; u < BLOCK; u++) sum[u][i] = vmad(VSET(vget(w[u][t / VW], t % VW)), row, sum[u][i]);
+        }
         for (i32 u = 0; u < BLOCK; u++)
             for (i32 i = 0; i < HELD; i++) acc[u][c + i] = sum[u][i];
     }
 }
 
-/* ROW = (b h) blocks of QUERIES OWN queries (keys). This work-item's: own from `first`; to own_up the last one is repeated, and not stored. */
-#define OWNER(count)                                                                                                                      \
-    i64 blocks = ((count) + QUERIES * OWN - 1) / (QUERIES * OWN), bh = ROW / blocks, first = (ROW % blocks * QUERIES + LANE) * OWN;       \
-    i64 b = bh / z.h, h = bh % z.h;                                                                                                       \
-    i32 own = (count) - first < OWN ? (i32)((count) - first) : OWN, own_up = (own + BLOCK - 1) / BLOCK * BLOCK;
+/* ROW = (b h) blocks of QUERIES OWN queries (keys). This work-item's: own from `first`; to own_up the last one is
+ * repeated, and not stored. */
+#define OWNER(count)                                                                                                   \
+    i64 blocks = ((count) + QUERIES * OWN - 1) / (QUERIES * OWN), bh = ROW / blocks,                                   \
+        first = (ROW % blocks * QUERIES + LANE) * OWN;                                                                 \
+    i64 b = bh / z.h, h = bh % z.h;                                                                                    \
+    i32 own = (count)-first < OWN ? (i32)((count)-first) : OWN, own_up = (own + BLOCK - 1) / BLOCK * BLOCK;
 #define MINE(o) (first + ((o) < own ? (o) : own - 1))
 
 KERNEL(attention)(MEM(out), MEM(lse), MEM(q), MEM(k), MEM(v), heads z) {
@@ -147,7 +147,8 @@ KERNEL(attention)(MEM(out), MEM(lse), MEM(q), MEM(k), MEM(v), heads z) {
 KERNEL(attention_delta)(MEM(delta), MEM(out), MEM(dout), heads z, EACH_ARGS) {
     EACH(e);
     i64 bh = e / z.n, i = e % z.n, b = bh / z.h, h = bh % z.h;
-    GLOBAL const real *o = AT(real, out) + b * z.ob + h * z.oh + i * z.on, *g = AT(real, dout) + b * z.gb + h * z.gh + i * z.gn;
+    GLOBAL const real *o = AT(real, out) + b * z.ob + h * z.oh + i * z.on,
+                      *g = AT(real, dout) + b * z.gb + h * z.gh + i * z.gn;
     vec v = VSET(0.0f);
     i64 j = 0;
     for (; j + VW <= z.d; j += VW) v = vmad(vld(o + j), vld(g + j), v);
@@ -181,11 +182,13 @@ KERNEL(attention_dq)(MEM(dq), MEM(q), MEM(k), MEM(v), MEM(dout), MEM(lse), MEM(d
             products(dp, g + o, vt);
             for (i32 u = 0; u < BLOCK; u++)
                 for (i32 t = 0; t < TV; t++)
-                    s[u][t] = vexp(vfirst(s[u][t] * z.scale - lse[o + u], (i32)(z.m - j0) - t * VW)) * (dp[u][t] - delta[o + u]);
+                    s[u][t] = vexp(vfirst(s[u][t] * z.scale - lse[o + u], (i32)(z.m - j0) - t * VW)) *
+                              (dp[u][t] - delta[o + u]);
             add_rows(acc + o, s, kr);
         }
     }
-    for (i32 o = 0; o < own; o++) store_row(AT(real, dq) + ((b * z.n + first + o) * z.h + h) * z.d, acc[o], z.scale, z.d);
+    for (i32 o = 0; o < own; o++)
+        store_row(AT(real, dq) + ((b * z.n + first + o) * z.h + h) * z.d, acc[o], z.scale, z.d);
 }
 
 /* dk = scale sum_i P (dP - delta) q_i, dv = sum_i P dout_i; a work-item owns keys. dk and dv are contiguous. */

@@ -1,5 +1,5 @@
-/* Affine batch norm of contiguous x [batch][channels][size]. A group takes one part of a channel: `part` values of one sample; parts are joined
- * in order, mean and squared distance by Chan, Golub & LeVeque 1979. */
+/* Affine batch norm of contiguous x [batch][channels][size]. A group takes one part of a channel: `part` values of
+ * one sample; parts are joined in order, mean and squared distance by Chan, Golub & LeVeque 1979. */
 #include "dialect.h"
 
 typedef struct channels {
@@ -9,8 +9,9 @@ typedef struct channels {
 } channels;
 
 /* ROW: channel, sample, chunk. */
-#define PART_OF                                                                                                         \
-    i64 chunk = ROW % z.chunks, sample = ROW / z.chunks % z.batch, ch = ROW / (z.chunks * z.batch), start = chunk * z.part; \
+#define PART_OF                                                                                                        \
+    i64 chunk = ROW % z.chunks, sample = ROW / z.chunks % z.batch, ch = ROW / (z.chunks * z.batch),                    \
+        start = chunk * z.part;                                                                                        \
     i64 base = (sample * z.c + ch) * z.size + start, n = z.size - start < z.part ? z.size - start : z.part;
 #define RSTD(p, ch) (z.fixed ? 1.0f / SQRTF((p)[ch] + z.eps) : (p)[ch])
 
@@ -90,8 +91,10 @@ KERNEL(batch_norm3d_bwd_apply)(MEM(dx), MEM(x), MEM(w), MEM(mean), MEM(spread), 
     PART_OF
     GLOBAL const real *x = AT(real, x) + base, *g = AT(real, dy) + base;
     GLOBAL real *dx = AT(real, dx) + base;
-    float count = (float)(z.batch * z.size), mean = AT(float, mean)[ch], k = RSTD(AT(float, spread), ch), w = ld(AT(real, w), ch) * k;
-    float s = z.fixed ? 0.0f : AT(float, total)[2 * ch] / count, d = z.fixed ? 0.0f : AT(float, total)[2 * ch + 1] / count;
+    float count = (float)(z.batch * z.size), mean = AT(float, mean)[ch], k = RSTD(AT(float, spread), ch),
+          w = ld(AT(real, w), ch) * k;
+    float s = z.fixed ? 0.0f : AT(float, total)[2 * ch] / count,
+          d = z.fixed ? 0.0f : AT(float, total)[2 * ch + 1] / count;
     FOR_VECTORS(i, n) vst(dx + i, (vld(g + i) - s - (vld(x + i) - mean) * k * d) * w);
     FOR_REST(i, n) st(dx, i, (ld(g, i) - s - (ld(x, i) - mean) * k * d) * w);
 }

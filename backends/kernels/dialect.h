@@ -5,31 +5,38 @@
  *       st(AT(real, y), i, f * ld(AT(real, x), i));        storage is `real`, arithmetic is float
  *   }
  *
- * Compiled with one of REAL_F32, REAL_BF16, REAL_F16 (how `real` is stored) and GROUP (work-items of a row kernel's group: 1 where
- * one work-item is a whole core, 128 or so on a GPU).
+ * Compiled with one of REAL_F32, REAL_BF16, REAL_F16 (how `real` is stored) and GROUP (work-items of a row kernel's
+ * group: 1 where one work-item is a whole core, 128 or so on a GPU).
  *
  *   KERNEL(name), FN                a kernel; an inline function
- *   GLOBAL, LOCAL, LOCAL_AT         address spaces; LOCAL arrays are declared at the top of a kernel, LOCAL_AT is for pointers to them
+ *   GLOBAL, LOCAL, LOCAL_AT         address spaces; LOCAL arrays are declared at the top of a kernel,
+ *                                   LOCAL_AT is for pointers to them
  *   MEM(x), AT(type, x)             a buffer argument; its address
  *   EACH_ARGS, EACH(i)              one work-item an element
  *   ROW, LANE                       row kernels: this group's row; this work-item in its group
  *   BARRIER()                       all of a group have arrived, their LOCAL writes are seen
  *   ld, st                          one element, converted; nearest even when narrowing
- *   vec, VW                         VW floats worked on together: vld, vst (real), vldf, vstf (float), VSET, vmad, vsum, vtop, vexp;
+ *   vec, VW                         VW floats worked on together: vld, vst (real), vldf, vstf (float), VSET,
+ *                                   vmad, vsum, vtop, vexp;
  *                                   vfirst(v, n): v's first n, -infinity behind them;
- *                                   vbell, vphi, vgelu, vgelu_slope; vldl, vstl (LOCAL floats), vldp, vstp (a work-item's own)
- *   NO_UNROLL, ROLL                 the next loop stays a loop; ROLL only where GROUP is 1 (compile time; arrays are memory there anyway)
+ *                                   vbell, vphi, vgelu, vgelu_slope;
+ *                                   vldl, vstl (LOCAL floats), vldp, vstp (a work-item's own)
+ *   NO_UNROLL, ROLL                 the next loop stays a loop; ROLL only where GROUP is 1 (compile time;
+ *                                   arrays are memory there anyway)
  *   GROUP_SUM(x), GROUP_MAX(x)      over a group's work-items, the same bits in each; need SCRATCH in the kernel
  *   row_sum(x, c), row_squares(x, c, mean), row_top(x, c), row_exps(x, c, top)
- *                                   this work-item's share, for GROUP_SUM or GROUP_MAX, of a row's sum, sum of (x - mean)^2, largest, sum of exp(x - top)
- *   kexp, kbell, kphi               exp; exp(-x^2 / 2); the normal distribution's Phi, without branches so that CPU devices vectorise them
+ *                                   this work-item's share, for GROUP_SUM or GROUP_MAX, of a row's sum, sum of
+ *                                   (x - mean)^2, largest, sum of exp(x - top)
+ *   kexp, kbell, kphi               exp; exp(-x^2 / 2); the normal distribution's Phi, without branches so that
+ *                                   CPU devices vectorise them
  *   FAIL(status, code, detail)      leaves a complaint that the next wait reports
  *
  * Extra kernels, for devices that have more than OpenCL C 1.2 asks of them:
- *   -DSUBGROUPS                     GROUP_SUM and GROUP_MAX through the device's sub-groups (CUDA: warps), two barriers for log2(GROUP) + 2:
- *                                   SUB_SUM(x), SUB_MAX(x) over a sub-group, the same bits in each; SUB which, SUBS how many, SUB_LANE in it
- *   -DHALF_ARITHMETIC               f16, hvec (VW of them): hld, hst, + - *, hmad (rounded once), H16(float)
- */
+ *   -DSUBGROUPS                     GROUP_SUM and GROUP_MAX through the device's sub-groups (CUDA: warps), two
+ *                                   barriers for log2(GROUP) + 2:
+ *                                   SUB_SUM(x), SUB_MAX(x) over a sub-group, the same bits in each;
+ *                                   SUB which, SUBS how many, SUB_LANE in it
+ *   -DHALF_ARITHMETIC               f16, hvec (VW of them): hld, hst, + - *, hmad (rounded once), H16(float) */
 #ifndef HCT_DIALECT_H
 #define HCT_DIALECT_H
 
@@ -46,8 +53,9 @@ typedef uchar u8;
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #endif
 #define KERNEL(name) __kernel void hct_##name
-/* Inlined whatever it costs: where all calls of a function pass the same LOCAL array, LLVM puts the array's name into the function, and PoCL (3.1)
- * gives each thread its own LOCAL arrays by rewriting the kernel alone: threads would share this one. */
+/* Inlined whatever it costs: where all calls of a function pass the same LOCAL array, LLVM puts the array's name
+ * into the function, and PoCL (3.1) gives each thread its own LOCAL arrays by rewriting the kernel alone: threads
+ * would share this one. */
 #define FN static inline __attribute__((always_inline))
 #define GLOBAL __global
 #define LOCAL __local
@@ -93,8 +101,8 @@ typedef unsigned char u8;
 #define ROW_Y ((i64)blockIdx.y)
 #define LANE ((i32)threadIdx.x)
 #define EACH_ARGS i64 each_first, i64 each_n
-#define EACH(i)                                                                       \
-    const i64 i = each_first + (i64)blockIdx.x * (i64)blockDim.x + (i64)threadIdx.x; \
+#define EACH(i)                                                                                                        \
+    const i64 i = each_first + (i64)blockIdx.x * (i64)blockDim.x + (i64)threadIdx.x;                                   \
     if (i >= each_n) return
 #define AS_FLOAT(u) __uint_as_float(u)
 #define AS_UINT(f) __float_as_uint(f)
@@ -152,7 +160,8 @@ FN u16 bf16_of_f32(float f) {
     return (u16)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16 | 0x40u) : r);
 }
 #ifdef __OPENCL_VERSION__
-/* By integers: the library's conversions are slow to compile on PoCL, and its vector ones want addresses that are multiples of 16. */
+/* By integers: the library's conversions are slow to compile on PoCL, and its vector ones want addresses that are
+ * multiples of 16. */
 FN float ld_f16(GLOBAL const u16 *p, i64 i) {
     u32 h = p[i], e = h & 0x7c00u, m = (h & 0x7fffu) << 13;
     u32 small = AS_UINT(AS_FLOAT(m + 0x38800000u) - AS_FLOAT(0x38800000u)); /* 2^-14 */
@@ -161,7 +170,8 @@ FN float ld_f16(GLOBAL const u16 *p, i64 i) {
 }
 FN void st_f16(GLOBAL u16 *p, i64 i, float f) {
     u32 bits = AS_UINT(f), u = bits & 0x7fffffffu;
-    u32 small = AS_UINT(AS_FLOAT(u) + 0.5f) - 0x3f000000u, big = u > 0x7f800000u ? 0x7e00u : 0x7c00u, h = (u + 0xc8000fffu + (u >> 13 & 1u)) >> 13;
+    u32 small = AS_UINT(AS_FLOAT(u) + 0.5f) - 0x3f000000u, big = u > 0x7f800000u ? 0x7e00u : 0x7c00u,
+        h = (u + 0xc8000fffu + (u >> 13 & 1u)) >> 13;
     h = u >= 0x47800000u ? big : u < 0x38800000u ? small : h;
     p[i] = (u16)(h | (bits >> 16 & 0x8000u));
 }
@@ -186,7 +196,8 @@ FN void st(GLOBAL real *p, i64 i, float f) { st_f16(p, i, f); }
 
 /* ---- exp and Phi ---- */
 
-/* Held at 88.02 above, 0 below -87.7; NaN stays NaN. The sum with EXP_ROUND rounds to a whole n and has n in its low bits. */
+/* Held at 88.02 above, 0 below -87.7; NaN stays NaN. The sum with EXP_ROUND rounds to a whole n and has n in its low
+ * bits. */
 #define EXP_LOW (-88.0f)
 #define EXP_HIGH 88.02f
 #define EXP_ROUND 12582912.0f /* 1.5 2^23 */
@@ -194,9 +205,13 @@ FN void st(GLOBAL real *p, i64 i, float f) { st_f16(p, i, f); }
 #define LOG2E 1.44269504088896341f
 #define LN2_HIGH 0.693359375f
 #define LN2_LOW (-2.12194440e-4f)
-/* exp(r) for |r| <= ln 2 / 2: the polynomial of degree 6 with the smallest relative error, 2e-9 (8e-8 as floats add it up: below 1 ulp). */
-#define EXP_POLY(r) \
-    ((((((1.38436535e-3f * r + 8.37415533e-3f) * r + 4.1668002e-2f) * r + 0.166664313f) * r + 0.499999942f) * r + 1.0f) * r + 1.0f)
+/* exp(r) for |r| <= ln 2 / 2: the polynomial of degree 6 with the smallest relative error, 2e-9 (8e-8 as floats add
+ * it up: below 1 ulp). */
+#define EXP_POLY(r)                                                                                                    \
+    ((((((1.38436535e-3f * r + 8.37415533e-3f) * r + 4.1668002e-2f) * r + 0.166664313f) * r + 0.499999942f) * r +      \
+      1.0f) *                                                                                                          \
+         r +                                                                                                           \
+     1.0f)
 
 #ifdef __OPENCL_VERSION__
 FN float kexp(float x) {
@@ -209,11 +224,12 @@ FN float kexp(float x) {
 FN float kexp(float x) { return expf(x); }
 #endif
 
-/* exp(-x^2 / 2) for Phi, by 2^q: cheaper than kexp, an absolute error below 2e-7, held at 2^-100 where it is smaller. */
+/* exp(-x^2 / 2) for Phi, by 2^q: cheaper than kexp, an absolute error below 2e-7, held at 2^-100 where it is
+ * smaller. */
 #define BELL_LOW (-100.0f)
 #define BELL_SCALE (-0.72134752f) /* -log2(e) / 2 */
 /* 2^r for |r| <= 1/2, so too, of degree 5: 1.7e-7. */
-#define EXP2_POLY(r) \
+#define EXP2_POLY(r)                                                                                                   \
     (((((1.32647271e-3f * r + 9.67151267e-3f) * r + 5.55073374e-2f) * r + 0.240222421f) * r + 0.693146978f) * r + 1.0f)
 #ifdef __OPENCL_VERSION__
 FN float kbell(float x) {
@@ -226,8 +242,9 @@ FN float kbell(float x) {
 FN float kbell(float x) { return expf(-0.5f * x * x); }
 #endif
 
-/* erf(|a|) = 1 - (a1 t + ... + a5 t^5) exp(-a^2), t = 1 / (1 + 0.3275911 |a|): Abramowitz & Stegun 7.1.26, error below 1.5e-7.
- * Phi(x) = (1 + erf(x / sqrt 2)) / 2; e is exp(-x^2 / 2), which phi(x) needs as well. The a are halved here. */
+/* erf(|a|) = 1 - (a1 t + ... + a5 t^5) exp(-a^2), t = 1 / (1 + 0.3275911 |a|): Abramowitz & Stegun 7.1.26, error
+ * below 1.5e-7. Phi(x) = (1 + erf(x / sqrt 2)) / 2; e is exp(-x^2 / 2), which phi(x) needs as well. The a are halved
+ * here. */
 #define PHI_1 0.127414796f
 #define PHI_2 (-0.142248368f)
 #define PHI_3 0.710706871f
@@ -270,7 +287,8 @@ typedef ushort16 ushorts_anywhere __attribute__((aligned(2)));
 typedef OF_VW(float) vec;
 typedef OF_VW(uint) uvec;
 #define VSET(x) ((vec)(x))
-/* Operators and ?: rather than mad, fmax, select: PoCL calls those once for each half of a half, and the compiler fuses a b + c itself. */
+/* Operators and ?: rather than mad, fmax, select: PoCL calls those once for each half of a half, and the compiler
+ * fuses a b + c itself. */
 #define vmad(a, b, c) ((a) * (b) + (c))
 #define vtop(a, b) ((a) > (b) ? (a) : (b))
 #define vfirst(v, n) (LANES < (n) ? (v) : (vec)(-INFINITY))
@@ -344,9 +362,11 @@ struct vec {
     float x[4];
 };
 FN vec VSET(float f) { return vec{{f, f, f, f}}; }
-#define VEC_OP(op)                                                                                                                      \
-    FN vec operator op(vec a, vec b) { return vec{{a.x[0] op b.x[0], a.x[1] op b.x[1], a.x[2] op b.x[2], a.x[3] op b.x[3]}}; }          \
-    FN vec operator op(vec a, float b) { return a op VSET(b); }                                                                         \
+#define VEC_OP(op)                                                                                                     \
+    FN vec operator op(vec a, vec b) {                                                                                 \
+        return vec{{a.x[0] op b.x[0], a.x[1] op b.x[1], a.x[2] op b.x[2], a.x[3] op b.x[3]}};                          \
+    }                                                                                                                  \
+    FN vec operator op(vec a, float b) { return a op VSET(b); }                                                        \
     FN vec operator op(float a, vec b) { return VSET(a) op b; }
 VEC_OP(+)
 VEC_OP(-)
@@ -355,9 +375,12 @@ VEC_OP(/)
 FN vec &operator+=(vec &a, vec b) { return a = a + b; }
 FN vec &operator*=(vec &a, vec b) { return a = a * b; }
 FN vec vmad(vec a, vec b, vec c) {
-    return vec{{fmaf(a.x[0], b.x[0], c.x[0]), fmaf(a.x[1], b.x[1], c.x[1]), fmaf(a.x[2], b.x[2], c.x[2]), fmaf(a.x[3], b.x[3], c.x[3])}};
+    return vec{{fmaf(a.x[0], b.x[0], c.x[0]), fmaf(a.x[1], b.x[1], c.x[1]), fmaf(a.x[2], b.x[2], c.x[2]),
+                fmaf(a.x[3], b.x[3], c.x[3])}};
 }
-FN vec vtop(vec a, vec b) { return vec{{fmaxf(a.x[0], b.x[0]), fmaxf(a.x[1], b.x[1]), fmaxf(a.x[2], b.x[2]), fmaxf(a.x[3], b.x[3])}}; }
+FN vec vtop(vec a, vec b) {
+    return vec{{fmaxf(a.x[0], b.x[0]), fmaxf(a.x[1], b.x[1]), fmaxf(a.x[2], b.x[2]), fmaxf(a.x[3], b.x[3])}};
+}
 FN vec vfirst(vec v, i32 n) {
     for (int i = 0; i < 4; i++) v.x[i] = i < n ? v.x[i] : -INFINITY;
     return v;
@@ -487,8 +510,8 @@ FN float group_max(LOCAL_AT float *s, float x) {
 #define GROUP_MAX(x) group_max(scratch, (x))
 #endif
 
-/* The row's elements [0, c) shared out over the group: whole vectors, and the rest one by one. In sums the rest goes first: behind the vectors'
- * sum it would be waited for. */
+/* The row's elements [0, c) shared out over the group: whole vectors, and the rest one by one. In sums the rest goes
+ * first: behind the vectors' sum it would be waited for. */
 #define FOR_VECTORS(i, c) for (i64 i = (i64)LANE * VW; i + VW <= (c); i += (i64)GROUP * VW)
 #define FOR_REST(i, c) for (i64 i = (c) / VW * VW + LANE; i < (c); i += GROUP)
 
@@ -551,7 +574,9 @@ FN hvec HSET(f16 f) { return hvec{{__half2half2(f), __half2half2(f)}}; }
 FN hvec operator+(hvec a, hvec b) { return hvec{{__hadd2(a.x[0], b.x[0]), __hadd2(a.x[1], b.x[1])}}; }
 FN hvec operator-(hvec a, hvec b) { return hvec{{__hsub2(a.x[0], b.x[0]), __hsub2(a.x[1], b.x[1])}}; }
 FN hvec operator*(hvec a, hvec b) { return hvec{{__hmul2(a.x[0], b.x[0]), __hmul2(a.x[1], b.x[1])}}; }
-FN hvec hmad(hvec a, hvec b, hvec c) { return hvec{{__hfma2(a.x[0], b.x[0], c.x[0]), __hfma2(a.x[1], b.x[1], c.x[1])}}; }
+FN hvec hmad(hvec a, hvec b, hvec c) {
+    return hvec{{__hfma2(a.x[0], b.x[0], c.x[0]), __hfma2(a.x[1], b.x[1], c.x[1])}};
+}
 FN f16 hmad(f16 a, f16 b, f16 c) { return __hfma(a, b, c); }
 /* In pairs where the place allows it. */
 FN hvec hld(const f16 *p) {

@@ -1,4 +1,5 @@
-/* DINO's loss, its backward, and moving averages of tensors. Formulas: core/ops/dino.c. Temperatures stay on the device. */
+/* DINO's loss, its backward, and moving averages of tensors. Formulas: core/ops/dino.c. Temperatures stay on the
+ * device. */
 #include "dialect.h"
 
 typedef struct dino {
@@ -18,11 +19,13 @@ KERNEL(dino_lse)(MEM(lse_s), MEM(lse_t), MEM(entropy), MEM(student), MEM(teacher
     i32 of_teacher = r >= students;
     if (of_teacher) r -= students;
     i64 v = r / z.batch, b = r % z.batch, step = of_teacher ? z.tk : z.sk;
-    GLOBAL const real *x = of_teacher ? AT(real, teacher) + v * z.tv + b * z.tb : AT(real, student) + v * z.sv + b * z.sb;
+    GLOBAL const real *x =
+        of_teacher ? AT(real, teacher) + v * z.tv + b * z.tb : AT(real, student) + v * z.sv + b * z.sb;
     GLOBAL const float *centre = AT(float, centre);
     float per = 1.0f / AT(float, temps)[of_teacher ? z.temp_step : 0];
     float top = -INFINITY, s = 0, dot = 0;
-    for (i64 i = LANE; i < z.k; i += GROUP) top = MAXF(top, (ld(x, i * step) - (of_teacher ? centre[i * z.ck] : 0.0f)) * per);
+    for (i64 i = LANE; i < z.k; i += GROUP)
+        top = MAXF(top, (ld(x, i * step) - (of_teacher ? centre[i * z.ck] : 0.0f)) * per);
     top = GROUP_MAX(top);
     for (i64 i = LANE; i < z.k; i += GROUP) {
         float u = (ld(x, i * step) - (of_teacher ? centre[i * z.ck] : 0.0f)) * per - top, e = kexp(u);
@@ -49,7 +52,8 @@ KERNEL(dino_pairs)(MEM(terms), MEM(lse_s), MEM(lse_t), MEM(student), MEM(teacher
     float per_s = 1.0f / AT(float, temps)[0], per_t = 1.0f / AT(float, temps)[z.temp_step];
     float lse_s = AT(float, lse_s)[v * z.batch + b], lse_t = AT(float, lse_t)[g * z.batch + b], s = 0;
     /* lse_s - student is a sum of like signs: no cancellation at the end. */
-    for (i64 i = LANE; g != v && i < z.k; i += GROUP) s += kexp(teacher_logit(t, centre, &z, i, per_t) - lse_t) * (lse_s - ld(x, i * z.sk) * per_s);
+    for (i64 i = LANE; g != v && i < z.k; i += GROUP)
+        s += kexp(teacher_logit(t, centre, &z, i, per_t) - lse_t) * (lse_s - ld(x, i * z.sk) * per_s);
     s = GROUP_SUM(s);
     if (LANE == 0) AT(float, terms)[ROW] = s;
 }
@@ -68,7 +72,9 @@ KERNEL(dino_last)(MEM(loss), MEM(entropy), MEM(terms), MEM(entropies), i64 n, i6
 }
 
 /* ROW: a row of dx [views, batch, k]. */
-KERNEL(dino_bwd)(MEM(dx), MEM(lse_s), MEM(lse_t), MEM(dloss), MEM(student), MEM(teacher), MEM(centre), MEM(temps), dino z, float per_pair) {
+KERNEL(dino_bwd)
+(MEM(dx), MEM(lse_s), MEM(lse_t), MEM(dloss), MEM(student), MEM(teacher), MEM(centre), MEM(temps), dino z,
+ float per_pair) {
     i64 v = ROW / z.batch, b = ROW % z.batch;
     GLOBAL const real *x = AT(real, student) + v * z.sv + b * z.sb, *t = AT(real, teacher) + b * z.tb;
     GLOBAL const float *centre = AT(float, centre), *lse_t = AT(float, lse_t) + b * z.lt_b;
@@ -91,14 +97,19 @@ typedef struct averages {
     i64 n[AVERAGES], first[AVERAGES]; /* elements, or -1; which group of the launch is the tensor's first */
 } averages;
 
-KERNEL(ema)(MEM(rates), MEM(t0), MEM(s0), MEM(t1), MEM(s1), MEM(t2), MEM(s2), MEM(t3), MEM(s3), averages z, i64 at, i64 part) {
+KERNEL(ema)
+(MEM(rates), MEM(t0), MEM(s0), MEM(t1), MEM(s1), MEM(t2), MEM(s2), MEM(t3), MEM(s3), averages z, i64 at, i64 part) {
     float keep = AT(float, rates)[at], take = AT(float, rates)[at + 1];
     i32 k = 0;
     for (i32 j = 1; j < AVERAGES; j++)
         if (z.n[j] >= 0 && ROW >= z.first[j]) k = j;
     i64 first = (ROW - z.first[k]) * part, c = z.n[k] - first < part ? z.n[k] - first : part;
     GLOBAL real *to = (k == 0 ? AT(real, t0) : k == 1 ? AT(real, t1) : k == 2 ? AT(real, t2) : AT(real, t3)) + first;
-    GLOBAL const real *from = (k == 0 ? AT(real, s0) : k == 1 ? AT(real, s1) : k == 2 ? AT(real, s2) : AT(real, s3)) + first;
+    GLOBAL const real *from = (k == 0   ? AT(real, s0)
+                               : k == 1 ? AT(real, s1)
+                               : k == 2 ? AT(real, s2)
+                                        : AT(real, s3)) +
+                              first;
     FOR_VECTORS(i, c) vst(to + i, vld(to + i) * keep + vld(from + i) * take);
     FOR_REST(i, c) st(to, i, keep * ld(to, i) + take * ld(from, i));
 }

@@ -1,40 +1,40 @@
 /* Elementwise kernels: contiguous ones, and *_strided over a walk. Out may lie on an input. */
 #include "dialect.h"
 
-#define BINARY(name, EXPR)                                                  \
-    KERNEL(name)(MEM(y), MEM(a), MEM(b), EACH_ARGS) {                       \
-        EACH(i);                                                            \
-        float u = ld(AT(real, a), i), v = ld(AT(real, b), i);               \
-        st(AT(real, y), i, (EXPR));                                         \
-    }                                                                       \
-    KERNEL(name##_strided)(MEM(y), MEM(a), MEM(b), walk w, EACH_ARGS) {     \
-        EACH(i);                                                            \
-        i64 at[3];                                                          \
-        walk_to(&w, i, 3, at);                                              \
-        float u = ld(AT(real, a), at[1]), v = ld(AT(real, b), at[2]);       \
-        st(AT(real, y), at[0], (EXPR));                                     \
+#define BINARY(name, EXPR)                                                                                             \
+    KERNEL(name)(MEM(y), MEM(a), MEM(b), EACH_ARGS) {                                                                  \
+        EACH(i);                                                                                                       \
+        float u = ld(AT(real, a), i), v = ld(AT(real, b), i);                                                          \
+        st(AT(real, y), i, (EXPR));                                                                                    \
+    }                                                                                                                  \
+    KERNEL(name##_strided)(MEM(y), MEM(a), MEM(b), walk w, EACH_ARGS) {                                                \
+        EACH(i);                                                                                                       \
+        i64 at[3];                                                                                                     \
+        walk_to(&w, i, 3, at);                                                                                         \
+        float u = ld(AT(real, a), at[1]), v = ld(AT(real, b), at[2]);                                                  \
+        st(AT(real, y), at[0], (EXPR));                                                                                \
     }
 
-#define UNARY(name, EXPR)                                                          \
-    KERNEL(name)(MEM(y), MEM(a), float f, float g, EACH_ARGS) {                    \
-        EACH(i);                                                                   \
-        float u = ld(AT(real, a), i);                                              \
-        st(AT(real, y), i, (EXPR));                                                \
-        (void)f, (void)g;                                                          \
-    }                                                                              \
-    KERNEL(name##_strided)(MEM(y), MEM(a), float f, float g, walk w, EACH_ARGS) {  \
-        EACH(i);                                                                   \
-        i64 at[2];                                                                 \
-        walk_to(&w, i, 2, at);                                                     \
-        float u = ld(AT(real, a), at[1]);                                          \
-        st(AT(real, y), at[0], (EXPR));                                            \
-        (void)f, (void)g;                                                          \
+#define UNARY(name, EXPR)                                                                                              \
+    KERNEL(name)(MEM(y), MEM(a), float f, float g, EACH_ARGS) {                                                        \
+        EACH(i);                                                                                                       \
+        float u = ld(AT(real, a), i);                                                                                  \
+        st(AT(real, y), i, (EXPR));                                                                                    \
+        (void)f, (void)g;                                                                                              \
+    }                                                                                                                  \
+    KERNEL(name##_strided)(MEM(y), MEM(a), float f, float g, walk w, EACH_ARGS) {                                      \
+        EACH(i);                                                                                                       \
+        i64 at[2];                                                                                                     \
+        walk_to(&w, i, 2, at);                                                                                         \
+        float u = ld(AT(real, a), at[1]);                                                                              \
+        st(AT(real, y), at[0], (EXPR));                                                                                \
+        (void)f, (void)g;                                                                                              \
     }
 
 BINARY(add, u + v)
 BINARY(sub, u - v)
-BINARY(mul, u * v)
-BINARY(gelu_bwd, v * kgelu_slope(u))
+BINARY(mul, u *v)
+BINARY(gelu_bwd, v *kgelu_slope(u))
 UNARY(scale, MAD(f, u, g))
 UNARY(gelu, kgelu(u))
 UNARY(rsqrt_eps, 1.0f / SQRTF(u + f))
@@ -63,7 +63,8 @@ KERNEL(gelu_bwd_strips)(MEM(y), MEM(a), MEM(b), i64 n, EACH_ARGS) {
 
 FN void philox(u32 k0, u32 k1, u32 *c) {
     for (i32 round = 0; round < 10; round++) {
-        u32 l0 = 0xD2511F53u * c[0], h0 = MUL_HI_U32(0xD2511F53u, c[0]), l1 = 0xCD9E8D57u * c[2], h1 = MUL_HI_U32(0xCD9E8D57u, c[2]);
+        u32 l0 = 0xD2511F53u * c[0], h0 = MUL_HI_U32(0xD2511F53u, c[0]), l1 = 0xCD9E8D57u * c[2],
+            h1 = MUL_HI_U32(0xCD9E8D57u, c[2]);
         c[0] = h1 ^ c[1] ^ k0;
         c[1] = l1;
         c[2] = h0 ^ c[3] ^ k1;

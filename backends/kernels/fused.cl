@@ -1,4 +1,5 @@
-/* Bias + GELU and its backward, residual + layer norm (whose backward is layer norm's): one pass where separate kernels would take two or three. */
+/* Bias + GELU and its backward, residual + layer norm (whose backward is layer norm's): one pass where separate
+ * kernels would take two or three. */
 #include "dialect.h"
 
 KERNEL(bias_gelu)(MEM(y), MEM(x), MEM(b), i64 step, i64 c) {
@@ -8,8 +9,10 @@ KERNEL(bias_gelu)(MEM(y), MEM(x), MEM(b), i64 step, i64 c) {
     FOR_REST(i, c) st(y, i, kgelu(ld(x, i) + ld(b, i)));
 }
 
-/* ROW: a part of the rows, one after another: dx, and partial [parts][c] = sums of dx; a work-item keeps to its columns. */
-KERNEL(bias_gelu_bwd)(MEM(dx), MEM(partial), MEM(x), MEM(b), MEM(dy), i64 step, i64 dy_step, i64 rows, i64 c, i64 part) {
+/* ROW: a part of the rows, one after another: dx, and partial [parts][c] = sums of dx; a work-item keeps to its
+ * columns. */
+KERNEL(bias_gelu_bwd)
+(MEM(dx), MEM(partial), MEM(x), MEM(b), MEM(dy), i64 step, i64 dy_step, i64 rows, i64 c, i64 part) {
     i64 first = ROW * part, last = first + part < rows ? first + part : rows;
     GLOBAL const real *b = AT(real, b);
     GLOBAL float *sum = AT(float, partial) + ROW * c;
@@ -32,9 +35,11 @@ KERNEL(bias_gelu_bwd)(MEM(dx), MEM(partial), MEM(x), MEM(b), MEM(dy), i64 step, 
 }
 
 /* s = x + h as it is stored; y, mean and rstd of that. */
-KERNEL(add_layer_norm)(MEM(s), MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(h), MEM(w), MEM(b), i64 step, i64 h_step, i64 c, float eps) {
+KERNEL(add_layer_norm)
+(MEM(s), MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(h), MEM(w), MEM(b), i64 step, i64 h_step, i64 c, float eps) {
     SCRATCH;
-    GLOBAL const real *x = AT(real, x) + ROW * step, *h = AT(real, h) + ROW * h_step, *w = AT(real, w), *b = AT(real, b);
+    GLOBAL const real *x = AT(real, x) + ROW * step, *h = AT(real, h) + ROW * h_step, *w = AT(real, w),
+                      *b = AT(real, b);
     GLOBAL real *s = AT(real, s) + ROW * c, *y = AT(real, y) + ROW * c;
     vec v = VSET(0.0f);
     FOR_VECTORS(i, c) { /* a work-item reads below only what it wrote here */

@@ -1,5 +1,6 @@
-/* Matrix product c [m, n] = a [m, k] b [k, n] (+ bias [n]), any strides, float sums: a group computes a tile of TILE x TILE, a work-item 8 x 8
- * of it; a and b pass through local memory in slices of SLICE. One batch index a group in dimension 1. */
+/* Matrix product c [m, n] = a [m, k] b [k, n] (+ bias [n]), any strides, float sums: a group computes a tile of TILE
+ * x TILE, a work-item 8 x 8 of it; a and b pass through local memory in slices of SLICE. One batch index a group in
+ * dimension 1. */
 #include "dialect.h"
 
 enum { TILE = 64, SLICE = 16, EDGE = 8, ITEMS = (TILE / EDGE) * (TILE / EDGE) };
@@ -42,8 +43,10 @@ KERNEL(gemm)(MEM(c), MEM(a), MEM(b), MEM(bias), product g) {
             /* neighbours in memory are taken by neighbouring work-items, whichever way the operand lies */
             i32 ka = g.col_a == 1 ? e % SLICE : e / TILE, ma = g.col_a == 1 ? e / SLICE : e % TILE;
             i32 kb = g.col_b == 1 ? e / TILE : e % SLICE, nb = g.col_b == 1 ? e % TILE : e / SLICE;
-            la[ka * TILE + ma] = m0 + ma < g.m && k0 + ka < g.k ? ld(a, (m0 + ma) * g.row_a + (k0 + ka) * g.col_a) : 0.0f;
-            lb[kb * TILE + nb] = n0 + nb < g.n && k0 + kb < g.k ? ld(b, (k0 + kb) * g.row_b + (n0 + nb) * g.col_b) : 0.0f;
+            la[ka * TILE + ma] =
+                m0 + ma < g.m && k0 + ka < g.k ? ld(a, (m0 + ma) * g.row_a + (k0 + ka) * g.col_a) : 0.0f;
+            lb[kb * TILE + nb] =
+                n0 + nb < g.n && k0 + kb < g.k ? ld(b, (k0 + kb) * g.row_b + (n0 + nb) * g.col_b) : 0.0f;
         }
         BARRIER();
         for (i32 k = 0; k < SLICE; k++)

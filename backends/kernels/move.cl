@@ -1,41 +1,41 @@
 /* Kernels that move or convert elements, for any dtype: by bytes an element. */
 #include "dialect.h"
 
-#define MOVES(bits, type)                                                        \
-    KERNEL(copy_##bits)(MEM(y), MEM(x), EACH_ARGS) {                             \
-        EACH(i);                                                                 \
-        AT(type, y)[i] = AT(type, x)[i];                                         \
-    }                                                                            \
-    KERNEL(copy_##bits##_strided)(MEM(y), MEM(x), walk w, EACH_ARGS) {           \
-        EACH(i);                                                                 \
-        i64 at[2];                                                               \
-        walk_to(&w, i, 2, at);                                                   \
-        AT(type, y)[at[0]] = AT(type, x)[at[1]];                                 \
-    }                                                                            \
-    /* the same where the last axis lies together in both: a work-item a run; w is the walk over runs */ \
-    KERNEL(copy_##bits##_runs)(MEM(y), MEM(x), walk w, i64 length, EACH_ARGS) {  \
-        EACH(i);                                                                 \
-        i64 at[2];                                                               \
-        walk_to(&w, i, 2, at);                                                   \
-        GLOBAL const type *x = AT(type, x) + at[1];                              \
-        GLOBAL type *y = AT(type, y) + at[0];                                    \
-        for (i64 j = 0; j < length; j++) y[j] = x[j];                            \
-    }                                                                            \
-    KERNEL(fill_##bits)(MEM(y), u64 value, EACH_ARGS) {                          \
-        EACH(i);                                                                 \
-        AT(type, y)[i] = (type)value;                                            \
-    }                                                                            \
-    /* out [B, K, C] = x[b, index[b, k]], strides of x and index */              \
-    KERNEL(gather_##bits)(MEM(y), MEM(x), MEM(index), MEM(status), i64 k, i64 c, i64 tokens, i64 xb, i64 xl, i64 xc, i64 ib, i64 ik, EACH_ARGS) { \
-        EACH(i);                                                                 \
-        i64 row = i / c, b = row / k;                                            \
-        i32 at = AT(i32, index)[b * ib + (row - b * k) * ik];                    \
-        type v = 0;                                                              \
-        if (at >= 0 && at < tokens)                                              \
-            v = AT(type, x)[b * xb + at * xl + (i - row * c) * xc];              \
-        else if (i == row * c)                                                   \
-            FAIL(AT(i32, status), 1, at);                                        \
-        AT(type, y)[i] = v;                                                      \
+#define MOVES(bits, type)                                                                                              \
+    KERNEL(copy_##bits)(MEM(y), MEM(x), EACH_ARGS) {                                                                   \
+        EACH(i);                                                                                                       \
+        AT(type, y)[i] = AT(type, x)[i];                                                                               \
+    }                                                                                                                  \
+    KERNEL(copy_##bits##_strided)(MEM(y), MEM(x), walk w, EACH_ARGS) {                                                 \
+        EACH(i);                                                                                                       \
+        i64 at[2];                                                                                                     \
+        walk_to(&w, i, 2, at);                                                                                         \
+        AT(type, y)[at[0]] = AT(type, x)[at[1]];                                                                       \
+    }                                                                                                                  \
+    /* the same where the last axis lies together in both: a work-item a run; w is the walk over runs */               \
+    KERNEL(copy_##bits##_runs)(MEM(y), MEM(x), walk w, i64 length, EACH_ARGS) {                                        \
+        EACH(i);                                                                                                       \
+        i64 at[2];                                                                                                     \
+        walk_to(&w, i, 2, at);                                                                                         \
+        GLOBAL const type *x = AT(type, x) + at[1];                                                                    \
+        GLOBAL type *y = AT(type, y) + at[0];                                                                          \
+        for (i64 j = 0; j < length; j++) y[j] = x[j];                                                                  \
+    }                                                                                                                  \
+    KERNEL(fill_##bits)(MEM(y), u64 value, EACH_ARGS) {                                                                \
+        EACH(i);                                                                                                       \
+        AT(type, y)[i] = (type)value;                                                                                  \
+    }                                                                                                                  \
+    /* out [B, K, C] = x[b, index[b, k]], strides of x and index */                                                    \
+    KERNEL(gather_##bits)                                                                                              \
+    (MEM(y), MEM(x), MEM(index), MEM(status), i64 k, i64 c, i64 tokens, i64 xb, i64 xl, i64 xc, i64 ib, i64 ik,        \
+     EACH_ARGS) {                                                                                                      \
+        EACH(i);                                                                                                       \
+        i64 row = i / c, b = row / k;                                                                                  \
+        i32 at = AT(i32, index)[b * ib + (row - b * k) * ik];                                                          \
+        type v = 0;                                                                                                    \
+        if (at >= 0 && at < tokens) v = AT(type, x)[b * xb + at * xl + (i - row * c) * xc];                            \
+        else if (i == row * c) FAIL(AT(i32, status), 1, at);                                                           \
+        AT(type, y)[i] = v;                                                                                            \
     }
 
 MOVES(8, u8)
@@ -43,8 +43,8 @@ MOVES(16, u16)
 MOVES(32, u32)
 MOVES(64, u64)
 
-/* ---- cast: dtypes by their numbers in hct/types.h. Integers go through 64 bits, reals through `wide`; towards zero, held at the ends
- * of the range, NaN becomes 0 ---- */
+/* ---- cast: dtypes by their numbers in hct/types.h. Integers go through 64 bits, reals through `wide`; towards
+ * zero, held at the ends of the range, NaN becomes 0 ---- */
 
 #ifdef HAVE_FP64
 typedef double wide;
@@ -105,15 +105,11 @@ KERNEL(cast)(MEM(y), MEM(x), i32 to, i32 from, walk w, EACH_ARGS) {
     walk_to(&w, i, 2, at);
     if (from >= 4) {
         i64 v = cast_whole(AT(char, x), from, at[1]);
-        if (to >= 4)
-            cast_put_whole(AT(char, y), to, at[0], v);
-        else
-            cast_put_real(AT(char, y), to, at[0], (wide)v);
+        if (to >= 4) cast_put_whole(AT(char, y), to, at[0], v);
+        else cast_put_real(AT(char, y), to, at[0], (wide)v);
     } else {
         wide v = cast_real(AT(char, x), from, at[1]);
-        if (to >= 4)
-            cast_put_whole(AT(char, y), to, at[0], whole_of(v));
-        else
-            cast_put_real(AT(char, y), to, at[0], v);
+        if (to >= 4) cast_put_whole(AT(char, y), to, at[0], whole_of(v));
+        else cast_put_real(AT(char, y), to, at[0], v);
     }
 }

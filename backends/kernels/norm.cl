@@ -15,10 +15,11 @@ KERNEL(layer_norm)(MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(w), MEM(b), i64 ste
     }
 }
 
-/* ROW: part s of the rows, one after another: dx, and partial [parts][2][c] = sums of dy xhat and of dy; a work-item keeps to its columns.
- * with_ds: dx = ds + what comes through the norm. */
-KERNEL(layer_norm_bwd)(MEM(dx), MEM(partial), MEM(x), MEM(w), MEM(mean), MEM(rstd), MEM(dy), MEM(ds), i64 step, i64 dy_step, i64 ds_step, i64 rows, i64 c,
-                       i64 part, i32 with_ds) {
+/* ROW: part s of the rows, one after another: dx, and partial [parts][2][c] = sums of dy xhat and of dy; a work-item
+ * keeps to its columns. with_ds: dx = ds + what comes through the norm. */
+KERNEL(layer_norm_bwd)
+(MEM(dx), MEM(partial), MEM(x), MEM(w), MEM(mean), MEM(rstd), MEM(dy), MEM(ds), i64 step, i64 dy_step, i64 ds_step,
+ i64 rows, i64 c, i64 part, i32 with_ds) {
     SCRATCH;
     i64 first = ROW * part, last = first + part < rows ? first + part : rows;
     GLOBAL const real *w = AT(real, w);
@@ -29,7 +30,8 @@ KERNEL(layer_norm_bwd)(MEM(dx), MEM(partial), MEM(x), MEM(w), MEM(mean), MEM(rst
     }
     FOR_REST(i, c) dw[i] = db[i] = 0;
     for (i64 r = first; r < last; r++) {
-        GLOBAL const real *x = AT(real, x) + r * step, *g = AT(real, dy) + r * dy_step, *beside = AT(real, ds) + r * ds_step;
+        GLOBAL const real *x = AT(real, x) + r * step, *g = AT(real, dy) + r * dy_step,
+                          *beside = AT(real, ds) + r * ds_step;
         GLOBAL real *dx = AT(real, dx) + r * c;
         float mean = AT(float, mean)[r], rstd = AT(float, rstd)[r];
         vec vs = VSET(0.0f), vd = VSET(0.0f);
@@ -51,7 +53,8 @@ KERNEL(layer_norm_bwd)(MEM(dx), MEM(partial), MEM(x), MEM(w), MEM(mean), MEM(rst
         s = GROUP_SUM(s) / (float)c;
         d = GROUP_SUM(d) / (float)c;
         if (with_ds) {
-            FOR_VECTORS(i, c) vst(dx + i, (vld(g + i) * vld(w + i) - s - (vld(x + i) - mean) * rstd * d) * rstd + vld(beside + i));
+            FOR_VECTORS(i, c)
+            vst(dx + i, (vld(g + i) * vld(w + i) - s - (vld(x + i) - mean) * rstd * d) * rstd + vld(beside + i));
             FOR_REST(i, c) st(dx, i, rstd * (ld(g, i) * ld(w, i) - s - (ld(x, i) - mean) * rstd * d) + ld(beside, i));
         } else {
             FOR_VECTORS(i, c) vst(dx + i, (vld(g + i) * vld(w + i) - s - (vld(x + i) - mean) * rstd * d) * rstd);
@@ -101,7 +104,8 @@ KERNEL(batch_norm_bwd)(MEM(dx), MEM(x), MEM(mean), MEM(rstd), MEM(dy), i64 step,
     }
     sum /= (float)n;
     dot /= (float)n;
-    for (i64 i = 0; i < n; i++) st(AT(real, dx), i * c + j, k * (ld(g, i * dy_step) - sum - (ld(x, i * step) - m) * k * dot));
+    for (i64 i = 0; i < n; i++)
+        st(AT(real, dx), i * c + j, k * (ld(g, i * dy_step) - sum - (ld(x, i * step) - m) * k * dot));
 }
 
 /* r += momentum (factor s - r), in place. */

@@ -1,4 +1,5 @@
-/* Pooling of contiguous volumes [channels][d0][d1][d2]; backwards gather, so that the order of additions is always the same. */
+/* Pooling of contiguous volumes [channels][d0][d1][d2]; backwards gather, so that the order of additions is always
+ * the same. */
 #include "dialect.h"
 
 typedef struct pool {
@@ -69,11 +70,13 @@ KERNEL(avg_pool3d)(MEM(y), MEM(x), pool z, EACH_ARGS) {
     st(AT(real, y), e, sum / (float)count);
 }
 
-/* ---- backwards: work-item e takes `run` voxels along the last axis, 1 or a whole row of them, so that a row costs one row's divisions ---- */
+/* ---- backwards: work-item e takes `run` voxels along the last axis, 1 or a whole row of them, so that a row costs
+ * one row's divisions ---- */
 
 typedef struct seen {
     i64 first[3], last[3]; /* the positions whose windows hold the voxel */
-    i64 leaves, enters;    /* along the last axis: the voxel at which the first of them drops out, and at which one more comes in */
+    /* along the last axis: the voxel at which the first of them drops out, and at which one more comes in */
+    i64 leaves, enters;
 } seen;
 
 FN void pool_edges(const pool *z, seen *s) {
@@ -97,9 +100,9 @@ FN i32 pool_step(const pool *z, i64 v, seen *s) {
     return other;
 }
 
-#define EACH_SEEN_BY(p0, p1, p2)                             \
-    for (i64 p0 = s.first[0]; p0 <= s.last[0]; p0++)         \
-        for (i64 p1 = s.first[1]; p1 <= s.last[1]; p1++)     \
+#define EACH_SEEN_BY(p0, p1, p2)                                                                                       \
+    for (i64 p0 = s.first[0]; p0 <= s.last[0]; p0++)                                                                   \
+        for (i64 p1 = s.first[1]; p1 <= s.last[1]; p1++)                                                               \
             for (i64 p2 = s.first[2]; p2 <= s.last[2]; p2++)
 
 KERNEL(max_pool3d_bwd)(MEM(dx), MEM(dy), MEM(index), pool z, i64 run, EACH_ARGS) {
@@ -138,7 +141,8 @@ KERNEL(avg_pool3d_bwd)(MEM(dx), MEM(dy), pool z, i64 run, EACH_ARGS) {
         if (pool_step(&z, at, &s) || at == v[2]) { /* voxels that the same positions see get the same */
             sum = 0;
             EACH_SEEN_BY(p0, p1, p2) {
-                i64 count = pool_window(&z, 0, p0, &from, &to) * pool_window(&z, 1, p1, &from, &to) * pool_window(&z, 2, p2, &from, &to);
+                i64 count = pool_window(&z, 0, p0, &from, &to) * pool_window(&z, 1, p1, &from, &to) *
+                            pool_window(&z, 2, p2, &from, &to);
                 sum += ld(dy, (p0 * z.p[1] + p1) * z.p[2] + p2) / (float)count;
             }
         }

@@ -1,4 +1,5 @@
-/* Sums. Two stages where a sum is long: partial sums of `part` terms each in float, then their sum; the parts do not depend on the device. */
+/* Sums. Two stages where a sum is long: partial sums of `part` terms each in float, then their sum; the parts do not
+ * depend on the device. */
 #include "dialect.h"
 
 /* y[r] = sum of x's row r; rows lie `step` apart. */

@@ -95,7 +95,8 @@ KERNEL(mean_of)(MEM(y), MEM(terms), i64 n, float factor, i32 divide, MEM(m)) {
     if (LANE == 0) st(AT(real, y), 0, divide ? s * factor / d : s * factor);
 }
 
-KERNEL(cross_entropy_bwd)(MEM(dx), MEM(x), MEM(target), MEM(lse), MEM(dloss), i64 step, i64 target_step, i64 c, float inv_n) {
+KERNEL(cross_entropy_bwd)
+(MEM(dx), MEM(x), MEM(target), MEM(lse), MEM(dloss), i64 step, i64 target_step, i64 c, float inv_n) {
     GLOBAL const real *x = AT(real, x) + ROW * step;
     GLOBAL real *dx = AT(real, dx) + ROW * c;
     i32 t = AT(i32, target)[ROW * target_step];

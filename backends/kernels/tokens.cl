@@ -1,4 +1,5 @@
-/* gather's backward: each row of dx [B, L, C] collects the rows of dy that were taken from it, in order, without atomics. */
+/* gather's backward: each row of dx [B, L, C] collects the rows of dy that were taken from it, in order, without
+ * atomics. */
 #include "dialect.h"
 
 enum { STRIP = 4 }; /* vectors a work-item collects in one walk over the indices */

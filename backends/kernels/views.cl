@@ -1,14 +1,15 @@
-/* Training views of CT volumes: crop, windows, area resize, flips, shift; then smoothing and gamma. Definitions and the 16 parameters of a
- * view: plugins/ct_views/views.h. Steps that a view does not take leave its values as they are. */
+/* Training views of CT volumes: crop, windows, area resize, flips, shift; then smoothing and gamma. Definitions and
+ * the 16 parameters of a view: plugins/ct_views/views.h. Steps that a view does not take leave its values as they
+ * are. */
 #include "dialect.h"
 
 enum { START = 0, EXTENT = 3, FLIP = 6, SHIFT = 9, GAMMA = 10, SIGMA = 11, PARAMS = 16, MOST = 32 };
 
 typedef struct views {
-    i64 batch, channels, size;      /* out [views, batch, channels, size, size, size] */
-    i64 dim[3], step[3];            /* of a source along x, y, z */
-    i64 step_batch, step_channel;   /* of the source */
-    i64 hu;                         /* int16 HU, windowed here; else ready images */
+    i64 batch, channels, size;    /* out [views, batch, channels, size, size, size] */
+    i64 dim[3], step[3];          /* of a source along x, y, z */
+    i64 step_batch, step_channel; /* of the source */
+    i64 hu;                       /* int16 HU, windowed here; else ready images */
 } views;
 
 /* An item a view of a volume. Complains where its crop leaves the volume. */
@@ -21,7 +22,8 @@ KERNEL(views_check)(MEM(params), MEM(status), views z, EACH_ARGS) {
     if (!fits) FAIL(AT(i32, status), 3, (i32)i);
 }
 
-/* One voxel of the resized crop: the mean of its bin, plus the shift. Bins of a crop that leaves the volume are held within it. */
+/* One voxel of the resized crop: the mean of its bin, plus the shift. Bins of a crop that leaves the volume are held
+ * within it. */
 KERNEL(views_resize)(MEM(y), MEM(x), MEM(params), MEM(windows), views z, EACH_ARGS) {
     EACH(i);
     i64 at[3], rest = i, from[3], to[3], s = z.size;
@@ -51,15 +53,14 @@ KERNEL(views_resize)(MEM(y), MEM(x), MEM(params), MEM(windows), views z, EACH_AR
         for (i64 v = from[1]; v < to[1]; v++)
             for (i64 w = from[2]; w < to[2]; w++) {
                 i64 place = base + u * z.step[0] + v * z.step[1] + w * z.step[2];
-                if (z.hu)
-                    sum += MINF(MAXF(((float)AT(i16, x)[place] - low) * per, 0.0f), 1.0f);
-                else
-                    sum += AT(float, x)[place];
+                if (z.hu) sum += MINF(MAXF(((float)AT(i16, x)[place] - low) * per, 0.0f), 1.0f);
+                else sum += AT(float, x)[place];
             }
     AT(float, y)[i] = sum / (float)count + q[SHIFT];
 }
 
-/* taps [views batch][3][MOST + 1], symmetric, as differences of erf; a view without smoothing along an axis has taps 1, 0, 0, ... */
+/* taps [views batch][3][MOST + 1], symmetric, as differences of erf; a view without smoothing along an axis has taps
+ * 1, 0, 0, ... */
 KERNEL(views_taps)(MEM(taps), MEM(params), EACH_ARGS) {
     EACH(i);
     i64 k = i % (MOST + 1), axis = i / (MOST + 1) % 3, view = i / ((MOST + 1) * 3);

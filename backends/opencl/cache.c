@@ -1,5 +1,5 @@
-/* Compiled programs on disk, in the folder of backends/kernels/host/cache.h. A file's name is the hash of device, driver, options and source; in
- * it a header, the hash of its content, and the driver's binary. */
+/* Compiled programs on disk, in the folder of backends/kernels/host/cache.h. A file's name is the hash of device,
+ * driver, options and source; in it a header, the hash of its content, and the driver's binary. */
 #include "cache.h"
 #include "opencl.h"
 
@@ -14,7 +14,9 @@ static const char magic[8] = "hctcl01";
 
 static int path_of(const uint64_t hash[2], char *out, size_t n) {
     char dir[PATH_MAX - 64];
-    return hk_cache_folder(dir, sizeof dir) && snprintf(out, n, "%s/opencl-%016llx%016llx.bin", dir, (unsigned long long)hash[0], (unsigned long long)hash[1]) < (int)n;
+    return hk_cache_folder(dir, sizeof dir) &&
+           snprintf(out, n, "%s/opencl-%016llx%016llx.bin", dir, (unsigned long long)hash[0],
+                    (unsigned long long)hash[1]) < (int)n;
 }
 
 typedef struct header {
@@ -32,8 +34,9 @@ unsigned char *ocl_cache_read(const hct_device *d, uint64_t hash[2], size_t *ret
     struct stat info;
     unsigned char *bytes = NULL;
     uint64_t now[2] = HK_HASH_START;
-    int good = fread(&h, sizeof h, 1, f) == 1 && !memcmp(h.magic, magic, sizeof magic) && fstat(fileno(f), &info) == 0 &&
-               (uint64_t)info.st_size == sizeof h + h.bytes && (bytes = malloc(h.bytes + 1)) != NULL && fread(bytes, 1, h.bytes, f) == h.bytes;
+    int good = fread(&h, sizeof h, 1, f) == 1 && !memcmp(h.magic, magic, sizeof magic) &&
+               fstat(fileno(f), &info) == 0 && (uint64_t)info.st_size == sizeof h + h.bytes &&
+               (bytes = malloc(h.bytes + 1)) != NULL && fread(bytes, 1, h.bytes, f) == h.bytes;
     fclose(f);
     if (good) {
         hk_hash(now, bytes, h.bytes);

@@ -1,5 +1,5 @@
-/* Sums over ranks through the host: a bucket is read, added up by the job's communicator, and written back. Waits for the queue: OpenCL has no
- * exchange of its own. */
+/* Sums over ranks through the host: a bucket is read, added up by the job's communicator, and written back. Waits
+ * for the queue: OpenCL has no exchange of its own. */
 #include "opencl.h"
 
 #include "hct/comm.h"
@@ -52,7 +52,8 @@ static void scale(const bucket *b, char *x, uint64_t n) {
     }
 }
 
-static hct_status move(const bucket *b, hct_stream *s, const hct_view *v, char *host, hct_copy_kind kind, hct_err *err) {
+static hct_status move(const bucket *b, hct_stream *s, const hct_view *v, char *host, hct_copy_kind kind,
+                       hct_err *err) {
     hct_status st = HCT_OK;
     for (uint32_t i = 0; st == HCT_OK && i < b->n; i++, v++) {
         st = kind == HCT_DEVICE_TO_HOST ? ocl_copy(s->device, s, kind, host, 0, v->mem, v->off, b->bytes[i], err)
@@ -62,7 +63,8 @@ static hct_status move(const bucket *b, hct_stream *s, const hct_view *v, char *
     return st;
 }
 
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
+                      hct_err *err) {
     (void)ws;
     bucket *b = p->state;
     char *host = (char *)(b->bytes + b->n);
@@ -81,17 +83,29 @@ static hct_status plan_wait(hct_device *d, const hct_problem *p, hct_plan *ret, 
     return HCT_OK;
 }
 
-static hct_status run_wait(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run_wait(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                           const hct_view *ws, hct_err *err) {
     (void)p, (void)in, (void)ws;
     float done = 0;
     return ocl_copy(s->device, s, HCT_HOST_TO_DEVICE, out->mem, out->off, &done, 0, sizeof done, err);
 }
 
-static const hct_kernel reduce = {.size = sizeof reduce, .name = "cl:all_reduce", .op = "all_reduce", .backend = "opencl",
-                                  .dtypes = 1u << HCT_F32 | 1u << HCT_F64 | 1u << HCT_BF16 | 1u << HCT_F16, .priority = 10, .plan = plan,
-                                  .run = run, .release = release};
-static const hct_kernel wait_for = {.size = sizeof wait_for, .name = "cl:all_reduce.wait", .op = "all_reduce.wait", .backend = "opencl",
-                                    .priority = 10, .plan = plan_wait, .run = run_wait};
+static const hct_kernel reduce = {.size = sizeof reduce,
+                                  .name = "cl:all_reduce",
+                                  .op = "all_reduce",
+                                  .backend = "opencl",
+                                  .dtypes = 1u << HCT_F32 | 1u << HCT_F64 | 1u << HCT_BF16 | 1u << HCT_F16,
+                                  .priority = 10,
+                                  .plan = plan,
+                                  .run = run,
+                                  .release = release};
+static const hct_kernel wait_for = {.size = sizeof wait_for,
+                                    .name = "cl:all_reduce.wait",
+                                    .op = "all_reduce.wait",
+                                    .backend = "opencl",
+                                    .priority = 10,
+                                    .plan = plan_wait,
+                                    .run = run_wait};
 
 hct_status ocl_add_collectives(const hct_host *host, hct_err *err) {
     ocl_comm = HCT_HAS(host, comm) ? host->comm : NULL;

@@ -11,7 +11,10 @@ pthread_mutex_t ocl_lock = PTHREAD_MUTEX_INITIALIZER;
 static hct_device *opened[MAX_DEVICES];
 
 const char *ocl_error(cl_int code) {
-    static const struct { cl_int code; const char *name; } names[] = {
+    static const struct {
+        cl_int code;
+        const char *name;
+    } names[] = {
         {CL_DEVICE_NOT_FOUND, "CL_DEVICE_NOT_FOUND"},
         {CL_DEVICE_NOT_AVAILABLE, "CL_DEVICE_NOT_AVAILABLE"},
         {CL_COMPILER_NOT_AVAILABLE, "CL_COMPILER_NOT_AVAILABLE"},
@@ -43,8 +46,10 @@ const char *ocl_error(cl_int code) {
 hct_status ocl_fail(hct_err *err, cl_int code, const char *what) {
     int memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY;
     return hct_plugin_fail(err, memory ? HCT_ENOMEM : HCT_EDEVICE, "OpenCL: %s: %s%s", what, ocl_error(code),
-                           code == CL_OUT_OF_RESOURCES || code == CL_DEVICE_NOT_AVAILABLE || code == CL_INVALID_COMMAND_QUEUE
-                               ? "; the device was lost or ran out of memory: start again with a smaller batch, or look at the driver's log"
+                           code == CL_OUT_OF_RESOURCES || code == CL_DEVICE_NOT_AVAILABLE ||
+                                   code == CL_INVALID_COMMAND_QUEUE
+                               ? "; the device was lost or ran out of memory: start again with a smaller batch, or "
+                                 "look at the driver's log"
                                : "");
 }
 
@@ -53,16 +58,18 @@ hct_status ocl_fail(hct_err *err, cl_int code, const char *what) {
 const char *ocl_memory(const hct_device *d, char *out, size_t n) {
     size_t free_kib[2] = {0, 0};
     int told = clGetDeviceInfo(d->id, AMD_FREE_MEMORY, sizeof free_kib, free_kib, NULL) == CL_SUCCESS && free_kib[0];
-    int used = snprintf(out, n, "headct holds %llu bytes, the device has %llu in all", (unsigned long long)d->held, (unsigned long long)d->global);
-    if (told && used > 0 && (size_t)used < n) snprintf(out + used, n - (size_t)used, ", %llu free", (unsigned long long)free_kib[0] * 1024);
+    int used = snprintf(out, n, "headct holds %llu bytes, the device has %llu in all", (unsigned long long)d->held,
+                        (unsigned long long)d->global);
+    if (told && used > 0 && (size_t)used < n)
+        snprintf(out + used, n - (size_t)used, ", %llu free", (unsigned long long)free_kib[0] * 1024);
     return out;
 }
 
 hct_status ocl_fail_on(const hct_device *d, hct_err *err, cl_int code, const char *what) {
     char text[128];
     if (code != CL_MEM_OBJECT_ALLOCATION_FAILURE && code != CL_OUT_OF_HOST_MEMORY) return ocl_fail(err, code, what);
-    return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %.60s: %s (%s in %s); use a smaller batch", d->name, ocl_memory(d, text, sizeof text),
-                           ocl_error(code), what);
+    return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %.60s: %s (%s in %s); use a smaller batch", d->name,
+                           ocl_memory(d, text, sizeof text), ocl_error(code), what);
 }
 
 /* ret_place: the platform's index, and the device's in it. */
@@ -71,9 +78,10 @@ static hct_status find(int index, cl_platform_id *ret_platform, cl_device_id *re
     cl_uint n = 0;
     cl_int code = clGetPlatformIDs(16, platforms, &n);
     if (code != CL_SUCCESS || n == 0)
-        return hct_plugin_fail(err, HCT_ENOTFOUND,
-                               "no OpenCL platform is installed; install your GPU's driver (Debian: intel-opencl-icd, mesa-opencl-icd, "
-                               "nvidia-opencl-icd), or pocl-opencl-icd to run on the CPU");
+        return hct_plugin_fail(
+            err, HCT_ENOTFOUND,
+            "no OpenCL platform is installed; install your GPU's driver (Debian: intel-opencl-icd, mesa-opencl-icd, "
+            "nvidia-opencl-icd), or pocl-opencl-icd to run on the CPU");
     int at = 0;
     for (cl_uint p = 0; p < n && p < 16; p++) {
         cl_device_id devices[MAX_DEVICES];
@@ -88,7 +96,9 @@ static hct_status find(int index, cl_platform_id *ret_platform, cl_device_id *re
             return HCT_OK;
         }
     }
-    return hct_plugin_fail(err, HCT_ENOTFOUND, at ? "opencl:%d: there are %d OpenCL devices, numbered from 0" : "opencl:%d: the OpenCL platforms have no device",
+    return hct_plugin_fail(err, HCT_ENOTFOUND,
+                           at ? "opencl:%d: there are %d OpenCL devices, numbered from 0"
+                              : "opencl:%d: the OpenCL platforms have no device",
                            index, at);
 }
 
@@ -150,9 +160,11 @@ hct_status ocl_probe(int index, char *text, size_t n, hct_err *err) {
     clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof product - 1, product, NULL);
     INFO(id, CL_DEVICE_GLOBAL_MEM_SIZE, global);
     INFO(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, most);
-    snprintf(text, n, "%s (%s), driver %s, %s, %.1f GiB, %.1f GiB a buffer; %s fp64, %s sub-groups, %s fp16; %s CLBlast", name, product, driver, version,
-             (double)global / (1 << 30), (double)most / (1 << 30), has_extension(id, "cl_khr_fp64") ? "uses" : "no",
-             subgroup_standard(id) ? "uses" : "no", has_half(id) ? "uses" : "no", ocl_has_clblast() ? "uses" : "no");
+    snprintf(text, n,
+             "%s (%s), driver %s, %s, %.1f GiB, %.1f GiB a buffer; %s fp64, %s sub-groups, %s fp16; %s CLBlast", name,
+             product, driver, version, (double)global / (1 << 30), (double)most / (1 << 30),
+             has_extension(id, "cl_khr_fp64") ? "uses" : "no", subgroup_standard(id) ? "uses" : "no",
+             has_half(id) ? "uses" : "no", ocl_has_clblast() ? "uses" : "no");
     return HCT_OK;
 }
 
@@ -179,14 +191,26 @@ static void describe(hct_device *d, cl_platform_id platform) {
     d->max_alloc = most;
     d->each = d->is_cpu ? 1024 : 256;
     if (d->each > d->max_items) d->each = d->max_items;
-    d->target = (hk_target){.group = d->is_cpu ? 1 : d->max_items >= 128 ? 128 : 64, .queries = d->is_cpu ? 1 : 64, .own = d->is_cpu ? 64 : 1, .vw = d->is_cpu ? 16 : 8, .units = units,
-                            .fp64 = has_extension(d->id, "cl_khr_fp64"), .local = local};
+    d->target = (hk_target){.group = d->is_cpu             ? 1
+                                     : d->max_items >= 128 ? 128
+                                                           : 64,
+                            .queries = d->is_cpu ? 1 : 64,
+                            .own = d->is_cpu ? 64 : 1,
+                            .vw = d->is_cpu ? 16 : 8,
+                            .units = units,
+                            .fp64 = has_extension(d->id, "cl_khr_fp64"),
+                            .local = local};
     d->with_library = d->target;
     d->with_library.library = 1u << HCT_F32;
     d->subgroup_standard = subgroup_standard(d->id);
-    d->subgroups = (ocl_extra){hk_subgroup_families, !d->subgroup_standard ? "the device has no sub-groups" : d->is_cpu ? "one work-item goes through a row here" : NULL, d->target};
+    d->subgroups = (ocl_extra){hk_subgroup_families,
+                               !d->subgroup_standard ? "the device has no sub-groups"
+                               : d->is_cpu           ? "one work-item goes through a row here"
+                                                     : NULL,
+                               d->target};
     d->subgroups.target.subgroups = 1;
-    d->half = (ocl_extra){hk_half_families, has_half(d->id) ? NULL : "the device has no f16 arithmetic (cl_khr_fp16)", d->target};
+    d->half = (ocl_extra){hk_half_families, has_half(d->id) ? NULL : "the device has no f16 arithmetic (cl_khr_fp16)",
+                          d->target};
 }
 
 static hct_status pin(hct_device *d) {
@@ -194,7 +218,8 @@ static hct_status pin(hct_device *d) {
     if (d->unified) return HCT_OK;
     d->pinned = clCreateBuffer(d->context, CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR, OCL_PINNED, NULL, &code);
     if (code != CL_SUCCESS) return HCT_ENOMEM;
-    d->pinned_at = clEnqueueMapBuffer(d->queue, d->pinned, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0, OCL_PINNED, 0, NULL, NULL, &code);
+    d->pinned_at = clEnqueueMapBuffer(d->queue, d->pinned, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0, OCL_PINNED, 0, NULL,
+                                      NULL, &code);
     return code == CL_SUCCESS ? HCT_OK : HCT_ENOMEM;
 }
 
@@ -221,10 +246,12 @@ static hct_status make(int index, hct_device **ret, hct_err *err) {
         d->platform_index = place[0];
         d->device_index = place[1];
         describe(d, platform);
-        d->context = clCreateContext((cl_context_properties[]){CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0}, 1, &d->id, NULL, NULL, &code);
+        d->context = clCreateContext((cl_context_properties[]){CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0},
+                                     1, &d->id, NULL, NULL, &code);
         if (code == CL_SUCCESS) d->queue = clCreateCommandQueue(d->context, d->id, 0, &code);
         if (code == CL_SUCCESS)
-            d->status = clCreateBuffer(d->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, 4 * sizeof(cl_int), (cl_int[4]){0}, &code);
+            d->status = clCreateBuffer(d->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, 4 * sizeof(cl_int),
+                                       (cl_int[4]){0}, &code);
         if (code == CL_SUCCESS && pin(d) < 0) code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
         if (code != CL_SUCCESS) st = ocl_fail_on(d, err, code, "opening the device");
     }
@@ -237,7 +264,9 @@ static hct_status make(int index, hct_device **ret, hct_err *err) {
 }
 
 hct_status ocl_open(int index, hct_device **ret, hct_err *err) {
-    if (index < 0 || index >= MAX_DEVICES) return hct_plugin_fail(err, HCT_ENOTFOUND, "opencl:%d: devices are numbered from 0 to %d", index, MAX_DEVICES - 1);
+    if (index < 0 || index >= MAX_DEVICES)
+        return hct_plugin_fail(err, HCT_ENOTFOUND, "opencl:%d: devices are numbered from 0 to %d", index,
+                               MAX_DEVICES - 1);
     pthread_mutex_lock(&ocl_lock);
     hct_status st = opened[index] ? HCT_OK : make(index, &opened[index], err);
     if (st == HCT_OK) {

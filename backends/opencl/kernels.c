@@ -32,13 +32,15 @@ static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_e
     hct_status st = op->plan(&s->plan, p, err);
     s->plan.problem = NULL;
     if (st != HCT_OK) return st;
-    if (s->plan.no_memory || !(s->kernel = calloc(s->plan.n_launch + 1, sizeof *s->kernel))) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    if (s->plan.no_memory || !(s->kernel = calloc(s->plan.n_launch + 1, sizeof *s->kernel)))
+        return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     for (uint32_t i = 0; st == HCT_OK && i < s->plan.n_launch; i++)
         if (s->plan.launch[i].kind != HK_PRODUCT) st = ocl_kernel(s->device, &s->plan.launch[i], &s->kernel[i], err);
     return st;
 }
 
-static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op, const hk_target *target, hct_plan *ret, hct_err *err) {
+static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op, const hk_target *target,
+                            hct_plan *ret, hct_err *err) {
     state *s = op ? calloc(1, sizeof *s) : NULL;
     if (!s) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     s->device = d;
@@ -64,7 +66,8 @@ static hct_status plan_library(hct_device *d, const hct_problem *p, hct_plan *re
     return plan_with(d, p, hk_find(hk_library_families, p->op), &d->with_library, ret, err);
 }
 
-/* Extra kernels are refused where the device lacks what they need; where its driver does not compile them, they and all after them. */
+/* Extra kernels are refused where the device lacks what they need; where its driver does not compile them, they and
+ * all after them. */
 static hct_status plan_extra(hct_device *d, const hct_problem *p, ocl_extra *extra, hct_plan *ret, hct_err *err) {
     if (extra->lacking) return hct_plugin_fail(err, HCT_NOTIMPL, "%s", extra->lacking);
     hct_status st = plan_with(d, p, hk_find(extra->families, p->op), &extra->target, ret, err);
@@ -73,8 +76,12 @@ static hct_status plan_extra(hct_device *d, const hct_problem *p, ocl_extra *ext
     return hct_plugin_fail(err, HCT_NOTIMPL, "%s", extra->lacking);
 }
 
-static hct_status plan_subgroups(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) { return plan_extra(d, p, &d->subgroups, ret, err); }
-static hct_status plan_half(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) { return plan_extra(d, p, &d->half, ret, err); }
+static hct_status plan_subgroups(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    return plan_extra(d, p, &d->subgroups, ret, err);
+}
+static hct_status plan_half(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    return plan_extra(d, p, &d->half, ret, err);
+}
 
 /* ---- running ---- */
 
@@ -168,7 +175,8 @@ static hct_status run_product(state *s, const call *c, const hk_product *g, hct_
     return ocl_product(c->stream, g, a, a_off, b, b_off, to, c_off, g->temp_bytes ? s->temp : NULL, err);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                      const hct_view *ws, hct_err *err) {
     state *s = p->state;
     call c = {in, out, ws, stream};
     if (stream->failed) return hct_plugin_fail(err, HCT_EDEVICE, "OpenCL: the device failed before");
@@ -193,11 +201,19 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
 
 hct_status ocl_add_kernels(const hct_host *host, hct_err *err) {
     const hct_kernel own = {.backend = "opencl", .priority = 10, .plan = plan, .run = run, .release = release};
-    const hct_kernel library = {.backend = "opencl", .dtypes = 1u << HCT_F32, .priority = 100, .plan = plan_library, .run = run, .release = release};
-    const hct_kernel subgroups = {.backend = "opencl", .priority = 50, .plan = plan_subgroups, .run = run, .release = release};
+    const hct_kernel library = {.backend = "opencl",
+                                .dtypes = 1u << HCT_F32,
+                                .priority = 100,
+                                .plan = plan_library,
+                                .run = run,
+                                .release = release};
+    const hct_kernel subgroups = {
+        .backend = "opencl", .priority = 50, .plan = plan_subgroups, .run = run, .release = release};
     const hct_kernel half = {.backend = "opencl", .priority = 50, .plan = plan_half, .run = run, .release = release};
     hct_status st = hk_add_kernels(host, hk_families, &own, "cl", ocl_comm != NULL, err);
     if (st == HCT_OK) st = hk_add_kernels(host, hk_subgroup_families, &subgroups, "cl-subgroups", 0, err);
     if (st == HCT_OK) st = hk_add_kernels(host, hk_half_families, &half, "cl-f16", 0, err);
-    return st == HCT_OK && ocl_has_clblast() ? hk_add_kernels(host, hk_library_families, &library, "clblast", ocl_comm != NULL, err) : st;
+    return st == HCT_OK && ocl_has_clblast()
+               ? hk_add_kernels(host, hk_library_families, &library, "clblast", ocl_comm != NULL, err)
+               : st;
 }

@@ -10,11 +10,14 @@ hct_status ocl_alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
     char text[128];
     uint64_t want = bytes ? (bytes + 127) / 128 * 128 : 128;
     if (want > d->max_alloc)
-        return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %s: one buffer of %llu bytes was wanted, the device allows %llu; use a smaller batch",
-                               d->name, (unsigned long long)bytes, (unsigned long long)d->max_alloc);
+        return hct_plugin_fail(
+            err, HCT_ENOMEM,
+            "out of memory on %s: one buffer of %llu bytes was wanted, the device allows %llu; use a smaller batch",
+            d->name, (unsigned long long)bytes, (unsigned long long)d->max_alloc);
     cl_mem mem = clCreateBuffer(d->context, CL_MEM_READ_WRITE, want, NULL, &code);
     if (code != CL_SUCCESS)
-        return hct_plugin_fail(err, HCT_ENOMEM, "out of memory on %.60s: %llu bytes were wanted, %s (%s); use a smaller batch", d->name,
+        return hct_plugin_fail(err, HCT_ENOMEM,
+                               "out of memory on %.60s: %llu bytes were wanted, %s (%s); use a smaller batch", d->name,
                                (unsigned long long)bytes, ocl_memory(d, text, sizeof text), ocl_error(code));
     __atomic_add_fetch(&d->held, want, __ATOMIC_RELAXED);
     __atomic_add_fetch(&d->allocations, 1, __ATOMIC_RELAXED);
@@ -30,7 +33,8 @@ void ocl_free(hct_device *d, void *mem) {
 }
 
 /* Through the pinned buffer, a piece at a time; ocl_lock keeps others off it. */
-static cl_int staged(hct_device *d, hct_stream *s, int to_device, cl_mem mem, uint64_t off, char *host, uint64_t bytes) {
+static cl_int staged(hct_device *d, hct_stream *s, int to_device, cl_mem mem, uint64_t off, char *host,
+                     uint64_t bytes) {
     cl_int code = CL_SUCCESS;
     pthread_mutex_lock(&ocl_lock);
     for (uint64_t at = 0; code == CL_SUCCESS && at < bytes; at += OCL_PINNED) {
@@ -47,8 +51,8 @@ static cl_int staged(hct_device *d, hct_stream *s, int to_device, cl_mem mem, ui
     return code;
 }
 
-hct_status ocl_copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst, uint64_t dst_off, const void *src, uint64_t src_off, uint64_t bytes,
-                    hct_err *err) {
+hct_status ocl_copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst, uint64_t dst_off, const void *src,
+                    uint64_t src_off, uint64_t bytes, hct_err *err) {
     cl_int code = CL_SUCCESS;
     if (s->failed) return hct_plugin_fail(err, HCT_EDEVICE, "OpenCL: the device failed before");
     if (bytes == 0) return HCT_OK;
@@ -121,7 +125,11 @@ cl_event *ocl_sample_of(hct_stream *s, const char *name) {
 }
 
 static void print_profile(hct_stream *s) {
-    typedef struct line { const char *name; double ms; size_t calls; } line;
+    typedef struct line {
+        const char *name;
+        double ms;
+        size_t calls;
+    } line;
     line *lines = calloc(s->n_samples + 1, sizeof *lines);
     size_t n = 0;
     double total = 0;
@@ -141,8 +149,8 @@ static void print_profile(hct_stream *s) {
         size_t most = 0;
         for (size_t k = 1; k < n; k++)
             if (lines[k].ms > lines[most].ms) most = k;
-        fprintf(stderr, "opencl: %10.2f ms %5.1f%% %7zu times  %s\n", lines[most].ms, 100 * lines[most].ms / (total > 0 ? total : 1), lines[most].calls,
-                lines[most].name);
+        fprintf(stderr, "opencl: %10.2f ms %5.1f%% %7zu times  %s\n", lines[most].ms,
+                100 * lines[most].ms / (total > 0 ? total : 1), lines[most].calls, lines[most].name);
         lines[most] = lines[--n];
     }
     free(lines);
@@ -152,8 +160,11 @@ void ocl_stream_free(hct_stream *s) {
     if (!s->failed) clFinish(s->queue);
     if (s->profile && !s->failed) {
         print_profile(s);
-        fprintf(stderr, "opencl: %zu programs compiled, %zu from the cache; %zu of CLBlast's kernels tuned for this device; %zu batched products, which "
-                "allocate inside CLBlast\n", s->device->compiled, s->device->from_cache, s->device->tuned, s->batched);
+        fprintf(stderr,
+                "opencl: %zu programs compiled, %zu from the cache; %zu of CLBlast's kernels tuned for this device; "
+                "%zu batched products, which "
+                "allocate inside CLBlast\n",
+                s->device->compiled, s->device->from_cache, s->device->tuned, s->batched);
     }
     for (size_t i = 0; i < s->n_samples; i++)
         if (s->samples[i].event) clReleaseEvent(s->samples[i].event);

@@ -29,20 +29,24 @@ struct hct_device { /* one for each index, shared by all who open it */
     cl_command_queue queue; /* for questions at plan time */
     char name[128], driver[64], platform[128], version[96];
     uint64_t global, max_alloc, held, allocations; /* bytes; buffers made so far */
-    int is_cpu, unified; /* unified: the host's memory is the device's */
-    size_t max_items, each; /* each: work-items of a group of an EACH launch */
+    int is_cpu, unified;                           /* unified: the host's memory is the device's */
+    size_t max_items, each;                        /* each: work-items of a group of an EACH launch */
     hk_target target, with_library;
     ocl_extra subgroups, half;
     const char *subgroup_standard; /* "CL3.0": what programs with sub-groups are compiled as */
-    cl_mem status; /* int[4], see FAIL in dialect.h */
-    cl_mem pinned; /* staging for transfers, NULL where memory is unified */
+    cl_mem status;                 /* int[4], see FAIL in dialect.h */
+    cl_mem pinned;                 /* staging for transfers, NULL where memory is unified */
     void *pinned_at;
     ocl_program *programs;
-    size_t n_programs, cap_programs, compiled, from_cache, tuned; /* tuned: CLBlast's kernels with parameters of this device */
+    /* tuned: CLBlast's kernels with parameters of this device */
+    size_t n_programs, cap_programs, compiled, from_cache, tuned;
     int platform_index, device_index; /* as the loader gives them */
 };
 
-typedef struct ocl_sample { const char *name; cl_event event; } ocl_sample;
+typedef struct ocl_sample {
+    const char *name;
+    cl_event event;
+} ocl_sample;
 struct hct_stream {
     hct_device *device;
     cl_command_queue queue;
@@ -74,8 +78,8 @@ void ocl_close(hct_device *);
 /* ---- memory.c ---- */
 hct_status ocl_alloc(hct_device *, uint64_t bytes, void **ret, hct_err *err);
 void ocl_free(hct_device *, void *mem);
-hct_status ocl_copy(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint64_t dst_off, const void *src, uint64_t src_off, uint64_t bytes,
-                    hct_err *err);
+hct_status ocl_copy(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint64_t dst_off, const void *src,
+                    uint64_t src_off, uint64_t bytes, hct_err *err);
 hct_status ocl_stream_new(hct_device *, hct_stream **ret, hct_err *err);
 hct_status ocl_stream_sync(hct_stream *, hct_err *err);
 void ocl_stream_free(hct_stream *);
@@ -102,7 +106,7 @@ extern const hct_comm *ocl_comm; /* the job's ranks; NULL: one */
 /* Whether products go to CLBlast on this build. */
 int ocl_has_clblast(void);
 uint64_t ocl_product_temp(void *device, const hk_product *);
-hct_status ocl_product(hct_stream *, const hk_product *, cl_mem a, uint64_t a_off, cl_mem b, uint64_t b_off, cl_mem c, uint64_t c_off, cl_mem temp,
-                       hct_err *err);
+hct_status ocl_product(hct_stream *, const hk_product *, cl_mem a, uint64_t a_off, cl_mem b, uint64_t b_off, cl_mem c,
+                       uint64_t c_off, cl_mem temp, hct_err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* Programs: one for each file of backends/kernels, dtype and option; from memory, else from the cache on disk, else compiled. */
+/* Programs: one for each file of backends/kernels, dtype and option; from memory, else from the cache on disk, else
+ * compiled. */
 #include "cache.h"
 #include "opencl.h"
 
@@ -20,8 +21,9 @@ static const char *dtype_option(int32_t dtype) {
 
 static void options_of(const hct_device *d, const hk_launch *l, char *out, size_t n) {
     const char *standard = strncmp(l->option, "SUBGROUPS", 9) ? "CL1.2" : d->subgroup_standard;
-    snprintf(out, n, "-cl-std=%s %s -DGROUP=%u -DQUERIES=%u -DOWN=%u%s%s%s", standard, dtype_option(l->dtype), d->target.group, d->target.queries, d->target.own,
-             d->target.fp64 ? " -DHAVE_FP64" : "", *l->option ? " -D" : "", l->option);
+    snprintf(out, n, "-cl-std=%s %s -DGROUP=%u -DQUERIES=%u -DOWN=%u%s%s%s", standard, dtype_option(l->dtype),
+             d->target.group, d->target.queries, d->target.own, d->target.fp64 ? " -DHAVE_FP64" : "",
+             *l->option ? " -D" : "", l->option);
 }
 
 static hct_status build_failed(const hct_device *d, cl_program program, const char *what, cl_int code, hct_err *err) {
@@ -34,7 +36,9 @@ static hct_status build_failed(const hct_device *d, cl_program program, const ch
         fprintf(stderr, "headct: the OpenCL compiler on %s says of %s:\n%s\n", d->name, what, *log ? log : "(nothing)");
     }
     free(log);
-    return hct_plugin_fail(err, HCT_EDEVICE, "OpenCL: kernels '%s' do not compile on %s with driver %s (%s; the compiler's words are above): update the driver, or use --device cpu",
+    return hct_plugin_fail(err, HCT_EDEVICE,
+                           "OpenCL: kernels '%s' do not compile on %s with driver %s (%s; the compiler's words are "
+                           "above): update the driver, or use --device cpu",
                            what, d->name, d->driver, ocl_error(code));
 }
 
@@ -42,7 +46,8 @@ static void store(const hct_device *d, cl_program program, uint64_t hash[2]) {
     size_t n = 0;
     if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof n, &n, NULL) != CL_SUCCESS || !n) return;
     unsigned char *bytes = malloc(n);
-    if (bytes && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof bytes, &bytes, NULL) == CL_SUCCESS) ocl_cache_write(d, hash, bytes, n);
+    if (bytes && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof bytes, &bytes, NULL) == CL_SUCCESS)
+        ocl_cache_write(d, hash, bytes, n);
     free(bytes);
 }
 
@@ -53,7 +58,8 @@ static cl_program stored(hct_device *d, uint64_t hash[2], const char *options) {
     if (!bytes) return NULL;
     cl_program p = clCreateProgramWithBinary(d->context, 1, &d->id, &n, (const unsigned char **)&bytes, &status, &code);
     free(bytes);
-    if (code == CL_SUCCESS && status == CL_SUCCESS && clBuildProgram(p, 1, &d->id, options, NULL, NULL) == CL_SUCCESS) return p;
+    if (code == CL_SUCCESS && status == CL_SUCCESS && clBuildProgram(p, 1, &d->id, options, NULL, NULL) == CL_SUCCESS)
+        return p;
     fprintf(stderr, "headct: the driver refuses a stored OpenCL program; it is compiled again\n");
     if (p) clReleaseProgram(p);
     return NULL;

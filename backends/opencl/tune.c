@@ -1,5 +1,6 @@
-/* CLBlast's parameters for one device: what its tuners (Debian: clblast-utils) wrote as JSON, kept in CACHE/clblast-DEVICE/, where DEVICE is a hash
- * of device and driver. HEADCT_TUNE=auto|N (headct bench --tune[=N]) runs the tuners when the device is opened. */
+/* CLBlast's parameters for one device: what its tuners (Debian: clblast-utils) wrote as JSON, kept in
+ * CACHE/clblast-DEVICE/, where DEVICE is a hash of device and driver. HEADCT_TUNE=auto|N (headct bench --tune[=N])
+ * runs the tuners when the device is opened. */
 #include "cache.h"
 #include "opencl.h"
 
@@ -17,22 +18,39 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PARAMETERS = 32, BIGGEST = 1 << 20, SMALL = 4 /* the copying tuners have 36 to 144 configurations: a smaller part of them is none */ };
+enum {
+    PARAMETERS = 32,
+    BIGGEST = 1 << 20,
+    SMALL = 4 /* the copying tuners have 36 to 144 configurations: a smaller part of them is none */
+};
 
-/* A tuner's family of results, and the kernel of CLBlast whose parameters they are. Families of one kernel (parts of one tuner's search, of the same
- * matrices) compete: the fastest counts. */
-static const struct { const char *family, *kernel; } families[] = {
-    {"xgemm_1", "Xgemm"}, {"xgemm_2", "Xgemm"}, {"xgemm_11", "Xgemm"}, {"xgemm_12", "Xgemm"}, {"xgemm_direct_1", "XgemmDirect"},
-    {"xgemm_direct_2", "XgemmDirect"}, {"copy", "Copy"}, {"pad", "Pad"}, {"transpose", "Transpose"}, {"padtranspose", "Padtranspose"}};
+/* A tuner's family of results, and the kernel of CLBlast whose parameters they are. Families of one kernel (parts of
+ * one tuner's search, of the same matrices) compete: the fastest counts. */
+static const struct {
+    const char *family, *kernel;
+} families[] = {
+    {"xgemm_1", "Xgemm"},
+    {"xgemm_2", "Xgemm"},
+    {"xgemm_11", "Xgemm"},
+    {"xgemm_12", "Xgemm"},
+    {"xgemm_direct_1", "XgemmDirect"},
+    {"xgemm_direct_2", "XgemmDirect"},
+    {"copy", "Copy"},
+    {"pad", "Pad"},
+    {"transpose", "Transpose"},
+    {"padtranspose", "Padtranspose"},
+};
 enum { KERNELS = 6 };
-static const char *const tuners[] = {"xgemm", "xgemm_direct", "copy_fast", "copy_pad", "transpose_fast", "transpose_pad"};
+static const char *const tuners[] = {"xgemm",    "xgemm_direct",   "copy_fast",
+                                     "copy_pad", "transpose_fast", "transpose_pad"};
 
 static int folder_of(const hct_device *d, char *out, size_t n) {
     char cache[PATH_MAX - 64];
     uint64_t hash[2] = HK_HASH_START;
     const char *const parts[] = {d->name, d->driver, d->platform};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) hk_hash(hash, parts[i], strlen(parts[i]) + 1);
-    return hk_cache_folder(cache, sizeof cache) && snprintf(out, n, "%s/clblast-%016llx", cache, (unsigned long long)hash[0]) < (int)n;
+    return hk_cache_folder(cache, sizeof cache) &&
+           snprintf(out, n, "%s/clblast-%016llx", cache, (unsigned long long)hash[0]) < (int)n;
 }
 
 static char *read_whole(const char *path) {
@@ -67,7 +85,9 @@ typedef struct result {
     const char *kernel, *time, *parameters; /* kernel: NULL: none; time: milliseconds of the best parameters */
 } result;
 
-static const char *text_at(const cJSON *json, const char *name) { return cJSON_GetStringValue(cJSON_GetObjectItem(json, name)); }
+static const char *text_at(const cJSON *json, const char *name) {
+    return cJSON_GetStringValue(cJSON_GetObjectItem(json, name));
+}
 
 /* What is wrong with the file, or NULL. */
 static const char *read_result(result *r) {
@@ -90,11 +110,14 @@ static const char *apply(hct_device *d, result *r) {
     char *list = cJSON_GetStringValue(cJSON_GetObjectItem(r->json, "best_parameters"));
     size_t n = parse(list, name, value);
     if (!n) return "its best_parameters are no NAME=NUMBER list";
-    return CLBlastOverrideParameters(d->id, r->kernel, CLBlastPrecisionSingle, n, name, value) == CLBlastSuccess ? NULL
-                                                                                                                 : "this CLBlast does not take its parameters";
+    return CLBlastOverrideParameters(d->id, r->kernel, CLBlastPrecisionSingle, n, name, value) == CLBlastSuccess
+               ? NULL
+               : "this CLBlast does not take its parameters";
 }
 
-static void complain(const result *r, const char *wrong) { fprintf(stderr, "headct: %s: %s; it is left out (delete it)\n", r->path, wrong); }
+static void complain(const result *r, const char *wrong) {
+    fprintf(stderr, "headct: %s: %s; it is left out (delete it)\n", r->path, wrong);
+}
 
 /* Keeps r where no result of its kernel is faster. */
 static void keep(result best[KERNELS], result *r) {
@@ -112,7 +135,9 @@ void ocl_tuning_load(hct_device *d) {
     for (struct dirent *e; dir && (e = readdir(dir));) {
         size_t n = strlen(e->d_name);
         *r = (result){.kernel = NULL};
-        if (n < 5 || strcmp(e->d_name + n - 5, ".json") != 0 || snprintf(r->path, sizeof r->path, "%s/%s", folder, e->d_name) >= (int)sizeof r->path) continue;
+        if (n < 5 || strcmp(e->d_name + n - 5, ".json") != 0 ||
+            snprintf(r->path, sizeof r->path, "%s/%s", folder, e->d_name) >= (int)sizeof r->path)
+            continue;
         const char *wrong = read_result(r);
         if (!wrong) keep(best, r);
         else complain(r, wrong), cJSON_Delete(r->json);
@@ -127,7 +152,8 @@ void ocl_tuning_load(hct_device *d) {
     free(best);
 }
 
-/* One tuner, in `folder`, its table on stderr. fraction: it tries one in so many of its configurations, NULL: as many as CLBlast's authors chose. */
+/* One tuner, in `folder`, its table on stderr. fraction: it tries one in so many of its configurations, NULL: as
+ * many as CLBlast's authors chose. */
 static int run_tuner(const hct_device *d, const char *tuner, const char *fraction, const char *folder) {
     char program[64], platform[16], device[16];
     snprintf(program, sizeof program, "clblast_tuner_%s", tuner);
@@ -159,19 +185,29 @@ static int run_tuner(const hct_device *d, const char *tuner, const char *fractio
 }
 
 hct_status ocl_tune(hct_device *d, const char *how, hct_err *err) {
-    const char *fraction = strcmp(how, "auto") != 0 ? how : d->is_cpu ? "512" : NULL; /* a CPU takes half a second a configuration */
+    /* a CPU takes half a second a configuration */
+    const char *fraction = strcmp(how, "auto") != 0 ? how : d->is_cpu ? "512" : NULL;
     char folder[PATH_MAX];
-    if (!folder_of(d, folder, sizeof folder)) return hct_plugin_fail(err, HCT_EINVAL, "tuning: there is no folder for its results; set HEADCT_CACHE");
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) return hct_plugin_fail(err, HCT_EIO, "tuning: %s cannot be made: %s", folder, strerror(errno));
+    if (!folder_of(d, folder, sizeof folder))
+        return hct_plugin_fail(err, HCT_EINVAL, "tuning: there is no folder for its results; set HEADCT_CACHE");
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return hct_plugin_fail(err, HCT_EIO, "tuning: %s cannot be made: %s", folder, strerror(errno));
     for (size_t i = 0; i < sizeof tuners / sizeof *tuners; i++) {
         int status = run_tuner(d, tuners[i], fraction, folder);
-        if (status == 127) return hct_plugin_fail(err, HCT_ENOTFOUND, "tuning: clblast_tuner_%s is not installed (Debian: clblast-utils)", tuners[i]);
-        if (status != 0) return hct_plugin_fail(err, HCT_EDEVICE, "tuning: clblast_tuner_%s fails with status %d; its words are above", tuners[i], status);
+        if (status == 127)
+            return hct_plugin_fail(err, HCT_ENOTFOUND,
+                                   "tuning: clblast_tuner_%s is not installed (Debian: clblast-utils)", tuners[i]);
+        if (status != 0)
+            return hct_plugin_fail(err, HCT_EDEVICE,
+                                   "tuning: clblast_tuner_%s fails with status %d; its words are above", tuners[i],
+                                   status);
     }
     fprintf(stderr, "headct: CLBlast's parameters for %s are in %s\n", d->name, folder);
     return HCT_OK;
 }
 #else
 void ocl_tuning_load(hct_device *d) { (void)d; }
-hct_status ocl_tune(hct_device *d, const char *how, hct_err *err) { return (void)d, (void)how, hct_plugin_fail(err, HCT_ENOTFOUND, "tuning: this build has no CLBlast"); }
+hct_status ocl_tune(hct_device *d, const char *how, hct_err *err) {
+    return (void)d, (void)how, hct_plugin_fail(err, HCT_ENOTFOUND, "tuning: this build has no CLBlast");
+}
 #endif

@@ -1,11 +1,12 @@
-/* Scaled dot-product attention (Vaswani et al. 2017) as one op: q [B, N, H, D], k, v [B, M, H, D] -> out [B, N, H, D], and
- * lse [B, H, N], the log of each row's sum of exponentials, from which the backward rebuilds the softmax. */
+/* Scaled dot-product attention (Vaswani et al. 2017) as one op: q [B, N, H, D], k, v [B, M, H, D] -> out [B, N, H,
+ * D], and lse [B, H, N], the log of each row's sum of exponentials, from which the backward rebuilds the softmax. */
 #include "ops.h"
 
 static hct_status check(const hct_problem *p, hct_err *err) {
     const hct_view *q = &p->in[0], *k = &p->in[1];
     HCT_TRY(hct_want_same_real(p, 3, err));
-    if (q->ndim != 4 || k->ndim != 4) return hct_fail(err, HCT_ESHAPE, "q, k and v are [batch, tokens, heads, width], %d axes were given", q->ndim);
+    if (q->ndim != 4 || k->ndim != 4)
+        return hct_fail(err, HCT_ESHAPE, "q, k and v are [batch, tokens, heads, width], %d axes were given", q->ndim);
     HCT_TRY(hct_want_dims(p, 1, 4, (int64_t[]){q->dim[0], k->dim[1], q->dim[2], q->dim[3]}, err));
     return hct_want_dims(p, 2, 4, k->dim, err);
 }

@@ -1,4 +1,5 @@
-/* Affine batch norm of x [N, C, ...] over everything but the channels, as PyTorch's BatchNorm3d; the statistics are F32 (F64 beside F64). */
+/* Affine batch norm of x [N, C, ...] over everything but the channels, as PyTorch's BatchNorm3d; the statistics are
+ * F32 (F64 beside F64). */
 #include "ops.h"
 
 static hct_status check(const hct_problem *p, uint32_t affine, hct_err *err) {
@@ -23,7 +24,9 @@ static hct_status infer_train(const hct_problem *p, hct_view *out, hct_err *err)
     const hct_view *x = &p->in[0];
     HCT_TRY(hct_want(p, 3, 4, err));
     HCT_TRY(check(p, 3, err));
-    if (x->dim[1] && values(x) < 2) return hct_fail(err, HCT_ESHAPE, "a channel has %lld values; 2 or more are needed when training", (long long)values(x));
+    if (x->dim[1] && values(x) < 2)
+        return hct_fail(err, HCT_ESHAPE, "a channel has %lld values; 2 or more are needed when training",
+                        (long long)values(x));
     hct_set(&out[0], x->dtype, x->ndim, x->dim);
     for (int i = 1; i < 4; i++) hct_set(&out[i], stat_dtype(x), 1, &x->dim[1]);
     return HCT_OK;
@@ -38,8 +41,9 @@ static hct_status infer_eval(const hct_problem *p, hct_view *out, hct_err *err) 
     return HCT_OK;
 }
 
-/* batch_norm3d.bwd(x, w, mean, rstd, dy) -> dx = w rstd (dy - mean(dy) - xhat mean(dy xhat)), dw = sum(dy xhat), db = sum(dy), a channel at a time;
- * batch_norm3d_eval.bwd(x, w, mean, var, dy; eps) -> dx = w rstd dy, dw, db: there the statistics do not depend on x. */
+/* batch_norm3d.bwd(x, w, mean, rstd, dy) -> dx = w rstd (dy - mean(dy) - xhat mean(dy xhat)), dw = sum(dy xhat), db
+ * = sum(dy), a channel at a time; batch_norm3d_eval.bwd(x, w, mean, var, dy; eps) -> dx = w rstd dy, dw, db: there
+ * the statistics do not depend on x. */
 static hct_status infer_bwd(const hct_problem *p, hct_view *out, hct_err *err) {
     HCT_TRY(hct_want(p, 5, 3, err));
     HCT_TRY(check(p, 2, err));
@@ -62,7 +66,8 @@ static hct_status grad_train(const hct_host *h, hct_tape *t, const hct_node *n, 
     return HCT_OK;
 }
 static hct_status grad_eval(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
-    if (h->needs_grad(t, n->in[3]) || h->needs_grad(t, n->in[4])) return hct_fail(err, HCT_EINVAL, "running statistics have no gradient; detach them");
+    if (h->needs_grad(t, n->in[3]) || h->needs_grad(t, n->in[4]))
+        return hct_fail(err, HCT_EINVAL, "running statistics have no gradient; detach them");
     backward(h, t, n, "batch_norm3d_eval.bwd", n->in[3], n->in[4]);
     return HCT_OK;
 }
@@ -73,7 +78,8 @@ HCT_OP(op_eval, "batch_norm3d_eval", .infer = infer_eval, .grad = grad_eval);
 HCT_OP(op_eval_bwd, "batch_norm3d_eval.bwd", .infer = infer_bwd);
 
 /* With several ranks the batch is that of all of them, as hct_batch_norm's. */
-static hct_id norm_over_ranks(hct_tape *t, hct_id x, hct_id w, hct_id b, hct_id *ret_mean, hct_id *ret_var, double eps) {
+static hct_id norm_over_ranks(hct_tape *t, hct_id x, hct_id w, hct_id b, hct_id *ret_mean, hct_id *ret_var,
+                              double eps) {
     const hct_view own = *hct_shape(t, x);
     const hct_dtype dtype = (hct_dtype)own.dtype, statistics = (hct_dtype)stat_dtype(&own);
     int64_t channels = own.dim[1], one[HCT_MAX_DIMS];
@@ -82,11 +88,14 @@ static hct_id norm_over_ranks(hct_tape *t, hct_id x, hct_id w, hct_id b, hct_id 
     hct_id mean, var, d = hct_centre_over_ranks(t, x, others, 1, &mean, &var);
     *ret_mean = hct_detach(t, hct_reshape(t, mean, 1, &channels));
     *ret_var = hct_detach(t, hct_reshape(t, var, 1, &channels));
-    hct_id xhat = hct_mul(t, d, hct_rsqrt(t, var, eps)), scale = hct_reshape(t, hct_cast(t, w, statistics), own.ndim, one);
-    return hct_cast(t, hct_add(t, hct_mul(t, xhat, scale), hct_reshape(t, hct_cast(t, b, statistics), own.ndim, one)), dtype);
+    hct_id xhat = hct_mul(t, d, hct_rsqrt(t, var, eps)),
+           scale = hct_reshape(t, hct_cast(t, w, statistics), own.ndim, one);
+    return hct_cast(t, hct_add(t, hct_mul(t, xhat, scale), hct_reshape(t, hct_cast(t, b, statistics), own.ndim, one)),
+                    dtype);
 }
 
-hct_id hct_batch_norm3d(hct_tape *t, hct_id x, hct_id w, hct_id b, hct_id running_mean, hct_id running_var, double momentum, double eps, int training) {
+hct_id hct_batch_norm3d(hct_tape *t, hct_id x, hct_id w, hct_id b, hct_id running_mean, hct_id running_var,
+                        double momentum, double eps, int training) {
     const hct_attr e = HCT_REAL("eps", eps);
     if (!training) return op1(t, "batch_norm3d_eval", (hct_id[]){x, w, b, running_mean, running_var}, 5, &e, 1);
     hct_id out[4], running[] = {running_mean, running_var};

@@ -11,8 +11,8 @@ static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
     return HCT_OK;
 }
 
-/* With the loss summed over ranks, dL/dx_i on each rank = scale * sum over ranks of dL_rank/dy_i. Every rank must ask for the same
- * gradients: they record the same model. */
+/* With the loss summed over ranks, dL/dx_i on each rank = scale * sum over ranks of dL_rank/dy_i. Every rank must
+ * ask for the same gradients: they record the same model. */
 static hct_status grad(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
     hct_id *g = malloc(2 * (size_t)n->n_in * sizeof *g), *of = g + n->n_in;
     uint32_t k = 0;
@@ -27,8 +27,8 @@ static hct_status grad(const hct_host *h, hct_tape *t, const hct_node *n, hct_er
 
 HCT_OP(op_all_reduce, "all_reduce", .infer = infer, .grad = grad);
 
-/* all_reduce.wait(y...) -> token F32 [1]: what runs behind it may read y, the results of all_reduce calls before it; a device may still be
- * exchanging them until then. */
+/* all_reduce.wait(y...) -> token F32 [1]: what runs behind it may read y, the results of all_reduce calls before it;
+ * a device may still be exchanging them until then. */
 static hct_status infer_wait(const hct_problem *p, hct_view *out, hct_err *err) {
     if (!p->n_in || p->n_out != 1) return hct_fail(err, HCT_EINVAL, "takes one value or more, and gives one");
     hct_set(out, HCT_F32, 1, (int64_t[]){1});

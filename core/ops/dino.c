@@ -1,9 +1,10 @@
 /* DINO's loss and its centre's running mean (Caron et al. 2021, algorithm 1).
  *
- * dino_loss(student [V, B, K], teacher [G, B, K], centre [K], temps [2]) -> loss [], entropy [], lse_student [V, B], lse_teacher [G, B].
- * Views v < G of the student are the images that the teacher sees. With p_g = softmax((teacher_g - centre) / temps[1]) and
- * q_v = softmax(student_v / temps[0]): loss = mean over (g, v), g != v, and over B, of -sum_k p_g log q_v;
- * entropy = mean over G and B of -sum_k p_g log p_g. Only the log-sum-exps are kept: the backward makes the probabilities anew. */
+ * dino_loss(student [V, B, K], teacher [G, B, K], centre [K], temps [2]) -> loss [], entropy [], lse_student [V, B],
+ * lse_teacher [G, B]. Views v < G of the student are the images that the teacher sees. With p_g = softmax((teacher_g
+ * - centre) / temps[1]) and q_v = softmax(student_v / temps[0]): loss = mean over (g, v), g != v, and over B, of
+ * -sum_k p_g log q_v; entropy = mean over G and B of -sum_k p_g log p_g. Only the log-sum-exps are kept: the
+ * backward makes the probabilities anew. */
 #include "ops.h"
 
 #include <stdlib.h>
@@ -12,9 +13,11 @@ static hct_status check(const hct_problem *p, hct_err *err) {
     const hct_view *s = &p->in[0], *t = &p->in[1];
     HCT_TRY(hct_want_same_real(p, 2, err));
     if (s->ndim != 3 || t->ndim != 3 || s->dim[1] != t->dim[1] || s->dim[2] != t->dim[2])
-        return hct_fail(err, HCT_ESHAPE, "student is [views, batch, prototypes], teacher [its views, batch, prototypes]");
+        return hct_fail(err, HCT_ESHAPE,
+                        "student is [views, batch, prototypes], teacher [its views, batch, prototypes]");
     if (t->dim[0] < 1 || s->dim[0] < 2 || t->dim[0] > s->dim[0] || s->dim[1] < 1 || s->dim[2] < 1)
-        return hct_fail(err, HCT_ESHAPE, "%lld student views and %lld of the teacher make no pair", (long long)s->dim[0], (long long)t->dim[0]);
+        return hct_fail(err, HCT_ESHAPE, "%lld student views and %lld of the teacher make no pair",
+                        (long long)s->dim[0], (long long)t->dim[0]);
     HCT_TRY(hct_want_dims(p, 2, 1, &s->dim[2], err));
     HCT_TRY(hct_want_dtype(p, 2, stat_dtype(s), err));
     HCT_TRY(hct_want_dims(p, 3, 1, (int64_t[]){2}, err));
@@ -45,7 +48,9 @@ static hct_status grad(const hct_host *h, hct_tape *t, const hct_node *n, hct_er
     for (int i = 1; i < 4; i++)
         if (h->needs_grad(t, n->in[i])) return hct_fail(err, HCT_EINVAL, "input %d has no gradient; detach it", i);
     if (h->grad_of(t, n->out[0]))
-        h->add_grad(t, n->in[0], OP1(t, "dino_loss.bwd", n->in[0], n->in[1], n->in[2], n->in[3], n->out[2], n->out[3], h->grad_of(t, n->out[0])));
+        h->add_grad(t, n->in[0],
+                    OP1(t, "dino_loss.bwd", n->in[0], n->in[1], n->in[2], n->in[3], n->out[2], n->out[3],
+                        h->grad_of(t, n->out[0])));
     return HCT_OK;
 }
 
@@ -59,15 +64,19 @@ hct_id hct_dino_loss(hct_tape *t, hct_id student, hct_id teacher, hct_id centre,
     return out[0];
 }
 
-/* ---- ema(rates F32 [n], then (target, source) each) -> targets, in place: target = rates[at] target + rates[at + 1] source ---- */
+/* ---- ema(rates F32 [n], then (target, source) each) -> targets, in place: target = rates[at] target + rates[at +
+ * 1] source ---- */
 
 static hct_status infer_ema(const hct_problem *p, hct_view *out, hct_err *err) {
     int64_t at = hct_attr_int(p->attr, p->n_attr, "at", 0);
-    if (p->n_in < 3 || p->n_in % 2 == 0 || p->n_out != p->n_in / 2) return hct_fail(err, HCT_EINVAL, "takes rates, then a target and a source each");
+    if (p->n_in < 3 || p->n_in % 2 == 0 || p->n_out != p->n_in / 2)
+        return hct_fail(err, HCT_EINVAL, "takes rates, then a target and a source each");
     HCT_TRY(hct_want_dtype(p, 0, HCT_F32, err));
-    if (p->in[0].ndim != 1 || at < 0 || at + 2 > p->in[0].dim[0]) return hct_fail(err, HCT_ESHAPE, "rates has no two elements at %lld", (long long)at);
+    if (p->in[0].ndim != 1 || at < 0 || at + 2 > p->in[0].dim[0])
+        return hct_fail(err, HCT_ESHAPE, "rates has no two elements at %lld", (long long)at);
     for (uint32_t i = 1; i < p->n_in; i += 2) {
-        if (!is_real(p->in[i].dtype) || !is_real(p->in[i + 1].dtype)) return hct_fail(err, HCT_EDTYPE, "targets and sources are real");
+        if (!is_real(p->in[i].dtype) || !is_real(p->in[i + 1].dtype))
+            return hct_fail(err, HCT_EDTYPE, "targets and sources are real");
         HCT_TRY(hct_want_dims(p, i + 1, p->in[i].ndim, p->in[i].dim, err));
         hct_set(&out[i / 2], p->in[i].dtype, p->in[i].ndim, p->in[i].dim);
     }

@@ -1,5 +1,5 @@
-/* Elementwise ops: add, sub, mul, scale, gelu, rsqrt, cast, copy, fill, dropout. Broadcasting is a view (expand), so kernels
- * see operands of equal dims, with stride 0 where an axis was broadcast. */
+/* Elementwise ops: add, sub, mul, scale, gelu, rsqrt, cast, copy, fill, dropout. Broadcasting is a view (expand), so
+ * kernels see operands of equal dims, with stride 0 where an axis was broadcast. */
 #include "ops.h"
 #include "../internal.h"
 
@@ -46,7 +46,8 @@ static hct_id broadcast(hct_tape *t, const char *op, hct_id a, hct_id b) {
         int n = x->ndim > y->ndim ? x->ndim : y->ndim;
         int64_t dim[HCT_MAX_DIMS];
         for (int i = 0; i < n; i++) {
-            int64_t p = i < n - x->ndim ? 1 : x->dim[i - (n - x->ndim)], q = i < n - y->ndim ? 1 : y->dim[i - (n - y->ndim)];
+            int64_t p = i < n - x->ndim ? 1 : x->dim[i - (n - x->ndim)],
+                    q = i < n - y->ndim ? 1 : y->dim[i - (n - y->ndim)];
             dim[i] = p == 1 ? q : p;
         }
         a = hct_expand(t, a, n, dim);
@@ -134,7 +135,8 @@ static hct_status infer_fill(const hct_problem *p, hct_view *out, hct_err *err) 
     HCT_TRY(hct_want(p, 0, 1, err));
     const hct_attr *dim = hct_attr_find(p->attr, p->n_attr, "dim");
     int64_t dtype = hct_attr_int(p->attr, p->n_attr, "dtype", -1);
-    if (!dim || !hct_dtype_size((int32_t)dtype)) return hct_fail(err, HCT_EINVAL, "attributes 'dim' and 'dtype' are needed");
+    if (!dim || !hct_dtype_size((int32_t)dtype))
+        return hct_fail(err, HCT_EINVAL, "attributes 'dim' and 'dtype' are needed");
     hct_set(out, (int32_t)dtype, dim->n, dim->ints);
     return HCT_OK;
 }
@@ -149,7 +151,8 @@ hct_id hct_cast(hct_tape *t, hct_id x, hct_dtype dtype) {
 }
 hct_id hct_copy(hct_tape *t, hct_id x) { return OP1(t, "copy", x); }
 hct_id hct_fill(hct_tape *t, hct_dtype dtype, int ndim, const int64_t *dim, double v) {
-    return op1(t, "fill", NULL, 0, (hct_attr[]){hct_ints("dim", ndim, dim), HCT_INT("dtype", dtype), HCT_REAL("value", v)}, 3);
+    return op1(t, "fill", NULL, 0,
+               (hct_attr[]){hct_ints("dim", ndim, dim), HCT_INT("dtype", dtype), HCT_REAL("value", v)}, 3);
 }
 
 /* ---- dropout ---- */
@@ -176,8 +179,9 @@ HCT_OP(op_dropout, "dropout", .infer = infer_dropout, .grad = grad_dropout);
 
 hct_id hct_dropout(hct_tape *t, hct_id x, hct_id rng, double p) {
     if (p == 0) return x;
-    return op1(t, "dropout", (hct_id[]){x, rng}, 2, (hct_attr[]){HCT_REAL("p", p), HCT_INT("stream", t->next_stream++)}, 2);
+    return op1(t, "dropout", (hct_id[]){x, rng}, 2, (hct_attr[]){HCT_REAL("p", p), HCT_INT("stream", t->next_stream++)},
+               2);
 }
 
-const hct_op *const hct_ops_elementwise[] = {&op_add,  &op_sub,  &op_mul,  &op_scale, &op_gelu,    &op_gelu_bwd,
+const hct_op *const hct_ops_elementwise[] = {&op_add,   &op_sub,  &op_mul,  &op_scale, &op_gelu,    &op_gelu_bwd,
                                              &op_rsqrt, &op_cast, &op_copy, &op_fill,  &op_dropout, NULL};

@@ -37,13 +37,15 @@ HCT_OP(op_bias_gelu_bwd, "bias_gelu.bwd", .infer = infer_bias_gelu_bwd);
 
 hct_id hct_bias_gelu(hct_tape *t, hct_id x, hct_id b) { return OP1(t, "bias_gelu", x, b); }
 
-/* ---- add_layer_norm(x, h [..., C], w [C], b [C]; eps) -> s = x + h, y = layer norm of s, mean [...], rstd [...] ---- */
+/* ---- add_layer_norm(x, h [..., C], w [C], b [C]; eps) -> s = x + h, y = layer norm of s, mean [...], rstd [...]
+ * ---- */
 
 static hct_status infer_add_norm(const hct_problem *p, hct_view *out, hct_err *err) {
     const hct_view *x = &p->in[0];
     HCT_TRY(hct_want(p, 4, 4, err));
     HCT_TRY(hct_want_same_real(p, 4, err));
-    if (x->ndim < 1 || x->dim[x->ndim - 1] < 1) return hct_fail(err, HCT_ESHAPE, "x needs a last axis to normalise over");
+    if (x->ndim < 1 || x->dim[x->ndim - 1] < 1)
+        return hct_fail(err, HCT_ESHAPE, "x needs a last axis to normalise over");
     HCT_TRY(hct_want_dims(p, 1, x->ndim, x->dim, err));
     for (uint32_t i = 2; i < 4; i++) HCT_TRY(hct_want_dims(p, i, 1, &x->dim[x->ndim - 1], err));
     for (int i = 0; i < 2; i++) hct_set(&out[i], x->dtype, x->ndim, x->dim);
@@ -66,7 +68,8 @@ static hct_status grad_add_norm(const hct_host *h, hct_tape *t, const hct_node *
     (void)err;
     hct_id ds = h->grad_of(t, n->out[0]), dy = h->grad_of(t, n->out[1]), d[3] = {ds, 0, 0};
     if (dy)
-        h->emit(t, ds ? "add_layer_norm.bwd" : "layer_norm.bwd", (hct_id[]){n->out[0], n->in[2], n->out[2], n->out[3], dy, ds}, ds ? 6 : 5, NULL, 0, d, 3);
+        h->emit(t, ds ? "add_layer_norm.bwd" : "layer_norm.bwd",
+                (hct_id[]){n->out[0], n->in[2], n->out[2], n->out[3], dy, ds}, ds ? 6 : 5, NULL, 0, d, 3);
     if (!d[0]) return HCT_OK;
     for (int i = 0; i < 2; i++) h->add_grad(t, n->in[i], d[0]);
     for (int i = 0; i < 2 && dy; i++) h->add_grad(t, n->in[2 + i], d[1 + i]);

@@ -36,6 +36,8 @@ static hct_status grad(const hct_host *h, hct_tape *t, const hct_node *n, hct_er
 HCT_OP(op_mse, "mse_masked", .infer = infer, .grad = grad);
 HCT_OP(op_mse_bwd, "mse_masked.bwd", .infer = infer_bwd);
 
-hct_id hct_mse_masked(hct_tape *t, hct_id pred, hct_id target, hct_id mask) { return OP1(t, "mse_masked", pred, target, mask); }
+hct_id hct_mse_masked(hct_tape *t, hct_id pred, hct_id target, hct_id mask) {
+    return OP1(t, "mse_masked", pred, target, mask);
+}
 
 const hct_op *const hct_ops_loss[] = {&op_mse, &op_mse_bwd, NULL};

@@ -1,5 +1,5 @@
-/* Matrix products: linear (weights [out, in], as PyTorch keeps them), the same with GELU behind it, and matmul (batched, any strides; or
- * into the dtype of statistics). */
+/* Matrix products: linear (weights [out, in], as PyTorch keeps them), the same with GELU behind it, and matmul
+ * (batched, any strides; or into the dtype of statistics). */
 #include "ops.h"
 
 /* ---- linear: x [..., K], w [N, K], b [N] -> [..., N] ---- */
@@ -9,8 +9,8 @@ static hct_status linear_dims(const hct_problem *p, hct_view *out, hct_err *err)
     const hct_view *x = &p->in[0], *w = &p->in[1];
     char a[128], b[128];
     if (x->ndim < 1 || w->ndim != 2 || x->dim[x->ndim - 1] != w->dim[1])
-        return hct_fail(err, HCT_ESHAPE, "x is %s and w is %s; x's last axis must be w's last", hct_dims_text(x, a, sizeof a),
-                        hct_dims_text(w, b, sizeof b));
+        return hct_fail(err, HCT_ESHAPE, "x is %s and w is %s; x's last axis must be w's last",
+                        hct_dims_text(x, a, sizeof a), hct_dims_text(w, b, sizeof b));
     if (p->n_in == 3) HCT_TRY(hct_want_dims(p, 2, 1, &w->dim[0], err));
     hct_set(out, x->dtype, x->ndim, x->dim);
     out->dim[x->ndim - 1] = w->dim[0];
@@ -33,7 +33,8 @@ static hct_id factors_grad(const hct_host *h, hct_tape *t, const hct_node *n, hc
     hct_id rows = as_rows(t, dy);
     hct_view x;
     h->describe(t, n->in[0], &x);
-    if (h->needs_grad(t, n->in[0])) h->add_grad(t, n->in[0], hct_reshape(t, hct_matmul(t, rows, n->in[1]), x.ndim, x.dim));
+    if (h->needs_grad(t, n->in[0]))
+        h->add_grad(t, n->in[0], hct_reshape(t, hct_matmul(t, rows, n->in[1]), x.ndim, x.dim));
     if (h->needs_grad(t, n->in[1])) { /* a parameter in F32 whose copy is computed with gets its gradient in F32 */
         const char *product = hct_grad_dtype(t, n->in[1]) == hct_shape(t, rows)->dtype ? "matmul" : "matmul_wide";
         h->add_grad(t, n->in[1], OP1(t, product, hct_permute(t, rows, swap), as_rows(t, n->in[0])));
@@ -49,7 +50,8 @@ static hct_status grad_linear(const hct_host *h, hct_tape *t, const hct_node *n,
     return HCT_OK;
 }
 
-/* ---- linear_gelu: x [..., K], w [N, K], b [N] -> gelu(x w^T + b) [..., N], and x w^T, which its gradient reads ---- */
+/* ---- linear_gelu: x [..., K], w [N, K], b [N] -> gelu(x w^T + b) [..., N], and x w^T, which its gradient reads
+ * ---- */
 
 static hct_status infer_linear_gelu(const hct_problem *p, hct_view *out, hct_err *err) {
     HCT_TRY(hct_want(p, 3, 2, err));
@@ -83,7 +85,9 @@ static hct_status infer_matmul(const hct_problem *p, hct_view *out, hct_err *err
     int n = a->ndim, fits = n >= 2 && b->ndim == n && a->dim[n - 1] == b->dim[n - 2];
     for (int i = 0; fits && i < n - 2; i++) fits = a->dim[i] == b->dim[i];
     char x[128], y[128];
-    if (!fits) return hct_fail(err, HCT_ESHAPE, "%s and %s cannot be multiplied", hct_dims_text(a, x, sizeof x), hct_dims_text(b, y, sizeof y));
+    if (!fits)
+        return hct_fail(err, HCT_ESHAPE, "%s and %s cannot be multiplied", hct_dims_text(a, x, sizeof x),
+                        hct_dims_text(b, y, sizeof y));
     hct_set(out, a->dtype, n, a->dim);
     out->dim[n - 1] = b->dim[n - 1];
     return HCT_OK;
@@ -121,11 +125,14 @@ static hct_status grad_matmul(const hct_host *h, hct_tape *t, const hct_node *n,
 }
 
 HCT_OP(op_linear, "linear", .infer = infer_linear, .grad = grad_linear);
-HCT_OP(op_linear_gelu, "linear_gelu", .infer = infer_linear_gelu, .grad = grad_linear_gelu, .compose = compose_linear_gelu);
+HCT_OP(op_linear_gelu, "linear_gelu", .infer = infer_linear_gelu, .grad = grad_linear_gelu,
+       .compose = compose_linear_gelu);
 HCT_OP(op_matmul, "matmul", .infer = infer_matmul, .grad = grad_matmul);
 HCT_OP(op_matmul_wide, "matmul_wide", .infer = infer_matmul_wide, .compose = compose_matmul_wide);
 
-hct_id hct_linear(hct_tape *t, hct_id x, hct_id w, hct_id b) { return op1(t, "linear", (hct_id[]){x, w, b}, b ? 3 : 2, NULL, 0); }
+hct_id hct_linear(hct_tape *t, hct_id x, hct_id w, hct_id b) {
+    return op1(t, "linear", (hct_id[]){x, w, b}, b ? 3 : 2, NULL, 0);
+}
 
 hct_id hct_linear_gelu(hct_tape *t, hct_id x, hct_id w, hct_id b) {
     hct_id out[2];
@@ -140,7 +147,8 @@ hct_id hct_matmul(hct_tape *t, hct_id a, hct_id b) {
         int64_t da[HCT_MAX_DIMS], db[HCT_MAX_DIMS];
         int grow_a = 0, grow_b = 0;
         for (int i = 0; i < n; i++) {
-            int64_t p = i < n - x->ndim ? 1 : x->dim[i - (n - x->ndim)], q = i < n - y->ndim ? 1 : y->dim[i - (n - y->ndim)];
+            int64_t p = i < n - x->ndim ? 1 : x->dim[i - (n - x->ndim)],
+                    q = i < n - y->ndim ? 1 : y->dim[i - (n - y->ndim)];
             int batch = i < n - 2;
             da[i] = batch && p == 1 ? q : p;
             db[i] = batch && q == 1 ? p : q;

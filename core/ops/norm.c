@@ -7,7 +7,8 @@ static hct_status infer_layer_norm(const hct_problem *p, hct_view *out, hct_err 
     HCT_TRY(hct_want(p, 3, 3, err));
     HCT_TRY(hct_want_same_real(p, 3, err));
     const hct_view *x = &p->in[0];
-    if (x->ndim < 1 || x->dim[x->ndim - 1] < 1) return hct_fail(err, HCT_ESHAPE, "x needs a last axis to normalise over");
+    if (x->ndim < 1 || x->dim[x->ndim - 1] < 1)
+        return hct_fail(err, HCT_ESHAPE, "x needs a last axis to normalise over");
     for (uint32_t i = 1; i < 3; i++) HCT_TRY(hct_want_dims(p, i, 1, &x->dim[x->ndim - 1], err));
     hct_set(&out[0], x->dtype, x->ndim, x->dim);
     for (int i = 1; i < 3; i++) hct_set(&out[i], stat_dtype(x), x->ndim - 1, x->dim);
@@ -29,7 +30,8 @@ static hct_status infer_layer_norm_bwd(const hct_problem *p, hct_view *out, hct_
 static hct_status grad_layer_norm(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
     (void)err;
     hct_id d[3];
-    h->emit(t, "layer_norm.bwd", (hct_id[]){n->in[0], n->in[1], n->out[1], n->out[2], h->grad_of(t, n->out[0])}, 5, NULL, 0, d, 3);
+    h->emit(t, "layer_norm.bwd", (hct_id[]){n->in[0], n->in[1], n->out[1], n->out[2], h->grad_of(t, n->out[0])}, 5,
+            NULL, 0, d, 3);
     for (int i = 0; i < 3; i++) h->add_grad(t, n->in[i], d[i]);
     return HCT_OK;
 }
@@ -49,7 +51,8 @@ static hct_status infer_batch_norm(const hct_problem *p, hct_view *out, hct_err 
     HCT_TRY(hct_want(p, 1, 4, err));
     HCT_TRY(hct_want_same_real(p, 1, err));
     const hct_view *x = &p->in[0];
-    if (x->ndim != 2 || x->dim[0] < 2) return hct_fail(err, HCT_ESHAPE, "x is [N, C] with N of 2 or more when training");
+    if (x->ndim != 2 || x->dim[0] < 2)
+        return hct_fail(err, HCT_ESHAPE, "x is [N, C] with N of 2 or more when training");
     hct_set(&out[0], x->dtype, 2, x->dim);
     for (int i = 1; i < 4; i++) hct_set(&out[i], stat_dtype(x), 1, &x->dim[1]);
     return HCT_OK;
@@ -75,7 +78,8 @@ static hct_status grad_batch_norm(const hct_host *h, hct_tape *t, const hct_node
 static hct_status infer_update(const hct_problem *p, hct_view *out, hct_err *err) {
     HCT_TRY(hct_want(p, 4, 2, err));
     for (uint32_t i = 1; i < 4; i++) HCT_TRY(hct_want_dims(p, i, 1, p->in[0].dim, err));
-    if (hct_attr_int(p->attr, p->n_attr, "n", 0) < 2) return hct_fail(err, HCT_EINVAL, "attribute 'n', the rows of a batch, must be 2 or more");
+    if (hct_attr_int(p->attr, p->n_attr, "n", 0) < 2)
+        return hct_fail(err, HCT_EINVAL, "attribute 'n', the rows of a batch, must be 2 or more");
     for (int i = 0; i < 2; i++) hct_set(&out[i], p->in[i].dtype, 1, p->in[i].dim);
     return HCT_OK;
 }
@@ -140,5 +144,5 @@ hct_id hct_l2_normalize(hct_tape *t, hct_id x, double eps) {
     return out[0];
 }
 
-const hct_op *const hct_ops_norm[] = {&op_layer_norm, &op_layer_norm_bwd, &op_batch_norm, &op_batch_norm_bwd,
-                                      &op_update,     &op_l2,             &op_l2_bwd,     NULL};
+const hct_op *const hct_ops_norm[] = {
+    &op_layer_norm, &op_layer_norm_bwd, &op_batch_norm, &op_batch_norm_bwd, &op_update, &op_l2, &op_l2_bwd, NULL};

@@ -7,14 +7,27 @@
 #include <string.h>
 
 /* A family: its ops, ended by NULL. */
-extern const hct_op *const hct_ops_elementwise[], *const hct_ops_reduce[], *const hct_ops_matmul[], *const hct_ops_attention[],
-    *const hct_ops_norm[], *const hct_ops_softmax[], *const hct_ops_loss[], *const hct_ops_shape[], *const hct_ops_tokens[],
-    *const hct_ops_optim[], *const hct_ops_dino[], *const hct_ops_collective[], *const hct_ops_conv[], *const hct_ops_pool[],
-    *const hct_ops_batch_norm3d[], *const hct_ops_fused[];
+extern const hct_op *const hct_ops_elementwise[],
+    *const hct_ops_reduce[], *const hct_ops_matmul[],
+                                 *const hct_ops_attention[],
+                                     *const hct_ops_norm[],
+                                         *const hct_ops_softmax[],
+                                             *const hct_ops_loss[],
+                                                 *const hct_ops_shape[],
+                                                     *const hct_ops_tokens[],
+                                                         *const hct_ops_optim[],
+                                                             *const hct_ops_dino[],
+                                                                 *const hct_ops_collective[],
+                                                                     *const hct_ops_conv[],
+                                                                         *const hct_ops_pool[],
+                                                                             *const hct_ops_batch_norm3d[],
+                                                                                 *const hct_ops_fused[];
 
 #define HCT_OP(id, text, ...) static const hct_op id = {.size = sizeof(hct_op), .name = text, __VA_ARGS__}
 
-static inline int is_real(int32_t dtype) { return dtype == HCT_F32 || dtype == HCT_F64 || dtype == HCT_BF16 || dtype == HCT_F16; }
+static inline int is_real(int32_t dtype) {
+    return dtype == HCT_F32 || dtype == HCT_F64 || dtype == HCT_BF16 || dtype == HCT_F16;
+}
 /* What statistics of x (means, log-sum-exps) are kept in. */
 static inline int stat_dtype(const hct_view *x) { return x->dtype == HCT_F64 ? HCT_F64 : HCT_F32; }
 
@@ -35,23 +48,25 @@ void hct_set(hct_view *out, int32_t dtype, int ndim, const int64_t *dim);
 int32_t hct_grad_dtype(hct_tape *, hct_id);
 /* The job's ranks. */
 int hct_ranks(void);
-/* x - mean over the axes (bits) of all ranks' x, in the statistics' dtype; that mean, and the population variance: two exchanges, which gradients go
- * through too. */
+/* x - mean over the axes (bits) of all ranks' x, in the statistics' dtype; that mean, and the population variance:
+ * two exchanges, which gradients go through too. */
 hct_id hct_centre_over_ranks(hct_tape *t, hct_id x, uint32_t axes, int keep, hct_id *ret_mean, hct_id *ret_var);
 
-#define HCT_TRY(x)                         \
-    do {                                   \
-        hct_status try_st = (x);           \
-        if (try_st != HCT_OK) return try_st; \
+#define HCT_TRY(x)                                                                                                     \
+    do {                                                                                                               \
+        hct_status try_st = (x);                                                                                       \
+        if (try_st != HCT_OK) return try_st;                                                                           \
     } while (0)
 
 /* One call with one output. */
-static inline hct_id op1(hct_tape *t, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *a, uint32_t n_a) {
+static inline hct_id op1(hct_tape *t, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *a,
+                         uint32_t n_a) {
     hct_id out = 0;
     hct_emit(t, op, in, n_in, a, n_a, &out, 1);
     return out;
 }
-#define OP1(t, op, ...) op1((t), (op), (const hct_id[]){__VA_ARGS__}, sizeof((hct_id[]){__VA_ARGS__}) / sizeof(hct_id), NULL, 0)
+#define OP1(t, op, ...)                                                                                                \
+    op1((t), (op), (const hct_id[]){__VA_ARGS__}, sizeof((hct_id[]){__VA_ARGS__}) / sizeof(hct_id), NULL, 0)
 static inline hct_attr hct_ints(const char *name, int n, const int64_t *v) {
     hct_attr a = {.name = name, .kind = HCT_ATTR_INTS, .n = n};
     for (int i = 0; i < n; i++) a.ints[i] = v[i];

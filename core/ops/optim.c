@@ -1,7 +1,8 @@
 /* Ops that end a training step: gradient norms, and fused updates of all tensors of a group.
  *
- * rates: F32 [8 g]; group g's floats at `at`: lr, decay, 1 - beta1^t, 1 - beta2^t, active (0: touch nothing), then unused.
- * norms: F32 [n + 1] from grad_norm; tensor i of the call uses norms[norm_at + i], or the last one where clip is global. */
+ * rates: F32 [8 g]; group g's floats at `at`: lr, decay, 1 - beta1^t, 1 - beta2^t, active (0: touch nothing), then
+ * unused. norms: F32 [n + 1] from grad_norm; tensor i of the call uses norms[norm_at + i], or the last one where
+ * clip is global. */
 #include "ops.h"
 #include "hct/optim.h"
 
@@ -12,8 +13,8 @@ static hct_status infer_norm(const hct_problem *p, hct_view *out, hct_err *err) 
     return HCT_OK;
 }
 
-/* in: rates, norms, then (param, grad, state...) each; out: (param, state...) each, in place. adam with attribute "copy": a BF16 or F16 copy
- * of the parameter is the last state; it is only written. */
+/* in: rates, norms, then (param, grad, state...) each; out: (param, state...) each, in place. adam with attribute
+ * "copy": a BF16 or F16 copy of the parameter is the last state; it is only written. */
 static hct_status infer_update(const hct_problem *p, hct_view *out, hct_err *err, uint32_t states) {
     states += hct_attr_int(p->attr, p->n_attr, "copy", 0) != 0;
     uint32_t per_in = 2 + states, per_out = 1 + states;

@@ -4,9 +4,12 @@
 
 static hct_status ints_of(const hct_problem *p, const char *name, int64_t least, const int64_t **ret, hct_err *err) {
     const hct_attr *a = hct_attr_find(p->attr, p->n_attr, name);
-    if (!a || a->n != 3) return hct_fail(err, HCT_EINVAL, "attribute '%s' is needed, a number for each of 3 axes", name);
+    if (!a || a->n != 3)
+        return hct_fail(err, HCT_EINVAL, "attribute '%s' is needed, a number for each of 3 axes", name);
     for (int d = 0; d < 3; d++)
-        if (a->ints[d] < least) return hct_fail(err, HCT_EINVAL, "%s is %lld, it must be %lld or more", name, (long long)a->ints[d], (long long)least);
+        if (a->ints[d] < least)
+            return hct_fail(err, HCT_EINVAL, "%s is %lld, it must be %lld or more", name, (long long)a->ints[d],
+                            (long long)least);
     *ret = a->ints;
     return HCT_OK;
 }
@@ -29,10 +32,12 @@ static hct_status shape_of(const hct_problem *p, const int64_t *x, int64_t *y, h
     HCT_TRY(ints_of(p, "padding", 0, &padding, err));
     for (int d = 0; d < 3; d++) {
         int64_t room = x[2 + d] + 2 * padding[d] - kernel[d];
-        if (2 * padding[d] > kernel[d]) return hct_fail(err, HCT_EINVAL, "padding %lld is more than half of the kernel, %lld", (long long)padding[d], (long long)kernel[d]);
+        if (2 * padding[d] > kernel[d])
+            return hct_fail(err, HCT_EINVAL, "padding %lld is more than half of the kernel, %lld",
+                            (long long)padding[d], (long long)kernel[d]);
         if (room < 0)
-            return hct_fail(err, HCT_ESHAPE, "axis %d of length %lld, padded by %lld, is shorter than the kernel, %lld", 2 + d, (long long)x[2 + d], (long long)padding[d],
-                            (long long)kernel[d]);
+            return hct_fail(err, HCT_ESHAPE, "axis %d of length %lld, padded by %lld, is shorter than the kernel, %lld",
+                            2 + d, (long long)x[2 + d], (long long)padding[d], (long long)kernel[d]);
         y[2 + d] = room / stride[d] + 1;
     }
     return HCT_OK;
@@ -79,7 +84,10 @@ static hct_status grad_pool(const hct_host *h, hct_tape *t, const hct_node *n, h
     memcpy(a, n->attr, n->n_attr * sizeof *a);
     a[n->n_attr] = hct_ints("dim", 3, x.dim + 2);
     snprintf(name, sizeof name, "%s.bwd", n->op);
-    if (h->grad_of(t, n->out[0])) h->add_grad(t, n->in[0], op1(t, name, (hct_id[]){h->grad_of(t, n->out[0]), max ? n->out[1] : 0}, max ? 2 : 1, a, n->n_attr + 1));
+    if (h->grad_of(t, n->out[0]))
+        h->add_grad(t, n->in[0],
+                    op1(t, name, (hct_id[]){h->grad_of(t, n->out[0]), max ? n->out[1] : 0}, max ? 2 : 1, a,
+                        n->n_attr + 1));
     return HCT_OK;
 }
 
@@ -90,8 +98,10 @@ HCT_OP(op_avg_bwd, "avg_pool3d.bwd", .infer = infer_bwd);
 HCT_OP(op_adaptive, "adaptive_avg_pool3d", .infer = infer_pool, .grad = grad_pool);
 HCT_OP(op_adaptive_bwd, "adaptive_avg_pool3d.bwd", .infer = infer_bwd);
 
-static hct_id windowed(hct_tape *t, const char *op, hct_id x, const int64_t *kernel, const int64_t *stride, const int64_t *padding, uint32_t n_out) {
-    const hct_attr a[] = {hct_ints("kernel", 3, kernel), hct_ints("stride", 3, stride), hct_ints("padding", 3, padding)};
+static hct_id windowed(hct_tape *t, const char *op, hct_id x, const int64_t *kernel, const int64_t *stride,
+                       const int64_t *padding, uint32_t n_out) {
+    const hct_attr a[] = {hct_ints("kernel", 3, kernel), hct_ints("stride", 3, stride),
+                          hct_ints("padding", 3, padding)};
     hct_id out[2] = {0, 0};
     hct_emit(t, op, &x, 1, a, 3, out, n_out);
     return out[0];

@@ -6,7 +6,9 @@ static hct_status infer_sum(const hct_problem *p, hct_view *out, hct_err *err) {
     HCT_TRY(hct_want_same_real(p, 1, err));
     int64_t axes = hct_attr_int(p->attr, p->n_attr, "axes", 0);
     int keep = (int)hct_attr_int(p->attr, p->n_attr, "keep", 0), n = 0;
-    if (axes >> p->in[0].ndim) return hct_fail(err, HCT_EINVAL, "axes 0x%llx reach beyond the %d axes there are", (long long)axes, p->in[0].ndim);
+    if (axes >> p->in[0].ndim)
+        return hct_fail(err, HCT_EINVAL, "axes 0x%llx reach beyond the %d axes there are", (long long)axes,
+                        p->in[0].ndim);
     out->dtype = p->in[0].dtype;
     for (int i = 0; i < p->in[0].ndim; i++) {
         if (!(axes >> i & 1)) out->dim[n++] = p->in[0].dim[i];

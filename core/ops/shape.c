@@ -1,4 +1,5 @@
-/* Shape ops. reshape, permute, expand, slice, split, detach are views: infer() sets strides and offset, nothing moves. */
+/* Shape ops. reshape, permute, expand, slice, split, detach are views: infer() sets strides and offset, nothing
+ * moves. */
 #include "ops.h"
 
 static hct_view *like(hct_view *out, const hct_view *x) {
@@ -28,7 +29,9 @@ static hct_status infer_reshape(const hct_problem *p, hct_view *out, hct_err *er
         n *= out->dim[open];
     }
     char a[128], b[128];
-    if (n != have) return hct_fail(err, HCT_ESHAPE, "%s cannot become %s", hct_dims_text(&p->in[0], a, sizeof a), hct_dims_text(out, b, sizeof b));
+    if (n != have)
+        return hct_fail(err, HCT_ESHAPE, "%s cannot become %s", hct_dims_text(&p->in[0], a, sizeof a),
+                        hct_dims_text(out, b, sizeof b));
     int64_t s = 1;
     for (int i = out->ndim - 1; i >= 0; i--) {
         out->stride[i] = s;
@@ -46,7 +49,8 @@ static hct_status grad_reshape(const hct_host *h, hct_tape *t, const hct_node *n
 }
 
 hct_id hct_reshape(hct_tape *t, hct_id x, int ndim, const int64_t *dim) {
-    if (ndim < 0 || ndim > HCT_MAX_DIMS) return hct_tape_fail(t, HCT_ESHAPE, "reshape: %d axes; at most %d", ndim, HCT_MAX_DIMS);
+    if (ndim < 0 || ndim > HCT_MAX_DIMS)
+        return hct_tape_fail(t, HCT_ESHAPE, "reshape: %d axes; at most %d", ndim, HCT_MAX_DIMS);
     if (x && !hct_is_contiguous(hct_shape(t, x))) x = hct_copy(t, x);
     return op1(t, "reshape", &x, 1, (hct_attr[]){hct_ints("dim", ndim, dim)}, 1);
 }
@@ -57,12 +61,14 @@ static hct_status infer_permute(const hct_problem *p, hct_view *out, hct_err *er
     HCT_TRY(hct_want(p, 1, 1, err));
     const hct_attr *axes = hct_attr_find(p->attr, p->n_attr, "axes");
     const hct_view *x = &p->in[0];
-    if (!axes || axes->n != x->ndim) return hct_fail(err, HCT_EINVAL, "'axes' must name each of the %d axes once", x->ndim);
+    if (!axes || axes->n != x->ndim)
+        return hct_fail(err, HCT_EINVAL, "'axes' must name each of the %d axes once", x->ndim);
     like(out, x);
     unsigned seen = 0;
     for (int i = 0; i < x->ndim; i++) {
         int64_t a = axes->ints[i];
-        if (a < 0 || a >= x->ndim || seen >> a & 1) return hct_fail(err, HCT_EINVAL, "'axes' must name each of the %d axes once", x->ndim);
+        if (a < 0 || a >= x->ndim || seen >> a & 1)
+            return hct_fail(err, HCT_EINVAL, "'axes' must name each of the %d axes once", x->ndim);
         seen |= 1u << a;
         out->dim[i] = x->dim[a];
         out->stride[i] = x->stride[a];
@@ -92,14 +98,16 @@ static hct_status infer_expand(const hct_problem *p, hct_view *out, hct_err *err
     HCT_TRY(hct_want(p, 1, 1, err));
     const hct_attr *dim = hct_attr_find(p->attr, p->n_attr, "dim");
     const hct_view *x = &p->in[0];
-    if (!dim || dim->n < x->ndim) return hct_fail(err, HCT_EINVAL, "'dim' must have at least the %d axes of x", x->ndim);
+    if (!dim || dim->n < x->ndim)
+        return hct_fail(err, HCT_EINVAL, "'dim' must have at least the %d axes of x", x->ndim);
     like(out, x);
     out->ndim = dim->n;
     for (int i = 0; i < dim->n; i++) {
         int from = i - (dim->n - x->ndim);
         int64_t have = from < 0 ? 1 : x->dim[from];
         if (have != 1 && have != dim->ints[i])
-            return hct_fail(err, HCT_ESHAPE, "axis %d of length %lld cannot be broadcast to %lld", i, (long long)have, (long long)dim->ints[i]);
+            return hct_fail(err, HCT_ESHAPE, "axis %d of length %lld cannot be broadcast to %lld", i, (long long)have,
+                            (long long)dim->ints[i]);
         out->dim[i] = dim->ints[i];
         out->stride[i] = have == 1 && dim->ints[i] != 1 ? 0 : from < 0 ? 0 : x->stride[from];
     }
@@ -133,10 +141,11 @@ static hct_status infer_slice(const hct_problem *p, hct_view *out, hct_err *err)
     const hct_view *x = &p->in[0];
     int64_t axis = hct_attr_int(p->attr, p->n_attr, "axis", -1), start = hct_attr_int(p->attr, p->n_attr, "start", -1);
     int64_t length = hct_attr_int(p->attr, p->n_attr, "length", -1);
-    if (axis < 0 || axis >= x->ndim) return hct_fail(err, HCT_EINVAL, "axis %lld of a value with %d axes", (long long)axis, x->ndim);
+    if (axis < 0 || axis >= x->ndim)
+        return hct_fail(err, HCT_EINVAL, "axis %lld of a value with %d axes", (long long)axis, x->ndim);
     if (start < 0 || length < 0 || start > x->dim[axis] - length)
-        return hct_fail(err, HCT_ESHAPE, "[%lld, %lld) lies outside axis %lld of length %lld", (long long)start, (long long)(start + length),
-                        (long long)axis, (long long)x->dim[axis]);
+        return hct_fail(err, HCT_ESHAPE, "[%lld, %lld) lies outside axis %lld of length %lld", (long long)start,
+                        (long long)(start + length), (long long)axis, (long long)x->dim[axis]);
     like(out, x)->dim[axis] = length;
     out->off += (uint64_t)(start * x->stride[axis]) * hct_dtype_size(x->dtype);
     return HCT_OK;
@@ -146,8 +155,8 @@ static hct_status grad_slice(const hct_host *h, hct_tape *t, const hct_node *n, 
     (void)err;
     hct_view x;
     h->describe(t, n->in[0], &x);
-    hct_attr a[] = {HCT_INT("axis", hct_attr_int(n->attr, n->n_attr, "axis", 0)), HCT_INT("start", hct_attr_int(n->attr, n->n_attr, "start", 0)),
-                    hct_ints("dim", x.ndim, x.dim)};
+    hct_attr a[] = {HCT_INT("axis", hct_attr_int(n->attr, n->n_attr, "axis", 0)),
+                    HCT_INT("start", hct_attr_int(n->attr, n->n_attr, "start", 0)), hct_ints("dim", x.ndim, x.dim)};
     h->add_grad(t, n->in[0], op1(t, "slice.bwd", (hct_id[]){h->grad_of(t, n->out[0])}, 1, a, 3));
     return HCT_OK;
 }
@@ -157,14 +166,16 @@ static hct_status infer_slice_bwd(const hct_problem *p, hct_view *out, hct_err *
     HCT_TRY(hct_want(p, 1, 1, err));
     const hct_attr *dim = hct_attr_find(p->attr, p->n_attr, "dim");
     int64_t axis = hct_attr_int(p->attr, p->n_attr, "axis", -1), start = hct_attr_int(p->attr, p->n_attr, "start", -1);
-    if (!dim || dim->n != p->in[0].ndim || axis < 0 || axis >= dim->n || start < 0 || start > dim->ints[axis] - p->in[0].dim[axis])
+    if (!dim || dim->n != p->in[0].ndim || axis < 0 || axis >= dim->n || start < 0 ||
+        start > dim->ints[axis] - p->in[0].dim[axis])
         return hct_fail(err, HCT_EINVAL, "'dim', 'axis' and 'start' do not fit the input");
     hct_set(out, p->in[0].dtype, dim->n, dim->ints);
     return HCT_OK;
 }
 
 hct_id hct_slice(hct_tape *t, hct_id x, int axis, int64_t start, int64_t length) {
-    hct_attr a[] = {HCT_INT("axis", hct_axis(axis, hct_shape(t, x)->ndim)), HCT_INT("start", start), HCT_INT("length", length)};
+    hct_attr a[] = {HCT_INT("axis", hct_axis(axis, hct_shape(t, x)->ndim)), HCT_INT("start", start),
+                    HCT_INT("length", length)};
     return op1(t, "slice", &x, 1, a, 3);
 }
 
@@ -204,7 +215,8 @@ void hct_split(hct_tape *t, hct_id x, int axis, uint32_t parts, hct_id *out) {
 
 static hct_status infer_concat(const hct_problem *p, hct_view *out, hct_err *err) {
     int64_t axis = hct_attr_int(p->attr, p->n_attr, "axis", -1);
-    if (!p->n_in || p->n_out != 1 || axis < 0 || axis >= p->in[0].ndim) return hct_fail(err, HCT_EINVAL, "axis %lld", (long long)axis);
+    if (!p->n_in || p->n_out != 1 || axis < 0 || axis >= p->in[0].ndim)
+        return hct_fail(err, HCT_EINVAL, "axis %lld", (long long)axis);
     hct_set(out, p->in[0].dtype, p->in[0].ndim, p->in[0].dim);
     for (uint32_t i = 1; i < p->n_in; i++) {
         hct_view want = p->in[0];
@@ -223,7 +235,8 @@ static hct_status grad_concat(const hct_host *h, hct_tape *t, const hct_node *n,
     for (uint32_t i = 0; i < n->n_in; i++) {
         hct_view v;
         h->describe(t, n->in[i], &v);
-        if (h->needs_grad(t, n->in[i])) h->add_grad(t, n->in[i], hct_slice(t, h->grad_of(t, n->out[0]), axis, at, v.dim[axis]));
+        if (h->needs_grad(t, n->in[i]))
+            h->add_grad(t, n->in[i], hct_slice(t, h->grad_of(t, n->out[0]), axis, at, v.dim[axis]));
         at += v.dim[axis];
     }
     return HCT_OK;
@@ -252,4 +265,5 @@ HCT_OP(op_split, "split", .flags = HCT_OP_VIEW, .infer = infer_split, .grad = gr
 HCT_OP(op_concat, "concat", .infer = infer_concat, .grad = grad_concat);
 HCT_OP(op_detach, "detach", .flags = HCT_OP_VIEW, .infer = infer_detach);
 
-const hct_op *const hct_ops_shape[] = {&op_reshape, &op_permute, &op_expand, &op_slice, &op_slice_bwd, &op_split, &op_concat, &op_detach, NULL};
+const hct_op *const hct_ops_shape[] = {&op_reshape, &op_permute, &op_expand, &op_slice, &op_slice_bwd,
+                                       &op_split,   &op_concat,  &op_detach, NULL};

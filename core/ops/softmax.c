@@ -36,7 +36,8 @@ static hct_status infer_ce(const hct_problem *p, hct_view *out, hct_err *err) {
     HCT_TRY(hct_want_same_real(p, 1, err));
     HCT_TRY(hct_want_dtype(p, 1, HCT_I32, err));
     const hct_view *x = &p->in[0];
-    if (x->ndim != 2 || x->dim[0] < 1 || x->dim[1] < 1) return hct_fail(err, HCT_ESHAPE, "logits are [rows, classes], at least one of each");
+    if (x->ndim != 2 || x->dim[0] < 1 || x->dim[1] < 1)
+        return hct_fail(err, HCT_ESHAPE, "logits are [rows, classes], at least one of each");
     HCT_TRY(hct_want_dims(p, 1, 1, x->dim, err));
     hct_set(&out[0], x->dtype, 0, NULL);
     hct_set(&out[1], x->dtype == HCT_F64 ? HCT_F64 : HCT_F32, 1, x->dim);

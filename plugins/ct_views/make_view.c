@@ -1,4 +1,5 @@
-/* Makes one view. Compiled once for each instruction set with -DISA=name; loops are written so that compilers vectorise them. */
+/* Makes one view. Compiled once for each instruction set with -DISA=name; loops are written so that compilers
+ * vectorise them. */
 #include "views.h"
 
 #include <math.h>
@@ -44,7 +45,8 @@ static void reduce_plane(const job *b, int64_t at) {
     int64_t slow = d[reversed ? 2 : 0], mid = d[1], fast = d[reversed ? 0 : 2], n = b->extent[2], my = b->extent[1];
     memset(b->mid, 0, (size_t)(s->channels * b->size * n) * sizeof *b->mid);
     for (int64_t y = 0; y < my; y++) {
-        int64_t place = ((b->start[0] + at) * mid + b->start[1] + y) * fast + b->start[2], first = first_bin_of(y, my, b->size);
+        int64_t place = ((b->start[0] + at) * mid + b->start[1] + y) * fast + b->start[2],
+                first = first_bin_of(y, my, b->size);
         if (s->hu)
             for (int64_t x = 0; x < n; x++) b->row[x] = s->hu[place + x];
         for (int c = 0; c < s->channels; c++)
@@ -82,10 +84,12 @@ static void transpose(const float *restrict from, float *restrict to, int64_t m)
         for (int64_t i0 = 0; i0 < m; i0 += BLOCK)
             for (int64_t k0 = 0; k0 < m; k0 += BLOCK)
                 for (int64_t i = i0; i < m && i < i0 + BLOCK; i++)
-                    for (int64_t k = k0; k < m && k < k0 + BLOCK; k++) to[(i * m + j) * m + k] = from[(k * m + j) * m + i];
+                    for (int64_t k = k0; k < m && k < k0 + BLOCK; k++)
+                        to[(i * m + j) * m + k] = from[(k * m + j) * m + i];
 }
 
-/* resized: [channels][slow][mid][fast] bins. Neighbouring bins share a plane at most, the last of one being the first of the next. */
+/* resized: [channels][slow][mid][fast] bins. Neighbouring bins share a plane at most, the last of one being the
+ * first of the next. */
 static void resize(job *b, float *resized) {
     int64_t m = b->size, n = b->extent[2], slab = (int64_t)b->s->channels * m * n, volume = m * m * m, reduced = -1;
     for (int64_t k = 0; k < m; k++) {
@@ -96,7 +100,8 @@ static void resize(job *b, float *resized) {
             add(b->slab, b->mid, slab);
         }
         int64_t place = b->flip[0] ? m - 1 - k : k;
-        for (int c = 0; c < b->s->channels; c++) finish_slab(b, b->slab + c * m * n, k, resized + c * volume + place * m * m);
+        for (int c = 0; c < b->s->channels; c++)
+            finish_slab(b, b->slab + c * m * n, k, resized + c * volume + place * m * m);
     }
 }
 
@@ -119,12 +124,14 @@ static void add_scaled(float *restrict to, const float *restrict from, float f, 
 static void smooth_lines(const float *from, float *to, int64_t m, int64_t inner, const float *taps, int r) {
     for (int64_t i = 0; i < m; i++) {
         memset(to + i * inner, 0, (size_t)inner * sizeof *to);
-        for (int64_t k = i < r ? 0 : i - r; k < m && k <= i + r; k++) add_scaled(to + i * inner, from + k * inner, taps[k - i + r], inner);
+        for (int64_t k = i < r ? 0 : i - r; k < m && k <= i + r; k++)
+            add_scaled(to + i * inner, from + k * inner, taps[k - i + r], inner);
     }
 }
 
 /* Along the fastest axis: a row between zeros, shifted copies of it added. */
-static void smooth_rows(const float *from, float *to, int64_t rows, int64_t m, const float *taps, int r, float *padded) {
+static void smooth_rows(const float *from, float *to, int64_t rows, int64_t m, const float *taps, int r,
+                        float *padded) {
     memset(padded, 0, (size_t)(m + 2 * r) * sizeof *padded);
     for (int64_t i = 0; i < rows; i++) {
         memcpy(padded + r, from + i * m, (size_t)m * sizeof *padded);
@@ -149,18 +156,24 @@ static void smooth(float *x, float *other, float *padded, int64_t m, const float
 
 /* ---- gamma ---- */
 
-/* x^g for x of [0, 1] and g > 0, within 1e-6: 2^(g log2 x). log2 by atanh's series about sqrt(2)/2..sqrt(2), 2^f by Taylor on [-1/2, 1/2]. */
+/* x^g for x of [0, 1] and g > 0, within 1e-6: 2^(g log2 x). log2 by atanh's series about sqrt(2)/2..sqrt(2), 2^f by
+ * Taylor on [-1/2, 1/2]. */
 static inline float power(float x, float g) {
-    union { float f; int32_t i; } u = {x < 1e-30f ? 1e-30f : x}, e;
+    union {
+        float f;
+        int32_t i;
+    } u = {x < 1e-30f ? 1e-30f : x}, e;
     int32_t exponent = (u.i - 0x3f3504f3) >> 23;
     u.i -= exponent * 0x800000;
     float s = (u.f - 1) / (u.f + 1), q = s * s;
-    float log2x = (float)exponent + s * (2.88539008f + q * (0.961796694f + q * (0.577078016f + q * (0.412198583f + q * 0.320598898f))));
+    float log2x = (float)exponent +
+                  s * (2.88539008f + q * (0.961796694f + q * (0.577078016f + q * (0.412198583f + q * 0.320598898f))));
     float y = g * log2x;
     y = y < -126.0f ? -126.0f : y;
     float whole = (float)(int32_t)(y - 0.5f), f = (y - whole) * 0.693147181f;
     e.i = ((int32_t)whole + 127) * 0x800000;
-    float r = 1 + f * (1 + f * (0.5f + f * (0.166666667f + f * (0.0416666667f + f * (0.00833333333f + f * 0.00138888889f)))));
+    float r =
+        1 + f * (1 + f * (0.5f + f * (0.166666667f + f * (0.0416666667f + f * (0.00833333333f + f * 0.00138888889f)))));
     return x <= 0.0f ? 0.0f : e.f * r;
 }
 
@@ -177,7 +190,8 @@ static void apply_gamma(float *restrict x, int64_t n, float g) {
 /* ---- all of it ---- */
 
 view_maker JOIN(view_make, ISA);
-void JOIN(view_make, ISA)(const view_source *s, const float params[VIEW_PARAMS], int64_t size, float *out, void *scratch) {
+void JOIN(view_make, ISA)(const view_source *s, const float params[VIEW_PARAMS], int64_t size, float *out,
+                          void *scratch) {
     int64_t volume = size * size * size;
     job b = {.s = s, .size = size, .shift = params[VIEW_SHIFT]};
     for (int a = 0; a < 3; a++) {
@@ -193,6 +207,7 @@ void JOIN(view_make, ISA)(const view_source *s, const float params[VIEW_PARAMS],
     resize(&b, s->hu ? other : out);
     for (int c = 0; s->hu && c < s->channels; c++) transpose(other + c * volume, out + c * volume, size);
     const float *sigma = params + VIEW_SIGMA;
-    for (int c = 0; (sigma[0] > 0 || sigma[1] > 0 || sigma[2] > 0) && c < s->channels; c++) smooth(out + c * volume, other, padded, size, sigma);
+    for (int c = 0; (sigma[0] > 0 || sigma[1] > 0 || sigma[2] > 0) && c < s->channels; c++)
+        smooth(out + c * volume, other, padded, size, sigma);
     if (params[VIEW_GAMMA] > 0) apply_gamma(out, s->channels * volume, params[VIEW_GAMMA]);
 }

@@ -1,7 +1,9 @@
 /* ct_views: all training views of a batch in one op.
  *
- *   ct_views(volumes I16 [B, Z, Y, X] in HU, params F32 [V, B, 16], windows F32 [C, 2] centre and width) -> F32 [V, B, C, S, S, S]
- *   ct_views(images F32 [B, C, X, Y, Z], params F32 [V, B, 16])                                          -> the same
+ *   ct_views(volumes I16 [B, Z, Y, X] in HU, params F32 [V, B, 16], windows F32 [C, 2] centre and width)
+ *   ct_views(images F32 [B, C, X, Y, Z], params F32 [V, B, 16])
+ *
+ * Both give F32 [V, B, C, S, S, S].
  *
  * Attribute "size": S. params: views.h. Crops that leave the volume fail at run time. No gradient. */
 #include "views.h"
@@ -22,21 +24,30 @@ static int thread(void) { return 0; }
 static int64_t size_of(const hct_problem *p) { return hct_attr_int(p->attr, p->n_attr, "size", 0); }
 
 static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
-    if (p->n_in < 2 || p->n_out != 1) return hct_plugin_fail(err, HCT_EINVAL, "takes volumes, params (and windows), and gives one output");
+    if (p->n_in < 2 || p->n_out != 1)
+        return hct_plugin_fail(err, HCT_EINVAL, "takes volumes, params (and windows), and gives one output");
     const hct_view *v = &p->in[0], *q = &p->in[1];
     int hu = v->dtype == HCT_I16;
-    if (!hu && v->dtype != HCT_F32) return hct_plugin_fail(err, HCT_EDTYPE, "volumes are I16 in HU, or F32 ready images");
-    if (p->n_in != (hu ? 3u : 2u)) return hct_plugin_fail(err, HCT_EDTYPE, hu ? "volumes in HU need windows [C, 2]" : "volumes with windows are I16, in HU");
-    if (v->ndim != (hu ? 4 : 5)) return hct_plugin_fail(err, HCT_ESHAPE, hu ? "volumes are [B, Z, Y, X]" : "images are [B, C, X, Y, Z]");
+    if (!hu && v->dtype != HCT_F32)
+        return hct_plugin_fail(err, HCT_EDTYPE, "volumes are I16 in HU, or F32 ready images");
+    if (p->n_in != (hu ? 3u : 2u))
+        return hct_plugin_fail(err, HCT_EDTYPE,
+                               hu ? "volumes in HU need windows [C, 2]" : "volumes with windows are I16, in HU");
+    if (v->ndim != (hu ? 4 : 5))
+        return hct_plugin_fail(err, HCT_ESHAPE, hu ? "volumes are [B, Z, Y, X]" : "images are [B, C, X, Y, Z]");
     if (q->ndim != 3 || q->dim[1] != v->dim[0] || q->dim[2] != VIEW_PARAMS || q->dtype != HCT_F32)
         return hct_plugin_fail(err, HCT_ESHAPE, "params are F32 [V, B, %d]", VIEW_PARAMS);
     if (hu && (p->in[2].ndim != 2 || p->in[2].dim[1] != 2 || p->in[2].dtype != HCT_F32))
         return hct_plugin_fail(err, HCT_ESHAPE, "windows are F32 [C, 2], centre and width");
     int64_t channels = hu ? p->in[2].dim[0] : v->dim[1], s = size_of(p);
-    if (channels < 1 || channels > VIEW_WINDOWS) return hct_plugin_fail(err, HCT_ESHAPE, "%lld channels; 1 to %d are possible", (long long)channels, VIEW_WINDOWS);
-    if (s < 1 || s > 4096) return hct_plugin_fail(err, HCT_EINVAL, "attribute 'size', the edge of a view, is %lld", (long long)s);
+    if (channels < 1 || channels > VIEW_WINDOWS)
+        return hct_plugin_fail(err, HCT_ESHAPE, "%lld channels; 1 to %d are possible", (long long)channels,
+                               VIEW_WINDOWS);
+    if (s < 1 || s > 4096)
+        return hct_plugin_fail(err, HCT_EINVAL, "attribute 'size', the edge of a view, is %lld", (long long)s);
     for (uint32_t i = 0; i < p->n_in; i++)
-        if (!hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_ESHAPE, "input %u has gaps; copy it first", i);
+        if (!hct_is_contiguous(&p->in[i]))
+            return hct_plugin_fail(err, HCT_ESHAPE, "input %u has gaps; copy it first", i);
     const int64_t dim[] = {q->dim[0], q->dim[1], channels, s, s, s};
     out->dtype = HCT_F32;
     out->ndim = 6;
@@ -48,7 +59,11 @@ static const hct_op op = {.size = sizeof(hct_op), .name = "ct_views", .infer = i
 
 /* ---- the CPU's kernel: a view a thread ---- */
 
-typedef struct state { int64_t size; uint64_t each; int threads; } state;
+typedef struct state {
+    int64_t size;
+    uint64_t each;
+    int threads;
+} state;
 
 static view_source source_of(const hct_view *in, int64_t b) {
     const hct_view *v = &in[0];
@@ -89,11 +104,14 @@ static void release(hct_plan *p) {
 
 static int fits(const view_source *s, const float *q) {
     for (int a = 0; a < 3; a++)
-        if (!(q[VIEW_START + a] >= 0 && q[VIEW_EXTENT + a] >= 1 && q[VIEW_START + a] + q[VIEW_EXTENT + a] <= (float)s->dim[a])) return 0;
+        if (!(q[VIEW_START + a] >= 0 && q[VIEW_EXTENT + a] >= 1 &&
+              q[VIEW_START + a] + q[VIEW_EXTENT + a] <= (float)s->dim[a]))
+            return 0;
     return 1;
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                      const hct_view *ws, hct_err *err) {
     (void)stream;
     const state *st = p->state;
     int64_t views = out->dim[0], batch = out->dim[1], each = out->dim[2] * st->size * st->size * st->size;
@@ -103,20 +121,31 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
         view_source s = source_of(in, i % batch);
         const float *q = params + i * VIEW_PARAMS;
         if (!fits(&s, q))
-            return hct_plugin_fail(err, HCT_EINVAL, "view %lld of volume %lld: a crop of %g,%g,%g voxels from %g,%g,%g on leaves the volume of %lld,%lld,%lld",
-                                   (long long)(i / batch), (long long)(i % batch), (double)q[3], (double)q[4], (double)q[5], (double)q[0], (double)q[1],
-                                   (double)q[2], (long long)s.dim[0], (long long)s.dim[1], (long long)s.dim[2]);
+            return hct_plugin_fail(err, HCT_EINVAL,
+                                   "view %lld of volume %lld: a crop of %g,%g,%g voxels from %g,%g,%g on leaves the "
+                                   "volume of %lld,%lld,%lld",
+                                   (long long)(i / batch), (long long)(i % batch), (double)q[3], (double)q[4],
+                                   (double)q[5], (double)q[0], (double)q[1], (double)q[2], (long long)s.dim[0],
+                                   (long long)s.dim[1], (long long)s.dim[2]);
     }
 #pragma omp parallel for schedule(dynamic) num_threads(st->threads)
     for (int64_t i = 0; i < views * batch; i++) {
         view_source s = source_of(in, i % batch);
-        make(&s, params + i * VIEW_PARAMS, st->size, (float *)hct_ptr(out) + i * each, (char *)hct_ptr(ws) + (uint64_t)thread() * st->each);
+        make(&s, params + i * VIEW_PARAMS, st->size, (float *)hct_ptr(out) + i * each,
+             (char *)hct_ptr(ws) + (uint64_t)thread() * st->each);
     }
     return HCT_OK;
 }
 
-static const hct_kernel kernel = {.size = sizeof(hct_kernel), .name = "ct_views:cpu", .op = "ct_views", .backend = "cpu", .priority = 100,
-                                  .dtypes = 1u << HCT_I16 | 1u << HCT_F32, .plan = plan, .run = run, .release = release};
+static const hct_kernel kernel = {.size = sizeof(hct_kernel),
+                                  .name = "ct_views:cpu",
+                                  .op = "ct_views",
+                                  .backend = "cpu",
+                                  .priority = 100,
+                                  .dtypes = 1u << HCT_I16 | 1u << HCT_F32,
+                                  .plan = plan,
+                                  .run = run,
+                                  .release = release};
 
 /* ---- builds by instruction set ---- */
 
@@ -134,7 +163,8 @@ view_maker *view_make_best(void) {
 }
 
 uint64_t view_scratch(const view_source *s, int64_t size) {
-    uint64_t fast = (uint64_t)(s->dim[0] > s->dim[2] ? s->dim[0] : s->dim[2]), m = (uint64_t)size, c = (uint64_t)s->channels;
+    uint64_t fast = (uint64_t)(s->dim[0] > s->dim[2] ? s->dim[0] : s->dim[2]), m = (uint64_t)size,
+             c = (uint64_t)s->channels;
     return sizeof(float) * (c * m * m * m + m + MOST_TAPS + fast + 2 * c * m * fast);
 }
 

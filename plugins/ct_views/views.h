@@ -1,24 +1,42 @@
-/* Training views of CT volumes: crop, HU windows at each source voxel, area resize, flip, intensity shift, Gaussian smoothing, gamma.
+/* Training views of CT volumes: crop, HU windows at each source voxel, area resize, flip, intensity shift, Gaussian
+ * smoothing, gamma.
  *
  * One view's parameters are 16 floats (docs/data-formats.md, "views"):
- *   0-2 start and 3-5 extent of the crop along x, y, z; 6-8 flips (1: that axis runs backwards); 9 intensity shift, added;
- *   10 gamma (0: none); 11-13 sigma of the smoothing along x, y, z in voxels of the view (0: none); 14-15 unused.
- * Area resize is adaptive average pooling: bin i of m over n voxels covers floor(i n / m) to ceil((i + 1) n / m) - 1.
- * Smoothing: taps (erf(t (k + 1/2)) - erf(t (k - 1/2))) / 2 with t = 1 / (sqrt(2) sigma), k = -r..r, r = int(max(4 sigma, 1/2) + 1/2), zeros
- * outside. Gamma: ((x - low) / (range + 1e-7))^gamma range + low, low and range over all channels. These are MONAI's. */
+ *   0-2    start of the crop along x, y, z
+ *   3-5    its extent
+ *   6-8    flips (1: that axis runs backwards)
+ *   9      intensity shift, added
+ *   10     gamma (0: none)
+ *   11-13  sigma of the smoothing along x, y, z in voxels of the view (0: none)
+ *   14-15  unused
+ *
+ * Area resize is adaptive average pooling: bin i of m over n voxels covers floor(i n / m) to ceil((i + 1) n / m) -
+ * 1. Smoothing: taps (erf(t (k + 1/2)) - erf(t (k - 1/2))) / 2 with t = 1 / (sqrt(2) sigma), k = -r..r, r =
+ * int(max(4 sigma, 1/2) + 1/2), zeros outside. Gamma: ((x - low) / (range + 1e-7))^gamma range + low, low and range
+ * over all channels. These are MONAI's. */
 #ifndef CT_VIEWS_VIEWS_H
 #define CT_VIEWS_VIEWS_H
 
 #include <stdint.h>
 
-enum { VIEW_PARAMS = 16, VIEW_START = 0, VIEW_EXTENT = 3, VIEW_FLIP = 6, VIEW_SHIFT = 9, VIEW_GAMMA = 10, VIEW_SIGMA = 11, VIEW_WINDOWS = 8, MOST_TAPS = 65 };
+enum {
+    VIEW_PARAMS = 16,
+    VIEW_START = 0,
+    VIEW_EXTENT = 3,
+    VIEW_FLIP = 6,
+    VIEW_SHIFT = 9,
+    VIEW_GAMMA = 10,
+    VIEW_SIGMA = 11,
+    VIEW_WINDOWS = 8,
+    MOST_TAPS = 65
+};
 
 /* A source in its memory order: [channels or 1][slow][mid][fast]. HU volumes have x fastest, ready images z. */
 typedef struct view_source {
-    const int16_t *hu;   /* int16 HU, windowed here; or */
-    const float *ready;  /* float32 channels, used as they are */
-    int64_t dim[3];      /* along x, y, z */
-    int channels;        /* windows, or channels of the ready image */
+    const int16_t *hu;  /* int16 HU, windowed here; or */
+    const float *ready; /* float32 channels, used as they are */
+    int64_t dim[3];     /* along x, y, z */
+    int channels;       /* windows, or channels of the ready image */
     float low[VIEW_WINDOWS], per_width[VIEW_WINDOWS];
 } view_source;
 

@@ -1,4 +1,5 @@
-/* conv3d and its two backwards as kernels: contiguous volumes, F32, BF16 and F16. F32 by engines without tensor cores unless HEADCT_TF32=1. */
+/* conv3d and its two backwards as kernels: contiguous volumes, F32, BF16 and F16. F32 by engines without tensor
+ * cores unless HEADCT_TF32=1. */
 #include "dnn.h"
 
 #include <stdlib.h>
@@ -10,11 +11,13 @@ static void release(hct_plan *p) {
     p->state = NULL;
 }
 
-/* What no engine may do: sums in less than float; TF32 unasked; another order each time where the same bits are asked for. */
+/* What no engine may do: sums in less than float; TF32 unasked; another order each time where the same bits are
+ * asked for. */
 static uint32_t avoid(const hct_problem *p) {
     const char *tf32 = getenv("HEADCT_TF32");
     uint32_t notes = 1u << CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
-    if (p->in[0].dtype == HCT_F32 && !(tf32 && *tf32 == '1')) notes |= 1u << CUDNN_NUMERICAL_NOTE_TENSOR_CORE | 1u << CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
+    if (p->in[0].dtype == HCT_F32 && !(tf32 && *tf32 == '1'))
+        notes |= 1u << CUDNN_NUMERICAL_NOTE_TENSOR_CORE | 1u << CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
     if (p->flags & HCT_DETERMINISTIC) notes |= 1u << CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
     return notes;
 }
@@ -25,7 +28,9 @@ static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, 
     const hct_view *view[CONV_TENSORS] = {NULL};
     conv_key key;
     memset(&key, 0, sizeof key);
-    key.way = !strcmp(p->op, "conv3d.bwd_x") ? CONV_BACKWARD_X : !strcmp(p->op, "conv3d.bwd_w") ? CONV_BACKWARD_W : CONV_FORWARD;
+    key.way = !strcmp(p->op, "conv3d.bwd_x")   ? CONV_BACKWARD_X
+              : !strcmp(p->op, "conv3d.bwd_w") ? CONV_BACKWARD_W
+                                               : CONV_FORWARD;
     view[CONV_X] = key.way == CONV_BACKWARD_X ? &p->out[0] : &p->in[0];
     view[CONV_W] = key.way == CONV_FORWARD ? &p->in[1] : key.way == CONV_BACKWARD_X ? &p->in[0] : &p->out[0];
     view[CONV_Y] = key.way == CONV_FORWARD ? &p->out[0] : &p->in[1];
@@ -64,22 +69,33 @@ static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, 
 
 static void *place(const hct_view *v) { return (char *)v->mem + v->off; }
 
-static hct_status enqueue(const hct_plan *p, hct_stream *stream, const hct_view *x, const hct_view *w, const hct_view *y, const hct_view *bias, const hct_view *ws, hct_err *err) {
+static hct_status enqueue(const hct_plan *p, hct_stream *stream, const hct_view *x, const hct_view *w,
+                          const hct_view *y, const hct_view *bias, const hct_view *ws, hct_err *err) {
     dnn_call *c = p->state;
     void *const at[CONV_TENSORS] = {place(x), place(w), place(y), bias ? place(bias) : NULL};
     return dnn_run(c, stream, at, c->plan->workspace ? place(ws) : NULL, err);
 }
 
-#define RUN(name) \
-    static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err)
-RUN(run) { return enqueue(p, s, &in[0], &in[1], out, ((const dnn_call *)p->state)->n > CONV_BIAS ? &in[2] : NULL, ws, err); }
+#define RUN(name)                                                                                                      \
+    static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,                  \
+                           const hct_view *ws, hct_err *err)
+RUN(run) {
+    return enqueue(p, s, &in[0], &in[1], out, ((const dnn_call *)p->state)->n > CONV_BIAS ? &in[2] : NULL, ws, err);
+}
 RUN(run_bwd_x) { return enqueue(p, s, out, &in[0], &in[1], NULL, ws, err); }
 RUN(run_bwd_w) { return enqueue(p, s, &in[0], out, &in[1], NULL, ws, err); }
 
 #define REAL ((uint64_t)(1u << HCT_F32 | 1u << HCT_BF16 | 1u << HCT_F16))
-#define KERNEL(var, op_, run_)                                                                                                                     \
-    static const hct_kernel var = {.size = sizeof var, .name = "cudnn:" op_, .op = op_, .backend = "cuda", .dtypes = REAL, .priority = 200, .plan = plan, \
-                                   .run = run_, .release = release}
+#define KERNEL(var, op_, run_)                                                                                         \
+    static const hct_kernel var = {.size = sizeof var,                                                                 \
+                                   .name = "cudnn:" op_,                                                               \
+                                   .op = op_,                                                                          \
+                                   .backend = "cuda",                                                                  \
+                                   .dtypes = REAL,                                                                     \
+                                   .priority = 200,                                                                    \
+                                   .plan = plan,                                                                       \
+                                   .run = run_,                                                                        \
+                                   .release = release}
 KERNEL(forward, "conv3d", run);
 KERNEL(backward_x, "conv3d.bwd_x", run_bwd_x);
 KERNEL(backward_w, "conv3d.bwd_w", run_bwd_w);

@@ -1,4 +1,5 @@
-/* Graphs of a 3D cross-correlation, sums in float: y = x * w (+ bias, a second node), dx and dw. Groups follow from the channels of x and w. */
+/* Graphs of a 3D cross-correlation, sums in float: y = x * w (+ bias, a second node), dx and dw. Groups follow from
+ * the channels of x and w. */
 #include "dnn.h"
 
 /* The attributes of a direction's node. */
@@ -6,15 +7,21 @@ static const struct {
     cudnnBackendDescriptorType_t node;
     cudnnBackendAttributeName_t conv, x, w, y, alpha, beta;
 } ways[] = {
-    [CONV_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-                      CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-                      CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
-    [CONV_BACKWARD_X] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
-    [CONV_BACKWARD_W] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
-                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
+    [CONV_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+                      CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+                      CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+                      CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA},
+    [CONV_BACKWARD_X] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
+    [CONV_BACKWARD_W] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+                         CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA}};
 
 static cudnnBackendDescriptor_t convolution(dnn_maker *m, const conv_key *key) {
     const cudnnDataType_t sums = CUDNN_DATA_FLOAT;
@@ -33,8 +40,10 @@ static cudnnBackendDescriptor_t convolution(dnn_maker *m, const conv_key *key) {
 }
 
 /* y = between + bias */
-static cudnnBackendDescriptor_t add_bias(dnn_maker *m, cudnnBackendDescriptor_t between, cudnnBackendDescriptor_t bias, cudnnBackendDescriptor_t y) {
-    cudnnBackendDescriptor_t add = dnn_pointwise(m, CUDNN_POINTWISE_ADD), op = dnn_create(m, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "the bias's node");
+static cudnnBackendDescriptor_t add_bias(dnn_maker *m, cudnnBackendDescriptor_t between, cudnnBackendDescriptor_t bias,
+                                         cudnnBackendDescriptor_t y) {
+    cudnnBackendDescriptor_t add = dnn_pointwise(m, CUDNN_POINTWISE_ADD),
+                             op = dnn_create(m, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "the bias's node");
     dnn_link(m, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, add);
     dnn_link(m, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, between);
     dnn_link(m, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, bias);
@@ -51,7 +60,8 @@ static cudnnBackendDescriptor_t build(dnn_maker *m, const dnn_target *on, const 
     cudnnDataType_t type = dnn_type(key->dtype);
     cudnnBackendDescriptor_t part[CONV_TENSORS] = {NULL}, between = NULL, op[2] = {NULL};
     int with_bias = key->has_bias != 0;
-    for (int i = 0; i < (with_bias ? CONV_TENSORS : CONV_BIAS); i++) part[i] = dnn_tensor_new(m, CONV_UIDS + i, type, &key->tensor[i], DNN_MEMORY);
+    for (int i = 0; i < (with_bias ? CONV_TENSORS : CONV_BIAS); i++)
+        part[i] = dnn_tensor_new(m, CONV_UIDS + i, type, &key->tensor[i], DNN_MEMORY);
     if (with_bias) between = dnn_tensor_new(m, BETWEEN_UID, CUDNN_DATA_FLOAT, &key->tensor[CONV_Y], DNN_VIRTUAL);
     cudnnBackendDescriptor_t how = convolution(m, key);
     op[0] = dnn_create(m, ways[key->way].node, "the convolution's node");

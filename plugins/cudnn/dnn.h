@@ -1,4 +1,5 @@
-/* plugins/cudnn/dnn.h: what the plugin's files share: cuDNN's functions, graphs under construction, plans kept for the process, and calls of them. */
+/* plugins/cudnn/dnn.h: what the plugin's files share: cuDNN's functions, graphs under construction, plans kept for
+ * the process, and calls of them. */
 #ifndef CUDNN_DNN_H
 #define CUDNN_DNN_H
 
@@ -7,10 +8,15 @@
 
 #include "library.h"
 
-#define CUDNN_FUNCTIONS(X)                                                                                                   \
-    X(cudnnGetVersion) X(cudnnGetErrorString) X(cudnnCreate) X(cudnnSetStream) X(cudnnBackendCreateDescriptor)               \
-    X(cudnnBackendDestroyDescriptor) X(cudnnBackendSetAttribute) X(cudnnBackendGetAttribute) X(cudnnBackendFinalize) X(cudnnBackendExecute)
-typedef struct cudnn_table { CUDNN_FUNCTIONS(CUDA_FIELD) } cudnn_table;
+/* clang-format off */
+#define CUDNN_FUNCTIONS(X)                                                                                           \
+    X(cudnnGetVersion) X(cudnnGetErrorString) X(cudnnCreate) X(cudnnSetStream) X(cudnnBackendCreateDescriptor)       \
+    X(cudnnBackendDestroyDescriptor) X(cudnnBackendSetAttribute) X(cudnnBackendGetAttribute) X(cudnnBackendFinalize) \
+    X(cudnnBackendExecute)
+/* clang-format on */
+typedef struct cudnn_table {
+    CUDNN_FUNCTIONS(CUDA_FIELD)
+} cudnn_table;
 extern cudnn_table dnn;
 
 /* Opens the library; 0: err says why there is none. */
@@ -21,16 +27,23 @@ int cudnn_open(const hct_cuda_device *, cudnnHandle_t *ret, hct_err *err);
 /* ---- graph.c: descriptors ---- */
 
 /* The first failure of a graph under construction stays, and what was being made. */
-typedef struct dnn_maker { cudnnStatus_t code; const char *what; } dnn_maker;
+typedef struct dnn_maker {
+    cudnnStatus_t code;
+    const char *what;
+} dnn_maker;
 cudnnBackendDescriptor_t dnn_create(dnn_maker *, cudnnBackendDescriptorType_t, const char *what);
-void dnn_set(dnn_maker *, cudnnBackendDescriptor_t, cudnnBackendAttributeName_t, cudnnBackendAttributeType_t, int64_t n, const void *values);
+void dnn_set(dnn_maker *, cudnnBackendDescriptor_t, cudnnBackendAttributeName_t, cudnnBackendAttributeType_t, int64_t n,
+             const void *values);
 void dnn_finalize(dnn_maker *, cudnnBackendDescriptor_t);
 void dnn_destroy(cudnnBackendDescriptor_t);
 /* One operand of an operation. */
 void dnn_link(dnn_maker *, cudnnBackendDescriptor_t op, cudnnBackendAttributeName_t, cudnnBackendDescriptor_t operand);
 
 enum { DNN_DIMS = 5, DNN_TENSORS = 14 };
-typedef struct dnn_tensor { int64_t dims, dim[DNN_DIMS], stride[DNN_DIMS], align; } dnn_tensor; /* align: bytes that divide its address */
+/* align: bytes that divide its address */
+typedef struct dnn_tensor {
+    int64_t dims, dim[DNN_DIMS], stride[DNN_DIMS], align;
+} dnn_tensor;
 typedef enum dnn_kind { DNN_MEMORY, DNN_BY_VALUE, DNN_VIRTUAL } dnn_kind;
 cudnnBackendDescriptor_t dnn_tensor_new(dnn_maker *, int64_t uid, cudnnDataType_t, const dnn_tensor *, dnn_kind);
 cudnnDataType_t dnn_type(int64_t dtype);
@@ -40,8 +53,12 @@ dnn_tensor dnn_tensor_of(const hct_view *v);
 /* How a pointwise node computes: mode, in float. */
 cudnnBackendDescriptor_t dnn_pointwise(dnn_maker *, cudnnPointwiseMode_t mode);
 
-/* What a graph is planned for: a device's handle; or, in tests without a GPU, a card's description (CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR). */
-typedef struct dnn_target { cudnnHandle_t handle; cudnnBackendDescriptor_t card; } dnn_target;
+/* What a graph is planned for: a device's handle; or, in tests without a GPU, a card's description
+ * (CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR). */
+typedef struct dnn_target {
+    cudnnHandle_t handle;
+    cudnnBackendDescriptor_t card;
+} dnn_target;
 /* The graph of these operations, which it destroys. */
 cudnnBackendDescriptor_t dnn_graph_of(dnn_maker *, const dnn_target *, cudnnBackendDescriptor_t *op, int n);
 
@@ -53,10 +70,12 @@ typedef struct dnn_plan {
     int deterministic; /* its engine says that it gives the same bits every time */
 } dnn_plan;
 
-/* The plan that cuDNN's heuristics make for a graph; kept as long as the process, found again by the bytes of its key (without holes), so that
- * a model's layers share them. avoid: bit i, no engine with CUDNN_NUMERICAL_NOTE i. NULL: err says why not. */
+/* The plan that cuDNN's heuristics make for a graph; kept as long as the process, found again by the bytes of its
+ * key (without holes), so that a model's layers share them. avoid: bit i, no engine with CUDNN_NUMERICAL_NOTE i.
+ * NULL: err says why not. */
 typedef cudnnBackendDescriptor_t dnn_builder(dnn_maker *, const dnn_target *, const void *key);
-const dnn_plan *dnn_plan_for(const dnn_target *, dnn_builder *, const void *key, size_t bytes, uint32_t avoid, const char *what, hct_err *err);
+const dnn_plan *dnn_plan_for(const dnn_target *, dnn_builder *, const void *key, size_t bytes, uint32_t avoid,
+                             const char *what, hct_err *err);
 
 /* ---- graph.c: calls ---- */
 
@@ -75,7 +94,8 @@ void dnn_call_free(dnn_call *);
 /* ---- sdpa.c: scaled dot-product attention; axes batch, head, token, width ---- */
 
 enum { SDPA_Q, SDPA_K, SDPA_V, SDPA_O, SDPA_STATS, SDPA_DO, SDPA_DQ, SDPA_DK, SDPA_DV, SDPA_TENSORS };
-/* uids: 1 + SDPA_...; by value: the scale, and 1; in the workspace of the backward: sums of rows [B, H, N], and dq in float. */
+/* uids: 1 + SDPA_...; by value: the scale, and 1; in the workspace of the backward: sums of rows [B, H, N], and dq
+ * in float. */
 enum { SDPA_SCALE_UID = 100, SDPA_ONE_UID, SDPA_SUM_UID, SDPA_ACCUMULATOR_UID };
 typedef struct sdpa_key {
     int64_t device, backward, dtype, avoid; /* dtype: HCT_BF16 or HCT_F16 */
@@ -85,7 +105,8 @@ typedef struct sdpa_key {
 int sdpa_uids(int backward, int64_t uid[DNN_TENSORS]);
 const dnn_plan *sdpa_plan_for(const dnn_target *, const sdpa_key *, hct_err *err);
 
-/* ---- convolution.c: x [N, C, D, H, W], w [O, C / groups, ...], y; a direction computes one of the three from the others ---- */
+/* ---- convolution.c: x [N, C, D, H, W], w [O, C / groups, ...], y; a direction computes one of the three from the
+ * others ---- */
 
 typedef enum conv_way { CONV_FORWARD, CONV_BACKWARD_X, CONV_BACKWARD_W } conv_way;
 enum { CONV_X, CONV_W, CONV_Y, CONV_BIAS, CONV_TENSORS, CONV_UIDS = 1 };

@@ -15,7 +15,8 @@ cudnnBackendDescriptor_t dnn_create(dnn_maker *m, cudnnBackendDescriptorType_t t
     m->code = dnn.cudnnBackendCreateDescriptor(type, &d);
     return m->code == CUDNN_STATUS_SUCCESS ? d : NULL;
 }
-void dnn_set(dnn_maker *m, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n, const void *values) {
+void dnn_set(dnn_maker *m, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name,
+             cudnnBackendAttributeType_t type, int64_t n, const void *values) {
     if (m->code == CUDNN_STATUS_SUCCESS) m->code = dnn.cudnnBackendSetAttribute(d, name, type, n, values);
 }
 void dnn_finalize(dnn_maker *m, cudnnBackendDescriptor_t d) {
@@ -24,11 +25,14 @@ void dnn_finalize(dnn_maker *m, cudnnBackendDescriptor_t d) {
 void dnn_destroy(cudnnBackendDescriptor_t d) {
     if (d) dnn.cudnnBackendDestroyDescriptor(d);
 }
-void dnn_link(dnn_maker *m, cudnnBackendDescriptor_t op, cudnnBackendAttributeName_t name, cudnnBackendDescriptor_t operand) {
+void dnn_link(dnn_maker *m, cudnnBackendDescriptor_t op, cudnnBackendAttributeName_t name,
+              cudnnBackendDescriptor_t operand) {
     dnn_set(m, op, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &operand);
 }
 
-cudnnDataType_t dnn_type(int64_t dtype) { return dtype == HCT_BF16 ? CUDNN_DATA_BFLOAT16 : dtype == HCT_F16 ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT; }
+cudnnDataType_t dnn_type(int64_t dtype) {
+    return dtype == HCT_BF16 ? CUDNN_DATA_BFLOAT16 : dtype == HCT_F16 ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
+}
 
 dnn_tensor dnn_tensor_of(const hct_view *v) {
     uint64_t at = v->off | 16;
@@ -37,7 +41,8 @@ dnn_tensor dnn_tensor_of(const hct_view *v) {
     return t;
 }
 
-cudnnBackendDescriptor_t dnn_tensor_new(dnn_maker *m, int64_t uid, cudnnDataType_t type, const dnn_tensor *t, dnn_kind kind) {
+cudnnBackendDescriptor_t dnn_tensor_new(dnn_maker *m, int64_t uid, cudnnDataType_t type, const dnn_tensor *t,
+                                        dnn_kind kind) {
     cudnnBackendDescriptor_t d = dnn_create(m, CUDNN_BACKEND_TENSOR_DESCRIPTOR, "a tensor's descriptor");
     const bool yes = true;
     dnn_set(m, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid);
@@ -77,25 +82,33 @@ static uint32_t notes_of(dnn_maker *m, cudnnBackendDescriptor_t config) {
     cudnnBackendNumericalNote_t note[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     uint32_t notes = 0;
     int64_t n = 0;
-    if (m->code == CUDNN_STATUS_SUCCESS) m->code = dnn.cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine);
     if (m->code == CUDNN_STATUS_SUCCESS)
-        m->code = dnn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, note);
-    for (int64_t i = 0; m->code == CUDNN_STATUS_SUCCESS && i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++) notes |= 1u << note[i];
+        m->code = dnn.cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                                               &n, &engine);
+    if (m->code == CUDNN_STATUS_SUCCESS)
+        m->code = dnn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                               CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, note);
+    for (int64_t i = 0; m->code == CUDNN_STATUS_SUCCESS && i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++)
+        notes |= 1u << note[i];
     dnn_destroy(engine);
     return notes;
 }
 
 /* The first engine of the heuristics' list that may be taken and makes a plan. */
-static cudnnBackendDescriptor_t choose(dnn_maker *m, const dnn_target *on, cudnnBackendDescriptor_t g, cudnnBackendHeurMode_t mode, uint32_t avoid, uint32_t *ret_notes) {
-    cudnnBackendDescriptor_t heuristics = dnn_create(m, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "the heuristics"), config[MOST_CONFIGS] = {NULL}, plan = NULL;
+static cudnnBackendDescriptor_t choose(dnn_maker *m, const dnn_target *on, cudnnBackendDescriptor_t g,
+                                       cudnnBackendHeurMode_t mode, uint32_t avoid, uint32_t *ret_notes) {
+    cudnnBackendDescriptor_t heuristics = dnn_create(m, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "the heuristics"),
+                             config[MOST_CONFIGS] = {NULL}, plan = NULL;
     int64_t found = 0;
     dnn_link(m, heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, g);
     dnn_set(m, heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     if (!on->handle) dnn_link(m, heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, on->card);
     dnn_finalize(m, heuristics);
-    for (int i = 0; i < MOST_CONFIGS; i++) config[i] = dnn_create(m, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the heuristics");
+    for (int i = 0; i < MOST_CONFIGS; i++)
+        config[i] = dnn_create(m, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the heuristics");
     if (m->code == CUDNN_STATUS_SUCCESS)
-        m->code = dnn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_CONFIGS, &found, config);
+        m->code = dnn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                               MOST_CONFIGS, &found, config);
     for (int64_t i = 0; i < found && i < MOST_CONFIGS && m->code == CUDNN_STATUS_SUCCESS && !plan; i++) {
         dnn_maker own = {CUDNN_STATUS_SUCCESS, NULL};
         uint32_t notes = notes_of(&own, config[i]);
@@ -121,21 +134,26 @@ typedef struct kept {
     unsigned char key[];
 } kept;
 
-const dnn_plan *dnn_plan_for(const dnn_target *on, dnn_builder *build, const void *key, size_t bytes, uint32_t avoid, const char *what, hct_err *err) {
+const dnn_plan *dnn_plan_for(const dnn_target *on, dnn_builder *build, const void *key, size_t bytes, uint32_t avoid,
+                             const char *what, hct_err *err) {
     static kept *all;
     for (const kept *k = all; k; k = k->next)
         if (k->build == build && k->bytes == bytes && !memcmp(k->key, key, bytes)) return &k->plan;
     dnn_maker m = {CUDNN_STATUS_SUCCESS, NULL}, second = {CUDNN_STATUS_SUCCESS, NULL};
     uint32_t notes = 0;
     cudnnBackendDescriptor_t g = build(&m, on, key), plan = choose(&m, on, g, CUDNN_HEUR_MODE_A, avoid, &notes);
-    if (!plan && g && m.code == CUDNN_STATUS_SUCCESS) plan = choose(&second, on, g, CUDNN_HEUR_MODE_FALLBACK, avoid, &notes);
+    if (!plan && g && m.code == CUDNN_STATUS_SUCCESS)
+        plan = choose(&second, on, g, CUDNN_HEUR_MODE_FALLBACK, avoid, &notes);
     dnn_destroy(g);
     int64_t workspace = 0, n = 0;
-    if (plan) m.code = dnn.cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &workspace);
+    if (plan)
+        m.code = dnn.cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
+                                              &workspace);
     kept *k = plan && m.code == CUDNN_STATUS_SUCCESS ? malloc(sizeof *k + bytes) : NULL;
     if (!k) {
         dnn_destroy(plan);
-        hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN %zu has no engine for this %s (%s: %s)", dnn.cudnnGetVersion(), what, m.what ? m.what : "?",
+        hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN %zu has no engine for this %s (%s: %s)", dnn.cudnnGetVersion(), what,
+                        m.what ? m.what : "?",
                         m.code == CUDNN_STATUS_SUCCESS ? "every engine refused" : dnn.cudnnGetErrorString(m.code));
         return NULL;
     }
@@ -170,7 +188,8 @@ hct_status dnn_run(dnn_call *c, hct_stream *stream, void *const *at, void *work,
     }
     cudnnStatus_t code = c->pack ? dnn.cudnnSetStream(c->handle, (cudaStream_t)on->stream) : CUDNN_STATUS_BAD_PARAM;
     if (code == CUDNN_STATUS_SUCCESS) code = dnn.cudnnBackendExecute(c->handle, c->plan->plan, c->pack);
-    return code == CUDNN_STATUS_SUCCESS ? HCT_OK : hct_plugin_fail(err, HCT_EDEVICE, "cuDNN: %s", dnn.cudnnGetErrorString(code));
+    return code == CUDNN_STATUS_SUCCESS ? HCT_OK
+                                        : hct_plugin_fail(err, HCT_EDEVICE, "cuDNN: %s", dnn.cudnnGetErrorString(code));
 }
 
 void dnn_call_free(dnn_call *c) { dnn_destroy(c->pack); }

@@ -1,5 +1,5 @@
-/* cudnn: attention and 3D convolution on "cuda" by cuDNN's graph API. The portable kernels of backends/kernels do what it refuses, and hold it to
- * account in the conformance table. */
+/* cudnn: attention and 3D convolution on "cuda" by cuDNN's graph API. The portable kernels of backends/kernels do
+ * what it refuses, and hold it to account in the conformance table. */
 #include "dnn.h"
 
 cudnn_table dnn;
@@ -10,7 +10,11 @@ int cudnn_library(hct_err *err) {
 #undef SYMBOL
     static int state;
     static hct_err why;
-    if (!state) state = cuda_library((const char *const[]){"libcudnn.so.9", "libcudnn_graph.so.9", NULL}, symbols, sizeof symbols / sizeof *symbols, &dnn, &why) ? 1 : -1;
+    if (!state)
+        state = cuda_library((const char *const[]){"libcudnn.so.9", "libcudnn_graph.so.9", NULL}, symbols,
+                             sizeof symbols / sizeof *symbols, &dnn, &why)
+                    ? 1
+                    : -1;
     if (state < 0) *err = why;
     return state > 0;
 }

@@ -1,6 +1,7 @@
-/* Graphs of scaled dot-product attention. Forward: cuDNN's own node (9.13 and later); its statistics are the log-sum-exps of scaled scores, as our op
- * keeps them. Backward: the products and pointwise operations of its formula, which cuDNN recognises and fuses (9.16 and later for any number of
- * tokens); its SDPA_BWD node exists in 9.19's header, but no graph of it is accepted. */
+/* Graphs of scaled dot-product attention. Forward: cuDNN's own node (9.13 and later); its statistics are the
+ * log-sum-exps of scaled scores, as our op keeps them. Backward: the products and pointwise operations of its
+ * formula, which cuDNN recognises and fuses (9.16 and later for any number of tokens); its SDPA_BWD node exists in
+ * 9.19's header, but no graph of it is accepted. */
 #include "dnn.h"
 
 /* The tensors of the op, in the order of addresses; a direction's are the first ones. */
@@ -20,14 +21,17 @@ int sdpa_uids(int backward, int64_t uid[DNN_TENSORS]) {
 static const dnn_tensor one = {4, {1, 1, 1, 1}, {1, 1, 1, 1}, 4};
 
 static cudnnBackendDescriptor_t forward(dnn_maker *m, const dnn_target *on, const void *of) {
-    static const cudnnBackendAttributeName_t names[FORWARD] = {CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC,
-                                                               CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC};
+    static const cudnnBackendAttributeName_t names[FORWARD] = {
+        CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC,
+        CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC};
     const sdpa_key *key = of;
     cudnnBackendDescriptor_t part[FORWARD + 1], op;
     for (int i = 0; i < FORWARD; i++)
-        part[i] = dnn_tensor_new(m, 1 + i, i == SDPA_STATS ? CUDNN_DATA_FLOAT : dnn_type(key->dtype), &key->tensor[i], DNN_MEMORY);
+        part[i] = dnn_tensor_new(m, 1 + i, i == SDPA_STATS ? CUDNN_DATA_FLOAT : dnn_type(key->dtype), &key->tensor[i],
+                                 DNN_MEMORY);
     part[FORWARD] = dnn_tensor_new(m, SDPA_SCALE_UID, CUDNN_DATA_FLOAT, &one, DNN_BY_VALUE);
-    op = dnn_create(m, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR, "the attention node (cuDNN 9.13 and later have it)");
+    op =
+        dnn_create(m, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR, "the attention node (cuDNN 9.13 and later have it)");
     for (int i = 0; i < FORWARD; i++) dnn_link(m, op, names[i], part[i]);
     dnn_link(m, op, CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, part[FORWARD]);
     dnn_finalize(m, op);
@@ -50,7 +54,8 @@ static tensor keep(graph *g, tensor t) { return g->made[g->n_made++] = t; }
 /* A virtual tensor [B, H, rows, cols]; turned: stored as its transpose. */
 static tensor between(graph *g, const sdpa_key *key, cudnnDataType_t type, int64_t rows, int64_t cols, int turned) {
     int64_t b = key->tensor[SDPA_Q].dim[0], h = key->tensor[SDPA_Q].dim[1];
-    const dnn_tensor t = {4, {b, h, rows, cols}, {h * rows * cols, rows * cols, turned ? 1 : cols, turned ? rows : 1}, 16};
+    const dnn_tensor t = {
+        4, {b, h, rows, cols}, {h * rows * cols, rows * cols, turned ? 1 : cols, turned ? rows : 1}, 16};
     return keep(g, dnn_tensor_new(g->m, OWN_UIDS + g->n_made, type, &t, DNN_VIRTUAL));
 }
 
@@ -77,7 +82,8 @@ static tensor multiply(graph *g, tensor a, tensor b, tensor y) {
 
 /* y = a mode b, or mode(a) where b is NULL. */
 static tensor pointwise(graph *g, cudnnPointwiseMode_t mode, tensor a, tensor b, tensor y) {
-    tensor how = dnn_pointwise(g->m, mode), op = dnn_create(g->m, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "a pointwise node of the attention's backward");
+    tensor how = dnn_pointwise(g->m, mode), op = dnn_create(g->m, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR,
+                                                            "a pointwise node of the attention's backward");
     dnn_link(g->m, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, how);
     dnn_link(g->m, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, a);
     if (b) dnn_link(g->m, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, b);
@@ -114,22 +120,32 @@ static dnn_tensor turned(dnn_tensor t) {
     return t;
 }
 
-/* P = exp(scale q k^T - lse), dv = P^T do, dS = scale P (do v^T - rowsum(do o)), dq = dS k, dk = dS^T q. dq is summed in float memory of its own. */
+/* P = exp(scale q k^T - lse), dv = P^T do, dS = scale P (do v^T - rowsum(do o)), dq = dS k, dk = dS^T q. dq is
+ * summed in float memory of its own. */
 static cudnnBackendDescriptor_t backward(dnn_maker *m, const dnn_target *on, const void *of) {
     const sdpa_key *key = of;
     const dnn_tensor *t = key->tensor;
     const cudnnDataType_t real = dnn_type(key->dtype), wide = CUDNN_DATA_FLOAT;
-    const int64_t b = t[SDPA_Q].dim[0], h = t[SDPA_Q].dim[1], n = t[SDPA_Q].dim[2], keys = t[SDPA_K].dim[2], width = t[SDPA_Q].dim[3];
+    const int64_t b = t[SDPA_Q].dim[0], h = t[SDPA_Q].dim[1], n = t[SDPA_Q].dim[2], keys = t[SDPA_K].dim[2],
+                  width = t[SDPA_Q].dim[3];
     const dnn_tensor kt = turned(t[SDPA_K]), vt = turned(t[SDPA_V]), rows = {4, {b, h, n, 1}, {h * n, n, 1, 1}, 16},
                      accumulated = {4, {b, h, n, width}, {h * n * width, n * width, width, 1}, 16};
     graph g = {.m = m};
     tensor part[SDPA_TENSORS];
     for (int i = 0; i < SDPA_TENSORS; i++)
-        part[i] = keep(&g, dnn_tensor_new(m, 1 + i, i == SDPA_STATS ? wide : real, i == SDPA_K ? &kt : i == SDPA_V ? &vt : &t[i], DNN_MEMORY));
-    tensor scale = keep(&g, dnn_tensor_new(m, SDPA_SCALE_UID, wide, &one, DNN_BY_VALUE)), unit = keep(&g, dnn_tensor_new(m, SDPA_ONE_UID, wide, &one, DNN_BY_VALUE));
-    tensor sum = keep(&g, dnn_tensor_new(m, SDPA_SUM_UID, wide, &rows, DNN_MEMORY)), dq = keep(&g, dnn_tensor_new(m, SDPA_ACCUMULATOR_UID, wide, &accumulated, DNN_MEMORY));
+        part[i] = keep(&g, dnn_tensor_new(m, 1 + i, i == SDPA_STATS ? wide : real,
+                                          i == SDPA_K   ? &kt
+                                          : i == SDPA_V ? &vt
+                                                        : &t[i],
+                                          DNN_MEMORY));
+    tensor scale = keep(&g, dnn_tensor_new(m, SDPA_SCALE_UID, wide, &one, DNN_BY_VALUE)),
+           unit = keep(&g, dnn_tensor_new(m, SDPA_ONE_UID, wide, &one, DNN_BY_VALUE));
+    tensor sum = keep(&g, dnn_tensor_new(m, SDPA_SUM_UID, wide, &rows, DNN_MEMORY)),
+           dq = keep(&g, dnn_tensor_new(m, SDPA_ACCUMULATOR_UID, wide, &accumulated, DNN_MEMORY));
 
-    tensor dots = sum_of_rows(&g, pointwise(&g, CUDNN_POINTWISE_MUL, part[SDPA_DO], part[SDPA_O], between(&g, key, wide, n, width, 0)), between(&g, key, wide, n, 1, 0));
+    tensor dots = sum_of_rows(
+        &g, pointwise(&g, CUDNN_POINTWISE_MUL, part[SDPA_DO], part[SDPA_O], between(&g, key, wide, n, width, 0)),
+        between(&g, key, wide, n, 1, 0));
     pointwise(&g, CUDNN_POINTWISE_MUL, dots, unit, sum); /* where dropout's factor would stand: part of the pattern */
 
     tensor s = multiply(&g, part[SDPA_Q], part[SDPA_K], between(&g, key, wide, n, keys, 0));
@@ -152,5 +168,6 @@ static cudnnBackendDescriptor_t backward(dnn_maker *m, const dnn_target *on, con
 }
 
 const dnn_plan *sdpa_plan_for(const dnn_target *on, const sdpa_key *key, hct_err *err) {
-    return dnn_plan_for(on, key->backward ? backward : forward, key, sizeof *key, (uint32_t)key->avoid, key->backward ? "attention's backward" : "attention", err);
+    return dnn_plan_for(on, key->backward ? backward : forward, key, sizeof *key, (uint32_t)key->avoid,
+                        key->backward ? "attention's backward" : "attention", err);
 }

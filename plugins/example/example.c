@@ -1,5 +1,6 @@
-/* A whole plugin in one file: a new op, silu, with its gradient, and a faster kernel for an op that is there, max_pool3d.bwd.
- * docs/writing-a-plugin.md walks through it. Build it with the Makefile beside it; it links nothing of headct. */
+/* A whole plugin in one file: a new op, silu, with its gradient, and a faster kernel for an op that is there,
+ * max_pool3d.bwd. docs/writing-a-plugin.md walks through it. Build it with the Makefile beside it; it links nothing
+ * of headct. */
 #include <hct/plugin.h>
 
 #include <math.h>
@@ -88,13 +89,15 @@ static hct_status plan_max_bwd(hct_device *d, const hct_problem *p, hct_plan *re
     return plan(d, p, ret, err);
 }
 
-/* dx of max_pool3d: each dy is added to the voxel whose index its window kept. The reference finds the place of every
- * element in a view that may have gaps, and adds in double; without gaps there is nothing to find. A task is one channel of one
- * sample, so no two threads add to the same voxel, and the sums are made in the same order in every run. */
+/* dx of max_pool3d: each dy is added to the voxel whose index its window kept. The reference finds the place of
+ * every element in a view that may have gaps, and adds in double; without gaps there is nothing to find. A task is
+ * one channel of one sample, so no two threads add to the same voxel, and the sums are made in the same order in
+ * every run. */
 RUN(run_max_bwd) {
     (void)p, (void)s, (void)ws, (void)err;
     const hct_view *y = &in[0], *x = &out[0];
-    int64_t channels = x->dim[0] * x->dim[1], n_x = x->dim[2] * x->dim[3] * x->dim[4], n_y = y->dim[2] * y->dim[3] * y->dim[4];
+    int64_t channels = x->dim[0] * x->dim[1], n_x = x->dim[2] * x->dim[3] * x->dim[4],
+            n_y = y->dim[2] * y->dim[3] * y->dim[4];
 #pragma omp parallel for schedule(static) if (channels * n_x > 100000)
     for (int64_t c = 0; c < channels; c++) {
         const float *dy = (const float *)hct_ptr(y) + c * n_y;
@@ -107,8 +110,8 @@ RUN(run_max_bwd) {
     return HCT_OK;
 }
 
-/* Priority 1000: before the reference (0), libraries (100) and tuned kernels (200). So it must be faster than they: with a
- * lower one than theirs it only runs where they refuse, or where HCT_KERNEL asks for it. */
+/* Priority 1000: before the reference (0), libraries (100) and tuned kernels (200). So it must be faster than they:
+ * with a lower one than theirs it only runs where they refuse, or where HCT_KERNEL asks for it. */
 #define KERNEL(id, name_, op_, dtype, plan_, run_)                                                                     \
     static const hct_kernel id = {.size = sizeof(hct_kernel),                                                          \
                                   .name = name_,                                                                       \

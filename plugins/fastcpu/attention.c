@@ -1,5 +1,5 @@
-/* Attention and its backward. A task is some queries of one head of one sample: keys and values are packed once, then a block of
- * queries meets all of them, so that the scores held at any time fit the second-level cache. */
+/* Attention and its backward. A task is some queries of one head of one sample: keys and values are packed once,
+ * then a block of queries meets all of them, so that the scores held at any time fit the second-level cache. */
 #include "fast.h"
 #include "gemm.h"
 
@@ -15,12 +15,15 @@ typedef struct attention_plan {
     uint64_t per_thread;
 } attention_plan;
 
-/* What a thread holds. Floats, but for what is multiplied: packed (units) or in rows (factors); as in p, which lies on s where both are floats. */
+/* What a thread holds. Floats, but for what is multiplied: packed (units) or in rows (factors); as in p, which lies
+ * on s where both are floats. */
 typedef struct room {
-    void *kt, *vt, *k, *v, *q, *go; /* packed: keys and values turned, and as they are; a block of queries and of gradients */
-    float *s, *ds, *o, *dk, *dv;    /* scores of a block and their gradients; a block of outputs or query gradients; sums of all blocks */
-    factor *p, *dp, *x;             /* the same as factors; the rows of a block */
-    void *turned;                   /* scores packed as A */
+    /* packed: keys and values turned, and as they are; a block of queries and of gradients */
+    void *kt, *vt, *k, *v, *q, *go;
+    /* scores of a block and their gradients; a block of outputs or query gradients; sums of all blocks */
+    float *s, *ds, *o, *dk, *dv;
+    factor *p, *dp, *x; /* the same as factors; the rows of a block */
+    void *turned;       /* scores packed as A */
 } room;
 
 ALWAYS void *take(uintptr_t *at, int64_t n, size_t size) {
@@ -34,7 +37,8 @@ static room take_all(const attention_plan *a, const hct_view *ws, int backward, 
     uintptr_t at = ws ? (uintptr_t)hct_ptr(ws) + (uint64_t)cpu_thread() * a->per_thread : 0;
     const uintptr_t from = at;
     const size_t f = sizeof(float);
-    int64_t turned = a->wide_m * units(a->d), whole = a->wide_d * units(a->m), scores = a->rows * a->wide_m, block = a->rows * a->wide_d;
+    int64_t turned = a->wide_m * units(a->d), whole = a->wide_d * units(a->m), scores = a->rows * a->wide_m,
+            block = a->rows * a->wide_d;
     room r = {0};
     r.kt = take(&at, turned, f);
     r.s = take(&at, scores, f);
@@ -60,11 +64,15 @@ static room take_all(const attention_plan *a, const hct_view *ws, int backward, 
 
 static hct_status plan_common(const hct_problem *p, hct_plan *ret, int backward, hct_err *err) {
     for (uint32_t i = 0; i < p->n_in; i++)
-        if (p->in[i].ndim == 4 && !dense_rows(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "the width of q, k or v has gaps");
+        if (p->in[i].ndim == 4 && !dense_rows(&p->in[i]))
+            return hct_plugin_fail(err, HCT_NOTIMPL, "the width of q, k or v has gaps");
     attention_plan *a = malloc(sizeof *a);
     if (!a) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     const hct_view *q = &p->in[0];
-    *a = (attention_plan){.n = q->dim[1], .m = p->in[1].dim[1], .d = q->dim[3], .heads = q->dim[2],
+    *a = (attention_plan){.n = q->dim[1],
+                          .m = p->in[1].dim[1],
+                          .d = q->dim[3],
+                          .heads = q->dim[2],
                           .scale = (float)hct_attr_real(p->attr, p->n_attr, "scale", 1)};
     a->wide_m = round_up(a->m, NR);
     a->wide_d = round_up(a->d, NR);
@@ -106,17 +114,29 @@ static void pack_transposed(void *to, const hct_view *v, int64_t b, int64_t h) {
     PACK_B(to, token(v, b, h, 0), 1, v->stride[1], v->dim[3], v->dim[1], 0, v->dim[1]);
 }
 
-/* c [m, n] = a b where a's rows lie in a matrix of row_a factors and b's panels are k long in all; the inner axis in parts. Behind the last
- * factor of a row of odd k stands 0 where two make a unit. */
-static void product(float *c, int64_t row_c, const factor *a, int64_t row_a, const void *b, int64_t m, int64_t n, int64_t k) {
+/* c [m, n] = a b where a's rows lie in a matrix of row_a factors and b's panels are k long in all; the inner axis in
+ * parts. Behind the last factor of a row of odd k stands 0 where two make a unit. */
+static void product(float *c, int64_t row_c, const factor *a, int64_t row_a, const void *b, int64_t m, int64_t n,
+                    int64_t k) {
     for (int64_t at = 0; at < k; at += KE)
-        MULTIPLY(&(block_product){.m = m, .n = n, .k = units(at_most(KE, k - at)), .a = a + at, .row_a = row_a, .col_a = 1,
-                                  .b = (const float *)b + units(at) * NR, .step_b = units(k) * NR, .c = c, .row_c = row_c, .add = at > 0});
+        MULTIPLY(&(block_product){.m = m,
+                                  .n = n,
+                                  .k = units(at_most(KE, k - at)),
+                                  .a = a + at,
+                                  .row_a = row_a,
+                                  .col_a = 1,
+                                  .b = (const float *)b + units(at) * NR,
+                                  .step_b = units(k) * NR,
+                                  .c = c,
+                                  .row_c = row_c,
+                                  .add = at > 0});
 }
 
 /* c [k', n] += a^T b: a [m, k'] of row_a factors a row, b's panels m long. */
-static void product_transposed(float *c, int64_t row_c, const factor *a, int64_t row_a, const void *b, int64_t m, int64_t n, int64_t k, void *turned) {
-    block_product g = {.m = k, .n = n, .k = units(m), .a = a, .row_a = 1, .col_a = row_a, .b = b, .c = c, .row_c = row_c, .add = 1};
+static void product_transposed(float *c, int64_t row_c, const factor *a, int64_t row_a, const void *b, int64_t m,
+                               int64_t n, int64_t k, void *turned) {
+    block_product g = {
+        .m = k, .n = n, .k = units(m), .a = a, .row_a = 1, .col_a = row_a, .b = b, .c = c, .row_c = row_c, .add = 1};
 #if PAIRS
     PACK_A(turned, a, 1, row_a, k, m);
     g.a = turned, g.row_a = 0;
@@ -133,7 +153,8 @@ static void product_transposed(float *c, int64_t row_c, const factor *a, int64_t
 #endif
 
 /* Rows x [n, D] as factors: where they lie, or copied to `to`. *ret_row: from one to the next. */
-static const factor *rows_as_factors(factor *to, const hct_view *v, int64_t b, int64_t h, int64_t from, int64_t n, int64_t *ret_row) {
+static const factor *rows_as_factors(factor *to, const hct_view *v, int64_t b, int64_t h, int64_t from, int64_t n,
+                                     int64_t *ret_row) {
     int64_t d = v->dim[3];
     if (sizeof(factor) == sizeof(real) && d % UNIT == 0) {
         *ret_row = v->stride[1];
@@ -150,7 +171,8 @@ static const factor *rows_as_factors(factor *to, const hct_view *v, int64_t b, i
     return to;
 }
 
-static void store_rows(const hct_view *v, int64_t b, int64_t h, int64_t from, int64_t n, const float *x, int64_t row, const float *factor) {
+static void store_rows(const hct_view *v, int64_t b, int64_t h, int64_t from, int64_t n, const float *x, int64_t row,
+                       const float *factor) {
     int64_t d = v->dim[3];
     for (int64_t i = 0; i < n; i++) {
         real *y = token(v, b, h, from + i);
@@ -227,7 +249,8 @@ static float dot_rows(const real *x, const real *y, int64_t d) {
 }
 
 /* p = exp(scale s - lse), dp = scale p (ds - dot), a row */
-static void softmax_backward(const float *s, const float *ds, factor *p, factor *dp, int64_t m, float scale, float lse, float dot) {
+static void softmax_backward(const float *s, const float *ds, factor *p, factor *dp, int64_t m, float scale, float lse,
+                             float dot) {
     const vf f = vset(scale), shift = vset(lse), d = vset(dot);
     for (int64_t j = 0; j < m; j += VL) {
         int64_t n = at_most(VL, m - j);
@@ -262,12 +285,15 @@ RUN(run_bwd) {
             x = rows_as_factors(t.x, go, b, h, i, rows, &row);
             product(t.ds, a->wide_m, x, row, t.vt, rows, a->m, a->d);
             for (int64_t r = 0, at = 0; r < rows; r++, at += a->wide_m)
-                softmax_backward(t.s + at, t.ds + at, t.p + at, t.dp + at, a->m, a->scale, shift[(i + r) * lse->stride[2]],
+                softmax_backward(t.s + at, t.ds + at, t.p + at, t.dp + at, a->m, a->scale,
+                                 shift[(i + r) * lse->stride[2]],
                                  dot_rows(token(go, b, h, i + r), token(&in[3], b, h, i + r), a->d));
             product(t.o, a->wide_d, t.dp, a->wide_m, t.k, rows, a->d, a->m);
             store_rows(&out[0], b, h, i, rows, t.o, a->wide_d, NULL);
-            product_transposed(t.dk, a->wide_d, t.dp, a->wide_m, pack_tokens(t.q, &in[0], b, h, i, rows), rows, a->d, a->m, t.turned);
-            product_transposed(t.dv, a->wide_d, t.p, a->wide_m, pack_tokens(t.go, go, b, h, i, rows), rows, a->d, a->m, t.turned);
+            product_transposed(t.dk, a->wide_d, t.dp, a->wide_m, pack_tokens(t.q, &in[0], b, h, i, rows), rows, a->d,
+                               a->m, t.turned);
+            product_transposed(t.dv, a->wide_d, t.p, a->wide_m, pack_tokens(t.go, go, b, h, i, rows), rows, a->d, a->m,
+                               t.turned);
         }
         store_rows(&out[1], b, h, 0, a->m, t.dk, a->wide_d, NULL);
         store_rows(&out[2], b, h, 0, a->m, t.dv, a->wide_d, NULL);

@@ -53,10 +53,12 @@ RUN(run_bwd) {
     const uint64_t each = cpu_round(2 * (uint64_t)a->width * sizeof(float));
 #pragma omp parallel for schedule(static) num_threads(a->threads) if (a->threads > 1)
     for (int64_t part = 0; part < PARTS; part++)
-        share(a, in, out, a->rows * part / PARTS, a->rows * (part + 1) / PARTS, (float *)((char *)hct_ptr(ws) + (uint64_t)part * each));
+        share(a, in, out, a->rows * part / PARTS, a->rows * (part + 1) / PARTS,
+              (float *)((char *)hct_ptr(ws) + (uint64_t)part * each));
     for (int64_t i = 0; i < a->width; i++) {
         double db = 0;
-        for (int64_t part = 0; part < PARTS; part++) db += (double)((const float *)((const char *)hct_ptr(ws) + (uint64_t)part * each))[i];
+        for (int64_t part = 0; part < PARTS; part++)
+            db += (double)((const float *)((const char *)hct_ptr(ws) + (uint64_t)part * each))[i];
         ((real *)hct_ptr(&out[1]))[i] = st1((float)db);
     }
     return HCT_OK;

@@ -1,5 +1,5 @@
-/* Elementwise ops. The walk (axes merged, strides) is worked out when the call is planned; the innermost axis of each operand
- * has stride 1, or 0 where it is broadcast. */
+/* Elementwise ops. The walk (axes merged, strides) is worked out when the call is planned; the innermost axis of
+ * each operand has stride 1, or 0 where it is broadcast. */
 #include "fast.h"
 #include "gelu.h"
 
@@ -17,7 +17,8 @@ static hct_status plan_walk(const hct_problem *p, int operands, hct_plan *ret, h
     if (!w) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     cpu_loop_init(&w->l, operands, (const hct_view *const[]){&p->out[0], &p->in[0], &p->in[operands - 2]});
     int inner = w->l.ndim - 1, fits = w->l.dim[inner] <= 1 || w->l.stride[0][inner] == 1;
-    for (int i = 1; i < operands; i++) fits &= w->l.dim[inner] <= 1 || w->l.stride[i][inner] == 1 || w->l.stride[i][inner] == 0;
+    for (int i = 1; i < operands; i++)
+        fits &= w->l.dim[inner] <= 1 || w->l.stride[i][inner] == 1 || w->l.stride[i][inner] == 0;
     if (!fits) {
         free(w);
         return hct_plugin_fail(err, HCT_NOTIMPL, "the innermost axis has gaps");
@@ -46,54 +47,56 @@ ALWAYS vf operand(const real *x, int64_t step, int64_t i, int64_t n) {
     return !step ? vset(ld1(*x)) : n == VL ? ld(x + i) : ld_n(x + i, n);
 }
 
-#define EACH_TASK(w)                                                                                          \
-    _Pragma("omp parallel for schedule(static) num_threads((w)->threads) if ((w)->threads > 1)")              \
-    for (int64_t task = 0; task < (w)->tasks; task++)
+#define EACH_TASK(w)                                                                                                   \
+    _Pragma(                                                                                                           \
+        "omp parallel for schedule(static) num_threads((w)->threads) if ((w)->threads > 1)") for (int64_t task = 0;    \
+                                                                                                  task < (w)->tasks;   \
+                                                                                                  task++)
 
 /* x, y: vectors of the operands; u, v: the plan's constants. */
-#define BINARY(name, EXPR)                                                                                    \
-    RUN(name) {                                                                                               \
-        UNUSED_RUN_ARGUMENTS;                                                                                 \
-        const walk *w = p->state;                                                                             \
-        int64_t sa = cpu_step(&w->l, 1), sb = cpu_step(&w->l, 2);                                             \
-        EACH_TASK(w) {                                                                                        \
-            int64_t o[CPU_OPERANDS], n, i = 0;                                                                \
-            cpu_loop_task(&w->l, task, o, &n);                                                                \
-            real *c = (real *)hct_ptr(out) + o[0];                                                            \
-            const real *a = (const real *)hct_ptr(in) + o[1], *b = (const real *)hct_ptr(in + 1) + o[2];      \
-            for (; i + VL <= n; i += VL) {                                                                    \
-                const vf x = operand(a, sa, i, VL), y = operand(b, sb, i, VL);                                \
-                st(c + i, EXPR);                                                                              \
-            }                                                                                                 \
-            if (i < n) {                                                                                      \
-                const vf x = operand(a, sa, i, n - i), y = operand(b, sb, i, n - i);                          \
-                st_n(c + i, EXPR, n - i);                                                                     \
-            }                                                                                                 \
-        }                                                                                                     \
-        return HCT_OK;                                                                                        \
+#define BINARY(name, EXPR)                                                                                             \
+    RUN(name) {                                                                                                        \
+        UNUSED_RUN_ARGUMENTS;                                                                                          \
+        const walk *w = p->state;                                                                                      \
+        int64_t sa = cpu_step(&w->l, 1), sb = cpu_step(&w->l, 2);                                                      \
+        EACH_TASK(w) {                                                                                                 \
+            int64_t o[CPU_OPERANDS], n, i = 0;                                                                         \
+            cpu_loop_task(&w->l, task, o, &n);                                                                         \
+            real *c = (real *)hct_ptr(out) + o[0];                                                                     \
+            const real *a = (const real *)hct_ptr(in) + o[1], *b = (const real *)hct_ptr(in + 1) + o[2];               \
+            for (; i + VL <= n; i += VL) {                                                                             \
+                const vf x = operand(a, sa, i, VL), y = operand(b, sb, i, VL);                                         \
+                st(c + i, EXPR);                                                                                       \
+            }                                                                                                          \
+            if (i < n) {                                                                                               \
+                const vf x = operand(a, sa, i, n - i), y = operand(b, sb, i, n - i);                                   \
+                st_n(c + i, EXPR, n - i);                                                                              \
+            }                                                                                                          \
+        }                                                                                                              \
+        return HCT_OK;                                                                                                 \
     }
-#define UNARY(name, EXPR)                                                                                     \
-    RUN(name) {                                                                                               \
-        UNUSED_RUN_ARGUMENTS;                                                                                 \
-        const walk *w = p->state;                                                                             \
-        const vf u = vset(w->u), v = vset(w->v);                                                              \
-        (void)u, (void)v;                                                                                     \
-        int64_t sa = cpu_step(&w->l, 1);                                                                      \
-        EACH_TASK(w) {                                                                                        \
-            int64_t o[CPU_OPERANDS], n, i = 0;                                                                \
-            cpu_loop_task(&w->l, task, o, &n);                                                                \
-            real *c = (real *)hct_ptr(out) + o[0];                                                            \
-            const real *a = (const real *)hct_ptr(in) + o[1];                                                 \
-            for (; i + VL <= n; i += VL) {                                                                    \
-                const vf x = operand(a, sa, i, VL);                                                           \
-                st(c + i, EXPR);                                                                              \
-            }                                                                                                 \
-            if (i < n) {                                                                                      \
-                const vf x = operand(a, sa, i, n - i);                                                        \
-                st_n(c + i, EXPR, n - i);                                                                     \
-            }                                                                                                 \
-        }                                                                                                     \
-        return HCT_OK;                                                                                        \
+#define UNARY(name, EXPR)                                                                                              \
+    RUN(name) {                                                                                                        \
+        UNUSED_RUN_ARGUMENTS;                                                                                          \
+        const walk *w = p->state;                                                                                      \
+        const vf u = vset(w->u), v = vset(w->v);                                                                       \
+        (void)u, (void)v;                                                                                              \
+        int64_t sa = cpu_step(&w->l, 1);                                                                               \
+        EACH_TASK(w) {                                                                                                 \
+            int64_t o[CPU_OPERANDS], n, i = 0;                                                                         \
+            cpu_loop_task(&w->l, task, o, &n);                                                                         \
+            real *c = (real *)hct_ptr(out) + o[0];                                                                     \
+            const real *a = (const real *)hct_ptr(in) + o[1];                                                          \
+            for (; i + VL <= n; i += VL) {                                                                             \
+                const vf x = operand(a, sa, i, VL);                                                                    \
+                st(c + i, EXPR);                                                                                       \
+            }                                                                                                          \
+            if (i < n) {                                                                                               \
+                const vf x = operand(a, sa, i, n - i);                                                                 \
+                st_n(c + i, EXPR, n - i);                                                                              \
+            }                                                                                                          \
+        }                                                                                                              \
+        return HCT_OK;                                                                                                 \
     }
 
 BINARY(run_add, vadd(x, y))
@@ -145,4 +148,5 @@ FAST_KERNEL(k_gelu_bwd, "gelu.bwd", plan_binary, run_gelu_bwd);
 FAST_KERNEL(k_scale, "scale", plan_unary, run_scale);
 FAST_KERNEL(k_gelu, "gelu", plan_unary, run_gelu);
 
-const hct_kernel *const FAST(fast_elementwise)[] = {&k_add, &k_sub, &k_mul, &k_gelu_bwd, &k_scale, &k_gelu, &k_cast, NULL};
+const hct_kernel *const FAST(fast_elementwise)[] = {&k_add,   &k_sub,  &k_mul,  &k_gelu_bwd,
+                                                    &k_scale, &k_gelu, &k_cast, NULL};

@@ -7,12 +7,14 @@
 #include "gelu_table.h"
 
 #if defined __AVX512F__
-/* f(|x|) by its polynomial on the interval that |x| is nearest to the middle of; 0 beyond the last one. NaN stays NaN. */
+/* f(|x|) by its polynomial on the interval that |x| is nearest to the middle of; 0 beyond the last one. NaN stays
+ * NaN. */
 ALWAYS vf gelu_piece(const float (*f)[GELU_PIECES], vf a) {
     const vf u = vmul(a, vset(1 / GELU_WIDTH)), s = _mm512_reduce_ps(u, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m512i piece = _mm512_castps_si512(vadd(u, vset(0x1p23f))); /* its low bits: the nearest whole number */
     vf y = _mm512_permutex2var_ps(vload(f[GELU_DEGREE]), piece, vload(f[GELU_DEGREE] + VL));
-    for (int i = GELU_DEGREE - 1; i >= 0; i--) y = vfma(y, s, _mm512_permutex2var_ps(vload(f[i]), piece, vload(f[i] + VL)));
+    for (int i = GELU_DEGREE - 1; i >= 0; i--)
+        y = vfma(y, s, _mm512_permutex2var_ps(vload(f[i]), piece, vload(f[i] + VL)));
     return y;
 }
 /* Where the pieces' functions are 0 already. */

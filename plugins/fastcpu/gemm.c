@@ -12,7 +12,8 @@ ALWAYS __m256 ld8(const real *p) {
 }
 
 /* One group of `many` lines (at most width): out [k][width], the rest of each row 0. */
-ALWAYS void pack_group(float *out, const int width, const real *x, int64_t line, int64_t step, int64_t many, int64_t k) {
+ALWAYS void pack_group(float *out, const int width, const real *x, int64_t line, int64_t step, int64_t many,
+                       int64_t k) {
     if (line == 1 && many == width) { /* neighbours are in one vector already */
         for (int64_t p = 0; p < k; p++) {
             int i = 0;

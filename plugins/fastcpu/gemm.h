@@ -1,13 +1,15 @@
-/* plugins/fastcpu/gemm.h: the block product that linear, matmul and attention are made of: C [m, n] (+)= A B in float.
+/* plugins/fastcpu/gemm.h: the block product that linear, matmul and attention are made of: C [m, n] (+)= A B in
+ * float.
  *
- * B is packed into panels of NR columns, [n / NR][k][NR], the last one filled with 0. A is read where it lies (or packed by
- * pack_a). A register tile of MR rows and NR columns of C is held while k runs. */
+ * B is packed into panels of NR columns, [n / NR][k][NR], the last one filled with 0. A is read where it lies (or
+ * packed by pack_a). A register tile of MR rows and NR columns of C is held while k runs. */
 #ifndef FASTCPU_GEMM_H
 #define FASTCPU_GEMM_H
 
 #include "vec.h"
 
-/* KC: units of k multiplied at once; MB, NB: rows and columns of C that a task takes. B's panel lies in the first-level cache, A's block in the second. */
+/* KC: units of k multiplied at once; MB, NB: rows and columns of C that a task takes. B's panel lies in the
+ * first-level cache, A's block in the second. */
 #if defined __AVX512F__
 enum { MR = 12, NV = 2, KC = 256, MB = 192, NB = 384 };
 #else
@@ -29,19 +31,21 @@ typedef struct block_product {
     int64_t m, n, k;
     const void *a; /* floats; packed by pack_a where row_a is 0 */
     int64_t row_a, col_a;
-    const void *b; /* panels */
+    const void *b;  /* panels */
     int64_t step_b; /* floats from panel to panel; 0: k NR */
     float *c;       /* rows of round_up(n, NR) floats at least: whole tiles are written */
     int64_t row_c;
-    int add;        /* C += */
+    int add; /* C += */
 } block_product;
 void FAST(multiply)(const block_product *);
 
-/* The same where the processor multiplies bfloat16: two neighbours of k are one unit of 4 bytes, and k here counts units. The last element of
- * an odd k is followed by 0. Sums are float; numbers below 2^-126 count as 0 (so the instruction works). */
+/* The same where the processor multiplies bfloat16: two neighbours of k are one unit of 4 bytes, and k here counts
+ * units. The last element of an odd k is followed by 0. Sums are float; numbers below 2^-126 count as 0 (so the
+ * instruction works). */
 #if defined REAL_BF16 && defined __AVX512BF16__
 #define PAIRS 1
-void FAST(pack_b_pairs)(void *out, const real *b, int64_t row, int64_t col, int64_t k, int64_t n, int64_t n0, int64_t n1);
+void FAST(pack_b_pairs)(void *out, const real *b, int64_t row, int64_t col, int64_t k, int64_t n, int64_t n0,
+                        int64_t n1);
 void FAST(pack_a_pairs)(void *out, const real *a, int64_t row, int64_t col, int64_t m, int64_t k);
 /* a: bfloat16 in rows of row_a elements, even k and col_a 1; or packed by pack_a_pairs where row_a is 0. */
 void FAST(multiply_pairs)(const block_product *);

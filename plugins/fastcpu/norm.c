@@ -11,7 +11,8 @@ static hct_status plan_ln(hct_device *d, const hct_problem *p, hct_plan *ret, hc
 }
 
 /* in: x, w, b; out: y, mean, rstd. With h: of x + h, which goes to `stored`. */
-static void layer_norm(const rows_plan *a, const hct_view *in, const hct_view *out, const hct_view *h, const hct_view *stored) {
+static void layer_norm(const rows_plan *a, const hct_view *in, const hct_view *out, const hct_view *h,
+                       const hct_view *stored) {
     const int64_t c = a->width;
     const real *w = hct_ptr(&in[1]), *b = hct_ptr(&in[2]);
     float *means = hct_ptr(&out[1]), *rstds = hct_ptr(&out[2]);
@@ -59,14 +60,16 @@ static hct_status plan_ln_bwd(hct_device *d, const hct_problem *p, hct_plan *ret
     (void)d;
     for (int i = 2; i < 4; i++) {
         int64_t step;
-        if (!even_rows(&p->in[i], 0, &step)) return hct_plugin_fail(err, HCT_NOTIMPL, "mean and rstd do not lie evenly");
+        if (!even_rows(&p->in[i], 0, &step))
+            return hct_plugin_fail(err, HCT_NOTIMPL, "mean and rstd do not lie evenly");
     }
     ret->workspace = PARTS * cpu_round(4 * (uint64_t)p->in[1].dim[0] * sizeof(float));
     return plan_rows(p, 1 | 2 | 16 | 32, ret, err);
 }
 
 /* beside: what comes to the normalised sum beside its norm, or NULL */
-static void ln_bwd_share(const rows_plan *a, const hct_view *in, const hct_view *beside, const hct_view *out, int64_t from, int64_t to, float *sums) {
+static void ln_bwd_share(const rows_plan *a, const hct_view *in, const hct_view *beside, const hct_view *out,
+                         int64_t from, int64_t to, float *sums) {
     const int64_t c = a->width;
     const real *w = hct_ptr(&in[1]);
     const float *means = hct_ptr(&in[2]), *rstds = hct_ptr(&in[3]);
@@ -103,12 +106,14 @@ static void ln_bwd_share(const rows_plan *a, const hct_view *in, const hct_view 
     carry(sums, dw, 2 * c);
 }
 
-static void layer_norm_bwd(const rows_plan *a, const hct_view *in, const hct_view *beside, const hct_view *out, const hct_view *ws) {
+static void layer_norm_bwd(const rows_plan *a, const hct_view *in, const hct_view *beside, const hct_view *out,
+                           const hct_view *ws) {
     const int64_t c = a->width;
     const uint64_t each = cpu_round(4 * (uint64_t)c * sizeof(float));
 #pragma omp parallel for schedule(static) num_threads(a->threads) if (a->threads > 1)
     for (int64_t part = 0; part < PARTS; part++)
-        ln_bwd_share(a, in, beside, out, a->rows * part / PARTS, a->rows * (part + 1) / PARTS, (float *)((char *)hct_ptr(ws) + (uint64_t)part * each));
+        ln_bwd_share(a, in, beside, out, a->rows * part / PARTS, a->rows * (part + 1) / PARTS,
+                     (float *)((char *)hct_ptr(ws) + (uint64_t)part * each));
     for (int64_t i = 0; i < c; i++) {
         double dw = 0, db = 0;
         for (int64_t part = 0; part < PARTS; part++) {
@@ -182,9 +187,11 @@ static hct_status plan_sum(hct_device *d, const hct_problem *p, hct_plan *ret, h
     (void)d;
     const hct_view *x = &p->in[0];
     int64_t axes = hct_attr_int(p->attr, p->n_attr, "axes", 0), last = x->ndim ? (int64_t)1 << (x->ndim - 1) : 0;
-    if (!last || (axes != last && axes != last - 1)) return hct_plugin_fail(err, HCT_NOTIMPL, "only sums of rows, or into one row");
+    if (!last || (axes != last && axes != last - 1))
+        return hct_plugin_fail(err, HCT_NOTIMPL, "only sums of rows, or into one row");
     hct_status st = plan_rows(p, 1, ret, err);
-    if (st == HCT_OK) ((rows_plan *)ret->state)->axes = axes == last ? 1 : 0; /* one axis: both readings agree only if it is the last */
+    /* one axis: both readings agree only if it is the last */
+    if (st == HCT_OK) ((rows_plan *)ret->state)->axes = axes == last ? 1 : 0;
     return st;
 }
 
@@ -213,18 +220,21 @@ RUN(run_sum) {
             double sum = 0;
             for (int64_t at = 0; at < a->width; at += 16 * STRIP) {
                 vf part = vzero();
-                EACH_VECTOR(a->width - at < 16 * STRIP ? a->width - at : 16 * STRIP, part = vadd(part, get(x + at + i, n)););
+                EACH_VECTOR(a->width - at < 16 * STRIP ? a->width - at : 16 * STRIP,
+                            part = vadd(part, get(x + at + i, n)););
                 sum += (double)vsum(part);
             }
             y[r] = st1((float)sum);
         }
         return HCT_OK;
     }
-    int64_t strip = a->width / 8 < STRIP ? a->width / 8 / VL * VL : STRIP; /* a strip for each of 8 threads, if they are wide enough */
+    /* a strip for each of 8 threads, if they are wide enough */
+    int64_t strip = a->width / 8 < STRIP ? a->width / 8 / VL * VL : STRIP;
     if (strip < 64) strip = 64;
     int64_t strips = (a->width + strip - 1) / strip;
 #pragma omp parallel for schedule(static) num_threads(a->threads) if (a->threads > 1)
-    for (int64_t i = 0; i < strips; i++) sum_strip(&in[0], a->rows, i * strip, a->width - i * strip < strip ? a->width - i * strip : strip, y);
+    for (int64_t i = 0; i < strips; i++)
+        sum_strip(&in[0], a->rows, i * strip, a->width - i * strip < strip ? a->width - i * strip : strip, y);
     return HCT_OK;
 }
 
@@ -236,4 +246,5 @@ FAST_KERNEL(k_softmax, "softmax", plan_softmax, run_softmax);
 FAST_KERNEL(k_softmax_bwd, "softmax.bwd", plan_softmax, run_softmax_bwd);
 FAST_KERNEL(k_sum, "sum", plan_sum, run_sum);
 
-const hct_kernel *const FAST(fast_norm)[] = {&k_ln, &k_ln_bwd, &k_add_ln, &k_add_ln_bwd, &k_softmax, &k_softmax_bwd, &k_sum, NULL};
+const hct_kernel *const FAST(fast_norm)[] = {&k_ln,      &k_ln_bwd,      &k_add_ln, &k_add_ln_bwd,
+                                             &k_softmax, &k_softmax_bwd, &k_sum,    NULL};

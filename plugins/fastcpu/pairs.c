@@ -10,7 +10,9 @@ ALWAYS void interleave(uint32_t *out, const real *even, const real *odd, int64_t
     int64_t i = 0;
     for (; i + VL <= n; i += VL) {
         __m512i v = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(even + i)));
-        if (odd) v = _mm512_or_si512(v, _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(odd + i))), 16));
+        if (odd)
+            v = _mm512_or_si512(v, _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(odd + i))),
+                                                     16));
         _mm512_storeu_si512(out + i, v);
     }
     for (; i + 4 <= n; i += 4) {
@@ -22,10 +24,12 @@ ALWAYS void interleave(uint32_t *out, const real *even, const real *odd, int64_t
 }
 
 /* One group of `many` lines (at most width): out [(k + 1) / 2][width] pairs, the rest of each row 0. */
-ALWAYS void pack_group(uint32_t *out, const int width, const real *x, int64_t line, int64_t step, int64_t many, int64_t k) {
+ALWAYS void pack_group(uint32_t *out, const int width, const real *x, int64_t line, int64_t step, int64_t many,
+                       int64_t k) {
     int64_t units = (k + 1) / 2, done = 0;
     if (line == 1) {
-        for (int64_t u = 0; u < units; u++) interleave(out + u * width, x + 2 * u * step, 2 * u + 1 < k ? x + (2 * u + 1) * step : NULL, many);
+        for (int64_t u = 0; u < units; u++)
+            interleave(out + u * width, x + 2 * u * step, 2 * u + 1 < k ? x + (2 * u + 1) * step : NULL, many);
         done = many;
     } else if (step == 1) { /* a pair lies as it is wanted: 4-byte units are turned */
         for (; done + 8 <= many; done += 8) {
@@ -33,11 +37,14 @@ ALWAYS void pack_group(uint32_t *out, const int width, const real *x, int64_t li
             int64_t u = 0;
             for (; 2 * u + 16 <= k; u += 8) {
                 __m256 r[8];
-                for (int i = 0; i < 8; i++) r[i] = _mm256_castsi256_ps(_mm256_loadu_si256((const void *)(from + i * line + 2 * u)));
+                for (int i = 0; i < 8; i++)
+                    r[i] = _mm256_castsi256_ps(_mm256_loadu_si256((const void *)(from + i * line + 2 * u)));
                 transpose8(out + u * width + done, width, r);
             }
             for (; u < units; u++)
-                for (int i = 0; i < 8; i++) interleave(out + u * width + done + i, from + i * line + 2 * u, 2 * u + 1 < k ? from + i * line + 2 * u + 1 : NULL, 1);
+                for (int i = 0; i < 8; i++)
+                    interleave(out + u * width + done + i, from + i * line + 2 * u,
+                               2 * u + 1 < k ? from + i * line + 2 * u + 1 : NULL, 1);
         }
     }
     for (int64_t u = 0; u < units; u++) {
@@ -49,12 +56,15 @@ ALWAYS void pack_group(uint32_t *out, const int width, const real *x, int64_t li
     }
 }
 
-void FAST(pack_b_pairs)(void *out, const real *b, int64_t row, int64_t col, int64_t k, int64_t n, int64_t n0, int64_t n1) {
-    for (int64_t j = n0; j < n1; j += NR) pack_group((uint32_t *)out + j * ((k + 1) / 2), NR, b + j * col, col, row, at_most(NR, n - j), k);
+void FAST(pack_b_pairs)(void *out, const real *b, int64_t row, int64_t col, int64_t k, int64_t n, int64_t n0,
+                        int64_t n1) {
+    for (int64_t j = n0; j < n1; j += NR)
+        pack_group((uint32_t *)out + j * ((k + 1) / 2), NR, b + j * col, col, row, at_most(NR, n - j), k);
 }
 
 void FAST(pack_a_pairs)(void *out, const real *a, int64_t row, int64_t col, int64_t m, int64_t k) {
-    for (int64_t i = 0; i < m; i += MR) pack_group((uint32_t *)out + i * ((k + 1) / 2), MR, a + i * row, row, col, at_most(MR, m - i), k);
+    for (int64_t i = 0; i < m; i += MR)
+        pack_group((uint32_t *)out + i * ((k + 1) / 2), MR, a + i * row, row, col, at_most(MR, m - i), k);
 }
 
 /* ---- the product ---- */

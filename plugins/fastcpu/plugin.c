@@ -1,14 +1,17 @@
-/* fastcpu: kernels for the CPU backend written with the instructions of AVX2 and FMA, AVX-512, or AVX-512 with BF16. Which of the three is
- * registered is decided here, when the plugin is loaded; a processor with neither gets no kernel and keeps the reference. HCT_ISA=avx2 or avx512
- * (without BF16) asks for less than the processor has. */
+/* fastcpu: kernels for the CPU backend written with the instructions of AVX2 and FMA, AVX-512, or AVX-512 with BF16.
+ * Which of the three is registered is decided here, when the plugin is loaded; a processor with neither gets no
+ * kernel and keeps the reference. HCT_ISA=avx2 or avx512 (without BF16) asks for less than the processor has. */
 #include "hct/plugin.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define FAMILIES(X, isa, dtype)                                                                                            \
-    X(fast_products_##isa##_##dtype) X(fast_attention_##isa##_##dtype) X(fast_elementwise_##isa##_##dtype)                  \
-    X(fast_norm_##isa##_##dtype) X(fast_training_##isa##_##dtype) X(fast_bias_gelu_##isa##_##dtype) X(fast_pool_##isa##_##dtype)
+/* clang-format off */
+#define FAMILIES(X, isa, dtype)                                                                            \
+    X(fast_products_##isa##_##dtype) X(fast_attention_##isa##_##dtype) X(fast_elementwise_##isa##_##dtype) \
+    X(fast_norm_##isa##_##dtype) X(fast_training_##isa##_##dtype) X(fast_bias_gelu_##isa##_##dtype)        \
+    X(fast_pool_##isa##_##dtype)
+/* clang-format on */
 #define ALL(X, isa) FAMILIES(X, isa, f32) FAMILIES(X, isa, bf16)
 /* With the processor's own product of bfloat16. */
 #define ALL_BF16(X) FAMILIES(X, avx512, f32) FAMILIES(X, avx512bf16, bf16)
@@ -24,8 +27,8 @@ static const hct_kernel *const *const avx512bf16[] = {ALL_BF16(TABLE) NULL};
 
 static hct_status init(const hct_host *host, hct_err *err) {
     int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    int has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                     __builtin_cpu_supports("avx512vl");
+    int has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     const char *most = getenv("HCT_ISA");
     if (!has_avx2) return HCT_OK;
     if (most && strcmp(most, "avx2") != 0 && strcmp(most, "avx512") != 0)
@@ -33,7 +36,10 @@ static hct_status init(const hct_host *host, hct_err *err) {
     hct_status st = HCT_OK;
     has_avx512 = has_avx512 && !(most && !strcmp(most, "avx2"));
     int has_bf16 = has_avx512 && !most && __builtin_cpu_supports("avx512bf16");
-    for (const hct_kernel *const *const *t = has_bf16 ? avx512bf16 : has_avx512 ? avx512 : avx2; st == HCT_OK && *t; t++)
+    for (const hct_kernel *const *const *t = has_bf16     ? avx512bf16
+                                             : has_avx512 ? avx512
+                                                          : avx2;
+         st == HCT_OK && *t; t++)
         for (const hct_kernel *const *k = *t; st == HCT_OK && *k; k++) st = host->add_kernel(host, *k, err);
     return st;
 }

@@ -1,6 +1,7 @@
-/* linear, with GELU behind it or not, and matmul over block products (gemm.h): B is packed once a run, in parts of the inner axis that the cache
- * can hold (or kept packed, whole: the same parts behind one another); then blocks of C are taken by whichever thread is free. Each element of C is
- * summed in one fixed order, so results do not depend on the number of threads. */
+/* linear, with GELU behind it or not, and matmul over block products (gemm.h): B is packed once a run, in parts of
+ * the inner axis that the cache can hold (or kept packed, whole: the same parts behind one another); then blocks of
+ * C are taken by whichever thread is free. Each element of C is summed in one fixed order, so results do not depend
+ * on the number of threads. */
 #include "fast.h"
 #include "gelu.h"
 #include "gemm.h"
@@ -13,8 +14,8 @@ enum { PACKED_BYTES = 16 << 20, MAX_TASKS = 8 };
 typedef struct product {
     int64_t m, n, k;
     const real *a, *b, *bias;
-    real *c, *y; /* y: NULL without GELU; rows of row_c like c's */
-    float *wide; /* C as it was summed, instead of c; or NULL */
+    real *c, *y;                                          /* y: NULL without GELU; rows of row_c like c's */
+    float *wide;                                          /* C as it was summed, instead of c; or NULL */
     int64_t row_a, col_a, row_b, col_b, row_c, step_bias; /* strides in elements; columns of C are neighbours */
     /* how it is cut */
     int64_t mb, nb, blocks_m, blocks_n, part; /* part: elements of k packed at once */
@@ -26,8 +27,9 @@ typedef struct product {
 typedef struct product_plan {
     product g;
     int64_t batch, threads;
-    uint64_t packed_bytes, scratch_bytes; /* packed_bytes: of one team (shared B), or of one thread (a product a thread) */
-    int own, has_bias;                    /* own: each thread multiplies matrices of its own */
+    /* packed_bytes: of one team (shared B), or of one thread (a product a thread) */
+    uint64_t packed_bytes, scratch_bytes;
+    int own, has_bias; /* own: each thread multiplies matrices of its own */
 } product_plan;
 
 static void cut(product *g, int64_t threads, int64_t packed_bytes) {
@@ -37,7 +39,8 @@ static void cut(product *g, int64_t threads, int64_t packed_bytes) {
     g->mb = round_up((g->m + g->blocks_m - 1) / g->blocks_m, MR);
     g->blocks_m = g->mb ? (g->m + g->mb - 1) / g->mb : 0;
     g->nb = at_most(wide, NB);
-    while (threads > 1 && g->nb > 4 * NR && g->blocks_m * ((wide + g->nb - 1) / g->nb) < MAX_TASKS) g->nb = round_up(g->nb / 2, NR);
+    while (threads > 1 && g->nb > 4 * NR && g->blocks_m * ((wide + g->nb - 1) / g->nb) < MAX_TASKS)
+        g->nb = round_up(g->nb / 2, NR);
     g->blocks_n = g->nb ? (wide + g->nb - 1) / g->nb : 0;
     g->part = g->k;
 #if defined REAL_F32 /* the sums of one part wait in C for the next: only floats can */
@@ -48,8 +51,12 @@ static void cut(product *g, int64_t threads, int64_t packed_bytes) {
 #endif
 }
 
-static uint64_t packed_size(const product *g) { return cpu_round((uint64_t)(round_up(g->n, NR) * units(g->part)) * sizeof(float)); }
-static uint64_t scratch_size(const product *g) { return cpu_round((uint64_t)((g->mb + MR) * KC + (g->mb + MR) * g->nb) * sizeof(float)); }
+static uint64_t packed_size(const product *g) {
+    return cpu_round((uint64_t)(round_up(g->n, NR) * units(g->part)) * sizeof(float));
+}
+static uint64_t scratch_size(const product *g) {
+    return cpu_round((uint64_t)((g->mb + MR) * KC + (g->mb + MR) * g->nb) * sizeof(float));
+}
 
 /* ---- the two kinds of task ---- */
 
@@ -58,7 +65,8 @@ static int64_t pack_tasks(const product *g, int64_t part) { return (part + KE - 
 static void pack_task(const product *g, int64_t k0, int64_t part, int64_t task) {
     int64_t at = task / g->blocks_n * KE, n0 = task % g->blocks_n * g->nb;
     int64_t k = at_most(KE, part - at), wide = round_up(g->n, NR);
-    PACK_B(g->packed + at / UNIT * wide, g->b + (k0 + at) * g->row_b, g->row_b, g->col_b, k, g->n, n0, at_most(g->n, n0 + g->nb));
+    PACK_B(g->packed + at / UNIT * wide, g->b + (k0 + at) * g->row_b, g->row_b, g->col_b, k, g->n, n0,
+           at_most(g->n, n0 + g->nb));
 }
 
 /* n elements of C from their sums. */
@@ -87,7 +95,8 @@ static void gelu_row(const float *from, const real *bias, real *c, real *y, int6
 }
 
 /* Rows [m0, m0 + m), columns [n0, n0 + n) from their sums; whole: nothing is added to these any more. */
-static void finish(const product *g, const float *sums, int64_t row, int64_t m0, int64_t m, int64_t n0, int64_t n, int whole) {
+static void finish(const product *g, const float *sums, int64_t row, int64_t m0, int64_t m, int64_t n0, int64_t n,
+                   int whole) {
     const real *bias = whole && g->bias ? g->bias + n0 * g->step_bias : NULL;
     for (int64_t i = 0; i < m; i++, sums += row) {
         int64_t at = (m0 + i) * g->row_c + n0;
@@ -120,7 +129,8 @@ static void block_task(const product *g, int64_t k0, int64_t part, int64_t task,
     for (int64_t at = 0; at < part; at += KE) {
         int64_t k = at_most(KE, part - at), u = units(k);
         const real *a = g->a + m0 * g->row_a + (k0 + at) * g->col_a;
-        block_product b = {.m = m, .n = n, .k = u, .b = packed + at / UNIT * wide + n0 * u, .c = c, .row_c = row, .add = k0 + at > 0};
+        block_product b = {
+            .m = m, .n = n, .k = u, .b = packed + at / UNIT * wide + n0 * u, .c = c, .row_c = row, .add = k0 + at > 0};
         int as_it_lies = sizeof(real) == sizeof(factor) && k % UNIT == 0 && g->col_a == 1 && g->row_a;
         if (as_it_lies && (UNIT == 2 || n <= 8 * NR)) { /* read too seldom to be packed */
             b.a = a, b.row_a = g->row_a, b.col_a = 1;
@@ -159,7 +169,8 @@ static hct_status accept(product_plan *pp, hct_plan *ret, hct_err *err) {
     *state = *pp;
     ret->state = state;
     ret->flags = HCT_DETERMINISTIC;
-    ret->workspace = (pp->own ? pp->packed_bytes * (uint64_t)pp->threads : pp->packed_bytes) + pp->scratch_bytes * (uint64_t)pp->threads;
+    ret->workspace = (pp->own ? pp->packed_bytes * (uint64_t)pp->threads : pp->packed_bytes) +
+                     pp->scratch_bytes * (uint64_t)pp->threads;
     return HCT_OK;
 }
 
@@ -168,8 +179,14 @@ static hct_status plan_linear(hct_device *d, const hct_problem *p, hct_plan *ret
     (void)d;
     const hct_view *x = &p->in[0], *w = &p->in[1];
     int n = x->ndim;
-    product_plan pp = {.batch = 1, .g = {.m = cpu_rows(x, 1), .n = w->dim[0], .k = w->dim[1], .col_a = x->stride[n - 1],
-                                         .row_b = w->stride[1], .col_b = w->stride[0], .row_c = w->dim[0]}};
+    product_plan pp = {.batch = 1,
+                       .g = {.m = cpu_rows(x, 1),
+                             .n = w->dim[0],
+                             .k = w->dim[1],
+                             .col_a = x->stride[n - 1],
+                             .row_b = w->stride[1],
+                             .col_b = w->stride[0],
+                             .row_c = w->dim[0]}};
     pp.has_bias = p->n_in == 3;
     if (pp.has_bias) pp.g.step_bias = p->in[2].stride[0];
     if (!even_rows(x, 1, &pp.g.row_a)) return hct_plugin_fail(err, HCT_NOTIMPL, "the rows of x do not lie evenly");
@@ -181,7 +198,8 @@ static hct_status plan_linear(hct_device *d, const hct_problem *p, hct_plan *ret
     return accept(&pp, ret, err);
 }
 
-static hct_status pack_linear(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *packed, hct_err *err) {
+static hct_status pack_linear(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *packed,
+                              hct_err *err) {
     (void)s, (void)err;
     const product_plan *pp = p->state;
     product g = pp->g;
@@ -247,9 +265,15 @@ static hct_status plan_matmul(hct_device *d, const hct_problem *p, hct_plan *ret
     (void)d;
     const hct_view *a = &p->in[0], *b = &p->in[1];
     int n = a->ndim;
-    product_plan pp = {.batch = cpu_rows(a, 2), .g = {.m = a->dim[n - 2], .n = b->dim[n - 1], .k = a->dim[n - 1],
-                       .row_a = a->stride[n - 2], .col_a = a->stride[n - 1], .row_b = b->stride[n - 2], .col_b = b->stride[n - 1],
-                       .row_c = p->out[0].stride[n - 2]}};
+    product_plan pp = {.batch = cpu_rows(a, 2),
+                       .g = {.m = a->dim[n - 2],
+                             .n = b->dim[n - 1],
+                             .k = a->dim[n - 1],
+                             .row_a = a->stride[n - 2],
+                             .col_a = a->stride[n - 1],
+                             .row_b = b->stride[n - 2],
+                             .col_b = b->stride[n - 1],
+                             .row_c = p->out[0].stride[n - 2]}};
     return accept(&pp, ret, err);
 }
 
@@ -259,7 +283,8 @@ static void set_result(product *g, const hct_view *out, int64_t at, int wide) {
     else g->c = (real *)hct_ptr(out) + at;
 }
 
-static void multiply_matrices(const product_plan *pp, const hct_view *in, const hct_view *out, int wide, const hct_view *ws) {
+static void multiply_matrices(const product_plan *pp, const hct_view *in, const hct_view *out, int wide,
+                              const hct_view *ws) {
     char *packed = hct_ptr(ws);
     product g = pp->g;
     if (!pp->own) {

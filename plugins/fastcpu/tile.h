@@ -1,8 +1,9 @@
-/* plugins/fastcpu/tile.h: the register tile of a block product, once for each kind of unit that A and B are made of (4 bytes: a float, or a pair of
- * bfloat16). The including file says BROADCAST(p): a vector of the unit at p, and DOT(a, b, c): c + a b. Strides of A are in bytes, and
- * compile-time constants where they can be. */
+/* plugins/fastcpu/tile.h: the register tile of a block product, once for each kind of unit that A and B are made of
+ * (4 bytes: a float, or a pair of bfloat16). The including file says BROADCAST(p): a vector of the unit at p, and
+ * DOT(a, b, c): c + a b. Strides of A are in bytes, and compile-time constants where they can be. */
 
-ALWAYS void tile(const int rows, int64_t k, const char *a, int64_t rs, int64_t cs, const float *b, float *c, int64_t row_c, int add) {
+ALWAYS void tile(const int rows, int64_t k, const char *a, int64_t rs, int64_t cs, const float *b, float *c,
+                 int64_t row_c, int add) {
     vf t[MR][NV];
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < NV; j++) t[i][j] = vzero();
@@ -24,8 +25,10 @@ ALWAYS void tile(const int rows, int64_t k, const char *a, int64_t rs, int64_t c
         }
 }
 
-#define ROWS(n) \
-    case n: tile(n, g->k, a, rs, cs, b, c, g->row_c, g->add); break;
+#define ROWS(n)                                                                                                        \
+    case n:                                                                                                            \
+        tile(n, g->k, a, rs, cs, b, c, g->row_c, g->add);                                                              \
+        break;
 #if defined __AVX512F__
 #define FEWER_ROWS ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11)
 #else

@@ -1,5 +1,6 @@
-/* What ends a training step: Adam over all tensors of a group and the gradients' norms, each as one loop over pieces of all
- * tensors; and MAE's masked squared error. Formulas: hct/optim.h; layout of rates and norms: core/ops/optim.c. */
+/* What ends a training step: Adam over all tensors of a group and the gradients' norms, each as one loop over pieces
+ * of all tensors; and MAE's masked squared error. Formulas: hct/optim.h; layout of rates and norms:
+ * core/ops/optim.c. */
 #include "fast.h"
 #include "hct/optim.h"
 
@@ -8,7 +9,10 @@
 
 enum { PIECE = 32768 };
 
-typedef struct piece { uint32_t tensor; int64_t from, n; } piece;
+typedef struct piece {
+    uint32_t tensor;
+    int64_t from, n;
+} piece;
 
 typedef struct pieces_plan {
     cpu_call *call; /* attributes, remembered by the reference's helper */
@@ -50,8 +54,12 @@ static void release(hct_plan *p) {
     p->state = NULL;
 }
 
-static int64_t attr_int(const pieces_plan *a, const char *name) { return hct_attr_int(a->call->attr, a->call->n_attr, name, 0); }
-static double attr_real(const pieces_plan *a, const char *name) { return hct_attr_real(a->call->attr, a->call->n_attr, name, 0); }
+static int64_t attr_int(const pieces_plan *a, const char *name) {
+    return hct_attr_int(a->call->attr, a->call->n_attr, name, 0);
+}
+static double attr_real(const pieces_plan *a, const char *name) {
+    return hct_attr_real(a->call->attr, a->call->n_attr, name, 0);
+}
 
 /* ---- grad_norm ---- */
 
@@ -91,7 +99,8 @@ RUN(run_norm) {
     double *sum = hct_ptr(ws), total = 0;
     float *norm = hct_ptr(out);
 #pragma omp parallel for schedule(dynamic) num_threads(a->threads) if (a->threads > 1)
-    for (int64_t i = 0; i < a->n; i++) sum[i] = squares((const real *)hct_ptr(&in[a->piece[i].tensor]) + a->piece[i].from, a->piece[i].n);
+    for (int64_t i = 0; i < a->n; i++)
+        sum[i] = squares((const real *)hct_ptr(&in[a->piece[i].tensor]) + a->piece[i].from, a->piece[i].n);
     for (int64_t t = 0, i = 0; t < a->tensors; t++) {
         double square = 0;
         for (; i < a->n && a->piece[i].tensor == t; i++) square += sum[i];
@@ -111,9 +120,11 @@ static hct_status plan_adam(hct_device *d, const hct_problem *p, hct_plan *ret, 
         if ((i - 2) % group == 4) {
             if (p->in[i].dtype != HCT_BF16) return hct_plugin_fail(err, HCT_NOTIMPL, "a copy is not BF16");
         } else if (p->in[i].dtype != REAL_DTYPE) {
-            return hct_plugin_fail(err, HCT_NOTIMPL, "a parameter, gradient or moment is of another dtype than " REAL_TEXT);
+            return hct_plugin_fail(err, HCT_NOTIMPL,
+                                   "a parameter, gradient or moment is of another dtype than " REAL_TEXT);
         }
-        if (!hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "a parameter, gradient, moment or copy has gaps");
+        if (!hct_is_contiguous(&p->in[i]))
+            return hct_plugin_fail(err, HCT_NOTIMPL, "a parameter, gradient, moment or copy has gaps");
     }
     return plan_pieces(p, 2, group, ret, err);
 }
@@ -126,15 +137,19 @@ static float clip_factor(const pieces_plan *a, const hct_view *norms, int64_t i)
     return factor < 1 ? (float)factor : 1;
 }
 
-typedef struct adam_step { vf b1, r1, b2, r2, eps, step, inverse_root_c2, shrink, l2; } adam_step;
+typedef struct adam_step {
+    vf b1, r1, b2, r2, eps, step, inverse_root_c2, shrink, l2;
+} adam_step;
 
 /* copy: where the parameter is written as bfloat16 too; or NULL. */
-ALWAYS void adam_one(const adam_step *k, real *w, const real *grad, real *m1, real *m2, uint16_t *copy, vf clip, int64_t n) {
+ALWAYS void adam_one(const adam_step *k, real *w, const real *grad, real *m1, real *m2, uint16_t *copy, vf clip,
+                     int64_t n) {
     const int all = n == VL;
     vf x = all ? ld(w) : ld_n(w, n), g = vmul(all ? ld(grad) : ld_n(grad, n), clip);
     g = vfma(k->l2, x, g);
     x = vfnma(k->shrink, x, x);
-    const vf m = vfma(k->b1, all ? ld(m1) : ld_n(m1, n), vmul(k->r1, g)), u = vfma(k->b2, all ? ld(m2) : ld_n(m2, n), vmul(vmul(k->r2, g), g));
+    const vf m = vfma(k->b1, all ? ld(m1) : ld_n(m1, n), vmul(k->r1, g)),
+             u = vfma(k->b2, all ? ld(m2) : ld_n(m2, n), vmul(vmul(k->r2, g), g));
     x = vsub(x, vdiv(vmul(k->step, m), vfma(vsqrt(u), k->inverse_root_c2, k->eps)));
     if (all) {
         st(m1, m);
@@ -157,15 +172,22 @@ RUN(run_adam) {
     const float lr = r[0], decay = r[step], c1 = r[2 * step], c2 = r[3 * step];
     if (r[4 * step] == 0) return HCT_OK;
     int decoupled = attr_int(a, "decoupled") != 0, copies = attr_int(a, "copy") != 0;
-    const adam_step k = {vset((float)attr_real(a, "beta1")), vset((float)(1 - attr_real(a, "beta1"))), vset((float)attr_real(a, "beta2")),
-                         vset((float)(1 - attr_real(a, "beta2"))), vset((float)attr_real(a, "eps")), vset(lr / c1), vset(1 / sqrtf(c2)),
-                         vset(decoupled ? lr * decay : 0), vset(decoupled ? 0 : decay)};
+    const adam_step k = {vset((float)attr_real(a, "beta1")),
+                         vset((float)(1 - attr_real(a, "beta1"))),
+                         vset((float)attr_real(a, "beta2")),
+                         vset((float)(1 - attr_real(a, "beta2"))),
+                         vset((float)attr_real(a, "eps")),
+                         vset(lr / c1),
+                         vset(1 / sqrtf(c2)),
+                         vset(decoupled ? lr * decay : 0),
+                         vset(decoupled ? 0 : decay)};
 #pragma omp parallel for schedule(static) num_threads(a->threads) if (a->threads > 1)
     for (int64_t i = 0; i < a->n; i++) {
         const piece *e = &a->piece[i];
         const hct_view *v = in + 2 + (copies ? 5 : 4) * e->tensor;
         const vf clip = vset(clip_factor(a, &in[1], e->tensor));
-        real *w = (real *)hct_ptr(v) + e->from, *m1 = (real *)hct_ptr(v + 2) + e->from, *m2 = (real *)hct_ptr(v + 3) + e->from;
+        real *w = (real *)hct_ptr(v) + e->from, *m1 = (real *)hct_ptr(v + 2) + e->from,
+             *m2 = (real *)hct_ptr(v + 3) + e->from;
         const real *g = (const real *)hct_ptr(v + 1) + e->from;
         uint16_t *copy = copies ? (uint16_t *)hct_ptr(v + 4) + e->from : NULL;
         int64_t j = 0;
@@ -177,14 +199,19 @@ RUN(run_adam) {
 
 /* ---- masked squared error ---- */
 
-typedef struct mse_plan { int64_t rows, width; int threads; } mse_plan;
+typedef struct mse_plan {
+    int64_t rows, width;
+    int threads;
+} mse_plan;
 
 static hct_status plan_mse(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
-    if (!dense_rows(&p->in[0]) || !dense_rows(&p->in[1])) return hct_plugin_fail(err, HCT_NOTIMPL, "the patches have gaps");
+    if (!dense_rows(&p->in[0]) || !dense_rows(&p->in[1]))
+        return hct_plugin_fail(err, HCT_NOTIMPL, "the patches have gaps");
     mse_plan *a = malloc(sizeof *a);
     if (!a) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
-    *a = (mse_plan){cpu_rows(&p->in[0], 1), p->in[0].dim[2], hct_numel(&p->in[0]) * (int64_t)sizeof(real) < SMALL_BYTES ? 1 : cpu_threads()};
+    *a = (mse_plan){cpu_rows(&p->in[0], 1), p->in[0].dim[2],
+                    hct_numel(&p->in[0]) * (int64_t)sizeof(real) < SMALL_BYTES ? 1 : cpu_threads()};
     ret->state = a;
     ret->flags = HCT_DETERMINISTIC;
     ret->workspace = (uint64_t)a->rows * sizeof(double);
@@ -205,7 +232,8 @@ RUN(run_mse) {
 #pragma omp parallel for schedule(static) num_threads(a->threads) if (a->threads > 1)
     for (int64_t r = 0; r < a->rows; r++) {
         float m = mask_of(&in[2], r);
-        const real *x = (const real *)hct_ptr(&in[0]) + cpu_row(&in[0], 1, r), *y = (const real *)hct_ptr(&in[1]) + cpu_row(&in[1], 1, r);
+        const real *x = (const real *)hct_ptr(&in[0]) + cpu_row(&in[0], 1, r),
+                   *y = (const real *)hct_ptr(&in[1]) + cpu_row(&in[1], 1, r);
         vf sum = vzero();
         int64_t i = 0;
         for (; m != 0 && i + VL <= a->width; i += VL) {
@@ -230,7 +258,8 @@ RUN(run_mse_bwd) {
 #pragma omp parallel for schedule(static) num_threads(a->threads) if (a->threads > 1)
     for (int64_t r = 0; r < a->rows; r++) {
         const vf m = vset((float)(g * (double)mask_of(&in[2], r)));
-        const real *x = (const real *)hct_ptr(&in[0]) + cpu_row(&in[0], 1, r), *y = (const real *)hct_ptr(&in[1]) + cpu_row(&in[1], 1, r);
+        const real *x = (const real *)hct_ptr(&in[0]) + cpu_row(&in[0], 1, r),
+                   *y = (const real *)hct_ptr(&in[1]) + cpu_row(&in[1], 1, r);
         real *dx = (real *)hct_ptr(out) + r * a->width;
         int64_t i = 0, n = a->width;
         for (; i + VL <= n; i += VL) st(dx + i, vmul(m, vsub(ld(x + i), ld(y + i))));
@@ -239,9 +268,15 @@ RUN(run_mse_bwd) {
     return HCT_OK;
 }
 
-#define PIECES_KERNEL(id, op_, plan_, run_)                                                                                    \
-    static const hct_kernel id = {.size = sizeof(hct_kernel), .name = "fast:" op_ ":" REAL_TEXT, .op = op_, .backend = "cpu",  \
-                                  .priority = 200, .plan = plan_, .run = run_, .release = release}
+#define PIECES_KERNEL(id, op_, plan_, run_)                                                                            \
+    static const hct_kernel id = {.size = sizeof(hct_kernel),                                                          \
+                                  .name = "fast:" op_ ":" REAL_TEXT,                                                   \
+                                  .op = op_,                                                                           \
+                                  .backend = "cpu",                                                                    \
+                                  .priority = 200,                                                                     \
+                                  .plan = plan_,                                                                       \
+                                  .run = run_,                                                                         \
+                                  .release = release}
 static hct_status plan_norm_typed(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     if (p->in[0].dtype != REAL_DTYPE) return hct_plugin_fail(err, HCT_NOTIMPL, "for gradients of dtype " REAL_TEXT);
     return plan_norm(d, p, ret, err);

@@ -1,6 +1,6 @@
-/* plugins/fastcpu/vec.h: one instruction set and one dtype a compilation. Kernel files are compiled with ISA=avx2, avx512 or avx512bf16 (and its
- * flags) and REAL_F32 or REAL_BF16: `real` is how an element is stored; all arithmetic is in float, VL lanes at a time. FAST(name) is
- * name_avx2_f32 and so on. */
+/* plugins/fastcpu/vec.h: one instruction set and one dtype a compilation. Kernel files are compiled with ISA=avx2,
+ * avx512 or avx512bf16 (and its flags) and REAL_F32 or REAL_BF16: `real` is how an element is stored; all arithmetic
+ * is in float, VL lanes at a time. FAST(name) is name_avx2_f32 and so on. */
 #ifndef FASTCPU_VEC_H
 #define FASTCPU_VEC_H
 
@@ -53,10 +53,14 @@ ALWAYS vf vmax(vf a, vf b) { return _mm512_max_ps(a, b); }              /* b whe
 ALWAYS vf vmin(vf a, vf b) { return _mm512_min_ps(a, b); }
 ALWAYS vf vabs(vf a) { return _mm512_abs_ps(a); }
 ALWAYS vf vsign(vf magnitude, vf of) { return _mm512_or_ps(vabs(magnitude), _mm512_and_ps(of, vset(-0.0f))); }
-ALWAYS vf vpick_lt(vf a, vf b, vf yes, vf no) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes); }
+ALWAYS vf vpick_lt(vf a, vf b, vf yes, vf no) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+}
 ALWAYS vf vround(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* 2^n for whole n in [-127, 127]; -127 gives 0. */
-ALWAYS vf vpow2(vf n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23)); }
+ALWAYS vf vpow2(vf n) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+}
 ALWAYS float vsum(vf v) { return _mm512_reduce_add_ps(v); }
 ALWAYS float vtop(vf v) { return _mm512_reduce_max_ps(v); }
 #else
@@ -66,7 +70,9 @@ ALWAYS vf vset(float x) { return _mm256_set1_ps(x); }
 ALWAYS vf vzero(void) { return _mm256_setzero_ps(); }
 ALWAYS vf vload(const float *p) { return _mm256_loadu_ps(p); }
 ALWAYS void vstore(float *p, vf v) { _mm256_storeu_ps(p, v); }
-ALWAYS __m256i vfirst(int64_t n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+ALWAYS __m256i vfirst(int64_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
 ALWAYS vf vload_n(const float *p, int64_t n) { return _mm256_maskload_ps(p, vfirst(n)); }
 ALWAYS void vstore_n(float *p, vf v, int64_t n) { _mm256_maskstore_ps(p, vfirst(n), v); }
 ALWAYS vf vadd(vf a, vf b) { return _mm256_add_ps(a, b); }
@@ -83,7 +89,9 @@ ALWAYS vf vsign(vf magnitude, vf of) { return _mm256_or_ps(vabs(magnitude), _mm2
 ALWAYS vf vpick_lt(vf a, vf b, vf yes, vf no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
 ALWAYS vf vround(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* 2^n for whole n in [-127, 127]; -127 gives 0. */
-ALWAYS vf vpow2(vf n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)); }
+ALWAYS vf vpow2(vf n) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
 ALWAYS float vsum(vf v) {
     __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));
@@ -106,16 +114,21 @@ ALWAYS void vput(float *p, vf v, int64_t n) {
 /* ---- elements as they are stored ---- */
 
 #if defined __AVX512F__
-ALWAYS vf ld_bf16(const uint16_t *p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16)); }
+ALWAYS vf ld_bf16(const uint16_t *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16));
+}
 /* Nearest even; NaN stays NaN. */
 ALWAYS void st_bf16(uint16_t *p, vf v) {
     const __m512i u = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
     const __m512i up = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
     const __m512i nan = _mm512_or_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
-    _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), up, nan)));
+    _mm256_storeu_si256((void *)p, _mm512_cvtepi32_epi16(
+                                       _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), up, nan)));
 }
 #else
-ALWAYS vf ld_bf16(const uint16_t *p) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16)); }
+ALWAYS vf ld_bf16(const uint16_t *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16));
+}
 /* Nearest even; NaN stays NaN. */
 ALWAYS void st_bf16(uint16_t *p, vf v) {
     const __m256i u = _mm256_castps_si256(v), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
@@ -159,8 +172,8 @@ ALWAYS void st_n(real *p, vf v, int64_t n) { st_bf16_n(p, v, n); }
 
 /* ---- functions ---- */
 
-/* exp(x), error below 2 ulp (polynomial: Taylor's on |r| <= ln 2 / 2, Cody & Waite reduction); 0 below -87.7, held at 88.02 above;
- * NaN stays NaN. */
+/* exp(x), error below 2 ulp (polynomial: Taylor's on |r| <= ln 2 / 2, Cody & Waite reduction); 0 below -87.7, held
+ * at 88.02 above; NaN stays NaN. */
 ALWAYS vf vexp(vf x) {
     x = vmin(vset(88.02f), vmax(vset(-88.0f), x));
     const vf n = vround(vmul(x, vset(1.44269504089f)));

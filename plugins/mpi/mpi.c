@@ -1,5 +1,5 @@
-/* Ranks and host collectives over MPI. Sums are made by hand from two exchanges, because MPI_Allreduce may add in any order: each rank gets
- * its share of everybody's numbers, adds them in rank order, and gives the sums to all. */
+/* Ranks and host collectives over MPI. Sums are made by hand from two exchanges, because MPI_Allreduce may add in
+ * any order: each rank gets its share of everybody's numbers, adds them in rank order, and gives the sums to all. */
 #include "job.h"
 
 #include "hct/half.h"
@@ -82,8 +82,10 @@ static void add(void *out, const void *in, int64_t n, int ranks, int32_t dtype) 
         for (int r = 0; r < ranks; r++) {
             int64_t k = r * n + i;
             if (dtype == HCT_F64) d += ((const double *)in)[k];
-            else f += dtype == HCT_F32 ? ((const float *)in)[k]
-                      : dtype == HCT_BF16 ? hct_f32_from_bf16(((const uint16_t *)in)[k]) : hct_f32_from_f16(((const uint16_t *)in)[k]);
+            else
+                f += dtype == HCT_F32    ? ((const float *)in)[k]
+                     : dtype == HCT_BF16 ? hct_f32_from_bf16(((const uint16_t *)in)[k])
+                                         : hct_f32_from_f16(((const uint16_t *)in)[k]);
         }
         if (dtype == HCT_F64) ((double *)out)[i] = d;
         else if (dtype == HCT_F32) ((float *)out)[i] = f;
@@ -138,12 +140,20 @@ static void close_job(const hct_comm *c) {
 
 static hct_status open_job(const hct_comm **ret, hct_err *err) {
     int threads = 0, code = MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &threads);
-    if (code != MPI_SUCCESS) return hct_plugin_fail(err, HCT_EDEVICE, "MPI cannot be started (error %d); start the ranks by mpirun or srun --mpi=pmix", code);
+    if (code != MPI_SUCCESS)
+        return hct_plugin_fail(err, HCT_EDEVICE,
+                               "MPI cannot be started (error %d); start the ranks by mpirun or srun --mpi=pmix", code);
     MPI_Comm here;
     MPI_Comm_dup(MPI_COMM_WORLD, &job.mpi);
     MPI_Comm_set_errhandler(job.mpi, MPI_ERRORS_RETURN);
-    job.comm = (hct_comm){.size = sizeof job.comm, .name = "mpi", .all_gather = all_gather, .broadcast = broadcast, .all_reduce = all_reduce,
-                          .barrier = barrier, .abort = abort_job, .close = close_job};
+    job.comm = (hct_comm){.size = sizeof job.comm,
+                          .name = "mpi",
+                          .all_gather = all_gather,
+                          .broadcast = broadcast,
+                          .all_reduce = all_reduce,
+                          .barrier = barrier,
+                          .abort = abort_job,
+                          .close = close_job};
     MPI_Comm_rank(job.mpi, &job.comm.rank);
     MPI_Comm_size(job.mpi, &job.comm.ranks);
     MPI_Comm_split_type(job.mpi, MPI_COMM_TYPE_SHARED, job.comm.rank, MPI_INFO_NULL, &here);
@@ -153,9 +163,11 @@ static hct_status open_job(const hct_comm **ret, hct_err *err) {
     job.count = calloc(2 * n, sizeof *job.count);
     job.at = calloc(2 * n, sizeof *job.at);
     job.shares = malloc(PIECE + 8 * n);
-    if (!job.count || !job.at || !job.shares) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory for exchanges between ranks");
+    if (!job.count || !job.at || !job.shares)
+        return hct_plugin_fail(err, HCT_ENOMEM, "out of memory for exchanges between ranks");
     if (n > 1 && (threads < MPI_THREAD_MULTIPLE || !watch_start(job.comm.rank, job.comm.ranks)) && job.comm.rank == 0)
-        fprintf(stderr, "headct: this MPI does not allow a thread of its own to watch the ranks; a rank that hangs is noticed by the launcher alone\n");
+        fprintf(stderr, "headct: this MPI does not allow a thread of its own to watch the ranks; a rank that hangs is "
+                        "noticed by the launcher alone\n");
     *ret = &job.comm;
     return HCT_OK;
 }

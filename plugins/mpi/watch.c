@@ -45,17 +45,21 @@ static void *watch(void *arg) {
         char beat;
         int there = 1;
         MPI_Request r;
-        if (now() - slept > w.patience / 2) heard = now(); /* it was this process that slept: the neighbour gets its time again */
+        /* it was this process that slept: the neighbour gets its time again */
+        if (now() - slept > w.patience / 2) heard = now();
         slept = now();
-        MPI_Isend(&life, 1, MPI_CHAR, next, 0, w.comm, &r); /* one byte: it leaves at once, whether or not anyone takes it */
+        /* one byte: it leaves at once, whether or not anyone takes it */
+        MPI_Isend(&life, 1, MPI_CHAR, next, 0, w.comm, &r);
         MPI_Request_free(&r);
         while (MPI_Iprobe(previous, 0, w.comm, &there, MPI_STATUS_IGNORE) == MPI_SUCCESS && there) {
             MPI_Recv(&beat, 1, MPI_CHAR, previous, 0, w.comm, MPI_STATUS_IGNORE);
             heard = now();
         }
         if (now() - heard < w.patience) continue;
-        fprintf(stderr, "headct: rank %d of %d has given no sign of life for %.0f s; the job ends. Look at that rank's machine\n", previous, w.ranks,
-                now() - heard);
+        fprintf(
+            stderr,
+            "headct: rank %d of %d has given no sign of life for %.0f s; the job ends. Look at that rank's machine\n",
+            previous, w.ranks, now() - heard);
         fflush(stderr);
         MPI_Abort(MPI_COMM_WORLD, 1);
     }

@@ -16,7 +16,9 @@ void onednn_refuse(onednn_build *b, const char *why) {
 void onednn_check(onednn_build *b, dnnl_status_t got, const char *what) {
     if (got == dnnl_success || b->status != HCT_OK) return;
     if (got == dnnl_out_of_memory) b->status = hct_plugin_fail(b->err, HCT_ENOMEM, "out of memory");
-    else b->status = hct_plugin_fail(b->err, HCT_NOTIMPL, "oneDNN %d.%d has no %s for this", dnnl_version()->major, dnnl_version()->minor, what);
+    else
+        b->status = hct_plugin_fail(b->err, HCT_NOTIMPL, "oneDNN %d.%d has no %s for this", dnnl_version()->major,
+                                    dnnl_version()->minor, what);
 }
 
 void onednn_want_dense(onednn_build *b) {
@@ -33,7 +35,8 @@ static int is_broadcast(const hct_view *v) {
 
 int onednn_begin(onednn_build *b, const hct_problem *p, hct_plan *plan, hct_err *err) {
     *b = (onednn_build){.problem = p, .plan = plan, .err = err};
-    if (p->in[0].dtype == HCT_BF16 && (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) != dnnl_cpu_isa_avx512_core_bf16)
+    if (p->in[0].dtype == HCT_BF16 &&
+        (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) != dnnl_cpu_isa_avx512_core_bf16)
         onednn_refuse(b, "bfloat16 needs a processor with AVX512_BF16; oneDNN would emulate it slowly");
     for (uint32_t i = 0; i < p->n_in + p->n_out; i++) {
         const hct_view *v = i < p->n_in ? &p->in[i] : &p->out[i - p->n_in];
@@ -97,7 +100,8 @@ dnnl_memory_desc_t onednn_any(onednn_build *b, int32_t dtype, int n, const int64
 }
 
 dnnl_memory_desc_t onednn_view(onednn_build *b, const hct_view *v) {
-    return hct_is_contiguous(v) ? onednn_dense(b, v->dtype, v->ndim, v->dim) : onednn_strided(b, v->dtype, v->ndim, v->dim, v->stride);
+    return hct_is_contiguous(v) ? onednn_dense(b, v->dtype, v->ndim, v->dim)
+                                : onednn_strided(b, v->dtype, v->ndim, v->dim, v->stride);
 }
 
 /* ---- primitives ---- */
@@ -160,7 +164,10 @@ void onednn_reorder(onednn_build *b, int from, int to) {
     dnnl_primitive_desc_t pd = NULL;
     if (b->status != HCT_OK) return;
     dnnl_primitive_attr_t attr = attributes(b);
-    onednn_check(b, dnnl_reorder_primitive_desc_create(&pd, &b->call->memory[from].md, engine, &b->call->memory[to].md, engine, attr), "reorder");
+    onednn_check(b,
+                 dnnl_reorder_primitive_desc_create(&pd, &b->call->memory[from].md, engine, &b->call->memory[to].md,
+                                                    engine, attr),
+                 "reorder");
     append(b, pd, 2, (onednn_argument[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
     if (pd) dnnl_primitive_desc_destroy(pd);
     if (attr) dnnl_primitive_attr_destroy(attr);
@@ -241,16 +248,20 @@ int onednn_float_output(onednn_build *b, uint32_t o, const dnnl_memory_desc_t *m
 
 /* ---- run ---- */
 
-hct_status onednn_run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *err) {
+hct_status onednn_run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                      const hct_view *ws, hct_err *err) {
     (void)stream;
     onednn_call *c = p->state;
     dnnl_status_t got = dnnl_success;
     for (int i = 0; i < c->n_memory; i++) {
         onednn_memory *m = &c->memory[i];
-        void *at = m->home == AT_INPUT ? hct_ptr(&in[m->place]) : m->home == AT_OUTPUT ? hct_ptr(&out[m->place]) : (char *)hct_ptr(ws) + m->place;
+        void *at = m->home == AT_INPUT    ? hct_ptr(&in[m->place])
+                   : m->home == AT_OUTPUT ? hct_ptr(&out[m->place])
+                                          : (char *)hct_ptr(ws) + m->place;
         if (at == m->at) continue; /* a program's addresses never change */
         got = dnnl_memory_set_data_handle_v2(m->memory, at, c->stream);
-        if (got != dnnl_success) return hct_plugin_fail(err, HCT_EDEVICE, "oneDNN: an address is refused (status %d)", (int)got);
+        if (got != dnnl_success)
+            return hct_plugin_fail(err, HCT_EDEVICE, "oneDNN: an address is refused (status %d)", (int)got);
         m->at = at;
     }
     for (int i = 0; got == dnnl_success && i < c->n_step; i++) {
@@ -263,5 +274,6 @@ hct_status onednn_run(const hct_plan *p, hct_stream *stream, const hct_view *in,
             s->loop(at, s);
         }
     }
-    return got == dnnl_success ? HCT_OK : hct_plugin_fail(err, HCT_EDEVICE, "oneDNN: a primitive fails (status %d)", (int)got);
+    return got == dnnl_success ? HCT_OK
+                               : hct_plugin_fail(err, HCT_EDEVICE, "oneDNN: a primitive fails (status %d)", (int)got);
 }

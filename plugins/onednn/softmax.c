@@ -10,7 +10,8 @@ static dnnl_memory_desc_t rows_of(onednn_build *b) {
 }
 
 static void describe_forward(onednn_build *b, dnnl_softmax_v2_desc_t *ret, const dnnl_memory_desc_t *x) {
-    onednn_check(b, dnnl_softmax_v2_forward_desc_init(ret, dnnl_forward_training, dnnl_softmax_accurate, x, x, 1), "softmax");
+    onednn_check(b, dnnl_softmax_v2_forward_desc_init(ret, dnnl_forward_training, dnnl_softmax_accurate, x, x, 1),
+                 "softmax");
 }
 
 /* softmax(x) -> y */
@@ -22,7 +23,11 @@ static hct_status plan_forward(hct_device *d, const hct_problem *p, hct_plan *pl
     dnnl_memory_desc_t x = rows_of(&b);
     describe_forward(&b, &desc, &x);
     onednn_describe(&b, &desc, NULL);
-    onednn_execute(&b, 2, (onednn_argument[]){{DNNL_ARG_SRC, onednn_input(&b, 0, &x)}, {DNNL_ARG_DST, onednn_output(&b, 0, &x)}});
+    onednn_execute(&b, 2,
+                   (onednn_argument[]){
+                       {DNNL_ARG_SRC, onednn_input(&b, 0, &x)},
+                       {DNNL_ARG_DST, onednn_output(&b, 0, &x)},
+                   });
     return onednn_end(&b);
 }
 
@@ -36,9 +41,15 @@ static hct_status plan_backward(hct_device *d, const hct_problem *p, hct_plan *p
     describe_forward(&b, &forward, &x);
     onednn_check(&b, dnnl_softmax_v2_backward_desc_init(&desc, dnnl_softmax_accurate, &x, &x, &x, 1), "softmax");
     onednn_describe(&b, &desc, &forward);
-    onednn_execute(&b, 3, (onednn_argument[]){{DNNL_ARG_DST, onednn_input(&b, 0, &x)}, {DNNL_ARG_DIFF_DST, onednn_input(&b, 1, &x)},
-                                              {DNNL_ARG_DIFF_SRC, onednn_output(&b, 0, &x)}});
+    onednn_execute(&b, 3,
+                   (onednn_argument[]){
+                       {DNNL_ARG_DST, onednn_input(&b, 0, &x)},
+                       {DNNL_ARG_DIFF_DST, onednn_input(&b, 1, &x)},
+                       {DNNL_ARG_DIFF_SRC, onednn_output(&b, 0, &x)},
+                   });
     return onednn_end(&b);
 }
 
-const hct_kernel onednn_softmax[] = {ONEDNN_KERNELS("softmax", plan_forward), ONEDNN_KERNELS("softmax.bwd", plan_backward), {.name = NULL}};
+const hct_kernel onednn_softmax[] = {ONEDNN_KERNELS("softmax", plan_forward),
+                                     ONEDNN_KERNELS("softmax.bwd", plan_backward),
+                                     {.name = NULL}};

@@ -1,5 +1,5 @@
-/* The loops of norms. Mean, rstd and population variance of each channel of x [N, C, rest] are lanes of F32 over short blocks, their sums in
- * double. */
+/* The loops of norms. Mean, rstd and population variance of each channel of x [N, C, rest] are lanes of F32 over
+ * short blocks, their sums in double. */
 #include "onednn.h"
 
 #include <math.h>

@@ -41,8 +41,10 @@ static hct_status init(const hct_host *host, hct_err *err) {
     return hct_plugin_fail(err, KIND == NOT_HERE ? HCT_NOTIMPL : HCT_EDEVICE, "the driver is missing; install it");
 }
 
-#define DESC(magic, major, size, init_)                                                                                \
+/* clang-format off */
+#define DESC(magic, major, size, init_) \
     { magic, major, 0, size, 0, "bad", "1.0", "", init_ }
+/* clang-format on */
 #ifndef WITHOUT_SYMBOL
 extern HCT_API const hct_plugin hct_plugin_v1;
 const hct_plugin hct_plugin_v1 =

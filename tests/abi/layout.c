@@ -155,6 +155,4 @@ VALUE(HCT_DEVICE_TO_DEVICE, 2);
 VALUE(HCT_MAGIC, 0x31544348u);
 VALUE(HCT_MAJOR, 1);
 
-int main(void) {
-    return 0;
-}
+int main(void) { return 0; }

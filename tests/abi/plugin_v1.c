@@ -27,8 +27,9 @@ static hct_status grad(const hct_host *h, hct_tape *t, const hct_node *n, hct_er
     h->describe(t, n->in[0], &x);
     hct_id dx, in[3] = {n->in[0], h->grad_of(t, n->out[0]), h->grad_of(t, n->out[1])};
     for (int i = 1; i < 3; i++) {
-        hct_attr fill[] = {
-            {.name = "dim", .kind = HCT_ATTR_INTS, .n = x.ndim}, HCT_INT("dtype", x.dtype), HCT_REAL("value", 0)};
+        hct_attr fill[] = {{.name = "dim", .kind = HCT_ATTR_INTS, .n = x.ndim},
+                           HCT_INT("dtype", x.dtype),
+                           HCT_REAL("value", 0)};
         memcpy(fill[0].ints, x.dim, sizeof fill[0].ints);
         if (!in[i]) h->emit(t, "fill", NULL, 0, fill, 3, &in[i], 1);
     }
@@ -63,9 +64,7 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     return HCT_OK;
 }
 
-static void release(hct_plan *p) {
-    free(p->state);
-}
+static void release(hct_plan *p) { free(p->state); }
 
 /* Element i, row-major, of a view with any strides. */
 static double at(const hct_view *v, int64_t i) {
@@ -128,9 +127,7 @@ static hct_status open_device(int index, hct_device **ret, hct_err *err) {
     *ret = (hct_device *)&handle;
     return HCT_OK;
 }
-static void close_device(hct_device *d) {
-    (void)d;
-}
+static void close_device(hct_device *d) { (void)d; }
 static hct_status alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
     (void)d;
     *ret = aligned_alloc(128, bytes / 128 * 128 + 128);
@@ -155,9 +152,7 @@ static hct_status stream_sync(hct_stream *s, hct_err *err) {
     (void)s, (void)err;
     return HCT_OK;
 }
-static void stream_free(hct_stream *s) {
-    (void)s;
-}
+static void stream_free(hct_stream *s) { (void)s; }
 
 static const hct_backend backend = {.size = sizeof backend,
                                     .name = "abi",

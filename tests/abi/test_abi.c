@@ -100,15 +100,17 @@ END_TEST
 
 static const struct {
     const char *name, *words[2]; /* what is said */
-} bad[] = {{"wrong_magic", {"magic", "HCT_PLUGIN_DEFINE"}},
-           {"other_major", {"interface 2.0", "rebuild"}},
-           {"short_struct", {"too short (40 of 48 bytes)", "rebuild"}},
-           {"no_init", {"its description has no init", "HCT_PLUGIN_DEFINE"}},
-           {"no_symbol", {"exports no hct_plugin_v1", "not a headct plugin"}},
-           {"half_way", {"init failed", "the driver is missing; install it"}},
-           {"not_here", {"init failed", "the driver is missing"}},
-           {"unresolved", {"cannot be loaded", "hct_function_that_is_nowhere"}},
-           {"taken_name", {"init failed", "op 'gelu' is there already"}}};
+} bad[] = {
+    {"wrong_magic", {"magic", "HCT_PLUGIN_DEFINE"}},
+    {"other_major", {"interface 2.0", "rebuild"}},
+    {"short_struct", {"too short (40 of 48 bytes)", "rebuild"}},
+    {"no_init", {"its description has no init", "HCT_PLUGIN_DEFINE"}},
+    {"no_symbol", {"exports no hct_plugin_v1", "not a headct plugin"}},
+    {"half_way", {"init failed", "the driver is missing; install it"}},
+    {"not_here", {"init failed", "the driver is missing"}},
+    {"unresolved", {"cannot be loaded", "hct_function_that_is_nowhere"}},
+    {"taken_name", {"init failed", "op 'gelu' is there already"}},
+};
 
 START_TEST(bad_plugins_are_refused_and_harm_nothing) {
     hct_err err = {0, ""};
@@ -164,7 +166,8 @@ START_TEST(cut_plugins_are_refused) {
     int refused = 0;
     for (size_t cut = 64; cut < n; cut += 500) {
         const char *path = scratch_file("hct_kernel_cut.so", bytes, cut);
-        if (hct_load_plugin(ctx, path, &err) == HCT_OK) break; /* all that is mapped is there: what follows serves debuggers */
+        /* all that is mapped is there: what follows serves debuggers */
+        if (hct_load_plugin(ctx, path, &err) == HCT_OK) break;
         ck_assert_msg(strstr(err.msg, path) && !strchr(err.msg, '\n'), "%s", err.msg);
         refused++;
         check_works(ctx);
@@ -246,6 +249,8 @@ int main(int argc, char **argv) {
     v1 = realpath(argv[1], NULL); /* links to it are made elsewhere */
     if (!v1) return 2;
     bad_folder = argv[2];
-    return CHECK_RUN("abi", a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs, bad_plugins_are_refused_and_harm_nothing,
-                     files_that_are_no_shared_objects, cut_plugins_are_refused, a_bad_file_in_the_search_path_is_one_line, a_bad_folder_in_the_search_path_is_one_line);
+    return CHECK_RUN("abi", a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs,
+                     bad_plugins_are_refused_and_harm_nothing, files_that_are_no_shared_objects,
+                     cut_plugins_are_refused, a_bad_file_in_the_search_path_is_one_line,
+                     a_bad_folder_in_the_search_path_is_one_line);
 }

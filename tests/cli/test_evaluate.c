@@ -12,9 +12,7 @@
 #include "support/csv.h"
 #include "support/paths.h"
 
-static void put(const char *name, const char *text) {
-    scratch_file(name, text, strlen(text));
-}
+static void put(const char *name, const char *text) { scratch_file(name, text, strlen(text)); }
 
 static void assert_says(int got, int want, const char *what) {
     ck_assert_msg(got == want && strstr(headct_said, what), "exit %d, wanted %d and \"%s\":\n%s", got, want, what,

@@ -30,8 +30,6 @@ static const hct_kernel kernel = {.size = sizeof kernel,
                                   .plan = plan,
                                   .run = run};
 
-static hct_status init(const hct_host *host, hct_err *err) {
-    return host->add_kernel(host, &kernel, err);
-}
+static hct_status init(const hct_host *host, hct_err *err) { return host->add_kernel(host, &kernel, err); }
 
 HCT_PLUGIN_DEFINE("allocating", "1.0", init)

@@ -31,9 +31,7 @@ static inline void close_cpu(fixture *f) {
 }
 
 /* Values that differ from one another, within +-1. */
-static inline float value_at(int64_t i, int salt) {
-    return (float)sin(0.7 * (double)i + 1.3 * salt);
-}
+static inline float value_at(int64_t i, int salt) { return (float)sin(0.7 * (double)i + 1.3 * salt); }
 
 static inline hct_tensor *filled(fixture *f, int salt, int ndim, const int64_t *dim) {
     hct_tensor *t = hct_tensor_new(f->dev, HCT_F32, ndim, dim, &f->err);
@@ -48,8 +46,6 @@ static inline hct_tensor *filled(fixture *f, int salt, int ndim, const int64_t *
 #define FILLED(f, salt, ...)                                                                                           \
     filled((f), (salt), (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
 
-static inline void ok(fixture *f, hct_status st) {
-    ck_assert_msg(st == HCT_OK, "%s", f->err.msg);
-}
+static inline void ok(fixture *f, hct_status st) { ck_assert_msg(st == HCT_OK, "%s", f->err.msg); }
 
 #endif

@@ -102,10 +102,15 @@ START_TEST(what_nobody_knows_is_said) {
     } cases[] = {
         {NULL, "ad=ref:add:f32", "headct: HCT_KERNEL=ad=ref:add:f32: no op is called 'ad'; the nearest is 'add'\n"},
         {NULL, "sofmax=x", "headct: HCT_KERNEL=sofmax=x: no op is called 'sofmax'; the nearest is 'softmax'\n"},
-        {NULL, "frobnicate", "headct: HCT_KERNEL=frobnicate: no op is called 'frobnicate'; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n"},
-        {NULL, "gelu", "headct: HCT_KERNEL=gelu: it names no kernel of gelu; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n"},
+        {NULL, "frobnicate",
+         "headct: HCT_KERNEL=frobnicate: no op is called 'frobnicate'; it takes OP=KERNEL, and 'headct backends "
+         "--kernels' lists them\n"},
+        {NULL, "gelu",
+         "headct: HCT_KERNEL=gelu: it names no kernel of gelu; it takes OP=KERNEL, and 'headct backends --kernels' "
+         "lists them\n"},
         {NULL, "add=ref:add:f32,gelu=rf:gelu:f32",
-         "headct: HCT_KERNEL=gelu=rf:gelu:f32: no kernel of gelu on cpu is called 'rf:gelu:f32'; the nearest is 'ref:gelu:f32'\n"},
+         "headct: HCT_KERNEL=gelu=rf:gelu:f32: no kernel of gelu on cpu is called 'rf:gelu:f32'; the nearest is "
+         "'ref:gelu:f32'\n"},
         {NULL, "add=ref:add:f32,", ""},
         {"dispach", NULL, "headct: HCT_VERBOSE=dispach is not known; 'dispatch' is\n"},
         {"", "", ""},
@@ -128,7 +133,8 @@ static int threads(void) {
     return n;
 }
 
-/* A convolution goes to oneDNN where that is built in, and back to the reference on demand; both use one pool of threads. */
+/* A convolution goes to oneDNN where that is built in, and back to the reference on demand; both use one pool of
+ * threads. */
 START_TEST(a_library_can_be_switched_off) {
     char text[4096];
     ck_assert_int_eq(run_with("dispatch", "conv3d=ref:conv3d:f32", convolve, text, sizeof text).code, HCT_OK);
@@ -169,8 +175,11 @@ END_TEST
 START_TEST(device_specs) {
     fixture f = open_cpu(NULL);
     static const char *const bad[][2] = {
-        {"tpu", "no such backend"},  {"cpu:none-such", "no device is called so"},       {"cpu:", "number"},     {"cpu:-1", "number"},
-        {"cpu:7", "one CPU device"}, {"cp", "no such backend"}, {"", "no such backend"}};
+        {"tpu", "no such backend"},  {"cpu:none-such", "no device is called so"},
+        {"cpu:", "number"},          {"cpu:-1", "number"},
+        {"cpu:7", "one CPU device"}, {"cp", "no such backend"},
+        {"", "no such backend"},
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         hct_err e = {0, ""};
         ck_assert_ptr_null(hct_device_open(f.ctx, bad[i][0], &e));
@@ -197,6 +206,6 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    return CHECK_RUN("dispatch", the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced, what_nobody_knows_is_said,
-                     a_library_can_be_switched_off, no_kernel_says_so, device_specs);
+    return CHECK_RUN("dispatch", the_highest_priority_that_accepts, quiet_unless_asked, one_kernel_can_be_forced,
+                     what_nobody_knows_is_said, a_library_can_be_switched_off, no_kernel_says_so, device_specs);
 }

@@ -26,10 +26,8 @@ START_TEST(every_pattern_round_trips) {
             ck_assert_uint_eq(hct_f16_from_f32(f), h);
         }
         f = hct_f32_from_bf16((uint16_t)h);
-        if (isnan(f))
-            ck_assert(isnan(hct_f32_from_bf16(hct_bf16_from_f32(f))));
-        else
-            ck_assert_uint_eq(hct_bf16_from_f32(f), h);
+        if (isnan(f)) ck_assert(isnan(hct_f32_from_bf16(hct_bf16_from_f32(f))));
+        else ck_assert_uint_eq(hct_bf16_from_f32(f), h);
     }
 }
 END_TEST

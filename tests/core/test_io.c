@@ -126,11 +126,15 @@ END_TEST
 
 static void plant(const char *name, int days_old) {
     const char *path = scratch_file(name, "half", 4);
-    struct timespec times[2] = {{.tv_sec = time(NULL) - days_old * 86400 - 60}, {.tv_sec = time(NULL) - days_old * 86400 - 60}};
+    struct timespec times[2] = {
+        {.tv_sec = time(NULL) - days_old * 86400 - 60},
+        {.tv_sec = time(NULL) - days_old * 86400 - 60},
+    };
     ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
-/* Of a writer that was killed nothing stays; what one at work here, or perhaps at work elsewhere, writes is left alone, and so are others' files. */
+/* Of a writer that was killed nothing stays; what one at work here, or perhaps at work elsewhere, writes is left
+ * alone, and so are others' files. */
 START_TEST(removes_what_the_dead_left) {
     ck_assert_int_eq(hct_leftovers_remove(scratch_path("nowhere")), 0);
     hct_outfile *mine = hct_outfile_open(scratch_path("mine"), NULL);
@@ -154,7 +158,8 @@ START_TEST(removes_what_the_dead_left) {
     ck_assert_int_eq(hct_outfile_close(mine, NULL), HCT_OK);
     assert_text(scratch_path("mine"), "whole");
 
-    static const char *const names[] = {"w.safetensors.tmp.0000000a.2.0", "w.tmp.tmp.2.10"}; /* another system's; an earlier headct's */
+    /* another system's; an earlier headct's */
+    static const char *const names[] = {"w.safetensors.tmp.0000000a.2.0", "w.tmp.tmp.2.10"};
     for (int i = 0; i < 2; i++) {
         plant(names[i], 0);
         ck_assert_int_eq(hct_leftovers_remove(scratch_folder()), 0);
@@ -221,13 +226,12 @@ static int overwrite_on_64_kib(void) {
 START_TEST(full_disk_by_tmpfs) {
     mkdir(scratch_path("small"), 0777);
     int code = scratch_apart(overwrite_on_64_kib);
-    if (code == 77)
-        puts("# tmpfs may not be mounted here: full_disk_by_shim alone covers the full disk");
-    else
-        ck_assert_int_eq(code, 0);
+    if (code == 77) puts("# tmpfs may not be mounted here: full_disk_by_shim alone covers the full disk");
+    else ck_assert_int_eq(code, 0);
     rmdir(scratch_path("small"));
 }
 END_TEST
 
 CHECK_MAIN("io", writes_and_replaces, writes_more_than_the_buffer, discard_leaves_nothing, two_writers_of_one_path,
-           refuses_missing_folder_and_folder_target, reads_empty_and_missing, removes_what_the_dead_left, full_disk_by_shim, full_disk_by_tmpfs)
+           refuses_missing_folder_and_folder_target, reads_empty_and_missing, removes_what_the_dead_left,
+           full_disk_by_shim, full_disk_by_tmpfs)

@@ -5,9 +5,7 @@
 #include "small_vit.h"
 
 static uint32_t seed = 1;
-static uint32_t draw(uint32_t below) {
-    return (seed = seed * 1664525u + 1013904223u) / 65536 % below;
-}
+static uint32_t draw(uint32_t below) { return (seed = seed * 1664525u + 1013904223u) / 65536 % below; }
 
 static void check_no_overlap(const hct_block *b, size_t n, uint64_t arena) {
     for (size_t i = 0; i < n; i++) {
@@ -27,8 +25,9 @@ START_TEST(never_overlaps) {
         uint64_t bound = 0, sum = 0;
         for (size_t i = 0; i < n; i++) {
             int32_t first = (int32_t)draw(60);
-            b[i] = (hct_block){
-                .bytes = 128 * (1 + draw(round % 3 ? 40 : 3)), .first = first, .last = first + (int32_t)draw(25)};
+            b[i] = (hct_block){.bytes = 128 * (1 + draw(round % 3 ? 40 : 3)),
+                               .first = first,
+                               .last = first + (int32_t)draw(25)};
             sum += b[i].bytes;
         }
         uint64_t arena = hct_layout(b, n, &bound);
@@ -56,12 +55,12 @@ START_TEST(one_after_the_other_share) {
 }
 END_TEST
 
-/* Two layers of an encoder with few tokens: by falling size alone the widest blocks lie where the residual stream has to
- * pass, and the arena is 7/6 of the bound. */
+/* Two layers of an encoder with few tokens: by falling size alone the widest blocks lie where the residual stream
+ * has to pass, and the arena is 7/6 of the bound. */
 START_TEST(a_hole_left_by_size_is_filled) {
     static const int32_t life[][3] = {/* units, first, last */
-                                      {1, 0, 8},  {1, 1, 2},   {3, 2, 5},   {1, 5, 7},   {1, 7, 8},
-                                      {1, 8, 11}, {1, 8, 9},   {4, 9, 10},  {1, 10, 11}, {1, 11, 18},
+                                      {1, 0, 8},   {1, 1, 2},   {3, 2, 5},   {1, 5, 7},   {1, 7, 8},
+                                      {1, 8, 11},  {1, 8, 9},   {4, 9, 10},  {1, 10, 11}, {1, 11, 18},
                                       {1, 11, 12}, {3, 12, 15}, {1, 15, 17}, {1, 17, 18}, {1, 18, 19}};
     hct_block b[sizeof life / sizeof *life];
     size_t n = sizeof life / sizeof *life;

@@ -12,9 +12,7 @@ typedef struct plain {
     double norm;
 } plain;
 
-static int group_of(int i) {
-    return i == 2;
-}
+static int group_of(int i) { return i == 2; }
 
 /* loss = sum over parameters of (i + 1) p^2 / 2, so the gradient is (i + 1) p. */
 static void plain_step(plain *s, const hct_optim_options *o, const hct_optim_rate *rate) {
@@ -36,10 +34,8 @@ static void plain_step(plain *s, const hct_optim_options *o, const hct_optim_rat
         for (int j = 0; j < SIZE; j++) {
             double *p = &s->p[i][j], d = g[i][j];
             if (o->clip_mode != HCT_CLIP_NONE) d *= fmin(1, o->clip / (by + 1e-6));
-            if (o->kind == HCT_ADAMW)
-                *p -= lr * decay * *p;
-            else
-                d += decay * *p;
+            if (o->kind == HCT_ADAMW) *p -= lr * decay * *p;
+            else d += decay * *p;
             if (o->kind == HCT_SGD) {
                 s->m[i][j] = o->momentum * s->m[i][j] + d;
                 *p -= lr * s->m[i][j];
@@ -52,10 +48,12 @@ static void plain_step(plain *s, const hct_optim_options *o, const hct_optim_rat
     }
 }
 
-static hct_optim_rate rates[STEPS][2] = {{{0.1, 0.05, 1}, {0.02, 0, 1}},
-                                         {{0.2, 0.1, 1}, {0.02, 0, 0}},
-                                         {{0.1, 0.1, 0}, {0.05, 0.5, 1}},
-                                         {{0.05, 0.1, 1}, {0.05, 0.5, 1}}};
+static hct_optim_rate rates[STEPS][2] = {
+    {{0.1, 0.05, 1}, {0.02, 0, 1}},
+    {{0.2, 0.1, 1}, {0.02, 0, 0}},
+    {{0.1, 0.1, 0}, {0.05, 0.5, 1}},
+    {{0.05, 0.1, 1}, {0.05, 0.5, 1}},
+};
 
 static void compare(const hct_optim_options *o, hct_mode mode) {
     fixture f = open_cpu(NULL);

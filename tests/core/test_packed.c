@@ -1,5 +1,6 @@
-/* Packed copies of weights that many runs share (hct_keep_packed): made once, made again when the weights were written by anyone, never for a tensor
- * that the program itself writes. The plugin given as argument holds "test:packing linear", which reads its copy alone. */
+/* Packed copies of weights that many runs share (hct_keep_packed): made once, made again when the weights were
+ * written by anyone, never for a tensor that the program itself writes. The plugin given as argument holds
+ * "test:packing linear", which reads its copy alone. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -166,7 +167,8 @@ START_TEST(views_of_tensors_are_packed) {
     float want[ROWS * OUT], got[ROWS * OUT];
     for (int keep = 0; keep < 2; keep++) {
         hct_tape *t = hct_tape_new(f.dev, HCT_PROGRAM);
-        hct_id y = hct_linear(t, hct_use(t, x), hct_permute(t, hct_slice(t, hct_use(t, w), 1, 1, OUT), (int[]){1, 0}), 0);
+        hct_id y =
+            hct_linear(t, hct_use(t, x), hct_permute(t, hct_slice(t, hct_use(t, w), 1, 1, OUT), (int[]){1, 0}), 0);
         hct_keep(t, y);
         if (keep) hct_keep_packed(t);
         ok(&f, hct_compile(t, &f.err));
@@ -210,7 +212,8 @@ START_TEST(the_same_bits_when_packed) {
         hct_tape_free(t);
         for (int keep = 0; keep < 2; keep++) {
             t = hct_tape_new(f.dev, HCT_PROGRAM);
-            hct_id out = hct_linear(t, hct_cast(t, hct_use(t, x), dtype), hct_use(t, short_w), hct_cast(t, hct_use(t, b), dtype));
+            hct_id out = hct_linear(t, hct_cast(t, hct_use(t, x), dtype), hct_use(t, short_w),
+                                    hct_cast(t, hct_use(t, b), dtype));
             y[keep] = calloc((size_t)M * N, sizeof(float));
             hct_keep(t, out);
             if (keep) hct_keep_packed(t);
@@ -236,6 +239,7 @@ END_TEST
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
     plugin = argv[1];
-    return CHECK_RUN("packed", packed_once_and_again_when_written, not_unless_asked_and_before_planning, packed_again_after_an_optimiser,
-                     views_of_tensors_are_packed, a_copy_that_cannot_be_made_is_refused, the_same_bits_when_packed);
+    return CHECK_RUN("packed", packed_once_and_again_when_written, not_unless_asked_and_before_planning,
+                     packed_again_after_an_optimiser, views_of_tensors_are_packed,
+                     a_copy_that_cannot_be_made_is_refused, the_same_bits_when_packed);
 }

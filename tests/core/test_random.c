@@ -7,13 +7,15 @@ START_TEST(known_answers) {
     static const struct {
         uint64_t key, lo, hi;
         uint32_t want[4];
-    } vectors[] = {{0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-                   {~0ull, ~0ull, ~0ull, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-                   /* counter 243f6a88 85a308d3 13198a2e 03707344, key a4093822 299f31d0: the digits of pi */
-                   {0x299f31d0a4093822ull,
-                    0x85a308d3243f6a88ull,
-                    0x0370734413198a2eull,
-                    {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+    } vectors[] = {
+        {0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {~0ull, ~0ull, ~0ull, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        /* counter 243f6a88 85a308d3 13198a2e 03707344, key a4093822 299f31d0: the digits of pi */
+        {0x299f31d0a4093822ull,
+         0x85a308d3243f6a88ull,
+         0x0370734413198a2eull,
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         hct_philox r = hct_philox4x32(vectors[i].key, vectors[i].lo, vectors[i].hi);
         for (int k = 0; k < 4; k++) ck_assert_uint_eq(r.v[k], vectors[i].want[k]);

@@ -1,5 +1,5 @@
-/* A replayed step allocates nothing, of the host's memory (support/count_allocations.c) or of the device's own table, over steps 2 to 10. A kernel that
- * allocates in run() (the plugin given as argument) must be noticed. */
+/* A replayed step allocates nothing, of the host's memory (support/count_allocations.c) or of the device's own
+ * table, over steps 2 to 10. A kernel that allocates in run() (the plugin given as argument) must be noticed. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,7 +58,8 @@ START_TEST(the_counter_counts) {
     p = realloc(p, 5000);
     void *volatile r = NULL;
     int aligned = posix_memalign((void **)&r, 64, 64);
-    void *volatile s = aligned_alloc(64, 64), *volatile m = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *volatile s = aligned_alloc(64, 64), *volatile m =
+                                                  mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     counter.counting = 0;
     ck_assert(p && q && aligned == 0 && r && s && m != MAP_FAILED);
     free(p);
@@ -117,7 +118,8 @@ END_TEST
 START_TEST(onednn_allocates_its_arguments_only) {
     fixture f = open_cpu(NULL);
     int have = 0;
-    for (size_t i = 0; i < hct_kernel_count(f.ctx); i++) have |= !strcmp(hct_kernel_at(f.ctx, i)->name, "onednn:linear:f32");
+    for (size_t i = 0; i < hct_kernel_count(f.ctx); i++)
+        have |= !strcmp(hct_kernel_at(f.ctx, i)->name, "onednn:linear:f32");
     close_cpu(&f);
     if (!have) return;
     setenv("HCT_KERNEL", "linear=onednn:linear:f32", 1);

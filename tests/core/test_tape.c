@@ -51,12 +51,14 @@ START_TEST(messages_say_what_to_do) {
     hct_tensor *a = FILLED(&f, 1, 3, 5), *d = hct_tensor_new(f.dev, HCT_F64, 2, (int64_t[]){3, 5}, &f.err);
     struct {
         const char *what, *words[3];
-    } want[] = {{"dtypes", {"add", "F32", "F64"}},
-                {"unknown op", {"no such op", "plugin", "known"}},
-                {"no parameter", {"backward", "parameter", "loss"}},
-                {"not scalar", {"15 elements", "seed", "backward"}},
-                {"slice", {"slice", "[2, 7)", "length 5"}},
-                {"NULL tensor", {"tensor", "made", "used"}}};
+    } want[] = {
+        {"dtypes", {"add", "F32", "F64"}},
+        {"unknown op", {"no such op", "plugin", "known"}},
+        {"no parameter", {"backward", "parameter", "loss"}},
+        {"not scalar", {"15 elements", "seed", "backward"}},
+        {"slice", {"slice", "[2, 7)", "length 5"}},
+        {"NULL tensor", {"tensor", "made", "used"}},
+    };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
         hct_id x = hct_use(t, a), out;
@@ -123,7 +125,8 @@ START_TEST(views_are_read_row_major) {
 }
 END_TEST
 
-/* Whichever kernel pools: a value that is not finite is not passed over. The reference first, then the one that is chosen. */
+/* Whichever kernel pools: a value that is not finite is not passed over. The reference first, then the one that is
+ * chosen. */
 START_TEST(max_pool_keeps_nan) {
     for (int chosen = 0; chosen < 2; chosen++) {
         chosen ? unsetenv("HCT_KERNEL") : setenv("HCT_KERNEL", "max_pool3d=ref:max_pool3d:f32", 1);
@@ -205,7 +208,8 @@ END_TEST
 /* Two layers with dropout, each a segment or not: the gradient of the first weights. */
 static void layered(fixture *f, hct_mode mode, int segments, float *grad, uint64_t *ret_arena) {
     enum { N = 4, W = 6 };
-    hct_tensor *x = FILLED(f, 1, N, W), *w[2] = {FILLED(f, 2, W, W), FILLED(f, 3, W, W)}, *rng = hct_tensor_new(f->dev, HCT_I32, 1, (int64_t[]){4}, &f->err);
+    hct_tensor *x = FILLED(f, 1, N, W), *w[2] = {FILLED(f, 2, W, W), FILLED(f, 3, W, W)},
+               *rng = hct_tensor_new(f->dev, HCT_I32, 1, (int64_t[]){4}, &f->err);
     hct_tape *t = hct_tape_new(f->dev, mode);
     hct_id y = hct_use(t, x);
     for (int i = 0; i < 2; i++) {
@@ -274,5 +278,5 @@ START_TEST(segments_that_make_no_sense) {
 END_TEST
 
 CHECK_MAIN("tape", errors_stick_and_name_op_and_shapes, messages_say_what_to_do, only_kept_values_are_read,
-           views_are_read_row_major, max_pool_keeps_nan, gradients_meet_and_stop, batch_norm_trains_and_evaluates, segments_are_computed_again_bit_for_bit,
-           segments_that_make_no_sense)
+           views_are_read_row_major, max_pool_keeps_nan, gradients_meet_and_stop, batch_norm_trains_and_evaluates,
+           segments_are_computed_again_bit_for_bit, segments_that_make_no_sense)

@@ -1,5 +1,5 @@
-/* Outputs that nothing reads: kernels are told so when they are planned, and those that leave them give their memory back. The plugin given as
- * argument holds "test:leaving add_layer_norm". */
+/* Outputs that nothing reads: kernels are told so when they are planned, and those that leave them give their memory
+ * back. The plugin given as argument holds "test:leaving add_layer_norm". */
 #include <dlfcn.h>
 
 #include "check_main.h"
@@ -19,7 +19,8 @@ static int counter(const char *name) {
 static uint64_t run(fixture *f, hct_mode mode, int norm, int trained) {
     hct_tensor *x = FILLED(f, 1, ROWS, C), *h = FILLED(f, 2, ROWS, C), *w = FILLED(f, 3, C), *b = FILLED(f, 4, C);
     hct_tape *t = hct_tape_new(f->dev, mode);
-    hct_id sum, y = hct_add_layer_norm(t, trained ? hct_param(t, x) : hct_use(t, x), hct_use(t, h), hct_use(t, w), hct_use(t, b), 1e-5, &sum);
+    hct_id sum, y = hct_add_layer_norm(t, trained ? hct_param(t, x) : hct_use(t, x), hct_use(t, h), hct_use(t, w),
+                                       hct_use(t, b), 1e-5, &sum);
     if (norm || trained) hct_keep(t, y);
     hct_keep(t, sum);
     if (trained) {

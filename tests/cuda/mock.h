@@ -7,7 +7,9 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-struct CUstream_st { int number, capturing, forked; /* forked: has captured work that the first stream has not waited for */ };
+struct CUstream_st {
+    int number, capturing, forked; /* forked: has captured work that the first stream has not waited for */
+};
 
 /* The number of an environment variable. */
 long mock_number(const char *name, long otherwise);

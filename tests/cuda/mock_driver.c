@@ -1,7 +1,7 @@
-/* A CUDA driver, cuBLASLt, cuDNN and NCCL made of host memory, for tests on machines without a GPU: copies are carried out, kernels, products and
- * exchanges are written down. Rules of the real ones that a backend can break are kept: memory runs out, capturing forbids waiting and
- * allocating and wants every stream joined, a launch passes as many parameters as the compiled kernel has, and its pointers lie in memory that
- * was taken.
+/* A CUDA driver, cuBLASLt, cuDNN and NCCL made of host memory, for tests on machines without a GPU: copies are
+ * carried out, kernels, products and exchanges are written down. Rules of the real ones that a backend can break are
+ * kept: memory runs out, capturing forbids waiting and allocating and wants every stream joined, a launch passes as
+ * many parameters as the compiled kernel has, and its pointers lie in memory that was taken.
  *
  *   MOCK_LOG         file: one line a call
  *   MOCK_KERNELS     file: each compiled kernel's parameters (kernels.py)
@@ -15,9 +15,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct CUevent_st { struct CUstream_st *of; int recorded; double at; };
-struct CUfunc_st { char name[64], params[128]; /* p: a buffer, its offset follows; v: a value */ };
-typedef struct block { char *at; size_t bytes; } block;
+struct CUevent_st {
+    struct CUstream_st *of;
+    int recorded;
+    double at;
+};
+struct CUfunc_st {
+    char name[64], params[128]; /* p: a buffer, its offset follows; v: a value */
+};
+typedef struct block {
+    char *at;
+    size_t bytes;
+} block;
 
 static FILE *out;
 static block *blocks;
@@ -50,24 +59,39 @@ void mock_note(const char *fmt, ...) {
 
 /* ---- devices ---- */
 
-EXPORT CUresult cuInit(unsigned flags) { return flags ? CUDA_ERROR_INVALID_VALUE : mock_number("MOCK_DEVICES", 1) ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
+EXPORT CUresult cuInit(unsigned flags) {
+    return flags ? CUDA_ERROR_INVALID_VALUE : mock_number("MOCK_DEVICES", 1) ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+}
 EXPORT CUresult cuDriverGetVersion(int *v) { return *v = (int)mock_number("MOCK_DRIVER", CUDA_VERSION), CUDA_SUCCESS; }
 EXPORT CUresult cuDeviceGetCount(int *n) { return *n = (int)mock_number("MOCK_DEVICES", 1), CUDA_SUCCESS; }
 EXPORT CUresult cuDeviceGet(CUdevice *d, int i) { return *d = i, CUDA_SUCCESS; }
-EXPORT CUresult cuDeviceGetName(char *name, int n, CUdevice d) { return snprintf(name, (size_t)n, "Mock %d", d), CUDA_SUCCESS; }
-EXPORT CUresult cuDeviceTotalMem(size_t *n, CUdevice d) { return (void)d, *n = (size_t)mock_number("MOCK_MEMORY", 1l << 30), CUDA_SUCCESS; }
+EXPORT CUresult cuDeviceGetName(char *name, int n, CUdevice d) {
+    return snprintf(name, (size_t)n, "Mock %d", d), CUDA_SUCCESS;
+}
+EXPORT CUresult cuDeviceTotalMem(size_t *n, CUdevice d) {
+    return (void)d, *n = (size_t)mock_number("MOCK_MEMORY", 1l << 30), CUDA_SUCCESS;
+}
 EXPORT CUresult cuDeviceGetAttribute(int *v, CUdevice_attribute what, CUdevice d) {
     (void)d;
     long cc = mock_number("MOCK_CAPABILITY", 90);
-    *v = what == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? (int)(cc / 10) : what == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? (int)(cc % 10) : 132;
+    *v = what == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR   ? (int)(cc / 10)
+         : what == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? (int)(cc % 10)
+                                                                : 132;
     return CUDA_SUCCESS;
 }
-EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *c, CUdevice d) { return (void)d, *c = (CUcontext)(void *)&streams, CUDA_SUCCESS; }
-EXPORT CUresult cuDevicePrimaryCtxRelease(CUdevice d) { return (void)d, mock_note("end %zu bytes held in %zu blocks", held, n_blocks), CUDA_SUCCESS; }
+EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *c, CUdevice d) {
+    return (void)d, *c = (CUcontext)(void *)&streams, CUDA_SUCCESS;
+}
+EXPORT CUresult cuDevicePrimaryCtxRelease(CUdevice d) {
+    return (void)d, mock_note("end %zu bytes held in %zu blocks", held, n_blocks), CUDA_SUCCESS;
+}
 EXPORT CUresult cuCtxSetCurrent(CUcontext c) { return c ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT; }
 EXPORT CUresult cuGetErrorName(CUresult code, const char **name) {
-    *name = code == CUDA_ERROR_OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : code == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
-            : code == CUDA_ERROR_STREAM_CAPTURE_UNJOINED ? "CUDA_ERROR_STREAM_CAPTURE_UNJOINED" : code == CUDA_ERROR_ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "an error";
+    *name = code == CUDA_ERROR_OUT_OF_MEMORY                ? "CUDA_ERROR_OUT_OF_MEMORY"
+            : code == CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
+            : code == CUDA_ERROR_STREAM_CAPTURE_UNJOINED    ? "CUDA_ERROR_STREAM_CAPTURE_UNJOINED"
+            : code == CUDA_ERROR_ILLEGAL_ADDRESS            ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+                                                            : "an error";
     return CUDA_SUCCESS;
 }
 
@@ -81,18 +105,19 @@ static unsigned sum_of(const void *at, size_t n) {
     return sum;
 }
 
-#define FORBIDDEN_WHILE_CAPTURING(what)                   \
-    do {                                                  \
-        if (origin) {                                     \
-            mock_note("forbidden while capturing: %s", what);  \
-            return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; \
-        }                                                 \
+#define FORBIDDEN_WHILE_CAPTURING(what)                                                                                \
+    do {                                                                                                               \
+        if (origin) {                                                                                                  \
+            mock_note("forbidden while capturing: %s", what);                                                          \
+            return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;                                                              \
+        }                                                                                                              \
     } while (0)
 
 EXPORT CUresult cuMemAlloc(CUdeviceptr *ret, size_t bytes) {
     FORBIDDEN_WHILE_CAPTURING("alloc");
     void *at = NULL;
-    if (held + bytes > (size_t)mock_number("MOCK_MEMORY", 1l << 30) || posix_memalign(&at, 512, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (held + bytes > (size_t)mock_number("MOCK_MEMORY", 1l << 30) || posix_memalign(&at, 512, bytes))
+        return CUDA_ERROR_OUT_OF_MEMORY;
     if (n_blocks == cap_blocks) blocks = realloc(blocks, (cap_blocks = 2 * cap_blocks + 64) * sizeof *blocks);
     blocks[n_blocks++] = (block){at, bytes};
     held += bytes;
@@ -126,7 +151,9 @@ EXPORT CUresult cuMemGetInfo(size_t *left, size_t *all) {
     *left = *all - held;
     return CUDA_SUCCESS;
 }
-EXPORT CUresult cuMemHostAlloc(void **p, size_t n, unsigned flags) { return (void)flags, (*p = calloc(1, n)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY; }
+EXPORT CUresult cuMemHostAlloc(void **p, size_t n, unsigned flags) {
+    return (void)flags, (*p = calloc(1, n)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
 EXPORT CUresult cuMemFreeHost(void *p) { return free(p), CUDA_SUCCESS; }
 
 EXPORT CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t n, CUstream s) {
@@ -178,7 +205,9 @@ EXPORT CUresult cuStreamQuery(CUstream s) {
     mock_note("sync %d", s->number);
     return CUDA_SUCCESS;
 }
-EXPORT CUresult cuEventCreate(CUevent *e, unsigned flags) { return (void)flags, (*e = calloc(1, sizeof **e)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY; }
+EXPORT CUresult cuEventCreate(CUevent *e, unsigned flags) {
+    return (void)flags, (*e = calloc(1, sizeof **e)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
 EXPORT CUresult cuEventDestroy(CUevent e) { return free(e), CUDA_SUCCESS; }
 EXPORT CUresult cuEventRecord(CUevent e, CUstream s) {
     e->of = s;
@@ -222,10 +251,16 @@ EXPORT CUresult cuStreamEndCapture(CUstream s, CUgraph *g) {
     *g = (CUgraph)(void *)&graphs;
     return CUDA_SUCCESS;
 }
-EXPORT CUresult cuGraphInstantiate(CUgraphExec *e, CUgraph g, unsigned long long flags) { return (void)g, (void)flags, *e = (CUgraphExec)(uintptr_t)++graphs, mock_note("graph %d", graphs), CUDA_SUCCESS; }
+EXPORT CUresult cuGraphInstantiate(CUgraphExec *e, CUgraph g, unsigned long long flags) {
+    return (void)g, (void)flags, *e = (CUgraphExec)(uintptr_t)++graphs, mock_note("graph %d", graphs), CUDA_SUCCESS;
+}
 EXPORT CUresult cuGraphDestroy(CUgraph g) { return (void)g, CUDA_SUCCESS; }
-EXPORT CUresult cuGraphExecDestroy(CUgraphExec e) { return mock_note("free graph %d", (int)(uintptr_t)e), CUDA_SUCCESS; }
-EXPORT CUresult cuGraphLaunch(CUgraphExec e, CUstream s) { return mock_note("launch graph %d on %d", (int)(uintptr_t)e, s->number), CUDA_SUCCESS; }
+EXPORT CUresult cuGraphExecDestroy(CUgraphExec e) {
+    return mock_note("free graph %d", (int)(uintptr_t)e), CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphLaunch(CUgraphExec e, CUstream s) {
+    return mock_note("launch graph %d on %d", (int)(uintptr_t)e, s->number), CUDA_SUCCESS;
+}
 
 /* ---- kernels ---- */
 
@@ -253,8 +288,8 @@ EXPORT CUresult cuModuleGetFunction(CUfunction *f, CUmodule m, const char *name)
     return CUDA_ERROR_NOT_FOUND;
 }
 
-EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, CUstream s,
-                               void **params, void **extra) {
+EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                               unsigned bz, unsigned shared, CUstream s, void **params, void **extra) {
     (void)extra;
     int n = 0;
     while (params[n]) n++; /* the backend ends the list with NULL, which CUDA does not need */
@@ -264,7 +299,8 @@ EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned 
     }
     static long launches;
     if (mock_number("MOCK_BROKEN", 0) == ++launches) return mock_note("broken"), CUDA_ERROR_LAUNCH_FAILED;
-    if (!gx || !gy || gz != 1 || bx > 1024 || by != 1 || bz != 1 || gy > 65535 || shared) return CUDA_ERROR_INVALID_VALUE;
+    if (!gx || !gy || gz != 1 || bx > 1024 || by != 1 || bz != 1 || gy > 65535 || shared)
+        return CUDA_ERROR_INVALID_VALUE;
     for (int i = 0; i < n; i++) {
         CUdeviceptr at, off;
         if (f->params[i] != 'p') continue;

@@ -1,4 +1,5 @@
-/* The mock driver as a profiler: NVTX_INJECTION64_PATH names it, and ranges are written down, with how deep they lie. */
+/* The mock driver as a profiler: NVTX_INJECTION64_PATH names it, and ranges are written down, with how deep they
+ * lie. */
 #include "mock.h"
 
 #include <nvtx3/nvToolsExt.h>
@@ -13,7 +14,9 @@ int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get) {
     const NvtxExportTableCallbacks *tables = get(NVTX_ETID_CALLBACKS);
     NvtxFunctionTable table = NULL;
     unsigned n = 0;
-    if (!tables || !tables->GetModuleFunctionTable(NVTX_CB_MODULE_CORE, &table, &n) || n <= NVTX_CBID_CORE_RangePushA || n <= NVTX_CBID_CORE_RangePop) return 0;
+    if (!tables || !tables->GetModuleFunctionTable(NVTX_CB_MODULE_CORE, &table, &n) || n <= NVTX_CBID_CORE_RangePushA ||
+        n <= NVTX_CBID_CORE_RangePop)
+        return 0;
     *table[NVTX_CBID_CORE_RangePushA] = (NvtxFunctionPointer)push;
     *table[NVTX_CBID_CORE_RangePop] = (NvtxFunctionPointer)pop;
     return 1;

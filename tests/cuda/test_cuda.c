@@ -1,4 +1,5 @@
-/* Memory, copies and the pool of the CUDA backend, on the mock driver that HEADCT_CUDA_LIBRARY names; its log says what reached the driver. */
+/* Memory, copies and the pool of the CUDA backend, on the mock driver that HEADCT_CUDA_LIBRARY names; its log says
+ * what reached the driver. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,8 @@ static void pool(hct_dev *dev) {
         for (int i = 0; i < 8; i++) t[i] = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){1000 * (i + 1)}, &err);
         for (int i = 0; i < 8; i++) hct_tensor_free(t[i]);
     }
-    tap_ok(lines("alloc") - before == 8, "24 tensors of 8 sizes take %zu blocks from the driver", lines("alloc") - before);
+    tap_ok(lines("alloc") - before == 8, "24 tensors of 8 sizes take %zu blocks from the driver",
+           lines("alloc") - before);
     tap_ok(lines("free") == freed, "and give none back meanwhile");
     /* more than is free, but no more than with what the pool keeps */
     hct_tensor *big = NULL;
@@ -53,7 +55,9 @@ static void pool(hct_dev *dev) {
     hct_tensor *rest = hct_tensor_new(dev, HCT_U8, 1, (int64_t[]){50 << 20}, &err);
     tap_ok(big && rest && lines("free") > freed, "kept blocks are given back where memory is short (%s)", err.msg);
     hct_tensor *none = hct_tensor_new(dev, HCT_U8, 1, &n, &err);
-    tap_ok(!none && err.code == HCT_ENOMEM && strstr(err.msg, "12582912 bytes were wanted") && strstr(err.msg, "are free"), "out of memory: %s", err.msg);
+    tap_ok(!none && err.code == HCT_ENOMEM && strstr(err.msg, "12582912 bytes were wanted") &&
+               strstr(err.msg, "are free"),
+           "out of memory: %s", err.msg);
     hct_tensor_free(big);
     hct_tensor_free(rest);
 }
@@ -63,13 +67,16 @@ static void ahead(hct_dev *dev) {
     enum { N = 3000000 }; /* more than one pinned piece */
     float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y), late[4] = {5, 6, 7, 8}, got[4];
     for (int i = 0; i < N; i++) x[i] = (float)(i % 9973);
-    hct_tensor *t = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){N}, &err), *other = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){4}, &err);
-    int ok = hct_ahead_possible(dev) && hct_ahead_begin(dev, &err) == HCT_OK && hct_tensor_write(t, x, &err) == HCT_OK && hct_tensor_write(other, x, &err) == HCT_OK;
+    hct_tensor *t = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){N}, &err),
+               *other = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){4}, &err);
+    int ok = hct_ahead_possible(dev) && hct_ahead_begin(dev, &err) == HCT_OK &&
+             hct_tensor_write(t, x, &err) == HCT_OK && hct_tensor_write(other, x, &err) == HCT_OK;
     hct_ahead_end(dev);
     memset(x, 0, N * sizeof *x); /* the caller's memory is free at once */
     ok = ok && hct_tensor_read(t, y, &err) == HCT_OK && y[N - 1] == 0 && hct_tensor_write(other, late, &err) == HCT_OK;
     tap_ok(ok, "what is written ahead waits in a second place (%s)", err.msg);
-    ok = hct_ahead_take(dev, &err) == HCT_OK && hct_tensor_read(t, y, &err) == HCT_OK && hct_tensor_read(other, got, &err) == HCT_OK;
+    ok = hct_ahead_take(dev, &err) == HCT_OK && hct_tensor_read(t, y, &err) == HCT_OK &&
+         hct_tensor_read(other, got, &err) == HCT_OK;
     for (int i = 0; ok && i < N; i++) ok = y[i] == (float)(i % 9973);
     tap_ok(ok && !memcmp(got, late, sizeof got), "and is taken over once; a later plain write stands");
     hct_tensor_free(t);
@@ -86,19 +93,22 @@ static void ahead(hct_dev *dev) {
 static void convolution(hct_dev *dev, hct_dtype dtype) {
     static const int64_t one[] = {1, 1, 1};
     const char *type = dtype == HCT_F32 ? "f32" : "bf16";
-    size_t forward = lines("convolution on"), x_ways = lines("convolution.bwd_x on"), w_ways = lines("convolution.bwd_w on"), plain = lines("kernel hct_conv");
+    size_t forward = lines("convolution on"), x_ways = lines("convolution.bwd_x on"),
+           w_ways = lines("convolution.bwd_w on"), plain = lines("kernel hct_conv");
     size_t engine = lines(dtype == HCT_F32 ? "convolution plan, engine 1" : "convolution plan, engine 0");
-    hct_tensor *x = hct_tensor_new(dev, dtype, 5, (int64_t[]){2, 4, 9, 8, 7}, &err), *w = hct_tensor_new(dev, dtype, 5, (int64_t[]){6, 2, 3, 3, 3}, &err),
+    hct_tensor *x = hct_tensor_new(dev, dtype, 5, (int64_t[]){2, 4, 9, 8, 7}, &err),
+               *w = hct_tensor_new(dev, dtype, 5, (int64_t[]){6, 2, 3, 3, 3}, &err),
                *dy = hct_tensor_new(dev, dtype, 5, (int64_t[]){2, 6, 9, 8, 7}, &err);
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
     hct_id px = hct_param(t, x), pw = hct_param(t, w), y = hct_conv3d(t, px, pw, 0, one, one, one, 2);
     hct_backward(t, y, hct_use(t, dy));
     hct_grad(t, px), hct_grad(t, pw);
     int ok = hct_tape_error(t, &err) == HCT_OK;
-    tap_ok(ok && lines("convolution on") == forward + 1 && lines("convolution.bwd_x on") == x_ways + 1 && lines("convolution.bwd_w on") == w_ways + 1 && lines("kernel hct_conv") == plain,
+    tap_ok(ok && lines("convolution on") == forward + 1 && lines("convolution.bwd_x on") == x_ways + 1 &&
+               lines("convolution.bwd_w on") == w_ways + 1 && lines("kernel hct_conv") == plain,
            "conv3d in %s, and its backwards, by cuDNN (%s)", type, err.msg);
-    tap_ok(lines(dtype == HCT_F32 ? "convolution plan, engine 1" : "convolution plan, engine 0") == engine + 1, "%s by an engine %s", type,
-           dtype == HCT_F32 ? "without tensor cores" : "of the heuristics' choice");
+    tap_ok(lines(dtype == HCT_F32 ? "convolution plan, engine 1" : "convolution plan, engine 0") == engine + 1,
+           "%s by an engine %s", type, dtype == HCT_F32 ? "without tensor cores" : "of the heuristics' choice");
     hct_tape_free(t);
     hct_tensor_free(x), hct_tensor_free(w), hct_tensor_free(dy);
 }

@@ -1,6 +1,7 @@
-/* Graphs of plugins/cudnn planned by the real cuDNN for described cards, which it does without a GPU (CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR): shapes,
- * strides, dtypes and attributes are what the library takes, and an engine for the card exists and compiles. Nothing is run. It wants a libcuda.so.1
- * to load what it compiled: fake_libcuda.py's takes anything. Skipped where libcudnn.so.9 is not found. */
+/* Graphs of plugins/cudnn planned by the real cuDNN for described cards, which it does without a GPU
+ * (CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR): shapes, strides, dtypes and attributes are what the library takes, and an
+ * engine for the card exists and compiles. Nothing is run. It wants a libcuda.so.1 to load what it compiled:
+ * fake_libcuda.py's takes anything. Skipped where libcudnn.so.9 is not found. */
 #include "dnn.h"
 #include "tap.h"
 
@@ -8,17 +9,28 @@
 
 static hct_err err;
 
-typedef struct card { const char *name; int version, units, local; long long l2, memory; } card;
-static const card cards[] = {{"NVIDIA H200", 900, 132, 232448, 62914560, 150754820096}, {"NVIDIA A100-SXM4-80GB", 800, 108, 166912, 41943040, 85094825984}};
+typedef struct card {
+    const char *name;
+    int version, units, local;
+    long long l2, memory;
+} card;
+static const card cards[] = {
+    {"NVIDIA H200", 900, 132, 232448, 62914560, 150754820096},
+    {"NVIDIA A100-SXM4-80GB", 800, 108, 166912, 41943040, 85094825984},
+};
 
 static int open_card(const card *c, dnn_target *on) {
     char text[1024];
     dnn_maker m = {CUDNN_STATUS_SUCCESS, NULL};
     int n = snprintf(text, sizeof text,
-                     "{\"deviceName\":\"%s\",\"deviceVer\":%d,\"driverVer\":13000,\"cudaDeviceId\":0,\"pciDeviceId\":0,\"isTccDriver\":0,\"supportCoopLaunch\":1,"
-                     "\"multiProcessorCount\":%d,\"warpSize\":32,\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],"
-                     "\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":2048,\"maxCtasPerSM\":32,\"regsPerBlock\":65536,\"maxRegistersPerSM\":65536,"
-                     "\"maxSharedMemoryPerBlock\":49152,\"maxSharedMemoryPerBlockOptin\":%d,\"reservedSharedMemoryPerBlock\":1024,\"l2CacheSize\":%lld,"
+                     "{\"deviceName\":\"%s\",\"deviceVer\":%d,\"driverVer\":13000,\"cudaDeviceId\":0,\"pciDeviceId\":0,"
+                     "\"isTccDriver\":0,\"supportCoopLaunch\":1,"
+                     "\"multiProcessorCount\":%d,\"warpSize\":32,\"maxGridSize\":[2147483647,65535,65535],"
+                     "\"maxBlockSize\":[1024,1024,64],"
+                     "\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":2048,\"maxCtasPerSM\":32,\"regsPerBlock\":65536,"
+                     "\"maxRegistersPerSM\":65536,"
+                     "\"maxSharedMemoryPerBlock\":49152,\"maxSharedMemoryPerBlockOptin\":%d,"
+                     "\"reservedSharedMemoryPerBlock\":1024,\"l2CacheSize\":%lld,"
                      "\"totalGlobalMem\":%lld,\"smClockRateKHz\":1410000,\"memClockRateKHz\":1593000}",
                      c->name, c->version, c->units, c->local, c->l2, c->memory);
     on->card = dnn_create(&m, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, "the card");
@@ -36,7 +48,8 @@ static const char *refusal(const dnn_plan *p) {
 
 static void attention(const dnn_target *on, int device, int backward, int64_t dtype, int64_t tokens, int64_t width) {
     enum { B = 4, H = 12 };
-    const dnn_tensor packed = {4, {B, H, tokens, width}, {3 * H * width * tokens, width, 3 * H * width, 1}, 16}; /* q, k, v side by side, as qkv leaves them */
+    /* q, k, v side by side, as qkv leaves them */
+    const dnn_tensor packed = {4, {B, H, tokens, width}, {3 * H * width * tokens, width, 3 * H * width, 1}, 16};
     const dnn_tensor apart = {4, {B, H, tokens, width}, {H * width * tokens, width, H * width, 1}, 16};
     sdpa_key key;
     memset(&key, 0, sizeof key);
@@ -47,16 +60,22 @@ static void attention(const dnn_target *on, int device, int backward, int64_t dt
     key.tensor[SDPA_STATS] = (dnn_tensor){4, {B, H, tokens, 1}, {H * tokens, tokens, 1, 1}, 4};
     err.msg[0] = 0;
     const dnn_plan *p = sdpa_plan_for(on, &key, &err);
-    tap_ok(p != NULL, "attention%s, %s, %d tokens, heads of %d%s", backward ? " backward" : "", dtype == HCT_BF16 ? "bf16" : "f16", (int)tokens, (int)width, refusal(p));
+    tap_ok(p != NULL, "attention%s, %s, %d tokens, heads of %d%s", backward ? " backward" : "",
+           dtype == HCT_BF16 ? "bf16" : "f16", (int)tokens, (int)width, refusal(p));
 }
 
 static dnn_tensor dense(int64_t n, int64_t c, const int64_t *d) {
-    return (dnn_tensor){5, {n, c, d[0], d[1], d[2]}, {c * d[0] * d[1] * d[2], d[0] * d[1] * d[2], d[1] * d[2], d[2], 1}, 16};
+    return (dnn_tensor){
+        5, {n, c, d[0], d[1], d[2]}, {c * d[0] * d[1] * d[2], d[0] * d[1] * d[2], d[1] * d[2], d[2], 1}, 16};
 }
 
-typedef struct shape { int64_t in, out, groups, side, kernel, stride, padding; int bias; } shape;
+typedef struct shape {
+    int64_t in, out, groups, side, kernel, stride, padding;
+    int bias;
+} shape;
 
-static void convolve(const dnn_target *on, int device, const char *what, const char *type, conv_way way, int64_t dtype, shape z) {
+static void convolve(const dnn_target *on, int device, const char *what, const char *type, conv_way way, int64_t dtype,
+                     shape z) {
     enum { N = 2 };
     int64_t after = (z.side + 2 * z.padding - z.kernel) / z.stride + 1;
     conv_key key;
@@ -65,7 +84,8 @@ static void convolve(const dnn_target *on, int device, const char *what, const c
     key.way = way;
     key.dtype = dtype;
     key.avoid = 1u << CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
-    if (dtype == HCT_F32) key.avoid |= 1u << CUDNN_NUMERICAL_NOTE_TENSOR_CORE | 1u << CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
+    if (dtype == HCT_F32)
+        key.avoid |= 1u << CUDNN_NUMERICAL_NOTE_TENSOR_CORE | 1u << CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
     key.has_bias = z.bias;
     for (int d = 0; d < 3; d++) key.stride[d] = z.stride, key.padding[d] = z.padding, key.dilation[d] = 1;
     key.tensor[CONV_X] = dense(N, z.in, (int64_t[]){z.side, z.side, z.side});
@@ -74,7 +94,8 @@ static void convolve(const dnn_target *on, int device, const char *what, const c
     if (z.bias) key.tensor[CONV_BIAS] = (dnn_tensor){5, {1, z.out, 1, 1, 1}, {z.out, 1, 1, 1, 1}, 16};
     err.msg[0] = 0;
     const dnn_plan *p = conv_plan_for(on, &key, &err);
-    tap_ok(p != NULL, "convolution %s, %s, %d -> %d channels, %d^3, stride %d%s", what, type, (int)z.in, (int)z.out, (int)z.kernel, (int)z.stride, refusal(p));
+    tap_ok(p != NULL, "convolution %s, %s, %d -> %d channels, %d^3, stride %d%s", what, type, (int)z.in, (int)z.out,
+           (int)z.kernel, (int)z.stride, refusal(p));
 }
 
 static void plan_all(const card *c, int device) {
@@ -84,13 +105,16 @@ static void plan_all(const card *c, int device) {
     tap_ok(open_card(c, &on), "cuDNN %zu takes the description of %s", dnn.cudnnGetVersion(), c->name);
     for (int backward = 0; backward < 2; backward++)
         for (int w = 0; w < 2; w++)
-            for (int n = 0; n < 3; n++) attention(&on, device, backward, n ? HCT_BF16 : HCT_F16, tokens[n], w ? 64 : 48);
+            for (int n = 0; n < 3; n++)
+                attention(&on, device, backward, n ? HCT_BF16 : HCT_F16, tokens[n], w ? 64 : 48);
     for (int d = 0; d < 3; d++)
         for (int way = 0; way < 3; way++) {
             convolve(&on, device, ways[way], types[d], (conv_way)way, dtypes[d], (shape){1, 64, 1, 64, 7, 2, 3, 0});
             convolve(&on, device, ways[way], types[d], (conv_way)way, dtypes[d], (shape){64, 64, 1, 16, 3, 1, 1, 0});
             convolve(&on, device, ways[way], types[d], (conv_way)way, dtypes[d], (shape){64, 128, 1, 16, 1, 2, 0, 0});
-            if (way == CONV_FORWARD) convolve(&on, device, "with a bias", types[d], (conv_way)way, dtypes[d], (shape){64, 64, 1, 16, 3, 1, 1, 1});
+            if (way == CONV_FORWARD)
+                convolve(&on, device, "with a bias", types[d], (conv_way)way, dtypes[d],
+                         (shape){64, 64, 1, 16, 3, 1, 1, 1});
         }
     dnn_destroy(on.card);
 }

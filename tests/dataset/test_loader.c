@@ -14,9 +14,7 @@
 enum { SCANS = 5, SIZE = 12, ITEM = PAPER_WINDOWS * SIZE * SIZE * SIZE };
 
 static int which;
-static double level(int64_t voxel) {
-    return 10 * which + (double)(voxel % 7);
-}
+static double level(int64_t voxel) { return 10 * which + (double)(voxel % 7); }
 
 /* A dataset of SCANS small different scans, made once. */
 static dataset *open_data(void) {
@@ -47,8 +45,13 @@ static dataset *open_data(void) {
 }
 
 static loader_options options(int threads, size_t ahead, size_t cache) {
-    return (loader_options){.windows = paper_windows, .n_windows = PAPER_WINDOWS, .crop = 192, .size = SIZE, .threads = threads,
-                            .ahead = ahead, .cache_bytes = cache};
+    return (loader_options){.windows = paper_windows,
+                            .n_windows = PAPER_WINDOWS,
+                            .crop = 192,
+                            .size = SIZE,
+                            .threads = threads,
+                            .ahead = ahead,
+                            .cache_bytes = cache};
 }
 
 START_TEST(delivers_in_order_whatever_the_threads) {

@@ -45,7 +45,8 @@ START_TEST(prepares_and_does_only_what_is_missing) {
     hct_outfile_discard(mine);
     /* a prepared file that was emptied, cut, or lost its end is made again, the same */
     shell("cp -r data/scans whole; : > data/scans/p0001_s1.nii.gz; truncate -s -1 data/scans/p0001_s2.nii.gz; "
-          "n=$(stat -c %%s data/scans/p0002_s1.nii.gz); truncate -s -4096 data/scans/p0002_s1.nii.gz; truncate -s $n data/scans/p0002_s1.nii.gz");
+          "n=$(stat -c %%s data/scans/p0002_s1.nii.gz); truncate -s -4096 data/scans/p0002_s1.nii.gz; truncate -s $n "
+          "data/scans/p0002_s1.nii.gz");
     runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
     says("3 prepared, 1 unchanged");
     shell("diff -r whole data/scans");
@@ -135,10 +136,8 @@ START_TEST(many_processes_make_one_index) {
                     if (s == HCT_OK) index_close(&ix);
                     if (s == HCT_OK) s = index_open(&ix, name, k % 2, &err);
                 }
-                if (s < 0)
-                    fprintf(stderr, "# %s\n", err.msg);
-                else
-                    index_close(&ix);
+                if (s < 0) fprintf(stderr, "# %s\n", err.msg);
+                else index_close(&ix);
                 _exit(s < 0);
             }
         for (int i = 0; i < CHILDREN; i++) {
@@ -166,12 +165,14 @@ START_TEST(leaves_prepared_scans_out) {
         }
     says("left out, prepared already: heads/below/deep/data/scans, heads/data/scans, heads/scans\n");
     /* the same through links and other spellings */
-    shell("mkdir far && mv heads/scans far/moved && ln -s ../far/moved heads/scans; ln -s heads linked; ln -s heads/data/scans prepared; mkdir all && ln -s ../heads/below all/sub && ln -s ../heads/data/scans all/x");
+    shell("mkdir far && mv heads/scans far/moved && ln -s ../far/moved heads/scans; ln -s heads linked; ln -s "
+          "heads/data/scans prepared; mkdir all && ln -s ../heads/below all/sub && ln -s ../heads/data/scans all/x");
     runs(OK, "prepare --in linked/../linked/./ --out heads/data --quiet");
     says("0 prepared, 2 unchanged");
     runs(OK, "prepare --in all --out elsewhere --quiet");
     says("1 prepared, 0 unchanged");
-    static const char *const named[] = {"heads/data/scans", "prepared", "prepared/a.nii.gz", "heads/scans/below_b.nii.gz", "heads/below/deep/data/scans/a.nii.gz"};
+    static const char *const named[] = {"heads/data/scans", "prepared", "prepared/a.nii.gz",
+                                        "heads/scans/below_b.nii.gz", "heads/below/deep/data/scans/a.nii.gz"};
     for (int i = 0; i < 5; i++) {
         runs(ERROR, "prepare --in heads/a.nii %s --out new --quiet", named[i]);
         says(named[i]);
@@ -360,5 +361,6 @@ START_TEST(help_is_complete) {
 }
 END_TEST
 
-CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set, many_processes_make_one_index,
-           leaves_prepared_scans_out, knows_a_dataset_by_its_file, labels_must_fit, splits_by_patient, help_is_complete)
+CHECK_MAIN("prepare", prepares_and_does_only_what_is_missing, jobs_and_shards_make_no_difference, phantoms_are_one_set,
+           many_processes_make_one_index, leaves_prepared_scans_out, knows_a_dataset_by_its_file, labels_must_fit,
+           splits_by_patient, help_is_complete)

@@ -1,4 +1,5 @@
-/* headct prepare where something is wrong: scans that it refuses and lists, useless arguments, disks and programs that fail. */
+/* headct prepare where something is wrong: scans that it refuses and lists, useless arguments, disks and programs
+ * that fail. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,21 +16,21 @@
 
 static const char dicom_head[200] = {[128] = 'D', 'I', 'C', 'M'};
 
-static double one_nan(int64_t i) {
-    return i == 9 ? NAN : 0;
-}
+static double one_nan(int64_t i) { return i == 9 ? NAN : 0; }
 
 START_TEST(lists_what_it_refuses) {
     enter("refuse");
     phantoms(1);
     const char *folder = "refuse/ph/";
-    static const char *const reasons[][2] = {{"nan", "1 of 210 voxels are NaN or infinite"},
-                                             {"flat", "2D image"},
-                                             {"series", "4D series of 2 volumes"},
-                                             {"wrong", "wrong dimensions"},
-                                             {"short", "truncated"},
-                                             {"cut", "truncated or damaged gzip data"},
-                                             {"text", "not a NIfTI file"}};
+    static const char *const reasons[][2] = {
+        {"nan", "1 of 210 voxels are NaN or infinite"},
+        {"flat", "2D image"},
+        {"series", "4D series of 2 volumes"},
+        {"wrong", "wrong dimensions"},
+        {"short", "truncated"},
+        {"cut", "truncated or damaged gzip data"},
+        {"text", "not a NIfTI file"},
+    };
     nifti_spec bad[4] = {nifti_plain(), nifti_plain(), nifti_plain(), nifti_plain()};
     bad[0].datatype = DT_FLOAT32;
     bad[0].value = one_nan;
@@ -71,7 +72,8 @@ START_TEST(lists_what_it_refuses) {
 }
 END_TEST
 
-/* A fault of the machine, here a file that may not be read, costs nothing that was prepared; long names and links that loop end no run. */
+/* A fault of the machine, here a file that may not be read, costs nothing that was prepared; long names and links
+ * that loop end no run. */
 START_TEST(faults_of_the_machine_and_names) {
     enter("faults");
     phantoms(2);
@@ -85,9 +87,11 @@ START_TEST(faults_of_the_machine_and_names) {
     hct_err err = {0};
     dataset *d = dataset_open("data", &err);
     ck_assert_msg(d != NULL, "%s", err.msg);
-    for (size_t i = 0; i < d->n; i++) ck_assert_str_ne(d->scans[i].id, d->scans[i].patient); /* as the labels said, not by its own name */
+    /* as the labels said, not by its own name */
+    for (size_t i = 0; i < d->n; i++) ck_assert_str_ne(d->scans[i].id, d->scans[i].patient);
     dataset_close(d);
-    shell("mkdir in; cp ph/p0001_s1.nii.gz in/a.nii.gz; ln -s . in/loop; cp in/a.nii.gz in/$(printf '%%0230d' 0).nii.gz");
+    shell(
+        "mkdir in; cp ph/p0001_s1.nii.gz in/a.nii.gz; ln -s . in/loop; cp in/a.nii.gz in/$(printf '%%0230d' 0).nii.gz");
     shell("mkfifo in/pipe.nii.gz"); /* not waited for */
     runs(PARTIAL, "prepare --in in --out out --quiet");
     says("its ID has 230 letters");
@@ -96,7 +100,8 @@ START_TEST(faults_of_the_machine_and_names) {
 }
 END_TEST
 
-/* A machine that cannot convert DICOM ends the run with one line; what was prepared from the folder stays, in the index too. */
+/* A machine that cannot convert DICOM ends the run with one line; what was prepared from the folder stays, in the
+ * index too. */
 START_TEST(a_machine_that_cannot_convert) {
     enter("convert");
     nifti_spec good = nifti_plain();
@@ -124,9 +129,11 @@ START_TEST(a_machine_that_cannot_convert) {
     runs(OK, "prepare --in series made.nii --out data --quiet");
     says("1 unchanged, 0 refused"); /* the other one was made with --exact before the run ended */
     shell("/bin/rm -r data && /bin/cp -r series again");
-    static const char *const signals[] = {"INT", "TERM"}, *const ends[] = {"", "kill -TERM $$"}; /* a terminal's Ctrl-C reaches both */
+    /* a terminal's Ctrl-C reaches both */
+    static const char *const signals[] = {"INT", "TERM"}, *const ends[] = {"", "kill -TERM $$"};
     for (int k = 0; k < 4; k++) {
-        shell("printf '#!/bin/sh\nkill -%s $PPID\n%s\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix", signals[k % 2], ends[k / 2]);
+        shell("printf '#!/bin/sh\nkill -%s $PPID\n%s\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix",
+              signals[k % 2], ends[k / 2]);
         runs(STOPPED, "prepare --in again series --out data --quiet --jobs 1");
         says(k < 2 ? "stopped after 1 of 2 scans; run it again for the rest" : "stopped after 0 of 2 scans");
         ck_assert_ptr_null(strstr(headct_said, "refused"));
@@ -230,7 +237,8 @@ END_TEST
 static int index_on_16_kib(void) {
     if (scratch_mount("data", 16384) < 0) return 77;
     int status = headct_run("prepare --in a.nii --out data --quiet");
-    return status == ERROR && strstr(headct_said, "data/index.sqlite: ") && strstr(headct_said, "free some space") ? 0 : 1;
+    return status == ERROR && strstr(headct_said, "data/index.sqlite: ") && strstr(headct_said, "free some space") ? 0
+                                                                                                                   : 1;
 }
 
 START_TEST(a_disk_too_full_for_the_index) {
@@ -262,13 +270,11 @@ START_TEST(reads_from_a_read_only_disk) {
     nifti_file(&good, "read only/a.nii");
     shell("mkdir 'the data'");
     int code = scratch_apart(read_only);
-    if (code == 77)
-        fprintf(stderr, "# no file system may be mounted here: nothing compared\n");
-    else
-        ck_assert_msg(code == 0, "exit %d", code);
+    if (code == 77) fprintf(stderr, "# no file system may be mounted here: nothing compared\n");
+    else ck_assert_msg(code == 0, "exit %d", code);
 }
 END_TEST
 
-CHECK_MAIN("prepare_faults", lists_what_it_refuses, faults_of_the_machine_and_names, a_machine_that_cannot_convert, refuses_useless_input,
-           a_full_disk_is_an_error_and_leaves_nothing_half_written, a_disk_too_full_for_the_index,
-           reads_from_a_read_only_disk)
+CHECK_MAIN("prepare_faults", lists_what_it_refuses, faults_of_the_machine_and_names, a_machine_that_cannot_convert,
+           refuses_useless_input, a_full_disk_is_an_error_and_leaves_nothing_half_written,
+           a_disk_too_full_for_the_index, reads_from_a_read_only_disk)

@@ -5,8 +5,19 @@
 #include "check_main.h"
 #include "dataset/views.h"
 
-static const views_config paper = {.global = 2, .local = 3, .global_edge = {112, 224}, .local_edge = {64, 112}, .region = 224, .shrink = 1,
-                                   .flip = 0.2, .shift = 0.1, .shift_prob = 0.5, .smooth_prob = 0.2, .sigma = {0.5, 1}, .gamma_prob = 0.2, .gamma = {0.2, 1}};
+static const views_config paper = {.global = 2,
+                                   .local = 3,
+                                   .global_edge = {112, 224},
+                                   .local_edge = {64, 112},
+                                   .region = 224,
+                                   .shrink = 1,
+                                   .flip = 0.2,
+                                   .shift = 0.1,
+                                   .shift_prob = 0.5,
+                                   .smooth_prob = 0.2,
+                                   .sigma = {0.5, 1},
+                                   .gamma_prob = 0.2,
+                                   .gamma = {0.2, 1}};
 
 START_TEST(the_paper_s_views_pass) {
     hct_err err;
@@ -43,7 +54,8 @@ START_TEST(crops_keep_to_their_edges_and_volume) {
                 const int64_t *edge = view < 2 ? paper.global_edge : paper.local_edge;
                 for (int a = 0; a < 3; a++) {
                     float mm = (float)each[k]->shrink * q[3 + a];
-                    ck_assert(mm >= (float)edge[0] && mm <= (float)edge[1] && q[a] >= 0 && (float)each[k]->shrink * (q[a] + q[3 + a]) <= 224);
+                    ck_assert(mm >= (float)edge[0] && mm <= (float)edge[1] && q[a] >= 0 &&
+                              (float)each[k]->shrink * (q[a] + q[3 + a]) <= 224);
                     if (view == 0) least = mm < least ? mm : least, most = mm > most ? mm : most;
                 }
                 ck_assert(k == 1 || (q[3] == q[4] && q[4] == q[5]));
@@ -104,5 +116,5 @@ START_TEST(impossible_ones_are_refused_by_key) {
 }
 END_TEST
 
-CHECK_MAIN("views", the_paper_s_views_pass, draws_do_not_depend_on_order, crops_keep_to_their_edges_and_volume, augmentations_come_as_often_as_asked,
-           the_published_placement, impossible_ones_are_refused_by_key)
+CHECK_MAIN("views", the_paper_s_views_pass, draws_do_not_depend_on_order, crops_keep_to_their_edges_and_volume,
+           augmentations_come_as_often_as_asked, the_published_placement, impossible_ones_are_refused_by_key)

@@ -28,7 +28,10 @@ static hct_status draw(const char *name, bool square, hct_err *err) {
         high[i] = y[i] < 0.9 ? y[i] * 1.1 : 1;
     }
     plot_series s[] = {
-        {"it's <one> & \"two\"", x, y, low, high, 50}, {NULL, x, x, NULL, NULL, 50}, {"few", x, y, NULL, NULL, 2}};
+        {"it's <one> & \"two\"", x, y, low, high, 50},
+        {NULL, x, x, NULL, NULL, 50},
+        {"few", x, y, NULL, NULL, 2},
+    };
     plot p = {.title = "A title; quit", .x_label = "x", .y_label = "y", .series = s, .n = 3, .unit_square = square};
     return plot_write(&p, scratch_path(name), err);
 }
@@ -92,7 +95,8 @@ START_TEST(many_curves_over_decades) {
     hct_err err = {0};
     ck_assert_msg(plot_write(&p, scratch_path("many.svg"), &err) == HCT_OK, "%s", err.msg);
     char *svg = NULL, colour[N][40];
-    ck_assert_int_eq(hct_read_file(scratch_path("many.svg"), &svg, NULL, NULL), HCT_OK); /* in text_of gcc 12 sees a pointer that dangles */
+    /* in text_of gcc 12 sees a pointer that dangles */
+    ck_assert_int_eq(hct_read_file(scratch_path("many.svg"), &svg, NULL, NULL), HCT_OK);
     ck_assert_ptr_nonnull(strstr(svg, "0.001<"));
     ck_assert_ptr_nonnull(strstr(svg, "0.01<"));
     for (int i = 0; i < N; i++) {
@@ -201,4 +205,5 @@ START_TEST(a_page_in_one_file) {
 }
 END_TEST
 
-CHECK_MAIN("figures", plots, plot_on_a_full_disk, many_curves_over_decades, plots_that_fail, slices_face_the_right_way, a_page_in_one_file)
+CHECK_MAIN("figures", plots, plot_on_a_full_disk, many_curves_over_decades, plots_that_fail, slices_face_the_right_way,
+           a_page_in_one_file)

@@ -1,5 +1,5 @@
-/* Family augment: crops, resizes, flips, shifts, smoothing and gamma through the ct_views op on ready images, one operation a view and the
- * published chains; padding and cropping to a size through the volume functions. */
+/* Family augment: crops, resizes, flips, shifts, smoothing and gamma through the ct_views op on ready images, one
+ * operation a view and the published chains; padding and cropping to a size through the volume functions. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,9 +44,11 @@ static void apply(const cJSON *op, float q[PARAMS]) {
 }
 
 /* The view by the op; NULL and a failed result on error. */
-static float *view(const golden_case *c, const char *name, hct_dev *dev, const image *in, const float q[PARAMS], int64_t size, size_t *ret_n) {
+static float *view(const golden_case *c, const char *name, hct_dev *dev, const image *in, const float q[PARAMS],
+                   int64_t size, size_t *ret_n) {
     hct_err err = {0, ""};
-    hct_tensor *x = hct_tensor_new(dev, HCT_F32, 5, (int64_t[]){1, in->channels, in->dim[0], in->dim[1], in->dim[2]}, &err);
+    hct_tensor *x =
+        hct_tensor_new(dev, HCT_F32, 5, (int64_t[]){1, in->channels, in->dim[0], in->dim[1], in->dim[2]}, &err);
     hct_tensor *p = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){1, 1, PARAMS}, &err);
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
     hct_id out = 0;
@@ -91,9 +93,10 @@ static void move(const image *in, float *box, float *cube, int64_t side, const f
     }
 }
 
-/* One operation that keeps the size. The views' op makes cubes, so an image that is none lies in the corner of one: among zeros as smoothing pads it,
- * else among one of its own values, which moves neither minimum nor range. */
-static float *same_size(const golden_case *c, const cJSON *op, hct_dev *dev, const image *in, float q[PARAMS], size_t *ret_n) {
+/* One operation that keeps the size. The views' op makes cubes, so an image that is none lies in the corner of one:
+ * among zeros as smoothing pads it, else among one of its own values, which moves neither minimum nor range. */
+static float *same_size(const golden_case *c, const cJSON *op, hct_dev *dev, const image *in, float q[PARAMS],
+                        size_t *ret_n) {
     int64_t side = in->dim[0] > in->dim[1] ? in->dim[0] : in->dim[1];
     side = in->dim[2] > side ? in->dim[2] : side;
     size_t n = (size_t)(in->channels * side * side * side);
@@ -159,7 +162,8 @@ static bool chain(const cJSON *ops, const char *order, float q[PARAMS], int64_t 
     return true;
 }
 
-static void check_op(const golden_case *c, const hct_st_file *f, hct_dev *dev, const image *in, const cJSON *ops, const cJSON *op) {
+static void check_op(const golden_case *c, const hct_st_file *f, hct_dev *dev, const image *in, const cJSON *ops,
+                     const cJSON *op) {
     const char *order = cJSON_GetStringValue(golden_item(op, "order"));
     size_t n = 0;
     float q[PARAMS] = {0}, *x = NULL;

@@ -1,5 +1,6 @@
-/* Family checkpoint: genuine files of torch.save through our reader. What stands beside the tensors, every tensor that a plain model takes over, its
- * outputs after `headct import`'s code, a classifier's head, AdamW's moments by name. */
+/* Family checkpoint: genuine files of torch.save through our reader. What stands beside the tensors, every tensor
+ * that a plain model takes over, its outputs after `headct import`'s code, a classifier's head, AdamW's moments by
+ * name. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,22 +44,27 @@ static hct_st_file *expected(const bench *b, const char *stem) {
 /* Key i of a dict, as JSON lists them. */
 static int key_is(const bench *b, pickle_id dict, uint32_t i, const cJSON *want) {
     const pickle_value *d = pickle_at(b->p, dict);
-    return d->kind == PICKLE_DICT && 2 * i + 1 < d->n && cJSON_IsString(want) && pickle_is_text(b->p, d->item[2 * i], want->valuestring);
+    return d->kind == PICKLE_DICT && 2 * i + 1 < d->n && cJSON_IsString(want) &&
+           pickle_is_text(b->p, d->item[2 * i], want->valuestring);
 }
 
 static void check_contents(const bench *b) {
-    pickle_id root = pickle_root(b->p), dict = pickle_member(b->p, root, "state_dict"), teacher = pickle_member(b->p, root, "momentum_model_state_dict");
-    const cJSON *keys = member(b->file, "top_level_keys"), *first = member(b->file, "first_keys"), *last = member(b->file, "last_keys");
+    pickle_id root = pickle_root(b->p), dict = pickle_member(b->p, root, "state_dict"),
+              teacher = pickle_member(b->p, root, "momentum_model_state_dict");
+    const cJSON *keys = member(b->file, "top_level_keys"), *first = member(b->file, "first_keys"),
+                *last = member(b->file, "last_keys");
     uint32_t tensors = pickle_at(b->p, dict)->kind == PICKLE_DICT ? pickle_at(b->p, dict)->n / 2 : 0, same = 0;
     int n = cJSON_GetArraySize(keys), n_first = cJSON_GetArraySize(first), n_last = cJSON_GetArraySize(last);
     for (int i = 0; i < n; i++) same += (uint32_t)key_is(b, root, (uint32_t)i, cJSON_GetArrayItem(keys, i));
     for (int i = 0; i < n_first; i++) same += (uint32_t)key_is(b, dict, (uint32_t)i, cJSON_GetArrayItem(first, i));
-    for (int i = 0; i < n_last; i++) same += (uint32_t)key_is(b, dict, tensors - (uint32_t)(n_last - i), cJSON_GetArrayItem(last, i));
+    for (int i = 0; i < n_last; i++)
+        same += (uint32_t)key_is(b, dict, tensors - (uint32_t)(n_last - i), cJSON_GetArrayItem(last, i));
     golden_check_number(b->c, label(b, "keys as listed"), same, n + n_first + n_last, EXACT);
     golden_check_number(b->c, label(b, "tensors"), tensors, golden_number(b->file, "state_dict_tensors"), EXACT);
     const cJSON *momentum = member(b->file, "momentum");
     const pickle_value *t = pickle_at(b->p, teacher);
-    golden_check_number(b->c, label(b, "tensors of the teacher"), t->kind == PICKLE_DICT ? (double)(t->n / 2) : -1, cJSON_IsNumber(momentum) ? momentum->valuedouble : -1, EXACT);
+    golden_check_number(b->c, label(b, "tensors of the teacher"), t->kind == PICKLE_DICT ? (double)(t->n / 2) : -1,
+                        cJSON_IsNumber(momentum) ? momentum->valuedouble : -1, EXACT);
     static const char *const numbers[] = {"epoch", "best_loss"};
     for (int i = 0; i < 2; i++) {
         double v = NAN;
@@ -68,7 +74,8 @@ static void check_contents(const bench *b) {
 }
 
 /* "w.NAME" of f against entries of the same names; every one of them, and those alone where `all`. */
-static void check_entries(const bench *b, const hct_st_file *f, const char *prefix, const hct_st_entry *sorted, size_t n) {
+static void check_entries(const bench *b, const hct_st_file *f, const char *prefix, const hct_st_entry *sorted,
+                          size_t n) {
     for (size_t i = 0; i < hct_st_count(f); i++) {
         const char *name = hct_st_at(f, i)->name;
         if (strncmp(name, prefix, strlen(prefix)) != 0) continue;
@@ -92,7 +99,9 @@ static int listed(const cJSON *names, const char *name) {
 static void check_unused(const bench *b, const params *p, const cJSON *names) {
     state_dict s;
     hct_err err = {0, ""};
-    if (!tap_ok(state_dict_read(b->f, b->path, STATE_DICT_STUDENT, &s, &err) == HCT_OK, "%s (%s)", label(b, "state dict"), err.msg)) return;
+    if (!tap_ok(state_dict_read(b->f, b->path, STATE_DICT_STUDENT, &s, &err) == HCT_OK, "%s (%s)",
+                label(b, "state dict"), err.msg))
+        return;
     double unused = 0, right = 0;
     for (size_t i = 0; i < s.n; i++) {
         if (params_find(p, s.entry[i].name)) continue;
@@ -112,7 +121,11 @@ static void check_model(const bench *b, const cJSON *load) {
     hct_err err = {0, ""};
     const char *out = scratch_path("imported.safetensors");
     model_info info = {0};
-    import_options o = {.path = b->path, .out = out, .heads = (int64_t)golden_number(b->c->json, "config.heads"), .norm_eps = 1e-6, .encoder_only = 1,
+    import_options o = {.path = b->path,
+                        .out = out,
+                        .heads = (int64_t)golden_number(b->c->json, "config.heads"),
+                        .norm_eps = 1e-6,
+                        .encoder_only = 1,
                         .drop_registers = golden_number(load, "registers_in_target") == 0};
     hu_window windows[MODEL_WINDOWS] = {{40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}};
     o.window = windows;
@@ -121,8 +134,10 @@ static void check_model(const bench *b, const cJSON *load) {
     params *p = ok ? model_open(b->dev, out, &info, &err) : NULL;
     if (tap_ok(p != NULL, "%s is imported (%s)", label(b, load->string), err.msg)) {
         hct_st_file *own = hct_st_open(out, &err);
-        golden_check_number(b->c, label(b, "registers"), (double)info.mae.encoder.registers, golden_number(load, "registers_in_target"), EXACT);
-        golden_check_number(b->c, label(b, "qkv bias"), info.mae.encoder.qkv_bias, golden_bool(load, "qkv_bias_in_target", false), EXACT);
+        golden_check_number(b->c, label(b, "registers"), (double)info.mae.encoder.registers,
+                            golden_number(load, "registers_in_target"), EXACT);
+        golden_check_number(b->c, label(b, "qkv bias"), info.mae.encoder.qkv_bias,
+                            golden_bool(load, "qkv_bias_in_target", false), EXACT);
         if (own) check_entries(b, want, "w.", hct_st_at(own, 0), hct_st_count(own));
         check_unused(b, p, member(load, "unused_in_file"));
         hct_tensor *x = model_tensor(b->dev, in, "x");
@@ -145,7 +160,8 @@ static void check_head(const bench *b, const char *stem) {
     hct_st_file *want = expected(b, stem);
     state_dict s;
     hct_err err = {0, ""};
-    if (tap_ok(want && state_dict_read(b->f, b->path, STATE_DICT_STUDENT, &s, &err) == HCT_OK, "%s (%s)", label(b, "state dict"), err.msg)) {
+    if (tap_ok(want && state_dict_read(b->f, b->path, STATE_DICT_STUDENT, &s, &err) == HCT_OK, "%s (%s)",
+               label(b, "state dict"), err.msg)) {
         check_entries(b, want, "w.", s.entry, s.n);
         state_dict_free(&s);
     }
@@ -159,7 +175,8 @@ static void check_optimizer(const bench *b, const char *stem) {
     const cJSON *names = member(b->file, "optimizer_index_to_name"), *item;
     pickle_id states = pickle_member(b->p, pickle_member(b->p, pickle_root(b->p), "optimizer"), "state");
     const pickle_value *d = pickle_at(b->p, states);
-    golden_check_number(b->c, label(b, "parameters with optimiser state"), d->kind == PICKLE_DICT ? d->n / 2 : 0, golden_number(b->file, "optimizer_param_states"), EXACT);
+    golden_check_number(b->c, label(b, "parameters with optimiser state"), d->kind == PICKLE_DICT ? d->n / 2 : 0,
+                        golden_number(b->file, "optimizer_param_states"), EXACT);
     if (!names) return;
     hct_st_file *want = expected(b, name);
     size_t seen = 0;
@@ -175,7 +192,8 @@ static void check_optimizer(const bench *b, const char *stem) {
             hct_err err = {0, ""};
             size_t n, m = 0;
             double *w = golden_f64(want, key, &n), *got = NULL;
-            if (torch_entry(b->f, pickle_member(b->p, d->item[i + 1], moments[k]), key, &e, &err) == HCT_OK && (got = calloc((m = hct_st_elements(&e)) + 1, sizeof *got)))
+            if (torch_entry(b->f, pickle_member(b->p, d->item[i + 1], moments[k]), key, &e, &err) == HCT_OK &&
+                (got = calloc((m = hct_st_elements(&e)) + 1, sizeof *got)))
                 hct_st_to_f64(&e, got, NULL);
             golden_check_f64(b->c, label(b, key), got, m, w, n, EXACT);
             seen++;

@@ -1,6 +1,6 @@
-/* Every folder and case below the golden folder is known: has code that tests it, or is skipped here by name until it
- * has. A family that this set lacks is skipped by name. A family nobody knows, a family without a case, or no case at all
- * is a failure; so is a safetensors file that does not pass the reader's checks. */
+/* Every folder and case below the golden folder is known: has code that tests it, or is skipped here by name until
+ * it has. A family that this set lacks is skipped by name. A family nobody knows, a family without a case, or no
+ * case at all is a failure; so is a safetensors file that does not pass the reader's checks. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,7 @@
 #include "golden.h"
 #include "tap.h"
 
-static bool all(const cJSON *json) {
-    return json != NULL;
-}
+static bool all(const cJSON *json) { return json != NULL; }
 
 /* family: a sub-folder. program: its test in this folder (PROGRAMS, from meson.build, lists those that are built).
  * missing: cases that have no code yet (NULL: none). */
@@ -19,17 +17,10 @@ static const struct {
     const char *family, *program;
     bool (*missing)(const cJSON *json);
 } families[] = {
-    {"vit_tiny", "vit", NULL},
-    {"vit_base", "vit", NULL},
-    {"mae_tiny", "mae", NULL},
-    {"dino_tiny", "dino", NULL},
-    {"probes", "probes", NULL},
-    {"schedules", "schedules", NULL},
-    {"preprocess", "preprocess", NULL},
-    {"augment", "augment", NULL},
-    {"metrics", "metrics", NULL},
-    {"checkpoint", "checkpoint", NULL},
-    {"tsne_attention", NULL, all},
+    {"vit_tiny", "vit", NULL},          {"vit_base", "vit", NULL},     {"mae_tiny", "mae", NULL},
+    {"dino_tiny", "dino", NULL},        {"probes", "probes", NULL},    {"schedules", "schedules", NULL},
+    {"preprocess", "preprocess", NULL}, {"augment", "augment", NULL},  {"metrics", "metrics", NULL},
+    {"checkpoint", "checkpoint", NULL}, {"tsne_attention", NULL, all},
 };
 
 static bool is_built(const char *program) {
@@ -44,8 +35,7 @@ static void walk_family(size_t k, size_t *cases) {
     for (; (c = golden_open(families[k].family, i)); golden_close(c), i++) {
         if ((families[k].missing && families[k].missing(c->json)) || !is_built(families[k].program))
             golden_skip(c, "no code yet");
-        else
-            tap_ok(1, "%s/%s: run by the golden test '%s'", c->family, c->name, families[k].program);
+        else tap_ok(1, "%s/%s: run by the golden test '%s'", c->family, c->name, families[k].program);
     }
     *cases += i;
 }

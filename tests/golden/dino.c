@@ -1,5 +1,5 @@
-/* Family dino_tiny: logits, loss, gradients and centre of one DINO step, and optimiser steps with per-tensor clipping (two sizes of it)
- * and with the position table fixed. */
+/* Family dino_tiny: logits, loss, gradients and centre of one DINO step, and optimiser steps with per-tensor
+ * clipping (two sizes of it) and with the position table fixed. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +13,22 @@
 static const golden_tol STEP_LOSS = {0, 1e-4, -1}, STEP_MOMENT = {2e-5, 1e-4, -1};
 
 static dino_config config_of(const cJSON *j, int position_trained) {
-#define N(key) (int64_t)golden_number(j, "config." key)
+#define N(key) (int64_t) golden_number(j, "config." key)
     int64_t local = N("local");
-    return (dino_config){.encoder = {.image = N("img"), .patch = N("patch"), .channels = N("ch"), .width = N("dim"), .depth = N("depth"),
-                                     .heads = N("heads"), .mlp = N("mlp"), .registers = N("reg"), .qkv_bias = golden_bool(j, "config.qkv_bias", true),
-                                     .position_trained = position_trained, .norm_eps = 1e-6},
+    return (dino_config){.encoder = {.image = N("img"),
+                                     .patch = N("patch"),
+                                     .channels = N("ch"),
+                                     .width = N("dim"),
+                                     .depth = N("depth"),
+                                     .heads = N("heads"),
+                                     .mlp = N("mlp"),
+                                     .registers = N("reg"),
+                                     .qkv_bias = golden_bool(j, "config.qkv_bias", true),
+                                     .position_trained = position_trained,
+                                     .norm_eps = 1e-6},
                          .head = {.hidden = N("hidden"), .bottleneck = N("bottleneck"), .prototypes = N("out")},
-                         .views = (int64_t)golden_number(j, "crops_total"), .global = (int64_t)golden_number(j, "crops_total") - local};
+                         .views = (int64_t)golden_number(j, "crops_total"),
+                         .global = (int64_t)golden_number(j, "crops_total") - local};
 #undef N
 }
 
@@ -66,17 +75,22 @@ static bool load(const golden_case *c, run *r, const hct_st_file *f, bool teache
         if (!strcmp(name, "center") || !strncmp(name, DINO_TEACHER, strlen(DINO_TEACHER)) != teacher) continue;
         renamed(name, key, sizeof key);
         float *x = golden_f32(f, key, &n);
-        if (x && n == (size_t)hct_numel(hct_tensor_view(r->p->items[i].tensor)) && hct_tensor_write(r->p->items[i].tensor, x, NULL) == HCT_OK) found++;
+        if (x && n == (size_t)hct_numel(hct_tensor_view(r->p->items[i].tensor)) &&
+            hct_tensor_write(r->p->items[i].tensor, x, NULL) == HCT_OK)
+            found++;
         free(x);
     }
-    return tap_ok(f && found == hct_st_count(f), "%s/%s: %zu %s tensors", c->family, c->name, found, teacher ? "teacher" : "student");
+    return tap_ok(f && found == hct_st_count(f), "%s/%s: %zu %s tensors", c->family, c->name, found,
+                  teacher ? "teacher" : "student");
 }
 
 /* All crops, one after the other: [views, batch, ...]. */
 static bool load_views(const golden_case *c, run *r, hct_dev *dev, const hct_st_file *io) {
     const vit_config *e = &r->cfg.encoder;
-    int64_t batch = (int64_t)golden_number(c->json, "config.batch"), one = batch * e->channels * e->image * e->image * e->image;
-    r->views = hct_tensor_new(dev, HCT_F32, 6, (int64_t[]){r->cfg.views, batch, e->channels, e->image, e->image, e->image}, NULL);
+    int64_t batch = (int64_t)golden_number(c->json, "config.batch"),
+            one = batch * e->channels * e->image * e->image * e->image;
+    r->views = hct_tensor_new(dev, HCT_F32, 6,
+                              (int64_t[]){r->cfg.views, batch, e->channels, e->image, e->image, e->image}, NULL);
     float *x = malloc((size_t)(r->cfg.views * one) * sizeof *x);
     bool ok = r->views && x;
     for (int64_t v = 0; ok && v < r->cfg.views; v++) {
@@ -98,14 +112,17 @@ static void keep_gradients(run *r) {
         if (r->p->items[i].trained) hct_keep(r->t, hct_grad(r->t, hct_use(r->t, r->p->items[i].tensor)));
 }
 
-/* Model, weights, views, and a recorded step with its averages; if `train`, the optimiser too, which clips where clip > 0. */
+/* Model, weights, views, and a recorded step with its averages; if `train`, the optimiser too, which clips where
+ * clip > 0. */
 static bool open_run(run *r, const golden_case *c, hct_dev *dev, int position_trained, bool train, double clip) {
     hct_err err = {0, ""};
-    hct_st_file *student = golden_tensors(c, "_student"), *teacher = golden_tensors(c, "_teacher"), *io = golden_tensors(c, "_io");
+    hct_st_file *student = golden_tensors(c, "_student"), *teacher = golden_tensors(c, "_teacher"),
+                *io = golden_tensors(c, "_io");
     *r = (run){.p = params_new(dev), .cfg = config_of(c->json, position_trained)};
     size_t n;
     float *centre = io ? golden_f32(io, "center.before", &n) : NULL;
-    bool ok = centre && dino_check(&r->cfg, &err) == HCT_OK && (dino_declare(r->p, &r->cfg), params_check(r->p, &err)) == HCT_OK &&
+    bool ok = centre && dino_check(&r->cfg, &err) == HCT_OK &&
+              (dino_declare(r->p, &r->cfg), params_check(r->p, &err)) == HCT_OK &&
               dino_inputs_new(&r->in, dev, &err) == HCT_OK && params_set(r->p, "center", centre, &err) == HCT_OK;
     if (!ok) tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
     ok = ok && load(c, r, student, false) && load(c, r, teacher, true) && load_views(c, r, dev, io);
@@ -116,8 +133,12 @@ static bool open_run(run *r, const golden_case *c, hct_dev *dev, int position_tr
         hct_backward(r->t, r->out.loss, 0);
         keep_gradients(r);
         if (train) {
-            hct_optim_options o = {.kind = HCT_ADAMW, .beta1 = golden_number(c->json, "config.betas.0"), .beta2 = golden_number(c->json, "config.betas.1"),
-                                   .eps = 1e-8, .clip_mode = clip > 0 ? HCT_CLIP_TENSOR : HCT_CLIP_NONE, .clip = clip > 0 ? clip : 0};
+            hct_optim_options o = {.kind = HCT_ADAMW,
+                                   .beta1 = golden_number(c->json, "config.betas.0"),
+                                   .beta2 = golden_number(c->json, "config.betas.1"),
+                                   .eps = 1e-8,
+                                   .clip_mode = clip > 0 ? HCT_CLIP_TENSOR : HCT_CLIP_NONE,
+                                   .clip = clip > 0 ? clip : 0};
             r->optim = hct_optim_new(dev, &o, &err);
             for (int group = 0; group < 2; group++)
                 for (size_t i = 0; i < r->p->n; i++)
@@ -126,7 +147,8 @@ static bool open_run(run *r, const golden_case *c, hct_dev *dev, int position_tr
             hct_optim_record(r->optim, r->t);
         }
         dino_record_averages(r->t, r->p, &r->out, 1, &r->in);
-        ok = (hct_tape_error(r->t, &err) == HCT_OK && hct_compile(r->t, &err) == HCT_OK) || tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
+        ok = (hct_tape_error(r->t, &err) == HCT_OK && hct_compile(r->t, &err) == HCT_OK) ||
+             tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
     }
     free(centre);
     hct_st_close(student);
@@ -158,8 +180,10 @@ static void check_once(const golden_case *c, hct_dev *dev) {
     if (io && open_run(&r, c, dev, 1, false, 0)) {
         dino_set(&r.in, 0.1, temp, 1, 0.9, &err);
         float loss = 0;
-        if (hct_run(r.t, &err) < 0 || hct_read(r.t, r.out.loss, &loss, &err) < 0) tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
-        golden_check_number(c, "loss", (double)loss, golden_number(c->json, "steps.0.loss"), (golden_tol){2e-5, 1e-4, -1});
+        if (hct_run(r.t, &err) < 0 || hct_read(r.t, r.out.loss, &loss, &err) < 0)
+            tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
+        golden_check_number(c, "loss", (double)loss, golden_number(c->json, "steps.0.loss"),
+                            (golden_tol){2e-5, 1e-4, -1});
         check_value(c, io, "student_out", r.t, r.out.student);
         check_value(c, io, "teacher_out", r.t, r.out.teacher);
         model_check_gradients(c, io, r.t, r.p, "", student_name);
@@ -172,8 +196,10 @@ static void check_once(const golden_case *c, hct_dev *dev) {
     hct_st_close(io);
 }
 
-/* Mean and L2 norm of every tensor that the JSON lists below step.WHO; what rounding noise makes of a qkv bias is left out. */
-static void check_moments(const golden_case *c, const run *r, const cJSON *of, const char *who, int step, bool teacher) {
+/* Mean and L2 norm of every tensor that the JSON lists below step.WHO; what rounding noise makes of a qkv bias is
+ * left out. */
+static void check_moments(const golden_case *c, const run *r, const cJSON *of, const char *who, int step,
+                          bool teacher) {
     for (size_t i = 0; i < r->p->n; i++) {
         const param *q = &r->p->items[i];
         char key[256], label[400];
@@ -194,7 +220,8 @@ static void check_moments(const golden_case *c, const run *r, const cJSON *of, c
     }
 }
 
-static void check_step(const golden_case *c, const run *r, const hct_st_file *steps, const cJSON *want, const char *prefix, int step) {
+static void check_step(const golden_case *c, const run *r, const hct_st_file *steps, const cJSON *want,
+                       const char *prefix, int step) {
     char key[64], label[96];
     double lr = golden_number(want, "lr");
     snprintf(key, sizeof key, "%sstep%d.student.", prefix, step);
@@ -216,7 +243,8 @@ static void check_step(const golden_case *c, const run *r, const hct_st_file *st
     check_moments(c, r, golden_item(want, "teacher"), "teacher", step, true);
 }
 
-static void check_steps(const golden_case *c, hct_dev *dev, const char *list, const char *prefix, int position_trained, double clip) {
+static void check_steps(const golden_case *c, hct_dev *dev, const char *list, const char *prefix, int position_trained,
+                        double clip) {
     const cJSON *all = golden_item(c->json, list);
     hct_st_file *steps = golden_tensors(c, "_steps");
     hct_err err = {0, ""};
@@ -228,7 +256,12 @@ static void check_steps(const golden_case *c, hct_dev *dev, const char *list, co
             float loss = 0;
             char label[96];
             dino_set(&r.in, 0.1, golden_number(want, "teacher_temp"), golden_number(want, "ema_m"), 0.9, &err);
-            hct_optim_step(r.optim, (hct_optim_rate[]){{lr, decay, 1}, {lr, decay, golden_bool(want, "last_layer_updated", true)}}, &err);
+            hct_optim_step(r.optim,
+                           (hct_optim_rate[]){
+                               {lr, decay, 1},
+                               {lr, decay, golden_bool(want, "last_layer_updated", true)},
+                           },
+                           &err);
             if (hct_run(r.t, &err) < 0 || hct_read(r.t, r.out.loss, &loss, &err) < 0) break;
             snprintf(label, sizeof label, "%sloss %d", prefix, s + 1);
             golden_check_number(c, label, (double)loss, golden_number(want, "loss"), STEP_LOSS);

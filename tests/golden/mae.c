@@ -1,5 +1,5 @@
-/* Families mae_tiny (outputs, gradients, five AdamW steps with the encoder's table trained and fixed) and the full-size MAE
- * of vit_base. */
+/* Families mae_tiny (outputs, gradients, five AdamW steps with the encoder's table trained and fixed) and the
+ * full-size MAE of vit_base. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,20 +13,46 @@
 static const golden_tol BASE = {1e-4, 0, -1}, STEP_LOSS = {0, 1e-4, -1};
 
 static mae_config tiny_config(const cJSON *j) {
-#define N(key) (int64_t)golden_number(j, "config." key)
+#define N(key) (int64_t) golden_number(j, "config." key)
     int bias = golden_bool(j, "config.bias", true);
-    return (mae_config){.encoder = {.image = N("img"), .patch = N("patch"), .channels = N("ch"), .width = N("edim"), .depth = N("ed"),
-                                    .heads = N("eh"), .mlp = N("emlp"), .qkv_bias = bias, .position_trained = 1, .norm_eps = 1e-5},
-                        .width = N("ddim"), .depth = N("dd"), .heads = N("dh"), .mlp = N("dmlp"), .decoder_bias = bias,
-                        .mask_ratio = golden_number(j, "config.ratio"), .normalize = golden_bool(j, "config.norm_pix", false)};
+    return (mae_config){.encoder = {.image = N("img"),
+                                    .patch = N("patch"),
+                                    .channels = N("ch"),
+                                    .width = N("edim"),
+                                    .depth = N("ed"),
+                                    .heads = N("eh"),
+                                    .mlp = N("emlp"),
+                                    .qkv_bias = bias,
+                                    .position_trained = 1,
+                                    .norm_eps = 1e-5},
+                        .width = N("ddim"),
+                        .depth = N("dd"),
+                        .heads = N("dh"),
+                        .mlp = N("dmlp"),
+                        .decoder_bias = bias,
+                        .mask_ratio = golden_number(j, "config.ratio"),
+                        .normalize = golden_bool(j, "config.norm_pix", false)};
 }
 
 static mae_config base_config(const cJSON *j) {
     int bias = golden_bool(j, "config.use_bias", true);
-    return (mae_config){.encoder = {.image = N("img"), .patch = N("patch"), .channels = N("ch"), .width = N("encoder.0"), .depth = N("encoder.1"),
-                                    .heads = N("encoder.2"), .mlp = N("encoder.3"), .qkv_bias = bias, .position_trained = 1, .norm_eps = 1e-5},
-                        .width = N("decoder.0"), .depth = N("decoder.1"), .heads = N("decoder.2"), .mlp = N("decoder.3"), .decoder_bias = bias,
-                        .mask_ratio = golden_number(j, "config.ratio"), .normalize = golden_bool(j, "config.norm_pix", false)};
+    return (mae_config){.encoder = {.image = N("img"),
+                                    .patch = N("patch"),
+                                    .channels = N("ch"),
+                                    .width = N("encoder.0"),
+                                    .depth = N("encoder.1"),
+                                    .heads = N("encoder.2"),
+                                    .mlp = N("encoder.3"),
+                                    .qkv_bias = bias,
+                                    .position_trained = 1,
+                                    .norm_eps = 1e-5},
+                        .width = N("decoder.0"),
+                        .depth = N("decoder.1"),
+                        .heads = N("decoder.2"),
+                        .mlp = N("decoder.3"),
+                        .decoder_bias = bias,
+                        .mask_ratio = golden_number(j, "config.ratio"),
+                        .normalize = golden_bool(j, "config.norm_pix", false)};
 #undef N
 }
 
@@ -55,10 +81,12 @@ static void close_run(run *r) {
 }
 
 /* Records forward, backward and, with rates, the update. */
-static bool open_run(run *r, const golden_case *c, hct_dev *dev, const mae_config *cfg, int64_t batch, const hct_optim_options *options) {
+static bool open_run(run *r, const golden_case *c, hct_dev *dev, const mae_config *cfg, int64_t batch,
+                     const hct_optim_options *options) {
     hct_err err = {0, ""};
     *r = (run){.p = params_new(dev)};
-    if (mae_check(cfg, &err) < 0 || (mae_declare(r->p, cfg), params_check(r->p, &err)) < 0 || mae_inputs_new(&r->in, dev, cfg, batch, &err) < 0)
+    if (mae_check(cfg, &err) < 0 || (mae_declare(r->p, cfg), params_check(r->p, &err)) < 0 ||
+        mae_inputs_new(&r->in, dev, cfg, batch, &err) < 0)
         return tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
     r->t = hct_tape_new(dev, HCT_PROGRAM);
     return options == NULL || (r->optim = hct_optim_new(dev, options, &err)) != NULL;
@@ -97,22 +125,26 @@ static void check_indices(const golden_case *c, const hct_st_file *f, const char
 }
 
 /* losses[s] before update s + 1, with noise[s]; weights after each update where the file has them. */
-static void check_steps(const golden_case *c, hct_dev *dev, mae_config cfg, const hct_st_file *weights, const hct_st_file *io,
-                        const hct_st_file *steps, int fixed) {
+static void check_steps(const golden_case *c, hct_dev *dev, mae_config cfg, const hct_st_file *weights,
+                        const hct_st_file *io, const hct_st_file *steps, int fixed) {
     run r;
     double lr = golden_number(c->json, "optimizer.lr"), decay = golden_number(c->json, "optimizer.weight_decay");
     int64_t batch = (int64_t)golden_number(c->json, "config.batch"), patches = vit_patches(&cfg.encoder);
-    hct_optim_options o = {.kind = HCT_ADAMW, .beta1 = golden_number(c->json, "optimizer.betas.0"),
-                           .beta2 = golden_number(c->json, "optimizer.betas.1"), .eps = golden_number(c->json, "optimizer.eps")};
+    hct_optim_options o = {.kind = HCT_ADAMW,
+                           .beta1 = golden_number(c->json, "optimizer.betas.0"),
+                           .beta2 = golden_number(c->json, "optimizer.betas.1"),
+                           .eps = golden_number(c->json, "optimizer.eps")};
     const cJSON *losses = golden_item(c->json, fixed ? "losses_posfixed" : "losses");
     cfg.encoder.position_trained = !fixed;
     size_t n;
     float *noise = golden_f32(io, "noise", &n);
     hct_err err = {0, ""};
-    if (open_run(&r, c, dev, &cfg, batch, &o) && model_load(c, r.p, weights) && noise && write_image(&r, c, io) == HCT_OK) {
+    if (open_run(&r, c, dev, &cfg, batch, &o) && model_load(c, r.p, weights) && noise &&
+        write_image(&r, c, io) == HCT_OK) {
         record(&r, &cfg);
         int count = cJSON_GetArraySize(losses);
-        if (hct_tape_error(r.t, &err) < 0 || hct_compile(r.t, &err) < 0) tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
+        if (hct_tape_error(r.t, &err) < 0 || hct_compile(r.t, &err) < 0)
+            tap_ok(0, "%s/%s: %s", c->family, c->name, err.msg);
         for (int s = 0; s < count && err.code == 0; s++) {
             float loss;
             char label[64], prefix[64];
@@ -134,19 +166,21 @@ static void check_steps(const golden_case *c, hct_dev *dev, mae_config cfg, cons
 
 static void check_tiny(const golden_case *c, hct_dev *dev) {
     mae_config cfg = tiny_config(c->json);
-    hct_st_file *weights = golden_tensors(c, "_weights"), *io = golden_tensors(c, "_io"), *steps = golden_tensors(c, "_steps");
+    hct_st_file *weights = golden_tensors(c, "_weights"), *io = golden_tensors(c, "_io"),
+                *steps = golden_tensors(c, "_steps");
     run r;
     size_t n;
     hct_err err = {0, ""};
     float *noise = io ? golden_f32(io, "noise", &n) : NULL;
     int64_t batch = (int64_t)golden_number(c->json, "config.batch");
-    if (open_run(&r, c, dev, &cfg, batch, NULL) && model_load(c, r.p, weights) && noise && write_image(&r, c, io) == HCT_OK &&
-        mae_set_mask(&r.in, &cfg, batch, noise, &err) == HCT_OK) {
+    if (open_run(&r, c, dev, &cfg, batch, NULL) && model_load(c, r.p, weights) && noise &&
+        write_image(&r, c, io) == HCT_OK && mae_set_mask(&r.in, &cfg, batch, noise, &err) == HCT_OK) {
         record(&r, &cfg);
         if (model_run(c, r.t)) {
             float loss;
             hct_read(r.t, r.out.loss, &loss, &err);
-            golden_check_number(c, "loss", (double)loss, golden_number(c->json, "loss_step0"), (golden_tol){2e-5, 1e-4, -1});
+            golden_check_number(c, "loss", (double)loss, golden_number(c->json, "loss_step0"),
+                                (golden_tol){2e-5, 1e-4, -1});
             check_value(c, io, "pred", r.t, r.out.pred);
             check_value(c, io, "latent", r.t, r.out.latent);
             check_indices(c, io, "mask", r.in.mask, true);

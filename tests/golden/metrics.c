@@ -85,10 +85,8 @@ static bool load_tables(const hct_st_file *f, tables *t) {
 static void check_intervals(const golden_case *c, const char *path, const interval *got, size_t n) {
     char key[160];
     for (size_t k = 0; k <= n; k++) {
-        if (k < n)
-            snprintf(key, sizeof key, "%s.per_task.%zu", path, k);
-        else
-            snprintf(key, sizeof key, "%s.macro", path);
+        if (k < n) snprintf(key, sizeof key, "%s.per_task.%zu", path, k);
+        else snprintf(key, sizeof key, "%s.macro", path);
         const cJSON *want = golden_item(c->json, key);
         const double g[4] = {got[k].mean, got[k].low, got[k].high, (double)got[k].skipped};
         const double w[4] = {golden_number(want, "mean"), golden_value(cJSON_GetObjectItem(want, "lo2.5")),
@@ -182,8 +180,10 @@ static void check_point_values(const golden_case *c, const tables *t, metric m, 
         for (size_t k = 0; k < tasks; k++) {
             snprintf(key, sizeof key, "tasks.per_task.%s.%zu.%s", model ? "b" : "a", k, name);
             double value = got[k].value, want = golden_number(c->json, key);
-            /* A task with one class is undefined here and left out of the mean; the set may list what the formula gives, as it does for single columns. */
-            if (isnan(value) && !isnan(want) && m == METRIC_AVERAGE_PRECISION) value = column_precision(model ? &t->b : &t->a, k);
+            /* A task with one class is undefined here and left out of the mean; the set may list what the formula
+             * gives, as it does for single columns. */
+            if (isnan(value) && !isnan(want) && m == METRIC_AVERAGE_PRECISION)
+                value = column_precision(model ? &t->b : &t->a, k);
             golden_check_number(c, key, value, want, GOLDEN_FORMULA);
         }
         snprintf(key, sizeof key, "tasks.macro.%s.%s", model ? "b" : "a", name);
@@ -233,9 +233,11 @@ static void check(const golden_case *c, const hct_st_file *f) {
     free(t.y);
 }
 
-/* terms: the largest of what is added up, where terms cancel: there a float64 sum, the reference's like ours, is right to a few roundings of its
- * terms, not to a share of what they leave (its log_prob of -1.5e-13 is off by 8e-5 of that). 0: nothing cancels. */
-static void check_sums(const golden_case *c, const hct_st_file *f, const char *name, const double *got, size_t n, double terms) {
+/* terms: the largest of what is added up, where terms cancel: there a float64 sum, the reference's like ours, is
+ * right to a few roundings of its terms, not to a share of what they leave (its log_prob of -1.5e-13 is off by 8e-5
+ * of that). 0: nothing cancels. */
+static void check_sums(const golden_case *c, const hct_st_file *f, const char *name, const double *got, size_t n,
+                       double terms) {
     size_t m = 0;
     double *want = hct_st_find(f, name) ? golden_f64(f, name, &m) : NULL;
     if (want) golden_check_f64(c, name, got, n, want, m, (golden_tol){4 * DBL_EPSILON * terms, GOLDEN_FORMULA.rel, -1});
@@ -247,7 +249,8 @@ static void check_f64(const golden_case *c, const hct_st_file *f, const char *na
 }
 
 /* The class with the most (sign 1) or the least (sign -1); ties: the lower class. */
-static void check_choice(const golden_case *c, const hct_st_file *f, const char *name, const double *v, double sign, size_t n, size_t classes) {
+static void check_choice(const golden_case *c, const hct_st_file *f, const char *name, const double *v, double sign,
+                         size_t n, size_t classes) {
     double *best = calloc(n + 1, sizeof *best);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 1; k < classes; k++)
@@ -256,13 +259,17 @@ static void check_choice(const golden_case *c, const hct_st_file *f, const char 
     free(best);
 }
 
-static void check_knn(const golden_case *c, const hct_st_file *f, const fewshot_set *train, const fewshot_set *test, size_t dim, size_t classes) {
+static void check_knn(const golden_case *c, const hct_st_file *f, const fewshot_set *train, const fewshot_set *test,
+                      size_t dim, size_t classes) {
     size_t k = (size_t)golden_number(c->json, "k"), n = test->n;
-    double *score = calloc(n * classes + 1, sizeof *score), *votes = calloc(n * classes + 1, sizeof *votes), *similarity = calloc(n * k + 1, sizeof *similarity);
+    double *score = calloc(n * classes + 1, sizeof *score), *votes = calloc(n * classes + 1, sizeof *votes),
+           *similarity = calloc(n * k + 1, sizeof *similarity);
     double *rows = calloc(n * k + 1, sizeof *rows);
     int64_t *neighbour = calloc(n * k + 1, sizeof *neighbour);
     hct_err err = {0, ""};
-    if (tap_ok(fewshot_knn(train, test, dim, classes, &(fewshot_knn_options){.k = k}, score, neighbour, similarity, &err) == HCT_OK, "%s: KNN (%s)", c->name, err.msg)) {
+    if (tap_ok(fewshot_knn(train, test, dim, classes, &(fewshot_knn_options){.k = k}, score, neighbour, similarity,
+                           &err) == HCT_OK,
+               "%s: KNN (%s)", c->name, err.msg)) {
         for (size_t i = 0; i < n * k; i++) {
             rows[i] = (double)neighbour[i];
             votes[i / k * classes + (size_t)train->y[neighbour[i]]] += similarity[i];
@@ -277,7 +284,8 @@ static void check_knn(const golden_case *c, const hct_st_file *f, const fewshot_
 }
 
 static void check_few_shot(const golden_case *c, const hct_st_file *f) {
-    size_t n_x = 0, n_y = 0, n_tx = 0, dim = (size_t)golden_number(c->json, "dim"), classes = (size_t)golden_number(c->json, "classes");
+    size_t n_x = 0, n_y = 0, n_tx = 0, dim = (size_t)golden_number(c->json, "dim"),
+           classes = (size_t)golden_number(c->json, "classes");
     float *x = golden_f32(f, "train.x", &n_x), *tx = golden_f32(f, "test.x", &n_tx);
     int64_t *y = golden_i64(f, "train.y", &n_y);
     fewshot_set train = {x, y, n_y}, test = {tx, NULL, dim ? n_tx / dim : 0};
@@ -291,7 +299,8 @@ static void check_few_shot(const golden_case *c, const hct_st_file *f) {
         check_knn(c, f, &train, &test, dim, classes);
         for (int form = FEWSHOT_UN; form <= FEWSHOT_CL2N; form++) {
             hct_err err = {0, ""};
-            tap_ok(fewshot_distances(&train, &test, dim, classes, (fewshot_form)form, d, centroid, &err) == HCT_OK, "%s: SimpleShot %s (%s)", c->name, forms[form], err.msg);
+            tap_ok(fewshot_distances(&train, &test, dim, classes, (fewshot_form)form, d, centroid, &err) == HCT_OK,
+                   "%s: SimpleShot %s (%s)", c->name, forms[form], err.msg);
 #define KEY(part) (snprintf(key, sizeof key, "simpleshot.%s." part, forms[form]), key)
             check_sums(c, f, KEY("centroids"), centroid, classes * dim, form == FEWSHOT_UN ? largest : 1);
             check_f64(c, f, KEY("sqdist"), d, n * classes);

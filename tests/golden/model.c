@@ -35,7 +35,8 @@ bool model_load(const golden_case *c, params *p, const hct_st_file *f) {
     bool ok = params_check(p, &err) == HCT_OK && params_load(p, f, c->name, "", &r, &err) == HCT_OK;
     if (ok && (r.missing || r.unused)) {
         ok = false;
-        snprintf(err.msg, sizeof err.msg, "%zu missing (%s), %zu unused (%s)", r.missing, r.first_missing, r.unused, r.first_unused);
+        snprintf(err.msg, sizeof err.msg, "%zu missing (%s), %zu unused (%s)", r.missing, r.first_missing, r.unused,
+                 r.first_unused);
     }
     if (!ok) tap_ok(0, "%s/%s: weights: %s", c->family, c->name, err.msg);
     return ok;
@@ -59,11 +60,13 @@ bool model_fill(const golden_case *c, params *p, const char *prefix) {
         const char *name = p->items[k].name;
         size_t len = strlen(name);
         if (p->items[k].init == INIT_GIVEN) continue;
-        int norm = strstr(name, "norm") && len > 7 && !strcmp(name + len - 7, ".weight"), bias = len > 5 && !strcmp(name + len - 5, ".bias");
+        int norm = strstr(name, "norm") && len > 7 && !strcmp(name + len - 7, ".weight"),
+            bias = len > 5 && !strcmp(name + len - 5, ".bias");
         int64_t n = hct_numel(hct_tensor_view(p->items[k].tensor));
         float *x = malloc((size_t)n * sizeof *x);
         for (int64_t i = 0; i < n; i++)
-            x[i] = (float)((norm ? 1.0 : 0.0) + (model_recipe_unit(prefix, name, i) - 0.5) * (bias && !norm ? 0.02 : 0.04));
+            x[i] = (float)((norm ? 1.0 : 0.0) +
+                           (model_recipe_unit(prefix, name, i) - 0.5) * (bias && !norm ? 0.02 : 0.04));
         ok = hct_tensor_write(p->items[k].tensor, x, &err) == HCT_OK;
         free(x);
     }
@@ -127,7 +130,8 @@ void model_check_weight(const golden_case *c, const hct_st_file *f, const char *
     free(got);
 }
 
-void model_check_weights(const golden_case *c, const hct_st_file *f, const char *prefix, const params *p, double lr, model_rename rename) {
+void model_check_weights(const golden_case *c, const hct_st_file *f, const char *prefix, const params *p, double lr,
+                         model_rename rename) {
     for (size_t k = 0; k < p->n; k++) {
         char key[256];
         key_of(key, prefix, p->items[k].name, rename);
@@ -135,7 +139,8 @@ void model_check_weights(const golden_case *c, const hct_st_file *f, const char 
     }
 }
 
-void model_check_gradients(const golden_case *c, const hct_st_file *f, hct_tape *t, params *p, const char *what, model_rename rename) {
+void model_check_gradients(const golden_case *c, const hct_st_file *f, hct_tape *t, params *p, const char *what,
+                           model_rename rename) {
     for (size_t k = 0; k < p->n; k++) {
         char key[256], label[300];
         key_of(key, "grad.", p->items[k].name, rename);

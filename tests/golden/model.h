@@ -1,4 +1,5 @@
-/* What the vit and mae programs share: a device, weights from a case's file or its recipe, and gradients compared by name. */
+/* What the vit and mae programs share: a device, weights from a case's file or its recipe, and gradients compared by
+ * name. */
 #ifndef TESTS_GOLDEN_MODEL_H
 #define TESTS_GOLDEN_MODEL_H
 
@@ -25,11 +26,14 @@ bool model_is_noise(const char *name, int64_t i, int64_t n);
 /* A parameter's name as the files have it, into out; NULL where they are the same. */
 typedef void (*model_rename)(const char *name, char *out, size_t n);
 /* Each "grad.NAME" of f against the gradient of NAME (noise left out), with what in front of the names. */
-void model_check_gradients(const golden_case *, const hct_st_file *f, hct_tape *, params *, const char *what, model_rename);
-/* A weight after a step, where f has it: all but noise within 2e-5, stray elements whose gradient is about eps excepted (README). */
+void model_check_gradients(const golden_case *, const hct_st_file *f, hct_tape *, params *, const char *what,
+                           model_rename);
+/* A weight after a step, where f has it: all but noise within 2e-5, stray elements whose gradient is about eps
+ * excepted (README). */
 void model_check_weight(const golden_case *, const hct_st_file *f, const char *key, const param *, double lr);
 /* The same of all weights. */
-void model_check_weights(const golden_case *, const hct_st_file *f, const char *prefix, const params *, double lr, model_rename);
+void model_check_weights(const golden_case *, const hct_st_file *f, const char *prefix, const params *, double lr,
+                         model_rename);
 /* The L2 norm of each gradient against a JSON object { name: number | {fp32, fp64} }, relative 1e-3. */
 void model_check_gradient_norms(const golden_case *, const cJSON *norms, hct_tape *, params *, const char *what);
 

@@ -151,8 +151,8 @@ static hct_status copy_volume(const volume *v, volume *ret) {
     return HCT_OK;
 }
 
-/* The prepared int16 volume against the exact one, both as model inputs: rounding moves a voxel by at most half a unit, by a quarter on average,
- * and a window divides that by its width. On average never more than 0.002. */
+/* The prepared int16 volume against the exact one, both as model inputs: rounding moves a voxel by at most half a
+ * unit, by a quarter on average, and a window divides that by its width. On average never more than 0.002. */
 static void check_int16_path(const golden_case *g, const volume *spaced, const int64_t pad[3], int64_t crop,
                              const stage *exact) {
     volume v = {0};
@@ -174,7 +174,8 @@ static void check_int16_path(const golden_case *g, const volume *spaced, const i
         worst = fmax(worst, d);
     }
     tap_note("%s: int16 path off by %.2g on average, %.2g at worst", g->name, sum / (double)n, worst);
-    golden_check_number(g, "int16 path, mean distance", sum / (double)n, 0, (golden_tol){fmin(mean_limit, 0.002), 0, -1});
+    golden_check_number(g, "int16 path, mean distance", sum / (double)n, 0,
+                        (golden_tol){fmin(mean_limit, 0.002), 0, -1});
     golden_check_number(g, "int16 path, worst distance", worst, 0, (golden_tol){limit + AFTER_WINDOWS, 0, -1});
     volume_free(&v);
     free(rough);
@@ -343,9 +344,10 @@ static void run_case(const golden_case *g) {
         tap_ok(0, "%s/%s: names its input, windows and stages", g->family, g->name);
         return;
     }
-    static const char *const known[] = {
-        "load",         "channel_first",      "orient",      "spacing",   "windows", "padcrop", "crop",
-        "paper_resize", "ref_cropforeground", "ref_windows", "ref_resize"};
+    static const char *const known[] = {"load",        "channel_first", "orient",
+                                        "spacing",     "windows",       "padcrop",
+                                        "crop",        "paper_resize",  "ref_cropforeground",
+                                        "ref_windows", "ref_resize"};
     const cJSON *s;
     cJSON_ArrayForEach(s, r.stages) {
         size_t k = 0, n = sizeof known / sizeof *known;
@@ -354,7 +356,9 @@ static void run_case(const golden_case *g) {
     }
     const char *input = find_input(g, name->valuestring);
     if (!input) {
-        golden_skip(g, "its input is neither in the case's folder, nor in ../data, nor in HEADCT_DATA (default ../shared/data)");
+        golden_skip(
+            g,
+            "its input is neither in the case's folder, nor in ../data, nor in HEADCT_DATA (default ../shared/data)");
         return;
     }
     r.samples = golden_tensors(g, "_samples");

@@ -1,4 +1,5 @@
-/* Family probes: outputs of the linear and the attentive probe, gradients, clipping, running statistics and five AdamW steps. */
+/* Family probes: outputs of the linear and the attentive probe, gradients, clipping, running statistics and five
+ * AdamW steps. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,9 @@ typedef struct bench {
     int64_t heads; /* of an attentive probe; 0: linear */
 } bench;
 
-
-static hct_id forward(const bench *b, hct_tape *t, hct_id x, int training) { return head_forward(t, b->p, "", b->heads, x, x, training); }
+static hct_id forward(const bench *b, hct_tape *t, hct_id x, int training) {
+    return head_forward(t, b->p, "", b->heads, x, x, training);
+}
 
 static bool load_weights(bench *b) {
     for (size_t i = 0; i < b->p->n; i++) {
@@ -95,7 +97,9 @@ static void check_train(bench *b) {
 
 /* SGD with rate 1 and no momentum moves a weight by its clipped gradient. */
 static void check_clip(bench *b) {
-    hct_optim_options o = {.kind = HCT_SGD, .clip_mode = HCT_CLIP_GLOBAL, .clip = golden_number(b->c->json, "clip_global_max_norm")};
+    hct_optim_options o = {.kind = HCT_SGD,
+                           .clip_mode = HCT_CLIP_GLOBAL,
+                           .clip = golden_number(b->c->json, "clip_global_max_norm")};
     hct_optim *optim = hct_optim_new(b->dev, &o, NULL);
     hct_tape *t = hct_tape_new(b->dev, HCT_EAGER);
     hct_backward(t, hct_cross_entropy(t, forward(b, t, hct_use(t, b->x), 1), hct_use(t, b->y)), 0);
@@ -110,7 +114,8 @@ static void check_clip(bench *b) {
     hct_optim_step(optim, &(hct_optim_rate){1, 0, 1}, NULL);
     hct_optim_record(optim, t);
     hct_optim_norm(optim, t, &norm, NULL);
-    golden_check_number(b->c, "gradient norm", norm, golden_number(b->c->json, "clip_total_norm"), (golden_tol){0, 1e-4, -1});
+    golden_check_number(b->c, "gradient norm", norm, golden_number(b->c->json, "clip_total_norm"),
+                        (golden_tol){0, 1e-4, -1});
     for (size_t i = 0; i < b->p->n; i++) {
         char key[128];
         snprintf(key, sizeof key, "clipped.%s", b->p->items[i].name);
@@ -129,8 +134,11 @@ static void check_clip(bench *b) {
 }
 
 static void check_steps(bench *b) {
-    const cJSON *j = b->c->json, *batches = golden_item(j, "adamw.batches"), *losses = golden_item(j, "adamw.losses_before_each_step");
-    hct_optim_options o = {.kind = HCT_ADAMW, .beta1 = golden_number(j, "adamw.betas.0"), .beta2 = golden_number(j, "adamw.betas.1"),
+    const cJSON *j = b->c->json, *batches = golden_item(j, "adamw.batches"),
+                *losses = golden_item(j, "adamw.losses_before_each_step");
+    hct_optim_options o = {.kind = HCT_ADAMW,
+                           .beta1 = golden_number(j, "adamw.betas.0"),
+                           .beta2 = golden_number(j, "adamw.betas.1"),
                            .eps = golden_number(j, "adamw.eps")};
     hct_optim *optim = hct_optim_new(b->dev, &o, NULL);
     hct_tape *t = hct_tape_new(b->dev, HCT_PROGRAM);
@@ -146,11 +154,14 @@ static void check_steps(bench *b) {
             char label[32];
             float l = NAN;
             set_batch(b, cJSON_GetArrayItem(batches, s)->valueint);
-            hct_optim_step(optim, &(hct_optim_rate){golden_number(j, "adamw.lr"), golden_number(j, "adamw.weight_decay"), 1}, &err);
+            hct_optim_step(optim,
+                           &(hct_optim_rate){golden_number(j, "adamw.lr"), golden_number(j, "adamw.weight_decay"), 1},
+                           &err);
             hct_run(t, &err);
             hct_read(t, loss, &l, &err);
             snprintf(label, sizeof label, "loss before step %d", s + 1);
-            golden_check_number(b->c, label, (double)l, cJSON_GetArrayItem(losses, s)->valuedouble, (golden_tol){0, 1e-4, -1});
+            golden_check_number(b->c, label, (double)l, cJSON_GetArrayItem(losses, s)->valuedouble,
+                                (golden_tol){0, 1e-4, -1});
         }
     check_params(b, "final.", golden_number(j, "adamw.lr"), (golden_tol){2e-5, 0, -1});
     hct_tape_free(t);

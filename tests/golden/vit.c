@@ -12,11 +12,17 @@ static const golden_tol BASE = {1e-4, 0, -1};
 
 static vit_config config_of(const golden_case *c) {
     const cJSON *j = c->json;
-    return (vit_config){.image = (int64_t)golden_number(j, "config.img"), .patch = (int64_t)golden_number(j, "config.patch"),
-                        .channels = (int64_t)golden_number(j, "config.ch"), .width = (int64_t)golden_number(j, "config.dim"),
-                        .depth = (int64_t)golden_number(j, "config.depth"), .heads = (int64_t)golden_number(j, "config.heads"),
-                        .mlp = (int64_t)golden_number(j, "config.mlp"), .registers = (int64_t)golden_number(j, "config.reg"),
-                        .qkv_bias = golden_bool(j, "config.qkv_bias", false), .position_trained = 1, .norm_eps = 1e-6};
+    return (vit_config){.image = (int64_t)golden_number(j, "config.img"),
+                        .patch = (int64_t)golden_number(j, "config.patch"),
+                        .channels = (int64_t)golden_number(j, "config.ch"),
+                        .width = (int64_t)golden_number(j, "config.dim"),
+                        .depth = (int64_t)golden_number(j, "config.depth"),
+                        .heads = (int64_t)golden_number(j, "config.heads"),
+                        .mlp = (int64_t)golden_number(j, "config.mlp"),
+                        .registers = (int64_t)golden_number(j, "config.reg"),
+                        .qkv_bias = golden_bool(j, "config.qkv_bias", false),
+                        .position_trained = 1,
+                        .norm_eps = 1e-6};
 }
 
 static void check_value(const golden_case *c, const hct_st_file *f, const char *name, hct_tape *t, hct_id id) {
@@ -41,7 +47,8 @@ static void check_tiny(const golden_case *c, hct_dev *dev, params *p, const vit_
     vit_trace trace = {.want_attention = 1, .attention = attention, .block = block};
     hct_id x = hct_param(t, input), out = vit_forward(t, p, cfg, x, &trace), cls = vit_cls(t, out);
     hct_id loss = mean_with(t, out, hct_use(t, r)), block_cls[64];
-    for (int64_t i = 0; i < cfg->depth; i++) hct_keep(t, attention[i]), hct_keep(t, block_cls[i] = vit_cls(t, block[i]));
+    for (int64_t i = 0; i < cfg->depth; i++)
+        hct_keep(t, attention[i]), hct_keep(t, block_cls[i] = vit_cls(t, block[i]));
     hct_backward(t, loss, 0);
     hct_keep(t, out), hct_keep(t, cls), hct_keep(t, loss), hct_keep(t, hct_grad(t, x));
     keep_gradients(t, p);
@@ -121,7 +128,8 @@ static void run_tiny(hct_dev *dev) {
 
 /* ---- full size ---- */
 
-static hct_tensor *recipe_tensor(hct_dev *dev, const char *prefix, const char *key, int ndim, const int64_t *dim, double shift) {
+static hct_tensor *recipe_tensor(hct_dev *dev, const char *prefix, const char *key, int ndim, const int64_t *dim,
+                                 double shift) {
     hct_tensor *t = hct_tensor_new(dev, HCT_F32, ndim, dim, NULL);
     int64_t n = hct_numel(hct_tensor_view(t));
     float *x = malloc((size_t)n * sizeof *x);
@@ -158,7 +166,8 @@ static void check_sampled(const golden_case *c, const hct_st_file *f, const floa
 static void check_base(const golden_case *c, hct_dev *dev, const hct_st_file *f, int gradients) {
     vit_config cfg = config_of(c);
     const char *prefix = cJSON_GetStringValue(golden_item(c->json, "config.prefix"));
-    int64_t batch = (int64_t)golden_number(c->json, "config.batch"), in_dim[] = {batch, cfg.channels, cfg.image, cfg.image, cfg.image};
+    int64_t batch = (int64_t)golden_number(c->json, "config.batch"),
+            in_dim[] = {batch, cfg.channels, cfg.image, cfg.image, cfg.image};
     int64_t out_dim[] = {batch, vit_tokens(&cfg), cfg.width};
     params *p = params_new(dev);
     vit_declare(p, &cfg);

@@ -13,9 +13,7 @@ nifti_spec nifti_plain(void) {
     return s;
 }
 
-static double plain_value(int64_t voxel) {
-    return (double)(voxel % 100);
-}
+static double plain_value(int64_t voxel) { return (double)(voxel % 100); }
 
 /* Casts v to the type and stores it; returns its size. */
 static size_t put(int datatype, double v, unsigned char *to) {
@@ -26,14 +24,24 @@ static size_t put(int datatype, double v, unsigned char *to) {
         memcpy(to, &stored, sizeof stored);                                                                            \
         return sizeof stored;                                                                                          \
     }
+        /* clang-format off */
         X(DT_UINT8, uint8_t)
-        X(DT_INT8, int8_t) X(DT_INT16, int16_t) X(DT_UINT16, uint16_t) X(DT_INT32, int32_t) X(DT_UINT32, uint32_t)
-            X(DT_INT64, int64_t) X(DT_UINT64, uint64_t) X(DT_FLOAT32, float) X(DT_FLOAT64, double)
-                X(DT_FLOAT128, long double)
+        X(DT_INT8, int8_t)
+        X(DT_INT16, int16_t)
+        X(DT_UINT16, uint16_t)
+        X(DT_INT32, int32_t)
+        X(DT_UINT32, uint32_t)
+        X(DT_INT64, int64_t)
+        X(DT_UINT64, uint64_t)
+        X(DT_FLOAT32, float)
+        X(DT_FLOAT64, double)
+        X(DT_FLOAT128, long double)
 #undef X
-                    default : memset(to, 0, 16);
-        return 8; /* complex64, and whatever is no intensity */
+    /* clang-format on */
+    default: break;
     }
+    memset(to, 0, 16);
+    return 8; /* complex64, and whatever is no intensity */
 }
 
 #define FILL(h)                                                                                                        \

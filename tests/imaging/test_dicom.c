@@ -20,9 +20,9 @@ static void stand_in(const char *folder, int status) {
     snprintf(path, sizeof path, "%s/bin", scratch_folder());
     mkdir(path, 0700);
     setenv("PATH", path, 1);
-    int n = snprintf(script, sizeof script,
-                     "#!/bin/sh\nPATH=/usr/bin:/bin\ncp %s/*.nii \"${10}\" 2>/dev/null\n%s%d%s\n", folder, status < 0 ? "kill -" : "exit ",
-                     abs(status), status < 0 ? " $$" : "");
+    int n =
+        snprintf(script, sizeof script, "#!/bin/sh\nPATH=/usr/bin:/bin\ncp %s/*.nii \"${10}\" 2>/dev/null\n%s%d%s\n",
+                 folder, status < 0 ? "kill -" : "exit ", abs(status), status < 0 ? " $$" : "");
     chmod(scratch_file("bin/dcm2niix", script, (size_t)n), 0700);
 }
 
@@ -82,7 +82,8 @@ static void test_choice(void) {
     stand_in(scratch_path(f), 10);
     tap_ok(chosen(scratch_path(f), "slices are missing") == 0, "missing slices are an error");
     stand_in(scratch_path(f), 1);
-    tap_ok(chosen(scratch_path(f), "none: dcm2niix failed with exit status 1: give") == 0, "any other exit status is told as it is");
+    tap_ok(chosen(scratch_path(f), "none: dcm2niix failed with exit status 1: give") == 0,
+           "any other exit status is told as it is");
     stand_in(scratch_path(f), -9);
     tap_ok(chosen(scratch_path(f), "none: dcm2niix was ended by signal 9 (Killed)") == 0, "and so is a signal");
 }
@@ -100,7 +101,9 @@ static hct_status ends_with(const char *folder, const char *says) {
 
 static int on_a_disk_just_large_enough(void) {
     struct stat st;
-    if (stat(scratch_path("cut/1.2.3_4.nii"), &st) < 0 || scratch_mount(getenv("TMPDIR"), ((size_t)st.st_size / 4096 + 1) * 4096) < 0) return 77;
+    if (stat(scratch_path("cut/1.2.3_4.nii"), &st) < 0 ||
+        scratch_mount(getenv("TMPDIR"), ((size_t)st.st_size / 4096 + 1) * 4096) < 0)
+        return 77;
     return ends_with(scratch_path("cut"), "No space left on device: free some space") != HCT_EDEVICE;
 }
 
@@ -113,18 +116,18 @@ static void test_faults_of_the_machine(void) {
     for (int i = 0; i < 4; i++) {
         add_volume(f, "1.2.3_4_Tilt_Eq_1", 40);
         if (truncate(scratch_path("cut/1.2.3_4_Tilt_Eq_1.nii"), lengths[i]) < 0) return;
-        tap_ok(ends_with(scratch_path(f), "free some space") == HCT_EDEVICE, "a twin cut after %d bytes is the disk's fault", lengths[i]);
+        tap_ok(ends_with(scratch_path(f), "free some space") == HCT_EDEVICE,
+               "a twin cut after %d bytes is the disk's fault", lengths[i]);
     }
     unlink(scratch_path("cut/1.2.3_4_Tilt_Eq_1.nii"));
     tap_ok(chosen(scratch_path(f), NULL) == 40, "without it the plain one is read");
     int code = scratch_apart(on_a_disk_just_large_enough);
-    if (code == 77)
-        tap_skip("a disk that the volume just fills", "tmpfs may not be mounted here");
-    else
-        tap_ok(code == 0, "a disk that the volume just fills has no room for a twin");
+    if (code == 77) tap_skip("a disk that the volume just fills", "tmpfs may not be mounted here");
+    else tap_ok(code == 0, "a disk that the volume just fills has no room for a twin");
     char *kept = strdup(getenv("TMPDIR"));
     setenv("TMPDIR", "/nonexistent", 1);
-    tap_ok(ends_with(scratch_path(f), "set TMPDIR") == HCT_EDEVICE, "a temporary folder that is not there is no fault of the scan's");
+    tap_ok(ends_with(scratch_path(f), "set TMPDIR") == HCT_EDEVICE,
+           "a temporary folder that is not there is no fault of the scan's");
     setenv("TMPDIR", kept, 1);
     free(kept);
     setenv("PATH", "/nonexistent", 1);
@@ -132,9 +135,9 @@ static void test_faults_of_the_machine(void) {
     tap_ok(ends_with(scratch_path("folder"), "apt-get") == HCT_EDEVICE, "whatever the folder holds");
 }
 
-/* The GE series by its DICOM headers: pixels of 0.48828 mm; slices 4.22 mm apart, then 7.38, along z, the gantry tilted by 18.5 degrees, so
- * cos(18.5 degrees) of that from plane to plane; rows of pixels follow each other along (0, -0.948, 0.317), which a tilt that is left in turns away
- * from. step: 0 where dcm2niix is free to choose. */
+/* The GE series by its DICOM headers: pixels of 0.48828 mm; slices 4.22 mm apart, then 7.38, along z, the gantry
+ * tilted by 18.5 degrees, so cos(18.5 degrees) of that from plane to plane; rows of pixels follow each other along
+ * (0, -0.948, 0.317), which a tilt that is left in turns away from. step: 0 where dcm2niix is free to choose. */
 static void check_geometry(const char *folder, double step, const char *what) {
     volume v = {0};
     hct_err err = {0};
@@ -146,14 +149,16 @@ static void check_geometry(const char *folder, double step, const char *what) {
         for (int i = 0; i < 3; i++) dot += v.affine[i][a] * v.affine[i][(a + 1) % 3];
         off = fmax(off, fabs(dot));
     }
-    tap_ok(ok && fabs(mm[0] - 0.48828) < 1e-4 && fabs(mm[1] - 0.48828) < 1e-4 && (step == 0 || fabs(mm[2] - step) < 1e-3) && off < 1e-4 &&
+    tap_ok(ok && fabs(mm[0] - 0.48828) < 1e-4 && fabs(mm[1] - 0.48828) < 1e-4 &&
+               (step == 0 || fabs(mm[2] - step) < 1e-3) && off < 1e-4 &&
                fabs(fabs(v.affine[1][1]) / mm[1] - 0.9483237) < 1e-4,
-           "%s: voxels of %.5f x %.5f x %.4f mm, axes %.1g from right angles, cosine of the tilt %.4f %s", what, mm[0], mm[1], mm[2], off,
-           fabs(v.affine[1][1]) / mm[1], err.msg);
+           "%s: voxels of %.5f x %.5f x %.4f mm, axes %.1g from right angles, cosine of the tilt %.4f %s", what, mm[0],
+           mm[1], mm[2], off, fabs(v.affine[1][1]) / mm[1], err.msg);
     volume_free(&v);
 }
 
-/* The slices of one distance, 7 mm: dcm2niix writes no "_Eq" twin, and of the plain volume's sform the rows are 10% too long and the axes skewed. */
+/* The slices of one distance, 7 mm: dcm2niix writes no "_Eq" twin, and of the plain volume's sform the rows are 10%
+ * too long and the axes skewed. */
 static void test_equal_slices(const char *series) {
     char from[4200], to[64];
     const char *f = fresh("equal");
@@ -188,7 +193,8 @@ static void test_real(const char *search_path) {
     tap_ok(ok, "a tilted series of unequal slices is prepared %s", err.msg);
     if (!ok) return;
     tap_ok(info.dicom && info.dim[0] == 512 && v.dim[0] == 224 && v.dtype == HCT_I16, "as a 224^3 int16 volume");
-    tap_ok(fabs(info.spacing[0] - 0.48828) < 1e-4 && fabs(info.spacing[1] - 0.48828) < 1e-4, "its pixels as large as the DICOM files say: %g x %g mm", info.spacing[0], info.spacing[1]);
+    tap_ok(fabs(info.spacing[0] - 0.48828) < 1e-4 && fabs(info.spacing[1] - 0.48828) < 1e-4,
+           "its pixels as large as the DICOM files say: %g x %g mm", info.spacing[0], info.spacing[1]);
     int64_t n = volume_count(&v), air = 0, brain = 0, bone = 0;
     for (int64_t i = 0; i < n; i++) {
         air += v.i16[i] < -800;

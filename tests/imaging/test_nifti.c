@@ -24,9 +24,7 @@ static volume read_spec(const nifti_spec *s) {
     return v;
 }
 
-static float at(const volume *v, int64_t i) {
-    return v->dtype == HCT_I16 ? v->i16[i] : v->f32[i];
-}
+static float at(const volume *v, int64_t i) { return v->dtype == HCT_I16 ? v->i16[i] : v->f32[i]; }
 
 /* Fails, with a message that names the file and holds `says`. */
 static void refuses_bytes(const unsigned char *bytes, size_t n, const char *says) {
@@ -46,9 +44,7 @@ static void refuses(const nifti_spec *s, const char *says) {
     free(bytes);
 }
 
-static double small_signed(int64_t i) {
-    return (double)(i % 200) - 100;
-}
+static double small_signed(int64_t i) { return (double)(i % 200) - 100; }
 
 START_TEST(reads_every_type_version_and_order) {
     static const int types[] = {DT_UINT8, DT_INT8,   DT_INT16,   DT_UINT16,  DT_INT32,   DT_UINT32,
@@ -113,7 +109,8 @@ START_TEST(chooses_the_affine) {
     ck_assert_double_eq_tol(v.affine[1][3], 7, 1e-6);
     volume_free(&v);
     s.pixdim[1] = -3; /* a length, as nibabel has it */
-    s.quatern[0] = s.quatern[1] = 0.70710671; /* x and y change places: what is missing to 1 is rounding, no turn of 0.05 degrees */
+    /* x and y change places: what is missing to 1 is rounding, no turn of 0.05 degrees */
+    s.quatern[0] = s.quatern[1] = 0.70710671;
     s.quatern[2] = 0;
     v = read_spec(&s);
     ck_assert_double_eq_tol(v.affine[1][0], 3, 1e-12);
@@ -139,9 +136,11 @@ END_TEST
 
 /* Every bit of what nibabel 5.4 makes of this qform: ties of the 1 mm grid's size hang on the last one. */
 START_TEST(a_qform_is_nibabels) {
-    static const double want[3][3] = {{-0x1.47ae11eb85200p-4, -0x1.6f459f0ecbc94p-1, 0x1.130d82c84d5adp-1},
-                                      {0x1.ac418559b38e0p-2, 0x1.a666662800000p-26, 0x1.34ab36d3f8c11p+0},
-                                      {0x1.0c624cefad7edp-2, -0x1.c06a81224842bp-3, -0x1.c28f5c3fffffap+0}};
+    static const double want[3][3] = {
+        {-0x1.47ae11eb85200p-4, -0x1.6f459f0ecbc94p-1, 0x1.130d82c84d5adp-1},
+        {0x1.ac418559b38e0p-2, 0x1.a666662800000p-26, 0x1.34ab36d3f8c11p+0},
+        {0x1.0c624cefad7edp-2, -0x1.c06a81224842bp-3, -0x1.c28f5c3fffffap+0},
+    };
     nifti_spec s = nifti_plain();
     s.sform_code = 0;
     s.qform_code = 1;
@@ -177,10 +176,8 @@ START_TEST(an_offset_is_taken_at_its_word) {
             unsigned char *bytes = nifti_bytes(&s, &n);
             int64_t whole = (int64_t)offsets[k];
             float real = (float)offsets[k];
-            if (version == 1)
-                memcpy(bytes + offsetof(nifti_1_header, vox_offset), &real, sizeof real);
-            else
-                memcpy(bytes + offsetof(nifti_2_header, vox_offset), &whole, sizeof whole);
+            if (version == 1) memcpy(bytes + offsetof(nifti_1_header, vox_offset), &real, sizeof real);
+            else memcpy(bytes + offsetof(nifti_2_header, vox_offset), &whole, sizeof whole);
             ck_assert_int_eq(nifti_read_memory("f.nii", bytes, n, &v, NULL), k ? HCT_EFORMAT : HCT_OK);
             if (!k)
                 for (int64_t i = 0; i < volume_count(&v); i++) ck_assert_int_eq(v.i16[i], i % 100);
@@ -225,9 +222,7 @@ START_TEST(refuses_dimensions) {
 }
 END_TEST
 
-static double one_nan(int64_t i) {
-    return i == 3 ? NAN : i == 5 ? INFINITY : 1;
-}
+static double one_nan(int64_t i) { return i == 3 ? NAN : i == 5 ? INFINITY : 1; }
 
 START_TEST(refuses_contents) {
     nifti_spec s = nifti_plain();
@@ -361,10 +356,8 @@ static volume some_volume(int32_t dtype) {
     volume v;
     ck_assert_int_eq(volume_alloc(&v, dtype, (int64_t[]){4, 5, 6}, NULL), HCT_OK);
     for (int64_t i = 0; i < volume_count(&v); i++)
-        if (dtype == HCT_I16)
-            v.i16[i] = (int16_t)(i * 7 - 300);
-        else
-            v.f32[i] = 0.25f * (float)i - 3;
+        if (dtype == HCT_I16) v.i16[i] = (int16_t)(i * 7 - 300);
+        else v.f32[i] = 0.25f * (float)i - 3;
     double affine[4][4] = {{0, -0.8, 0.6, 1}, {2, 0, 0, -5}, {0, 0.6, 0.8, 9}, {0, 0, 0, 1}}; /* turned, x of 2 mm */
     memcpy(v.affine, affine, sizeof affine);
     return v;
@@ -426,7 +419,7 @@ START_TEST(a_missing_file_is_named) {
 }
 END_TEST
 
-CHECK_MAIN("nifti", reads_every_type_version_and_order, chooses_the_affine, a_qform_is_nibabels, takes_trailing_single_axes_and_a_far_offset, an_offset_is_taken_at_its_word,
-           refuses_dimensions, refuses_contents, refuses_every_truncation,
-           inflates_members_and_distrusts_the_stored_length, survives_damaged_headers, writes_what_it_reads,
-           a_full_disk_leaves_nothing, a_missing_file_is_named)
+CHECK_MAIN("nifti", reads_every_type_version_and_order, chooses_the_affine, a_qform_is_nibabels,
+           takes_trailing_single_axes_and_a_far_offset, an_offset_is_taken_at_its_word, refuses_dimensions,
+           refuses_contents, refuses_every_truncation, inflates_members_and_distrusts_the_stored_length,
+           survives_damaged_headers, writes_what_it_reads, a_full_disk_leaves_nothing, a_missing_file_is_named)

@@ -95,7 +95,8 @@ START_TEST(labels_follow_their_rules) {
         for (uint64_t scan = 0; scan < 2; scan++, scans++) {
             phantom p;
             draw(&p, 3, PHANTOM_SMALL, 0.3, patient, scan);
-            ck_assert_int_eq(p.present[ICH], p.present[IPH] || p.present[IVH] || p.present[SDH] || p.present[EDH] || p.present[SAH]);
+            ck_assert_int_eq(p.present[ICH],
+                             p.present[IPH] || p.present[IVH] || p.present[SDH] || p.present[EDH] || p.present[SAH]);
             for (int f = 0; f < FINDINGS; f++) count[f] += p.present[f];
         }
     for (int f = 0; f < FINDINGS; f++) { /* 0.3 * 0.85, and 1 - (1 - 0.255)^5 for ICH; 4 standard errors */
@@ -173,5 +174,6 @@ START_TEST(scans_of_a_patient_stay_in_range) {
 }
 END_TEST
 
-CHECK_MAIN("phantom", same_key_same_scan, the_scan_does_not_know_the_findings, noise_is_drawn_from_its_range, labels_follow_their_rules,
-           every_label_is_drawn, a_healthy_head_is_plausible, scans_of_a_patient_stay_in_range)
+CHECK_MAIN("phantom", same_key_same_scan, the_scan_does_not_know_the_findings, noise_is_drawn_from_its_range,
+           labels_follow_their_rules, every_label_is_drawn, a_healthy_head_is_plausible,
+           scans_of_a_patient_stay_in_range)

@@ -13,10 +13,8 @@ static volume make(int32_t dtype, int64_t x, int64_t y, int64_t z) {
     volume v;
     ck_assert_int_eq(volume_alloc(&v, dtype, (int64_t[]){x, y, z}, NULL), HCT_OK);
     for (int64_t i = 0; i < volume_count(&v); i++)
-        if (dtype == HCT_I16)
-            v.i16[i] = (int16_t)(i * 37 % 2001 - 1000);
-        else
-            v.f32[i] = (float)(i * 37 % 2001 - 1000);
+        if (dtype == HCT_I16) v.i16[i] = (int16_t)(i * 37 % 2001 - 1000);
+        else v.f32[i] = (float)(i * 37 % 2001 - 1000);
     return v;
 }
 
@@ -84,8 +82,9 @@ END_TEST
 
 START_TEST(pads_and_crops_about_the_centre) {
     /* size, target: voxel 0 of the result is voxel `first` of the source (negative: padding) */
-    static const int64_t cases[][3] = {{5, 8, -1}, {5, 9, -2}, {4, 4, 0},     {9, 4, 2},
-                                       {8, 5, 2},  {9, 5, 2},  {224, 193, 16}};
+    static const int64_t cases[][3] = {
+        {5, 8, -1}, {5, 9, -2}, {4, 4, 0}, {9, 4, 2}, {8, 5, 2}, {9, 5, 2}, {224, 193, 16},
+    };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         for (int32_t dtype = 0; dtype < 2; dtype++) {
             volume v = make(dtype ? HCT_I16 : HCT_F32, cases[c][0], 3, 2),
@@ -134,11 +133,13 @@ END_TEST
 /* Resampling, rounding, padding and cropping in one go gives what the steps one by one give: straight, tilted and
  * oblique grids, finer and coarser than 1 mm, cut and padded, along axes that are filtered whole and in part. */
 START_TEST(cutting_early_gives_what_cutting_late_gives) {
-    static const double grids[][9] = {{0.4, 0, 0, 0, 0.6, 0, 0, 0, 3},
-                                      {2, 0, 0, 0, 2.5, 0.3, 0, 0, 1.5},
-                                      {0.5, 0, 0, 0, 0.4, 0.7, 0, 0, 2.2},
-                                      {0.7, -0.2, 0.1, 0.2, 0.6, 0.3, -0.1, 0.2, 1.9},
-                                      {1.6, 0.4, 0.3, -0.3, 1.7, 0.2, 0.1, -0.5, 2.1}};
+    static const double grids[][9] = {
+        {0.4, 0, 0, 0, 0.6, 0, 0, 0, 3},
+        {2, 0, 0, 0, 2.5, 0.3, 0, 0, 1.5},
+        {0.5, 0, 0, 0, 0.4, 0.7, 0, 0, 2.2},
+        {0.7, -0.2, 0.1, 0.2, 0.6, 0.3, -0.1, 0.2, 1.9},
+        {1.6, 0.4, 0.3, -0.3, 1.7, 0.2, 0.1, -0.5, 2.1},
+    };
     static const int64_t sizes[][3] = {{20, 30, 40}, {150, 18, 24}, {1, 2, 160}};
     for (size_t g = 0; g < sizeof grids / sizeof *grids; g++)
         for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++)
@@ -156,10 +157,8 @@ START_TEST(cutting_early_gives_what_cutting_late_gives) {
                     ck_assert_mem_eq(w.dim, v.dim, sizeof v.dim);
                     ck_assert_mem_eq(w.affine, v.affine, sizeof v.affine);
                     for (int64_t i = 0; i < volume_count(&v); i++)
-                        if (to)
-                            ck_assert_int_eq(w.i16[i], v.i16[i]);
-                        else
-                            ck_assert_float_eq_tol(w.f32[i], v.f32[i], 2e-4);
+                        if (to) ck_assert_int_eq(w.i16[i], v.i16[i]);
+                        else ck_assert_float_eq_tol(w.f32[i], v.f32[i], 2e-4);
                     volume_free(&v);
                     volume_free(&w);
                 }
@@ -228,7 +227,8 @@ START_TEST(a_grid_of_1_mm_is_left_alone) {
 }
 END_TEST
 
-/* 33 steps of half a millimetre and a voxel are 17.5 mm, and half to even is 18, whatever rounding left of the steps. */
+/* 33 steps of half a millimetre and a voxel are 17.5 mm, and half to even is 18, whatever rounding left of the
+ * steps. */
 START_TEST(rounding_errors_choose_no_size) {
     static const double lost[] = {-1e-14, 0, 1e-14, -1e-9, 1e-9};
     for (int k = 0; k < 5; k++) {
@@ -257,7 +257,11 @@ END_TEST
 /* windowed_area against its definition, for boxes and sizes that divide, do not, and enlarge. */
 START_TEST(area_resize_is_the_mean_of_the_box) {
     static const int64_t cases[][6] = {
-        {12, 12, 12, 6, 6, 6}, {13, 11, 9, 5, 4, 3}, {4, 5, 6, 9, 7, 6}, {7, 8, 9, 7, 1, 2}};
+        {12, 12, 12, 6, 6, 6},
+        {13, 11, 9, 5, 4, 3},
+        {4, 5, 6, 9, 7, 6},
+        {7, 8, 9, 7, 1, 2},
+    };
     static const hu_window windows[2] = {{40, 80}, {600, 2800}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         for (int32_t dtype = 0; dtype < 2; dtype++) {
@@ -309,5 +313,6 @@ END_TEST
 
 CHECK_MAIN("volume", turns_every_orientation_to_ras, rounds_half_to_even_and_saturates, pads_and_crops_about_the_centre,
            preparing_twice_changes_nothing, cutting_early_gives_what_cutting_late_gives,
-           resampling_keeps_a_ramp_in_place, a_grid_of_1_mm_is_left_alone, rounding_errors_choose_no_size, refuses_a_grid_that_is_too_large,
-           area_resize_is_the_mean_of_the_box, refuses_a_box_outside_the_volume, padding_is_zero_in_the_papers_windows)
+           resampling_keeps_a_ramp_in_place, a_grid_of_1_mm_is_left_alone, rounding_errors_choose_no_size,
+           refuses_a_grid_that_is_too_large, area_resize_is_the_mean_of_the_box, refuses_a_box_outside_the_volume,
+           padding_is_zero_in_the_papers_windows)

@@ -5,7 +5,20 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum rule { NONE, OVERRUN, UNDERRUN, WORKSPACE, INPUT, CHANGING, IN_PLACE, INACCURATE, STRIDES, UNWRITTEN, UNPACKED, LEAVING };
+enum rule {
+    NONE,
+    OVERRUN,
+    UNDERRUN,
+    WORKSPACE,
+    INPUT,
+    CHANGING,
+    IN_PLACE,
+    INACCURATE,
+    STRIDES,
+    UNWRITTEN,
+    UNPACKED,
+    LEAVING
+};
 
 typedef struct state {
     enum rule rule;
@@ -25,9 +38,7 @@ static hct_status plan_as(enum rule rule, hct_plan *ret, hct_err *err) {
     return HCT_OK;
 }
 
-static void release(hct_plan *p) {
-    free(p->state);
-}
+static void release(hct_plan *p) { free(p->state); }
 
 static int64_t place(const hct_view *v, int64_t i) {
     int64_t at = 0;
@@ -61,7 +72,8 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
 }
 
 /* Of unpacked, whose run() reads the input all the same. */
-static hct_status pack(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *packed, hct_err *err) {
+static hct_status pack(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *packed,
+                       hct_err *err) {
     (void)p, (void)stream, (void)in, (void)packed, (void)err;
     return HCT_OK;
 }
@@ -130,8 +142,9 @@ static const hct_kernel cube = {.size = sizeof(hct_kernel),
                                 .run = run_cube};
 
 static hct_status init(const hct_host *h, hct_err *err) {
-    static const hct_kernel *const kernels[] = {&good,     &overrun,    &underrun, &workspace, &input, &changing,
-                                                &in_place, &inaccurate, &strides,  &unwritten, &unpacked, &leaving, &cube};
+    static const hct_kernel *const kernels[] = {&good,     &overrun,  &underrun,   &workspace, &input,
+                                                &changing, &in_place, &inaccurate, &strides,   &unwritten,
+                                                &unpacked, &leaving,  &cube};
     hct_status st = h->add_op(h, &wrong, err);
     if (st == HCT_OK) st = h->add_op(h, &no_case, err);
     for (size_t i = 0; st == HCT_OK && i < sizeof kernels / sizeof *kernels; i++)

@@ -22,13 +22,9 @@ uint32_t case_attrs(const op_case *c) {
 int64_t call_int(const call *k, const char *name, int64_t otherwise) {
     return hct_attr_int(k->c->attr, k->n_attr, name, otherwise);
 }
-double call_real(const call *k, const char *name) {
-    return hct_attr_real(k->c->attr, k->n_attr, name, NAN);
-}
+double call_real(const call *k, const char *name) { return hct_attr_real(k->c->attr, k->n_attr, name, NAN); }
 
-bool real_dtype(int32_t d) {
-    return d == HCT_F32 || d == HCT_F64 || d == HCT_BF16 || d == HCT_F16;
-}
+bool real_dtype(int32_t d) { return d == HCT_F32 || d == HCT_F64 || d == HCT_BF16 || d == HCT_F16; }
 
 void encode(const double *x, int64_t n, int32_t dtype, void *to) {
     for (int64_t i = 0; i < n; i++) switch (dtype) {
@@ -66,9 +62,7 @@ static uint64_t step(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-double random_64th(uint64_t *state) {
-    return (double)((int64_t)(step(state) % 257) - 128) / 64;
-}
+double random_64th(uint64_t *state) { return (double)((int64_t)(step(state) % 257) - 128) / 64; }
 
 static double draw(const case_input *in, int32_t dtype, int64_t i, uint64_t *state) {
     uint64_t r = step(state);

@@ -18,13 +18,16 @@ static void forward(call *k) { /* (student, teacher, centre, temps, lse_student,
 }
 
 #define TEACHER(...) IN(IN_FINE, __VA_ARGS__) /* not differentiable */
-#define DINO(name_, more, v, g, b, k)                                                                                            \
-    {"dino_loss", name_, {REAL(v, b, k), TEACHER(g, b, k), STAT(k), F32(2)}, .flags = GRAD | NO_BROADCAST | more, .n_out = 4,       \
-     .derive = temps, .naive = naive_dino_loss},                                                                                 \
-    {                                                                                                                            \
-        "dino_loss.bwd", name_, {REAL(v, b, k), TEACHER(g, b, k), STAT(k), F32(2), STAT(v, b), STAT(g, b), SCALAR},                 \
-            .flags = NO_BROADCAST | more, .derive = forward, .naive = naive_dino_loss_bwd                                                                      \
+/* clang-format off */
+#define DINO(name_, more, v, g, b, k)                                                                               \
+    {"dino_loss", name_, {REAL(v, b, k), TEACHER(g, b, k), STAT(k), F32(2)}, .flags = GRAD | NO_BROADCAST | more,   \
+     .n_out = 4,                                                                                                    \
+     .derive = temps, .naive = naive_dino_loss},                                                                    \
+    {                                                                                                               \
+        "dino_loss.bwd", name_, {REAL(v, b, k), TEACHER(g, b, k), STAT(k), F32(2), STAT(v, b), STAT(g, b), SCALAR}, \
+            .flags = NO_BROADCAST | more, .derive = forward, .naive = naive_dino_loss_bwd                           \
     }
+/* clang-format on */
 
 const op_case cases_dino[] = {
     DINO("5 views, 2 of the teacher", 0, 5, 2, 3, 7),
@@ -32,8 +35,14 @@ const op_case cases_dino[] = {
     DINO("one teacher", 0, 3, 1, 1, 9),
     DINO("4x1031", BIG, 4, 2, 2, 1031),
     DINO("65536", BENCH, 5, 2, 8, 65536),
-    {"ema", "three", {F32(4), REAL(3, 7), REAL(3, 7), REAL(5), REAL(5), REAL(0, 2), REAL(0, 2)}, {A_INT("at", 2)}, NO_BROADCAST, 3,
-     .into = {2, 4, 6}, .naive = naive_ema},
+    {"ema",
+     "three",
+     {F32(4), REAL(3, 7), REAL(3, 7), REAL(5), REAL(5), REAL(0, 2), REAL(0, 2)},
+     {A_INT("at", 2)},
+     NO_BROADCAST,
+     3,
+     .into = {2, 4, 6},
+     .naive = naive_ema},
     {"ema", "one scalar", {F32(2), SCALAR, SCALAR}, .flags = NO_BROADCAST, .into = {2}, .naive = naive_ema},
     {0},
 };

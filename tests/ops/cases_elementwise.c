@@ -1,29 +1,31 @@
 #include "naive.h"
 
-#define UNARY_CASES(op_, naive_, kind, ...)                                                                            \
-    {op_, "7x5", {IN(kind, 7, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                                              \
-        {op_, "scalar", {{kind, 0, {0}, 0}}, {__VA_ARGS__}, GRAD, .naive = naive_},                                    \
-        {op_, "empty", {IN(kind, 3, 0, 2)}, {__VA_ARGS__}, .naive = naive_},                                           \
-        {op_, "3x4x1x5", {IN(kind, 3, 4, 1, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                                \
-        {op_, "513x33", {IN(kind, 513, 33)}, {__VA_ARGS__}, BIG, .naive = naive_},                                     \
-        {op_, "vit-b", {IN(kind, 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_}, {                               \
-        op_, BEYOND_CACHE, {IN(kind, 6 * 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_                           \
+/* clang-format off */
+#define UNARY_CASES(op_, naive_, kind, ...)                                                  \
+    {op_, "7x5", {IN(kind, 7, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},                    \
+        {op_, "scalar", {{kind, 0, {0}, 0}}, {__VA_ARGS__}, GRAD, .naive = naive_},          \
+        {op_, "empty", {IN(kind, 3, 0, 2)}, {__VA_ARGS__}, .naive = naive_},                 \
+        {op_, "3x4x1x5", {IN(kind, 3, 4, 1, 5)}, {__VA_ARGS__}, GRAD, .naive = naive_},      \
+        {op_, "513x33", {IN(kind, 513, 33)}, {__VA_ARGS__}, BIG, .naive = naive_},           \
+        {op_, "vit-b", {IN(kind, 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_}, {     \
+        op_, BEYOND_CACHE, {IN(kind, 6 * 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_ \
     }
 
-#define BINARY_CASES(op_, naive_)                                                                                      \
-    {op_, "7x5", {REAL(7, 5), REAL(7, 5)}, .flags = GRAD, .naive = naive_},                                            \
-        {op_, "scalar", {SCALAR, SCALAR}, .flags = GRAD, .naive = naive_},                                             \
-        {op_, "empty", {REAL(0, 5), REAL(0, 5)}, .naive = naive_},                                                     \
-        {op_, "2x3x1x5", {REAL(2, 3, 1, 5), REAL(2, 3, 1, 5)}, .flags = GRAD, .naive = naive_},                        \
-        {op_, "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG, .naive = naive_},                                \
-        {op_, "vit-b", {REAL(2052, 3072), REAL(2052, 3072)}, .flags = BENCH, .naive = naive_}, {                       \
-        op_, BEYOND_CACHE, {REAL(6 * 2052, 3072), REAL(6 * 2052, 3072)}, .flags = BENCH, .naive = naive_               \
+#define BINARY_CASES(op_, naive_)                                                                        \
+    {op_, "7x5", {REAL(7, 5), REAL(7, 5)}, .flags = GRAD, .naive = naive_},                              \
+        {op_, "scalar", {SCALAR, SCALAR}, .flags = GRAD, .naive = naive_},                               \
+        {op_, "empty", {REAL(0, 5), REAL(0, 5)}, .naive = naive_},                                       \
+        {op_, "2x3x1x5", {REAL(2, 3, 1, 5), REAL(2, 3, 1, 5)}, .flags = GRAD, .naive = naive_},          \
+        {op_, "513x33", {REAL(513, 33), REAL(513, 33)}, .flags = BIG, .naive = naive_},                  \
+        {op_, "vit-b", {REAL(2052, 3072), REAL(2052, 3072)}, .flags = BENCH, .naive = naive_}, {         \
+        op_, BEYOND_CACHE, {REAL(6 * 2052, 3072), REAL(6 * 2052, 3072)}, .flags = BENCH, .naive = naive_ \
     }
 
-#define CAST_CASE(name_, to)                                                                                           \
-    {"cast", name_, {IN(IN_WIDE, 7, 5)}, {A_INT("dtype", to)}, ANY_DTYPE | EXACT, .naive = naive_cast}, {              \
-        "cast", name_ ", rounded", {IN(IN_FINE, 7, 5)}, {A_INT("dtype", to)}, EXACT | ZEROS, .naive = naive_cast       \
+#define CAST_CASE(name_, to)                                                                                     \
+    {"cast", name_, {IN(IN_WIDE, 7, 5)}, {A_INT("dtype", to)}, ANY_DTYPE | EXACT, .naive = naive_cast}, {        \
+        "cast", name_ ", rounded", {IN(IN_FINE, 7, 5)}, {A_INT("dtype", to)}, EXACT | ZEROS, .naive = naive_cast \
     }
+/* clang-format on */
 
 const op_case cases_elementwise[] = {
     BINARY_CASES("add", naive_add),

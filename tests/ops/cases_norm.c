@@ -36,47 +36,49 @@ static void l2_forward(call *k) { /* (y, norm, dy): y is drawn as x */
 }
 
 /* eps is large enough to be seen in every dtype. */
-#define LAYER_NORM(name_, more, c, ...)                                                                                \
-    {"layer_norm",                                                                                                     \
-     name_,                                                                                                            \
-     {REAL(__VA_ARGS__, c), REAL(c), REAL(c)},                                                                         \
-     {A_REAL("eps", 0.0625)},                                                                                          \
-     GRAD | more,                                                                                                      \
-     3,                                                                                                                \
-     .naive = naive_layer_norm},                                                                                       \
-    {                                                                                                                  \
-        "layer_norm.bwd", name_,                                                                                       \
-            {REAL(__VA_ARGS__, c), REAL(c), STAT(__VA_ARGS__), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)},               \
-            {A_REAL("eps", 0.0625)}, more, 3, .derive = layer_norm_forward                                             \
+/* clang-format off */
+#define LAYER_NORM(name_, more, c, ...)                                                                  \
+    {"layer_norm",                                                                                       \
+     name_,                                                                                              \
+     {REAL(__VA_ARGS__, c), REAL(c), REAL(c)},                                                           \
+     {A_REAL("eps", 0.0625)},                                                                            \
+     GRAD | more,                                                                                        \
+     3,                                                                                                  \
+     .naive = naive_layer_norm},                                                                         \
+    {                                                                                                    \
+        "layer_norm.bwd", name_,                                                                         \
+            {REAL(__VA_ARGS__, c), REAL(c), STAT(__VA_ARGS__), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)}, \
+            {A_REAL("eps", 0.0625)}, more, 3, .derive = layer_norm_forward                               \
     }
 
-#define ADD_LAYER_NORM(name_, more, c, ...)                                                                            \
-    {"add_layer_norm",                                                                                                 \
-     name_,                                                                                                            \
-     {REAL(__VA_ARGS__, c), REAL(__VA_ARGS__, c), REAL(c), REAL(c)},                                                   \
-     {A_REAL("eps", 0.0625)},                                                                                          \
-     GRAD | more,                                                                                                      \
-     4,                                                                                                                \
-     2,                                                                                                                \
-     .naive = naive_add_layer_norm},                                                                                   \
-    {                                                                                                                  \
-        "add_layer_norm.bwd", name_,                                                                                   \
-            {REAL(__VA_ARGS__, c), REAL(c),           STAT(__VA_ARGS__),                                               \
-             STAT(__VA_ARGS__),    REAL(__VA_ARGS__, c), REAL(__VA_ARGS__, c)},                                        \
-            {A_REAL("eps", 0.0625)}, more, 3, .derive = layer_norm_forward                                         \
+#define ADD_LAYER_NORM(name_, more, c, ...)                                     \
+    {"add_layer_norm",                                                          \
+     name_,                                                                     \
+     {REAL(__VA_ARGS__, c), REAL(__VA_ARGS__, c), REAL(c), REAL(c)},            \
+     {A_REAL("eps", 0.0625)},                                                   \
+     GRAD | more,                                                               \
+     4,                                                                         \
+     2,                                                                         \
+     .naive = naive_add_layer_norm},                                            \
+    {                                                                           \
+        "add_layer_norm.bwd", name_,                                            \
+            {REAL(__VA_ARGS__, c), REAL(c),           STAT(__VA_ARGS__),        \
+             STAT(__VA_ARGS__),    REAL(__VA_ARGS__, c), REAL(__VA_ARGS__, c)}, \
+            {A_REAL("eps", 0.0625)}, more, 3, .derive = layer_norm_forward      \
     }
 
-#define BIAS_GELU(name_, more, c, ...)                                                                                 \
-    {"bias_gelu", name_, {REAL(__VA_ARGS__, c), REAL(c)}, .flags = GRAD | more, .naive = naive_bias_gelu}, {           \
-        "bias_gelu.bwd", name_, {REAL(__VA_ARGS__, c), REAL(c), REAL(__VA_ARGS__, c)}, .flags = more, .n_out = 2,      \
-                                                                                       .naive = naive_bias_gelu_bwd    \
+#define BIAS_GELU(name_, more, c, ...)                                                                              \
+    {"bias_gelu", name_, {REAL(__VA_ARGS__, c), REAL(c)}, .flags = GRAD | more, .naive = naive_bias_gelu}, {        \
+        "bias_gelu.bwd", name_, {REAL(__VA_ARGS__, c), REAL(c), REAL(__VA_ARGS__, c)}, .flags = more, .n_out = 2,   \
+                                                                                       .naive = naive_bias_gelu_bwd \
     }
 
-#define L2(name_, eps, more, c, ...)                                                                                   \
-    {"l2_normalize", name_, {REAL(__VA_ARGS__, c)}, {A_REAL("eps", eps)}, GRAD | more, 2, .naive = naive_l2}, {        \
-        "l2_normalize.bwd", name_, {REAL(__VA_ARGS__, c), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)},                    \
-            {A_REAL("eps", eps)}, more, .derive = l2_forward                                                           \
+#define L2(name_, eps, more, c, ...)                                                                            \
+    {"l2_normalize", name_, {REAL(__VA_ARGS__, c)}, {A_REAL("eps", eps)}, GRAD | more, 2, .naive = naive_l2}, { \
+        "l2_normalize.bwd", name_, {REAL(__VA_ARGS__, c), STAT(__VA_ARGS__), REAL(__VA_ARGS__, c)},             \
+            {A_REAL("eps", eps)}, more, .derive = l2_forward                                                    \
     }
+/* clang-format on */
 
 const op_case cases_norm[] = {
     LAYER_NORM("5x7", 0, 7, 5),

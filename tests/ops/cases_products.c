@@ -11,6 +11,7 @@ static void attention_forward(call *k) {
     naive_attention(&f);
 }
 
+/* clang-format off */
 #define ATTENTION(name_, b, n, m, h, d, scale, more)                                                                   \
     {"attention",                                                                                                      \
      name_,                                                                                                            \
@@ -25,11 +26,12 @@ static void attention_forward(call *k) {
             {A_REAL("scale", scale)}, more, 3, .derive = attention_forward                                             \
     }
 
-#define LINEAR_GELU(name_, more, inner, n, ...)                                                                        \
-    {                                                                                                                  \
-        "linear_gelu", name_, {REAL(__VA_ARGS__, inner), REAL(n, inner), REAL(n)}, .flags = more, .n_out = 2,          \
-                                                                                   .naive = naive_linear_gelu          \
+#define LINEAR_GELU(name_, more, inner, n, ...)                                                               \
+    {                                                                                                         \
+        "linear_gelu", name_, {REAL(__VA_ARGS__, inner), REAL(n, inner), REAL(n)}, .flags = more, .n_out = 2, \
+                                                                                   .naive = naive_linear_gelu \
     }
+/* clang-format on */
 
 const op_case cases_products[] = {
     {"linear", "3x7 to 5, bias", {REAL(3, 7), REAL(5, 7), REAL(5)}, .flags = GRAD, .naive = naive_linear},
@@ -49,7 +51,12 @@ const op_case cases_products[] = {
     LINEAR_GELU("3x7 to 5", GRAD, 7, 5, 3),
     LINEAR_GELU("2x3x9 to 4", GRAD, 9, 4, 2, 3),
     LINEAR_GELU("2x2x3x5 to 1", GRAD, 5, 1, 2, 2, 3),
-    {"linear_gelu", "one row", {REAL(6), REAL(4, 6), REAL(4)}, .flags = GRAD | NO_BROADCAST, .n_out = 2, .naive = naive_linear_gelu},
+    {"linear_gelu",
+     "one row",
+     {REAL(6), REAL(4, 6), REAL(4)},
+     .flags = GRAD | NO_BROADCAST,
+     .n_out = 2,
+     .naive = naive_linear_gelu},
     LINEAR_GELU("no rows", 0, 7, 5, 0),
     LINEAR_GELU("inner 0", 0, 0, 5, 3),
     LINEAR_GELU("241x257 to 259", BIG, 257, 259, 241),
@@ -101,7 +108,8 @@ const op_case cases_products[] = {
      .naive = naive_attention},
     {"attention.bwd",
      "vit-b",
-     {REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), STAT(1, 12, 513), REAL(1, 513, 12, 64)},
+     {REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), STAT(1, 12, 513),
+      REAL(1, 513, 12, 64)},
      {A_REAL("scale", 0.125)},
      BENCH,
      3,

@@ -1,17 +1,19 @@
 #include "naive.h"
 
-#define UNFOLD(name_, more, s, last, b, c, d0, d1, d2)                                                                 \
-    {"unfold3d",                                                                                                       \
-     name_,                                                                                                            \
-     {ANY(b, c, d0, d1, d2)},                                                                                          \
-     {A_INT("patch", s), A_INT("channel_last", last)},                                                                 \
-     GRAD | ANY_DTYPE | more,                                                                                          \
-     .naive = naive_unfold},                                                                                           \
-    {                                                                                                                  \
-        "fold3d", name_, {ANY(b, ((d0) / (s)) * ((d1) / (s)) * ((d2) / (s)), (c) * (s) * (s) * (s))},                  \
-            {A_INT("patch", s), A_INT("channel_last", last), A_INTS("dim", c, d0, d1, d2)},                            \
-            GRAD | ANY_DTYPE | more | EXACT, .naive = naive_fold                                                       \
+/* clang-format off */
+#define UNFOLD(name_, more, s, last, b, c, d0, d1, d2)                                                \
+    {"unfold3d",                                                                                      \
+     name_,                                                                                           \
+     {ANY(b, c, d0, d1, d2)},                                                                         \
+     {A_INT("patch", s), A_INT("channel_last", last)},                                                \
+     GRAD | ANY_DTYPE | more,                                                                         \
+     .naive = naive_unfold},                                                                          \
+    {                                                                                                 \
+        "fold3d", name_, {ANY(b, ((d0) / (s)) * ((d1) / (s)) * ((d2) / (s)), (c) * (s) * (s) * (s))}, \
+            {A_INT("patch", s), A_INT("channel_last", last), A_INTS("dim", c, d0, d1, d2)},           \
+            GRAD | ANY_DTYPE | more | EXACT, .naive = naive_fold                                      \
     }
+/* clang-format on */
 
 const op_case cases_tokens[] = {
     {"gather",

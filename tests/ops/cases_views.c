@@ -22,23 +22,22 @@ static void of_hu(call *k) {
     for (int64_t i = 0; i < 2 * k->in[2].dim[0]; i++) k->x[2][i] = window[i % 6];
     views(k, (int64_t[]){k->in[0].dim[3], k->in[0].dim[2], k->in[0].dim[1]});
 }
-static void of_images(call *k) {
-    views(k, k->in[0].dim + 2);
-}
+static void of_images(call *k) { views(k, k->in[0].dim + 2); }
 
 #define ONLY (ANY_DTYPE | CONTIGUOUS | NO_BROADCAST)
-#define HU(name_, more, v, b, x, y, z, c, size)                                                                                  \
-    {"ct_views", name_, {IN(IN_WIDE, b, z, y, x), F32(v, b, 16), F32(c, 2)}, {A_INT("size", size)}, ONLY | more, .derive = of_hu, \
+/* clang-format off */
+#define HU(name_, more, v, b, x, y, z, c, size)                                                                  \
+    {"ct_views", name_, {IN(IN_WIDE, b, z, y, x), F32(v, b, 16), F32(c, 2)}, {A_INT("size", size)}, ONLY | more, \
+     .derive = of_hu,                                                                                            \
      .naive = naive_views}
-#define IMAGES(name_, more, v, b, c, x, y, z, size)                                                                        \
-    {"ct_views", name_, {POSITIVE(b, c, x, y, z), F32(v, b, 16)}, {A_INT("size", size)}, ONLY | more, .derive = of_images, \
+#define IMAGES(name_, more, v, b, c, x, y, z, size)                                                   \
+    {"ct_views", name_, {POSITIVE(b, c, x, y, z), F32(v, b, 16)}, {A_INT("size", size)}, ONLY | more, \
+     .derive = of_images,                                                                             \
      .naive = naive_views}
+/* clang-format on */
 
 const op_case cases_views[] = {
-    HU("HU, smaller", 0, 4, 2, 19, 17, 21, 3, 8),
-    HU("HU, larger", 0, 4, 1, 9, 10, 11, 1, 13),
-    IMAGES("images", 0, 4, 2, 2, 18, 15, 13, 7),
-    IMAGES("images, the same size", ZEROS, 2, 2, 1, 9, 9, 9, 9),
-    HU("224 to 96", BENCH, 5, 2, 224, 224, 224, 3, 96),
-    {0},
+    HU("HU, smaller", 0, 4, 2, 19, 17, 21, 3, 8),       HU("HU, larger", 0, 4, 1, 9, 10, 11, 1, 13),
+    IMAGES("images", 0, 4, 2, 2, 18, 15, 13, 7),        IMAGES("images, the same size", ZEROS, 2, 2, 1, 9, 9, 9, 9),
+    HU("224 to 96", BENCH, 5, 2, 224, 224, 224, 3, 96), {0},
 };

@@ -5,18 +5,25 @@
 
 /* ---- 3D convolution ---- */
 
-#define WAY(s, p, d, g) A_INTS("stride", s, s, s), A_INTS("padding", p, p, p), A_INTS("dilation", d, d, d), A_INT("groups", g)
+#define WAY(s, p, d, g)                                                                                                \
+    A_INTS("stride", s, s, s), A_INTS("padding", p, p, p), A_INTS("dilation", d, d, d), A_INT("groups", g)
 #define OUT(n, k, s, p, d) (((n) + 2 * (p) - (d) * ((k)-1) - 1) / (s) + 1)
 
 /* x [b, c, n0, n1, n2], o filters of k x k x k; with bias, without, and both backwards. */
-#define CONV(name_, more, b, c, n0, n1, n2, o, k, s, p, d, g)                                                                              \
-    {"conv3d", name_ ", bias", {REAL(b, c, n0, n1, n2), REAL(o, (c) / (g), k, k, k), REAL(o)}, {WAY(s, p, d, g)}, GRAD | more,             \
-     .naive = naive_conv},                                                                                                                 \
-    {"conv3d", name_, {REAL(b, c, n0, n1, n2), REAL(o, (c) / (g), k, k, k)}, {WAY(s, p, d, g)}, GRAD | more, .naive = naive_conv},         \
-    {"conv3d.bwd_x", name_, {REAL(o, (c) / (g), k, k, k), REAL(b, o, OUT(n0, k, s, p, d), OUT(n1, k, s, p, d), OUT(n2, k, s, p, d))},      \
-     {WAY(s, p, d, g), A_INTS("dim", n0, n1, n2)}, more, .naive = naive_conv_bwd_x},                                                       \
-    {"conv3d.bwd_w", name_, {REAL(b, c, n0, n1, n2), REAL(b, o, OUT(n0, k, s, p, d), OUT(n1, k, s, p, d), OUT(n2, k, s, p, d))},           \
+/* clang-format off */
+#define CONV(name_, more, b, c, n0, n1, n2, o, k, s, p, d, g)                                                        \
+    {"conv3d", name_ ", bias", {REAL(b, c, n0, n1, n2), REAL(o, (c) / (g), k, k, k), REAL(o)}, {WAY(s, p, d, g)},    \
+     GRAD | more,                                                                                                    \
+     .naive = naive_conv},                                                                                           \
+    {"conv3d", name_, {REAL(b, c, n0, n1, n2), REAL(o, (c) / (g), k, k, k)}, {WAY(s, p, d, g)}, GRAD | more,         \
+     .naive = naive_conv},                                                                                           \
+    {"conv3d.bwd_x", name_, {REAL(o, (c) / (g), k, k, k), REAL(b, o, OUT(n0, k, s, p, d), OUT(n1, k, s, p, d),       \
+     OUT(n2, k, s, p, d))},                                                                                          \
+     {WAY(s, p, d, g), A_INTS("dim", n0, n1, n2)}, more, .naive = naive_conv_bwd_x},                                 \
+    {"conv3d.bwd_w", name_, {REAL(b, c, n0, n1, n2), REAL(b, o, OUT(n0, k, s, p, d), OUT(n1, k, s, p, d), OUT(n2, k, \
+     s, p, d))},                                                                                                     \
      {WAY(s, p, d, g), A_INTS("kernel", k, k, k)}, more, .naive = naive_conv_bwd_w}
+/* clang-format on */
 
 /* ---- pooling ---- */
 
@@ -27,7 +34,9 @@
 static void max_pool_forward(call *k) { /* (dy, index): the places of a forward over other values */
     call f = *k;
     const hct_attr *dim = hct_attr_find(k->c->attr, k->n_attr, "dim");
-    f.in[0] = (hct_view){.ndim = 5, .dtype = HCT_F64, .dim = {k->in[0].dim[0], k->in[0].dim[1], dim->ints[0], dim->ints[1], dim->ints[2]}};
+    f.in[0] = (hct_view){.ndim = 5,
+                         .dtype = HCT_F64,
+                         .dim = {k->in[0].dim[0], k->in[0].dim[1], dim->ints[0], dim->ints[1], dim->ints[2]}};
     f.out[0] = k->in[0];
     f.x[0] = malloc(sizeof(double) * (size_t)(hct_numel(&f.in[0]) + 1));
     f.y[0] = malloc(sizeof(double) * (size_t)(hct_numel(&f.out[0]) + 1));
@@ -40,20 +49,26 @@ static void max_pool_forward(call *k) { /* (dy, index): the places of a forward 
     free(f.y[0]);
 }
 
-#define POOL(name_, more, b, c, n0, n1, n2, k, s, p)                                                                                       \
-    {"max_pool3d", name_, {DISTINCT(b, c, n0, n1, n2)}, {WINDOW(k, s, p)}, GRAD | NO_BROADCAST | more, 2, 1, .naive = naive_max_pool},     \
-    {"max_pool3d.bwd", name_,                                                                                                              \
-     {REAL(b, c, POOLED(n0, k, s, p), POOLED(n1, k, s, p), POOLED(n2, k, s, p)),                                                           \
-      INDEX(1, b, c, POOLED(n0, k, s, p), POOLED(n1, k, s, p), POOLED(n2, k, s, p))},                                                      \
-     {WINDOW(k, s, p), A_INTS("dim", n0, n1, n2)}, ZEROS | NO_BROADCAST | more, .derive = max_pool_forward, .naive = naive_max_pool_bwd},                 \
-    {"avg_pool3d", name_, {REAL(b, c, n0, n1, n2)}, {WINDOW(k, s, p)}, GRAD | more, .naive = naive_avg_pool},                              \
-    {"avg_pool3d.bwd", name_, {REAL(b, c, POOLED(n0, k, s, p), POOLED(n1, k, s, p), POOLED(n2, k, s, p))},                                 \
+/* clang-format off */
+#define POOL(name_, more, b, c, n0, n1, n2, k, s, p)                                                          \
+    {"max_pool3d", name_, {DISTINCT(b, c, n0, n1, n2)}, {WINDOW(k, s, p)}, GRAD | NO_BROADCAST | more, 2, 1,  \
+     .naive = naive_max_pool},                                                                                \
+    {"max_pool3d.bwd", name_,                                                                                 \
+     {REAL(b, c, POOLED(n0, k, s, p), POOLED(n1, k, s, p), POOLED(n2, k, s, p)),                              \
+      INDEX(1, b, c, POOLED(n0, k, s, p), POOLED(n1, k, s, p), POOLED(n2, k, s, p))},                         \
+     {WINDOW(k, s, p), A_INTS("dim", n0, n1, n2)}, ZEROS | NO_BROADCAST | more, .derive = max_pool_forward,   \
+      .naive = naive_max_pool_bwd},                                                                           \
+    {"avg_pool3d", name_, {REAL(b, c, n0, n1, n2)}, {WINDOW(k, s, p)}, GRAD | more, .naive = naive_avg_pool}, \
+    {"avg_pool3d.bwd", name_, {REAL(b, c, POOLED(n0, k, s, p), POOLED(n1, k, s, p), POOLED(n2, k, s, p))},    \
      {WINDOW(k, s, p), A_INTS("dim", n0, n1, n2)}, ZEROS | more, .naive = naive_avg_pool_bwd}
 
-#define ADAPTIVE(name_, more, b, c, n0, n1, n2, o0, o1, o2)                                                                                \
-    {"adaptive_avg_pool3d", name_, {REAL(b, c, n0, n1, n2)}, {A_INTS("out", o0, o1, o2)}, GRAD | more, .naive = naive_avg_pool},           \
-    {"adaptive_avg_pool3d.bwd", name_, {REAL(b, c, o0, o1, o2)}, {A_INTS("out", o0, o1, o2), A_INTS("dim", n0, n1, n2)}, more,             \
+#define ADAPTIVE(name_, more, b, c, n0, n1, n2, o0, o1, o2)                                                        \
+    {"adaptive_avg_pool3d", name_, {REAL(b, c, n0, n1, n2)}, {A_INTS("out", o0, o1, o2)}, GRAD | more,             \
+     .naive = naive_avg_pool},                                                                                     \
+    {"adaptive_avg_pool3d.bwd", name_, {REAL(b, c, o0, o1, o2)}, {A_INTS("out", o0, o1, o2), A_INTS("dim", n0, n1, \
+     n2)}, more,                                                                                                   \
      .naive = naive_avg_pool_bwd}
+/* clang-format on */
 
 /* ---- batch norm: eps is large enough to be seen in every dtype ---- */
 
@@ -74,15 +89,21 @@ static void positive_var(call *k) {
     for (int64_t i = 0; i < hct_numel(&k->in[v]); i++) k->x[v][i] = fabs(k->x[v][i]) + 0.25;
 }
 
-#define BATCH_NORM(name_, more, c, ...)                                                                                                    \
-    {"batch_norm3d", name_, {REAL(__VA_ARGS__), REAL(c), REAL(c)}, {A_REAL("eps", 0.0625)}, GRAD | NO_BROADCAST | more, 4,                 \
-     .naive = naive_batch_norm3d},                                                                                                         \
-    {"batch_norm3d.bwd", name_, {REAL(__VA_ARGS__), REAL(c), STAT(c), STAT(c), REAL(__VA_ARGS__)}, {A_REAL("eps", 0.0625)},                \
-     NO_BROADCAST | more, 3, .derive = batch_norm_forward},                                                                                \
-    {"batch_norm3d_eval", name_, {REAL(__VA_ARGS__), REAL(c), REAL(c), STAT(c), STAT(c)}, {A_REAL("eps", 0.0625)}, GRAD | more,            \
-     .derive = positive_var, .naive = naive_batch_norm3d_eval},                                                                            \
-    {"batch_norm3d_eval.bwd", name_, {REAL(__VA_ARGS__), REAL(c), STAT(c), STAT(c), REAL(__VA_ARGS__)}, {A_REAL("eps", 0.0625)}, more, 3,  \
+/* clang-format off */
+#define BATCH_NORM(name_, more, c, ...)                                                                            \
+    {"batch_norm3d", name_, {REAL(__VA_ARGS__), REAL(c), REAL(c)}, {A_REAL("eps", 0.0625)},                        \
+     GRAD | NO_BROADCAST | more, 4,                                                                                \
+     .naive = naive_batch_norm3d},                                                                                 \
+    {"batch_norm3d.bwd", name_, {REAL(__VA_ARGS__), REAL(c), STAT(c), STAT(c), REAL(__VA_ARGS__)}, {A_REAL("eps",  \
+     0.0625)},                                                                                                     \
+     NO_BROADCAST | more, 3, .derive = batch_norm_forward},                                                        \
+    {"batch_norm3d_eval", name_, {REAL(__VA_ARGS__), REAL(c), REAL(c), STAT(c), STAT(c)}, {A_REAL("eps", 0.0625)}, \
+     GRAD | more,                                                                                                  \
+     .derive = positive_var, .naive = naive_batch_norm3d_eval},                                                    \
+    {"batch_norm3d_eval.bwd", name_, {REAL(__VA_ARGS__), REAL(c), STAT(c), STAT(c), REAL(__VA_ARGS__)},            \
+     {A_REAL("eps", 0.0625)}, more, 3,                                                                             \
      .derive = positive_var}
+/* clang-format on */
 
 const op_case cases_volume[] = {
     CONV("2x3x5x4x6, 4 of 3", 0, 2, 3, 5, 4, 6, 4, 3, 1, 0, 1, 1),

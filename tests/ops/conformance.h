@@ -1,11 +1,13 @@
 /* The conformance table: what every op of the registry must compute, and how each kernel is held to it.
  *
- *   main.c       options, and the walk over ops, kernels, dtypes and cases
- *   cases_*.c    the table: shapes, attributes and kinds of input, a family of ops a file
- *   naive_*.c    what each op means, as plain loops over doubles, written from the op's definition and not from a
- * kernel call.c       one case made concrete: values, shapes of outputs, the true result layout.c     how an input lies
- * in memory: transposed, sliced, strided, broadcast kernel_run.c one kernel on one call: guards, fresh NaN, in place,
- * twice tape_run.c   the same call through the tape: gradients, eager against program, composites bench.c      --bench
+ *   main.c        options, and the walk over ops, kernels, dtypes and cases
+ *   cases_*.c     the table: shapes, attributes and kinds of input, a family of ops a file
+ *   naive_*.c     what each op means, as plain loops over doubles, written from the op's definition, not from a kernel
+ *   call.c        one case made concrete: values, shapes of outputs, the true result
+ *   layout.c      how an input lies in memory: transposed, sliced, strided, broadcast
+ *   kernel_run.c  one kernel on one call: guards, fresh NaN, in place, twice
+ *   tape_run.c    the same call through the tape: gradients, eager against program, composites
+ *   bench.c       --bench
  *
  * To add a case, add a line to a table. An op of the core without a case fails the run; an op of a plugin gets a case
  * of one or two real inputs [3,7]. */
@@ -72,29 +74,35 @@ typedef struct op_case {
 
 /* For tables. */
 #define NDIM(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
-#define IN(kind, ...)                                                                                                  \
+/* clang-format off */
+#define IN(kind, ...) \
     { kind, NDIM(__VA_ARGS__), {__VA_ARGS__}, 0 }
+/* clang-format on */
 #define REAL(...) IN(IN_REAL, __VA_ARGS__)
 #define POSITIVE(...) IN(IN_POSITIVE, __VA_ARGS__)
 #define ANY(...) IN(IN_ANY, __VA_ARGS__)
 #define STAT(...) IN(IN_STAT, __VA_ARGS__)
 #define MASK(...) IN(IN_MASK, __VA_ARGS__)
 #define F32(...) IN(IN_F32, __VA_ARGS__)
-#define INDEX(limit, ...)                                                                                              \
+/* clang-format off */
+#define INDEX(limit, ...) \
     { IN_INDEX, NDIM(__VA_ARGS__), {__VA_ARGS__}, limit }
+/* clang-format on */
 #define SCALAR                                                                                                         \
     { IN_REAL, 0, {0}, 0 }
 #define RNG IN(IN_RNG, 4)
-#define A_INT(name_, i_)                                                                                               \
-    {                                                                                                                  \
-        .name = (name_), .kind = HCT_ATTR_INT, .n = 1, .ints = {(i_) }                                                 \
+/* clang-format off */
+#define A_INT(name_, i_)                                               \
+    {                                                                  \
+        .name = (name_), .kind = HCT_ATTR_INT, .n = 1, .ints = {(i_) } \
     }
-#define A_REAL(name_, f_)                                                                                              \
+#define A_REAL(name_, f_) \
     { .name = (name_), .kind = HCT_ATTR_REAL, .real = (f_) }
-#define A_INTS(name_, ...)                                                                                             \
-    {                                                                                                                  \
-        .name = (name_), .kind = HCT_ATTR_INTS, .n = NDIM(__VA_ARGS__), .ints = { __VA_ARGS__ }                        \
+#define A_INTS(name_, ...)                                                                      \
+    {                                                                                           \
+        .name = (name_), .kind = HCT_ATTR_INTS, .n = NDIM(__VA_ARGS__), .ints = { __VA_ARGS__ } \
     }
+/* clang-format on */
 
 extern const op_case cases_elementwise[], cases_products[], cases_norm[], cases_softmax[], cases_shape[],
     cases_tokens[], cases_optim[], cases_dino[], cases_views[], cases_volume[];
@@ -117,8 +125,8 @@ typedef struct device {
     hct_stream *stream;
 } device;
 
-/* Makes inputs, shapes and truth (no truth where the reference has no backend). broadcast: inputs are constant along their first axis. False, with the reason in why,
- * where the shape rule refuses. */
+/* Makes inputs, shapes and truth (no truth where the reference has no backend). broadcast: inputs are constant along
+ * their first axis. False, with the reason in why, where the shape rule refuses. */
 bool call_make(call *, const device *reference, const op_case *, int32_t dtype, bool broadcast, hct_err *why);
 void call_free(call *);
 uint32_t case_inputs(const op_case *);
@@ -175,7 +183,8 @@ typedef struct kernel_memory {
     hct_plan plan;
     bool planned;
 } kernel_memory;
-/* Plans and allocates; HCT_NOTIMPL where the kernel refuses. steady, unused: of the problem. alias_o < 0: outputs of their own (or the case's into). */
+/* Plans and allocates; HCT_NOTIMPL where the kernel refuses. steady, unused: of the problem. alias_o < 0: outputs of
+ * their own (or the case's into). */
 hct_status memory_make(kernel_memory *, const device *, const hct_kernel *, const call *, layout, uint64_t steady,
                        uint64_t unused, int alias_o, int alias_k, hct_err *);
 void memory_free(kernel_memory *, const device *, const hct_kernel *);

@@ -1,5 +1,5 @@
-/* One kernel on one call: outputs start as NaN between guards, inputs must stay as they were; in place, a second run and
- * packed copies must agree. */
+/* One kernel on one call: outputs start as NaN between guards, inputs must stay as they were; in place, a second run
+ * and packed copies must agree. */
 #include "conformance.h"
 
 #include <stdio.h>
@@ -110,7 +110,8 @@ hct_status memory_make(kernel_memory *m, const device *d, const hct_kernel *kern
     m->plan.size = sizeof m->plan;
     st = kernel->plan(d->device, &p, &m->plan, err);
     m->planned = st == HCT_OK;
-    if (st == HCT_OK && m->plan.leaves & ~unused) st = hct_fail(err, HCT_EINVAL, "the plan leaves an output that is used");
+    if (st == HCT_OK && m->plan.leaves & ~unused)
+        st = hct_fail(err, HCT_EINVAL, "the plan leaves an output that is used");
     for (uint32_t o = 0; st == HCT_OK && o < k->n_out; o++)
         if (m->plan.leaves >> o & 1) m->out_view[o].mem = NULL;
     if (st == HCT_OK) st = make_buffer(&m->work, d, m->plan.workspace, err);
@@ -262,7 +263,8 @@ static bool run_in_place(const device *d, const hct_kernel *kernel, const call *
 }
 
 /* Whether output o has the bits it has in plain. */
-static bool as_in(const kernel_memory *plain, const kernel_memory *m, const device *d, const call *k, uint32_t o, hct_err *why) {
+static bool as_in(const kernel_memory *plain, const kernel_memory *m, const device *d, const call *k, uint32_t o,
+                  hct_err *why) {
     const buffer *b = home(m, k, o);
     unsigned char *now = read_back(b, d, why), *want = now ? read_back(home(plain, k, o), d, why) : NULL;
     bool same = want && memcmp(now, want, b->bytes) == 0;
@@ -271,8 +273,10 @@ static bool as_in(const kernel_memory *plain, const kernel_memory *m, const devi
     return same;
 }
 
-/* With everything steady; the input itself is spoiled once it is packed, so that the copy must be what is read. The outputs of plain are what they must be. */
-static bool run_packed(const kernel_memory *plain, const device *d, const hct_kernel *kernel, const call *k, layout how, hct_err *why) {
+/* With everything steady; the input itself is spoiled once it is packed, so that the copy must be what is read. The
+ * outputs of plain are what they must be. */
+static bool run_packed(const kernel_memory *plain, const device *d, const hct_kernel *kernel, const call *k, layout how,
+                       hct_err *why) {
     kernel_memory m;
     bool ok = memory_make(&m, d, kernel, k, how, ~(uint64_t)0, 0, -1, -1, why) == HCT_OK;
     if (ok && m.plan.packed) {
@@ -286,13 +290,15 @@ static bool run_packed(const kernel_memory *plain, const device *d, const hct_ke
     }
     for (uint32_t o = 0; ok && m.plan.packed && o < k->n_out; o++)
         ok = as_in(plain, &m, d, k, o, why) ||
-             hct_fail(why, HCT_EINVAL, "output %u: other bits with a packed copy of input %u", o, m.plan.packs) == HCT_OK;
+             hct_fail(why, HCT_EINVAL, "output %u: other bits with a packed copy of input %u", o, m.plan.packs) ==
+                 HCT_OK;
     memory_free(&m, d, kernel);
     return ok;
 }
 
 /* With all outputs but the first unused: those that the plan leaves have no address. */
-static bool run_unused(const kernel_memory *plain, const device *d, const hct_kernel *kernel, const call *k, layout how, hct_err *why) {
+static bool run_unused(const kernel_memory *plain, const device *d, const hct_kernel *kernel, const call *k, layout how,
+                       hct_err *why) {
     kernel_memory m;
     bool ok = memory_make(&m, d, kernel, k, how, 0, ~(uint64_t)1, -1, -1, why) == HCT_OK;
     if (ok && m.plan.leaves)
@@ -351,8 +357,9 @@ bool reference_run(const device *d, call *k, hct_err *why) {
                         "'%s' has neither a naive loop here nor an F64 kernel on %s to be the truth", k->c->op,
                         d->backend->name),
                false;
-    bool ok = memory_make(&m, d, best, &wide, PLAIN, 0, 0, -1, -1, why) == HCT_OK && write_all(&m, d, &wide, why) == HCT_OK &&
-              memory_run(&m, d, best, why) == HCT_OK && d->backend->stream_sync(d->stream, why) == HCT_OK;
+    bool ok = memory_make(&m, d, best, &wide, PLAIN, 0, 0, -1, -1, why) == HCT_OK &&
+              write_all(&m, d, &wide, why) == HCT_OK && memory_run(&m, d, best, why) == HCT_OK &&
+              d->backend->stream_sync(d->stream, why) == HCT_OK;
     for (uint32_t o = 0; ok && o < k->n_out; o++) {
         unsigned char *now = read_back(home(&m, &wide, o), d, why);
         ok = now != NULL;

@@ -57,9 +57,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-static bool wanted(const char *filter, const char *name) {
-    return !filter || !strcmp(filter, name);
-}
+static bool wanted(const char *filter, const char *name) { return !filter || !strcmp(filter, name); }
 static bool wanted_kernel(const char *filter, const char *name) {
     size_t n = filter ? strcspn(filter, "*") : 0;
     return wanted(filter, name) || (filter[n] == '*' && !strncmp(filter, name, n));
@@ -67,9 +65,8 @@ static bool wanted_kernel(const char *filter, const char *name) {
 
 /* ---- cases ---- */
 
-static const op_case *const tables[] = {cases_elementwise, cases_products, cases_norm, cases_softmax,
-                                        cases_shape,       cases_tokens,   cases_optim,    cases_dino, cases_views,
-                                        cases_volume};
+static const op_case *const tables[] = {cases_elementwise, cases_products, cases_norm, cases_softmax, cases_shape,
+                                        cases_tokens,      cases_optim,    cases_dino, cases_views,   cases_volume};
 
 /* An op of a plugin, without a case of its own: one or two real inputs, no attributes. */
 static const op_case one_input = {.name = "3x7", .in = {REAL(3, 7)}, .flags = GRAD},
@@ -163,17 +160,16 @@ static void kernels_of(tester *t, const op_case *c, int32_t dtype) {
     hct_err why = {0, ""};
     device untrue = {.ctx = t->ref.ctx}; /* timing needs no truth */
     if (!call_make(&plain, t->o.bench ? &untrue : &t->ref, c, dtype, false, &why)) {
-        if (why.code == HCT_EDTYPE && !is_core(hct_op_find(t->ref.ctx, c->op)))
-            t->skipped++;
-        else
-            tap_ok(0, "%s %s %s: the case cannot be made: %s", c->op, hct_dtype_name(dtype), c->name, why.msg);
+        if (why.code == HCT_EDTYPE && !is_core(hct_op_find(t->ref.ctx, c->op))) t->skipped++;
+        else tap_ok(0, "%s %s %s: the case cannot be made: %s", c->op, hct_dtype_name(dtype), c->name, why.msg);
         call_free(&plain);
         return;
     }
     if (!t->o.bench && call_mistrusted(&plain))
         tap_ok(0, "%s %s %s: most of the true result is zero, the case proves little", c->op, hct_dtype_name(dtype),
                c->name);
-    if (!t->o.bench && !(c->flags & (BIG | NO_BROADCAST | CONTIGUOUS | BENCH)) && !call_make(&rows, &t->ref, c, dtype, true, &why)) {
+    if (!t->o.bench && !(c->flags & (BIG | NO_BROADCAST | CONTIGUOUS | BENCH)) &&
+        !call_make(&rows, &t->ref, c, dtype, true, &why)) {
         tap_ok(0, "%s %s %s: the broadcast case cannot be made: %s", c->op, hct_dtype_name(dtype), c->name, why.msg);
     }
     size_t found = 0;
@@ -181,13 +177,12 @@ static void kernels_of(tester *t, const op_case *c, int32_t dtype) {
         const hct_kernel *kernel = hct_kernel_at(t->dev.ctx, i);
         if (strcmp(kernel->backend, t->dev.backend->name) != 0 || !takes(kernel, &plain)) continue;
         if (!wanted_kernel(t->o.kernel, kernel->name)) continue;
-        if (t->o.bench)
-            kernel_bench(&t->dev, kernel, &plain, &why);
-        else
-            found += run_kernel(t, kernel, c, dtype, &plain, &rows) != SKIPPED;
+        if (t->o.bench) kernel_bench(&t->dev, kernel, &plain, &why);
+        else found += run_kernel(t, kernel, c, dtype, &plain, &rows) != SKIPPED;
     }
     bool wide = plain.n_in && (plain.in[0].dtype == HCT_F64 || dtype == HCT_F64) && !(c->flags & ANY_DTYPE);
-    if ((t->reference || !wide) && is_core(plain.op) && !t->o.bench && !found && !t->o.kernel) /* a plugin chooses its dtypes */
+    /* a plugin chooses its dtypes */
+    if ((t->reference || !wide) && is_core(plain.op) && !t->o.bench && !found && !t->o.kernel)
         tap_ok(0, "%s %s %s: no kernel on %s computes it", c->op, hct_dtype_name(dtype), c->name, t->dev.backend->name);
     call_free(&plain);
     call_free(&rows);
@@ -249,8 +244,7 @@ static void op_of(tester *t, const hct_op *op) {
         cases++;
         case_of(t, op, &made, &gradients);
     }
-    if (!cases)
-        tap_ok(0, "%s: the op has no case; add one to a table in tests/ops", op->name);
+    if (!cases) tap_ok(0, "%s: the op has no case; add one to a table in tests/ops", op->name);
     else if (HCT_HAS(op, grad) && t->o.gradients && !gradients && !t->o.name && !t->o.bench && !t->o.list)
         tap_ok(0, "%s: the op has a gradient that no case checks", op->name);
     for (size_t i = 0; t->o.list && i < hct_kernel_count(t->dev.ctx); i++) {
@@ -269,7 +263,8 @@ static void unknown_cases(const hct_ctx *ctx) {
 static bool kernel_is_there(const tester *t) {
     for (size_t i = 0; i < hct_kernel_count(t->dev.ctx); i++) {
         const hct_kernel *k = hct_kernel_at(t->dev.ctx, i);
-        if (!strcmp(k->backend, t->dev.backend->name) && wanted(t->o.op, k->op) && wanted_kernel(t->o.kernel, k->name)) return true;
+        if (!strcmp(k->backend, t->dev.backend->name) && wanted(t->o.op, k->op) && wanted_kernel(t->o.kernel, k->name))
+            return true;
     }
     return false;
 }
@@ -293,8 +288,8 @@ int main(int argc, char **argv) {
     if (!t.reference) t.o.gradients = false;
     size_t met = 0;
     if (ok && t.o.kernel && !kernel_is_there(&t)) {
-        fprintf(stderr, "test-ops: no kernel%s%s on %s is called '%s'; --list shows them\n", t.o.op ? " of " : "", t.o.op ? t.o.op : "",
-                t.dev.backend->name, t.o.kernel);
+        fprintf(stderr, "test-ops: no kernel%s%s on %s is called '%s'; --list shows them\n", t.o.op ? " of " : "",
+                t.o.op ? t.o.op : "", t.dev.backend->name, t.o.kernel);
         ok = false;
     }
     if (ok && !t.o.op && !t.o.list && !t.o.bench) unknown_cases(ctx);

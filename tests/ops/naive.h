@@ -26,6 +26,7 @@ void naive_permute(call *), naive_expand(call *), naive_slice(call *), naive_sli
     naive_concat(call *);
 void naive_gather(call *), naive_gather_bwd(call *), naive_unfold(call *), naive_fold(call *);
 /* naive_optim.c */
-void naive_all_reduce(call *), naive_all_reduce_wait(call *), naive_grad_norm(call *), naive_adam(call *), naive_sgd(call *);
+void naive_all_reduce(call *), naive_all_reduce_wait(call *), naive_grad_norm(call *), naive_adam(call *),
+    naive_sgd(call *);
 
 #endif

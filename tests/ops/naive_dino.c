@@ -7,7 +7,8 @@
 #define EACH(i, n) for (int64_t i = 0, end_##i = (n); i < end_##i; i++)
 
 /* p[r] = softmax((x[r] - centre) / temp) of n rows of k; lse[r] of the same. */
-static void softmax_rows(const double *x, const double *centre, double temp, int64_t n, int64_t k, double *p, double *lse) {
+static void softmax_rows(const double *x, const double *centre, double temp, int64_t n, int64_t k, double *p,
+                         double *lse) {
     EACH(r, n) {
         double sum = 0;
         EACH(i, k) sum += p[r * k + i] = exp((x[r * k + i] - (centre ? centre[i] : 0)) / temp);
@@ -18,7 +19,8 @@ static void softmax_rows(const double *x, const double *centre, double temp, int
 
 void naive_dino_loss(call *c) {
     int64_t v = c->in[0].dim[0], b = c->in[0].dim[1], k = c->in[0].dim[2], g = c->in[1].dim[0];
-    double *p = malloc((size_t)(g * b * k) * sizeof *p), *q = malloc((size_t)(v * b * k) * sizeof *q), loss = 0, entropy = 0;
+    double *p = malloc((size_t)(g * b * k) * sizeof *p), *q = malloc((size_t)(v * b * k) * sizeof *q), loss = 0,
+           entropy = 0;
     if (!p || !q) abort();
     softmax_rows(c->x[1], c->x[2], c->x[3][1], g * b, k, p, c->y[3]);
     softmax_rows(c->x[0], NULL, c->x[3][0], v * b, k, q, c->y[2]);
@@ -41,12 +43,14 @@ void naive_dino_loss_bwd(call *c) {
     EACH(iv, v) EACH(ib, b) EACH(i, k) {
         int64_t row = iv * b + ib;
         double sum = 0, q = exp(c->x[0][row * k + i] / c->x[3][0] - c->x[4][row]);
-        EACH(iq, g) if (iq != iv) sum += q - exp((c->x[1][(iq * b + ib) * k + i] - c->x[2][i]) / c->x[3][1] - c->x[5][iq * b + ib]);
+        EACH(iq, g)
+        if (iq != iv) sum += q - exp((c->x[1][(iq * b + ib) * k + i] - c->x[2][i]) / c->x[3][1] - c->x[5][iq * b + ib]);
         c->y[0][row * k + i] = c->x[6][0] * sum / (c->x[3][0] * (double)(b * pairs));
     }
 }
 
 void naive_ema(call *c) {
     const double *m = c->x[0] + call_int(c, "at", 0);
-    EACH(o, c->n_out) EACH(i, hct_numel(&c->in[1 + 2 * o])) c->y[o][i] = m[0] * c->x[1 + 2 * o][i] + m[1] * c->x[2 + 2 * o][i];
+    EACH(o, c->n_out)
+    EACH(i, hct_numel(&c->in[1 + 2 * o])) c->y[o][i] = m[0] * c->x[1 + 2 * o][i] + m[1] * c->x[2 + 2 * o][i];
 }

@@ -7,34 +7,18 @@
 
 #define EACH(i, n) for (int64_t i = 0, end_##i = (n); i < end_##i; i++)
 
-static int64_t n_of(const call *k) {
-    return hct_numel(&k->out[0]);
-}
-static int64_t last(const hct_view *v) {
-    return v->dim[v->ndim - 1];
-}
-static int64_t rows(const hct_view *v) {
-    return last(v) ? hct_numel(v) / last(v) : 0;
-}
+static int64_t n_of(const call *k) { return hct_numel(&k->out[0]); }
+static int64_t last(const hct_view *v) { return v->dim[v->ndim - 1]; }
+static int64_t rows(const hct_view *v) { return last(v) ? hct_numel(v) / last(v) : 0; }
 
 /* ---- elementwise ---- */
 
-void naive_add(call *k) {
-    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] + k->x[1][i];
-}
-void naive_sub(call *k) {
-    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] - k->x[1][i];
-}
-void naive_mul(call *k) {
-    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * k->x[1][i];
-}
-void naive_scale(call *k) {
-    EACH(i, n_of(k)) k->y[0][i] = call_real(k, "factor") * k->x[0][i] + call_real(k, "plus");
-}
+void naive_add(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] + k->x[1][i]; }
+void naive_sub(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] - k->x[1][i]; }
+void naive_mul(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * k->x[1][i]; }
+void naive_scale(call *k) { EACH(i, n_of(k)) k->y[0][i] = call_real(k, "factor") * k->x[0][i] + call_real(k, "plus"); }
 /* x P(Z <= x) for a standard normal Z; erfc keeps the digits of the left tail */
-void naive_gelu(call *k) {
-    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * erfc(-k->x[0][i] / sqrt(2.0)) / 2;
-}
+void naive_gelu(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * erfc(-k->x[0][i] / sqrt(2.0)) / 2; }
 void naive_bias_gelu(call *k) {
     EACH(i, n_of(k)) {
         double z = k->x[0][i] + k->x[1][i % last(&k->in[0])];
@@ -49,15 +33,9 @@ void naive_bias_gelu_bwd(call *k) {
         k->y[1][j] += k->y[0][i];
     }
 }
-void naive_rsqrt(call *k) {
-    EACH(i, n_of(k)) k->y[0][i] = pow(k->x[0][i] + call_real(k, "eps"), -0.5);
-}
-void naive_copy(call *k) {
-    EACH(i, n_of(k)) k->y[0][i] = k->x[0][i];
-}
-void naive_fill(call *k) {
-    EACH(i, n_of(k)) k->y[0][i] = call_real(k, "value");
-}
+void naive_rsqrt(call *k) { EACH(i, n_of(k)) k->y[0][i] = pow(k->x[0][i] + call_real(k, "eps"), -0.5); }
+void naive_copy(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i]; }
+void naive_fill(call *k) { EACH(i, n_of(k)) k->y[0][i] = call_real(k, "value"); }
 
 /* Integers: towards zero, held at the ends of the range. */
 void naive_cast(call *k) {

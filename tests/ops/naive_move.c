@@ -46,10 +46,8 @@ static void part_of(double *whole, const hct_view *w, double *part, const hct_vi
         index_of(p, i, at);
         at[axis] += start;
         double *in_whole = whole + element(w, at);
-        if (back)
-            *in_whole = part[i];
-        else
-            part[i] = *in_whole;
+        if (back) *in_whole = part[i];
+        else part[i] = *in_whole;
     }
 }
 
@@ -75,15 +73,15 @@ void naive_concat(call *k) {
 void naive_gather(call *k) {
     int64_t tokens = k->in[0].dim[1], c = k->in[0].dim[2], chosen = k->in[1].dim[1];
     EACH(b, k->in[0].dim[0])
-    EACH(j, chosen) EACH(i, c)
-        k->y[0][(b * chosen + j) * c + i] = k->x[0][(b * tokens + (int64_t)k->x[1][b * chosen + j]) * c + i];
+    EACH(j, chosen)
+    EACH(i, c) k->y[0][(b * chosen + j) * c + i] = k->x[0][(b * tokens + (int64_t)k->x[1][b * chosen + j]) * c + i];
 }
 
 void naive_gather_bwd(call *k) {
     int64_t tokens = k->out[0].dim[1], c = k->out[0].dim[2], chosen = k->in[1].dim[1];
     EACH(b, k->in[0].dim[0])
-    EACH(j, chosen) EACH(i, c)
-        k->y[0][(b * tokens + (int64_t)k->x[1][b * chosen + j]) * c + i] += k->x[0][(b * chosen + j) * c + i];
+    EACH(j, chosen)
+    EACH(i, c) k->y[0][(b * tokens + (int64_t)k->x[1][b * chosen + j]) * c + i] += k->x[0][(b * chosen + j) * c + i];
 }
 
 /* Where voxel (b, c, z, y, x) of volume v stands among the patches. */
@@ -101,16 +99,10 @@ static void patches(const call *k, const hct_view *volume, double *voxels, doubl
         index_of(volume, i, at);
         double *in_rows =
             rows + patch_element(volume, at, call_int(k, "patch", 0), call_int(k, "channel_last", 0) != 0);
-        if (fold)
-            voxels[i] = *in_rows;
-        else
-            *in_rows = voxels[i];
+        if (fold) voxels[i] = *in_rows;
+        else *in_rows = voxels[i];
     }
 }
 
-void naive_unfold(call *k) {
-    patches(k, &k->in[0], k->x[0], k->y[0], false);
-}
-void naive_fold(call *k) {
-    patches(k, &k->out[0], k->y[0], k->x[0], true);
-}
+void naive_unfold(call *k) { patches(k, &k->in[0], k->x[0], k->y[0], false); }
+void naive_fold(call *k) { patches(k, &k->out[0], k->y[0], k->x[0], true); }

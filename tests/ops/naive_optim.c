@@ -20,12 +20,11 @@ void naive_grad_norm(call *k) {
 }
 
 void naive_all_reduce(call *k) {
-    for (uint32_t i = 0; i < k->n_in; i++) EACH(j, hct_numel(&k->in[i])) k->y[i][j] = call_real(k, "scale") * k->x[i][j];
+    for (uint32_t i = 0; i < k->n_in; i++)
+        EACH(j, hct_numel(&k->in[i])) k->y[i][j] = call_real(k, "scale") * k->x[i][j];
 }
 
-void naive_all_reduce_wait(call *k) {
-    k->y[0][0] = 0;
-}
+void naive_all_reduce_wait(call *k) { k->y[0][0] = 0; }
 
 static double clipped(const call *k, uint32_t tensor, double g) {
     int64_t mode = call_int(k, "clip_mode", HCT_CLIP_NONE), n = k->in[1].dim[0];
@@ -42,10 +41,8 @@ void naive_adam(call *k) {
             uint32_t at = 2 + per * t, to = (3 + copy) * t;
             double p = k->x[at][j], g = clipped(k, t, k->x[at + 1][j]), m = k->x[at + 2][j], v = k->x[at + 3][j];
             if (rate[4] != 0) {
-                if (call_int(k, "decoupled", 0))
-                    p = p - lr * decay * p;
-                else
-                    g = g + decay * p;
+                if (call_int(k, "decoupled", 0)) p = p - lr * decay * p;
+                else g = g + decay * p;
                 m = b1 * m + (1 - b1) * g;
                 v = b2 * v + (1 - b2) * g * g;
                 p = p - lr * (m / rate[2]) / (sqrt(v / rate[3]) + call_real(k, "eps"));

@@ -1,4 +1,5 @@
-/* Training views voxel by voxel, from the definitions in plugins/ct_views/views.h: bins, then shift, sums of taps, gamma. */
+/* Training views voxel by voxel, from the definitions in plugins/ct_views/views.h: bins, then shift, sums of taps,
+ * gamma. */
 #include "naive.h"
 
 #include <math.h>
@@ -32,7 +33,8 @@ static double bin_mean(const call *k, int64_t b, int64_t c, const double *q, con
 static double tap(double sigma, int64_t distance) {
     if (sigma <= 0) return distance == 0;
     double t = 0.70710678 / sigma, d = (double)distance;
-    return llabs(distance) > (int64_t)(fmax(4 * sigma, 0.5) + 0.5) ? 0 : 0.5 * (erf(t * (d + 0.5)) - erf(t * (d - 0.5)));
+    return llabs(distance) > (int64_t)(fmax(4 * sigma, 0.5) + 0.5) ? 0
+                                                                   : 0.5 * (erf(t * (d + 0.5)) - erf(t * (d - 0.5)));
 }
 
 /* One axis after the other: `step` is the distance of neighbours along it. */
@@ -60,11 +62,13 @@ void naive_views(call *k) {
         const double *q = k->x[1] + view * 16;
         double *out = k->y[0] + view * channels * cube, low = INFINITY, high = -INFINITY;
         EACH(c, channels) {
-            EACH(i, cube) out[c * cube + i] = bin_mean(k, view % batch, c, q, (int64_t[]){i / (s * s), i / s % s, i % s}, s);
+            EACH(i, cube)
+            out[c * cube + i] = bin_mean(k, view % batch, c, q, (int64_t[]){i / (s * s), i / s % s, i % s}, s);
             smooth(out + c * cube, other, s, q + 11);
         }
         EACH(i, channels * cube) low = fmin(low, out[i]), high = fmax(high, out[i]);
-        if (q[10] > 0) EACH(i, channels * cube) out[i] = pow((out[i] - low) / (high - low + 1e-7), q[10]) * (high - low) + low;
+        if (q[10] > 0)
+            EACH(i, channels * cube) out[i] = pow((out[i] - low) / (high - low + 1e-7), q[10]) * (high - low) + low;
     }
     free(other);
 }

@@ -1,4 +1,5 @@
-/* Convolution, pooling and batch norm of volumes, from PyTorch's formulas: every output voxel looks up what it reads. */
+/* Convolution, pooling and batch norm of volumes, from PyTorch's formulas: every output voxel looks up what it
+ * reads. */
 #include "naive.h"
 
 #include <math.h>
@@ -6,25 +7,28 @@
 
 #define EACH(i, n) for (int64_t i = 0, end_##i = (n); i < end_##i; i++)
 
-static const int64_t *ints(const call *k, const char *name) {
-    return hct_attr_find(k->c->attr, k->n_attr, name)->ints;
-}
+static const int64_t *ints(const call *k, const char *name) { return hct_attr_find(k->c->attr, k->n_attr, name)->ints; }
 /* Row-major place in a [.., .., d0, d1, d2] tensor. */
 static int64_t at5(const hct_view *v, int64_t b, int64_t c, const int64_t *i) {
     return (((b * v->dim[1] + c) * v->dim[2] + i[0]) * v->dim[3] + i[1]) * v->dim[4] + i[2];
 }
-#define EACH3(i, dim) \
-    for (int64_t i[3] = {0, 0, 0}; i[0] < (dim)[0]; i[0]++) for (i[1] = 0; i[1] < (dim)[1]; i[1]++) for (i[2] = 0; i[2] < (dim)[2]; i[2]++)
+#define EACH3(i, dim)                                                                                                  \
+    for (int64_t i[3] = {0, 0, 0}; i[0] < (dim)[0]; i[0]++)                                                            \
+        for (i[1] = 0; i[1] < (dim)[1]; i[1]++)                                                                        \
+            for (i[2] = 0; i[2] < (dim)[2]; i[2]++)
 
 /* Calls for each (output voxel, kernel place, channel) that meet: y += w x, dx += w dy or dw += x dy. */
-static void convolve(const call *k, const hct_view *xv, double *x, const hct_view *wv, double *w, const hct_view *yv, double *y, double *into) {
+static void convolve(const call *k, const hct_view *xv, double *x, const hct_view *wv, double *w, const hct_view *yv,
+                     double *y, double *into) {
     const int64_t *stride = ints(k, "stride"), *padding = ints(k, "padding"), *dilation = ints(k, "dilation");
     int64_t groups = call_int(k, "groups", 1), per_in = wv->dim[1], per_out = wv->dim[0] / groups;
     EACH(b, yv->dim[0]) EACH(o, yv->dim[1]) EACH3(p, yv->dim + 2) EACH(c, per_in) EACH3(q, wv->dim + 2) {
         int64_t v[3], inside = 1;
-        EACH(d, 3) v[d] = p[d] * stride[d] - padding[d] + q[d] * dilation[d], inside &= v[d] >= 0 && v[d] < xv->dim[2 + d];
+        EACH(d, 3)
+        v[d] = p[d] * stride[d] - padding[d] + q[d] * dilation[d], inside &= v[d] >= 0 && v[d] < xv->dim[2 + d];
         if (!inside) continue;
-        double *at_x = x + at5(xv, b, o / per_out * per_in + c, v), *at_w = w + at5(wv, o, c, q), *at_y = y + at5(yv, b, o, p);
+        double *at_x = x + at5(xv, b, o / per_out * per_in + c, v), *at_w = w + at5(wv, o, c, q),
+               *at_y = y + at5(yv, b, o, p);
         if (into == y) *at_y += *at_w * *at_x;
         if (into == x) *at_x += *at_w * *at_y;
         if (into == w) *at_w += *at_x * *at_y;
@@ -36,17 +40,14 @@ void naive_conv(call *k) {
     if (k->n_in == 3) EACH(i, hct_numel(y)) k->y[0][i] = k->x[2][i / voxels % y->dim[1]];
     convolve(k, &k->in[0], k->x[0], &k->in[1], k->x[1], y, k->y[0], k->y[0]);
 }
-void naive_conv_bwd_x(call *k) {
-    convolve(k, &k->out[0], k->y[0], &k->in[0], k->x[0], &k->in[1], k->x[1], k->y[0]);
-}
-void naive_conv_bwd_w(call *k) {
-    convolve(k, &k->in[0], k->x[0], &k->out[0], k->y[0], &k->in[1], k->x[1], k->y[0]);
-}
+void naive_conv_bwd_x(call *k) { convolve(k, &k->out[0], k->y[0], &k->in[0], k->x[0], &k->in[1], k->x[1], k->y[0]); }
+void naive_conv_bwd_w(call *k) { convolve(k, &k->in[0], k->x[0], &k->out[0], k->y[0], &k->in[1], k->x[1], k->y[0]); }
 
 /* ---- pooling ---- */
 
 /* The window of output p: `from` and `to` within the volume, *ret_count places with padding. */
-static void window(const call *k, const int64_t *dim, const int64_t *out, const int64_t *p, int64_t *from, int64_t *to, double *ret_count) {
+static void window(const call *k, const int64_t *dim, const int64_t *out, const int64_t *p, int64_t *from, int64_t *to,
+                   double *ret_count) {
     bool adaptive = !strncmp(k->c->op, "adaptive", 8);
     *ret_count = 1;
     EACH(d, 3) {
@@ -56,15 +57,17 @@ static void window(const call *k, const int64_t *dim, const int64_t *out, const 
             *ret_count *= (double)(to[d] - from[d]);
             continue;
         }
-        int64_t pad = ints(k, "padding")[d], start = p[d] * ints(k, "stride")[d] - pad, end = start + ints(k, "kernel")[d];
+        int64_t pad = ints(k, "padding")[d], start = p[d] * ints(k, "stride")[d] - pad,
+                end = start + ints(k, "kernel")[d];
         *ret_count *= fmin((double)end, (double)(dim[d] + pad)) - (double)start;
         from[d] = start > 0 ? start : 0;
         to[d] = end < dim[d] ? end : dim[d];
     }
 }
-#define EACH_IN(i, from, to)                                                       \
-    for (int64_t i[3] = {(from)[0], 0, 0}; i[0] < (to)[0]; i[0]++)                 \
-        for (i[1] = (from)[1]; i[1] < (to)[1]; i[1]++) for (i[2] = (from)[2]; i[2] < (to)[2]; i[2]++)
+#define EACH_IN(i, from, to)                                                                                           \
+    for (int64_t i[3] = {(from)[0], 0, 0}; i[0] < (to)[0]; i[0]++)                                                     \
+        for (i[1] = (from)[1]; i[1] < (to)[1]; i[1]++)                                                                 \
+            for (i[2] = (from)[2]; i[2] < (to)[2]; i[2]++)
 
 void naive_max_pool(call *k) {
     const hct_view *x = &k->in[0], *y = &k->out[0];

@@ -24,13 +24,12 @@ typedef struct result { /* freed by result_free */
     double *y[MAX_OUT], *g[MAX_IN];
 } result;
 
-static uint32_t n_smooth(const call *k) {
-    return k->c->n_smooth ? k->c->n_smooth : 1;
-}
+static uint32_t n_smooth(const call *k) { return k->c->n_smooth ? k->c->n_smooth : 1; }
 
 static bool differentiable(const call *k, uint32_t i) {
     input_kind kind = k->c->in[i].kind;
-    return k->in[i].dtype == HCT_F64 && (kind == IN_REAL || kind == IN_POSITIVE || kind == IN_DISTINCT || kind == IN_ANY);
+    return k->in[i].dtype == HCT_F64 &&
+           (kind == IN_REAL || kind == IN_POSITIVE || kind == IN_DISTINCT || kind == IN_ANY);
 }
 
 /* ---- inputs ---- */
@@ -147,10 +146,8 @@ static double *read_value(hct_tape *tape, hct_id id, const hct_view *v, hct_err 
     void *bytes = malloc(n * 8 + 1);
     double *x = malloc(n * sizeof *x + 1);
     if (!bytes || !x) abort();
-    if (hct_read(tape, id, bytes, err) == HCT_OK)
-        decode(bytes, (int64_t)n, v->dtype, x);
-    else
-        free(x), x = NULL;
+    if (hct_read(tape, id, bytes, err) == HCT_OK) decode(bytes, (int64_t)n, v->dtype, x);
+    else free(x), x = NULL;
     free(bytes);
     return x;
 }

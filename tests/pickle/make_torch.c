@@ -108,7 +108,8 @@ static void tuple(bytes *b, int n, const int64_t *v) {
     p_op(b, "t");
 }
 
-void p_tensor(bytes *b, const char *storage_type, const char *key, int64_t elements, int64_t offset, int axes, const int64_t *size, const int64_t *stride) {
+void p_tensor(bytes *b, const char *storage_type, const char *key, int64_t elements, int64_t offset, int axes,
+              const int64_t *size, const int64_t *stride) {
     p_global(b, "torch._utils", "_rebuild_tensor_v2");
     p_op(b, "((");
     p_text(b, "storage");

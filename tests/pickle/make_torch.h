@@ -32,7 +32,8 @@ void p_text(bytes *b, const char *text);
 void p_int(bytes *b, int64_t v); /* BININT where it fits, else LONG1 */
 void p_global(bytes *b, const char *module, const char *name);
 /* A tensor of a storage; sizes and strides of `axes` numbers. */
-void p_tensor(bytes *b, const char *storage_type, const char *key, int64_t elements, int64_t offset, int axes, const int64_t *size, const int64_t *stride);
+void p_tensor(bytes *b, const char *storage_type, const char *key, int64_t elements, int64_t offset, int axes,
+              const int64_t *size, const int64_t *stride);
 static inline void p_op(bytes *b, const char *ops) {
     for (; *ops; ops++) bytes_add(b, ops, 1);
 }

@@ -1,4 +1,5 @@
-/* pickle/torch.h: what torch.save can write is read, nothing is ever run, and every kind of damage is refused with a word on it. */
+/* pickle/torch.h: what torch.save can write is read, nothing is ever run, and every kind of damage is refused with a
+ * word on it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,12 @@ static const float six[6] = {1, 2, 3, 4, 5, 6};
 
 /* The archive of a pickle and the storage "0" of six floats. */
 static const char *archive(const bytes *pickle, int zip64) {
-    const member m[] = {{"a/data.pkl", pickle->at, pickle->n, 0}, {"a/byteorder", "little", 6, 0}, {"a/data/0", six, sizeof six, 0}, {"a/version", "3\n", 2, 0}};
+    const member m[] = {
+        {"a/data.pkl", pickle->at, pickle->n, 0},
+        {"a/byteorder", "little", 6, 0},
+        {"a/data/0", six, sizeof six, 0},
+        {"a/version", "3\n", 2, 0},
+    };
     bytes z = make_zip(m, 4, zip64);
     const char *path = scratch_file("t.pth", z.at, z.n);
     bytes_free(&z);
@@ -43,7 +49,8 @@ static bytes good_pickle(void) {
     entry(&b, "state_dict");
     p_global(&b, "collections", "OrderedDict");
     p_op(&b, ")Rq\x01(");
-    entry(&b, "module._orig_mod.whole"), p_tensor(&b, "FloatStorage", "0", 6, 0, 2, (int64_t[]){2, 3}, (int64_t[]){3, 1});
+    entry(&b, "module._orig_mod.whole"),
+        p_tensor(&b, "FloatStorage", "0", 6, 0, 2, (int64_t[]){2, 3}, (int64_t[]){3, 1});
     entry(&b, "module.turned"), p_tensor(&b, "FloatStorage", "0", 6, 0, 2, (int64_t[]){3, 2}, (int64_t[]){1, 3});
     entry(&b, "backbone.part"), p_tensor(&b, "FloatStorage", "0", 6, 4, 1, (int64_t[]){2}, (int64_t[]){1});
     entry(&b, "a._orig_mod.scalar"), p_tensor(&b, "FloatStorage", "0", 6, 5, 0, NULL, NULL);
@@ -63,7 +70,8 @@ static int entry_is(const state_dict *s, const char *name, size_t n, const doubl
     for (size_t i = 0; i < s->n; i++) {
         double got[8] = {0};
         if (strcmp(s->entry[i].name, name) != 0) continue;
-        return hct_st_elements(&s->entry[i]) == n && hct_st_to_f64(&s->entry[i], got, NULL) == HCT_OK && (!n || !memcmp(got, want, n * sizeof *want));
+        return hct_st_elements(&s->entry[i]) == n && hct_st_to_f64(&s->entry[i], got, NULL) == HCT_OK &&
+               (!n || !memcmp(got, want, n * sizeof *want));
     }
     return 0;
 }
@@ -74,7 +82,8 @@ static void reads(int zip64) {
     hct_err err = {0, ""};
     torch_file *f = torch_open(path, &err);
     state_dict s = {0};
-    if (tap_ok(f && state_dict_read(f, path, STATE_DICT_STUDENT, &s, &err) == HCT_OK && s.n == 6, "%s opens with every tensor (%s)", zip64 ? "zip64" : "zip", err.msg)) {
+    if (tap_ok(f && state_dict_read(f, path, STATE_DICT_STUDENT, &s, &err) == HCT_OK && s.n == 6,
+               "%s opens with every tensor (%s)", zip64 ? "zip64" : "zip", err.msg)) {
         tap_ok(entry_is(&s, "whole", 6, (double[]){1, 2, 3, 4, 5, 6}), "a whole storage");
         tap_ok(entry_is(&s, "turned", 6, (double[]){1, 4, 2, 5, 3, 6}), "a transposed view becomes row-major");
         tap_ok(entry_is(&s, "part", 2, (double[]){5, 6}), "a part of a storage");
@@ -100,7 +109,8 @@ static void refused(const char *name, const char *path, const char *says) {
     torch_file *f = torch_open(path, &err);
     state_dict s = {0};
     hct_status st = f ? state_dict_read(f, path, STATE_DICT_STUDENT, &s, &err) : err.code;
-    tap_ok(st < 0 && strstr(err.msg, path) && strstr(err.msg, says) && !strchr(err.msg, '\n'), "refused: %s (%s)", name, st < 0 ? err.msg + strlen(path) : "was read");
+    tap_ok(st < 0 && strstr(err.msg, path) && strstr(err.msg, says) && !strchr(err.msg, '\n'), "refused: %s (%s)", name,
+           st < 0 ? err.msg + strlen(path) : "was read");
     state_dict_free(&s);
     torch_close(f);
 }
@@ -113,11 +123,26 @@ static const struct {
     size_t n;
     const char *says;
 } hostile[] = {
-    {"os.system", RAW("\x80\x02" "cposix\nsystem\nX\2\0\0\0ls\x85R."), "'posix.system'"},
-    {"builtins.eval", RAW("\x80\x02" "c__builtin__\neval\n(t R."), "'__builtin__.eval'"},
-    {"a name by STACK_GLOBAL", RAW("\x80\x04\x8c\x08" "builtins\x8c\4exec\x93)R."), "'builtins.exec'"},
-    {"a class of torch that is none of ours", RAW("\x80\x02" "ctorch\nload\n)R."), "'torch.load'"},
-    {"NEWOBJ", RAW("\x80\x02" "ccollections\nOrderedDict\n)\x81."), "opcode 0x81"},
+    {"os.system",
+     RAW("\x80\x02"
+         "cposix\nsystem\nX\2\0\0\0ls\x85R."),
+     "'posix.system'"},
+    {"builtins.eval",
+     RAW("\x80\x02"
+         "c__builtin__\neval\n(t R."),
+     "'__builtin__.eval'"},
+    {"a name by STACK_GLOBAL",
+     RAW("\x80\x04\x8c\x08"
+         "builtins\x8c\4exec\x93)R."),
+     "'builtins.exec'"},
+    {"a class of torch that is none of ours",
+     RAW("\x80\x02"
+         "ctorch\nload\n)R."),
+     "'torch.load'"},
+    {"NEWOBJ",
+     RAW("\x80\x02"
+         "ccollections\nOrderedDict\n)\x81."),
+     "opcode 0x81"},
     {"INST", RAW("\x80\x02(ios\nsystem\n."), "opcode 0x69"},
     {"OBJ", RAW("\x80\x02(ccollections\nOrderedDict\no."), "opcode 0x6f"},
     {"an extension code", RAW("\x80\x02\x82\1."), "opcode 0x82"},
@@ -131,8 +156,14 @@ static const struct {
     {"STOP above a mark", RAW("\x80\2}(N."), "left over"},
     {"two values at the end", RAW("\x80\2}}."), "left over"},
     {"bytes after STOP", RAW("\x80\2}.N"), "bytes follow"},
-    {"text beyond the pickle", RAW("\x80\2X\xff\xff\xff\x7f" "abc."), "longer than the pickle"},
-    {"text of 2^64 - 1", RAW("\x80\4\x8d\xff\xff\xff\xff\xff\xff\xff\xff" "abc."), "longer than the pickle"},
+    {"text beyond the pickle",
+     RAW("\x80\2X\xff\xff\xff\x7f"
+         "abc."),
+     "longer than the pickle"},
+    {"text of 2^64 - 1",
+     RAW("\x80\4\x8d\xff\xff\xff\xff\xff\xff\xff\xff"
+         "abc."),
+     "longer than the pickle"},
     {"cut number", RAW("\x80\2J\1"), "middle"},
     {"cut name", RAW("\x80\2cabc"), "middle"},
     {"unreadable name", RAW("\x80\2c\1\nx\n."), "unreadable"},
@@ -147,18 +178,49 @@ static const struct {
     {"TUPLE3 of two", RAW("\x80\2NN\x87."), "not there"},
     {"number of 72 bits", RAW("\x80\2\x8a\t123456789."), "64 bits"},
     {"calling a dict", RAW("\x80\2})R."), "no function"},
-    {"calling with a list", RAW("\x80\2" "ccollections\nOrderedDict\n]R."), "no function"},
-    {"OrderedDict of something", RAW("\x80\2" "ccollections\nOrderedDict\nN\x85R."), "OrderedDict"},
-    {"calling a storage type", RAW("\x80\2" "ctorch\nFloatStorage\n)R."), "by hand"},
+    {"calling with a list",
+     RAW("\x80\2"
+         "ccollections\nOrderedDict\n]R."),
+     "no function"},
+    {"OrderedDict of something",
+     RAW("\x80\2"
+         "ccollections\nOrderedDict\nN\x85R."),
+     "OrderedDict"},
+    {"calling a storage type",
+     RAW("\x80\2"
+         "ctorch\nFloatStorage\n)R."),
+     "by hand"},
     {"state of a number", RAW("\x80\2K\1}b."), "state of something"},
-    {"tensor without a storage", RAW("\x80\2" "ctorch._utils\n_rebuild_tensor_v2\n)R."), "torch.save"},
-    {"parameter without a tensor", RAW("\x80\2" "ctorch._utils\n_rebuild_parameter\nN\x85R."), "no tensor"},
+    {"tensor without a storage",
+     RAW("\x80\2"
+         "ctorch._utils\n_rebuild_tensor_v2\n)R."),
+     "torch.save"},
+    {"parameter without a tensor",
+     RAW("\x80\2"
+         "ctorch._utils\n_rebuild_parameter\nN\x85R."),
+     "no tensor"},
     {"storage that is no tuple", RAW("\x80\2NQ."), "storage"},
-    {"encode of 20 bytes", RAW("\x80\2" "c_codecs\nencode\nX\x14\0\0\0" "12345678901234567890X\6\0\0\0latin1\x86R."), "more bytes"},
-    {"encode of text", RAW("\x80\2" "c_codecs\nencode\nX\3\0\0\0\xe2\x82\xacX\6\0\0\0latin1\x86R."), "latin1"},
-    {"encode to UTF-16", RAW("\x80\2" "c_codecs\nencode\nX\1\0\0\0aX\5\0\0\0utf16\x86R."), "something else"},
-    {"numpy object", RAW("\x80\2" "cnumpy\ndtype\nX\2\0\0\0O8\x85R."), "plain number"},
-    {"numpy scalar of a wrong length", RAW("\x80\3" "cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\2\0\0\0f8\x85RC\4abcd\x86R."), "damaged"},
+    {"encode of 20 bytes",
+     RAW("\x80\2"
+         "c_codecs\nencode\nX\x14\0\0\0"
+         "12345678901234567890X\6\0\0\0latin1\x86R."),
+     "more bytes"},
+    {"encode of text",
+     RAW("\x80\2"
+         "c_codecs\nencode\nX\3\0\0\0\xe2\x82\xacX\6\0\0\0latin1\x86R."),
+     "latin1"},
+    {"encode to UTF-16",
+     RAW("\x80\2"
+         "c_codecs\nencode\nX\1\0\0\0aX\5\0\0\0utf16\x86R."),
+     "something else"},
+    {"numpy object",
+     RAW("\x80\2"
+         "cnumpy\ndtype\nX\2\0\0\0O8\x85R."),
+     "plain number"},
+    {"numpy scalar of a wrong length",
+     RAW("\x80\3"
+         "cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nX\2\0\0\0f8\x85RC\4abcd\x86R."),
+     "damaged"},
     {"no state dict", RAW("\x80\2}."), "state_dict"},
     {"a number alone", RAW("\x80\2K\1."), "state_dict"},
     {"empty state dict", RAW("\x80\2}X\n\0\0\0state_dict}s."), "empty"},
@@ -237,7 +299,8 @@ static void misfit_tensors(void) {
     for (size_t i = 0; i < sizeof misfits / sizeof *misfits; i++) {
         bytes b = {0};
         start(&b);
-        entry(&b, "w"), p_tensor(&b, misfits[i].type, misfits[i].key, misfits[i].elements, misfits[i].offset, misfits[i].axes, misfits[i].size, misfits[i].stride);
+        entry(&b, "w"), p_tensor(&b, misfits[i].type, misfits[i].key, misfits[i].elements, misfits[i].offset,
+                                 misfits[i].axes, misfits[i].size, misfits[i].stride);
         p_op(&b, "us.");
         refused(misfits[i].name, archive(&b, 0), misfits[i].says);
         bytes_free(&b);
@@ -326,7 +389,9 @@ static void zips(void) {
     for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
         bytes copy = {0};
         bytes_add(&copy, z.at, z.n);
-        for (size_t k = 0; k < field[i].bytes; k++) copy.at[(field[i].from_end ? end + field[i].from_end : at + field[i].from_directory) + k] = (unsigned char)(field[i].value >> 8 * k);
+        for (size_t k = 0; k < field[i].bytes; k++)
+            copy.at[(field[i].from_end ? end + field[i].from_end : at + field[i].from_directory) + k] =
+                (unsigned char)(field[i].value >> 8 * k);
         refused(field[i].name, scratch_file("wrong.pth", copy.at, copy.n), field[i].says);
         bytes_free(&copy);
     }
@@ -336,7 +401,13 @@ static void zips(void) {
 
 /* The second member's directory entry points at the first: one storage would be read as another. */
 static void overlap(void) {
-    bytes z = make_zip((const member[]){{"a/data.pkl", "N.", 2, 0}, {"a/data/00", six, sizeof six, 0}, {"a/data/01", six, sizeof six, 0}}, 3, 0);
+    bytes z = make_zip(
+        (const member[]){
+            {"a/data.pkl", "N.", 2, 0},
+            {"a/data/00", six, sizeof six, 0},
+            {"a/data/01", six, sizeof six, 0},
+        },
+        3, 0);
     unsigned char *second = NULL, *third = NULL;
     for (size_t i = 0; i + 46 + 9 < z.n; i++) {
         if (memcmp(z.at + i, "PK\1\2", 4) != 0) continue;
@@ -373,7 +444,11 @@ static int survives(const char *path) {
 
 static void cuts_and_damage(int zip64) {
     bytes p = good_pickle();
-    const member m[] = {{"a/data.pkl", p.at, p.n, 0}, {"a/byteorder", "little", 6, 0}, {"a/data/0", six, sizeof six, 0}};
+    const member m[] = {
+        {"a/data.pkl", p.at, p.n, 0},
+        {"a/byteorder", "little", 6, 0},
+        {"a/data/0", six, sizeof six, 0},
+    };
     bytes z = make_zip(m, 3, zip64);
     size_t opened = 0, silent = 0;
     for (size_t cut = 0; cut < z.n; cut++) {
@@ -390,7 +465,8 @@ static void cuts_and_damage(int zip64) {
             state = state * 6364136223846793005u + 1442695040888963407u;
             size_t at = (size_t)(state >> 33) % z.n;
             /* now and then a byte that means something */
-            copy.at[at] = round % 3 ? (unsigned char)(state >> 25) : (unsigned char)"(.tuRQbh}q]\x85\xff"[(state >> 25) % 13];
+            copy.at[at] =
+                round % 3 ? (unsigned char)(state >> 25) : (unsigned char)"(.tuRQbh}q]\x85\xff"[(state >> 25) % 13];
         }
         silent += !survives(scratch_file("random.pth", copy.at, copy.n));
         bytes_free(&copy);

@@ -29,9 +29,10 @@ static inline int check_run(const char *name, const TTest *const *tests, size_t 
 }
 
 /* The program's exit status. */
-#define CHECK_RUN(name, ...) \
-    check_run(name, (const TTest *const[]){__VA_ARGS__}, sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(const TTest *))
-#define CHECK_MAIN(name, ...) \
+#define CHECK_RUN(name, ...)                                                                                           \
+    check_run(name, (const TTest *const[]){__VA_ARGS__},                                                               \
+              sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(const TTest *))
+#define CHECK_MAIN(name, ...)                                                                                          \
     int main(void) { return CHECK_RUN(name, __VA_ARGS__); }
 
 #endif

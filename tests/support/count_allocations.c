@@ -1,4 +1,5 @@
-/* Counts the calls of malloc, calloc, realloc, posix_memalign, aligned_alloc and mmap: linked into a test, or preloaded into the program.
+/* Counts the calls of malloc, calloc, realloc, posix_memalign, aligned_alloc and mmap: linked into a test, or
+ * preloaded into the program.
  *
  * Not counted: memalign, by which libgomp makes a team of its own (1.5 KB) each time that a parallel region with one
  * thread (its `if` is false) is entered. Counted apart: what libdnnl itself allocates, the table of a primitive's
@@ -37,8 +38,9 @@ static int called_by(const char *library) {
     void *frames[24];
     Dl_info own, caller = {.dli_fname = ""};
     int k = backtrace(frames, 24), found = dladdr(&counter, &own), i = 0;
-    while (found && i < k && (!dladdr(frames[i], &caller) || caller.dli_fbase == own.dli_fbase || strstr(caller.dli_fname, "libasan") ||
-                              strstr(caller.dli_fname, "libstdc++")))
+    while (found && i < k &&
+           (!dladdr(frames[i], &caller) || caller.dli_fbase == own.dli_fbase || strstr(caller.dli_fname, "libasan") ||
+            strstr(caller.dli_fname, "libstdc++")))
         i++;
     return found && i < k && strstr(caller.dli_fname, library) != NULL;
 }
@@ -58,12 +60,8 @@ static void on_malloc(const volatile void *p, size_t n) {
     (void)p, (void)n;
     count();
 }
-static void on_free(const volatile void *p) {
-    (void)p;
-}
-void count_allocations_install(void) {
-    __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
-}
+static void on_free(const volatile void *p) { (void)p; }
+void count_allocations_install(void) { __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free); }
 #else /* glibc's own functions under their other names */
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);

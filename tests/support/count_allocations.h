@@ -1,4 +1,5 @@
-/* A counter of the host's allocations for tests that link count_allocations.c; counts nothing until its `counting` is set. */
+/* A counter of the host's allocations for tests that link count_allocations.c; counts nothing until its `counting`
+ * is set. */
 #ifndef TESTS_SUPPORT_COUNT_ALLOCATIONS_H
 #define TESTS_SUPPORT_COUNT_ALLOCATIONS_H
 

@@ -17,7 +17,10 @@ const golden_tol GOLDEN_GRADIENT = {-1, -1, 1e-4};
 const golden_tol GOLDEN_FORMULA = {0, 1e-12, -1};
 
 static size_t cases; /* with a compared tensor, each once */
-static struct { char family[64], name[128]; size_t tensors; } *ran;
+static struct {
+    char family[64], name[128];
+    size_t tensors;
+} * ran;
 
 static void count_tensor(const golden_case *c) {
     size_t i = 0;
@@ -99,9 +102,7 @@ static int is_json(const struct dirent *e) {
 }
 
 /* Byte order, whatever the locale. */
-static int by_name(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
 /* Name of case i without ".json"; false after the last one. */
 static bool case_name(const char *folder, size_t i, char *name, size_t size) {

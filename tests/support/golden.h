@@ -10,9 +10,8 @@
  *       return golden_done();
  *   }
  *
- * Every comparison prints one TAP result (tap.h) and counts as one compared tensor; golden_done() prints
- * "# ran N tensors in M cases of FAMILY" for each family. Where the folder is absent the one result is a skip that says so.
- */
+ * Every comparison prints one TAP result (tap.h) and counts as one compared tensor; golden_done() prints "# ran N
+ * tensors in M cases of FAMILY" for each family. Where the folder is absent the one result is a skip that says so. */
 #ifndef TESTS_SUPPORT_GOLDEN_H
 #define TESTS_SUPPORT_GOLDEN_H
 
@@ -39,16 +38,18 @@ extern const golden_tol GOLDEN_FORWARD, GOLDEN_GRADIENT, GOLDEN_FORMULA;
 
 /* $HEADCT_GOLDEN, else ../shared/golden beside the source tree; NULL where that folder is absent. */
 const char *golden_folder(void);
-/* A scan or table that a case names and its folder lacks, by its path below a data folder: data/ beside the golden folder, $HEADCT_DATA, else
- * ../shared/data beside the source tree. NULL where none has it. Valid until the next call. */
+/* A scan or table that a case names and its folder lacks, by its path below a data folder: data/ beside the golden
+ * folder, $HEADCT_DATA, else ../shared/data beside the source tree. NULL where none has it. Valid until the next
+ * call. */
 const char *golden_data(const char *name);
 /* Says which folder it is; returns whether it is there. */
 bool golden_begin(void);
 /* Exit status for main. */
 int golden_done(void);
 
-/* Case i of a family in order of name; NULL after the last one, or without the folder. A JSON that cannot be read is a
- * failed result and is left out. For case 0, a set without the family's folder is a skipped result, an empty folder a failed one. */
+/* Case i of a family in order of name; NULL after the last one, or without the folder. A JSON that cannot be read is
+ * a failed result and is left out. For case 0, a set without the family's folder is a skipped result, an empty
+ * folder a failed one. */
 golden_case *golden_open(const char *family, size_t i);
 /* A case that gave no result, say for want of its tensors, is a failed one. */
 void golden_close(golden_case *c);

@@ -16,8 +16,8 @@ int scratch_count(const char *folder);
 /* Mounts a tmpfs of that size on folder, in a mount namespace of this process alone. 0, or -1 where the system does not
  * allow it (then use the write shim: see write_shim.h). */
 int scratch_mount(const char *folder, size_t bytes);
-/* Runs body in a child process, whose mounts and limits end with it. What it returns, by custom 0 where all was well and 77 where
- * the system does not allow a mount; -1 where it died. */
+/* Runs body in a child process, whose mounts and limits end with it. What it returns, by custom 0 where all was well
+ * and 77 where the system does not allow a mount; -1 where it died. */
 int scratch_apart(int (*body)(void));
 
 #endif

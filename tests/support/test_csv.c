@@ -6,9 +6,7 @@
 #include "scratch.h"
 #include "support/csv.h"
 
-static csv *table(const char *text, hct_err *err) {
-    return csv_read(scratch_file("t.csv", text, strlen(text)), err);
-}
+static csv *table(const char *text, hct_err *err) { return csv_read(scratch_file("t.csv", text, strlen(text)), err); }
 
 START_TEST(reads_quotes_and_line_ends) {
     csv *t = table("\xef\xbb\xbfname,\"a,b\",c\r\n\r\n1,\"x \"\"y\"\"\nz\",\r\n\n\"\",2,\" 3\"", NULL);

@@ -23,9 +23,7 @@ static bool passes(const double *got, size_t n_got, const double *want, size_t n
 }
 
 #define ROW(...)                                                                                                       \
-    (const double[]) {                                                                                                 \
-        __VA_ARGS__                                                                                                    \
-    }
+    (const double[]) { __VA_ARGS__ }
 
 int main(void) {
     const golden_tol abs = {1e-3, 0, -1}, rel = {-1, 1e-3, -1}, l2 = {-1, -1, 1e-3}, exact = {0, 0, -1};
@@ -42,10 +40,14 @@ int main(void) {
     tap_ok(!passes(ROW(INFINITY), 1, ROW(1), 1, l2) && !passes(ROW(INFINITY), 1, ROW(1), 1, abs), "infinity fails");
     tap_ok(!passes(ROW(1, 1), 2, ROW(0, 0), 2, l2), "anything for zero fails rel_l2");
     tap_ok(!passes(ROW(1, 2), 2, ROW(1, 2, 3), 3, abs) && !passes(NULL, 0, ROW(1), 1, abs), "another length fails");
-    cJSON *json = cJSON_Parse("{\"a\": {\"lo2.5\": \"nan\", \"hi\": \"-inf\", \"n\": 0.5, \"t\": \"text\"}, \"list\": [1, \"inf\"]}");
-    tap_ok(golden_number(json, "a.n") == 0.5 && golden_number(json, "list.1") == INFINITY && golden_number(json, "a.hi") == -INFINITY, "numbers and infinities of a JSON");
-    tap_ok(isnan(golden_value(cJSON_GetObjectItem(golden_item(json, "a"), "lo2.5"))) && isnan(golden_number(json, "a.t")) && isnan(golden_number(json, "b.n")) &&
-               isnan(golden_value(NULL)), "text, \"nan\" and what is not there are NaN");
+    cJSON *json = cJSON_Parse(
+        "{\"a\": {\"lo2.5\": \"nan\", \"hi\": \"-inf\", \"n\": 0.5, \"t\": \"text\"}, \"list\": [1, \"inf\"]}");
+    tap_ok(golden_number(json, "a.n") == 0.5 && golden_number(json, "list.1") == INFINITY &&
+               golden_number(json, "a.hi") == -INFINITY,
+           "numbers and infinities of a JSON");
+    tap_ok(isnan(golden_value(cJSON_GetObjectItem(golden_item(json, "a"), "lo2.5"))) &&
+               isnan(golden_number(json, "a.t")) && isnan(golden_number(json, "b.n")) && isnan(golden_value(NULL)),
+           "text, \"nan\" and what is not there are NaN");
     cJSON_Delete(json);
     return tap_done();
 }

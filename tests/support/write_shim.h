@@ -8,8 +8,8 @@
 extern long write_shim_budget;
 /* Number of write() calls on such descriptors so far. */
 extern long write_shim_calls;
-/* The program is killed (SIGKILL) in the midst of writing, once this many bytes went to files with ".tmp." in their names: those that
- * hct_outfile writes beside a target. Negative: never (the start value). */
+/* The program is killed (SIGKILL) in the midst of writing, once this many bytes went to files with ".tmp." in their
+ * names: those that hct_outfile writes beside a target. Negative: never (the start value). */
 extern long write_shim_kill;
 
 #endif

@@ -1,5 +1,5 @@
-/* write_shim.c as a library for LD_PRELOAD: WRITE_SHIM_BUDGET bytes may be written, then the disk is full. WRITE_SHIM_KILL: after that many
- * bytes of temporary files the program is killed. */
+/* write_shim.c as a library for LD_PRELOAD: WRITE_SHIM_BUDGET bytes may be written, then the disk is full.
+ * WRITE_SHIM_KILL: after that many bytes of temporary files the program is killed. */
 #include "write_shim.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* training/fewshot_episodes.h: a step worked out by hand, the identity without training, what episodes are for; and the draws of fewshot_draw.h. */
+/* training/fewshot_episodes.h: a step worked out by hand, the identity without training, what episodes are for; and
+ * the draws of fewshot_draw.h. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +17,18 @@ static recipe plain(const char *optimizer, const char *lr) {
     char name[64], rate[64];
     snprintf(name, sizeof name, "optim.name=%s", optimizer);
     snprintf(rate, sizeof rate, "optim.lr=%s", lr);
-    const char *const keys[] = {name, rate, "optim.momentum=0", "optim.scale_lr_by_batch=false", "optim.schedule=constant", "optim.warmup_fraction=0",
-                                "optim.warmup_epochs=0", "optim.clip=0", "optim.clip_mode=none", "optim.weight_decay=0.5"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) ck_assert_msg(recipe_set(&r, keys[i], &err) == HCT_OK, "%s", err.msg);
+    const char *const keys[] = {name,
+                                rate,
+                                "optim.momentum=0",
+                                "optim.scale_lr_by_batch=false",
+                                "optim.schedule=constant",
+                                "optim.warmup_fraction=0",
+                                "optim.warmup_epochs=0",
+                                "optim.clip=0",
+                                "optim.clip_mode=none",
+                                "optim.weight_decay=0.5"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        ck_assert_msg(recipe_set(&r, keys[i], &err) == HCT_OK, "%s", err.msg);
     return r;
 }
 
@@ -28,11 +38,13 @@ static hct_dev *cpu(void) {
     return dev;
 }
 
-/* Two equal rows a class, a and b, so every draw is the same episode. With u = a - b and D = |W u|^2 each query's loss is log(1 + e^-D), and
+/* Two equal rows a class, a and b, so every draw is the same episode. With u = a - b and D = |W u|^2 each query's
+ * loss is log(1 + e^-D), and
  *
  *   d loss / d W = -2 / (1 + e^D) W u u^T.
  *
- * u = (0.5, 1): D = 1.25, 1 / (1 + e^1.25) = 0.2227001; by one step of gradient descent at rate 0.1 the identity gains 0.0445400 u u^T. */
+ * u = (0.5, 1): D = 1.25, 1 / (1 + e^1.25) = 0.2227001; by one step of gradient descent at rate 0.1 the identity
+ * gains 0.0445400 u u^T. */
 START_TEST(one_step_by_hand) {
     const float x[] = {0.7f, 0.4f, 0.2f, -0.6f, 0.7f, 0.4f, 0.2f, -0.6f};
     const int64_t y[] = {1, 0, 1, 0};
@@ -49,7 +61,8 @@ START_TEST(one_step_by_hand) {
     e.n = 3;
     ck_assert_int_eq(fewshot_map_train(dev, &r, &e, &train, 2, 0, map, &err), HCT_OK);
     double c = 0;
-    for (int step = 0; step < 3; step++) c += 0.1 * 2 / (1 + exp(1.25 * (1 + 1.25 * c) * (1 + 1.25 * c))) * (1 + 1.25 * c);
+    for (int step = 0; step < 3; step++)
+        c += 0.1 * 2 / (1 + exp(1.25 * (1 + 1.25 * c) * (1 + 1.25 * c))) * (1 + 1.25 * c);
     for (int i = 0; i < 4; i++) ck_assert_double_eq_tol(map[i], (i % 3 == 0) + c * uu[i], 1e-6);
     device_close(dev);
 }
@@ -64,7 +77,9 @@ START_TEST(without_training) {
     hct_err err = {0};
     recipe r = plain("adamw", "0.1");
     for (int n = 0; n < 2; n++) {
-        ck_assert_int_eq(fewshot_map_train(dev, &r, &(fewshot_episodes){.n = n * 10, .shots = 5, .queries = 15}, &train, 2, 0, map, &err), HCT_OK);
+        ck_assert_int_eq(fewshot_map_train(dev, &r, &(fewshot_episodes){.n = n * 10, .shots = 5, .queries = 15}, &train,
+                                           2, 0, map, &err),
+                         HCT_OK);
         for (int i = 0; i < 4; i++) ck_assert(map[i] == (float)(i % 3 == 0));
     }
     const float turn[] = {0, 2, -1, 0};
@@ -87,7 +102,9 @@ static void fill(float *x, int64_t *y, int8_t *label, size_t n, uint64_t at) {
     for (size_t i = 0; i < n; i++) {
         y[i] = (int64_t)(i % 2);
         label[i] = (int8_t)(i % 2);
-        for (size_t k = 0; k < DIM; k++) x[i * DIM + k] = (float)(k ? 1.5 * normal((at + i) * DIM + k) : (i % 2 ? 0.5 : -0.5) + 0.4 * normal((at + i) * DIM));
+        for (size_t k = 0; k < DIM; k++)
+            x[i * DIM + k] =
+                (float)(k ? 1.5 * normal((at + i) * DIM + k) : (i % 2 ? 0.5 : -0.5) + 0.4 * normal((at + i) * DIM));
     }
 }
 
@@ -135,8 +152,13 @@ START_TEST(draws_are_nested_and_from_training_alone) {
     static size_t scan[SCANS];
     static int8_t labels[2 * SCANS];
     char *tasks[] = {"a", "b"};
-    for (size_t i = 0; i < SCANS; i++) scan[i] = i, labels[2 * i] = (int8_t)(i % 3 == 0), labels[2 * i + 1] = i % 5 ? (int8_t)(i % 2) : -1;
-    const trial t = {.scan = scan, .n = SCANS, .n_train = TRAIN, .n_valid = VALID, .n_test = SCANS - TRAIN - VALID,
+    for (size_t i = 0; i < SCANS; i++)
+        scan[i] = i, labels[2 * i] = (int8_t)(i % 3 == 0), labels[2 * i + 1] = i % 5 ? (int8_t)(i % 2) : -1;
+    const trial t = {.scan = scan,
+                     .n = SCANS,
+                     .n_train = TRAIN,
+                     .n_valid = VALID,
+                     .n_test = SCANS - TRAIN - VALID,
                      .said = {.n = SCANS, .n_tasks = 2, .task = tasks, .label = labels}};
     fewshot_draw d;
     hct_err err = {0};
@@ -161,11 +183,13 @@ START_TEST(draws_are_nested_and_from_training_alone) {
             memcpy(other, four, sizeof four);
         }
     }
-    ck_assert_int_ge(differ, 5); /* of 6 */
+    ck_assert_int_ge(differ, 5);    /* of 6 */
     ck_assert_uint_eq(d.n_test, 5); /* task b: scan 25 is not known */
-    for (size_t i = 0; i < d.n_test; i++) ck_assert(d.test[i] >= TRAIN + VALID && d.test_label[i] == labels[2 * d.test[i] + 1]);
+    for (size_t i = 0; i < d.n_test; i++)
+        ck_assert(d.test[i] >= TRAIN + VALID && d.test_label[i] == labels[2 * d.test[i] + 1]);
     fewshot_draw_free(&d);
 }
 END_TEST
 
-CHECK_MAIN("episodes", one_step_by_hand, without_training, episodes_find_what_tells_classes_apart, draws_are_nested_and_from_training_alone)
+CHECK_MAIN("episodes", one_step_by_hand, without_training, episodes_find_what_tells_classes_apart,
+           draws_are_nested_and_from_training_alone)

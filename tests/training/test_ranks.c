@@ -1,5 +1,5 @@
-/* Started as several ranks (mpirun): a small transformer trained by all of them on shares of a batch equals the same trained by one on the
- * whole batch; exchanges give the same bits everywhere. Prints TAP from rank 0. */
+/* Started as several ranks (mpirun): a small transformer trained by all of them on shares of a batch equals the same
+ * trained by one on the whole batch; exchanges give the same bits everywhere. Prints TAP from rank 0. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,10 +28,14 @@ static void must(hct_status st) {
     comm->abort(comm, 1);
 }
 
-/* The square makes each row of a matrix a wave of its own: sines of one frequency alone fill a matrix of rank two, whose products cancel. */
-static double value_at(int64_t i, int salt) { return sin(0.7 * (double)i + 0.013 * (double)i * (double)i + 1.3 * salt); }
+/* The square makes each row of a matrix a wave of its own: sines of one frequency alone fill a matrix of rank two,
+ * whose products cancel. */
+static double value_at(int64_t i, int salt) {
+    return sin(0.7 * (double)i + 0.013 * (double)i * (double)i + 1.3 * salt);
+}
 
-static hct_tensor *scaled(hct_dev *dev, hct_dtype dtype, int ndim, const int64_t *dim, int64_t first, int salt, double factor) {
+static hct_tensor *scaled(hct_dev *dev, hct_dtype dtype, int ndim, const int64_t *dim, int64_t first, int salt,
+                          double factor) {
     hct_tensor *t = hct_tensor_new(dev, dtype, ndim, dim, &err);
     if (!t) must(err.code);
     int64_t n = hct_numel(hct_tensor_view(t));
@@ -61,8 +65,10 @@ typedef struct result {
     uint32_t nodes; /* calls of a step */
 } result;
 
-static const int64_t shapes[PARAMS][2] = {{WIDTH, 0}, {WIDTH, 0}, {3 * WIDTH, WIDTH}, {3 * WIDTH, 0}, {WIDTH, WIDTH}, {WIDTH, 0}, {WIDTH, 0}, {WIDTH, 0},
-                                          {4 * WIDTH, WIDTH}, {4 * WIDTH, 0}, {WIDTH, 4 * WIDTH}, {WIDTH, 0}, {WIDTH, WIDTH}, {WIDTH, 0}};
+static const int64_t shapes[PARAMS][2] = {
+    {WIDTH, 0}, {WIDTH, 0},         {3 * WIDTH, WIDTH}, {3 * WIDTH, 0},     {WIDTH, WIDTH}, {WIDTH, 0},     {WIDTH, 0},
+    {WIDTH, 0}, {4 * WIDTH, WIDTH}, {4 * WIDTH, 0},     {WIDTH, 4 * WIDTH}, {WIDTH, 0},     {WIDTH, WIDTH}, {WIDTH, 0},
+};
 enum { QKV_BIAS = 3, UNUSED = 13 }; /* the loss does not reach the last one */
 
 static hct_id forward(hct_tape *t, hct_tensor **w, hct_id x, int64_t batch) {
@@ -73,20 +79,30 @@ static hct_id forward(hct_tape *t, hct_tensor **w, hct_id x, int64_t batch) {
     for (int i = 0; i < 3; i++) head[i] = hct_reshape(t, part[i], 4, (int64_t[]){batch, TOKENS, HEADS, WIDTH / HEADS});
     hct_id a = hct_reshape(t, hct_attention(t, head[0], head[1], head[2], 0.4), 3, (int64_t[]){batch, TOKENS, WIDTH});
     x = hct_add(t, x, hct_linear(t, a, p[4], p[5]));
-    return hct_add(t, x, hct_linear(t, hct_gelu(t, hct_linear(t, hct_layer_norm(t, x, p[6], p[7], 1e-5), p[8], p[9])), p[10], p[11]));
+    return hct_add(t, x,
+                   hct_linear(t, hct_gelu(t, hct_linear(t, hct_layer_norm(t, x, p[6], p[7], 1e-5), p[8], p[9])), p[10],
+                              p[11]));
 }
 
 static void train(hct_dev *dev, hct_dtype dtype, hct_optim_kind kind, int alone, uint64_t bucket, result *ret) {
     int64_t batch = alone ? BATCH : BATCH / comm->ranks, per_scan = TOKENS * WIDTH;
     hct_tensor *w[PARAMS], *in[MICRO], *target[MICRO];
-    hct_optim *o = hct_optim_new(dev, &(hct_optim_options){.kind = kind, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-3, .momentum = 0.9,
-                                                           .clip_mode = HCT_CLIP_GLOBAL, .clip = 0.5}, &err);
+    hct_optim *o = hct_optim_new(dev,
+                                 &(hct_optim_options){.kind = kind,
+                                                      .beta1 = 0.9,
+                                                      .beta2 = 0.95,
+                                                      .eps = 1e-3,
+                                                      .momentum = 0.9,
+                                                      .clip_mode = HCT_CLIP_GLOBAL,
+                                                      .clip = 0.5},
+                                 &err);
     if (!o) must(err.code);
     memset(ret, 0, sizeof *ret);
     for (int i = 0; i < PARAMS; i++) {
         char name[8];
         snprintf(name, sizeof name, "p%d", i);
-        /* as large as a fresh model's: softmax and its gradient stay away from 0 and 1, where float32's rounding is all that is left */
+        /* as large as a fresh model's: softmax and its gradient stay away from 0 and 1, where float32's rounding is
+         * all that is left */
         double factor = shapes[i][1] ? 1 / sqrt((double)shapes[i][1]) : 1;
         w[i] = scaled(dev, dtype, shapes[i][1] ? 2 : 1, shapes[i], 0, i, factor);
         must(hct_optim_add(o, 0, name, w[i], &err));
@@ -161,9 +177,17 @@ static int same_everywhere(const void *x, size_t bytes) {
 }
 
 static void shares_equal_the_whole(hct_dev *dev) {
-    static const struct { hct_dtype dtype; hct_optim_kind kind; uint64_t bucket; uint32_t extra; const char *what; } cases[] = {
-        {HCT_F64, HCT_ADAMW, 0, 2, "F64, AdamW, one bucket"},   {HCT_F64, HCT_ADAMW, 512, 6 + 1, "F64, AdamW, many buckets"},
-        {HCT_F64, HCT_SGD, 4096, 4 + 1, "F64, SGD, a few buckets"}, {HCT_F32, HCT_SGD, 1, 13 + 1, "F32, SGD, a bucket each"},
+    static const struct {
+        hct_dtype dtype;
+        hct_optim_kind kind;
+        uint64_t bucket;
+        uint32_t extra;
+        const char *what;
+    } cases[] = {
+        {HCT_F64, HCT_ADAMW, 0, 2, "F64, AdamW, one bucket"},
+        {HCT_F64, HCT_ADAMW, 512, 6 + 1, "F64, AdamW, many buckets"},
+        {HCT_F64, HCT_SGD, 4096, 4 + 1, "F64, SGD, a few buckets"},
+        {HCT_F32, HCT_SGD, 1, 13 + 1, "F32, SGD, a bucket each"},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         result one, many;
@@ -171,10 +195,12 @@ static void shares_equal_the_whole(hct_dev *dev) {
         train(dev, cases[k].dtype, cases[k].kind, 1, 0, &one);
         train(dev, cases[k].dtype, cases[k].kind, 0, cases[k].bucket, &many);
         int which;
-        double grads = rel_l2(many.grad, one.grad, one.size, &which), weights = largest(many.weight, one.weight, one.size);
+        double grads = rel_l2(many.grad, one.grad, one.size, &which),
+               weights = largest(many.weight, one.weight, one.size);
         snprintf(text, sizeof text, "%s: gradients within 1e-5 (rank 0: %.2g, p%d)", cases[k].what, grads, which);
         all_ok(grads <= (cases[k].dtype == HCT_F64 ? 1e-12 : 1e-5), text);
-        snprintf(text, sizeof text, "%s: weights after %d steps within 1e-6 (rank 0: %.2g)", cases[k].what, STEPS, weights);
+        snprintf(text, sizeof text, "%s: weights after %d steps within 1e-6 (rank 0: %.2g)", cases[k].what, STEPS,
+                 weights);
         all_ok(weights <= 1e-6, text);
         snprintf(text, sizeof text, "%s: %u exchanges and a wait are added", cases[k].what, many.nodes - one.nodes - 1);
         all_ok(many.nodes - one.nodes == cases[k].extra, text);
@@ -205,18 +231,22 @@ static void gradients_flow_through(hct_dev *dev) {
         hct_tensor_free(x);
     }
     double worst = 0;
-    for (int i = 0; i < N / comm->ranks; i++) worst = fmax(worst, fabs(grad[0][i] - grad[1][comm->rank * (N / comm->ranks) + i]));
+    for (int i = 0; i < N / comm->ranks; i++)
+        worst = fmax(worst, fabs(grad[0][i] - grad[1][comm->rank * (N / comm->ranks) + i]));
     all_ok(worst < 1e-14, "the gradient of a mean over all ranks");
 }
 
-/* Batch norm over all ranks' rows: value, gradient, and running statistics, against PyTorch's formula on the whole batch. */
+/* Batch norm over all ranks' rows: value, gradient, and running statistics, against PyTorch's formula on the whole
+ * batch. */
 static void batch_statistics(hct_dev *dev) {
     enum { N = 6, C = 3 };
     int64_t n = N / comm->ranks, first = comm->rank * n;
-    hct_tensor *x = tensor(dev, HCT_F64, 2, (int64_t[]){n, C}, first * C, 5), *mean = tensor(dev, HCT_F64, 1, (int64_t[]){C}, 0, 6),
+    hct_tensor *x = tensor(dev, HCT_F64, 2, (int64_t[]){n, C}, first * C, 5),
+               *mean = tensor(dev, HCT_F64, 1, (int64_t[]){C}, 0, 6),
                *var = tensor(dev, HCT_F64, 1, (int64_t[]){C}, 0, 7);
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
-    hct_id v = hct_param(t, x), y = hct_batch_norm(t, v, hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1), cube = hct_mul(t, y, hct_mul(t, y, y));
+    hct_id v = hct_param(t, x), y = hct_batch_norm(t, v, hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1),
+           cube = hct_mul(t, y, hct_mul(t, y, y));
     hct_backward(t, hct_scale(t, hct_sum(t, cube, 3, 0), 1, 0), 0);
     must(hct_tape_error(t, &err));
     double got[N * C], grad[N * C], running[2][C], worst = 0, off = 0, slope = 0;
@@ -228,7 +258,9 @@ static void batch_statistics(hct_dev *dev) {
         double m = 0, s = 0, z[N], sum = 0, with = 0;
         for (int i = 0; i < N; i++) m += value_at(i * C + c, 5) / N;
         for (int i = 0; i < N; i++) s += pow(value_at(i * C + c, 5) - m, 2) / N;
-        for (int i = 0; i < N; i++) z[i] = (value_at(i * C + c, 5) - m) / sqrt(s + 1e-5), sum += 3 * z[i] * z[i] / N, with += 3 * z[i] * z[i] * z[i] / N;
+        for (int i = 0; i < N; i++)
+            z[i] = (value_at(i * C + c, 5) - m) / sqrt(s + 1e-5), sum += 3 * z[i] * z[i] / N,
+            with += 3 * z[i] * z[i] * z[i] / N;
         for (int64_t i = 0; i < n; i++) {
             double zi = z[first + i];
             worst = fmax(worst, fabs(got[i * C + c] - zi));
@@ -255,7 +287,8 @@ static void batch_norm3d_of_all(double *y, double *dx, double *dw, double *db, d
         double w = value_at(c, 10), b = value_at(c, 11), xhat[N], g[N], sum = 0, with = 0;
         mean[c] = var[c] = dw[c] = db[c] = 0;
         for (int k = 0; k < N; k++) mean[c] += value_at((k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS, 9) / N;
-        for (int k = 0; k < N; k++) var[c] += pow(value_at((k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS, 9) - mean[c], 2) / N;
+        for (int k = 0; k < N; k++)
+            var[c] += pow(value_at((k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS, 9) - mean[c], 2) / N;
         for (int k = 0; k < N; k++) {
             int64_t i = (k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS;
             xhat[k] = (value_at(i, 9) - mean[c]) / sqrt(var[c] + 1e-5);
@@ -264,7 +297,9 @@ static void batch_norm3d_of_all(double *y, double *dx, double *dw, double *db, d
             dw[c] += g[k] * xhat[k], db[c] += g[k];
             sum += g[k] * w / N, with += g[k] * w * xhat[k] / N;
         }
-        for (int k = 0; k < N; k++) dx[(k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS] = (g[k] * w - sum - xhat[k] * with) / sqrt(var[c] + 1e-5);
+        for (int k = 0; k < N; k++)
+            dx[(k / VOXELS * CHANNELS + c) * VOXELS + k % VOXELS] =
+                (g[k] * w - sum - xhat[k] * with) / sqrt(var[c] + 1e-5);
     }
 }
 
@@ -274,24 +309,30 @@ static double gap(const double *a, const double *b, int64_t n) {
     return worst;
 }
 
-/* Batch norm of volumes over all ranks: value, gradients (those of w and b are sums over this rank's volumes), running statistics. */
+/* Batch norm of volumes over all ranks: value, gradients (those of w and b are sums over this rank's volumes),
+ * running statistics. */
 static void volume_statistics(hct_dev *dev, hct_dtype dtype, double limit) {
     enum { ALL = VOLUMES * CHANNELS * VOXELS };
-    const int64_t n = VOLUMES / comm->ranks, mine = n * CHANNELS * VOXELS, first = comm->rank * mine, channels = CHANNELS;
-    double y[ALL], dx[ALL], dw[CHANNELS], db[CHANNELS], m[CHANNELS], v[CHANNELS], got[ALL], running[2][CHANNELS], sums[2 * CHANNELS];
+    const int64_t n = VOLUMES / comm->ranks, mine = n * CHANNELS * VOXELS, first = comm->rank * mine,
+                  channels = CHANNELS;
+    double y[ALL], dx[ALL], dw[CHANNELS], db[CHANNELS], m[CHANNELS], v[CHANNELS], got[ALL], running[2][CHANNELS],
+        sums[2 * CHANNELS];
     batch_norm3d_of_all(y, dx, dw, db, m, v);
-    hct_tensor *x = tensor(dev, dtype, 5, (int64_t[]){n, CHANNELS, 2, 3, 2}, first, 9), *w = tensor(dev, dtype, 1, &channels, 0, 10), *b = tensor(dev, dtype, 1, &channels, 0, 11),
+    hct_tensor *x = tensor(dev, dtype, 5, (int64_t[]){n, CHANNELS, 2, 3, 2}, first, 9),
+               *w = tensor(dev, dtype, 1, &channels, 0, 10), *b = tensor(dev, dtype, 1, &channels, 0, 11),
                *mean = tensor(dev, dtype, 1, &channels, 0, 6), *var = tensor(dev, dtype, 1, &channels, 0, 7);
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
     hct_id px = hct_param(t, x), pw = hct_param(t, w), pb = hct_param(t, b);
-    hct_id out = hct_batch_norm3d(t, px, pw, pb, hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1), cube = hct_mul(t, out, hct_mul(t, out, out));
+    hct_id out = hct_batch_norm3d(t, px, pw, pb, hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1),
+           cube = hct_mul(t, out, hct_mul(t, out, out));
     hct_backward(t, hct_sum(t, cube, 31, 0), 0);
     must(hct_tape_error(t, &err));
     must(hct_read(t, out, got, &err));
     read_as_double(dtype, got, got, mine);
     const char *type = dtype == HCT_F64 ? "F64" : "F32";
     char text[160];
-    snprintf(text, sizeof text, "batch norm of volumes takes the statistics of all ranks, %s (rank 0: %.1e)", type, gap(got, y + first, mine));
+    snprintf(text, sizeof text, "batch norm of volumes takes the statistics of all ranks, %s (rank 0: %.1e)", type,
+             gap(got, y + first, mine));
     all_ok(gap(got, y + first, mine) <= limit, text);
     must(hct_read(t, hct_grad(t, px), got, &err));
     read_as_double(dtype, got, got, mine);
@@ -303,7 +344,8 @@ static void volume_statistics(hct_dev *dev, hct_dtype dtype, double limit) {
     }
     must(hct_comm_mean(sums, 2 * CHANNELS, &err));
     for (int i = 0; i < 2 * CHANNELS; i++) sums[i] *= comm->ranks;
-    all_ok(gap(sums, dw, CHANNELS) <= 200 * limit && gap(sums + CHANNELS, db, CHANNELS) <= 200 * limit, "weight and bias have theirs");
+    all_ok(gap(sums, dw, CHANNELS) <= 200 * limit && gap(sums + CHANNELS, db, CHANNELS) <= 200 * limit,
+           "weight and bias have theirs");
     for (int k = 0; k < 2; k++) {
         must(hct_tensor_read(k ? var : mean, running[k], &err));
         read_as_double(dtype, running[k], running[k], CHANNELS);
@@ -311,7 +353,8 @@ static void volume_statistics(hct_dev *dev, hct_dtype dtype, double limit) {
     double off = 0;
     for (int c = 0; c < CHANNELS; c++) {
         off = fmax(off, fabs(running[0][c] - (0.9 * value_at(c, 6) + 0.1 * m[c])));
-        off = fmax(off, fabs(running[1][c] - (0.9 * value_at(c, 7) + 0.1 * v[c] * VOLUMES * VOXELS / (VOLUMES * VOXELS - 1))));
+        off = fmax(off, fabs(running[1][c] -
+                             (0.9 * value_at(c, 7) + 0.1 * v[c] * VOLUMES * VOXELS / (VOLUMES * VOXELS - 1))));
     }
     all_ok(off <= limit, "and the running statistics move as one rank's would");
     hct_tape_free(t);
@@ -345,7 +388,9 @@ static void exchanges(void) {
     for (int64_t i = 0; i < N; i++) x[i] = (float)(i + comm->rank);
     must(comm->all_gather(comm, x, all, N * sizeof *x, &err));
     right = 1;
-    for (int r = 0; r < comm->ranks; r++) right &= ((float *)(void *)all)[(int64_t)r * N + 7] == (float)(7 + r) && ((float *)(void *)all)[(int64_t)r * N + N - 1] == (float)(N - 1 + r);
+    for (int r = 0; r < comm->ranks; r++)
+        right &= ((float *)(void *)all)[(int64_t)r * N + 7] == (float)(7 + r) &&
+                 ((float *)(void *)all)[(int64_t)r * N + N - 1] == (float)(N - 1 + r);
     all_ok(right, "a gathering of 20 MB from each");
     int64_t whole = 3;
     all_ok(comm->all_reduce(comm, &whole, 1, HCT_I64, &err) == HCT_EDTYPE && whole == 3, "whole numbers are refused");

@@ -141,10 +141,12 @@ START_TEST(set_from_the_command_line) {
     ck_assert_str_eq(r.data.tasks.item[1], "SDH");
     ck_assert_int_eq(r.data.windows.n, 1);
     ck_assert_str_eq(r.name, "a=b");
-    const char *bad[][2] = {{"optim.lr", "section.key=value"},       {"optim.ler=1", "did you mean 'optim.lr'"},
-                            {"lr=1", "did you mean 'optim.lr'"},     {"opitm.epochs=1", "did you mean 'optim.epochs'"},
-                            {"zzzzzzzzzz=1", "no key 'zzzzzzzzzz'"}, {"optim.lr=x", "not a number"},
-                            {"data.tasks=a,,b", "an item of"},       {"model.width=5", "not between 6"}};
+    const char *bad[][2] = {
+        {"optim.lr", "section.key=value"},       {"optim.ler=1", "did you mean 'optim.lr'"},
+        {"lr=1", "did you mean 'optim.lr'"},     {"opitm.epochs=1", "did you mean 'optim.epochs'"},
+        {"zzzzzzzzzz=1", "no key 'zzzzzzzzzz'"}, {"optim.lr=x", "not a number"},
+        {"data.tasks=a,,b", "an item of"},       {"model.width=5", "not between 6"},
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_int_lt(recipe_set(&r, bad[i][0], &err), 0);
         ck_assert_msg(strstr(err.msg, bad[i][1]), "%s: %s", bad[i][0], err.msg);
@@ -154,16 +156,18 @@ START_TEST(set_from_the_command_line) {
 END_TEST
 
 START_TEST(what_must_fit_together) {
-    const char *bad[][2] = {{"data.image=95", "not divisible by model.patch"},
-                            {"model.heads=7", "not divisible by model.heads"},
-                            {"model.width=796", "not divisible by"},
-                            {"model.decoder.heads=7", "model.decoder.width"},
-                            {"model.mask_ratio=1", "mask_ratio"},
-                            {"model.mask_ratio=0", "mask_ratio"},
-                            {"optim.lr=0", "above 0"},
-                            {"optim.warmup_epochs=5", "both set"},
-                            {"optim.clip=1", "go together"},
-                            {"optim.clip_mode=global", "go together"}};
+    const char *bad[][2] = {
+        {"data.image=95", "not divisible by model.patch"},
+        {"model.heads=7", "not divisible by model.heads"},
+        {"model.width=796", "not divisible by"},
+        {"model.decoder.heads=7", "model.decoder.width"},
+        {"model.mask_ratio=1", "mask_ratio"},
+        {"model.mask_ratio=0", "mask_ratio"},
+        {"optim.lr=0", "above 0"},
+        {"optim.warmup_epochs=5", "both set"},
+        {"optim.clip=1", "go together"},
+        {"optim.clip_mode=global", "go together"},
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         recipe r = recipe_default();
         hct_err err = {0};
@@ -238,11 +242,13 @@ START_TEST(shipped_recipes_are_good) {
             free(a);
             free(b);
         }
-        if (strncmp(names[i], "finetune", 8) == 0) { /* Methods of the paper: rates, epochs, draws; batch, decay, clip, warm-up of its code */
+        /* Methods of the paper: rates, epochs, draws; batch, decay, clip, warm-up of its code */
+        if (strncmp(names[i], "finetune", 8) == 0) {
             ck_assert_int_eq(r.method, METHOD_FINETUNE);
             ck_assert_double_eq(r.finetune.backbone_lr, 1e-5);
             ck_assert_double_eq(r.optim.lr, 1e-3);
-            ck_assert(!r.optim.scale_lr_by_batch && r.finetune.tasks == MODELS_EACH && r.finetune.backbone == BACKBONE_FULL);
+            ck_assert(!r.optim.scale_lr_by_batch && r.finetune.tasks == MODELS_EACH &&
+                      r.finetune.backbone == BACKBONE_FULL);
             ck_assert_int_eq(r.optim.epochs, 10);
             ck_assert_int_eq(r.optim.batch, 64);
             ck_assert_double_eq(r.optim.weight_decay, 0.01);
@@ -250,7 +256,8 @@ START_TEST(shipped_recipes_are_good) {
             ck_assert(r.optim.clip_mode == CLIP_GLOBAL && r.optim.clip == 1);
             ck_assert_int_eq(r.train.balanced, strstr(names[i], "cq500") ? 500 : 5000);
         }
-        if (!strcmp(names[i], "scratch.yaml")) { /* fine-tuning's, from random weights at one rate; epochs are the sweep's */
+        /* fine-tuning's, from random weights at one rate; epochs are the sweep's */
+        if (!strcmp(names[i], "scratch.yaml")) {
             recipe f = recipe_default();
             char *other = path_join(RECIPES, "finetune.yaml");
             ck_assert_int_eq(recipe_load(other, &f, &err), HCT_OK);

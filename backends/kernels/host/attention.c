@@ -31,7 +31,8 @@ static hk_ref operand(hk *b, uint32_t i, int64_t *ret_b, int64_t *ret_n, int64_t
 
 static hct_status start(const hct_problem *p, heads *z, hct_err *err) {
     const hct_view *q = &p->in[0];
-    *z = (heads){.n = q->dim[1], .m = p->in[1].dim[1], .h = q->dim[2], .d = q->dim[3], .scale = (float)hk_real(p, "scale")};
+    *z = (heads){
+        .n = q->dim[1], .m = p->in[1].dim[1], .h = q->dim[2], .d = q->dim[3], .scale = (float)hk_real(p, "scale")};
     if (!width_of(z->d)) return hct_plugin_fail(err, HCT_NOTIMPL, "heads of %lld floats; at most 256", (long long)z->d);
     return HCT_OK;
 }
@@ -47,7 +48,8 @@ static hct_status plan_attention(hk *b, const hct_problem *p, hct_err *err) {
     heads z;
     hct_status st = start(p, &z, err);
     if (st != HCT_OK) return st;
-    hk_ref q = operand(b, 0, &z.qb, &z.qn, &z.qh), k = operand(b, 1, &z.kb, &z.kn, &z.kh), v = operand(b, 2, &z.vb, &z.vn, &z.vh);
+    hk_ref q = operand(b, 0, &z.qb, &z.qn, &z.qh), k = operand(b, 1, &z.kb, &z.kn, &z.kh),
+           v = operand(b, 2, &z.vb, &z.vn, &z.vh);
     z.ob = p->out[0].stride[0];
     z.on = p->out[0].stride[1];
     z.oh = p->out[0].stride[2];
@@ -65,7 +67,8 @@ static hct_status plan_attention_bwd(hk *b, const hct_problem *p, hct_err *err) 
     heads z;
     hct_status st = start(p, &z, err);
     if (st != HCT_OK) return st;
-    hk_ref q = operand(b, 0, &z.qb, &z.qn, &z.qh), k = operand(b, 1, &z.kb, &z.kn, &z.kh), v = operand(b, 2, &z.vb, &z.vn, &z.vh);
+    hk_ref q = operand(b, 0, &z.qb, &z.qn, &z.qh), k = operand(b, 1, &z.kb, &z.kn, &z.kh),
+           v = operand(b, 2, &z.vb, &z.vn, &z.vh);
     hk_ref out = operand(b, 3, &z.ob, &z.on, &z.oh), lse = hk_flat(b, 4), g = operand(b, 5, &z.gb, &z.gn, &z.gh);
     int64_t all = p->in[0].dim[0] * z.h * z.n;
     hk_ref delta = hk_work(b, (uint64_t)all * sizeof(float));
@@ -90,4 +93,8 @@ static hct_status plan_attention_bwd(hk *b, const hct_problem *p, hct_err *err) 
     return HCT_OK;
 }
 
-const hk_op hk_attention[] = {{"attention", plan_attention, HK_REAL, 0}, {"attention.bwd", plan_attention_bwd, HK_REAL, 0}, {0}};
+const hk_op hk_attention[] = {
+    {"attention", plan_attention, HK_REAL, 0},
+    {"attention.bwd", plan_attention_bwd, HK_REAL, 0},
+    {0},
+};

@@ -11,7 +11,8 @@ typedef struct channels { /* batch_norm3d.cl's */
 
 static channels channels_of(const hct_problem *p, int fixed) {
     const hct_view *x = &p->in[0];
-    channels z = {.batch = x->dim[0], .c = x->dim[1], .size = 1, .part = PART, .eps = (float)hk_real(p, "eps"), .fixed = fixed};
+    channels z = {
+        .batch = x->dim[0], .c = x->dim[1], .size = 1, .part = PART, .eps = (float)hk_real(p, "eps"), .fixed = fixed};
     for (int d = 2; d < x->ndim; d++) z.size *= x->dim[d];
     z.chunks = (z.size + PART - 1) / PART;
     return z;
@@ -20,7 +21,9 @@ static channels channels_of(const hct_problem *p, int fixed) {
 static void rows(hk *b, const hct_problem *p, const channels *z, const char *kernel) {
     hk_rows(b, "batch_norm3d", p->in[0].dtype, kernel, z->c * z->batch * z->chunks);
 }
-static hk_ref partial(hk *b, const channels *z) { return hk_work(b, (uint64_t)(2 * z->c * z->batch * z->chunks) * sizeof(float)); }
+static hk_ref partial(hk *b, const channels *z) {
+    return hk_work(b, (uint64_t)(2 * z->c * z->batch * z->chunks) * sizeof(float));
+}
 
 static void apply(hk *b, const hct_problem *p, const channels *z, hk_ref x, hk_ref mean, hk_ref spread) {
     hk_ref w = hk_flat(b, 1), bias = hk_flat(b, 2);
@@ -60,7 +63,8 @@ static hct_status plan_eval(hk *b, const hct_problem *p, hct_err *err) {
 
 static hct_status backward(hk *b, const hct_problem *p, int fixed) {
     const channels z = channels_of(p, fixed);
-    hk_ref x = hk_flat(b, 0), w = hk_flat(b, 1), mean = hk_flat(b, 2), spread = hk_flat(b, 3), dy = hk_flat(b, 4), sums = partial(b, &z);
+    hk_ref x = hk_flat(b, 0), w = hk_flat(b, 1), mean = hk_flat(b, 2), spread = hk_flat(b, 3), dy = hk_flat(b, 4),
+           sums = partial(b, &z);
     hk_ref total = hk_work(b, (uint64_t)(2 * z.c) * sizeof(float));
     rows(b, p, &z, "batch_norm3d_bwd_parts");
     hk_mem(b, sums);
@@ -89,8 +93,10 @@ static hct_status backward(hk *b, const hct_problem *p, int fixed) {
 static hct_status plan_bwd(hk *b, const hct_problem *p, hct_err *err) { return (void)err, backward(b, p, 0); }
 static hct_status plan_eval_bwd(hk *b, const hct_problem *p, hct_err *err) { return (void)err, backward(b, p, 1); }
 
-const hk_op hk_batch_norm3d[] = {{"batch_norm3d", plan_train, HK_REAL, 0},
-                                 {"batch_norm3d.bwd", plan_bwd, HK_REAL, 0},
-                                 {"batch_norm3d_eval", plan_eval, HK_REAL, 0},
-                                 {"batch_norm3d_eval.bwd", plan_eval_bwd, HK_REAL, 0},
-                                 {0}};
+const hk_op hk_batch_norm3d[] = {
+    {"batch_norm3d", plan_train, HK_REAL, 0},
+    {"batch_norm3d.bwd", plan_bwd, HK_REAL, 0},
+    {"batch_norm3d_eval", plan_eval, HK_REAL, 0},
+    {"batch_norm3d_eval.bwd", plan_eval_bwd, HK_REAL, 0},
+    {0},
+};

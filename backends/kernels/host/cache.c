@@ -19,9 +19,10 @@ void hk_hash(uint64_t hash[2], const void *bytes, size_t n) {
 int hk_cache_folder(char *out, size_t n) {
     const char *own = getenv("HEADCT_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (own && !strcmp(own, "off")) return 0;
-    int used = own && *own ? snprintf(out, n, "%s", own)
-               : xdg && *xdg ? snprintf(out, n, "%s/headct", xdg)
-               : home && *home ? snprintf(out, n, "%s/.cache/headct", home) : -1;
+    int used = own && *own     ? snprintf(out, n, "%s", own)
+               : xdg && *xdg   ? snprintf(out, n, "%s/headct", xdg)
+               : home && *home ? snprintf(out, n, "%s/.cache/headct", home)
+                               : -1;
     if (used < 0 || (size_t)used + 8 > n) return 0;
     for (char *at = out + 1; *at; at++) {
         if (*at != '/') continue;
@@ -33,7 +34,9 @@ int hk_cache_folder(char *out, size_t n) {
 }
 
 enum { NAME_MOST = PATH_MAX + 32 };
-static void temporary_of(const char *path, char out[NAME_MOST]) { snprintf(out, NAME_MOST, "%s.%ld.tmp", path, (long)getpid()); }
+static void temporary_of(const char *path, char out[NAME_MOST]) {
+    snprintf(out, NAME_MOST, "%s.%ld.tmp", path, (long)getpid());
+}
 
 FILE *hk_cache_begin(const char *path) {
     char temporary[NAME_MOST];

@@ -9,8 +9,17 @@ typedef struct dino { /* dino.cl's */
 
 static dino dino_of(const hct_problem *p) {
     const hct_view *s = &p->in[0], *t = &p->in[1];
-    return (dino){.views = s->dim[0], .batch = s->dim[1], .k = s->dim[2], .teachers = t->dim[0], .sv = s->stride[0], .sb = s->stride[1],
-                  .sk = s->stride[2], .tv = t->stride[0], .tb = t->stride[1], .tk = t->stride[2], .ck = p->in[2].stride[0],
+    return (dino){.views = s->dim[0],
+                  .batch = s->dim[1],
+                  .k = s->dim[2],
+                  .teachers = t->dim[0],
+                  .sv = s->stride[0],
+                  .sb = s->stride[1],
+                  .sk = s->stride[2],
+                  .tv = t->stride[0],
+                  .tb = t->stride[1],
+                  .tk = t->stride[2],
+                  .ck = p->in[2].stride[0],
                   .temp_step = p->in[3].stride[0]};
 }
 
@@ -63,7 +72,9 @@ static hct_status plan_loss_bwd(hk *b, const hct_problem *p, hct_err *err) {
 
 /* ---- moving averages ---- */
 
-typedef struct averages { int64_t n[AVERAGES], first[AVERAGES]; } averages; /* dino.cl's */
+typedef struct averages {
+    int64_t n[AVERAGES], first[AVERAGES];
+} averages; /* dino.cl's */
 
 static hct_status plan_ema(hk *b, const hct_problem *p, hct_err *err) {
     int32_t dtype = p->in[1].dtype;
@@ -71,7 +82,8 @@ static hct_status plan_ema(hk *b, const hct_problem *p, hct_err *err) {
     if (!(HK_REAL >> dtype & 1)) return hct_plugin_fail(err, HCT_NOTIMPL, "targets are F32, BF16 or F16 here");
     if (p->in[0].stride[0] != 1) return hct_plugin_fail(err, HCT_NOTIMPL, "rates with gaps");
     for (uint32_t i = 1; i < p->n_in; i++) {
-        if (p->in[i].dtype != dtype) return hct_plugin_fail(err, HCT_NOTIMPL, "targets and sources have one dtype here");
+        if (p->in[i].dtype != dtype)
+            return hct_plugin_fail(err, HCT_NOTIMPL, "targets and sources have one dtype here");
         if (i % 2 && !hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "targets with gaps");
     }
     for (uint32_t i = 0; i < pairs; i += AVERAGES) {
@@ -98,4 +110,9 @@ static hct_status plan_ema(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-const hk_op hk_dino[] = {{"dino_loss", plan_loss, HK_REAL, 0}, {"dino_loss.bwd", plan_loss_bwd, HK_REAL, 0}, {"ema", plan_ema, 0, 0}, {0}};
+const hk_op hk_dino[] = {
+    {"dino_loss", plan_loss, HK_REAL, 0},
+    {"dino_loss.bwd", plan_loss_bwd, HK_REAL, 0},
+    {"ema", plan_ema, 0, 0},
+    {0},
+};

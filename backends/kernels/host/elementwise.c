@@ -4,22 +4,39 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct names { const char *op, *flat, *strided, *strips; } names; /* strips: of VW numbers a work-item, for devices of single work-items */
-static const names binary[] = {{"add", "add", "add_strided", NULL}, {"sub", "sub", "sub_strided", NULL}, {"mul", "mul", "mul_strided", NULL},
-                               {"gelu.bwd", "gelu_bwd", "gelu_bwd_strided", "gelu_bwd_strips"}, {NULL, NULL, NULL, NULL}},
-                   unary[] = {{"scale", "scale", "scale_strided", NULL}, {"gelu", "gelu", "gelu_strided", "gelu_strips"},
-                              {"rsqrt", "rsqrt_eps", "rsqrt_eps_strided", NULL}, {NULL, NULL, NULL, NULL}};
+/* strips: of VW numbers a work-item, for devices of single work-items */
+typedef struct names {
+    const char *op, *flat, *strided, *strips;
+} names;
+static const names binary[] = {
+    {"add", "add", "add_strided", NULL},
+    {"sub", "sub", "sub_strided", NULL},
+    {"mul", "mul", "mul_strided", NULL},
+    {"gelu.bwd", "gelu_bwd", "gelu_bwd_strided", "gelu_bwd_strips"},
+    {NULL, NULL, NULL, NULL},
+};
+static const names unary[] = {
+    {"scale", "scale", "scale_strided", NULL},
+    {"gelu", "gelu", "gelu_strided", "gelu_strips"},
+    {"rsqrt", "rsqrt_eps", "rsqrt_eps_strided", NULL},
+    {NULL, NULL, NULL, NULL},
+};
 
 static const names *find(const names *n, const char *op) {
     while (strcmp(n->op, op) != 0) n++;
     return n;
 }
 
-/* Starts the launch: result and operands follow as arguments, then numbers of the kernel's own; returns whether it is one over strips. */
+/* Starts the launch: result and operands follow as arguments, then numbers of the kernel's own; returns whether it
+ * is one over strips. */
 static int start(hk *b, const hct_problem *p, const names *n, const hk_walk *w, int inputs) {
     int flat = hk_walk_flat(w, 1 + inputs), strips = flat && n->strips && b->target->group == 1;
     int64_t count = hct_numel(p->out);
-    hk_each(b, "elementwise", p->in[0].dtype, strips ? n->strips : flat ? n->flat : n->strided, strips ? hk_strips(b, count) : count);
+    hk_each(b, "elementwise", p->in[0].dtype,
+            strips ? n->strips
+            : flat ? n->flat
+                   : n->strided,
+            strips ? hk_strips(b, count) : count);
     hk_mem(b, HK_OUT_(0));
     for (int i = 0; i < inputs; i++) hk_mem(b, HK_IN_(i));
     if (strips) hk_i64(b, count);
@@ -81,7 +98,15 @@ static hct_status plan_all_reduce(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-const hk_op hk_elementwise[] = {{"add", plan_binary, HK_REAL, 3},  {"sub", plan_binary, HK_REAL, 3},   {"mul", plan_binary, HK_REAL, 3},
-                                {"gelu.bwd", plan_binary, HK_REAL, 3}, {"scale", plan_unary, HK_REAL, 1}, {"gelu", plan_unary, HK_REAL, 1},
-                                {"rsqrt", plan_unary, HK_REAL, 1}, {"dropout", plan_dropout, HK_REAL, 0},
-                                {"all_reduce", plan_all_reduce, HK_REAL, 0}, {0}};
+const hk_op hk_elementwise[] = {
+    {"add", plan_binary, HK_REAL, 3},
+    {"sub", plan_binary, HK_REAL, 3},
+    {"mul", plan_binary, HK_REAL, 3},
+    {"gelu.bwd", plan_binary, HK_REAL, 3},
+    {"scale", plan_unary, HK_REAL, 1},
+    {"gelu", plan_unary, HK_REAL, 1},
+    {"rsqrt", plan_unary, HK_REAL, 1},
+    {"dropout", plan_dropout, HK_REAL, 0},
+    {"all_reduce", plan_all_reduce, HK_REAL, 0},
+    {0},
+};

@@ -1,4 +1,5 @@
-/* Kernels for devices that have more than the base set asks of them: sums over a group through sub-groups, and f16 arithmetic. */
+/* Kernels for devices that have more than the base set asks of them: sums over a group through sub-groups, and f16
+ * arithmetic. */
 #include "launch.h"
 
 #include "hct/half.h"
@@ -29,7 +30,8 @@ static const hk_op subgroups[] = {
     {"dino_loss", plan_subgroups, HK_REAL, 0},
     {"batch_norm3d", plan_subgroups, HK_REAL, 0},
     {"batch_norm3d.bwd", plan_subgroups, HK_REAL, 0},
-    {0}};
+    {0},
+};
 
 /* ---- f16 arithmetic: half.cl ---- */
 
@@ -56,7 +58,8 @@ static int is_half(double x) { return (double)hct_f32_from_f16(hct_f16_from_f32(
 
 static hct_status plan_scale(hk *b, const hct_problem *p, hct_err *err) {
     double factor = hk_real(p, "factor"), plus = hk_real(p, "plus");
-    if (!is_half(factor) || !is_half(plus)) return hct_plugin_fail(err, HCT_NOTIMPL, "%g x + %g has factors that f16 would round", factor, plus);
+    if (!is_half(factor) || !is_half(plus))
+        return hct_plugin_fail(err, HCT_NOTIMPL, "%g x + %g has factors that f16 would round", factor, plus);
     hct_status st = start(b, p, "half_scale", err);
     if (st != HCT_OK) return st;
     hk_f32(b, factor);
@@ -66,6 +69,12 @@ static hct_status plan_scale(hk *b, const hct_problem *p, hct_err *err) {
 }
 
 #define F16 ((uint64_t)1 << HCT_F16)
-static const hk_op half[] = {{"add", plan_binary, F16, 3}, {"sub", plan_binary, F16, 3}, {"mul", plan_binary, F16, 3}, {"scale", plan_scale, F16, 1}, {0}};
+static const hk_op half[] = {
+    {"add", plan_binary, F16, 3},
+    {"sub", plan_binary, F16, 3},
+    {"mul", plan_binary, F16, 3},
+    {"scale", plan_scale, F16, 1},
+    {0},
+};
 
 const hk_op *const hk_subgroup_families[] = {subgroups, NULL}, *const hk_half_families[] = {half, NULL};

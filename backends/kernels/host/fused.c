@@ -23,7 +23,8 @@ static hct_status plan_bias_gelu(hk *b, const hct_problem *p, hct_err *err) {
 static hct_status plan_bias_gelu_bwd(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
     int64_t step, dy_step, c = last_dim(p->in), rows = hk_row_count(p->in, 1), parts = hk_row_parts(b, rows);
-    hk_ref x = hk_rows_of(b, 0, &step), bias = hk_flat(b, 1), dy = hk_rows_of(b, 2, &dy_step), partial = hk_work(b, (uint64_t)(parts * c) * sizeof(float));
+    hk_ref x = hk_rows_of(b, 0, &step), bias = hk_flat(b, 1), dy = hk_rows_of(b, 2, &dy_step),
+           partial = hk_work(b, (uint64_t)(parts * c) * sizeof(float));
     hk_rows(b, "fused", p->in[0].dtype, "bias_gelu_bwd", parts);
     hk_mem(b, HK_OUT_(0));
     hk_mem(b, partial);
@@ -60,8 +61,10 @@ static hct_status plan_add_norm(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-const hk_op hk_fused[] = {{"bias_gelu", plan_bias_gelu, HK_REAL, 0},
-                          {"bias_gelu.bwd", plan_bias_gelu_bwd, HK_REAL, 0},
-                          {"add_layer_norm", plan_add_norm, HK_REAL, 0},
-                          {"add_layer_norm.bwd", hk_norm_backward, HK_REAL, 0},
-                          {0}};
+const hk_op hk_fused[] = {
+    {"bias_gelu", plan_bias_gelu, HK_REAL, 0},
+    {"bias_gelu.bwd", plan_bias_gelu_bwd, HK_REAL, 0},
+    {"add_layer_norm", plan_add_norm, HK_REAL, 0},
+    {"add_layer_norm.bwd", hk_norm_backward, HK_REAL, 0},
+    {0},
+};

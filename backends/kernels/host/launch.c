@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const hk_op *const hk_families[] = {hk_elementwise, hk_move,   hk_reduce,   hk_norm,      hk_softmax,
-                                    hk_tokens,      hk_optim, hk_products, hk_attention, hk_dino, hk_views,
-                                    hk_conv,        hk_pool,  hk_batch_norm3d, hk_fused, NULL};
+const hk_op *const hk_families[] = {hk_elementwise, hk_move,         hk_reduce,    hk_norm, hk_softmax, hk_tokens,
+                                    hk_optim,       hk_products,     hk_attention, hk_dino, hk_views,   hk_conv,
+                                    hk_pool,        hk_batch_norm3d, hk_fused,     NULL};
 
 const hk_op *hk_find(const hk_op *const *families, const char *op) {
     for (const hk_op *const *f = families; *f; f++)
@@ -17,7 +17,10 @@ const hk_op *hk_find(const hk_op *const *families, const char *op) {
 }
 
 const char *hk_complaint(int32_t code) {
-    return code == 1 ? "an index lies outside the tokens there are" : code == 2 ? "a target is no class" : code == 3 ? "the crop of a view leaves its volume" : "a kernel complained";
+    return code == 1   ? "an index lies outside the tokens there are"
+           : code == 2 ? "a target is no class"
+           : code == 3 ? "the crop of a view leaves its volume"
+                       : "a kernel complained";
 }
 
 /* ---- arrays ---- */
@@ -128,7 +131,8 @@ hk_ref hk_work(hk *b, uint64_t bytes) {
 void hk_multiply(hk *b, const hk_product *g) {
     hk_product p = *g;
     p.temp_bytes = b->product_temp ? b->product_temp(b->self, &p) : 0;
-    for (uint32_t i = 0; i < b->n_launch && p.temp_bytes && b->product_temp; i++) { /* products of one call run one after another: they share it */
+    /* products of one call run one after another: they share it */
+    for (uint32_t i = 0; i < b->n_launch && p.temp_bytes && b->product_temp; i++) {
         const hk_product *o = &b->launch[i].product;
         if (b->launch[i].kind != HK_PRODUCT || o->temp_bytes < p.temp_bytes) continue;
         p.temp = o->temp;
@@ -185,12 +189,16 @@ void hk_copy(hk *b, hk_ref to, const hct_view *to_view, hk_ref from, const hct_v
     int64_t n = hct_numel(to_view);
     hk_walk_init(&w, 2, (const hct_view *const[]){to_view, from_view});
     size_t size = hct_dtype_bytes(to_view->dtype);
-    static const char *const names[3][4] = {{"copy_8_strided", "copy_16_strided", "copy_32_strided", "copy_64_strided"},
-                                            {"copy_8", "copy_16", "copy_32", "copy_64"},
-                                            {"copy_8_runs", "copy_16_runs", "copy_32_runs", "copy_64_runs"}};
+    static const char *const names[3][4] = {
+        {"copy_8_strided", "copy_16_strided", "copy_32_strided", "copy_64_strided"},
+        {"copy_8", "copy_16", "copy_32", "copy_64"},
+        {"copy_8_runs", "copy_16_runs", "copy_32_runs", "copy_64_runs"},
+    };
     if (n == 0) return;
     int flat = hk_walk_flat(&w, 2), last = (int)w.ndim - 1;
-    int64_t run = last > 0 && w.stride[0][last] == 1 && w.stride[1][last] == 1 && b->target->group == 1 ? w.dim[last] : 1; /* on a GPU neighbours are better */
+    /* on a GPU neighbours are better */
+    int64_t run =
+        last > 0 && w.stride[0][last] == 1 && w.stride[1][last] == 1 && b->target->group == 1 ? w.dim[last] : 1;
     if (run >= 4) {
         flat = 2;
         n /= run;

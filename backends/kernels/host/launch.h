@@ -1,14 +1,15 @@
-/* backends/kernels/host/launch.h: what a call of an op means on a device that compiles backends/kernels: a list of launches.
+/* backends/kernels/host/launch.h: what a call of an op means on a device that compiles backends/kernels: a list of
+ * launches.
  *
- * A planner looks at a problem and at a few properties of the device and writes launches: which kernel of which file, how many groups, which
- * arguments. It knows no driver. OpenCL and CUDA turn the list into their own calls; both run the same plans.
+ * A planner looks at a problem and at a few properties of the device and writes launches: which kernel of which
+ * file, how many groups, which arguments. It knows no driver. OpenCL and CUDA turn the list into their own calls;
+ * both run the same plans.
  *
  *   static hct_status plan_scale(hk *b, const hct_problem *p, hct_err *err) {
  *       hk_each(b, "elementwise", p->in[0].dtype, "scale", hct_numel(p->out));
  *       hk_mem(b, HK_OUT_(0)); hk_mem(b, HK_IN_(0)); hk_f32(b, factor); hk_f32(b, plus);
  *       return HCT_OK;
- *   }
- */
+ *   } */
 #ifndef HK_LAUNCH_H
 #define HK_LAUNCH_H
 
@@ -32,7 +33,8 @@ typedef struct hk_target {
 /* ---- one launch ---- */
 
 typedef enum hk_place { HK_IN, HK_OUT, HK_WORK, HK_STATUS } hk_place;
-/* Bytes `off` into an operand (beyond its own offset) or into the workspace; HK_STATUS: the device's word for late complaints. */
+/* Bytes `off` into an operand (beyond its own offset) or into the workspace; HK_STATUS: the device's word for late
+ * complaints. */
 typedef struct hk_ref {
     hk_place place;
     uint32_t index;
@@ -53,7 +55,8 @@ typedef enum hk_kind {
     HK_PRODUCT /* a library's matrix product */
 } hk_kind;
 
-/* c = a b + beta c (+ bias [n]) for each of `batch`, row-major: a [m, k] (t_a: [k, m]), b [k, n] (t_b: [n, k]); leading dimensions and strides in elements. */
+/* c = a b + beta c (+ bias [n]) for each of `batch`, row-major: a [m, k] (t_a: [k, m]), b [k, n] (t_b: [n, k]);
+ * leading dimensions and strides in elements. */
 typedef struct hk_product {
     hk_ref a, b, c, temp, bias;
     int t_a, t_b, has_bias;
@@ -135,7 +138,8 @@ hk_ref hk_rows_of(hk *, uint32_t i, int64_t *ret_step);
 void hk_contiguous(hct_view *); /* strides from dims */
 int64_t hk_row_count(const hct_view *, int inner);
 
-/* Parts into which sums over that many rows are cut: 8 rows each, more where that is more parts than keep the device busy. */
+/* Parts into which sums over that many rows are cut: 8 rows each, more where that is more parts than keep the device
+ * busy. */
 static inline int64_t hk_row_parts(const hk *b, int64_t rows) {
     int64_t parts = (rows + 7) / 8, most = 4 * (int64_t)b->target->units;
     return parts > most ? most : parts < 1 ? 1 : parts;
@@ -144,8 +148,12 @@ static inline int64_t hk_row_parts(const hk *b, int64_t rows) {
 /* Vectors that cover n columns. */
 static inline int64_t hk_strips(const hk *b, int64_t n) { return (n + b->target->vw - 1) / b->target->vw; }
 
-static inline int64_t hk_int(const hct_problem *p, const char *name) { return hct_attr_int(p->attr, p->n_attr, name, 0); }
-static inline double hk_real(const hct_problem *p, const char *name) { return hct_attr_real(p->attr, p->n_attr, name, 0); }
+static inline int64_t hk_int(const hct_problem *p, const char *name) {
+    return hct_attr_int(p->attr, p->n_attr, name, 0);
+}
+static inline double hk_real(const hct_problem *p, const char *name) {
+    return hct_attr_real(p->attr, p->n_attr, name, 0);
+}
 
 /* layer_norm.bwd and add_layer_norm.bwd. */
 hct_status hk_norm_backward(hk *, const hct_problem *, hct_err *);
@@ -163,17 +171,19 @@ typedef struct hk_op {
 #define HK_ANY ((uint64_t)((1u << HCT_DTYPES) - 1))
 
 /* Families, each ended by an empty entry. */
-extern const hk_op hk_elementwise[], hk_move[], hk_reduce[], hk_norm[], hk_softmax[], hk_tokens[], hk_optim[], hk_products[], hk_attention[],
-    hk_dino[], hk_views[], hk_conv[], hk_pool[], hk_batch_norm3d[],
-    hk_fused[];
-extern const hk_op *const hk_families[], *const hk_library_families[]; /* all; those with HK_PRODUCT launches. Ended by NULL */
-/* Extra kernels: families whose row kernels want hk_target.subgroups, and those in f16 arithmetic. A backend registers them with a priority above
- * its base kernels', and their plan refuses where the device lacks what they need. */
+extern const hk_op hk_elementwise[], hk_move[], hk_reduce[], hk_norm[], hk_softmax[], hk_tokens[], hk_optim[],
+    hk_products[], hk_attention[], hk_dino[], hk_views[], hk_conv[], hk_pool[], hk_batch_norm3d[], hk_fused[];
+/* all; those with HK_PRODUCT launches. Ended by NULL */
+extern const hk_op *const hk_families[], *const hk_library_families[];
+/* Extra kernels: families whose row kernels want hk_target.subgroups, and those in f16 arithmetic. A backend
+ * registers them with a priority above its base kernels', and their plan refuses where the device lacks what they
+ * need. */
 extern const hk_op *const hk_subgroup_families[], *const hk_half_families[];
 const hk_op *hk_find(const hk_op *const *families, const char *op);
-/* Adds a kernel "prefix:op" for each op of the families: backend, priority, plan, run, release are like's, and dtypes where it has some. A job
- * of several ranks gets none that would do for one rank only. */
-hct_status hk_add_kernels(const hct_host *, const hk_op *const *families, const hct_kernel *like, const char *prefix, int several_ranks, hct_err *);
+/* Adds a kernel "prefix:op" for each op of the families: backend, priority, plan, run, release are like's, and
+ * dtypes where it has some. A job of several ranks gets none that would do for one rank only. */
+hct_status hk_add_kernels(const hct_host *, const hk_op *const *families, const hct_kernel *like, const char *prefix,
+                          int several_ranks, hct_err *);
 
 /* What a complaint in the status word means. */
 const char *hk_complaint(int32_t code);

@@ -59,7 +59,9 @@ void hk_fill(hk *b, hk_ref to, int32_t dtype, int64_t n, double value) {
     hk_mem(b, to);
     hk_i64(b, (int64_t)bits_of(value, dtype));
 }
-static void fill(hk *b, const hct_view *out, double value) { hk_fill(b, HK_OUT_(0), out->dtype, hct_numel(out), value); }
+static void fill(hk *b, const hct_view *out, double value) {
+    hk_fill(b, HK_OUT_(0), out->dtype, hct_numel(out), value);
+}
 
 static hct_status plan_fill(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
@@ -138,7 +140,15 @@ static hct_status plan_fold(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-const hk_op hk_move[] = {{"copy", plan_copy, HK_ANY, 0},         {"cast", plan_cast, HK_ANY, 0},     {"fill", plan_fill, HK_ANY, 0},
-                         {"concat", plan_concat, HK_ANY, 0},     {"slice.bwd", plan_slice_bwd, HK_ANY, 0}, {"gather", plan_gather, HK_ANY, 0},
-                         {"unfold3d", plan_unfold, HK_ANY, 0},   {"fold3d", plan_fold, HK_ANY, 0},
-                         {"all_reduce.wait", plan_wait, HK_ANY, 0}, {0}};
+const hk_op hk_move[] = {
+    {"copy", plan_copy, HK_ANY, 0},
+    {"cast", plan_cast, HK_ANY, 0},
+    {"fill", plan_fill, HK_ANY, 0},
+    {"concat", plan_concat, HK_ANY, 0},
+    {"slice.bwd", plan_slice_bwd, HK_ANY, 0},
+    {"gather", plan_gather, HK_ANY, 0},
+    {"unfold3d", plan_unfold, HK_ANY, 0},
+    {"fold3d", plan_fold, HK_ANY, 0},
+    {"all_reduce.wait", plan_wait, HK_ANY, 0},
+    {0},
+};

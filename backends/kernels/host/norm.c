@@ -20,10 +20,13 @@ static hct_status plan_layer_norm(hk *b, const hct_problem *p, hct_err *err) {
 
 hct_status hk_norm_backward(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
-    int64_t step, dy_step, ds_step = 0, c = last_dim(p->in), rows = hk_row_count(p->in, 1), parts = hk_row_parts(b, rows);
+    int64_t step, dy_step, ds_step = 0, c = last_dim(p->in), rows = hk_row_count(p->in, 1),
+                           parts = hk_row_parts(b, rows);
     int with_ds = p->n_in == 6;
-    hk_ref x = hk_rows_of(b, 0, &step), w = hk_flat(b, 1), mean = hk_flat(b, 2), rstd = hk_flat(b, 3), dy = hk_rows_of(b, 4, &dy_step);
-    hk_ref ds = with_ds ? hk_rows_of(b, 5, &ds_step) : dy, partial = hk_work(b, (uint64_t)(parts * 2 * c) * sizeof(float));
+    hk_ref x = hk_rows_of(b, 0, &step), w = hk_flat(b, 1), mean = hk_flat(b, 2), rstd = hk_flat(b, 3),
+           dy = hk_rows_of(b, 4, &dy_step);
+    hk_ref ds = with_ds ? hk_rows_of(b, 5, &ds_step) : dy,
+           partial = hk_work(b, (uint64_t)(parts * 2 * c) * sizeof(float));
     hk_rows(b, "norm", p->in[0].dtype, "layer_norm_bwd", parts);
     hk_mem(b, HK_OUT_(0));
     hk_mem(b, partial);
@@ -125,11 +128,9 @@ static hct_status plan_l2_bwd(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-const hk_op hk_norm[] = {{"layer_norm", plan_layer_norm, HK_REAL, 0},
-                         {"layer_norm.bwd", hk_norm_backward, HK_REAL, 0},
-                         {"batch_norm", plan_batch_norm, HK_REAL, 0},
-                         {"batch_norm.bwd", plan_batch_norm_bwd, HK_REAL, 0},
-                         {"batch_norm.update", plan_update, HK_REAL, 0},
-                         {"l2_normalize", plan_l2, HK_REAL, 0},
-                         {"l2_normalize.bwd", plan_l2_bwd, HK_REAL, 0},
-                         {0}};
+const hk_op hk_norm[] = {
+    {"layer_norm", plan_layer_norm, HK_REAL, 0},    {"layer_norm.bwd", hk_norm_backward, HK_REAL, 0},
+    {"batch_norm", plan_batch_norm, HK_REAL, 0},    {"batch_norm.bwd", plan_batch_norm_bwd, HK_REAL, 0},
+    {"batch_norm.update", plan_update, HK_REAL, 0}, {"l2_normalize", plan_l2, HK_REAL, 0},
+    {"l2_normalize.bwd", plan_l2_bwd, HK_REAL, 0},  {0},
+};

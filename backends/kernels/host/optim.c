@@ -7,7 +7,9 @@
 
 enum { BATCH = 4, PART = 16384 }; /* BATCH as in optim.cl; PART is fixed, so that norms do not depend on the device */
 
-typedef struct sizes { int64_t n[BATCH], first[BATCH], slot[BATCH]; } sizes;
+typedef struct sizes {
+    int64_t n[BATCH], first[BATCH], slot[BATCH];
+} sizes;
 
 static int64_t parts_of(int64_t n) { return (n + PART - 1) / PART; }
 
@@ -60,10 +62,19 @@ typedef struct hyper {
 } hyper;
 
 static hyper hyper_of(const hct_problem *p) {
-    return (hyper){.beta1 = (float)hk_real(p, "beta1"), .beta2 = (float)hk_real(p, "beta2"), .rest1 = (float)(1 - hk_real(p, "beta1")),
-                   .rest2 = (float)(1 - hk_real(p, "beta2")), .eps = (float)hk_real(p, "eps"), .momentum = (float)hk_real(p, "momentum"),
-                   .clip = (float)hk_real(p, "clip"), .decoupled = (int32_t)hk_int(p, "decoupled"), .clip_mode = (int32_t)hk_int(p, "clip_mode"),
-                   .at = hk_int(p, "at"), .norm_at = hk_int(p, "norm_at"), .norm_last = p->in[1].dim[0] - 1, .rate_step = p->in[0].stride[0],
+    return (hyper){.beta1 = (float)hk_real(p, "beta1"),
+                   .beta2 = (float)hk_real(p, "beta2"),
+                   .rest1 = (float)(1 - hk_real(p, "beta1")),
+                   .rest2 = (float)(1 - hk_real(p, "beta2")),
+                   .eps = (float)hk_real(p, "eps"),
+                   .momentum = (float)hk_real(p, "momentum"),
+                   .clip = (float)hk_real(p, "clip"),
+                   .decoupled = (int32_t)hk_int(p, "decoupled"),
+                   .clip_mode = (int32_t)hk_int(p, "clip_mode"),
+                   .at = hk_int(p, "at"),
+                   .norm_at = hk_int(p, "norm_at"),
+                   .norm_last = p->in[1].dim[0] - 1,
+                   .rate_step = p->in[0].stride[0],
                    .norm_step = p->in[1].stride[0]};
 }
 
@@ -76,8 +87,10 @@ static hct_status plan_update(hk *b, const hct_problem *p, const char *kernel, u
         uint32_t role = (i - 2) % per;
         int32_t want = role < 2 ? dtype : role == 2 + states ? HCT_BF16 : moment;
         if (p->in[i].dtype != want || (moment != dtype && moment != HCT_F32))
-            return hct_plugin_fail(err, HCT_NOTIMPL, "parameters and gradients have one dtype, moments the same or F32, copies are BF16");
-        if (role != 1 && !hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "parameters and moments with gaps");
+            return hct_plugin_fail(err, HCT_NOTIMPL,
+                                   "parameters and gradients have one dtype, moments the same or F32, copies are BF16");
+        if (role != 1 && !hct_is_contiguous(&p->in[i]))
+            return hct_plugin_fail(err, HCT_NOTIMPL, "parameters and moments with gaps");
     }
     hyper h = hyper_of(p);
     for (uint32_t i = 0; i < count; i += BATCH) {
@@ -112,4 +125,9 @@ static hct_status plan_update(hk *b, const hct_problem *p, const char *kernel, u
 static hct_status plan_adam(hk *b, const hct_problem *p, hct_err *err) { return plan_update(b, p, "adam", 2, err); }
 static hct_status plan_sgd(hk *b, const hct_problem *p, hct_err *err) { return plan_update(b, p, "sgd", 1, err); }
 
-const hk_op hk_optim[] = {{"grad_norm", plan_norm, HK_REAL, 0}, {"adam", plan_adam, 0, 0}, {"sgd", plan_sgd, 0, 0}, {0}};
+const hk_op hk_optim[] = {
+    {"grad_norm", plan_norm, HK_REAL, 0},
+    {"adam", plan_adam, 0, 0},
+    {"sgd", plan_sgd, 0, 0},
+    {0},
+};

@@ -1,5 +1,5 @@
-/* linear, with GELU behind it or not, and matmul, into the dtype of its factors or F32: a library's product where the device has one for the dtype,
- * else gemm.cl. */
+/* linear, with GELU behind it or not, and matmul, into the dtype of its factors or F32: a library's product where
+ * the device has one for the dtype, else gemm.cl. */
 #include "products.h"
 
 enum { TILE = 64, ITEMS = 64 }; /* as in gemm.cl */
@@ -18,7 +18,8 @@ void hk_gemm_own(hk *b, int32_t dtype, hk_gemm *g, hk_ref c, hk_ref x, hk_ref y,
     hk_struct(b, g, sizeof *g);
 }
 
-/* Whether a matrix with these strides is one a library takes; *ret_t: it lies transposed; *ret_ld: its leading dimension. */
+/* Whether a matrix with these strides is one a library takes; *ret_t: it lies transposed; *ret_ld: its leading
+ * dimension. */
 static int library_matrix(int64_t rows, int64_t cols, int64_t row, int64_t col, int *ret_t, int64_t *ret_ld) {
     if ((col == 1 || cols == 1) && (row >= cols || rows == 1)) {
         *ret_t = 0;
@@ -35,8 +36,20 @@ static int library_matrix(int64_t rows, int64_t cols, int64_t row, int64_t col, 
 
 /* The batch is one even step or none. */
 int hk_gemm_library(hk *b, const hk_gemm *g, hk_ref c, hk_ref x, hk_ref y, float beta, const hk_ref *bias) {
-    hk_product p = {.a = x, .b = y, .c = c, .bias = bias ? *bias : c, .has_bias = bias != NULL, .m = g->m, .n = g->n, .k = g->k, .ld_c = g->row_c, .batch = 1, .beta = beta};
-    if (!library_matrix(g->m, g->k, g->row_a, g->col_a, &p.t_a, &p.ld_a) || !library_matrix(g->k, g->n, g->row_b, g->col_b, &p.t_b, &p.ld_b)) return 0;
+    hk_product p = {.a = x,
+                    .b = y,
+                    .c = c,
+                    .bias = bias ? *bias : c,
+                    .has_bias = bias != NULL,
+                    .m = g->m,
+                    .n = g->n,
+                    .k = g->k,
+                    .ld_c = g->row_c,
+                    .batch = 1,
+                    .beta = beta};
+    if (!library_matrix(g->m, g->k, g->row_a, g->col_a, &p.t_a, &p.ld_a) ||
+        !library_matrix(g->k, g->n, g->row_b, g->col_b, &p.t_b, &p.ld_b))
+        return 0;
     if (g->m < 1 || g->n < 1 || g->k < 1) return 0;
     for (int d = (int)g->batch_dims - 1; d >= 0; d--) {
         if (g->dim[d] == 1) continue;
@@ -44,7 +57,8 @@ int hk_gemm_library(hk *b, const hk_gemm *g, hk_ref c, hk_ref x, hk_ref y, float
             p.step_a = g->stride_a[d];
             p.step_b = g->stride_b[d];
             p.step_c = g->stride_c[d];
-        } else if (g->stride_a[d] != p.step_a * p.batch || g->stride_b[d] != p.step_b * p.batch || g->stride_c[d] != p.step_c * p.batch) {
+        } else if (g->stride_a[d] != p.step_a * p.batch || g->stride_b[d] != p.step_b * p.batch ||
+                   g->stride_c[d] != p.step_c * p.batch) {
             return 0;
         }
         p.batch *= g->dim[d];
@@ -58,8 +72,15 @@ static hct_status linear(hk *b, const hct_problem *p, int has_bias, hk_ref out, 
     int32_t dtype = x->dtype;
     int64_t step;
     hk_ref rows = hk_rows_of(b, 0, &step), bias = has_bias ? HK_IN_(2) : HK_IN_(1);
-    hk_gemm g = {.m = hk_row_count(x, 1), .n = w->dim[0], .k = w->dim[1], .row_a = step, .col_a = 1, .row_b = w->stride[1], .col_b = w->stride[0],
-                 .row_c = w->dim[0], .has_bias = has_bias};
+    hk_gemm g = {.m = hk_row_count(x, 1),
+                 .n = w->dim[0],
+                 .k = w->dim[1],
+                 .row_a = step,
+                 .col_a = 1,
+                 .row_b = w->stride[1],
+                 .col_b = w->stride[0],
+                 .row_c = w->dim[0],
+                 .has_bias = has_bias};
     if (g.has_bias) g.step_bias = p->in[2].stride[0];
     if (hct_numel(p->out) == 0) return HCT_OK;
     if (hk_library_takes(b, dtype)) {
@@ -78,12 +99,16 @@ static hct_status linear(hk *b, const hct_problem *p, int has_bias, hk_ref out, 
     return HCT_OK;
 }
 
-static hct_status plan_linear(hk *b, const hct_problem *p, hct_err *err) { return linear(b, p, p->n_in == 3, HK_OUT_(0), err); }
+static hct_status plan_linear(hk *b, const hct_problem *p, hct_err *err) {
+    return linear(b, p, p->n_in == 3, HK_OUT_(0), err);
+}
 
 static hct_status plan_linear_gelu(hk *b, const hct_problem *p, hct_err *err) {
     hct_status st = linear(b, p, 0, HK_OUT_(1), err);
     int64_t n = p->in[1].dim[0];
-    if (st == HCT_OK) hk_bias_gelu(b, p->in[0].dtype, hct_numel(p->out) ? hk_row_count(p->out, 1) : 0, n, HK_OUT_(0), HK_OUT_(1), n, hk_flat(b, 2));
+    if (st == HCT_OK)
+        hk_bias_gelu(b, p->in[0].dtype, hct_numel(p->out) ? hk_row_count(p->out, 1) : 0, n, HK_OUT_(0), HK_OUT_(1), n,
+                     hk_flat(b, 2));
     return st;
 }
 
@@ -91,8 +116,15 @@ static hct_status plan_linear_gelu(hk *b, const hct_problem *p, hct_err *err) {
 static hct_status matmul(hk *b, const hct_problem *p, int wide, hct_err *err) {
     const hct_view *x = &p->in[0], *y = &p->in[1], *c = &p->out[0];
     int n = x->ndim;
-    hk_gemm g = {.m = x->dim[n - 2], .n = y->dim[n - 1], .k = x->dim[n - 1], .row_a = x->stride[n - 2], .col_a = x->stride[n - 1],
-                 .row_b = y->stride[n - 2], .col_b = y->stride[n - 1], .row_c = c->stride[n - 2], .batch_dims = n - 2};
+    hk_gemm g = {.m = x->dim[n - 2],
+                 .n = y->dim[n - 1],
+                 .k = x->dim[n - 1],
+                 .row_a = x->stride[n - 2],
+                 .col_a = x->stride[n - 1],
+                 .row_b = y->stride[n - 2],
+                 .col_b = y->stride[n - 1],
+                 .row_c = c->stride[n - 2],
+                 .batch_dims = n - 2};
     if (n - 2 > HK_DIMS) return hct_plugin_fail(err, HCT_NOTIMPL, "at most %d leading axes", HK_DIMS);
     for (int d = 0; d < n - 2; d++) {
         g.dim[d] = x->dim[d];
@@ -105,7 +137,8 @@ static hct_status matmul(hk *b, const hct_problem *p, int wide, hct_err *err) {
         int through = wide && x->dtype != HCT_F32;
         hk_ref to = through ? hk_work(b, (uint64_t)hct_numel(c) * hct_dtype_bytes(x->dtype)) : HK_OUT_(0);
         if (!hk_gemm_library(b, &g, to, HK_IN_(0), HK_IN_(1), 0, NULL))
-            return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together, evenly spaced");
+            return hct_plugin_fail(err, HCT_NOTIMPL,
+                                   "the library takes matrices with one axis that lies together, evenly spaced");
         if (through) hk_cast(b, HK_OUT_(0), HCT_F32, to, x->dtype, hct_numel(c));
         return HCT_OK;
     }
@@ -116,8 +149,10 @@ static hct_status matmul(hk *b, const hct_problem *p, int wide, hct_err *err) {
 static hct_status plan_matmul(hk *b, const hct_problem *p, hct_err *err) { return matmul(b, p, 0, err); }
 static hct_status plan_matmul_wide(hk *b, const hct_problem *p, hct_err *err) { return matmul(b, p, 1, err); }
 
-const hk_op hk_products[] = {{"linear", plan_linear, HK_REAL, 0},
-                             {"linear_gelu", plan_linear_gelu, HK_REAL, 0},
-                             {"matmul", plan_matmul, HK_REAL, 0},
-                             {"matmul_wide", plan_matmul_wide, HK_REAL, 0},
-                             {0}};
+const hk_op hk_products[] = {
+    {"linear", plan_linear, HK_REAL, 0},
+    {"linear_gelu", plan_linear_gelu, HK_REAL, 0},
+    {"matmul", plan_matmul, HK_REAL, 0},
+    {"matmul_wide", plan_matmul_wide, HK_REAL, 0},
+    {0},
+};

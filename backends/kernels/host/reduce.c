@@ -11,7 +11,8 @@ typedef struct split {
     int fits;
 } split;
 
-/* Axes that are not 1, in order; a run of kept, a run of gone, a run of kept, each evenly spaced, the last at stride 1. */
+/* Axes that are not 1, in order; a run of kept, a run of gone, a run of kept, each evenly spaced, the last at stride
+ * 1. */
 static split split_of(const hct_view *x, int64_t axes) {
     split s = {1, 1, 1, 0, 0, 1};
     int64_t *dim[] = {&s.outer, &s.gone, &s.inner}, stride[3] = {0, 0, 1}, expect[3] = {-1, -1, 1};

@@ -32,7 +32,8 @@ static hct_status add(const hct_host *host, const hct_kernel *like, const char *
     return host->add_kernel(host, &kernels[i], err);
 }
 
-hct_status hk_add_kernels(const hct_host *host, const hk_op *const *families, const hct_kernel *like, const char *prefix, int several_ranks, hct_err *err) {
+hct_status hk_add_kernels(const hct_host *host, const hk_op *const *families, const hct_kernel *like,
+                          const char *prefix, int several_ranks, hct_err *err) {
     hct_status st = HCT_OK;
     for (const hk_op *const *f = families; *f; f++)
         for (const hk_op *op = *f; st == HCT_OK && op->op; op++)

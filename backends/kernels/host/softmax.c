@@ -114,7 +114,8 @@ static hct_status plan_mse(hk *b, const hct_problem *p, hct_err *err) {
 static hct_status plan_mse_bwd(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
     int64_t a_step, b_step, rows = hk_row_count(&p->in[0], 1), n = p->in[0].dim[2];
-    hk_ref a = hk_rows_of(b, 0, &a_step), t = hk_rows_of(b, 1, &b_step), mask = hk_flat(b, 2), scale = hk_work(b, sizeof(float));
+    hk_ref a = hk_rows_of(b, 0, &a_step), t = hk_rows_of(b, 1, &b_step), mask = hk_flat(b, 2),
+           scale = hk_work(b, sizeof(float));
     hk_rows(b, "softmax", p->in[0].dtype, "mse_scale", 1);
     hk_mem(b, scale);
     hk_mem(b, mask);
@@ -133,10 +134,12 @@ static hct_status plan_mse_bwd(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-const hk_op hk_softmax[] = {{"softmax", plan_softmax, HK_REAL, 0},
-                            {"softmax.bwd", plan_softmax_bwd, HK_REAL, 0},
-                            {"cross_entropy", plan_ce, HK_REAL, 0},
-                            {"cross_entropy.bwd", plan_ce_bwd, HK_REAL, 0},
-                            {"mse_masked", plan_mse, HK_REAL, 0},
-                            {"mse_masked.bwd", plan_mse_bwd, HK_REAL, 0},
-                            {0}};
+const hk_op hk_softmax[] = {
+    {"softmax", plan_softmax, HK_REAL, 0},
+    {"softmax.bwd", plan_softmax_bwd, HK_REAL, 0},
+    {"cross_entropy", plan_ce, HK_REAL, 0},
+    {"cross_entropy.bwd", plan_ce_bwd, HK_REAL, 0},
+    {"mse_masked", plan_mse, HK_REAL, 0},
+    {"mse_masked.bwd", plan_mse_bwd, HK_REAL, 0},
+    {0},
+};

@@ -9,7 +9,8 @@ typedef struct views { /* views.cl's */
 
 static views views_of(const hct_problem *p) {
     const hct_view *v = &p->in[0];
-    views z = {.batch = p->out[0].dim[1], .channels = p->out[0].dim[2], .size = p->out[0].dim[3], .hu = v->dtype == HCT_I16};
+    views z = {
+        .batch = p->out[0].dim[1], .channels = p->out[0].dim[2], .size = p->out[0].dim[3], .hu = v->dtype == HCT_I16};
     for (int a = 0; a < 3; a++) {
         int axis = z.hu ? 3 - a : 2 + a; /* [B, Z, Y, X], or [B, C, X, Y, Z] */
         z.dim[a] = v->dim[axis];
@@ -20,14 +21,16 @@ static views views_of(const hct_problem *p) {
     return z;
 }
 
-/* Resized into the output, smoothed there and back through the workspace (three steps end in the workspace), gamma into the output. */
+/* Resized into the output, smoothed there and back through the workspace (three steps end in the workspace), gamma
+ * into the output. */
 static hct_status plan_views(hk *b, const hct_problem *p, hct_err *err) {
     for (uint32_t i = 1; i < p->n_in; i++)
         if (!hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "params and windows lie together");
     const views z = views_of(p);
     int64_t seen = p->out[0].dim[0] * z.batch, cube = z.size * z.size * z.size, n = seen * z.channels * cube;
     if (n == 0) return HCT_OK;
-    hk_ref other = hk_work(b, (uint64_t)n * sizeof(float)), taps = hk_work(b, (uint64_t)(seen * 3 * (MOST + 1)) * sizeof(float)),
+    hk_ref other = hk_work(b, (uint64_t)n * sizeof(float)),
+           taps = hk_work(b, (uint64_t)(seen * 3 * (MOST + 1)) * sizeof(float)),
            range = hk_work(b, (uint64_t)(seen * 2) * sizeof(float));
     hk_each(b, "views", -1, "views_check", seen);
     hk_mem(b, HK_IN_(1));

@@ -21,9 +21,7 @@ static inline uint32_t hct_bits_of_f32(float f) {
     return u;
 }
 
-static inline float hct_f32_from_bf16(uint16_t h) {
-    return hct_f32_of_bits((uint32_t)h << 16);
-}
+static inline float hct_f32_from_bf16(uint16_t h) { return hct_f32_of_bits((uint32_t)h << 16); }
 
 static inline uint16_t hct_bf16_from_f32(float f) {
     uint32_t u = hct_bits_of_f32(f);

@@ -9,9 +9,9 @@
  *   hct_keep(t, loss);
  *   if (hct_compile(t, &err) == HCT_OK) hct_run(t, &err); replays: allocates nothing, looks nothing up
  *
- * Errors are sticky: a call that fails keeps its message on the tape and returns 0; ops on value 0 do nothing. Check once
- * with hct_tape_error(). A value lives as long as its tape (eager) or until its last use (program). Tensors live until freed.
- */
+ * Errors are sticky: a call that fails keeps its message on the tape and returns 0; ops on value 0 do nothing. Check
+ * once with hct_tape_error(). A value lives as long as its tape (eager) or until its last use (program). Tensors
+ * live until freed. */
 #ifndef HCT_HCT_H
 #define HCT_HCT_H
 
@@ -28,10 +28,10 @@ typedef struct hct_options {
     size_t n_plugins;
 } hct_options;
 
-/* Loads, in this order: options' files, each folder of HCT_PLUGIN_PATH, the installed plugin folder or, uninstalled, the
- * build tree's (relative to libhct). A file that cannot be used is one line on stderr; so is a folder of HCT_PLUGIN_PATH
- * without a plugin, a word of HCT_VERBOSE and, at the first dispatch, an op or kernel of HCT_KERNEL that nobody knows.
- * Options may be NULL. */
+/* Loads, in this order: options' files, each folder of HCT_PLUGIN_PATH, the installed plugin folder or, uninstalled,
+ * the build tree's (relative to libhct). A file that cannot be used is one line on stderr; so is a folder of
+ * HCT_PLUGIN_PATH without a plugin, a word of HCT_VERBOSE and, at the first dispatch, an op or kernel of HCT_KERNEL
+ * that nobody knows. Options may be NULL. */
 HCT_API hct_ctx *hct_open(const hct_options *, hct_err *);
 HCT_API void hct_close(hct_ctx *);
 HCT_API hct_status hct_load_plugin(hct_ctx *, const char *file, hct_err *);
@@ -67,8 +67,9 @@ HCT_API hct_tensor *hct_tensor_new(hct_dev *, hct_dtype, int ndim, const int64_t
 HCT_API void hct_tensor_free(hct_tensor *);
 HCT_API hct_status hct_tensor_write(hct_tensor *, const void *host, hct_err *); /* all of it, row-major */
 HCT_API hct_status hct_tensor_read(const hct_tensor *, void *host, hct_err *);
-/* Writing ahead, where the backend can copy beside what runs (and HCT_AHEAD=0 does not forbid it): between begin and end, hct_tensor_write goes to a
- * second place of the tensor, on a stream of its own; hct_ahead_take makes it the tensor's content, behind everything that was enqueued before. */
+/* Writing ahead, where the backend can copy beside what runs (and HCT_AHEAD=0 does not forbid it): between begin and
+ * end, hct_tensor_write goes to a second place of the tensor, on a stream of its own; hct_ahead_take makes it the
+ * tensor's content, behind everything that was enqueued before. */
 HCT_API int hct_ahead_possible(const hct_dev *);
 HCT_API hct_status hct_ahead_begin(hct_dev *, hct_err *);
 HCT_API void hct_ahead_end(hct_dev *);
@@ -90,24 +91,25 @@ HCT_API hct_id hct_tape_fail(hct_tape *, hct_status, const char *fmt, ...) HCT_P
 /* A tensor as a constant, and as a parameter (gradients flow to it). The same tensor always gives the same id. */
 HCT_API hct_id hct_use(hct_tape *, hct_tensor *);
 HCT_API hct_id hct_param(hct_tape *, hct_tensor *);
-/* `copy`, a tensor of master's shape and a shorter real dtype, where the parameter master is meant: models compute with the copy, gradients are
- * those of master (hct_grad of hct_param(master)), added up in its dtype. Who changes master writes the copy too (hct_optim_copy). */
+/* `copy`, a tensor of master's shape and a shorter real dtype, where the parameter master is meant: models compute
+ * with the copy, gradients are those of master (hct_grad of hct_param(master)), added up in its dtype. Who changes
+ * master writes the copy too (hct_optim_copy). */
 HCT_API hct_id hct_param_copy(hct_tape *, hct_tensor *master, hct_tensor *copy);
 /* The value without its history: no gradient flows through. */
 HCT_API hct_id hct_detach(hct_tape *, hct_id);
 /* Appends one call of any op, plugins' included. */
-HCT_API hct_status hct_emit(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *, uint32_t n_attr, hct_id *out,
-                            uint32_t n_out);
+HCT_API hct_status hct_emit(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *,
+                            uint32_t n_attr, hct_id *out, uint32_t n_out);
 /* The same for ops that change tensors (optimisers, running statistics): out[] are ids of tensors and are written. */
-HCT_API hct_status hct_emit_into(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *, uint32_t n_attr,
-                                 const hct_id *out, uint32_t n_out);
-/* Appends the gradients of a scalar loss. seed: dL/dloss; 0 means 1. With a seed the loss may have any shape. It walks what
- * was appended since the last hct_backward, so micro-batches go forward, backward, forward, backward on one tape: the
- * parameters' gradients add up, and the memory is that of one micro-batch. */
+HCT_API hct_status hct_emit_into(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *,
+                                 uint32_t n_attr, const hct_id *out, uint32_t n_out);
+/* Appends the gradients of a scalar loss. seed: dL/dloss; 0 means 1. With a seed the loss may have any shape. It
+ * walks what was appended since the last hct_backward, so micro-batches go forward, backward, forward, backward on
+ * one tape: the parameters' gradients add up, and the memory is that of one micro-batch. */
 HCT_API void hct_backward(hct_tape *, hct_id loss, hct_id seed);
-/* What is appended between the two is a segment: hct_backward appends its calls once more before their gradients, so that of the first ones only
- * what lies outside the segment uses is kept. A program then needs less memory and does more work; the results are the same, bit for bit.
- * Segments do not nest, and hold no call that changes tensors. */
+/* What is appended between the two is a segment: hct_backward appends its calls once more before their gradients, so
+ * that of the first ones only what lies outside the segment uses is kept. A program then needs less memory and does
+ * more work; the results are the same, bit for bit. Segments do not nest, and hold no call that changes tensors. */
 HCT_API void hct_segment_begin(hct_tape *);
 HCT_API void hct_segment_end(hct_tape *);
 /* dL/dx after hct_backward; 0 where x does not reach the loss. */
@@ -118,9 +120,10 @@ HCT_API void hct_keep(hct_tape *, hct_id);
 /* Copies a value (kept, or eager) to the host, row-major, any strides resolved. */
 HCT_API hct_status hct_read(hct_tape *, hct_id, void *host, hct_err *);
 
-/* Before compiling: kernels may keep copies of tensors in the order in which they read them. They are made before a run where the tensor was written
- * since (hct_tensor_write, an optimiser in another program); tensors that this program writes are left out. Pays where the same weights meet
- * many batches; costs their bytes once more (hct_program_stats.packed). Results are the same, bit for bit. Eager: nothing to do. */
+/* Before compiling: kernels may keep copies of tensors in the order in which they read them. They are made before a
+ * run where the tensor was written since (hct_tensor_write, an optimiser in another program); tensors that this
+ * program writes are left out. Pays where the same weights meet many batches; costs their bytes once more
+ * (hct_program_stats.packed). Results are the same, bit for bit. Eager: nothing to do. */
 HCT_API void hct_keep_packed(hct_tape *);
 /* Plans every kernel and lays all temporaries out in one arena. */
 HCT_API hct_status hct_compile(hct_tape *, hct_err *);
@@ -131,12 +134,12 @@ HCT_API hct_status hct_start(hct_tape *, hct_err *);
 HCT_API hct_status hct_plan_only(hct_tape *, hct_err *);
 
 typedef struct hct_program_stats {
-    uint32_t nodes, nodes_dead;     /* calls to run; calls dropped because nothing needs them */
-    uint64_t arena, workspace;      /* bytes */
-    uint64_t arena_lower_bound;     /* most bytes alive at once: no layout can be smaller */
-    uint64_t tensors;               /* bytes of tensors the program uses */
-    uint64_t packed;                /* bytes of their packed copies */
-    double flops;                   /* multiply-adds of matrix products and attention, times 2 */
+    uint32_t nodes, nodes_dead; /* calls to run; calls dropped because nothing needs them */
+    uint64_t arena, workspace;  /* bytes */
+    uint64_t arena_lower_bound; /* most bytes alive at once: no layout can be smaller */
+    uint64_t tensors;           /* bytes of tensors the program uses */
+    uint64_t packed;            /* bytes of their packed copies */
+    double flops;               /* multiply-adds of matrix products and attention, times 2 */
 } hct_program_stats;
 HCT_API hct_program_stats hct_stats(const hct_tape *);
 /* Program: prints time by kernel of one run, slowest first (for `headct bench --profile`). */

@@ -4,9 +4,9 @@
  *   hct_outfile_write(f, bytes, n);
  *   if (hct_outfile_close(f, &err) < 0) ...
  *
- * Bytes go to PATH.tmp.SYSTEM.PID.N beside the target (SYSTEM: 8 hex digits of this boot and PID namespace); close() flushes, fsyncs, renames and fsyncs the folder.
- * Any failure before the rename (disk full included) removes the temporary file and leaves an older PATH untouched.
- */
+ * Bytes go to PATH.tmp.SYSTEM.PID.N beside the target (SYSTEM: 8 hex digits of this boot and PID namespace); close()
+ * flushes, fsyncs, renames and fsyncs the folder. Any failure before the rename (disk full included) removes the
+ * temporary file and leaves an older PATH untouched. */
 #ifndef HCT_IO_H
 #define HCT_IO_H
 
@@ -28,9 +28,9 @@ HCT_API hct_status hct_outfile_close(hct_outfile *f, hct_err *err);
 /* Gives up: removes the temporary file, frees f. */
 HCT_API void hct_outfile_discard(hct_outfile *f);
 
-/* Removes what killed writers left in a folder: files named as above whose process, of this system, is no longer there; those of other systems that
- * share the folder, or of an earlier boot, once nothing was written to them for a day. Writers at work are left alone. Returns how many it removed;
- * a folder that is not there holds none. */
+/* Removes what killed writers left in a folder: files named as above whose process, of this system, is no longer
+ * there; those of other systems that share the folder, or of an earlier boot, once nothing was written to them for a
+ * day. Writers at work are left alone. Returns how many it removed; a folder that is not there holds none. */
 HCT_API int hct_leftovers_remove(const char *folder);
 
 /* A whole file mapped read-only. An empty file gives size 0 and bytes that may not be read. */

@@ -6,7 +6,9 @@
 
 #include <stdint.h>
 
-typedef struct hct_philox { uint32_t v[4]; } hct_philox;
+typedef struct hct_philox {
+    uint32_t v[4];
+} hct_philox;
 
 static inline hct_philox hct_philox4x32(uint64_t key, uint64_t counter_lo, uint64_t counter_hi) {
     uint32_t c0 = (uint32_t)counter_lo, c1 = (uint32_t)(counter_lo >> 32);

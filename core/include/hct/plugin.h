@@ -1,8 +1,8 @@
 /* hct/plugin.h: what a kernel author implements. The binary interface, major 1.
  *
- * A plugin is one shared object named hct_kernel_*.so (or hct_backend_*.so, see backend.h) that exports the data symbol
- * `hct_plugin_v1`. The host reads magic, version and size from it before it runs any code, then calls init() with a table
- * of functions. A plugin links nothing of ours. It is never unloaded.
+ * A plugin is one shared object named hct_kernel_*.so (or hct_backend_*.so, see backend.h) that exports the data
+ * symbol `hct_plugin_v1`. The host reads magic, version and size from it before it runs any code, then calls init()
+ * with a table of functions. A plugin links nothing of ours. It is never unloaded.
  *
  *   HCT_PLUGIN_DEFINE("my_gelu", "1.0", init)
  *
@@ -10,8 +10,7 @@
  * one backend), a backend (memory, order and time). docs/writing-a-plugin.md walks through plugins/example.
  *
  * Stability: within major 1, fields are only appended to a struct and `size` (set with sizeof) says how many are there;
- * HCT_HAS tests for a later one. An absent or NULL function pointer is legal where a comment says "optional".
- */
+ * HCT_HAS tests for a later one. An absent or NULL function pointer is legal where a comment says "optional". */
 #ifndef HCT_PLUGIN_H
 #define HCT_PLUGIN_H
 
@@ -25,7 +24,8 @@ extern "C" {
 
 #define HCT_MAGIC 0x31544348u /* "HCT1" */
 #define HCT_MAJOR 1           /* another major is refused before anything is called */
-#define HCT_MINOR 4           /* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after; 3: packed copies; 4: unused outputs */
+#define HCT_MINOR                                                                                                      \
+    4 /* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after; 3: packed copies; 4: unused outputs */
 #define HCT_HAS(p, f) ((p)->size >= (size_t)((const char *)&(p)->f - (const char *)(p)) + sizeof(p)->f && (p)->f)
 
 typedef struct hct_host hct_host;
@@ -33,8 +33,8 @@ typedef struct hct_tape hct_tape;
 typedef struct hct_device hct_device; /* a backend's own */
 typedef struct hct_stream hct_stream; /* a backend's own */
 typedef struct hct_backend hct_backend;
-typedef struct hct_comm hct_comm;     /* comm.h */
-typedef int32_t hct_id; /* a value on a tape; 0 is the inert value that failed ops return */
+typedef struct hct_comm hct_comm; /* comm.h */
+typedef int32_t hct_id;           /* a value on a tape; 0 is the inert value that failed ops return */
 
 /* ---- attributes: the constants of one call, by name ---- */
 
@@ -63,18 +63,19 @@ typedef struct hct_problem { /* all of one call except the addresses */
     const hct_view *in, *out; /* mem is NULL at plan time; dims, strides and dtypes are final */
     const hct_attr *attr;
     uint32_t n_in, n_out, n_attr, reserved;
-    uint64_t steady; /* since 1.3: bit i: in[i] (i < 64) is a tensor that keeps its values over many runs, so a packed copy pays */
+    /* since 1.3: bit i: in[i] (i < 64) is a tensor that keeps its values over many runs, so a packed copy pays */
+    uint64_t steady;
     uint64_t unused; /* since 1.4: bit o: nothing reads out[o] (o < 64) */
 } hct_problem;
 
 typedef struct hct_plan { /* what a kernel promises for that problem */
     uint32_t size, flags;
-    void *state;         /* its algorithm, its descriptors */
-    uint64_t workspace;  /* bytes wanted at run time; the host provides them, a kernel never allocates in run() */
-    uint64_t may_alias;  /* bit o*8+i: out[o] may lie exactly on in[i] (o, i < 8) */
-    uint64_t packed;     /* since 1.3: bytes wanted for a packed copy of in[packs], which must be steady; 0: none */
+    void *state;        /* its algorithm, its descriptors */
+    uint64_t workspace; /* bytes wanted at run time; the host provides them, a kernel never allocates in run() */
+    uint64_t may_alias; /* bit o*8+i: out[o] may lie exactly on in[i] (o, i < 8) */
+    uint64_t packed;    /* since 1.3: bytes wanted for a packed copy of in[packs], which must be steady; 0: none */
     uint32_t packs, reserved;
-    uint64_t leaves;     /* since 1.4: bit o: run() does not touch out[o], which is unused: it gets no memory */
+    uint64_t leaves; /* since 1.4: bit o: run() does not touch out[o], which is unused: it gets no memory */
 } hct_plan;
 
 typedef struct hct_kernel { /* one way to compute one op on one backend */
@@ -85,10 +86,13 @@ typedef struct hct_kernel { /* one way to compute one op on one backend */
     /* Can I? and prepare, in one: HCT_OK fills *ret; HCT_NOTIMPL (err->msg says why) passes on to the next kernel.
      * Strides are arbitrary (0 where broadcast): refuse what you cannot walk. */
     hct_status (*plan)(hct_device *, const hct_problem *, hct_plan *ret, hct_err *);
-    /* Enqueues the work; no allocation, no waiting. in, out, ws as planned, with addresses. ws[1]: the packed copy, where the plan asked for one. */
-    hct_status (*run)(const hct_plan *, hct_stream *, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *);
+    /* Enqueues the work; no allocation, no waiting. in, out, ws as planned, with addresses. ws[1]: the packed copy,
+     * where the plan asked for one. */
+    hct_status (*run)(const hct_plan *, hct_stream *, const hct_view *in, const hct_view *out, const hct_view *ws,
+                      hct_err *);
     void (*release)(hct_plan *); /* optional: frees state */
-    /* Since 1.3, optional: enqueues the packing of in[packs] into packed. The host calls it before run() where the values have changed. */
+    /* Since 1.3, optional: enqueues the packing of in[packs] into packed. The host calls it before run() where the
+     * values have changed. */
     hct_status (*pack)(const hct_plan *, hct_stream *, const hct_view *in, const hct_view *packed, hct_err *);
 } hct_kernel;
 
@@ -128,8 +132,8 @@ struct hct_host {
     hct_status (*add_op)(const hct_host *, const hct_op *, hct_err *);
     hct_status (*add_kernel)(const hct_host *, const hct_kernel *, hct_err *);
     /* For grad() and compose(). emit appends a call; on failure outputs are inert and the tape keeps the error. */
-    hct_status (*emit)(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *, uint32_t n_attr, hct_id *out,
-                       uint32_t n_out);
+    hct_status (*emit)(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *, uint32_t n_attr,
+                       hct_id *out, uint32_t n_out);
     hct_id (*grad_of)(hct_tape *, hct_id);            /* dL/d value; 0 where it has none */
     void (*add_grad)(hct_tape *, hct_id, hct_id g);   /* adds g to dL/d value */
     int (*needs_grad)(hct_tape *, hct_id);            /* 0: do not bother */
@@ -153,10 +157,10 @@ typedef struct hct_plugin {
 #else
 #define HCT_EXTERN extern
 #endif
-#define HCT_PLUGIN_DEFINE(name_, version_, init_)                                                           \
-    HCT_EXTERN HCT_API const hct_plugin hct_plugin_v1;                                                      \
-    const hct_plugin hct_plugin_v1 = {HCT_MAGIC, HCT_MAJOR, HCT_MINOR, sizeof(hct_plugin), 0, name_, version_, \
-                                      __VERSION__, init_};
+#define HCT_PLUGIN_DEFINE(name_, version_, init_)                                                                      \
+    HCT_EXTERN HCT_API const hct_plugin hct_plugin_v1;                                                                 \
+    const hct_plugin hct_plugin_v1 = {HCT_MAGIC, HCT_MAJOR,   HCT_MINOR, sizeof(hct_plugin), 0, name_,                 \
+                                      version_,  __VERSION__, init_};
 
 /* ---- small helpers, so that a plugin needs nothing of ours at link time ---- */
 
@@ -179,7 +183,7 @@ static inline double hct_attr_real(const hct_attr *a, uint32_t n, const char *na
 /* Bytes of one element (hct_dtype_size without linking); 0 for a number that is no dtype. */
 static inline size_t hct_dtype_bytes(int32_t dtype) {
     switch (dtype) {
-#define X(e, value, name, bytes) \
+#define X(e, value, name, bytes)                                                                                       \
     case value: return bytes;
         HCT_DTYPE_MAP(X)
 #undef X
@@ -187,8 +191,8 @@ static inline size_t hct_dtype_bytes(int32_t dtype) {
     }
 }
 /* Writes code and a message to err (which may be NULL) and returns code. */
-#define hct_plugin_fail(err, code_, ...) \
-    ((err) ? ((err)->code = (code_), (void)snprintf((err)->msg, sizeof (err)->msg, __VA_ARGS__), (code_)) : (code_))
+#define hct_plugin_fail(err, code_, ...)                                                                               \
+    ((err) ? ((err)->code = (code_), (void)snprintf((err)->msg, sizeof(err)->msg, __VA_ARGS__), (code_)) : (code_))
 /* Number of elements. */
 static inline int64_t hct_numel(const hct_view *v) {
     int64_t n = 1;

@@ -44,7 +44,8 @@ HCT_API hct_status hct_st_to_f32(const hct_st_entry *e, float *out, hct_err *err
 HCT_API hct_status hct_st_to_f64(const hct_st_entry *e, double *out, hct_err *err);
 HCT_API hct_status hct_st_to_i64(const hct_st_entry *e, int64_t *out, hct_err *err);
 
-/* The entry's bytes will not be read again soon: its pages of the file need not stay in memory (they come back when read). */
+/* The entry's bytes will not be read again soon: its pages of the file need not stay in memory (they come back when
+ * read). */
 HCT_API void hct_st_forget(const hct_st_entry *e);
 
 /* Writes atomically (see io.h). meta: n_meta pairs key, value (UTF-8). Data lies in the order of falling element size,

@@ -19,45 +19,49 @@ extern "C" {
 enum { HCT_MAX_DIMS = 8 };
 
 /* X(enumerator, value, name as in safetensors, bytes) */
-#define HCT_DTYPE_MAP(X)      \
-    X(HCT_F32, 0, "F32", 4)   \
-    X(HCT_F64, 1, "F64", 8)   \
-    X(HCT_BF16, 2, "BF16", 2) \
-    X(HCT_F16, 3, "F16", 2)   \
-    X(HCT_I64, 4, "I64", 8)   \
-    X(HCT_I32, 5, "I32", 4)   \
-    X(HCT_I16, 6, "I16", 2)   \
-    X(HCT_I8, 7, "I8", 1)     \
+/* clang-format off */
+#define HCT_DTYPE_MAP(X)                                                                                               \
+    X(HCT_F32, 0, "F32", 4)                                                                                            \
+    X(HCT_F64, 1, "F64", 8)                                                                                            \
+    X(HCT_BF16, 2, "BF16", 2)                                                                                          \
+    X(HCT_F16, 3, "F16", 2)                                                                                            \
+    X(HCT_I64, 4, "I64", 8)                                                                                            \
+    X(HCT_I32, 5, "I32", 4)                                                                                            \
+    X(HCT_I16, 6, "I16", 2)                                                                                            \
+    X(HCT_I8, 7, "I8", 1)                                                                                              \
     X(HCT_U8, 8, "U8", 1)
+/* clang-format on */
 
 typedef enum hct_dtype {
 #define X(e, value, name, bytes) e = value,
     HCT_DTYPE_MAP(X)
 #undef X
-    HCT_DTYPES
+        HCT_DTYPES
 } hct_dtype;
 
 /* X(enumerator, value, sentence) */
-#define HCT_STATUS_MAP(X)                                             \
-    X(HCT_OK, 0, "ok")                                                \
-    X(HCT_NOTIMPL, 1, "not for this kernel, ask the next one")        \
-    X(HCT_EINVAL, -1, "invalid argument")                             \
-    X(HCT_ESHAPE, -2, "shapes do not fit")                            \
-    X(HCT_EDTYPE, -3, "dtype not supported")                          \
-    X(HCT_ENOMEM, -4, "out of memory")                                \
-    X(HCT_EIO, -5, "reading or writing failed")                       \
-    X(HCT_EFORMAT, -6, "file is damaged or of another format")        \
-    X(HCT_ENOTFOUND, -7, "not found")                                 \
-    X(HCT_EVERSION, -8, "of another version")                         \
-    X(HCT_EDEVICE, -9, "the device failed")                           \
-    X(HCT_ENOKERNEL, -10, "no kernel")                                \
+/* clang-format off */
+#define HCT_STATUS_MAP(X)                                                                                              \
+    X(HCT_OK, 0, "ok")                                                                                                 \
+    X(HCT_NOTIMPL, 1, "not for this kernel, ask the next one")                                                         \
+    X(HCT_EINVAL, -1, "invalid argument")                                                                              \
+    X(HCT_ESHAPE, -2, "shapes do not fit")                                                                             \
+    X(HCT_EDTYPE, -3, "dtype not supported")                                                                           \
+    X(HCT_ENOMEM, -4, "out of memory")                                                                                 \
+    X(HCT_EIO, -5, "reading or writing failed")                                                                        \
+    X(HCT_EFORMAT, -6, "file is damaged or of another format")                                                         \
+    X(HCT_ENOTFOUND, -7, "not found")                                                                                  \
+    X(HCT_EVERSION, -8, "of another version")                                                                          \
+    X(HCT_EDEVICE, -9, "the device failed")                                                                            \
+    X(HCT_ENOKERNEL, -10, "no kernel")                                                                                 \
     X(HCT_EINTERRUPTED, -11, "interrupted")
+/* clang-format on */
 
 typedef enum hct_code {
 #define X(e, value, sentence) e = value,
     HCT_STATUS_MAP(X)
 #undef X
-    HCT_CODES_END = 2
+        HCT_CODES_END = 2
 } hct_code;
 
 typedef int32_t hct_status; /* an hct_code; results < 0 are errors */

@@ -6,8 +6,8 @@
 
 #define well(call) ck_assert_msg((call) == HCT_OK, "%s", err.msg)
 
-/* n heads of 35 HU with noise, 8 mm voxels; every second one has a ball of 75 HU, 22 mm in radius, somewhere in it. Label ball: of all scans; half: the
- * same, of two scans in four. One n a program. */
+/* n heads of 35 HU with noise, 8 mm voxels; every second one has a ball of 75 HU, 22 mm in radius, somewhere in it.
+ * Label ball: of all scans; half: the same, of two scans in four. One n a program. */
 dataset *planted_data(size_t n);
 /* Fine-tuning from random weights, small enough for seconds. */
 recipe planted_recipe(void);

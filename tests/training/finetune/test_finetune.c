@@ -1,5 +1,5 @@
-/* Fine-tuning on heads with a planted ball: it is found; what is frozen stays, what is merged is the same, what is not known counts for nothing, and
- * rates, skipped branches and draws are what the headers say. */
+/* Fine-tuning on heads with a planted ball: it is found; what is frozen stays, what is merged is the same, what is
+ * not known counts for nothing, and rates, skipped branches and draws are what the headers say. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,9 @@
 
 enum { SCANS = 48, TRAIN = 24, VALID = 8, TEST = SCANS - TRAIN - VALID };
 
-static bench open_bench(const recipe *r, const char *const *tasks, size_t n_tasks) { return bench_open(r, SCANS, TRAIN, VALID, tasks, n_tasks); }
+static bench open_bench(const recipe *r, const char *const *tasks, size_t n_tasks) {
+    return bench_open(r, SCANS, TRAIN, VALID, tasks, n_tasks);
+}
 
 static const char *const ball[] = {"ball"}, *const both[] = {"ball", "half"};
 
@@ -155,7 +157,8 @@ START_TEST(merged_additions_say_the_same) {
     int changed = 0;
     for (size_t i = 0; i < b.base.encoder->n; i++) {
         const char *name = b.base.encoder->items[i].name;
-        int adapted = strstr(name, "attn.qkv.weight") || strstr(name, "attn.proj.weight"), same = same_values(b.base.encoder, m.p, name);
+        int adapted = strstr(name, "attn.qkv.weight") || strstr(name, "attn.proj.weight"),
+            same = same_values(b.base.encoder, m.p, name);
         ck_assert_msg(same || adapted, "%s changed", name);
         changed += !same;
     }
@@ -185,13 +188,25 @@ START_TEST(rates_of_layers) {
     r.finetune.backbone_lr = 1e-5;
     r.optim.lr = 1e-3;
     r.finetune.layer_decay = 0.5;
-    const struct { const char *name; double want; } rates[] = {
-        {"cls_token", 0.01 / 16}, {"patch_embedding.patch_embeddings.weight", 0.01 / 16}, {"blocks.0.att_norm.bias", 0.01 / 8}, {"blocks.2.mlp.linear1.weight", 0.01 / 2},
-        {"blocks.1.attn.qkv.lora_a", 0.01 / 4}, {"norm.weight", 0.01}, {"head.ball.linear.weight", 1}, {"head.norm.linear.bias", 1}};
-    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) ck_assert_double_eq_tol(tuning_factor(&r, rates[i].name, 3), rates[i].want, 1e-15);
+    const struct {
+        const char *name;
+        double want;
+    } rates[] = {
+        {"cls_token", 0.01 / 16},
+        {"patch_embedding.patch_embeddings.weight", 0.01 / 16},
+        {"blocks.0.att_norm.bias", 0.01 / 8},
+        {"blocks.2.mlp.linear1.weight", 0.01 / 2},
+        {"blocks.1.attn.qkv.lora_a", 0.01 / 4},
+        {"norm.weight", 0.01},
+        {"head.ball.linear.weight", 1},
+        {"head.norm.linear.bias", 1},
+    };
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
+        ck_assert_double_eq_tol(tuning_factor(&r, rates[i].name, 3), rates[i].want, 1e-15);
     r.finetune.backbone_lr = 0;
     ck_assert_double_eq(tuning_factor(&r, "norm.weight", 3), 1);
-    /* The optimiser's groups: with SGD and a gradient of 1 for everything a step of rate lr moves a tensor by lr times its factor. */
+    /* The optimiser's groups: with SGD and a gradient of 1 for everything a step of rate lr moves a tensor by lr
+     * times its factor. */
     hct_dev *dev = device_open("cpu", NULL);
     hct_err err = {0};
     recipe_set(&r, "finetune.backbone_lr=1e-4", &err);
@@ -206,7 +221,8 @@ START_TEST(rates_of_layers) {
     params_train(p, "patch_embedding.position", 0);
     tuning g;
     well(tuning_open(&g, dev, &r, p, c.depth, &err));
-    ck_assert_int_eq(g.groups, 11); /* layers 0 to 3 and head with and without decay, and the last norm, which has no matrix */
+    /* layers 0 to 3 and head with and without decay, and the last norm, which has no matrix */
+    ck_assert_int_eq(g.groups, 11);
     hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
     hct_id loss = 0;
     for (size_t i = 0; i < p->n; i++)
@@ -217,7 +233,8 @@ START_TEST(rates_of_layers) {
     hct_backward(t, loss, 0);
     hct_optim_record(g.optim, t);
     well(hct_compile(t, &err));
-    static const char *const some[] = {"cls_token", "blocks.0.attn.proj.bias", "blocks.2.att_norm.weight", "norm.bias", "head.ball.linear.bias"};
+    static const char *const some[] = {"cls_token", "blocks.0.attn.proj.bias", "blocks.2.att_norm.weight", "norm.bias",
+                                       "head.ball.linear.bias"};
     float before[5], now;
     size_t n;
     for (int i = 0; i < 5; i++) {
@@ -258,7 +275,8 @@ START_TEST(skipped_branches) {
     for (int part = 0; part < 4; part++) { /* the draw of a scan's place does not depend on how a step is cut */
         finetune_drop(5, 7, part * (BATCH / 4), BATCH / 4, DEPTH, 0.3, again);
         for (int branch = 0; branch < 2 * DEPTH; branch++)
-            ck_assert(!memcmp(again + branch * (BATCH / 4), drop + branch * BATCH + part * (BATCH / 4), BATCH / 4 * sizeof *drop));
+            ck_assert(!memcmp(again + branch * (BATCH / 4), drop + branch * BATCH + part * (BATCH / 4),
+                              BATCH / 4 * sizeof *drop));
     }
     finetune_drop(5, 8, 0, BATCH, DEPTH, 0.3, again);
     ck_assert(memcmp(again, drop, sizeof drop) != 0);
@@ -289,7 +307,8 @@ static small_step open_step(hct_dev *dev, recipe *r) {
 static void record_step(small_step *s, hct_dev *dev, const recipe *r, int64_t batch) {
     hct_err err = {0};
     well(finetune_step_new(&s->step, dev, s->p, &s->info, r, s->g.optim, batch, &err)); /* keeps a pointer to s->info */
-    for (size_t i = 0; i < (size_t)batch * s->step.image_floats; i++) s->step.image[i] = hct_u01f(hct_philox4x32(21, i, 0).v[0]);
+    for (size_t i = 0; i < (size_t)batch * s->step.image_floats; i++)
+        s->step.image[i] = hct_u01f(hct_philox4x32(21, i, 0).v[0]);
 }
 
 static void close_step(small_step *s) {
@@ -333,7 +352,8 @@ START_TEST(unknown_labels_count_for_nothing) {
     well(finetune_step_run(&s.step, &loss, &err));
     ck_assert_double_eq_tol(loss, want, 1e-5);
 
-    /* A task nobody has a label of: its head stays, the loss is half of the other's; what the labels would be makes no difference. */
+    /* A task nobody has a label of: its head stays, the loss is half of the other's; what the labels would be makes
+     * no difference. */
     int8_t none[BATCH * 2];
     for (int i = 0; i < BATCH; i++) none[2 * i] = label[2 * i], none[2 * i + 1] = -1;
     size_t n;
@@ -368,7 +388,8 @@ START_TEST(several_tasks_are_drawn_evenly) {
     int8_t label[N * TASKS];
     for (size_t i = 0; i < N; i++) {
         scans[i] = 100 + i;
-        for (size_t k = 0; k < TASKS; k++) label[i * TASKS + k] = (int8_t)((i + k) % 5 == 0 ? -1 : (i * (k + 3)) % 7 < 2);
+        for (size_t k = 0; k < TASKS; k++)
+            label[i * TASKS + k] = (int8_t)((i + k) % 5 == 0 ? -1 : (i * (k + 3)) % 7 < 2);
     }
     ck_assert_uint_eq(sampler_balanced_tasks(3, 1, scans, label, N, TASKS, COUNT, order), TASKS);
     for (size_t i = 0; i < COUNT; i++) ck_assert_int_eq(label[(order[i] - 100) * TASKS + i / 2 % TASKS], i % 2);
@@ -433,5 +454,6 @@ START_TEST(refuses) {
 }
 END_TEST
 
-CHECK_MAIN("finetune", finds_a_planted_ball, a_frozen_encoder_keeps_its_bits, low_rank_additions_are_the_formula, merged_additions_say_the_same, rates_of_layers,
-           skipped_branches, unknown_labels_count_for_nothing, several_tasks_are_drawn_evenly, the_same_bits_for_any_threads, refuses)
+CHECK_MAIN("finetune", finds_a_planted_ball, a_frozen_encoder_keeps_its_bits, low_rank_additions_are_the_formula,
+           merged_additions_say_the_same, rates_of_layers, skipped_branches, unknown_labels_count_for_nothing,
+           several_tasks_are_drawn_evenly, the_same_bits_for_any_threads, refuses)

@@ -1,4 +1,5 @@
-/* Full fine-tuning of one model for one finding reaches an AUC above 0.95 on heads with a planted lesion that it has not seen. */
+/* Full fine-tuning of one model for one finding reaches an AUC above 0.95 on heads with a planted lesion that it has
+ * not seen. */
 #include <stdio.h>
 
 #include "check_main.h"
@@ -16,7 +17,8 @@ START_TEST(reaches_0_95) {
     finetune_result m;
     well(finetune_fit(&b.base, &r, &b.t, &(finetune_options){0}, &m, &err));
     double test = trial_auc(&b.t, TRAIN + VALID, TEST);
-    printf("# test AUC %.3f of %d scans, validation %.3f at step %lld of %lld\n", test, TEST, m.best, (long long)m.best_step, (long long)m.steps);
+    printf("# test AUC %.3f of %d scans, validation %.3f at step %lld of %lld\n", test, TEST, m.best,
+           (long long)m.best_step, (long long)m.steps);
     ck_assert_msg(test > 0.95, "AUC %g", test);
     finetune_result_free(&m);
     bench_close(&b);

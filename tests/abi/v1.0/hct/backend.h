@@ -1,8 +1,7 @@
 /* hct/backend.h: what a backend implements: memory, order and time, no mathematics.
  *
- * A backend is registered by a plugin (plugin.h) in a shared object named hct_backend_*.so. Kernels for it may come from
- * the same object or any other.
- */
+ * A backend is registered by a plugin (plugin.h) in a shared object named hct_backend_*.so. Kernels for it may come
+ * from the same object or any other. */
 #ifndef HCT_BACKEND_H
 #define HCT_BACKEND_H
 
@@ -17,8 +16,8 @@ typedef enum hct_copy_kind { HCT_HOST_TO_DEVICE = 0, HCT_DEVICE_TO_HOST = 1, HCT
 struct hct_backend {
     uint32_t size, caps;
     const char *name; /* "cpu", "opencl", "cuda" */
-    /* Cheap look at device `index`, without making a context: one line about it in text, HCT_ENOTFOUND past the last one.
-     * err says why nothing is there (no driver, package to install). */
+    /* Cheap look at device `index`, without making a context: one line about it in text, HCT_ENOTFOUND past the last
+     * one. err says why nothing is there (no driver, package to install). */
     hct_status (*probe)(int index, char *text, size_t n, hct_err *);
     hct_status (*open)(int index, hct_device **ret, hct_err *);
     void (*close)(hct_device *);
@@ -26,8 +25,8 @@ struct hct_backend {
     hct_status (*alloc)(hct_device *, uint64_t bytes, void **ret, hct_err *);
     void (*free)(hct_device *, void *mem);
     /* In stream order; returns when the host side may be reused. */
-    hct_status (*copy)(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint64_t dst_off, const void *src, uint64_t src_off,
-                       uint64_t bytes, hct_err *);
+    hct_status (*copy)(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint64_t dst_off, const void *src,
+                       uint64_t src_off, uint64_t bytes, hct_err *);
     hct_status (*stream_new)(hct_device *, hct_stream **ret, hct_err *);
     /* Waits; errors of earlier kernels come out here. */
     hct_status (*stream_sync)(hct_stream *, hct_err *);

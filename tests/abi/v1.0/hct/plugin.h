@@ -1,8 +1,8 @@
 /* hct/plugin.h: what a kernel author implements. The binary interface, major 1.
  *
- * A plugin is one shared object named hct_kernel_*.so (or hct_backend_*.so, see backend.h) that exports the data symbol
- * `hct_plugin_v1`. The host reads magic, version and size from it before it runs any code, then calls init() with a table
- * of functions. A plugin links nothing of ours. It is never unloaded.
+ * A plugin is one shared object named hct_kernel_*.so (or hct_backend_*.so, see backend.h) that exports the data
+ * symbol `hct_plugin_v1`. The host reads magic, version and size from it before it runs any code, then calls init()
+ * with a table of functions. A plugin links nothing of ours. It is never unloaded.
  *
  *   HCT_PLUGIN_DEFINE("my_gelu", "1.0", init)
  *
@@ -10,8 +10,7 @@
  * one backend), a backend (memory, order and time). docs/writing-a-plugin.md walks through plugins/example.
  *
  * Stability: within major 1, fields are only appended to a struct and `size` (set with sizeof) says how many are there;
- * HCT_HAS tests for a later one. An absent or NULL function pointer is legal where a comment says "optional".
- */
+ * HCT_HAS tests for a later one. An absent or NULL function pointer is legal where a comment says "optional". */
 #ifndef HCT_PLUGIN_H
 #define HCT_PLUGIN_H
 
@@ -66,9 +65,9 @@ typedef struct hct_problem { /* all of one call except the addresses */
 
 typedef struct hct_plan { /* what a kernel promises for that problem */
     uint32_t size, flags;
-    void *state;         /* its algorithm, its descriptors */
-    uint64_t workspace;  /* bytes wanted at run time; the host provides them, a kernel never allocates in run() */
-    uint64_t may_alias;  /* bit o*8+i: out[o] may lie exactly on in[i] (o, i < 8) */
+    void *state;        /* its algorithm, its descriptors */
+    uint64_t workspace; /* bytes wanted at run time; the host provides them, a kernel never allocates in run() */
+    uint64_t may_alias; /* bit o*8+i: out[o] may lie exactly on in[i] (o, i < 8) */
 } hct_plan;
 
 typedef struct hct_kernel { /* one way to compute one op on one backend */
@@ -80,7 +79,8 @@ typedef struct hct_kernel { /* one way to compute one op on one backend */
      * Strides are arbitrary (0 where broadcast): refuse what you cannot walk. */
     hct_status (*plan)(hct_device *, const hct_problem *, hct_plan *ret, hct_err *);
     /* Enqueues the work; no allocation, no waiting. in, out, ws as planned, with addresses. */
-    hct_status (*run)(const hct_plan *, hct_stream *, const hct_view *in, const hct_view *out, const hct_view *ws, hct_err *);
+    hct_status (*run)(const hct_plan *, hct_stream *, const hct_view *in, const hct_view *out, const hct_view *ws,
+                      hct_err *);
     void (*release)(hct_plan *); /* optional: frees state */
 } hct_kernel;
 
@@ -120,8 +120,8 @@ struct hct_host {
     hct_status (*add_op)(const hct_host *, const hct_op *, hct_err *);
     hct_status (*add_kernel)(const hct_host *, const hct_kernel *, hct_err *);
     /* For grad() and compose(). emit appends a call; on failure outputs are inert and the tape keeps the error. */
-    hct_status (*emit)(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *, uint32_t n_attr, hct_id *out,
-                       uint32_t n_out);
+    hct_status (*emit)(hct_tape *, const char *op, const hct_id *in, uint32_t n_in, const hct_attr *, uint32_t n_attr,
+                       hct_id *out, uint32_t n_out);
     hct_id (*grad_of)(hct_tape *, hct_id);            /* dL/d value; 0 where it has none */
     void (*add_grad)(hct_tape *, hct_id, hct_id g);   /* adds g to dL/d value */
     int (*needs_grad)(hct_tape *, hct_id);            /* 0: do not bother */
@@ -144,10 +144,10 @@ typedef struct hct_plugin {
 #else
 #define HCT_EXTERN extern
 #endif
-#define HCT_PLUGIN_DEFINE(name_, version_, init_)                                                           \
-    HCT_EXTERN HCT_API const hct_plugin hct_plugin_v1;                                                      \
-    const hct_plugin hct_plugin_v1 = {HCT_MAGIC, HCT_MAJOR, HCT_MINOR, sizeof(hct_plugin), 0, name_, version_, \
-                                      __VERSION__, init_};
+#define HCT_PLUGIN_DEFINE(name_, version_, init_)                                                                      \
+    HCT_EXTERN HCT_API const hct_plugin hct_plugin_v1;                                                                 \
+    const hct_plugin hct_plugin_v1 = {HCT_MAGIC, HCT_MAJOR,   HCT_MINOR, sizeof(hct_plugin), 0, name_,                 \
+                                      version_,  __VERSION__, init_};
 
 /* ---- small helpers, so that a plugin needs nothing of ours at link time ---- */
 
@@ -170,7 +170,7 @@ static inline double hct_attr_real(const hct_attr *a, uint32_t n, const char *na
 /* Bytes of one element (hct_dtype_size without linking); 0 for a number that is no dtype. */
 static inline size_t hct_dtype_bytes(int32_t dtype) {
     switch (dtype) {
-#define X(e, value, name, bytes) \
+#define X(e, value, name, bytes)                                                                                       \
     case value: return bytes;
         HCT_DTYPE_MAP(X)
 #undef X
@@ -178,8 +178,8 @@ static inline size_t hct_dtype_bytes(int32_t dtype) {
     }
 }
 /* Writes code and a message to err (which may be NULL) and returns code. */
-#define hct_plugin_fail(err, code_, ...) \
-    ((err) ? ((err)->code = (code_), (void)snprintf((err)->msg, sizeof (err)->msg, __VA_ARGS__), (code_)) : (code_))
+#define hct_plugin_fail(err, code_, ...)                                                                               \
+    ((err) ? ((err)->code = (code_), (void)snprintf((err)->msg, sizeof(err)->msg, __VA_ARGS__), (code_)) : (code_))
 /* Number of elements. */
 static inline int64_t hct_numel(const hct_view *v) {
     int64_t n = 1;
