@@ -14,9 +14,12 @@
 #include "support/text.h"
 #include "support/sha256.h"
 
-static char *column_text(sqlite3_stmt *stmt, int column) {
-    const char *text = (const char *)sqlite3_column_text(stmt, column);
-    return text ? strdup(text) : NULL;
+/* A copy of a column that may not be NULL; NULL and err on failure. */
+static char *column_text(dataset_index *ix, sqlite3_stmt *stmt, int column, const char *what, hct_err *err) {
+    const char *text = index_text(ix, stmt, column, what, err);
+    char *copy = text ? strdup(text) : NULL;
+    if (text && !copy) hct_fail(err, HCT_ENOMEM, "%s: no memory", ix->path);
+    return copy;
 }
 
 static hct_status count_rows(dataset_index *ix, const char *sql, size_t *ret, hct_err *err) {
@@ -27,53 +30,130 @@ static hct_status count_rows(dataset_index *ix, const char *sql, size_t *ret, hc
     return step < 0 ? step : HCT_OK;
 }
 
-static hct_status load_scans(dataset_index *ix, dataset *d, hct_err *err) {
+/* Whether a path leads out of the folder that it is relative to. */
+static int leads_out(const char *file) {
+    if (*file == '/' || !*file) return 1;
+    for (const char *part = file; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
+        if (strcspn(part, "/") == 2 && part[0] == '.' && part[1] == '.') return 1;
+    return 0;
+}
+
+static hct_status load_scan(dataset_index *ix, sqlite3_stmt *stmt, const dataset *d, dataset_scan *s, hct_err *err) {
+    const char *file;
+    if (!(s->id = column_text(ix, stmt, 1, "a scan's id", err))) return err->code;
+    if (sqlite3_column_type(stmt, 2) == SQLITE_NULL)
+        return index_damaged(ix, err, "the patient of scan '%s' is missing", s->id);
+    if (!(s->patient = column_text(ix, stmt, 2, "a patient's name", err)) ||
+        !(file = index_text(ix, stmt, 3, "a scan's file", err)) ||
+        !(s->provenance = column_text(ix, stmt, 5, "a scan's provenance", err)) ||
+        !(s->source_sha256 = column_text(ix, stmt, 6, "a scan's source_sha256", err)) ||
+        !(s->preprocessing = column_text(ix, stmt, 7, "a scan's preprocessing", err)))
+        return err->code;
+    if (leads_out(file)) return index_damaged(ix, err, "scan '%s' has its volume outside the dataset: %s", s->id, file);
+    if (sqlite3_column_type(stmt, 4) != SQLITE_NULL && !(s->part = column_text(ix, stmt, 4, "a split", err)))
+        return err->code;
+    s->file = path_join(d->folder, file);
+    return s->file ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: no memory for %zu scans", d->folder, d->n);
+}
+
+/* number[i]: what the index calls scan i. */
+static hct_status load_scans(dataset_index *ix, dataset *d, int64_t *number, hct_err *err) {
     sqlite3_stmt *stmt =
         index_query(ix, err,
-                    "SELECT s.id, p.name, s.file, x.part, s.provenance, s.source_sha256, s.preprocessing"
-                    " FROM scans s JOIN patients p ON"
-                    " p.id = s.patient LEFT JOIN splits x ON x.patient = p.id ORDER BY s.id",
+                    "SELECT s.n, s.id, p.name, s.file, x.part, s.provenance, s.source_sha256, s.preprocessing"
+                    " FROM scans s LEFT JOIN patients p ON p.id = s.patient LEFT JOIN splits x ON x.patient = s.patient"
+                    " ORDER BY s.id",
                     "");
     if (!stmt) return err->code;
+    size_t n = 0;
     int step = 0;
-    for (size_t i = 0; i < d->n && (step = index_step(ix, stmt, err)) > 0; i++) {
-        dataset_scan *s = &d->scans[i];
-        s->id = column_text(stmt, 0);
-        s->patient = column_text(stmt, 1);
-        s->file = path_join(d->folder, (const char *)sqlite3_column_text(stmt, 2));
-        s->part = column_text(stmt, 3);
-        s->provenance = column_text(stmt, 4);
-        s->source_sha256 = column_text(stmt, 5);
-        s->preprocessing = column_text(stmt, 6);
-        if (!s->id || !s->patient || !s->file || !s->provenance || !s->source_sha256 || !s->preprocessing) {
-            step = hct_fail(err, HCT_ENOMEM, "%s: no memory for %zu scans", d->folder, d->n);
-            break;
+    while ((step = index_step(ix, stmt, err)) > 0) {
+        if (n < d->n) {
+            number[n] = sqlite3_column_int64(stmt, 0);
+            if ((step = load_scan(ix, stmt, d, &d->scans[n], err)) < 0) break;
         }
+        n++;
+    }
+    sqlite3_finalize(stmt);
+    if (step == 0 && n != d->n) return index_damaged(ix, err, "it counts %zu scans and lists %zu", d->n, n);
+    return step < 0 ? step : HCT_OK;
+}
+
+static int by_number(const void *a, const void *b) {
+    int64_t x = ((const int64_t *)a)[0], y = ((const int64_t *)b)[0];
+    return x < y ? -1 : x > y;
+}
+
+/* What the index calls things, and our places of them: pairs in order of the first. */
+typedef struct numbering {
+    int64_t (*pair)[2];
+    size_t n;
+} numbering;
+
+static hct_status number_all(numbering *ret, const int64_t *number, size_t n, hct_err *err) {
+    ret->n = n;
+    ret->pair = malloc((n + 1) * sizeof *ret->pair);
+    if (!ret->pair) return hct_fail(err, HCT_ENOMEM, "no memory for %zu scans", n);
+    for (size_t i = 0; i < n; i++) ret->pair[i][0] = number[i], ret->pair[i][1] = (int64_t)i;
+    qsort(ret->pair, n, sizeof *ret->pair, by_number);
+    return HCT_OK;
+}
+
+/* -1: there is none of that number. */
+static int64_t place_of(const numbering *all, int64_t number) {
+    const int64_t(*found)[2] = bsearch(&number, all->pair, all->n, sizeof *all->pair, by_number);
+    return found ? (*found)[1] : -1;
+}
+
+static hct_status load_label_names(dataset_index *ix, dataset *d, int64_t *number, hct_err *err) {
+    sqlite3_stmt *stmt = index_query(ix, err, "SELECT id, name FROM label_names ORDER BY id", "");
+    if (!stmt) return err->code;
+    int step = 0;
+    for (size_t l = 0; l < d->n_labels && (step = index_step(ix, stmt, err)) > 0; l++) {
+        number[l] = sqlite3_column_int64(stmt, 0);
+        if (!(d->label_names[l] = column_text(ix, stmt, 1, "a label's name", err))) step = err->code;
+        if (step < 0) break;
     }
     sqlite3_finalize(stmt);
     return step < 0 ? step : HCT_OK;
 }
 
-static hct_status load_labels(dataset_index *ix, dataset *d, hct_err *err) {
-    sqlite3_stmt *stmt = index_query(ix, err, "SELECT name FROM label_names ORDER BY id", "");
-    if (!stmt) return err->code;
-    int step = 0;
-    for (size_t l = 0; l < d->n_labels && (step = index_step(ix, stmt, err)) > 0; l++)
-        if (!(d->label_names[l] = column_text(stmt, 0))) step = hct_fail(err, HCT_ENOMEM, "%s: no memory", d->folder);
-    sqlite3_finalize(stmt);
-    if (step < 0) return step;
+/* Each value goes to the scan and label that its row names, by number. */
+static hct_status load_values(dataset_index *ix, dataset *d, const numbering *scans, const numbering *labels,
+                              hct_err *err) {
     memset(d->labels, -1, d->n * d->n_labels);
-    stmt = index_query(ix, err,
-                       "SELECT r.row, (SELECT count(*) FROM label_names m WHERE m.id < l.label), l.value FROM labels l"
-                       " JOIN (SELECT n, row_number() OVER (ORDER BY id) - 1 AS row FROM scans) r ON r.n = l.scan",
-                       "");
+    sqlite3_stmt *stmt = index_query(ix, err, "SELECT scan, label, value FROM labels", "");
     if (!stmt) return err->code;
+    int step;
     while ((step = index_step(ix, stmt, err)) > 0) {
-        size_t row = (size_t)sqlite3_column_int64(stmt, 0), l = (size_t)sqlite3_column_int64(stmt, 1);
-        if (row < d->n && l < d->n_labels) d->labels[row * d->n_labels + l] = (int8_t)sqlite3_column_int(stmt, 2);
+        int64_t row = place_of(scans, sqlite3_column_int64(stmt, 0)),
+                l = place_of(labels, sqlite3_column_int64(stmt, 1));
+        int value = sqlite3_column_int(stmt, 2);
+        if (row < 0 || l < 0 || sqlite3_column_type(stmt, 2) != SQLITE_INTEGER || (value != 0 && value != 1)) {
+            step = index_damaged(ix, err, "a label belongs to no scan, or is neither 0 nor 1");
+            break;
+        }
+        d->labels[(size_t)row * d->n_labels + (size_t)l] = (int8_t)value;
     }
     sqlite3_finalize(stmt);
     return step < 0 ? step : HCT_OK;
+}
+
+static hct_status load_all(dataset_index *ix, dataset *d, hct_err *err) {
+    int64_t *scan = malloc((d->n + 1) * sizeof *scan), *label = malloc((d->n_labels + 1) * sizeof *label);
+    numbering scans = {0}, labels = {0};
+    hct_status s = scan && label ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: no memory for %zu scans", d->folder, d->n);
+    if (s == HCT_OK) s = load_scans(ix, d, scan, err);
+    if (s == HCT_OK) s = load_label_names(ix, d, label, err);
+    if (s == HCT_OK) s = index_check(ix, err);
+    if (s == HCT_OK) s = number_all(&scans, scan, d->n, err);
+    if (s == HCT_OK) s = number_all(&labels, label, d->n_labels, err);
+    if (s == HCT_OK) s = load_values(ix, d, &scans, &labels, err);
+    free(scans.pair);
+    free(labels.pair);
+    free(scan);
+    free(label);
+    return s;
 }
 
 dataset *dataset_open(const char *folder, hct_err *err) {
@@ -93,8 +173,7 @@ dataset *dataset_open(const char *folder, hct_err *err) {
         if (!d->folder || !d->scans || !d->label_names || !d->labels)
             s = hct_fail(err, HCT_ENOMEM, "%s: no memory for %zu scans", folder, d->n);
     }
-    if (s == HCT_OK) s = load_scans(&ix, d, err);
-    if (s == HCT_OK) s = load_labels(&ix, d, err);
+    if (s == HCT_OK) s = load_all(&ix, d, err);
     index_close(&ix);
     if (s == HCT_OK) return d;
     dataset_close(d);

@@ -74,6 +74,42 @@ int index_step(dataset_index *ix, sqlite3_stmt *stmt, hct_err *err) {
     return code == SQLITE_ROW ? 1 : code == SQLITE_DONE ? 0 : index_fail(ix, err);
 }
 
+hct_status index_damaged(const dataset_index *ix, hct_err *err, const char *what, ...) {
+    char text[400];
+    va_list ap;
+    va_start(ap, what);
+    vsnprintf(text, sizeof text, what, ap);
+    va_end(ap);
+    return hct_fail(err, HCT_EFORMAT,
+                    "%s: is damaged: %s; put back a copy of it, or remove it and run headct prepare and split again",
+                    ix->path, text);
+}
+
+const char *index_text(dataset_index *ix, sqlite3_stmt *stmt, int column, const char *what, hct_err *err) {
+    if (sqlite3_column_type(stmt, column) == SQLITE_NULL) {
+        index_damaged(ix, err, "%s is missing", what);
+        return NULL;
+    }
+    const char *text = (const char *)sqlite3_column_text(stmt, column);
+    if (!text) hct_fail(err, HCT_ENOMEM, "%s: no memory", ix->path);
+    return text;
+}
+
+hct_status index_check(dataset_index *ix, hct_err *err) {
+    sqlite3_stmt *stmt = index_query(ix, err, "PRAGMA foreign_key_check", "");
+    int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+    if (step > 0) {
+        const char *table = (const char *)sqlite3_column_text(stmt, 0),
+                   *wants = (const char *)sqlite3_column_text(stmt, 2);
+        step = index_damaged(ix, err, "a row of '%s' points at a row of '%s' that is not there", table ? table : "?",
+                             wants ? wants : "?");
+    } else if (step < 0 && ix->code == SQLITE_ERROR) { /* columns that others refer to are not there, or not unique */
+        step = index_damaged(ix, err, "its tables are not those of headct prepare (%s)", sqlite3_errmsg(ix->db));
+    }
+    sqlite3_finalize(stmt);
+    return step;
+}
+
 hct_status index_run(dataset_index *ix, hct_err *err, const char *sql, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
@@ -285,10 +321,16 @@ int index_find_scan(dataset_index *ix, const char *id, source_state *state, char
                     "s", id);
     int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
     if (step > 0) {
+        const char *source = index_text(ix, stmt, 2, "a scan's source_sha256", err),
+                   *made = source ? index_text(ix, stmt, 3, "a scan's preprocessing", err) : NULL;
         state->bytes = sqlite3_column_int64(stmt, 0);
         state->mtime_ns = sqlite3_column_int64(stmt, 1);
-        snprintf(state->sha256, sizeof state->sha256, "%s", (const char *)sqlite3_column_text(stmt, 2));
-        snprintf(preprocessing, 65, "%s", (const char *)sqlite3_column_text(stmt, 3));
+        if (made) {
+            snprintf(state->sha256, sizeof state->sha256, "%s", source);
+            snprintf(preprocessing, 65, "%s", made);
+        } else {
+            step = HCT_EFORMAT;
+        }
     }
     sqlite3_finalize(stmt);
     return step;

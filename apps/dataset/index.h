@@ -34,6 +34,13 @@ sqlite3_stmt *index_query(dataset_index *ix, hct_err *err, const char *sql, cons
 hct_status index_run(dataset_index *ix, hct_err *err, const char *sql, const char *format, ...);
 /* Steps a statement: 1 a row, 0 the end, < 0 an error. */
 int index_step(dataset_index *ix, sqlite3_stmt *stmt, hct_err *err);
+/* The text in a column that may not be empty of a value, borrowed until the next step; NULL and err (HCT_EFORMAT: the
+ * index is damaged) where it holds NULL. what: the column in words. */
+const char *index_text(dataset_index *ix, sqlite3_stmt *stmt, int column, const char *what, hct_err *err);
+/* HCT_EFORMAT where the index has been damaged: says what is wrong with it, and what to do. */
+hct_status index_damaged(const dataset_index *ix, hct_err *err, const char *what, ...) HCT_PRINTF(3, 4);
+/* Refuses an index with rows that point at missing ones: a scan without its patient, a label of no scan, ... */
+hct_status index_check(dataset_index *ix, hct_err *err);
 /* The error SQLite met last, as one of ours. */
 hct_status index_fail(dataset_index *ix, hct_err *err);
 

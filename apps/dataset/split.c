@@ -35,8 +35,12 @@ static hct_status load_patients(dataset_index *ix, int64_t seed, patient **ret, 
         }
         list = more;
         list[n].id = sqlite3_column_int64(stmt, 0);
-        const char *name = (const char *)sqlite3_column_text(stmt, 1);
+        const char *name = index_text(ix, stmt, 1, "a patient's name", err);
         char key[32];
+        if (!name) {
+            step = err->code;
+            break;
+        }
         snprintf(key, sizeof key, "%lld ", (long long)seed);
         sha256 *h = sha256_begin();
         sha256_add(h, key, strlen(key));
@@ -101,6 +105,7 @@ hct_status split_dataset(const char *dataset, const double ratios[PARTS], int64_
     hct_status s = index_open(&ix, dataset, 0, err);
     if (s < 0) return s;
     s = index_exec(&ix, "BEGIN IMMEDIATE", err);
+    if (s == HCT_OK) s = index_check(&ix, err);
     if (s == HCT_OK) s = load_patients(&ix, seed, &list, &n, err);
     if (s == HCT_OK && n == 0) s = hct_fail(err, HCT_ENOTFOUND, "%s: no prepared scan to split", dataset);
     if (s == HCT_OK) {
