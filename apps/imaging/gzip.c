@@ -1,8 +1,10 @@
+/* Compressed files in memory: what they begin with, all of them, and back. */
 #include "imaging/gzip.h"
 
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "hct/io.h"
 
@@ -30,6 +32,19 @@ int64_t gzip_length(const char *path) {
     return length;
 }
 
+size_t gzip_first(const unsigned char *bytes, size_t n, unsigned char *out, size_t most) {
+    enum { GZIP_ONLY = 16 + MAX_WBITS, ENOUGH = 1 << 20 };
+    z_stream z = {.next_in = (unsigned char *)bytes,
+                  .avail_in = n < ENOUGH ? (unsigned)n : ENOUGH,
+                  .next_out = out,
+                  .avail_out = (unsigned)most};
+    if (inflateInit2(&z, GZIP_ONLY) != Z_OK) return 0;
+    inflate(&z, Z_SYNC_FLUSH);
+    size_t got = most - z.avail_out;
+    inflateEnd(&z);
+    return got;
+}
+
 hct_status gzip_inflate(const char *name, const unsigned char *bytes, size_t n, size_t cap, unsigned char **ret,
                         size_t *ret_n, hct_err *err) {
     if (n < MIN_MEMBER) return hct_fail(err, HCT_EFORMAT, "%s: gzip file of only %zu bytes: copy it again", name, n);
@@ -49,8 +64,9 @@ hct_status gzip_inflate(const char *name, const unsigned char *bytes, size_t n, 
             break;
         case LIBDEFLATE_INSUFFICIENT_SPACE:
             if (size >= cap) {
-                status = hct_fail(err, HCT_EINVAL, "%s: holds more than %zu MiB when inflated: not a head CT", name,
-                                  cap >> 20);
+                status =
+                    hct_fail(err, HCT_EINVAL,
+                             "%s: inflates to more than the %zu bytes that its header tells of: not a scan", name, cap);
                 break;
             }
             size = size > cap / 2 ? cap : 2 * size;

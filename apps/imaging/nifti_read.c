@@ -12,7 +12,8 @@
 #include "imaging/gzip.h"
 
 #define MAX_VOXELS ((int64_t)1 << 30)
-#define MAX_FILE (((size_t)MAX_VOXELS * 16) + (1u << 24))
+#define MAX_EXTENSIONS ((double)(1 << 26)) /* bytes between header and voxels */
+#define MAX_BEHIND ((size_t)1 << 20)       /* bytes that a compressed file may hold behind its voxels */
 
 static void quiet(void) { nifti_set_debug_level(0); }
 
@@ -235,8 +236,9 @@ static hct_status choose_affine(const char *name, const header *h, volume *v, hc
     return HCT_OK;
 }
 
-static hct_status read_inflated(const char *name, const unsigned char *bytes, size_t n, header *h, volume *ret,
-                                hct_err *err) {
+/* Reads the header and refuses what is no scan. *ret_need: bytes of the voxels, which begin at h->vox_offset. */
+static hct_status open_header(const char *name, const unsigned char *bytes, size_t n, header *h, uint64_t *ret_need,
+                              hct_err *err) {
     hct_status s = parse_header(name, bytes, n, h, err);
     if (s == HCT_OK) s = check_dims(name, h, err);
     if (s < 0) return s;
@@ -246,38 +248,57 @@ static hct_status read_inflated(const char *name, const unsigned char *bytes, si
                         h->datatype, nifti_datatype_string(h->datatype));
     double least = h->version == 1 ? 352 : 544; /* the header and four bytes */
     if (h->vox_offset == 0) h->vox_offset = least;
-    if (!(h->vox_offset >= least && h->vox_offset < 1e15))
+    if (!(h->vox_offset >= least && h->vox_offset <= least + MAX_EXTENSIONS))
         return hct_fail(err, HCT_EFORMAT, "%s: the header's voxel offset makes no sense", name);
-    s = interpret(name, h, err);
-    if (s < 0) return s;
-    uint64_t count = (uint64_t)h->dim[1] * (uint64_t)h->dim[2] * (uint64_t)h->dim[3];
-    uint64_t need = count * voxel, offset = (uint64_t)h->vox_offset, have = n > offset ? n - offset : 0;
+    *ret_need = (uint64_t)h->dim[1] * (uint64_t)h->dim[2] * (uint64_t)h->dim[3] * voxel;
+    return interpret(name, h, err);
+}
+
+static hct_status read_volume(const char *name, const unsigned char *bytes, size_t n, header *h, uint64_t need,
+                              volume *ret, hct_err *err) {
+    uint64_t offset = (uint64_t)h->vox_offset, have = n > offset ? n - offset : 0;
     if (have < need)
         return hct_fail(err, HCT_EFORMAT,
                         "%s: truncated: %llu x %llu x %llu voxels need %llu bytes, the file holds %llu: copy it again",
                         name, (unsigned long long)h->dim[1], (unsigned long long)h->dim[2],
                         (unsigned long long)h->dim[3], (unsigned long long)need, (unsigned long long)have);
     int unscaled = !isfinite(h->slope) || h->slope == 0 || (h->slope == 1 && h->inter == 0);
-    s = volume_alloc(ret, h->datatype == DT_INT16 && unscaled ? HCT_I16 : HCT_F32, h->dim + 1, err);
+    hct_status s = volume_alloc(ret, h->datatype == DT_INT16 && unscaled ? HCT_I16 : HCT_F32, h->dim + 1, err);
     if (s == HCT_OK) s = choose_affine(name, h, ret, err);
     if (s == HCT_OK) s = read_voxels(name, bytes + offset, h, ret, err);
     if (s < 0) volume_free(ret);
     return s;
 }
 
+/* The header first: it tells how much the rest may inflate to. */
+static hct_status inflate_volume(const char *name, const unsigned char *bytes, size_t n, header *h, volume *ret,
+                                 hct_err *err) {
+    unsigned char first[sizeof h->raw], *all = NULL;
+    size_t got = gzip_first(bytes, n, first, sizeof first), all_n = 0;
+    uint64_t need = 0;
+    size_t most = MAX_BEHIND;
+    hct_status s = HCT_OK;
+    if (got >= sizeof(nifti_1_header)) { /* else libdeflate says what is wrong with the file */
+        s = open_header(name, first, got, h, &need, err);
+        most += (size_t)need + (size_t)h->vox_offset;
+    }
+    if (s == HCT_OK) s = gzip_inflate(name, bytes, n, most, &all, &all_n, err);
+    if (s == HCT_OK && got < sizeof(nifti_1_header)) s = open_header(name, all, all_n, h, &need, err);
+    if (s == HCT_OK) s = read_volume(name, all, all_n, h, need, ret, err);
+    free(all);
+    return s;
+}
+
 hct_status nifti_read_memory(const char *name, const unsigned char *bytes, size_t n, volume *ret, hct_err *err) {
     memset(ret, 0, sizeof *ret);
     if (n == 0) return hct_fail(err, HCT_EFORMAT, "%s: the file is empty: copy it again", name);
-    unsigned char *inflated = NULL;
-    if (gzip_is(bytes, n)) {
-        hct_status s = gzip_inflate(name, bytes, n, MAX_FILE, &inflated, &n, err);
-        if (s < 0) return s;
-        bytes = inflated;
-    }
-    header h;
-    hct_status s = read_inflated(name, bytes, n, &h, ret, err);
+    header h = {.version = 0};
+    uint64_t need;
+    hct_status s;
+    if (gzip_is(bytes, n)) s = inflate_volume(name, bytes, n, &h, ret, err);
+    else if ((s = open_header(name, bytes, n, &h, &need, err)) == HCT_OK)
+        s = read_volume(name, bytes, n, &h, need, ret, err);
     nifti_image_free(h.image);
-    free(inflated);
     return s;
 }
 
