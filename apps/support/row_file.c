@@ -1,3 +1,4 @@
+/* A CSV that grows row by row: opened, cut to whole rows, appended to. */
 #include "support/row_file.h"
 
 #include <cjson/cJSON.h>
@@ -81,21 +82,35 @@ static hct_status check_origin(const row_file *f, const char *origin, hct_err *e
     return st;
 }
 
+/* Refuses bytes that this program did not leave there: *ret_whole is what stays of them. A writer that was killed leaves
+ * whole rows and part of one, or part of the header. */
+static hct_status check_rows(const row_file *f, const hct_mapped *m, const char *header, size_t *ret_whole,
+                             hct_err *err) {
+    size_t length = strlen(header), whole = whole_rows((const char *)m->bytes, m->size);
+    *ret_whole = whole;
+    if (whole ? whole < length || memcmp(m->bytes, header, length) != 0
+              : m->size > length || memcmp(m->bytes, header, m->size) != 0)
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: its first line is not '%.*s': other tasks, or another program's file; name another file",
+                        f->path, (int)strcspn(header, "\n"), header);
+    if (whole && memchr(m->bytes + whole, '\n', m->size - whole))
+        return hct_fail(err, HCT_EINVAL, "%s: a quote is opened and never closed; mend the file, or name another one",
+                        f->path);
+    return HCT_OK;
+}
+
 /* Cuts what is there to whole rows; an empty file gets its header. */
 static hct_status begin(row_file *f, const char *header, const char *origin, hct_err *err) {
-    hct_mapped m;
+    hct_mapped m = {NULL, 0};
     hct_status st = hct_map_file(f->path, &m, err);
     if (st < 0) return st;
-    size_t length = strlen(header), whole = whole_rows((const char *)m.bytes, m.size);
-    if (whole && (whole < length || memcmp(m.bytes, header, length) != 0))
-        st = hct_fail(err, HCT_EINVAL,
-                      "%s: its first line is not '%.*s': other tasks, or another program's file; name another file",
-                      f->path, (int)strcspn(header, "\n"), header);
+    size_t whole = 0;
+    if (m.size) st = check_rows(f, &m, header, &whole, err);
     hct_unmap_file(&m);
     f->size = (off_t)whole;
     if (st == HCT_OK) st = check_origin(f, origin, err);
     if (st == HCT_OK && ftruncate(f->fd, f->size) < 0) st = failed(f, err);
-    return st == HCT_OK && !whole ? append(f, header, length, err) : st;
+    return st == HCT_OK && !whole ? append(f, header, strlen(header), err) : st;
 }
 
 row_file *row_file_open(const char *path, const char *header, const char *origin, csv **ret_rows, hct_err *err) {
