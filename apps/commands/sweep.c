@@ -312,11 +312,9 @@ static hct_status write_best(const settings *s, const recipe *base, int64_t poin
     }
     recipe_text(&r, &text);
     if (asprintf(&path, "%s/best%s%s.yaml", s->common.run, task ? "-" : "", task ? task : "") < 0) path = NULL;
-    hct_outfile *f = path && !text.failed ? hct_outfile_open(path, err) : NULL;
-    if (f) hct_outfile_write(f, text.bytes, text.length);
-    st = f ? hct_outfile_close(f, err) : path && !text.failed ? err->code : hct_fail(err, HCT_ENOMEM, "out of memory");
+    st = path ? text_save(&text, path, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(path);
-    free(text.bytes);
+    text_free(&text);
     return st;
 }
 

@@ -222,8 +222,9 @@ int64_t dataset_label(const dataset *d, const char *name, hct_err *err) {
     if (near) return hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s': did you mean '%s'?", d->folder, name, near);
     text_buffer all = {0};
     for (size_t l = 0; l < d->n_labels; l++) text_printf(&all, "%s%s", l ? ", " : "", d->label_names[l]);
-    hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s'; it has: %s", d->folder, name, all.bytes ? all.bytes : "none");
-    free(all.bytes);
+    hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s'; it has: %s", d->folder, name,
+             d->n_labels ? text_so_far(&all) : "none");
+    text_free(&all);
     return HCT_ENOTFOUND;
 }
 

@@ -179,9 +179,9 @@ static hct_status open_on_read_only_disk(dataset_index *ix, hct_err *err) {
     text_printf(&uri, "?immutable=1");
     sqlite3_close(ix->db);
     ix->db = NULL;
-    hct_status s = uri.failed ? hct_fail(err, HCT_ENOMEM, "no memory")
-                              : open_database(ix, uri.bytes, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, 0, err);
-    free(uri.bytes);
+    const char *name = text_get(&uri, ix->path, err);
+    hct_status s = name ? open_database(ix, name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, 0, err) : HCT_ENOMEM;
+    text_free(&uri);
     return s;
 }
 

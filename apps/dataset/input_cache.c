@@ -15,10 +15,11 @@ static char *cache_path(const dataset *d, size_t i, const char *settings, const 
     text_buffer key = {0};
     char hex[SHA256_HEX], *path = NULL;
     text_printf(&key, "%s %s %s", d->scans[i].id, d->scans[i].provenance, settings ? settings : "");
-    if (settings && !key.failed && sha256_bytes(key.bytes, key.length, hex, NULL) == HCT_OK &&
+    const char *whole = settings ? text_get(&key, "", NULL) : NULL;
+    if (whole && sha256_bytes(whole, text_length(&key), hex, NULL) == HCT_OK &&
         asprintf(&path, "%s/inputs/%s.%s", d->folder, hex, type) < 0)
         path = NULL;
-    free(key.bytes);
+    text_free(&key);
     return path;
 }
 
@@ -46,13 +47,13 @@ hct_status dataset_input_cached(const dataset *d, size_t i, const hu_window *win
     text_buffer key = {0};
     text_printf(&key, "%lld %lld", (long long)crop, (long long)size);
     for (int w = 0; w < n_windows; w++) text_printf(&key, " %a:%a", windows[w].centre, windows[w].width);
-    char *path = cache_path(d, i, key.failed ? NULL : key.bytes, "f32");
+    char *path = cache_path(d, i, text_get(&key, "", NULL), "f32");
     hct_status st = HCT_OK;
     if (!path || !read_whole(path, out, bytes)) {
         st = dataset_input(d, i, windows, n_windows, crop, size, out, err);
         if (st == HCT_OK && path) keep(d, path, out, bytes);
     }
-    free(key.bytes);
+    text_free(&key);
     free(path);
     return st;
 }

@@ -205,7 +205,8 @@ static hct_status set_up(run *r, hct_err *err) {
     hct_status s = sha256_bytes(text, strlen(text), r->preprocessing, err);
     if (s == HCT_OK) s = check_output(o->dataset, err);
     if (s == HCT_OK) s = sources_find(o->inputs, o->n_inputs, o->dataset, &r->sources, err);
-    if (s == HCT_OK && r->sources.left_out.length && !(r->result->left_out = strdup(r->sources.left_out.bytes)))
+    if (s == HCT_OK && text_length(&r->sources.left_out) &&
+        !(r->result->left_out = text_take(&r->sources.left_out, "the list of inputs", err)))
         s = hct_fail(err, HCT_ENOMEM, "no memory");
     if (s == HCT_OK && o->labels) s = labels_read(o->labels, o->label_columns, o->n_label_columns, &r->labels, err);
     if (s == HCT_OK && o->labels) s = check_labels_first(r, err);

@@ -104,7 +104,7 @@ static hct_status walk(source_list *l, const char *folder, const char *relative,
         char *path = path_join(folder, names[i]), *below = path_join(relative, names[i]);
         if (s == HCT_OK && (!path || !below)) s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
         if (s == HCT_OK && path_is_folder(path) && dataset && holds_prepared(path, folder, dataset))
-            text_printf(&l->left_out, "%s%s", l->left_out.length ? ", " : "", path);
+            text_printf(&l->left_out, "%s%s", text_length(&l->left_out) ? ", " : "", path);
         else if (s == HCT_OK && path_is_folder(path) && !is_loop(path, &here))
             s = dicom_folder(path) ? add(l, path, below, err) : walk(l, path, below, dataset, &here, depth + 1, err);
         else if (s == HCT_OK && source_is_volume(names[i])) s = add(l, path, below, err);
@@ -135,11 +135,11 @@ static hct_status add_input(source_list *l, const char *input, const char *datas
     if (s == HCT_OK && is_scan) s = add(l, path, path_base(nameless && real ? real : path), err);
     free(real);
     if (s < 0 || is_scan) return s;
-    size_t before = l->n, left_out = l->left_out.length;
+    size_t before = l->n, left_out = text_length(&l->left_out);
     s = walk(l, path, "", dataset, NULL, 0, err);
     if (s == HCT_OK && l->n == before)
         s = hct_fail(err, HCT_ENOTFOUND, "%s: no scan in this folder (no .nii, .nii.gz or folder of DICOM files)%s",
-                     input, l->left_out.length > left_out ? " but prepared ones, of a dataset" : "");
+                     input, text_length(&l->left_out) > left_out ? " but prepared ones, of a dataset" : "");
     return s;
 }
 
@@ -169,7 +169,7 @@ void sources_free(source_list *l) {
         free(l->items[i].id);
     }
     free(l->items);
-    free(l->left_out.bytes);
+    text_free(&l->left_out);
     *l = (source_list){0};
 }
 

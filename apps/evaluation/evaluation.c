@@ -1,6 +1,5 @@
 #include "evaluation/evaluation.h"
 
-#include <cjson/cJSON.h>
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "figures/plot.h"
 #include "hct/io.h"
 #include "support/csv.h"
+#include "support/json_out.h"
 #include "support/paths.h"
 
 enum { BAND_POINTS = 101 };
@@ -120,52 +120,52 @@ void evaluation_print(const evaluation *e, FILE *f) {
     if (e->permutations) print_comparison(e, f);
 }
 
-static void add_number(cJSON *o, const char *key, double v) {
-    if (isfinite(v)) cJSON_AddNumberToObject(o, key, v);
-    else cJSON_AddNullToObject(o, key);
+static void add_interval(json_out *j, const char *key, const interval *i) {
+    json_object(j, key);
+    json_number(j, "value", i->value);
+    json_number(j, "mean", i->mean);
+    json_number(j, "low", i->low);
+    json_number(j, "high", i->high);
+    json_whole(j, "skipped", (int64_t)i->skipped);
+    json_end(j);
 }
 
-static void add_interval(cJSON *o, const char *key, const interval *i) {
-    cJSON *j = cJSON_AddObjectToObject(o, key);
-    add_number(j, "value", i->value);
-    add_number(j, "mean", i->mean);
-    add_number(j, "low", i->low);
-    add_number(j, "high", i->high);
-    cJSON_AddNumberToObject(j, "skipped", (double)i->skipped);
+static void add_result(json_out *j, const evaluation *e, const task_result *r) {
+    add_interval(j, "roc_auc", &r->auc);
+    add_interval(j, "average_precision", &r->average_precision);
+    if (!e->permutations) return;
+    json_object(j, "versus");
+    json_number(j, "other_roc_auc", r->other_auc);
+    json_number(j, "difference", r->versus.difference);
+    json_number(j, "p", r->versus.p);
+    json_end(j);
 }
 
 hct_status evaluation_write_json(const evaluation *e, const char *path, hct_err *err) {
-    cJSON *root = cJSON_CreateObject(), *tasks = cJSON_AddArrayToObject(root, "tasks");
-    cJSON_AddNumberToObject(root, "scans", (double)e->n);
-    cJSON_AddNumberToObject(root, "resamples", (double)e->draws.count);
-    cJSON_AddStringToObject(root, "resampled", e->unit);
-    cJSON_AddNumberToObject(root, "level", e->level);
-    cJSON_AddNumberToObject(root, "seed", (double)e->draws.seed);
-    if (e->permutations) cJSON_AddNumberToObject(root, "permutations", (double)e->permutations);
-    for (size_t k = 0; k <= e->n_tasks; k++) {
+    json_out j = {.pretty = true};
+    json_object(&j, NULL);
+    json_array(&j, "tasks");
+    for (size_t k = 0; k < e->n_tasks; k++) {
         const task_result *r = row(e, k);
-        cJSON *o = k < e->n_tasks ? cJSON_CreateObject() : cJSON_AddObjectToObject(root, "macro");
-        if (k < e->n_tasks) {
-            cJSON_AddItemToArray(tasks, o);
-            cJSON_AddStringToObject(o, "task", r->name);
-            cJSON_AddNumberToObject(o, "positives", (double)r->positives);
-            cJSON_AddNumberToObject(o, "negatives", (double)r->negatives);
-        }
-        add_interval(o, "roc_auc", &r->auc);
-        add_interval(o, "average_precision", &r->average_precision);
-        if (!e->permutations) continue;
-        cJSON *v = cJSON_AddObjectToObject(o, "versus");
-        add_number(v, "other_roc_auc", r->other_auc);
-        add_number(v, "difference", r->versus.difference);
-        add_number(v, "p", r->versus.p);
+        json_object(&j, NULL);
+        json_text(&j, "task", r->name);
+        json_whole(&j, "positives", (int64_t)r->positives);
+        json_whole(&j, "negatives", (int64_t)r->negatives);
+        add_result(&j, e, r);
+        json_end(&j);
     }
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
-    hct_outfile *f = hct_outfile_open(path, err);
-    hct_outfile_printf(f, "%s\n", text);
-    cJSON_free(text);
-    return hct_outfile_close(f, err);
+    json_end(&j);
+    json_whole(&j, "scans", (int64_t)e->n);
+    json_whole(&j, "resamples", (int64_t)e->draws.count);
+    json_text(&j, "resampled", e->unit);
+    json_number(&j, "level", e->level);
+    json_whole(&j, "seed", (int64_t)e->draws.seed);
+    if (e->permutations) json_whole(&j, "permutations", (int64_t)e->permutations);
+    json_object(&j, "macro");
+    add_result(&j, e, row(e, e->n_tasks));
+    json_end(&j);
+    json_end(&j);
+    return json_save(&j, path, err);
 }
 
 static void put_number(hct_outfile *f, double v) {

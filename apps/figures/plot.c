@@ -105,7 +105,7 @@ static hct_status read_all(int fd, const char *path, text_buffer *out, hct_err *
         if (k < 0) return hct_fail(err, HCT_EIO, "%s: gnuplot cannot be read: %s", path, strerror(errno));
         text_add(out, part, (size_t)k);
     }
-    return out->failed ? hct_fail(err, HCT_ENOMEM, "%s: out of memory for the figure", path) : HCT_OK;
+    return text_check(out, path, err);
 }
 
 /* Why gnuplot failed, from what it said. */
@@ -175,11 +175,7 @@ hct_status plot_write(const plot *p, const char *path, hct_err *err) {
     if (points == 0) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to plot", path);
     text_buffer figure = {0};
     hct_status status = draw(p, terminal, path, &figure, err);
-    if (status == HCT_OK) {
-        hct_outfile *f = hct_outfile_open(path, err);
-        hct_outfile_write(f, figure.bytes, figure.length);
-        status = hct_outfile_close(f, err);
-    }
-    free(figure.bytes);
+    if (status == HCT_OK) status = text_save(&figure, path, err);
+    text_free(&figure);
     return status;
 }

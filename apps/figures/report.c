@@ -167,19 +167,12 @@ void report_folded(report *r, const char *title, const char *text) {
 hct_status report_write(report *r, const char *path, hct_err *err) {
     if (!r) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for a report", path);
     raw(r, "<footer>Made by headct. Not a medical device.</footer>\n</main></body></html>\n");
-    hct_status status = r->err.code < 0  ? hct_fail(err, r->err.code, "%s", r->err.msg)
-                        : r->html.failed ? hct_fail(err, HCT_ENOMEM, "%s: out of memory for a report", path)
-                                         : HCT_OK;
-    if (status == HCT_OK) {
-        hct_outfile *f = hct_outfile_open(path, err);
-        hct_outfile_write(f, r->html.bytes, r->html.length);
-        status = hct_outfile_close(f, err);
-    }
+    hct_status status = r->err.code < 0 ? hct_fail(err, r->err.code, "%s", r->err.msg) : text_save(&r->html, path, err);
     report_discard(r);
     return status;
 }
 
 void report_discard(report *r) {
-    if (r) free(r->html.bytes);
+    if (r) text_free(&r->html);
     free(r);
 }

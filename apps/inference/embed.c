@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "support/json_out.h"
 #include "support/paths.h"
 #include "training/measure.h"
 
@@ -39,13 +40,13 @@ static hct_status check_unseen(const run *q, hct_err *err) {
 }
 
 /* A JSON list of one text of every scan that is done. */
-static char *list_of(const run *q, const char *(*text)(const cohort_scan *)) {
-    cJSON *list = cJSON_CreateArray();
+static char *list_of(const run *q, const char *(*text)(const cohort_scan *), hct_err *err) {
+    json_out j = {0};
+    json_array(&j, NULL);
     for (size_t i = 0; i < q->c->n; i++)
-        if (q->done[i]) cJSON_AddItemToArray(list, cJSON_CreateString(text(&q->c->scans[i])));
-    char *json = cJSON_PrintUnformatted(list);
-    cJSON_Delete(list);
-    return json;
+        if (q->done[i]) json_text(&j, NULL, text(&q->c->scans[i]));
+    json_end(&j);
+    return json_take(&j, q->o->out, err);
 }
 
 static const char *id_of(const cohort_scan *s) { return s->id; }
@@ -54,8 +55,8 @@ static const char *part_of(const cohort_scan *s) { return s->part; }
 static const char *input_of(const cohort_scan *s) { return s->input; }
 
 static hct_status save(run *q, hct_err *err) {
-    char *lists[] = {list_of(q, id_of), list_of(q, patient_of), list_of(q, part_of), list_of(q, input_of),
-                     weights_describe(&q->info)};
+    char *lists[] = {list_of(q, id_of, err), list_of(q, patient_of, err), list_of(q, part_of, err),
+                     list_of(q, input_of, err), weights_describe(&q->info, err)};
     size_t n = 0;
     float *rows = malloc((q->c->n + 1) * q->width * sizeof *rows);
     int ok = rows != NULL;
@@ -83,7 +84,7 @@ static hct_status save(run *q, hct_err *err) {
     if (st == HCT_OK)
         st = ok ? hct_st_write(q->o->out, &e, 1, meta, sizeof meta / sizeof *meta, err)
                 : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) cJSON_free(lists[i]);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]);
     free(rows);
     q->saved = measure_now();
     if (st == HCT_OK) q->seen = look(q);

@@ -1,6 +1,5 @@
 #include "inference/predict.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "evaluation/predictions.h"
 #include "inference/classifiers.h"
+#include "support/json_out.h"
 #include "support/row_file.h"
 
 typedef struct run {
@@ -19,16 +19,19 @@ typedef struct run {
 } run;
 
 /* What is the same for every scan. */
-static void add_hashes(const run *q, cJSON *j) {
-    cJSON_AddStringToObject(j, "weights_sha256", q->set.weights);
-    cJSON_AddStringToObject(j, "recipe_sha256", q->set.recipe);
-    cJSON_AddStringToObject(j, "preprocessing_sha256", q->c->preprocessing);
-    cJSON *models = q->set.n > 1 ? cJSON_AddObjectToObject(j, "models") : NULL;
-    for (size_t i = 0; models && i < q->set.n; i++) {
-        cJSON *m = cJSON_AddObjectToObject(models, q->set.item[i].info.task[0]);
-        cJSON_AddStringToObject(m, "weights_sha256", q->set.item[i].weights);
-        cJSON_AddStringToObject(m, "recipe_sha256", q->set.item[i].info.recipe);
+static void add_hashes(const run *q, json_out *j) {
+    json_text(j, "weights_sha256", q->set.weights);
+    json_text(j, "recipe_sha256", q->set.recipe);
+    json_text(j, "preprocessing_sha256", q->c->preprocessing);
+    if (q->set.n < 2) return;
+    json_object(j, "models");
+    for (size_t i = 0; i < q->set.n; i++) {
+        json_object(j, q->set.item[i].info.task[0]);
+        json_text(j, "weights_sha256", q->set.item[i].weights);
+        json_text(j, "recipe_sha256", q->set.item[i].info.recipe);
+        json_end(j);
     }
+    json_end(j);
 }
 
 static hct_status check_finite(const run *q, const cohort_scan *s, const double *p, hct_err *err) {
@@ -40,19 +43,21 @@ static hct_status check_finite(const run *q, const cohort_scan *s, const double 
 }
 
 static hct_status print_json(const run *q, const cohort_scan *s, const double *p, hct_err *err) {
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddStringToObject(j, "scan", s->id);
-    cJSON_AddStringToObject(j, "patient", s->patient);
-    cJSON_AddStringToObject(j, "file", s->path);
-    cJSON *all = cJSON_AddObjectToObject(j, "probabilities");
-    for (int k = 0; k < q->set.n_tasks; k++) cJSON_AddNumberToObject(all, q->set.task[k], p[k]);
-    add_hashes(q, j);
-    cJSON_AddStringToObject(j, "input_sha256", s->input);
-    char *text = cJSON_PrintUnformatted(j);
-    cJSON_Delete(j);
-    if (!text) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    json_out j = {0};
+    json_object(&j, NULL);
+    json_text(&j, "scan", s->id);
+    json_text(&j, "patient", s->patient);
+    json_text(&j, "file", s->path);
+    json_object(&j, "probabilities");
+    for (int k = 0; k < q->set.n_tasks; k++) json_number(&j, q->set.task[k], p[k]);
+    json_end(&j);
+    add_hashes(q, &j);
+    json_text(&j, "input_sha256", s->input);
+    json_end(&j);
+    char *text = json_take(&j, s->path, err);
+    if (!text) return HCT_ENOMEM;
     fprintf(q->o->print, "%s\n", text);
-    cJSON_free(text);
+    free(text);
     return HCT_OK;
 }
 
@@ -91,27 +96,29 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
     if (st == HCT_OK && q->rows) st = row_file_add(q->rows, &rows, err);
     if (st == HCT_OK && !q->rows && (fflush(q->o->print) != 0 || ferror(q->o->print)))
         st = hct_fail(err, HCT_EIO, "standard output: %s", strerror(errno));
-    free(rows.bytes);
+    text_free(&rows);
     return st;
 }
 
 /* Opens the CSV; its scans are marked in done. */
 static hct_status open_rows(run *q, char *done, size_t *ret_kept, hct_err *err) {
     text_buffer header = {0};
-    cJSON *origin = cJSON_CreateObject();
-    cJSON_AddStringToObject(origin, "format", "headct-predictions/1");
-    add_hashes(q, origin);
+    json_out origin = {.pretty = true};
+    json_object(&origin, NULL);
+    json_text(&origin, "format", "headct-predictions/1");
+    add_hashes(q, &origin);
+    json_end(&origin);
     csv_add(&header, 0, "scan");
     csv_add(&header, 1, "patient");
     csv_add(&header, 2, "split");
     for (int k = 0; k < q->set.n_tasks; k++) csv_add(&header, 3, q->set.task[k]);
     csv_add(&header, 3, PREDICTIONS_INPUT);
     text_add(&header, "\n", 1);
-    char *text = cJSON_Print(origin);
-    cJSON_Delete(origin);
+    char *text = json_take(&origin, q->o->out, err);
+    const char *first = text ? text_get(&header, q->o->out, err) : NULL;
     csv *old = NULL;
-    hct_status st = text && !header.failed ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
-    if (st == HCT_OK && !(q->rows = row_file_open(q->o->out, header.bytes, text, &old, err))) st = err->code;
+    hct_status st = first ? HCT_OK : HCT_ENOMEM;
+    if (st == HCT_OK && !(q->rows = row_file_open(q->o->out, first, text, &old, err))) st = err->code;
     for (size_t i = 0; st == HCT_OK && i < old->rows; i++) {
         int64_t at = cohort_find(q->c, csv_cell(old, i, 0));
         if (at < 0) continue;
@@ -120,8 +127,8 @@ static hct_status open_rows(run *q, char *done, size_t *ret_kept, hct_err *err) 
         done[at] = 1;
     }
     csv_free(old);
-    free(header.bytes);
-    cJSON_free(text);
+    text_free(&header);
+    free(text);
     return st;
 }
 

@@ -1,6 +1,5 @@
 #include "inference/tokens.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,14 +97,14 @@ static hct_status run_images(run *q, const hct_st_entry *in, hct_err *err) {
 }
 
 static hct_status write_all(const run *q, const char *path, hct_err *err) {
-    char *model = weights_describe(&q->info);
-    if (!model) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    char *model = weights_describe(&q->info, err);
+    if (!model) return HCT_ENOMEM;
     const hct_st_pair meta[] = {
         {"format", "headct-tokens/1"},     {"model", model},           {"weights_sha256", q->weights},
         {"recipe_sha256", q->info.recipe}, {"input_sha256", q->input},
     };
     hct_status st = hct_st_write(path, q->out, q->n, meta, sizeof meta / sizeof *meta, err);
-    cJSON_free(model);
+    free(model);
     return st;
 }
 

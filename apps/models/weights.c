@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/json_out.h"
 #include "support/sha256.h"
 
 #define FORMAT "headct-weights/1"
@@ -42,25 +43,24 @@ static const field fields[] = {E("image", image, WHOLE),
                                M("norm_pix", normalize, FLAG)};
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
-static cJSON *model_json(const mae_config *c) {
-    cJSON *j = cJSON_CreateObject();
+static void put_model(json_out *j, const mae_config *c) {
+    json_object(j, "model");
     for (int i = 0; i < N_FIELDS; i++) {
         const char *at = (const char *)c + fields[i].at;
-        if (fields[i].type == WHOLE)
-            cJSON_AddNumberToObject(j, fields[i].name, (double)*(const int64_t *)(const void *)at);
-        if (fields[i].type >= FLAG) cJSON_AddBoolToObject(j, fields[i].name, *(const int *)(const void *)at);
-        if (fields[i].type == REAL_) cJSON_AddNumberToObject(j, fields[i].name, *(const double *)(const void *)at);
+        if (fields[i].type == WHOLE) json_whole(j, fields[i].name, *(const int64_t *)(const void *)at);
+        if (fields[i].type >= FLAG) json_bool(j, fields[i].name, *(const int *)(const void *)at);
+        if (fields[i].type == REAL_) json_number(j, fields[i].name, *(const double *)(const void *)at);
     }
-    return j;
+    json_end(j);
 }
 
-static cJSON *dino_json(const dino_head *h) {
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddNumberToObject(j, "hidden", (double)h->hidden);
-    cJSON_AddNumberToObject(j, "bottleneck", (double)h->bottleneck);
-    cJSON_AddNumberToObject(j, "prototypes", (double)h->prototypes);
-    cJSON_AddBoolToObject(j, "batch_norm", h->batch_norm);
-    return j;
+static void put_dino(json_out *j, const dino_head *h) {
+    json_object(j, "dino");
+    json_whole(j, "hidden", h->hidden);
+    json_whole(j, "bottleneck", h->bottleneck);
+    json_whole(j, "prototypes", h->prototypes);
+    json_bool(j, "batch_norm", h->batch_norm);
+    json_end(j);
 }
 
 static int read_dino(const cJSON *j, dino_head *h) {
@@ -88,27 +88,32 @@ static int read_model(const cJSON *j, mae_config *c) {
     return 1;
 }
 
-char *weights_describe(const model_info *info) {
-    cJSON *j = cJSON_CreateObject(), *windows = cJSON_CreateArray(), *tasks = cJSON_CreateArray();
-    cJSON_AddStringToObject(j, "kind", kinds[info->kind]);
-    cJSON_AddItemToObject(j, "model", model_json(&info->mae));
-    if (info->kind == MODEL_DINO) cJSON_AddItemToObject(j, "dino", dino_json(&info->dino));
-    for (int i = 0; i < info->n_windows; i++)
-        cJSON_AddItemToArray(windows,
-                             cJSON_CreateDoubleArray((double[]){info->window[i].centre, info->window[i].width}, 2));
-    cJSON_AddItemToObject(j, "windows", windows);
-    cJSON_AddNumberToObject(j, "crop", (double)info->crop);
-    cJSON_AddStringToObject(j, "pool", info->pool_mean ? "mean" : "cls");
-    cJSON_AddNumberToObject(j, "probe_heads", (double)info->probe_heads);
-    for (int i = 0; i < info->n_tasks; i++) cJSON_AddItemToArray(tasks, cJSON_CreateString(info->task[i]));
-    cJSON_AddItemToObject(j, "tasks", tasks);
-    cJSON_AddStringToObject(j, "recipe_sha256", info->recipe);
-    cJSON_AddStringToObject(j, "preprocessing_sha256", info->preprocessing);
-    cJSON_AddStringToObject(j, "data_sha256", info->data);
-    cJSON_AddStringToObject(j, "parent_weights_sha256", info->parent);
-    char *text = cJSON_PrintUnformatted(j);
-    cJSON_Delete(j);
-    return text;
+char *weights_describe(const model_info *info, hct_err *err) {
+    json_out j = {0};
+    json_object(&j, NULL);
+    json_text(&j, "kind", kinds[info->kind]);
+    put_model(&j, &info->mae);
+    if (info->kind == MODEL_DINO) put_dino(&j, &info->dino);
+    json_array(&j, "windows");
+    for (int i = 0; i < info->n_windows; i++) {
+        json_array(&j, NULL);
+        json_number(&j, NULL, info->window[i].centre);
+        json_number(&j, NULL, info->window[i].width);
+        json_end(&j);
+    }
+    json_end(&j);
+    json_whole(&j, "crop", info->crop);
+    json_text(&j, "pool", info->pool_mean ? "mean" : "cls");
+    json_whole(&j, "probe_heads", info->probe_heads);
+    json_array(&j, "tasks");
+    for (int i = 0; i < info->n_tasks; i++) json_text(&j, NULL, info->task[i]);
+    json_end(&j);
+    json_text(&j, "recipe_sha256", info->recipe);
+    json_text(&j, "preprocessing_sha256", info->preprocessing);
+    json_text(&j, "data_sha256", info->data);
+    json_text(&j, "parent_weights_sha256", info->parent);
+    json_end(&j);
+    return json_take(&j, "the weights' description", err);
 }
 
 static int read_lists(const cJSON *j, model_info *info) {
@@ -175,10 +180,11 @@ hct_status weights_save(const char *path, const params *p, const model_info *inf
                         size_t n_extra, const hct_st_pair *extra_meta, size_t n_meta, hct_err *err) {
     hct_st_entry *own = NULL;
     void *bytes = NULL;
-    char *text = weights_describe(info);
+    char *text = weights_describe(info, err);
     hct_st_pair *meta = calloc(n_meta + 2, sizeof *meta);
-    hct_status st =
-        text && meta ? params_entries(p, &own, &bytes, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    hct_status st = !text  ? HCT_ENOMEM
+                    : meta ? params_entries(p, &own, &bytes, err)
+                           : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     hct_st_entry *all = st == HCT_OK ? calloc(p->n + n_extra + 1, sizeof *all) : NULL;
     if (all) {
         memcpy(all, own, p->n * sizeof *all);
@@ -194,7 +200,7 @@ hct_status weights_save(const char *path, const params *p, const model_info *inf
     free(own);
     free(bytes);
     free(meta);
-    cJSON_free(text);
+    free(text);
     return st;
 }
 

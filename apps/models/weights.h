@@ -40,7 +40,7 @@ hct_status weights_save(const char *path, const params *p, const model_info *inf
 hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret, hct_err *err);
 /* SHA-256 over names, shapes and bytes of all tensors: equal for equal weights, whatever the metadata. */
 hct_status weights_hash(const params *p, char ret[MODEL_HASH], hct_err *err);
-/* The description as the JSON text that goes into metadata; free it. */
-char *weights_describe(const model_info *info);
+/* The description as the JSON text that goes into metadata; free it. NULL and err where memory ran out. */
+char *weights_describe(const model_info *info, hct_err *err);
 
 #endif

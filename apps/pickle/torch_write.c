@@ -87,8 +87,15 @@ static void put_pickle(text_buffer *b, const hct_st_entry *entries, size_t n, co
 typedef struct archive {
     hct_outfile *f;
     uint64_t at, members;
+    int failed; /* memory ran out */
     text_buffer directory, header;
 } archive;
+
+/* A text that memory ran out for is told at the end: nothing of it is written. */
+static void write_text(archive *a, const text_buffer *t) {
+    if (text_write(t, a->f, "", NULL) == HCT_OK) a->at += text_length(t);
+    else a->failed = 1;
+}
 
 static void write_bytes(archive *a, const void *bytes, size_t n) {
     if (n) hct_outfile_write(a->f, bytes, n);
@@ -105,7 +112,7 @@ static void add_member(archive *a, const char *name, const void *bytes, size_t n
     size_t fill = (size_t)((BORDER - (a->at + before) % BORDER) % BORDER);
     uint64_t start = a->at, crc = libdeflate_crc32(0, n ? bytes : "", n);
     text_buffer *h = &a->header;
-    h->length = 0;
+    text_clear(h);
     little(h, 0x04034b50, 4), little(h, wide || far ? ZIP64 : CLASSIC, 2), little(h, 0, 2), little(h, 0, 2),
         little(h, 0, 4);
     little(h, crc, 4), little(h, wide ? UINT32_MAX : n, 4), little(h, wide ? UINT32_MAX : n, 4), little(h, length, 2),
@@ -114,7 +121,7 @@ static void add_member(archive *a, const char *name, const void *bytes, size_t n
     if (wide) little(h, 1, 2), little(h, 16, 2), little(h, n, 8), little(h, n, 8);
     little(h, 0x4246, 2), little(h, fill, 2);
     for (size_t i = 0; i < fill; i++) op(h, "Z");
-    write_bytes(a, h->bytes, h->length);
+    write_text(a, h);
     write_bytes(a, bytes, n);
     text_buffer *d = &a->directory;
     size_t extra = (wide ? 16u : 0u) + (far ? 8u : 0u);
@@ -132,10 +139,10 @@ static void add_member(archive *a, const char *name, const void *bytes, size_t n
 
 /* Directory and its two ends; the zip64 one is always there, as torch's writer does. */
 static void finish(archive *a) {
-    uint64_t at = a->at, bytes = a->directory.length, end = at + bytes;
+    uint64_t at = a->at, bytes = text_length(&a->directory), end = at + bytes;
     text_buffer *h = &a->header;
-    write_bytes(a, a->directory.bytes, a->directory.length);
-    h->length = 0;
+    write_text(a, &a->directory);
+    text_clear(h);
     little(h, 0x06064b50, 4), little(h, 44, 8), little(h, ZIP64, 2), little(h, ZIP64, 2), little(h, 0, 4),
         little(h, 0, 4);
     little(h, a->members, 8), little(h, a->members, 8), little(h, bytes, 8), little(h, at, 8);
@@ -143,7 +150,7 @@ static void finish(archive *a) {
     uint64_t count = a->members < UINT16_MAX ? a->members : UINT16_MAX;
     little(h, 0x06054b50, 4), little(h, 0, 4), little(h, count, 2), little(h, count, 2), little(h, narrow(bytes), 4),
         little(h, narrow(at), 4), little(h, 0, 2);
-    write_bytes(a, h->bytes, h->length);
+    write_text(a, h);
 }
 
 hct_status torch_write(const char *path, const hct_st_entry *entries, size_t n, const hct_st_pair *meta, size_t n_meta,
@@ -155,7 +162,8 @@ hct_status torch_write(const char *path, const hct_st_entry *entries, size_t n, 
     archive a = {.f = hct_outfile_open(path, err)};
     if (!a.f) return err ? err->code : HCT_EIO;
     put_pickle(&pickle, entries, n, meta, n_meta);
-    if (!pickle.failed) add_member(&a, ROOT "data.pkl", pickle.bytes, pickle.length);
+    const char *whole = text_get(&pickle, path, err);
+    if (whole) add_member(&a, ROOT "data.pkl", whole, text_length(&pickle));
     add_member(&a, ROOT "byteorder", "little", 6);
     for (size_t i = 0; i < n; i++) {
         char name[48];
@@ -164,9 +172,8 @@ hct_status torch_write(const char *path, const hct_st_entry *entries, size_t n, 
     }
     add_member(&a, ROOT "version", "3\n", 2);
     finish(&a);
-    int failed = pickle.failed || a.directory.failed || a.header.failed;
-    free(pickle.bytes), free(a.directory.bytes), free(a.header.bytes);
-    if (!failed) return hct_outfile_close(a.f, err);
+    text_free(&pickle), text_free(&a.directory), text_free(&a.header);
+    if (whole && !a.failed) return hct_outfile_close(a.f, err);
     hct_outfile_discard(a.f);
     return hct_fail(err, HCT_ENOMEM, "%s: out of memory for its directory", path);
 }

@@ -158,9 +158,8 @@ int csv_fixed_column(const csv *t, const char *name, hct_err *err) {
     if (column >= 0) return column;
     text_buffer there = {0};
     for (size_t i = 0; i < t->columns; i++) text_printf(&there, "%s%s", i ? ", " : "", t->names[i]);
-    hct_fail(err, HCT_ENOTFOUND, "%s: column '%s' is missing; it has: %.600s", t->path, name,
-             there.bytes ? there.bytes : "");
-    free(there.bytes);
+    hct_fail(err, HCT_ENOTFOUND, "%s: column '%s' is missing; it has: %.600s", t->path, name, text_so_far(&there));
+    text_free(&there);
     return -1;
 }
 

@@ -132,8 +132,8 @@ row_file *row_file_open(const char *path, const char *header, const char *origin
 }
 
 hct_status row_file_add(row_file *f, const text_buffer *rows, hct_err *err) {
-    if (rows->failed) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->path);
-    return append(f, rows->bytes, rows->length, err);
+    const char *bytes = text_get(rows, f->path, err);
+    return bytes ? append(f, bytes, text_length(rows), err) : HCT_ENOMEM;
 }
 
 void row_file_close(row_file *f) {

@@ -1,3 +1,4 @@
+/* Numbers in text, and text that grows. */
 #include "support/text.h"
 
 #include <ctype.h>
@@ -64,25 +65,25 @@ const char *text_of_double(double v, char buffer[32]) {
 }
 
 static bool reserve(text_buffer *t, size_t more) {
-    if (t->failed) return false;
-    if (t->bytes && more < t->capacity - t->length) return true;
-    size_t capacity = t->capacity ? t->capacity : 256;
-    while (capacity - t->length <= more) capacity *= 2;
-    char *bytes = realloc(t->bytes, capacity);
+    if (t->failed_) return false;
+    if (t->bytes_ && more < t->capacity_ - t->length_) return true;
+    size_t capacity = t->capacity_ ? t->capacity_ : 256;
+    while (capacity - t->length_ <= more) capacity *= 2;
+    char *bytes = realloc(t->bytes_, capacity);
     if (!bytes) {
-        t->failed = true;
+        t->failed_ = true;
         return false;
     }
-    t->bytes = bytes;
-    t->capacity = capacity;
+    t->bytes_ = bytes;
+    t->capacity_ = capacity;
     return true;
 }
 
 void text_add(text_buffer *t, const char *bytes, size_t n) {
     if (!reserve(t, n)) return;
-    if (n) memcpy(t->bytes + t->length, bytes, n);
-    t->length += n;
-    t->bytes[t->length] = '\0';
+    if (n) memcpy(t->bytes_ + t->length_, bytes, n);
+    t->length_ += n;
+    t->bytes_[t->length_] = '\0';
 }
 
 void text_printf(text_buffer *t, const char *fmt, ...) {
@@ -91,9 +92,56 @@ void text_printf(text_buffer *t, const char *fmt, ...) {
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
+    if (n < 0) t->failed_ = true;
     if (n >= 0 && reserve(t, (size_t)n)) {
-        vsnprintf(t->bytes + t->length, (size_t)n + 1, fmt, again);
-        t->length += (size_t)n;
+        vsnprintf(t->bytes_ + t->length_, (size_t)n + 1, fmt, again);
+        t->length_ += (size_t)n;
     }
     va_end(again);
+}
+
+void text_clear(text_buffer *t) {
+    t->length_ = 0;
+    t->failed_ = false;
+    if (t->bytes_) *t->bytes_ = '\0';
+}
+
+void text_free(text_buffer *t) {
+    free(t->bytes_);
+    *t = (text_buffer){0};
+}
+
+hct_status text_check(const text_buffer *t, const char *what, hct_err *err) {
+    return t->failed_ ? hct_fail(err, HCT_ENOMEM, "%s: out of memory", what) : HCT_OK;
+}
+
+const char *text_get(const text_buffer *t, const char *what, hct_err *err) {
+    return text_check(t, what, err) < 0 ? NULL : text_so_far(t);
+}
+
+char *text_take(text_buffer *t, const char *what, hct_err *err) {
+    reserve(t, 0);
+    if (text_check(t, what, err) < 0) return NULL;
+    char *bytes = t->bytes_;
+    bytes[t->length_] = '\0';
+    *t = (text_buffer){0};
+    return bytes;
+}
+
+const char *text_so_far(const text_buffer *t) { return t->bytes_ ? t->bytes_ : ""; }
+
+size_t text_length(const text_buffer *t) { return t->length_; }
+
+hct_status text_write(const text_buffer *t, hct_outfile *f, const char *what, hct_err *err) {
+    hct_status st = text_check(t, what, err);
+    if (st == HCT_OK) hct_outfile_write(f, t->bytes_, t->length_);
+    return st;
+}
+
+hct_status text_save(const text_buffer *t, const char *path, hct_err *err) {
+    hct_status st = text_check(t, path, err);
+    if (st < 0) return st;
+    hct_outfile *f = hct_outfile_open(path, err);
+    hct_outfile_write(f, t->bytes_, t->length_);
+    return hct_outfile_close(f, err);
 }

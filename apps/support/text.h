@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hct/io.h"
+
 /* The whole of text is one number (surrounding blanks allowed); false leaves *ret alone. Point as decimal sign whatever
  * the locale. text_double also takes nan and inf. */
 bool text_double(const char *text, double *ret);
@@ -19,15 +21,34 @@ const char *text_not_utf8(const char *text);
 /* Shortest decimal that reads back as the same double: "0.1", "1e-05", "nan". buffer of 32. */
 const char *text_of_double(double v, char buffer[32]);
 
-/* A growing text. bytes is NUL-terminated and never NULL after the first call; free with free(bytes). Where memory runs
- * out, failed is set and the text stays as it was. */
+/* A growing text. It starts as {0}. Memory that runs out at any time is kept, and comes out where the text is asked for:
+ * its members are text.c's alone (make lint), so that a text with a part missing cannot be used by oversight. */
 typedef struct text_buffer {
-    char *bytes;
-    size_t length, capacity;
-    bool failed;
+    char *bytes_;
+    size_t length_, capacity_;
+    bool failed_;
 } text_buffer;
 
 void text_add(text_buffer *t, const char *bytes, size_t n);
-void text_printf(text_buffer *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void text_printf(text_buffer *t, const char *fmt, ...) HCT_PRINTF(2, 3);
+/* Empties it; what ran out before is forgotten. */
+void text_clear(text_buffer *t);
+void text_free(text_buffer *t);
+
+/* The whole text, NUL-terminated, borrowed until the next call. NULL and err where memory ran out: "WHAT: out of
+ * memory". */
+const char *text_get(const text_buffer *t, const char *what, hct_err *err);
+/* The same, handed over to the caller (free); t is empty afterwards. */
+char *text_take(text_buffer *t, const char *what, hct_err *err);
+/* What there is of it, "" where nothing: for messages alone. */
+const char *text_so_far(const text_buffer *t);
+/* Bytes added so far. */
+size_t text_length(const text_buffer *t);
+/* HCT_ENOMEM where memory ran out. */
+hct_status text_check(const text_buffer *t, const char *what, hct_err *err);
+/* Makes it the whole of a file. HCT_ENOMEM where memory ran out, and then nothing is written. */
+hct_status text_save(const text_buffer *t, const char *path, hct_err *err);
+/* Appends it to a file; HCT_ENOMEM where memory ran out: give the file up then (hct_outfile_discard). */
+hct_status text_write(const text_buffer *t, hct_outfile *f, const char *what, hct_err *err);
 
 #endif

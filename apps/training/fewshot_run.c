@@ -1,10 +1,10 @@
 #include "training/fewshot_run.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/json_out.h"
 #include "support/paths.h"
 #include "support/sha256.h"
 #include "support/stop.h"
@@ -130,23 +130,22 @@ static char *origin(const run *q, hct_err *err) {
         st = strcmp(frozen, tuned) ? sha256_file(tuned, tuned_hash, err)
                                    : (memcpy(tuned_hash, frozen_hash, sizeof tuned_hash), HCT_OK);
     if (st < 0) return NULL;
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddStringToObject(j, "format", "headct-fewshot/1");
-    cJSON_AddStringToObject(j, "recipe_sha256", recipe);
-    cJSON_AddStringToObject(j, "data_sha256", data);
-    cJSON_AddStringToObject(j, "probe_weights_file_sha256", frozen_hash);
-    cJSON_AddStringToObject(j, "finetune_weights_file_sha256", tuned_hash);
+    json_out j = {.pretty = true};
+    json_object(&j, NULL);
+    json_text(&j, "format", "headct-fewshot/1");
+    json_text(&j, "recipe_sha256", recipe);
+    json_text(&j, "data_sha256", data);
+    json_text(&j, "probe_weights_file_sha256", frozen_hash);
+    json_text(&j, "finetune_weights_file_sha256", tuned_hash);
     snprintf(text, sizeof text, "%zu", o->knn.k);
-    cJSON_AddStringToObject(j, "neighbours", text);
-    cJSON_AddStringToObject(j, "knn_temperature", text_of_double(o->knn.temperature, number));
-    cJSON_AddStringToObject(j, "simpleshot", forms[o->form]);
+    json_text(&j, "neighbours", text);
+    json_text(&j, "knn_temperature", text_of_double(o->knn.temperature, number));
+    json_text(&j, "simpleshot", forms[o->form]);
     snprintf(text, sizeof text, "%lld of %lld+%lld", (long long)o->episodes.n, (long long)o->episodes.shots,
              (long long)o->episodes.queries);
-    cJSON_AddStringToObject(j, "episodes", text);
-    char *whole = cJSON_Print(j);
-    cJSON_Delete(j);
-    if (!whole) hct_fail(err, HCT_ENOMEM, "out of memory");
-    return whole;
+    json_text(&j, "episodes", text);
+    json_end(&j);
+    return json_take(&j, o->out, err);
 }
 
 static hct_status open_folder(run *q, hct_err *err) {
@@ -178,7 +177,7 @@ static hct_status open_run(run *q, hct_err *err) {
     if (st == HCT_OK)
         st = fewshot_table_open(q->o->out, made_by, (const char *const *)q->t.said.task, q->t.said.n_tasks,
                                 fewshot_method_names, FEWSHOT_METHODS, &q->table, err);
-    cJSON_free(made_by);
+    free(made_by);
     return st;
 }
 

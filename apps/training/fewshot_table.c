@@ -113,7 +113,7 @@ hct_status fewshot_table_add(fewshot_table *t, const fewshot_row *r, hct_err *er
     for (size_t i = 0; i < 6; i++) csv_add(&line, 6 + i, isnan(v[i]) ? "" : text_of_double(v[i], number));
     text_add(&line, "\n", 1);
     hct_status st = row_file_add(t->file, &line, err);
-    free(line.bytes);
+    text_free(&line);
     return st == HCT_OK ? keep(t, r, err) : st;
 }
 

@@ -149,9 +149,9 @@ void recipe_text(const recipe *r, text_buffer *out) {
 hct_status recipe_hash(const recipe *r, char hex[65], hct_err *err) {
     text_buffer text = {0};
     recipe_text(r, &text);
-    hct_status status = text.failed ? hct_fail(err, HCT_ENOMEM, "out of memory for a recipe's text")
-                                    : sha256_bytes(text.bytes, text.length, hex, err);
-    free(text.bytes);
+    const char *whole = text_get(&text, "the recipe's text", err);
+    hct_status status = whole ? sha256_bytes(whole, text_length(&text), hex, err) : HCT_ENOMEM;
+    text_free(&text);
     return status;
 }
 

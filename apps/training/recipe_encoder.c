@@ -34,15 +34,16 @@ static hct_status take(recipe *r, const recipe *from, const char *path, const ch
     text_buffer now = {0}, wanted = {0};
     recipe_key_text(k, r, &now);
     recipe_key_text(k, from, &wanted);
-    hct_status st = now.failed || wanted.failed ? hct_fail(err, HCT_ENOMEM, "out of memory") : HCT_OK;
-    if (st == HCT_OK && strcmp(now.bytes, wanted.bytes) != 0)
+    const char *a = text_get(&now, path, err), *b = a ? text_get(&wanted, path, err) : NULL;
+    hct_status st = b ? HCT_OK : HCT_ENOMEM;
+    if (st == HCT_OK && strcmp(a, b) != 0)
         st = r->given[k - recipe_keys] ? hct_fail(err, HCT_EINVAL,
                                                   "%s: the recipe says %s, but the encoder of %s was made with %s; "
                                                   "leave the key out, or name other weights",
-                                                  path, now.bytes, weights, wanted.bytes)
-                                       : recipe_key_assign(k, wanted.bytes, r, err);
-    free(now.bytes);
-    free(wanted.bytes);
+                                                  path, a, weights, b)
+                                       : recipe_key_assign(k, b, r, err);
+    text_free(&now);
+    text_free(&wanted);
     return st;
 }
 

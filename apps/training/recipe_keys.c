@@ -321,7 +321,6 @@ hct_status recipe_key_assign(const recipe_key *k, const char *text, recipe *r, h
 void recipe_key_text(const recipe_key *k, const recipe *r, text_buffer *out) {
     const char *member = (const char *)r + k->offset;
     char number[32], second[32];
-    text_add(out, "", 0);
     switch (k->kind) {
     case KEY_INT: text_printf(out, "%lld", (long long)*(const int64_t *)(const void *)member); break;
     case KEY_REAL: text_printf(out, "%s", text_of_double(*(const double *)(const void *)member, number)); break;

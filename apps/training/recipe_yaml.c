@@ -173,14 +173,13 @@ static hct_status explain(const char *path, const complaint *c, cyaml_err_t erro
 
 /* The value as --set would take it; NULL where the file does not hold the key. */
 static void value_text(const recipe_key *k, const raw_value *v, text_buffer *out) {
-    out->length = 0;
+    text_clear(out);
     if (v->text) text_printf(out, "%s", v->text);
     for (uint32_t i = 0; i < v->n; i++) {
         if (k->kind == KEY_WINDOWS)
             text_printf(out, "%s%s:%s", i ? "," : "", v->windows[i].center, v->windows[i].width);
         else text_printf(out, "%s%s", i ? "," : "", v->items[i]);
     }
-    text_add(out, "", 0);
 }
 
 static hct_status assign_all(const char *path, const raw_recipe *raw, recipe *r, hct_err *err) {
@@ -191,12 +190,12 @@ static hct_status assign_all(const char *path, const raw_recipe *raw, recipe *r,
         if (!v->text && !v->items && !v->windows) continue;
         hct_err here = {0};
         value_text(&recipe_keys[i], v, &text);
-        status = text.failed ? hct_fail(&here, HCT_ENOMEM, "out of memory")
-                             : recipe_key_assign(&recipe_keys[i], text.bytes, r, &here);
+        const char *value = text_get(&text, "the recipe", &here);
+        status = value ? recipe_key_assign(&recipe_keys[i], value, r, &here) : HCT_ENOMEM;
         if (status < 0) hct_fail(err, status, "%s: %s", path, here.msg);
         else r->given[i] = true;
     }
-    free(text.bytes);
+    text_free(&text);
     return status;
 }
 

@@ -97,10 +97,8 @@ hct_status run_folder_open(const char *run, const char *sub, const recipe *r, hc
     if (st == HCT_OK) {
         text_buffer text = {0};
         recipe_text(r, &text);
-        hct_outfile *f = hct_outfile_open(file, err);
-        hct_outfile_write(f, text.bytes, text.length);
-        st = hct_outfile_close(f, err);
-        free(text.bytes);
+        st = text_save(&text, file, err);
+        text_free(&text);
     }
     free(folder);
     free(file);

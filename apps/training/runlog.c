@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "hct/io.h"
+#include "support/json_out.h"
 #include "support/paths.h"
 #include "support/tensorboard.h"
-#include "support/text.h"
 
 static const char NAME[] = "metrics.jsonl";
 
@@ -82,19 +82,22 @@ static void append(runlog *log, const char *bytes, size_t n) {
 }
 
 void runlog_write(runlog *log, int64_t step, const char *phase, const runlog_value *values, size_t n) {
-    text_buffer line = {0};
-    char tag[256], number[32];
-    text_printf(&line, "{\"step\":%lld,\"phase\":\"%s\"", (long long)step, phase);
+    json_out line = {0};
+    char tag[256];
+    json_object(&line, NULL);
+    json_whole(&line, "step", step);
+    json_text(&line, "phase", phase);
     for (size_t i = 0; i < n; i++) {
         double v = values[i].value;
-        text_printf(&line, ",\"%s\":%s", values[i].key, isfinite(v) ? text_of_double(v, number) : "null");
+        json_number(&line, values[i].key, v);
         snprintf(tag, sizeof tag, "%s/%s", phase, values[i].key);
         tensorboard_scalar(log->events, step, tag, v);
     }
-    text_add(&line, "}\n", 2);
-    if (line.failed && !log->error) log->error = ENOMEM;
-    if (!line.failed) append(log, line.bytes, line.length);
-    free(line.bytes);
+    json_end(&line);
+    char *whole = json_take(&line, "metrics.jsonl", NULL);
+    if (!whole && !log->error) log->error = ENOMEM;
+    if (whole) append(log, whole, strlen(whole)), append(log, "\n", 1);
+    free(whole);
 }
 
 void runlog_timing(runlog *log, int64_t step, const char *tag, double value) {

@@ -1,6 +1,5 @@
 #include "weights/export.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,17 +93,17 @@ static hct_status write_weights(export *q, hct_err *err) {
     const char *which = q->o->which == EXPORT_STUDENT ? "student" : "teacher";
     model_info info = q->info;
     if (dino) info.kind = MODEL_VIT;
-    char *text = dino ? weights_describe(&info) : NULL;
+    char *text = dino ? weights_describe(&info, err) : NULL;
     const hct_st_pair meta[] = {
         {"headct", dino ? text : hct_st_meta(q->f, "headct")},
         {"format", "headct-weights/1"},
         {"exported", which},
     };
     size_t n = dino ? 3 : 2;
-    hct_status st = dino && !text ? hct_fail(err, HCT_ENOMEM, "out of memory")
+    hct_status st = dino && !text ? HCT_ENOMEM
                     : q->o->torch ? torch_write(q->o->out, q->entry, q->n, meta, n, err)
                                   : hct_st_write(q->o->out, q->entry, q->n, meta, n, err);
-    cJSON_free(text);
+    free(text);
     return st;
 }
 

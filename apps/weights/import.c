@@ -1,11 +1,11 @@
 #include "weights/import.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "models/geometry.h"
+#include "support/json_out.h"
 #include "support/paths.h"
 #include "support/sha256.h"
 #include "training/setup.h"
@@ -159,14 +159,13 @@ static hct_status fill(import *q, params *p, hct_err *err) {
 static char *origin(const import *q, hct_err *err) {
     char hash[SHA256_HEX];
     if (sha256_file(q->o->path, hash, err) < 0) return NULL;
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddStringToObject(j, "file", path_base(q->o->path));
-    cJSON_AddStringToObject(j, "key", q->s.key);
-    cJSON_AddStringToObject(j, "sha256", hash);
-    char *text = cJSON_PrintUnformatted(j);
-    cJSON_Delete(j);
-    if (!text) hct_fail(err, HCT_ENOMEM, "out of memory");
-    return text;
+    json_out j = {0};
+    json_object(&j, NULL);
+    json_text(&j, "file", path_base(q->o->path));
+    json_text(&j, "key", q->s.key);
+    json_text(&j, "sha256", hash);
+    json_end(&j);
+    return json_take(&j, q->o->path, err);
 }
 
 static hct_status open_files(import *q, hct_err *err) {
@@ -211,7 +210,7 @@ import q = {.o = o };
     if (st == HCT_OK) st = weights_save(o->out, p, &q.info, NULL, 0, (hct_st_pair[]){{"imported_from", from}}, 1, err);
     if (st == HCT_OK) load_report_print(&q.report, o->path);
     if (st == HCT_OK && ret) *ret = q.info;
-    cJSON_free(from);
+    free(from);
     params_free(p);
     device_close(dev);
     close_files(&q);

@@ -46,7 +46,7 @@ START_TEST(takes_what_it_left) {
         text_buffer row = {0};
         text_printf(&row, "d,1\n");
         ck_assert_int_eq(row_file_add(f, &row, &err), HCT_OK);
-        free(row.bytes);
+        text_free(&row);
         row_file_close(f);
         csv_free(old);
         char *now = text_of(path), want[200];

@@ -17,7 +17,7 @@ static hct_status load(const char *yaml, recipe *r, hct_err *err) {
 static char *text_of(const recipe *r) {
     text_buffer t = {0};
     recipe_text(r, &t);
-    return t.bytes;
+    return text_take(&t, "recipe", NULL);
 }
 
 START_TEST(defaults_are_the_papers) {
@@ -42,8 +42,8 @@ START_TEST(every_key_has_a_default_it_takes) {
         text_buffer t = {0};
         ck_assert_msg(recipe_key_assign(&recipe_keys[i], recipe_keys[i].start, &r, &err) == HCT_OK, "%s", err.msg);
         recipe_key_text(&recipe_keys[i], &r, &t);
-        ck_assert_str_eq(t.bytes, recipe_keys[i].start);
-        free(t.bytes);
+        ck_assert_str_eq(text_so_far(&t), recipe_keys[i].start);
+        text_free(&t);
         bool known = false;
         for (const char *const *s = recipe_sections; *s; s++) known |= strcmp(*s, recipe_keys[i].section) == 0;
         ck_assert_msg(known, "section of %s", recipe_keys[i].key);
