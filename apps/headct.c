@@ -8,6 +8,7 @@
 
 #include "commands/command.h"
 #include "hct/comm.h"
+#include "hct/log.h"
 
 static const command commands[] = {
     {"phantom", "makes up head CTs with known findings", command_phantom},
@@ -49,7 +50,7 @@ static const char *running = "headct";
 static void close_output(void) {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return;
-    fprintf(stderr, "%s: standard output: writing failed%s%s\n", running, errno ? ": " : "",
+    hct_log(HCT_LOG_ERROR, "%s: standard output: writing failed%s%s", running, errno ? ": " : "",
             errno ? strerror(errno) : "");
     _exit(EXIT_ERROR);
 }
@@ -77,8 +78,8 @@ int main(int argc, char **argv) {
         static const char *const alone[] = {"finetune", "probe", "fewshot", "sweep"};
         for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
             if (!strcmp(alone[i], c->name) && hct_comm_wanted() > 1) {
-                fprintf(stderr,
-                        "headct %s: started as one of %d ranks; it runs as one. headct pretrain trains with several\n",
+                hct_log(HCT_LOG_ERROR,
+                        "headct %s: started as one of %d ranks; it runs as one. headct pretrain trains with several",
                         c->name, hct_comm_wanted());
                 return EXIT_ERROR;
             }
@@ -86,6 +87,6 @@ int main(int argc, char **argv) {
         running = argv[1] = name;
         return c->run(argc - 1, argv + 1);
     }
-    fprintf(stderr, "headct: no command '%s'; 'headct --help' lists them\n", argv[1]);
+    hct_log(HCT_LOG_ERROR, "headct: no command '%s'; 'headct --help' lists them", argv[1]);
     return EXIT_USAGE;
 }

@@ -1,5 +1,6 @@
 /* Which kernel computes a call: by falling priority, the first whose plan() accepts. */
 #include "internal.h"
+#include "hct/log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +41,7 @@ hct_status hct_dispatch(hct_dev *dev, const hct_problem *p, const hct_kernel **r
             st = hct_fail(&reason, HCT_NOTIMPL, "not for %s", hct_dtype_name(dtype));
         else st = k->plan(dev->device, p, &plan, &reason);
         if (ctx->verbose_dispatch)
-            fprintf(stderr, "dispatch: %s: %s %s%s%s\n", call, k->name,
+            hct_log(HCT_LOG_INFO, "dispatch: %s: %s %s%s%s", call, k->name,
                     st == HCT_OK ? "chosen" : "refuses: ", reason.msg,
                     st == HCT_OK || reason.msg[0] ? "" : hct_status_text(st));
         if (st == HCT_OK) {

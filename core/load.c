@@ -1,6 +1,7 @@
 /* Finding and loading plugins: by file name pattern, version read as data before any code of theirs runs, never
  * unloaded. */
 #include "internal.h"
+#include "hct/log.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -132,7 +133,7 @@ static int load_all(hct_ctx *ctx, const char *folder) {
         hct_err err;
         if (snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name) < (int)sizeof path &&
             hct_load_plugin(ctx, path, &err) < 0)
-            fprintf(stderr, "headct: left out: %s\n", err.msg);
+            hct_log(HCT_LOG_WARNING, "headct: left out: %s", err.msg);
         free(list[i]);
     }
     if (n >= 0) free(list);
@@ -146,11 +147,11 @@ static int load_folder(void *ctx, const char *folder) {
 
 static int load_named(void *ctx, const char *folder) {
     int n = load_all(ctx, folder);
-    if (n < 0) fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s: %s\n", folder, strerror(errno));
+    if (n < 0) hct_log(HCT_LOG_WARNING, "headct: HCT_PLUGIN_PATH: %s: %s", folder, strerror(errno));
     char comm[PATH_MAX]; /* comm.c opens it, where several ranks were started */
     snprintf(comm, sizeof comm, "%s/hct_comm_mpi.so", folder);
     if (n == 0 && access(comm, F_OK) < 0)
-        fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s holds no hct_kernel_*.so or hct_backend_*.so\n", folder);
+        hct_log(HCT_LOG_WARNING, "headct: HCT_PLUGIN_PATH: %s holds no hct_kernel_*.so or hct_backend_*.so", folder);
     return 0;
 }
 

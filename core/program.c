@@ -268,7 +268,7 @@ static double now(void) {
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }
 
-hct_status hct_profile(hct_tape *t, hct_err *err) {
+hct_status hct_profile(hct_tape *t, void (*print)(void *context, const char *text), void *context, hct_err *err) {
     if (!t->compiled) return hct_fail(err, HCT_EINVAL, "compile the tape before running it");
     line *lines = calloc(t->n_nodes + 1, sizeof *lines);
     if (!lines) return hct_fail(err, HCT_ENOMEM, "out of memory");
@@ -289,9 +289,12 @@ hct_status hct_profile(hct_tape *t, hct_err *err) {
         total += took;
     }
     qsort(lines, n, sizeof *lines, slowest_first);
-    for (size_t k = 0; st == HCT_OK && k < n; k++)
-        printf("%8.2f ms %5.1f%% %6zu calls  %s\n", 1e3 * lines[k].seconds,
-               100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls, lines[k].name);
+    for (size_t k = 0; st == HCT_OK && k < n; k++) {
+        char text[200];
+        snprintf(text, sizeof text, "%8.2f ms %5.1f%% %6zu calls  %s", 1e3 * lines[k].seconds,
+                 100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls, lines[k].name);
+        print(context, text);
+    }
     free(lines);
     return st;
 }

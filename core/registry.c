@@ -1,5 +1,6 @@
 /* The registry: which ops, kernels, and backends exist, and the host table that plugins register through. */
 #include "internal.h"
+#include "hct/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,7 @@ static hct_status add_backend(const hct_host *host, const hct_backend *b, hct_er
 
 static void log_line(const hct_host *host, const char *line) {
     (void)host;
-    fprintf(stderr, "headct: %s\n", line);
+    hct_log(HCT_LOG_INFO, "headct: %s", line);
 }
 
 hct_status hct_registry_init(hct_ctx *ctx, hct_err *err) {

@@ -1,6 +1,7 @@
 /* What HCT_VERBOSE and HCT_KERNEL ask for. What nobody knows in them is said on stderr, one line each: a slip of the
  * pen must not pass for a measurement. */
 #include "internal.h"
+#include "hct/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ void hct_settings_read(hct_ctx *ctx) {
     ctx->force = force ? strdup(force) : NULL;
     for (char *word; verbose && (word = next_part(&verbose)); free(word)) {
         if (!strcmp(word, "dispatch")) ctx->verbose_dispatch = 1;
-        else fprintf(stderr, "headct: HCT_VERBOSE=%s is not known; 'dispatch' is\n", word);
+        else hct_log(HCT_LOG_WARNING, "headct: HCT_VERBOSE=%s is not known; 'dispatch' is", word);
     }
 }
 
@@ -73,10 +74,10 @@ void hct_settings_check(hct_dev *dev) {
         else if (op && !*kernel) snprintf(why, sizeof why, "it names no kernel of %s", op);
         else if (op && (!(near = nearest_kernel(ctx, dev->backend->name, kernel, op)) || strcmp(near, kernel) != 0))
             snprintf(why, sizeof why, "no kernel of %s on %s is called '%s'", op, dev->backend->name, kernel);
-        if (*why && near) fprintf(stderr, "headct: HCT_KERNEL=%s: %s; the nearest is '%s'\n", part, why, near);
+        if (*why && near) hct_log(HCT_LOG_WARNING, "headct: HCT_KERNEL=%s: %s; the nearest is '%s'", part, why, near);
         else if (*why)
-            fprintf(stderr,
-                    "headct: HCT_KERNEL=%s: %s; it takes OP=KERNEL, and 'headct backends --kernels' lists them\n", part,
+            hct_log(HCT_LOG_WARNING,
+                    "headct: HCT_KERNEL=%s: %s; it takes OP=KERNEL, and 'headct backends --kernels' lists them", part,
                     why);
         free(op);
     }

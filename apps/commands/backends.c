@@ -5,6 +5,7 @@
 
 #include "commands/command.h"
 #include "hct/hct.h"
+#include "hct/log.h"
 
 static const char doc[] = "Lists the backends and plugins that are loaded, the devices each backend sees, how many ops "
                           "it has kernels for and which are missing.\v"
@@ -61,13 +62,10 @@ static void print_backend(const hct_ctx *ctx, const hct_backend *b, int kernels)
 int command_backends(int argc, char **argv) {
     int kernels = 0;
     const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &kernels);
+    command_parse(&argp, argc, argv, &kernels);
     hct_err err = {0, ""};
     hct_ctx *ctx = hct_open(NULL, &err);
-    if (!ctx) {
-        fprintf(stderr, "headct backends: %s\n", err.msg);
-        return EXIT_ERROR;
-    }
+    if (!ctx) return command_end(argv[0], err.code, &err);
     for (size_t i = 0; i < hct_backend_count(ctx); i++) print_backend(ctx, hct_backend_at(ctx, i), kernels);
     for (size_t i = 0; i < hct_plugin_count(ctx); i++) {
         const char *path;
@@ -76,8 +74,8 @@ int command_backends(int argc, char **argv) {
     }
     int none = hct_backend_count(ctx) == 0;
     if (none)
-        fprintf(stderr,
-                "headct backends: none is loaded; set HCT_PLUGIN_PATH to the folder that holds hct_backend_cpu.so\n");
+        hct_log(HCT_LOG_WARNING,
+                "headct backends: none is loaded; set HCT_PLUGIN_PATH to the folder that holds hct_backend_cpu.so");
     hct_close(ctx);
     return none ? EXIT_ERROR : EXIT_OK;
 }

@@ -109,6 +109,11 @@ static footprint footprint_before(void) {
 
 /* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace and the
  * host's input. Memory is measured as growth since before. Allocations are counted from the second step on. */
+static void print_line(void *context, const char *text) {
+    (void)context;
+    puts(text);
+}
+
 static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision,
                             int64_t scans, uint64_t host_input, footprint before, hct_err *err) {
     double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
@@ -149,7 +154,7 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
         printf("  allocations  %" PRIu64 " on the device in steps 2 to %lld", calls, (long long)s->steps + 2);
         if (host) printf(", %ld on the host (and %ld by oneDNN)\n", (long)counter->host, (long)counter->onednn);
         else printf("; on the host not counted\n");
-        if (s->profile) st = hct_profile(t, err);
+        if (s->profile) st = hct_profile(t, print_line, NULL, err);
     }
     free(seconds);
     return st;
@@ -233,7 +238,7 @@ static hct_status model_of(const settings *s, recipe *r, model_info *info, hct_e
 int command_bench(int argc, char **argv) {
     settings s = {.steps = 5};
     const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     recipe r;
     model_info info;
     hct_err err = {0, ""};
@@ -249,6 +254,5 @@ int command_bench(int argc, char **argv) {
     if (st == HCT_OK && !s.views && !s.forward_only)
         st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
     device_close(dev);
-    if (st < 0) fprintf(stderr, "headct bench: %s\n", err.msg);
-    return st < 0 ? EXIT_ERROR : EXIT_OK;
+    return command_end(argv[0], st, &err);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "commands/command.h"
+#include "hct/log.h"
 
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "weights file", 0},
@@ -63,9 +64,8 @@ int cohort_report(const char *command, const cohort *c, const char *out, size_t 
     size_t refused = cohort_refused(c);
     for (size_t i = 0; i < c->n; i++)
         if (c->scans[i].reason)
-            fprintf(stderr, "%s: refused scan '%s': %s\n", command, c->scans[i].id, c->scans[i].reason);
-    if (st < 0) fprintf(stderr, "%s: %s\n", command, err->msg);
-    else if (out) printf("%s: %zu new, %zu there before, %zu refused\n", out, c->n - kept - refused, kept, refused);
-    if (st == HCT_EINTERRUPTED) return EXIT_STOPPED;
-    return st < 0 ? EXIT_ERROR : refused ? EXIT_PARTIAL : EXIT_OK;
+            hct_log(HCT_LOG_WARNING, "%s: refused scan '%s': %s", command, c->scans[i].id, c->scans[i].reason);
+    if (st == HCT_OK && out)
+        printf("%s: %zu new, %zu there before, %zu refused\n", out, c->n - kept - refused, kept, refused);
+    return st == HCT_OK && refused ? EXIT_PARTIAL : command_end(command, st, err);
 }

@@ -5,6 +5,10 @@
 #ifndef COMMANDS_COMMAND_H
 #define COMMANDS_COMMAND_H
 
+#include <argp.h>
+
+#include "hct/types.h"
+
 enum {
     EXIT_OK = 0,
     EXIT_ERROR = 1,   /* the one clear line says why */
@@ -13,6 +17,11 @@ enum {
     /* SIGINT, SIGTERM or SIGUSR1: what was done is kept, run it again (training: with --resume) */
     EXIT_STOPPED = 75
 };
+
+/* argp_parse; where it fails without having said so (no memory), says it and ends the program. */
+void command_parse(const struct argp *argp, int argc, char **argv, void *input);
+/* Says why a command failed, and gives the status to end with: EXIT_OK, EXIT_STOPPED (HCT_EINTERRUPTED), EXIT_ERROR. */
+int command_end(const char *command, hct_status st, const hct_err *err);
 
 typedef struct command {
     const char *name, *summary;

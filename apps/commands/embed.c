@@ -107,7 +107,7 @@ int command_embed(int argc, char **argv) {
                               children,
                               NULL,
                               NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     recipe r = recipe_default();
     hct_err err = {0, ""};
     hct_status st = s.recipe ? recipe_load(s.recipe, &r, &err) : HCT_OK;
@@ -115,8 +115,7 @@ int command_embed(int argc, char **argv) {
         .path = s.common.weights, .recipe = s.recipe ? &r : NULL, .heads = s.heads, .norm_eps = s.eps};
     int scans = st == HCT_OK && !s.tensor;
     if (st == HCT_OK && s.tensor) st = tokens_run(&model, s.common.device, s.tensor, s.out, &err);
-    if (st < 0) fprintf(stderr, "headct embed: %s\n", err.msg);
-    int status = scans ? embed_scans(&s, &model) : st < 0 ? EXIT_ERROR : EXIT_OK;
+    int status = scans ? embed_scans(&s, &model) : command_end(argv[0], st, &err);
     if (!scans && st == HCT_OK) printf("%s\n", s.out);
     cohort_args_free(&s.common);
     return status;

@@ -8,6 +8,7 @@
 #include "commands/command.h"
 #include "evaluation/evaluation.h"
 #include "evaluation/predictions.h"
+#include "hct/log.h"
 #include "hct/nearest.h"
 #include "inference/predict.h"
 #include "support/paths.h"
@@ -170,7 +171,7 @@ static hct_status predict_other(const settings *s, const char *path, hct_err *er
     if (st == HCT_OK) st = cohort_of_dataset(s->data, s->split ? s->split : "all", &c, err);
     if (st == HCT_OK) st = predict_run(&(predict_options){.run = s->run, .out = path}, &c, &kept, err);
     if (st == HCT_OK && cohort_refused(&c))
-        fprintf(stderr, "headct evaluate: %s: %zu scans could not be read and are left out\n", s->data,
+        hct_log(HCT_LOG_WARNING, "headct evaluate: %s: %zu scans could not be read and are left out", s->data,
                 cohort_refused(&c));
     cohort_free(&c);
     return st;
@@ -187,14 +188,14 @@ static hct_status read_all(const settings *s, const char *path, const char *spli
                 hct_fail(err, HCT_ENOTFOUND, "%s: has labels of %zu of the %zu scans and %zu of the %zu tasks in %s",
                          s->labels[i], scans, p->n, tasks, p->n_tasks, path);
         if (status == HCT_OK && scans < p->n)
-            fprintf(stderr, "headct evaluate: %s: %zu of %zu scans have no labels there\n", s->labels[i], p->n - scans,
-                    p->n);
+            hct_log(HCT_LOG_WARNING, "headct evaluate: %s: %zu of %zu scans have no labels there", s->labels[i],
+                    p->n - scans, p->n);
     }
     if (status == HCT_OK && s->tasks) status = choose_tasks(p, s->tasks, err);
     if (status < 0) return status;
     size_t dropped = predictions_drop_unlabelled(p);
     if (dropped && !s->tasks)
-        fprintf(stderr, "headct evaluate: %s: %zu tasks have no labels and are left out\n", path, dropped);
+        hct_log(HCT_LOG_WARNING, "headct evaluate: %s: %zu tasks have no labels and are left out", path, dropped);
     if (p->n_tasks == 0)
         return hct_fail(err, HCT_ENOTFOUND, "%s: no task has labels; give columns y_TASK, or --labels", path);
     return HCT_OK;
@@ -257,9 +258,7 @@ static hct_status evaluate(const settings *s, hct_err *err) {
 int command_evaluate(int argc, char **argv) {
     settings s = {.resamples = 100, .permutations = 1000};
     const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     hct_err err = {0};
-    if (evaluate(&s, &err) == HCT_OK) return EXIT_OK;
-    fprintf(stderr, "headct evaluate: %s\n", err.msg);
-    return EXIT_ERROR;
+    return command_end(argv[0], evaluate(&s, &err), &err);
 }

@@ -64,10 +64,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 int command_export(int argc, char **argv) {
     export_options o = {0};
     const struct argp argp = {options, parse, "--weights FILE --out FILE", doc, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    command_parse(&argp, argc, argv, &o);
     hct_err err = {0, ""};
     hct_status st = export_run(&o, &err);
-    if (st < 0) fprintf(stderr, "headct export: %s\n", err.msg);
-    else printf("%s\n", o.out);
-    return st < 0 ? EXIT_ERROR : EXIT_OK;
+    if (st == HCT_OK) printf("%s\n", o.out);
+    return command_end(argv[0], st, &err);
 }

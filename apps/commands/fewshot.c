@@ -151,7 +151,7 @@ int command_fewshot(int argc, char **argv) {
                         .table = stdout}};
     const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&s.common, &r, &err);
@@ -164,7 +164,6 @@ int command_fewshot(int argc, char **argv) {
     s.o.progress = s.common.quiet ? NULL : stderr;
     if (st == HCT_OK) choose_methods(&s.o, &r);
     if (st == HCT_OK) st = fewshot_run(&r, &s.o, &err);
-    if (st < 0) fprintf(stderr, "headct fewshot: %s\n", err.msg);
     recipe_args_free(&s.common);
-    return st == HCT_EINTERRUPTED ? EXIT_STOPPED : st < 0 ? EXIT_ERROR : EXIT_OK;
+    return command_end(argv[0], st, &err);
 }

@@ -60,7 +60,7 @@ int command_finetune(int argc, char **argv) {
     settings s = {0};
     const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --weights FILE --run DIR", doc, children, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&s.common, &r, &err);
@@ -75,7 +75,6 @@ int command_finetune(int argc, char **argv) {
     finetune_run_options o = {
         .run = s.common.run, .resume = s.common.resume, .progress = s.common.quiet ? NULL : stderr, .table = stdout};
     if (st == HCT_OK) st = finetune_run(&r, &o, &err);
-    if (st < 0) fprintf(stderr, "headct finetune: %s\n", err.msg);
     recipe_args_free(&s.common);
-    return st == HCT_EINTERRUPTED ? EXIT_STOPPED : st < 0 ? EXIT_ERROR : EXIT_OK;
+    return command_end(argv[0], st, &err);
 }

@@ -129,10 +129,9 @@ int command_import(int argc, char **argv) {
     }
     s->r = recipe_default();
     s->o.head = s->head;
-    argp_parse(&argp, argc, argv, 0, NULL, s);
+    command_parse(&argp, argc, argv, s);
     hct_status st = import_run(&s->o, NULL, &err);
-    if (st < 0) fprintf(stderr, "headct import: %s\n", err.msg);
-    else printf("%s\n", s->o.out);
+    if (st == HCT_OK) printf("%s\n", s->o.out);
     free(s);
-    return st < 0 ? EXIT_ERROR : EXIT_OK;
+    return command_end(argv[0], st, &err);
 }

@@ -219,7 +219,7 @@ static hct_status open_folder(const settings *s, hct_err *err) {
 int command_phantom(int argc, char **argv) {
     settings s = {.patients = 20, .scans_min = 1, .scans_max = 3, .set = phantom_usual};
     const struct argp argp = {options, parse, "--out DIR", doc, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     hct_err err = {0};
     int64_t n = 0;
     for (int64_t p = 0; p < s.patients; p++) n += scans_of(&s, p);
@@ -238,10 +238,7 @@ int command_phantom(int argc, char **argv) {
     }
     if (status == HCT_OK) status = write_labels(&s, b.items, n, &err);
     free(b.items);
-    if (status < 0) {
-        fprintf(stderr, "headct phantom: %s\n", err.msg);
-        return EXIT_ERROR;
-    }
-    printf("%lld scans of %lld patients and labels.csv in %s\n", (long long)n, (long long)s.patients, s.out);
-    return EXIT_OK;
+    if (status == HCT_OK)
+        printf("%lld scans of %lld patients and labels.csv in %s\n", (long long)n, (long long)s.patients, s.out);
+    return command_end(argv[0], status, &err);
 }

@@ -101,14 +101,13 @@ int command_plan(int argc, char **argv) {
     recipe_args a = {0};
     const struct argp_child children[] = {{&recipe_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {NULL, parse, "RECIPE", doc, children, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    command_parse(&argp, argc, argv, &a);
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&a, &r, &err);
     if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
         st = hct_fail(&err, HCT_EINVAL, "%s: only pre-training recipes are planned", a.recipe_file);
     if (st == HCT_OK) st = print_plan(&r, &err);
-    if (st < 0) fprintf(stderr, "headct plan: %s\n", err.msg);
     recipe_args_free(&a);
-    return st < 0 ? EXIT_ERROR : EXIT_OK;
+    return command_end(argv[0], st, &err);
 }

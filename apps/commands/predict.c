@@ -62,7 +62,7 @@ int command_predict(int argc, char **argv) {
     const struct argp argp = {options, parse,    "--run RUN SCAN...\n--run RUN --data DATASET --out FILE.csv",
                               doc,     children, NULL,
                               NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     predict_options o = {.weights = s.common.weights,
                          .run = s.run,
                          .device = s.common.device,

@@ -6,6 +6,7 @@
 
 #include "commands/command.h"
 #include "dataset/prepare.h"
+#include "hct/log.h"
 #include "support/stop.h"
 #include "support/text.h"
 
@@ -97,21 +98,20 @@ int command_prepare(int argc, char **argv) {
     const struct argp argp = {options, parse, "--in DIR|FILE... --out DATASET", doc, NULL, NULL, NULL};
     s.o.inputs = s.inputs = calloc((size_t)argc, sizeof *s.inputs);
     s.o.label_columns = s.columns = calloc((size_t)argc, sizeof *s.columns);
-    if (!s.inputs || !s.columns) return EXIT_ERROR;
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
     hct_err err = {0};
+    if (!s.inputs || !s.columns)
+        return command_end(argv[0], hct_fail(&err, HCT_ENOMEM, "out of memory for %d arguments", argc), &err);
+    command_parse(&argp, argc, argv, &s);
     prepare_result r;
     stop_listen();
     hct_status status = prepare_dataset(&s.o, &r, &err);
-    if (r.left_out) fprintf(stderr, "headct prepare: left out, prepared already: %s\n", r.left_out);
+    if (r.left_out) hct_log(HCT_LOG_WARNING, "headct prepare: left out, prepared already: %s", r.left_out);
     for (size_t i = 0; i < r.n_refused; i++)
-        fprintf(stderr, "headct prepare: refused scan '%s': %s\n", r.refused[i].id, r.refused[i].reason);
-    int exit_status = status == HCT_EINTERRUPTED ? EXIT_STOPPED
-                      : status < 0               ? EXIT_ERROR
-                      : r.n_refused              ? EXIT_PARTIAL
-                                                 : EXIT_OK;
-    if (status < 0) fprintf(stderr, "headct prepare: %s\n", err.msg);
-    else printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
+        hct_log(HCT_LOG_WARNING, "headct prepare: refused scan '%s': %s", r.refused[i].id, r.refused[i].reason);
+    int exit_status = command_end(argv[0], status, &err);
+    if (status == HCT_OK && r.n_refused) exit_status = EXIT_PARTIAL;
+    if (status == HCT_OK)
+        printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
     prepare_free(&r);
     free(s.inputs);
     free(s.columns);

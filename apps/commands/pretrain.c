@@ -57,7 +57,7 @@ int command_pretrain(int argc, char **argv) {
     settings s = {0};
     const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     recipe r;
     hct_err err = {0, ""};
     const recipe_args a = s.common;
@@ -71,10 +71,12 @@ int command_pretrain(int argc, char **argv) {
         st =
             pretrain_run(&r, &(pretrain_options){.run = a.run, .resume = a.resume, .progress = a.quiet ? NULL : stderr},
                          &err);
-    if (st == HCT_EINTERRUPTED && ranks_mine() == 0) fprintf(stderr, "headct pretrain: %s\n", err.msg);
-    else if (st < 0 && st != HCT_EINTERRUPTED) ranks_fail("headct pretrain", &err);
-    else if (st == HCT_OK && ranks_mine() == 0) printf("%s/weights.safetensors\n", a.run);
+    int first = ranks_mine() == 0, status = EXIT_STOPPED;
+    if (st < 0 && st != HCT_EINTERRUPTED) ranks_fail(argv[0], &err), status = EXIT_ERROR;
+    else if (first) status = command_end(argv[0], st, &err);
+    else if (st == HCT_OK) status = EXIT_OK;
+    if (st == HCT_OK && first) printf("%s/weights.safetensors\n", a.run);
     hct_comm_close();
     recipe_args_free(&s.common);
-    return st == HCT_EINTERRUPTED ? EXIT_STOPPED : st < 0 ? EXIT_ERROR : EXIT_OK;
+    return status;
 }

@@ -51,7 +51,7 @@ int command_probe(int argc, char **argv) {
     settings s = {0};
     const struct argp_child children[] = {{&recipe_run_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&s.common, &r, &err);
@@ -64,7 +64,6 @@ int command_probe(int argc, char **argv) {
         st = probe_run(
             &r, &(probe_options){.run = s.common.run, .progress = s.common.quiet ? NULL : stderr, .table = stdout},
             &err);
-    if (st < 0) fprintf(stderr, "headct probe: %s\n", err.msg);
     recipe_args_free(&s.common);
-    return st < 0 ? EXIT_ERROR : EXIT_OK;
+    return command_end(argv[0], st, &err);
 }

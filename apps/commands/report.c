@@ -72,7 +72,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 int command_report(int argc, char **argv) {
     settings s = {0};
     const struct argp argp = {options, parse, "RUN...", doc, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     hct_err err = {0};
     hct_status status = HCT_OK;
     report *r = report_new(s.title ? s.title : s.n_runs == 1 ? s.runs[0] : "headct runs");
@@ -85,15 +85,14 @@ int command_report(int argc, char **argv) {
     }
     for (int i = 0; i < s.n_runs && status == HCT_OK; i++) status = run_report(r, s.runs[i], &err);
     char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html");
-    if (status == HCT_OK && path) status = report_write(r, path, &err);
+    if (status == HCT_OK && !path) status = hct_fail(&err, HCT_ENOMEM, "out of memory");
+    if (status == HCT_OK) status = report_write(r, path, &err);
     else report_discard(r);
-    if (status == HCT_OK && path) puts(path);
+    if (status == HCT_OK) puts(path);
     free(path);
     if (status == HCT_OK && better < s.need)
         status =
             hct_fail(&err, HCT_EINVAL, "%d of %d runs are better with intervals that do not overlap; %lld are needed",
                      better, s.n_pairs, (long long)s.need);
-    if (status == HCT_OK) return EXIT_OK;
-    fprintf(stderr, "headct report: %s\n", err.msg);
-    return EXIT_ERROR;
+    return command_end(argv[0], status, &err);
 }

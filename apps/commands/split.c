@@ -111,12 +111,11 @@ static hct_status print_counts(const dataset *d, hct_err *err) {
 int command_split(int argc, char **argv) {
     settings s = {.ratios = {8, 1, 1}};
     const struct argp argp = {options, parse, "DATASET", doc, NULL, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     hct_err err = {0};
     hct_status status = split_dataset(s.dataset, s.ratios, s.seed, &err);
     dataset *d = status < 0 ? NULL : dataset_open(s.dataset, &err);
     if (status == HCT_OK) status = d ? print_counts(d, &err) : err.code;
     dataset_close(d);
-    if (status < 0) fprintf(stderr, "headct split: %s\n", err.msg);
-    return status < 0 ? EXIT_ERROR : EXIT_OK;
+    return command_end(argv[0], status, &err);
 }

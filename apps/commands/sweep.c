@@ -11,6 +11,7 @@
 #include "commands/command.h"
 #include "commands/recipe_args.h"
 #include "evaluation/predictions.h"
+#include "hct/log.h"
 #include "support/csv.h"
 #include "support/paths.h"
 #include "training/recipe_encoder.h"
@@ -345,7 +346,7 @@ int command_sweep(int argc, char **argv) {
     for (int a = 0; a < AXES; a++) split_values(&s, a, start_values[a]);
     const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
-    argp_parse(&argp, argc, argv, 0, NULL, &s);
+    command_parse(&argp, argc, argv, &s);
     recipe r;
     hct_err err = {0, ""};
     int64_t total = 1;
@@ -366,9 +367,10 @@ int command_sweep(int argc, char **argv) {
     if (st == HCT_OK) st = gather(&s, &r, total, &f, &err);
     if (st == HCT_OK) st = report(&s, &r, total, &f, &err);
     found_free(&f);
-    if (st < 0) fprintf(stderr, "headct sweep: %s\n", err.msg);
+    int status = command_end(argv[0], st, &err);
     if (failed)
-        fprintf(stderr, "headct sweep: %zu points failed; each said why above. Run the same command again\n", failed);
+        hct_log(HCT_LOG_WARNING, "headct sweep: %zu points failed; each said why above. Run the same command again",
+                failed);
     recipe_args_free(&s.common);
-    return st < 0 || failed ? EXIT_ERROR : EXIT_OK;
+    return status == EXIT_OK && failed ? EXIT_ERROR : status;
 }

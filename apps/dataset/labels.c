@@ -24,6 +24,9 @@ static hct_status choose_columns(const csv *t, const char *const *wanted, size_t
             return hct_fail(err, HCT_EFORMAT,
                             "%s: column %d has no name: name it, or choose label columns with --label", t->path,
                             columns[k] + 1);
+        else if (text_control(t->names[columns[k]]))
+            return hct_fail(err, HCT_EFORMAT, "%s: the name of column %d holds a control character: rename it", t->path,
+                            columns[k] + 1);
     *ret_n = n;
     return HCT_OK;
 }
@@ -39,6 +42,9 @@ static hct_status read_row(label_table *t, size_t row, size_t scan, size_t patie
     if (!*id || !*who)
         return hct_fail(err, HCT_EFORMAT, "%s line %d: column '%s' is empty: fill it in", c->path, c->lines[row],
                         *id ? "patient" : "scan");
+    if (text_control(id) || text_control(who))
+        return hct_fail(err, HCT_EFORMAT, "%s line %d: column '%s' holds a control character: remove it", c->path,
+                        c->lines[row], text_control(who) ? "patient" : "scan");
     for (size_t k = 0; k < t->n; k++) {
         const char *cell = csv_cell(c, row, (size_t)columns[k]);
         int8_t *v = &t->values[row * t->n + k];

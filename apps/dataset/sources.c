@@ -33,8 +33,11 @@ char *source_id(const char *relative) {
 }
 
 hct_status source_check_name(const char *path, const char *id, hct_err *err) {
-    if (!text_not_utf8(path) && !text_not_utf8(id)) return HCT_OK;
-    return hct_fail(err, HCT_EINVAL, "%s: its name is no UTF-8, as tables of results must be: rename it", path);
+    if (text_not_utf8(path) || text_not_utf8(id))
+        return hct_fail(err, HCT_EINVAL, "%s: its name is no UTF-8, as tables of results must be: rename it", path);
+    if (text_control(path) || text_control(id))
+        return hct_fail(err, HCT_EINVAL, "%s: its name holds a control character: rename it", path);
+    return HCT_OK;
 }
 
 static hct_status add(source_list *l, const char *path, const char *relative, hct_err *err) {

@@ -7,8 +7,8 @@
 /* 1 where bytes begin with gzip's magic number. */
 int gzip_is(const unsigned char *bytes, size_t n);
 
-/* Inflates the first bytes of the first member, at most `most` of them: what a file's header is read from before anything
- * is allocated for the rest. Returns how many there are; fewer than most where the data end or are damaged. */
+/* Inflates the first bytes of the first member, at most `most` of them: what a file's header is read from before
+ * anything is allocated for the rest. Returns how many there are; fewer than most where the data end or are damaged. */
 size_t gzip_first(const unsigned char *bytes, size_t n, unsigned char *out, size_t most);
 
 /* Inflates every member of a gzip file, one after the other (zero bytes after the last are allowed). The length stored

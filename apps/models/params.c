@@ -1,6 +1,7 @@
 #include "models/params.h"
 
 #include "hct/half.h"
+#include "hct/log.h"
 #include "hct/philox.h"
 
 #include <math.h>
@@ -277,8 +278,8 @@ hct_status params_load(params *p, const hct_st_file *f, const char *path, const 
 }
 
 void load_report_print(const load_report *r, const char *path) {
-    fprintf(stderr, "%s: %zu matched, %zu missing%s%s%s, %zu unused%s%s%s, %zu of another shape\n", path, r->matched,
-            r->missing, r->missing ? " (first: " : "", r->first_missing, r->missing ? ")" : "", r->unused,
+    hct_log(HCT_LOG_INFO, "%s: %zu matched, %zu missing%s%s%s, %zu unused%s%s%s, %zu of another shape", path,
+            r->matched, r->missing, r->missing ? " (first: " : "", r->first_missing, r->missing ? ")" : "", r->unused,
             r->unused ? " (first: " : "", r->first_unused, r->unused ? ")" : "", r->wrong_shape);
 }
 

@@ -1,5 +1,6 @@
 #include "models/vit.h"
 
+#include "hct/log.h"
 #include "models/lora.h"
 #include "models/position.h"
 
@@ -198,7 +199,7 @@ static hct_status load_resampled(params *p, const vit_config *c, const hct_st_en
     if (st == HCT_OK) {
         position_resample(a, from, b, vit_grid(c), c->width);
         st = params_set(p, POSITIONS, b, err);
-        fprintf(stderr, "%s: positions resampled from %lld^3 to %lld^3 patches\n", path, (long long)from,
+        hct_log(HCT_LOG_INFO, "%s: positions resampled from %lld^3 to %lld^3 patches", path, (long long)from,
                 (long long)vit_grid(c));
     }
     free(a);

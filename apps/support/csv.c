@@ -52,6 +52,17 @@ static char read_cell(char **at, char **ret, int *line) {
     return end;
 }
 
+/* Whether text, behind any number of ', begins as a formula does. */
+static bool looks_like_formula(const char *text) {
+    text += strspn(text, "'");
+    return *text && strchr("=+-@\t\r", *text);
+}
+
+/* The cell as it was before put_cell. */
+static const char *without_mark(const char *cell) {
+    return *cell == '\'' && looks_like_formula(cell) ? cell + 1 : cell;
+}
+
 static hct_status check_header(const csv *t, hct_err *err) {
     if (t->columns == 0)
         return hct_fail(err, HCT_EFORMAT, "%s: is empty; a CSV table starts with a row of column names", t->path);
@@ -102,7 +113,7 @@ static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err
             if (end == 'q')
                 return hct_fail(err, HCT_EFORMAT, "%s:%d: a quote is opened and never closed", t->path, start);
             if (end == 'x') return hct_fail(err, HCT_EFORMAT, "%s:%d: text follows a closing quote", t->path, start);
-            if (!append(all, cell)) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
+            if (!append(all, without_mark(cell))) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
         } while (end == ',');
         hct_status status = take_row(t, all, first, start, err);
         if (status < 0) return status;
@@ -165,12 +176,15 @@ int csv_fixed_column(const csv *t, const char *name, hct_err *err) {
 
 /* Hands the cell over piece by piece, quoted where needed. */
 static void put_cell(size_t column, const char *cell, void (*put)(void *to, const char *bytes, size_t n), void *to) {
+    double number;
+    bool marked = looks_like_formula(cell) && (*cell == '\'' || !text_double(cell, &number));
     if (column) put(to, ",", 1);
     if (!strpbrk(cell, ",\"\r\n")) {
+        if (marked) put(to, "'", 1);
         put(to, cell, strlen(cell));
         return;
     }
-    put(to, "\"", 1);
+    put(to, marked ? "\"'" : "\"", marked ? 2 : 1);
     for (const char *c = cell; *c; c++) put(to, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
     put(to, "\"", 1);
 }

@@ -1,5 +1,8 @@
 /* CSV tables with a header row (RFC 4180): comma, double quotes, quoted line breaks, CRLF or LF, UTF-8 with or without
- * the byte order mark. Lines of nothing are skipped; every row must have as many cells as the header. */
+ * the byte order mark. Lines of nothing are skipped; every row must have as many cells as the header.
+ *
+ * A cell that a spreadsheet would take for a formula (its text begins with = + - @, a tab or CR, and is no number) is
+ * written with ' before it, and read without; OWASP, "CSV injection". */
 #ifndef SUPPORT_CSV_H
 #define SUPPORT_CSV_H
 

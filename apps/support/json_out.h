@@ -1,5 +1,5 @@
-/* JSON, written. Memory that runs out at any time is kept, and comes out where the text is asked for, so that no JSON with
- * a part missing can be written by oversight. (It is read by cJSON.)
+/* JSON, written. Memory that runs out at any time is kept, and comes out where the text is asked for, so that no
+ * JSON with a part missing can be written by oversight. (It is read by cJSON.)
  *
  *   json_out j = {0};                      or {.pretty = 1}
  *   json_object(&j, NULL);

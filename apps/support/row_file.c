@@ -82,8 +82,8 @@ static hct_status check_origin(const row_file *f, const char *origin, hct_err *e
     return st;
 }
 
-/* Refuses bytes that this program did not leave there: *ret_whole is what stays of them. A writer that was killed leaves
- * whole rows and part of one, or part of the header. */
+/* Refuses bytes that this program did not leave there: *ret_whole is what stays of them. A writer that was killed
+ * leaves whole rows and part of one, or part of the header. */
 static hct_status check_rows(const row_file *f, const hct_mapped *m, const char *header, size_t *ret_whole,
                              hct_err *err) {
     size_t length = strlen(header), whole = whole_rows((const char *)m->bytes, m->size);

@@ -41,6 +41,12 @@ const char *text_not_utf8(const char *text) {
     return NULL;
 }
 
+const char *text_control(const char *text) {
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if (*c < 32 || *c == 127 || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)) return (const char *)c;
+    return NULL;
+}
+
 bool text_bool(const char *text, bool *ret) {
     static const char *const words[2][4] = {{"false", "no", "off", "0"}, {"true", "yes", "on", "1"}};
     for (int v = 0; v < 2; v++)

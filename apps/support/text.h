@@ -18,11 +18,14 @@ bool text_bool(const char *text, bool *ret);
 /* The first byte that is no UTF-8; NULL: all is. */
 const char *text_not_utf8(const char *text);
 
+/* The first control character (C0, DEL, or C1 as UTF-8), which no name needs and terminals obey; NULL: none. */
+const char *text_control(const char *text);
+
 /* Shortest decimal that reads back as the same double: "0.1", "1e-05", "nan". buffer of 32. */
 const char *text_of_double(double v, char buffer[32]);
 
-/* A growing text. It starts as {0}. Memory that runs out at any time is kept, and comes out where the text is asked for:
- * its members are text.c's alone (make lint), so that a text with a part missing cannot be used by oversight. */
+/* A growing text. It starts as {0}. Memory that runs out at any time is kept, and comes out where the text is asked
+ * for: its members are text.c's alone (make lint), so that a text with a part missing cannot be used by oversight. */
 typedef struct text_buffer {
     char *bytes_;
     size_t length_, capacity_;

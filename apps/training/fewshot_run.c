@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/log.h"
 #include "support/json_out.h"
 #include "support/paths.h"
 #include "support/sha256.h"
@@ -97,16 +98,15 @@ static hct_status run_task(run *q, size_t task, hct_err *err) {
     fewshot_methods_task(&q->m);
     const char *name = q->t.said.task[task];
     if (!fewshot_draw_has_classes(&q->draw)) {
-        fprintf(stderr, "few-shot: task '%s' is left out: a class is missing in training or test\n", name);
+        hct_log(HCT_LOG_WARNING, "few-shot: task '%s' is left out: a class is missing in training or test", name);
         return HCT_OK;
     }
     hct_status st = HCT_OK;
     for (int k = 0; k < q->o->n_k; k++)
         if (!has_examples(q, q->o->k[k]))
-            fprintf(
-                stderr,
-                "few-shot: task '%s': K = %lld is left out: the training part has %zu positives and %zu negatives\n",
-                name, (long long)q->o->k[k], q->draw.n_positive, q->draw.n_negative);
+            hct_log(HCT_LOG_WARNING,
+                    "few-shot: task '%s': K = %lld is left out: the training part has %zu positives and %zu negatives",
+                    name, (long long)q->o->k[k], q->draw.n_positive, q->draw.n_negative);
     for (int m = 0; st == HCT_OK && m < FEWSHOT_METHODS; m++) {
         if (!q->o->use[m]) continue;
         for (int k = 0; st == HCT_OK && k < q->o->n_k; k++)

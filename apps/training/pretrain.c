@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/log.h"
 #include "support/paths.h"
 #include "support/progress.h"
 #include "support/stop.h"
@@ -260,9 +261,9 @@ static void warn_of_collapse(const run *q, const dino_health *h) {
                       : h->entropy < 1e-3 * even  ? "the teacher takes one prototype for every scan"
                                                   : NULL;
     if (how)
-        fprintf(stderr,
+        hct_log(HCT_LOG_WARNING,
                 "step %lld: collapse: %s (entropy %.4f of %.4f, feature std %.4f); lower optim.lr, or change "
-                "dino.teacher_temp or dino.center_momentum\n",
+                "dino.teacher_temp or dino.center_momentum",
                 (long long)q->state.step, how, h->entropy, even, h->feature_std);
 }
 

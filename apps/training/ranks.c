@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/log.h"
 #include "support/sha256.h"
 
 int ranks_count(void) {
@@ -54,10 +55,10 @@ hct_status ranks_step(double *loss, int *stop, hct_err *err) {
 void ranks_fail(const char *command, const hct_err *err) {
     const hct_comm *c = hct_comm_world();
     if (!c) {
-        fprintf(stderr, "%s: %s\n", command, err->msg);
+        hct_log(HCT_LOG_ERROR, "%s: %s", command, err->msg);
         return;
     }
-    fprintf(stderr, "%s: rank %d of %d: %s\n", command, c->rank, c->ranks, err->msg);
+    hct_log(HCT_LOG_ERROR, "%s: rank %d of %d: %s", command, c->rank, c->ranks, err->msg);
     fflush(NULL);
     c->abort(c, 1);
 }

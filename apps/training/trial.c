@@ -5,6 +5,7 @@
 
 #include "evaluation/evaluation.h"
 #include "hct/io.h"
+#include "hct/log.h"
 #include "support/paths.h"
 #include "training/fraction.h"
 
@@ -97,7 +98,7 @@ hct_status trial_leave_one_class(trial *t, const recipe *r, hct_err *err) {
     for (size_t k = 0; k < t->said.n_tasks; k++) {
         if (has_both(t, k, have)) kept[n++] = t->said.task[k];
         else
-            fprintf(stderr, "task '%s' is left out: the training part has %zu positives and %zu negatives\n",
+            hct_log(HCT_LOG_WARNING, "task '%s' is left out: the training part has %zu positives and %zu negatives",
                     t->said.task[k], have[1], have[0]);
     }
     if (n == t->said.n_tasks) return HCT_OK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/log.h"
 #include "models/geometry.h"
 #include "support/json_out.h"
 #include "support/paths.h"
@@ -180,8 +181,8 @@ static hct_status open_files(import *q, hct_err *err) {
     }
     if (st == HCT_OK && o->drop_registers) {
         if (geometry_find(q->s.entry, q->s.n, REGISTERS))
-            fprintf(stderr, "%s: its register tokens are left out; outputs differ from those of the trained model\n",
-                    o->path);
+            hct_log(HCT_LOG_WARNING,
+                    "%s: its register tokens are left out; outputs differ from those of the trained model", o->path);
         drop(&q->s, REGISTERS);
     }
     return st;

@@ -2,8 +2,6 @@
  * written by anyone, never for a tensor that the program itself writes. The plugin given as argument holds
  * "test:packing linear", which reads its copy alone. */
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "check_main.h"
 #include "fixture.h"
@@ -146,17 +144,12 @@ START_TEST(packed_again_after_an_optimiser) {
 }
 END_TEST
 
-/* hct_profile prints where TAP is written. */
+static void count_line(void *context, const char *text) { *(int *)context += strstr(text, " calls  ") != NULL; }
+
 static hct_status profile_quietly(hct_tape *t, hct_err *err) {
-    fflush(stdout);
-    int out = dup(1), none = open("/dev/null", O_WRONLY);
-    ck_assert(out >= 0 && none >= 0);
-    dup2(none, 1);
-    hct_status st = hct_profile(t, err);
-    fflush(stdout);
-    dup2(out, 1);
-    close(out);
-    close(none);
+    int lines = 0;
+    hct_status st = hct_profile(t, count_line, &lines, err);
+    ck_assert(st < 0 || lines > 0);
     return st;
 }
 

@@ -1,4 +1,5 @@
 /* support/csv.h: quotes, line ends, and every refusal with file and line. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,5 +101,32 @@ START_TEST(writes_what_it_reads) {
 }
 END_TEST
 
-CHECK_MAIN("csv", reads_quotes_and_line_ends, header_only_and_last_line_without_end, refuses, names_the_nearest_column,
-           writes_what_it_reads)
+/* What a spreadsheet would take for a formula is marked, and reads back as it was. */
+START_TEST(formulas_are_marked) {
+    static const char *const cells[] = {"=1+1",    "@SUM(A1)", "+cmd|' /C calc'!A0", "-x",   "-1.5", "+2e3",
+                                        "'=x",     "''@x",     "'quoted'",           "it's", "a=b",  "\tx",
+                                        "=a,\"b\""};
+    enum { N = sizeof cells / sizeof *cells };
+    text_buffer text = {0};
+    for (size_t i = 0; i < N; i++) csv_add(&text, 0, cells[i]), text_add(&text, "\n", 1);
+    const char *all = text_get(&text, "", NULL);
+    for (const char *line = all; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        const char *c = line + (*line == '"');
+        double number;
+        ck_assert_msg(!*c || !strchr("=@\t", *c), "a formula: %.20s", line);
+        char one[64] = "";
+        sscanf(c, "%63[^\n]", one);
+        ck_assert_msg(!*c || !strchr("+-", *c) || text_double(one, &number), "a formula: %s", one);
+    }
+    char header[200];
+    snprintf(header, sizeof header, "column\n%s", all);
+    csv *t = table(header, NULL);
+    ck_assert_uint_eq(t->rows, N);
+    for (size_t i = 0; i < N; i++) ck_assert_str_eq(csv_cell(t, i, 0), cells[i]);
+    csv_free(t);
+    text_free(&text);
+}
+END_TEST
+
+CHECK_MAIN("csv", formulas_are_marked, reads_quotes_and_line_ends, header_only_and_last_line_without_end, refuses,
+           names_the_nearest_column, writes_what_it_reads)

@@ -7,6 +7,7 @@
 #include "check_main.h"
 #include "hct/nearest.h"
 #include "scratch.h"
+#include "support/markdown.h"
 #include "support/paths.h"
 #include "support/progress.h"
 #include "support/sha256.h"
@@ -45,6 +46,25 @@ START_TEST(doubles_read_back) {
     ck_assert_str_eq(text_of_double(0.1, buffer), "0.1");
     ck_assert_str_eq(text_of_double(2800, buffer), "2800");
     ck_assert_str_eq(text_of_double(NAN, buffer), "nan");
+}
+END_TEST
+
+START_TEST(markdown_shows_names_as_they_are) {
+    text_buffer t = {0};
+    markdown_text(&t, "<script>a|b`c\n\x1b[31m&_*");
+    ck_assert_str_eq(text_get(&t, "", NULL), "&lt;script&gt;a\\|b\\`c \\x1b\\[31m&amp;\\_\\*");
+    text_clear(&t);
+    markdown_code(&t, "a`b|c");
+    ck_assert_str_eq(text_get(&t, "", NULL), "`a'b\xc2\xa6"
+                                             "c`");
+    text_clear(&t);
+    markdown_block(&t, "yaml", "a: ```\n<b>");
+    ck_assert_str_eq(text_get(&t, "", NULL), "````yaml\na: ```\n<b>\n````\n");
+    text_free(&t);
+    ck_assert_ptr_null(text_control("plain \xc3\xa9"));
+    ck_assert_ptr_nonnull(text_control("a\x1b[31m"));
+    ck_assert_ptr_nonnull(text_control("a\xc2\x9b"
+                                       "31m"));
 }
 END_TEST
 
@@ -129,5 +149,5 @@ START_TEST(progress_in_a_log) {
 }
 END_TEST
 
-CHECK_MAIN("text", numbers_are_whole_strings, nearest_name, doubles_read_back, text_grows, paths, sha256_of_known_texts,
-           progress_in_a_log)
+CHECK_MAIN("text", numbers_are_whole_strings, nearest_name, doubles_read_back, text_grows,
+           markdown_shows_names_as_they_are, paths, sha256_of_known_texts, progress_in_a_log)

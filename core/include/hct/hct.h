@@ -142,8 +142,9 @@ typedef struct hct_program_stats {
     double flops;               /* multiply-adds of matrix products and attention, times 2 */
 } hct_program_stats;
 HCT_API hct_program_stats hct_stats(const hct_tape *);
-/* Program: prints time by kernel of one run, slowest first (for `headct bench --profile`). */
-HCT_API hct_status hct_profile(hct_tape *, hct_err *);
+/* Program: time by kernel of one run, slowest first, a line each ("   12.34 ms  56.7%     12 calls  NAME"), given to
+ * line (for `headct bench --profile`). */
+HCT_API hct_status hct_profile(hct_tape *, void (*line)(void *context, const char *text), void *context, hct_err *);
 
 #include "hct/ops.h"
 
