@@ -1,3 +1,4 @@
+/* Weights files: the description in their metadata, written, read and held to the tensors. */
 #include "models/weights.h"
 
 #include <cjson/cJSON.h>
@@ -5,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/geometry.h"
 #include "support/json_out.h"
 #include "support/sha256.h"
 
@@ -128,9 +130,68 @@ static int read_lists(const cJSON *j, model_info *info) {
     }
     cJSON_ArrayForEach(v, tasks) {
         if (info->n_tasks == MODEL_TASKS || !cJSON_IsString(v) || strlen(v->valuestring) >= MODEL_NAME) return 0;
+        if (text_control(v->valuestring)) return 0;
         strcpy(info->task[info->n_tasks++], v->valuestring);
     }
     return info->n_windows == info->mae.encoder.channels;
+}
+
+/* ---- a description is held to the tensors, before anything is allocated after it ---- */
+
+typedef struct size_pair {
+    const char *what;
+    int64_t told, held; /* by the description, by the tensors */
+} size_pair;
+
+static hct_status compare_sizes(const char *path, const size_pair *pair, size_t n, hct_err *err) {
+    for (size_t i = 0; i < n; i++)
+        if (pair[i].told != pair[i].held)
+            return hct_fail(err, HCT_EFORMAT, "%s: its description is damaged: %s is %lld there, its tensors have %lld",
+                            path, pair[i].what, (long long)pair[i].told, (long long)pair[i].held);
+    return HCT_OK;
+}
+
+/* Length of an axis of a tensor; 0 where there is no such tensor or axis. */
+static int64_t axis_of(const hct_st_file *f, const char *name, int axis) {
+    const hct_st_entry *e = hct_st_find(f, name);
+    return e && axis < e->ndim ? e->dim[axis] : 0;
+}
+
+static hct_status check_sizes(const hct_st_file *f, const char *path, const model_info *info, hct_err *err) {
+    size_t n = hct_st_count(f);
+    const hct_st_entry *sorted = n ? hct_st_at(f, 0) : NULL;
+    const mae_config *told = &info->mae;
+    const vit_config *a = &told->encoder;
+    mae_config held = {0};
+    vit_config *b = &held.encoder;
+    hct_status st = geometry_of_vit(sorted, n, path, a->heads, a->norm_eps, b, err);
+    const size_pair encoder[] = {
+        {"image", a->image, b->image},
+        {"patch", a->patch, b->patch},
+        {"channels", a->channels, b->channels},
+        {"width", a->width, b->width},
+        {"depth", a->depth, b->depth},
+        {"mlp", a->mlp, b->mlp},
+        {"registers", a->registers, b->registers},
+        {"qkv_bias", a->qkv_bias, b->qkv_bias},
+    };
+    if (st == HCT_OK) st = compare_sizes(path, encoder, sizeof encoder / sizeof *encoder, err);
+    if (st == HCT_OK && info->kind == MODEL_MAE) st = geometry_of_decoder(sorted, n, path, told->heads, &held, err);
+    const size_pair decoder[] = {
+        {"decoder_width", told->width, held.width},
+        {"decoder_depth", told->depth, held.depth},
+        {"decoder_mlp", told->mlp, held.mlp},
+        {"decoder_bias", told->decoder_bias, held.decoder_bias},
+    };
+    if (st == HCT_OK && info->kind == MODEL_MAE)
+        st = compare_sizes(path, decoder, sizeof decoder / sizeof *decoder, err);
+    const size_pair head[] = {
+        {"hidden", info->dino.hidden, axis_of(f, "head.mlp.0.weight", 0)},
+        {"bottleneck", info->dino.bottleneck, axis_of(f, "head.last_layer.weight_v", 1)},
+        {"prototypes", info->dino.prototypes, axis_of(f, "head.last_layer.weight_v", 0)},
+    };
+    if (st == HCT_OK && info->kind == MODEL_DINO) st = compare_sizes(path, head, sizeof head / sizeof *head, err);
+    return st;
 }
 
 static void read_hash(const cJSON *j, const char *key, char out[MODEL_HASH]) {
@@ -152,8 +213,8 @@ hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret,
     int found = 0;
     for (int i = 0; kind && i < (int)(sizeof kinds / sizeof *kinds); i++)
         if (!strcmp(kind, kinds[i])) ret->kind = (model_kind)i, found = 1;
-    found = found && cJSON_IsNumber(crop) && read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) &&
-            read_lists(j, ret) &&
+    found = found && cJSON_IsNumber(crop) && crop->valuedouble >= 0 && crop->valuedouble <= 1e6 &&
+            read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) && read_lists(j, ret) &&
             (ret->kind != MODEL_DINO || read_dino(cJSON_GetObjectItemCaseSensitive(j, "dino"), &ret->dino));
     if (found) {
         const char *pool = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "pool"));
@@ -173,7 +234,8 @@ hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret,
     hct_err why;
     if (!found) return hct_fail(err, HCT_EFORMAT, "%s: its description is damaged or incomplete", path);
     hct_status st = vit_check(&ret->mae.encoder, &why);
-    return st < 0 ? hct_fail(err, HCT_EFORMAT, "%s: its description is impossible: %s", path, why.msg) : HCT_OK;
+    if (st < 0) return hct_fail(err, HCT_EFORMAT, "%s: its description is impossible: %s", path, why.msg);
+    return check_sizes(f, path, ret, err);
 }
 
 hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_entry *extra,

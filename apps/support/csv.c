@@ -99,6 +99,11 @@ static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err
     for (const char *c = text; bad && c < bad; c++) line += *c == '\n';
     if (bad)
         return hct_fail(err, HCT_EFORMAT, "%s:%d: a letter that is no UTF-8: save the table as UTF-8", t->path, line);
+    for (const char *c = text; (c = text_control(c)); c++) {
+        if (strchr("\t\n\r", *c)) continue;
+        for (line = 1; c-- > text;) line += *c == '\n';
+        return hct_fail(err, HCT_EFORMAT, "%s:%d: a control character: remove it", t->path, line);
+    }
     while (*text) {
         if (*text == '\n' || (*text == '\r' && text[1] == '\n')) { /* a line of nothing */
             text += *text == '\r' ? 2 : 1;

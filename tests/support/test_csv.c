@@ -52,6 +52,8 @@ START_TEST(refuses) {
         {"a,b\n\"1\"x,2\n", ":2: text follows"},
         {"a,b\nM\xc3\xbcller,2\nM\xfcller,3\n", ":3: a letter that is no UTF-8: save"},
         {"a,b\xff", ":1: a letter that is no UTF-8"},
+        {"a,b\n1,2\nx\x1b[31m,3\n", ":3: a control character"},
+        {"a,b\n1,\xc2\x9b\n", ":2: a control character"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         hct_err err = {0};
