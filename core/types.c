@@ -35,12 +35,26 @@ const char *hct_status_text(hct_status code) {
     }
 }
 
+static void put_failure(hct_err *err, hct_status code, const char *fmt, va_list ap) {
+    err->code = code;
+    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+}
+
 hct_status hct_fail(hct_err *err, hct_status code, const char *fmt, ...) {
     if (!err) return code;
     va_list ap;
     va_start(ap, fmt);
-    err->code = code;
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    put_failure(err, code, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+hct_status hct_fail_untold(hct_err *err, hct_status code, const char *fmt, ...) {
+    if (!err) return code;
+    if (err->code < 0) return err->code;
+    va_list ap;
+    va_start(ap, fmt);
+    put_failure(err, code, fmt, ap);
     va_end(ap);
     return code;
 }

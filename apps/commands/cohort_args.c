@@ -59,12 +59,16 @@ void cohort_args_free(cohort_args *a) {
     *a = (cohort_args){0};
 }
 
-int cohort_report(const char *command, const cohort *c, const char *out, size_t kept, hct_status st,
-                  const hct_err *err) {
-    size_t refused = cohort_refused(c);
+size_t cohort_print_refused(const char *command, const cohort *c) {
     for (size_t i = 0; i < c->n; i++)
         if (c->scans[i].reason)
             hct_log(HCT_LOG_WARNING, "%s: refused scan '%s': %s", command, c->scans[i].id, c->scans[i].reason);
+    return cohort_refused(c);
+}
+
+int cohort_report(const char *command, const cohort *c, const char *out, size_t kept, hct_status st,
+                  const hct_err *err) {
+    size_t refused = cohort_print_refused(command, c);
     if (st == HCT_OK && out)
         printf("%s: %zu new, %zu there before, %zu refused\n", out, c->n - kept - refused, kept, refused);
     return st == HCT_OK && refused ? EXIT_PARTIAL : command_end(command, st, err);

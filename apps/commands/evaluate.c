@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "commands/arguments.h"
+#include "commands/cohort_args.h"
 #include "commands/command.h"
 #include "evaluation/evaluation.h"
 #include "evaluation/predictions.h"
@@ -162,17 +163,16 @@ static hct_status take_other_labels(const settings *s, predictions *p, hct_err *
     return st;
 }
 
-/* OUT/predictions.csv of the run's classifier on the other dataset. */
-static hct_status predict_other(const settings *s, const char *path, hct_err *err) {
+/* OUT/predictions.csv of the run's classifier on the other dataset; *ret_refused: scans that could not be read, each
+ * listed with its reason. */
+static hct_status predict_other(const settings *s, const char *path, size_t *ret_refused, hct_err *err) {
     cohort c = {0};
     size_t kept;
     stop_listen();
     hct_status st = path_make_folders(s->out, err);
     if (st == HCT_OK) st = cohort_of_dataset(s->data, s->split ? s->split : "all", &c, err);
     if (st == HCT_OK) st = predict_run(&(predict_options){.run = s->run, .out = path}, &c, &kept, err);
-    if (st == HCT_OK && cohort_refused(&c))
-        hct_log(HCT_LOG_WARNING, "headct evaluate: %s: %zu scans could not be read and are left out", s->data,
-                cohort_refused(&c));
+    *ret_refused = cohort_print_refused("headct evaluate", &c);
     cohort_free(&c);
     return st;
 }
@@ -201,16 +201,21 @@ static hct_status read_all(const settings *s, const char *path, const char *spli
     return HCT_OK;
 }
 
-/* The split that a run keeps for testing: what its recipe says, else "test"; --split all takes every scan. */
-static const char *choose_split(const settings *s, recipe *r) {
-    if (s->data) return NULL; /* its part was chosen before the scans were run */
-    if (s->split) return strcmp(s->split, "all") ? s->split : NULL;
-    if (!s->run) return NULL;
+/* *ret: the split that a run keeps for testing: what its recipe says, or where it has none "test"; NULL: every scan. */
+static hct_status choose_split(const settings *s, recipe *r, const char **ret, hct_err *err) {
+    *ret = NULL;
+    if (s->data) return HCT_OK; /* its part was chosen before the scans were run */
+    if (s->split && strcmp(s->split, "all") != 0) *ret = s->split;
+    if (s->split || !s->run) return HCT_OK;
     char *path = path_join(s->run, "recipe.yaml");
+    if (!path) return hct_fail(err, HCT_ENOMEM, "out of memory");
     *r = recipe_default();
-    if (path && path_is_file(path)) recipe_load(path, r, NULL);
+    hct_err why;
+    hct_status st = path_is_file(path) ? recipe_load(path, r, &why) : HCT_OK;
+    if (st < 0) hct_fail(err, st, "%.900s; mend it, or say with --split which scans to take", why.msg);
+    *ret = r->data.test;
     free(path);
-    return r->data.test;
+    return st;
 }
 
 /* Reads the second model's scores of p's scans, whatever else its file holds, and tests the difference. */
@@ -223,15 +228,16 @@ static hct_status compare(const settings *s, const predictions *p, evaluation *e
     return evaluation_compare(e, &a, &b, (size_t)s->permutations, err);
 }
 
-static hct_status evaluate(const settings *s, hct_err *err) {
+static hct_status evaluate(const settings *s, size_t *ret_refused, hct_err *err) {
     predictions p = {0}, other = {0};
     evaluation e = {0};
     row_groups patients = {0};
     recipe of_run;
-    const char *out = s->out ? s->out : s->run, *split = choose_split(s, &of_run);
+    const char *out = s->out ? s->out : s->run, *split = NULL;
     char *path = s->run ? path_join(s->data ? s->out : s->run, "predictions.csv") : strdup(s->predictions);
     hct_status status = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (status == HCT_OK && s->data) status = predict_other(s, path, err);
+    if (status == HCT_OK) status = choose_split(s, &of_run, &split, err);
+    if (status == HCT_OK && s->data) status = predict_other(s, path, ret_refused, err);
     if (status == HCT_OK) status = read_all(s, path, split, &p, err);
     score_table a = predictions_table(&p);
     resampler draws = bootstrap_resampler((size_t)s->resamples, (uint64_t)s->seed);
@@ -260,5 +266,7 @@ int command_evaluate(int argc, char **argv) {
     const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
     command_parse(&argp, argc, argv, &s);
     hct_err err = {0};
-    return command_end(argv[0], evaluate(&s, &err), &err);
+    size_t refused = 0;
+    int status = command_end(argv[0], evaluate(&s, &refused, &err), &err);
+    return status == EXIT_OK && refused ? EXIT_PARTIAL : status;
 }

@@ -20,7 +20,7 @@ hct_status encoder_new(encoder *e, hct_dev *dev, params *p, const model_info *in
     e->tape = hct_tape_new(dev, HCT_PROGRAM);
     hct_status st = e->host && e->input && e->tape
                         ? HCT_OK
-                        : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+                        : hct_fail_untold(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     if (st == HCT_OK) {
         hct_id tokens = vit_forward(e->tape, p, c, hct_use(e->tape, e->input), NULL);
         int whole = info->probe_heads && info->kind != MODEL_CLASSIFIER;

@@ -39,7 +39,7 @@ static hct_status histograms(const recipe *r, const dataset *d, const size_t *sc
                                   : err->code;
     for (size_t i = 0; st == HCT_OK && i < f->n; i++) {
         int got = loader_next(l, x, NULL, err);
-        if (got <= 0) st = got < 0 ? (hct_status)got : HCT_EINVAL;
+        if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
         else histogram(x, f->info.n_windows, voxels, f->row + i * f->width);
     }
     loader_free(l);

@@ -47,7 +47,7 @@ static hct_status record(learner *l, const recipe *r, hct_err *err) {
     l->target = hct_tensor_new(l->dev, HCT_I32, 1, &q, err);
     l->tape = hct_tape_new(l->dev, HCT_PROGRAM);
     if (st == HCT_OK && (!eye || !y || !l->host || !l->rows || !l->target || !l->tape))
-        st = hct_fail(err, HCT_ENOMEM, "out of memory for an episode");
+        st = hct_fail_untold(err, HCT_ENOMEM, "out of memory for an episode");
     if (st == HCT_OK) {
         identity(eye, l->dim);
         for (int64_t i = 0; i < q; i++) y[i] = i >= l->queries;
@@ -140,7 +140,7 @@ hct_status fewshot_map_apply(hct_dev *dev, const float *map, size_t dim, float *
     hct_tensor *w = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){(int64_t)dim, (int64_t)dim}, err);
     hct_tensor *rows = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){(int64_t)n, (int64_t)dim}, err);
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
-    hct_status st = w && rows && t ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for %zu features", n);
+    hct_status st = w && rows && t ? HCT_OK : hct_fail_untold(err, HCT_ENOMEM, "out of memory for %zu features", n);
     if (st == HCT_OK) st = hct_tensor_write(w, map, err);
     if (st == HCT_OK) st = hct_tensor_write(rows, x, err);
     if (st == HCT_OK) st = hct_read(t, hct_linear(t, hct_use(t, rows), hct_use(t, w), 0), x, err);

@@ -77,7 +77,7 @@ static hct_status open_micro(finetune_step *s, finetune_micro *m, hct_dev *dev, 
     if (ok && s->views) ok = (m->views = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){1, b, VIEW_FLOATS}, err)) != NULL;
     if (ok && s->drop_path > 0)
         ok = (m->drop = hct_tensor_new(dev, HCT_F32, 4, (int64_t[]){2 * c->depth, b, 1, 1}, err)) != NULL;
-    return ok ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)b);
+    return ok ? HCT_OK : hct_fail_untold(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)b);
 }
 
 hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const model_info *info, const recipe *r,

@@ -69,7 +69,7 @@ static hct_status open_fit(fit *f, hct_dev *dev, const char *task, hct_err *err)
     f->optim = optimizer_of_recipe(dev, r, f->head, err);
     f->step = hct_tape_new(dev, HCT_PROGRAM);
     if (!f->order || !f->x_host || !f->y_host || !f->x || !f->y || !f->some || !f->optim || !f->step)
-        return hct_fail(err, HCT_ENOMEM, "out of memory");
+        return hct_fail_untold(err, HCT_ENOMEM, "out of memory");
     f->loss = hct_cross_entropy(f->step, forward(f, f->step, f->x, 1), hct_use(f->step, f->y));
     hct_keep(f->step, f->loss);
     hct_backward(f->step, f->loss, 0);
@@ -175,8 +175,11 @@ hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const c
                      double *score, hct_err *err) {
     fit f = {.r = r, .d = d, .head = head};
     hct_status st = open_fit(&f, dev, task, err);
-    float *best[8] = {NULL};
-    for (size_t i = 0; i < head->n && i < 8; i++) best[i] = malloc(hct_tensor_bytes(head->items[i].tensor));
+    float **best = calloc(head->n + 1, sizeof *best);
+    if (st == HCT_OK && !best) st = hct_fail(err, HCT_ENOMEM, "out of memory for the best epoch");
+    for (size_t i = 0; st == HCT_OK && i < head->n; i++)
+        if (!(best[i] = malloc(hct_tensor_bytes(head->items[i].tensor) + 1)))
+            st = hct_fail(err, HCT_ENOMEM, "out of memory for the best epoch");
     lr_schedule lr = recipe_schedule(r, f.per_epoch ? f.per_epoch : 1, 1);
     double best_auc = -1;
     int64_t since = 0;
@@ -203,7 +206,8 @@ hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const c
     }
     if (st == HCT_OK) st = copy_head(head, best, 1, err);
     if (st == HCT_OK) st = score_all(&f, dev, score, err);
-    for (size_t i = 0; i < 8; i++) free(best[i]);
+    for (size_t i = 0; best && i < head->n; i++) free(best[i]);
+    free(best);
     close_fit(&f);
     return st;
 }

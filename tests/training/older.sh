@@ -52,4 +52,17 @@ check "a probe of 0.1 predicts" "$headct" predict --data data --weights full/pro
 echo 'method: finetune' >finetune.yaml
 check "weights of 0.1 are fine-tuned" "$headct" finetune --recipe finetune.yaml --data data --weights full/dino/weights.safetensors --run again --quiet \
     --set optim.epochs=1 --set optim.batch=2 --set optim.accumulate=1
+
+# ---- evaluate takes a run at its word, and says which scans it could not read ----
+check "a run of 0.1 is evaluated" "$headct" evaluate --run full/probe --out judged
+cp full/probe/recipe.yaml whole.yaml
+head -c 300 whole.yaml >full/probe/recipe.yaml
+echo 'data: {tset: val}' >>full/probe/recipe.yaml
+refuses 1 "full/probe/recipe.yaml" "a damaged recipe.yaml is not passed over" "$headct" evaluate --run full/probe --out judged
+check "but --split says which scans to take" "$headct" evaluate --run full/probe --split test --out judged
+cp whole.yaml full/probe/recipe.yaml
+cp -r data other
+echo damaged >other/scans/s03.nii.gz
+refuses 3 "refused scan 's03'" "external validation lists what it refuses, with status 3" "$headct" evaluate --run full/probe --data other --out outside
+check "and writes what it says of the others" grep -q '^s04,' outside/predictions.csv
 done_testing

@@ -84,6 +84,9 @@ typedef struct hct_view {
 
 /* Writes code and a formatted one-line message to err (which may be NULL) and returns code. */
 HCT_API hct_status hct_fail(hct_err *err, hct_status code, const char *fmt, ...) HCT_PRINTF(3, 4);
+/* The same where one of several calls failed, some of which say why: what err says already stays, and its code is
+ * returned. */
+HCT_API hct_status hct_fail_untold(hct_err *err, hct_status code, const char *fmt, ...) HCT_PRINTF(3, 4);
 
 /* "F32", or "?" for a number that is no dtype. */
 HCT_API const char *hct_dtype_name(int32_t dtype);
