@@ -141,7 +141,9 @@ static int load_all(hct_ctx *ctx, const char *folder) {
 }
 
 static int load_folder(void *ctx, const char *folder) {
-    load_all(ctx, folder); /* none, or no such folder: nothing is installed there */
+    int n = load_all(ctx, folder); /* none, or no such folder: nothing is installed there */
+    if (n < 0 && errno != ENOENT && errno != ENOTDIR)
+        hct_log(HCT_LOG_WARNING, "headct: %s: its plugins are not loaded: %s", folder, strerror(errno));
     return 0;
 }
 

@@ -66,7 +66,11 @@ void report_heading(report *r, const char *text) {
 
 static void formatted(report *r, const char *open, const char *fmt, va_list ap) {
     char *text = NULL;
-    if (!r || vasprintf(&text, fmt, ap) < 0) return;
+    if (!r || r->err.code < 0) return;
+    if (vasprintf(&text, fmt, ap) < 0) {
+        hct_fail(&r->err, HCT_ENOMEM, "out of memory for a report");
+        return;
+    }
     element(r, open, text, "</p>\n");
     free(text);
 }

@@ -88,6 +88,7 @@ static cJSON *read_metrics(const char *path, hct_err *err) {
 
 static cJSON *metrics_of(const char *run, hct_err *err) {
     char *path = path_join(run, "metrics.json");
+    if (!path) hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     cJSON *json = path ? read_metrics(path, err) : NULL;
     free(path);
     return json;
@@ -160,8 +161,13 @@ hct_status run_report_comparison(report *r, const char *const *runs, size_t n, h
         return hct_fail(err, HCT_ENOMEM, "out of memory for a table of %zu runs", n);
     }
     for (size_t i = 0; i < n; i++) {
-        cJSON *json = metrics_of(runs[i], NULL);
-        if (!json) continue;
+        hct_err why = {0};
+        cJSON *json = metrics_of(runs[i], &why);
+        if (!json && why.code == HCT_ENOTFOUND) continue; /* not evaluated */
+        if (!json) {
+            cells_free(&c);
+            return hct_fail(err, why.code, "%s", why.msg);
+        }
         const cJSON *macro = cJSON_GetObjectItem(json, "macro");
         snprintf(c.text[rows * 3], CELL, "%s", runs[i]);
         interval_cell(macro, "roc_auc", c.text[rows * 3 + 1]);
@@ -211,9 +217,9 @@ hct_status run_report_better(report *r, const char *a, const char *b, int *ret_b
 }
 
 /* What stands under a figure: evaluation.h's ROC plots are named roc_TASK. */
-static void add_figure(report *r, const char *path) {
+static hct_status add_figure(report *r, const char *path, hct_err *err) {
     char *stem = path_stem(path), caption[300];
-    if (!stem) return;
+    if (!stem) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     if (strncmp(stem, "roc_", 4) == 0)
         snprintf(caption, sizeof caption, "ROC of %s; bands: 95%% of bootstrap resamples.", stem + 4);
     else if (strcmp(stem, "reconstruction") == 0)
@@ -223,6 +229,7 @@ static void add_figure(report *r, const char *path) {
     else snprintf(caption, sizeof caption, "%s", stem);
     report_figure(r, path, caption);
     free(stem);
+    return HCT_OK;
 }
 
 /* Every figure of the run but the loss curve, which stands above. */
@@ -231,17 +238,18 @@ static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err
     char *folder = path_join(run, "figures");
     hct_status status = folder ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     for (int e = 0; e < 2 && status == HCT_OK && path_is_folder(folder); e++) {
-        char **names;
-        size_t n;
+        char **names = NULL;
+        size_t n = 0;
         status = path_list(folder, endings[e], &names, &n, err);
         for (size_t i = 0; status == HCT_OK && i < n; i++) {
-            char *path = strcmp(names[i], "loss.svg") ? path_join(folder, names[i]) : NULL;
-            if (path) add_figure(r, path);
-            *ret_n += path != NULL;
+            if (!strcmp(names[i], "loss.svg")) continue;
+            char *path = path_join(folder, names[i]);
+            status = path ? add_figure(r, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+            ++*ret_n;
             free(path);
         }
-        for (size_t i = 0; status == HCT_OK && i < n; i++) free(names[i]);
-        if (status == HCT_OK) free(names);
+        for (size_t i = 0; i < n; i++) free(names[i]);
+        free(names);
     }
     free(folder);
     return status;

@@ -1,3 +1,4 @@
+/* What a run writes while it goes: appended, cut back to a checkpoint, read again. */
 #include "training/runlog.h"
 
 #include <cjson/cJSON.h>
@@ -23,32 +24,45 @@ struct runlog {
     tensorboard *events;
 };
 
-/* The object of the line that starts at text (n bytes left); *ret_length counts its line end. NULL: damaged or half. */
-static cJSON *parse_line(const char *text, size_t n, size_t *ret_length) {
-    const char *end = memchr(text, '\n', n);
-    if (!end) return NULL;
-    *ret_length = (size_t)(end - text) + 1;
-    return cJSON_ParseWithLength(text, (size_t)(end - text));
+/* The lines of a log one after the other; each: 0 ends it. *ret_bytes (may be NULL): of the lines before that one. A
+ * last line without its end is half written and not looked at; any other that is no JSON object is an error: nothing
+ * may be cut off or left out because of it. */
+static hct_status walk_file(const char *path, bool (*each)(const cJSON *line, void *context), void *context,
+                            size_t *ret_bytes, hct_err *err) {
+    hct_mapped m;
+    hct_status status = hct_map_file(path, &m, err);
+    if (status < 0) return status;
+    size_t at = 0, number = 1;
+    const char *text = (const char *)m.bytes, *end;
+    for (bool more = true; at < m.size && (end = memchr(text + at, '\n', m.size - at)); number++) {
+        size_t length = (size_t)(end - text) - at;
+        cJSON *line = cJSON_ParseWithLength(text + at, length);
+        if (!cJSON_IsObject(line))
+            status =
+                hct_fail(err, HCT_EFORMAT, "%s:%zu: is damaged; put back a copy, or start a new run", path, number);
+        else more = each(line, context);
+        cJSON_Delete(line);
+        if (status < 0 || !more) break;
+        at += length + 1;
+    }
+    hct_unmap_file(&m);
+    if (ret_bytes) *ret_bytes = at;
+    return status;
+}
+
+static bool is_until(const cJSON *line, void *step) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, "step");
+    return cJSON_IsNumber(item) && item->valuedouble <= (double)*(int64_t *)step;
 }
 
 /* Bytes of the leading lines whose step is at most `step`. */
 static hct_status bytes_to_keep(const char *path, int64_t step, off_t *ret, hct_err *err) {
-    hct_mapped m;
+    size_t bytes = 0;
     *ret = 0;
     if (step < 0 || !path_is_file(path)) return HCT_OK;
-    hct_status status = hct_map_file(path, &m, err);
-    if (status < 0) return status;
-    size_t at = 0, length = 0;
-    for (cJSON *line; at < m.size && (line = parse_line((const char *)m.bytes + at, m.size - at, &length));) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, "step");
-        bool keep = cJSON_IsNumber(item) && item->valuedouble <= (double)step;
-        cJSON_Delete(line);
-        if (!keep) break;
-        at += length;
-    }
-    hct_unmap_file(&m);
-    *ret = (off_t)at;
-    return HCT_OK;
+    hct_status status = walk_file(path, is_until, &step, &bytes, err);
+    *ret = (off_t)bytes;
+    return status;
 }
 
 runlog *runlog_open(const char *folder, int64_t step, hct_err *err) {
@@ -129,19 +143,10 @@ hct_status runlog_close(runlog *log, hct_err *err) {
 static hct_status walk(const char *folder, bool (*each)(const cJSON *line, void *context), void *context,
                        hct_err *err) {
     char *path = path_join(folder, NAME);
-    hct_mapped m;
-    hct_status status = path ? hct_map_file(path, &m, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
+    hct_status status =
+        path ? walk_file(path, each, context, NULL, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
     free(path);
-    if (status < 0) return status;
-    size_t length = 0;
-    bool more = true;
-    for (size_t at = 0; more && at < m.size; at += length) {
-        cJSON *line = parse_line((const char *)m.bytes + at, m.size - at, &length);
-        more = line && each(line, context);
-        cJSON_Delete(line);
-    }
-    hct_unmap_file(&m);
-    return HCT_OK;
+    return status;
 }
 
 static const char *phase_of(const cJSON *line, const char *key) {

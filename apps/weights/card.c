@@ -12,9 +12,9 @@
 #include "training/recipe.h"
 #include "training/runlog.h"
 
-/* What could not be read is left out, as the header says; a lack of memory is an error all the same. */
-static hct_status only_memory(hct_status st, const hct_err *why, hct_err *err) {
-    return st == HCT_ENOMEM ? hct_fail(err, st, "%s", why->msg) : HCT_OK;
+/* What is not there is left out, as the header says; what cannot be read is an error. */
+static hct_status may_be_absent(hct_status st, const hct_err *why, hct_err *err) {
+    return st == HCT_OK || st == HCT_ENOTFOUND ? HCT_OK : hct_fail(err, st, "%s", why->msg);
 }
 
 /* RUN/name between fences, where it is there. */
@@ -30,7 +30,7 @@ static hct_status quote(text_buffer *f, const char *run, const char *name, const
     }
     free(text);
     free(path);
-    return only_memory(st, &why, err);
+    return may_be_absent(st, &why, err);
 }
 
 static void put_model(text_buffer *f, const card *c) {
@@ -156,7 +156,7 @@ static hct_status put_dataset(text_buffer *f, const card *c, int *ret_is_there, 
     for (int p = 0; p < 3; p++) free(parts[p].scan);
     dataset_close(d);
     free(path);
-    return only_memory(st, &why, err);
+    return may_be_absent(st, &why, err);
 }
 
 static hct_status put_predictions(text_buffer *f, const card *c, hct_err *err) {
@@ -167,7 +167,7 @@ static hct_status put_predictions(text_buffer *f, const card *c, hct_err *err) {
     if (!path) return hct_fail(err, HCT_ENOMEM, "out of memory");
     hct_status st = path_is_file(path) ? predictions_read(path, NULL, &p, &why) : HCT_ENOTFOUND;
     free(path);
-    if (st < 0) return only_memory(st, &why, err);
+    if (st < 0) return may_be_absent(st, &why, err);
     text_printf(f,
                 "\n## Data\n\nAs far as the run's predictions tell; the dataset is not at hand, or has changed since."
                 "\n\n| task | part | scans with a label | positives |\n|---|---|---|---|\n");
@@ -195,7 +195,7 @@ static hct_status put_curve(text_buffer *f, const card *c, const char *phase, co
     size_t n, best = 0;
     hct_err why;
     hct_status st = runlog_read(c->run, phase, key, &steps, &values, &n, &why);
-    if (st < 0) return only_memory(st, &why, err);
+    if (st < 0) return may_be_absent(st, &why, err);
     int highest = !strcmp(key, "auc");
     for (size_t i = 1; i < n; i++)
         if (highest ? values[i] > values[best] : values[i] < values[best]) best = i;
