@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "training/measure.h"
-#include "training/setup.h"
+#include "support/measure.h"
+#include "models/build.h"
+#include "support/device.h"
 
 int main(int argc, char **argv) {
     hct_err err = {0, ""};

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "dataset/loader.h"
-#include "training/measure.h"
+#include "support/measure.h"
 
 static int usage(void) {
     fputs("usage: loader_rate DATASET [--threads N] [--seconds S] [--windows]\n", stderr);

@@ -5,7 +5,7 @@
 
 #include "imaging/nifti.h"
 #include "imaging/scan.h"
-#include "training/measure.h"
+#include "support/measure.h"
 
 int main(int argc, char **argv) {
     hct_err err = {0, ""};

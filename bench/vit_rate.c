@@ -11,8 +11,12 @@
 
 #include "hct/half.h"
 #include "hct/optim.h"
-#include "training/encoder.h"
-#include "training/measure.h"
+#include "inference/embedder.h"
+#include "models/build.h"
+#include "run/model.h"
+#include "support/device.h"
+#include "support/measure.h"
+#include "training/optimizer.h"
 
 static int fail(const hct_err *e) {
     fprintf(stderr, "vit_rate: %s\n", e->msg);
@@ -94,7 +98,7 @@ int main(int argc, char **argv) {
     hct_dev *dev = device_open(NULL, &err);
     params *p = dev ? model_new(dev, &info, 1, &err) : NULL;
     encoder e = {0};
-    if (!p || model_precision(p, &r, &err) < 0 || encoder_new(&e, dev, p, &info, batch, INT64_MAX, &err) < 0)
+    if (!p || model_precision(p, &r, &err) < 0 || embedder_new(&e, dev, p, &info, batch, INT64_MAX, &err) < 0)
         return fail(&err);
 
     const vit_config *c = &info.mae.encoder;
@@ -168,7 +172,7 @@ int main(int argc, char **argv) {
     hct_tape_free(t);
     hct_optim_free(o);
     hct_tensor_free(rt);
-    encoder_free(&e);
+    embedder_free(&e);
     params_free(p);
     device_close(dev);
     free(cls);

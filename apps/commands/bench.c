@@ -10,11 +10,14 @@
 
 #include "commands/bench_views.h"
 #include "commands/command.h"
+#include "models/build.h"
+#include "run/model.h"
 #include "support/allocations.h"
+#include "support/device.h"
 #include "support/text.h"
-#include "training/encoder.h"
-#include "training/measure.h"
-#include "training/step.h"
+#include "inference/embedder.h"
+#include "support/measure.h"
+#include "pretrain/step.h"
 
 static const char doc[] =
     "Times the forward pass and the training step (MAE; DINO with --recipe of one) of a model on made-up data, after "
@@ -170,9 +173,9 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
     footprint before = footprint_before();
     int64_t batch = s->batch ? s->batch : 4;
     params *p = model_new(dev, &vit, 1, err);
-    encoder e = {0};
+    embedder e = {0};
     hct_status st =
-        p && model_precision(p, r, err) == HCT_OK ? encoder_new(&e, dev, p, &vit, batch, INT64_MAX, err) : err->code;
+        p && model_precision(p, r, err) == HCT_OK ? embedder_new(&e, dev, p, &vit, batch, INT64_MAX, err) : err->code;
     if (st == HCT_OK) {
         for (size_t i = 0; i < (size_t)batch * e.image_floats; i++) e.host[i] = (float)(i % 97) / 97;
         st = hct_tensor_write(e.input, e.host, err);
@@ -180,7 +183,7 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
         e.host = NULL;
     }
     if (st == HCT_OK) st = time_tape(s, dev, e.tape, "forward", precision_of(r), batch, 0, before, err);
-    encoder_free(&e);
+    embedder_free(&e);
     params_free(p);
     return st;
 }

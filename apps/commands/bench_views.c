@@ -9,7 +9,7 @@
 #include "imaging/model_input.h"
 #include "imaging/phantom.h"
 #include "imaging/scan.h"
-#include "training/measure.h"
+#include "support/measure.h"
 
 enum { SIZE = 96, SIDE = PREPARED_SIZE };
 

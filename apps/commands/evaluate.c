@@ -15,7 +15,7 @@
 #include "support/paths.h"
 #include "support/stop.h"
 #include "support/text.h"
-#include "training/recipe.h"
+#include "recipe/recipe.h"
 
 static const char doc[] =
     "ROC AUC and average precision of every task and their macro means, with bootstrap intervals, from a table of "

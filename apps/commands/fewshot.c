@@ -5,8 +5,8 @@
 #include "commands/arguments.h"
 #include "commands/command.h"
 #include "commands/recipe_args.h"
-#include "training/fewshot_run.h"
-#include "training/recipe_encoder.h"
+#include "fewshot/fewshot_run.h"
+#include "run/recipe_encoder.h"
 
 static const char doc[] =
     "Few-shot evaluation: K positives and as many negatives are drawn from the training part, --draws times, and "

@@ -3,8 +3,8 @@
 
 #include "commands/command.h"
 #include "commands/recipe_args.h"
-#include "training/finetune_run.h"
-#include "training/recipe_encoder.h"
+#include "finetune/finetune_run.h"
+#include "run/recipe_encoder.h"
 
 static const char doc[] =
     "Fine-tunes the encoder of --weights, with a new head on it, for the tasks (labels) of a prepared dataset, and "

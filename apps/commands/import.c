@@ -6,7 +6,7 @@
 
 #include "commands/command.h"
 #include "support/text.h"
-#include "training/recipe.h"
+#include "recipe/recipe.h"
 #include "weights/import.h"
 
 static const char doc[] =

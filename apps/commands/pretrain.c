@@ -3,7 +3,7 @@
 
 #include "commands/command.h"
 #include "commands/recipe_args.h"
-#include "training/pretrain.h"
+#include "pretrain/pretrain.h"
 #include "training/ranks.h"
 
 static const char doc[] =

@@ -3,8 +3,8 @@
 
 #include "commands/command.h"
 #include "commands/recipe_args.h"
-#include "training/probe_run.h"
-#include "training/recipe_encoder.h"
+#include "probe/probe_run.h"
+#include "run/recipe_encoder.h"
 
 static const char doc[] =
     "Trains a probe for every task (label) of a prepared dataset on frozen features, and evaluates it on the test "

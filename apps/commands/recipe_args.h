@@ -5,7 +5,7 @@
 
 #include <argp.h>
 
-#include "training/recipe.h"
+#include "recipe/recipe.h"
 
 typedef struct recipe_args {
     const char *recipe_file, *run, *data, *device, *seed;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "commands/command.h"
-#include "figures/run_report.h"
+#include "report/run_report.h"
 #include "support/paths.h"
 #include "support/text.h"
 

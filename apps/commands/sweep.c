@@ -14,8 +14,8 @@
 #include "hct/log.h"
 #include "support/csv.h"
 #include "support/paths.h"
-#include "training/recipe_encoder.h"
-#include "training/run_folder.h"
+#include "run/recipe_encoder.h"
+#include "run/run_folder.h"
 
 static const char doc[] =
     "Trains a probe, or fine-tunes, as the recipe's method says, for every point of a grid over learning rate, weight "

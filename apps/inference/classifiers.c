@@ -112,16 +112,16 @@ hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, 
 
 hct_status classifiers_compile(classifiers *c, int64_t batch, int64_t scans, hct_err *err) {
     hct_status st =
-        (c->encoder = calloc(c->n + 1, sizeof *c->encoder)) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+        (c->embedder = calloc(c->n + 1, sizeof *c->embedder)) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < c->n; i++)
-        st = encoder_new(&c->encoder[i], c->dev, c->item[i].p, &c->item[i].info, batch, scans, err);
+        st = embedder_new(&c->embedder[i], c->dev, c->item[i].p, &c->item[i].info, batch, scans, err);
     return st;
 }
 
 void classifiers_free(classifiers *c) {
-    for (size_t i = 0; c->encoder && i < c->n; i++) encoder_free(&c->encoder[i]);
+    for (size_t i = 0; c->embedder && i < c->n; i++) embedder_free(&c->embedder[i]);
     for (size_t i = 0; i < c->n; i++) params_free(c->item[i].p), free(c->item[i].path);
-    free(c->encoder);
+    free(c->embedder);
     free(c->item);
     *c = (classifiers){0};
 }

@@ -9,7 +9,7 @@
 #ifndef INFERENCE_CLASSIFIERS_H
 #define INFERENCE_CLASSIFIERS_H
 
-#include "training/encoder.h"
+#include "inference/embedder.h"
 
 typedef struct classifier {
     char *path;
@@ -20,8 +20,8 @@ typedef struct classifier {
 
 typedef struct classifiers {
     hct_dev *dev;
-    classifier *item; /* [n] */
-    encoder *encoder; /* [n], after classifiers_compile */
+    classifier *item;   /* [n] */
+    embedder *embedder; /* [n], after classifiers_compile */
     size_t n;
     int n_tasks;                   /* of all together, in the order of the items */
     const char *task[MODEL_TASKS]; /* borrowed from the items */
@@ -34,7 +34,7 @@ typedef struct classifiers {
  * tasks in RUN/recipe.yaml (none there: RUN/predictions.csv's), in their order. HCT_ENOTFOUND: neither, or a task
  * that has no model yet. HCT_EINVAL: no classifier, models whose inputs differ. */
 hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, classifiers *ret, hct_err *err);
-hct_status classifiers_compile(classifiers *, int64_t batch, int64_t scans, hct_err *err); /* as encoder_new */
+hct_status classifiers_compile(classifiers *, int64_t batch, int64_t scans, hct_err *err); /* as embedder_new */
 void classifiers_free(classifiers *);
 
 #endif

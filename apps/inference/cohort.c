@@ -164,7 +164,7 @@ static hct_status read_file(cohort_scan *s, const model_info *info, float *out, 
 
 /* One input; a scan that cannot be read gets its reason and *ret_read 0. Memory that runs out and a machine that
  * cannot convert DICOM are no scan's fault. */
-static hct_status read_input(cohort *c, loader *l, encoder *e, size_t scan, float *out, int *ret_read, hct_err *err) {
+static hct_status read_input(cohort *c, loader *l, embedder *e, size_t scan, float *out, int *ret_read, hct_err *err) {
     hct_err why = {0, ""};
     cohort_scan *s = &c->scans[scan];
     if (l) {
@@ -180,7 +180,7 @@ static hct_status read_input(cohort *c, loader *l, encoder *e, size_t scan, floa
     return (s->reason = strdup(why.msg)) ? HCT_OK : out_of_memory(err);
 }
 
-static hct_status open_loader(const cohort *c, const encoder *e, const size_t *todo, size_t n, loader **ret,
+static hct_status open_loader(const cohort *c, const embedder *e, const size_t *todo, size_t n, loader **ret,
                               hct_err *err) {
     loader_options lo = {.windows = e->info.window,
                          .n_windows = e->info.n_windows,
@@ -197,16 +197,17 @@ static hct_status open_loader(const cohort *c, const encoder *e, const size_t *t
 
 /* One batch, whose images are in the first encoder's host memory, through all encoders. some: room for one encoder's
  * probabilities. */
-static hct_status run_batch(encoder *e, size_t n_encoders, const size_t *scans, int64_t n, float *cls,
+static hct_status run_batch(embedder *e, size_t n_embedders, const size_t *scans, int64_t n, float *cls,
                             double *probability, double *some, const cohort_sink *sink, hct_err *err) {
     if (!n) return HCT_OK;
     size_t tasks = 0, at = 0;
     hct_status st = HCT_OK;
-    for (size_t i = 0; i < n_encoders; i++) tasks += e[i].info.kind == MODEL_CLASSIFIER ? (size_t)e[i].info.n_tasks : 0;
-    for (size_t i = 0; st == HCT_OK && i < n_encoders; i++) {
+    for (size_t i = 0; i < n_embedders; i++)
+        tasks += e[i].info.kind == MODEL_CLASSIFIER ? (size_t)e[i].info.n_tasks : 0;
+    for (size_t i = 0; st == HCT_OK && i < n_embedders; i++) {
         size_t mine = e[i].info.kind == MODEL_CLASSIFIER ? (size_t)e[i].info.n_tasks : 0;
         if (i) memcpy(e[i].host, e->host, (size_t)n * e->image_floats * sizeof *e->host);
-        st = encoder_run(&e[i], n, i ? NULL : cls, mine ? some : NULL, err);
+        st = embedder_run(&e[i], n, i ? NULL : cls, mine ? some : NULL, err);
         for (size_t b = 0; st == HCT_OK && b < (size_t)n; b++)
             memcpy(probability + b * tasks + at, some + b * mine, mine * sizeof *some);
         at += mine;
@@ -214,7 +215,7 @@ static hct_status run_batch(encoder *e, size_t n_encoders, const size_t *scans, 
     return st < 0 ? st : sink->take(sink->context, scans, (size_t)n, cls, probability, err);
 }
 
-hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink,
+hct_status cohort_run(cohort *c, embedder *e, size_t n_embedders, const size_t *todo, size_t n, const cohort_sink *sink,
                       FILE *out, hct_err *err) {
     loader *l = NULL;
     size_t *scans = calloc((size_t)e->batch, sizeof *scans), at = 0;
@@ -231,7 +232,7 @@ hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *to
             st = read_input(c, l, e, todo[at], e->host + (size_t)k * e->image_floats, &read, err);
             if (st == HCT_OK && read) scans[k++] = todo[at];
         }
-        if (st == HCT_OK) st = run_batch(e, n_encoders, scans, k, cls, probability, some, sink, err);
+        if (st == HCT_OK) st = run_batch(e, n_embedders, scans, k, cls, probability, some, sink, err);
         progress_show(&bar, (int64_t)(c->n - n + at), "");
         if (st == HCT_OK && at < n) st = stop_check(c->n - n + at, c->n, err);
     }

@@ -9,7 +9,7 @@
 #define INFERENCE_COHORT_H
 
 #include "dataset/dataset.h"
-#include "training/encoder.h"
+#include "inference/embedder.h"
 
 typedef struct cohort_scan {
     char *id, *patient, *part; /* of a file: dataset/sources.h's id, which is its own patient; part "" */
@@ -51,7 +51,7 @@ typedef struct cohort_sink {
 /* Runs scans todo[0..n), in that order, through all encoders, which take the same input and batch and have
  * MODEL_TASKS tasks at most. HCT_EINTERRUPTED: a signal asked to stop (support/stop.h); what was taken stays.
  * progress may be NULL. */
-hct_status cohort_run(cohort *c, encoder *e, size_t n_encoders, const size_t *todo, size_t n, const cohort_sink *sink,
+hct_status cohort_run(cohort *c, embedder *e, size_t n_embedders, const size_t *todo, size_t n, const cohort_sink *sink,
                       FILE *progress, hct_err *err);
 /* The batch for a cohort of n scans: the same whether it is resumed or not. */
 int64_t cohort_batch(const cohort *c);

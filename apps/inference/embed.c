@@ -5,9 +5,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "support/device.h"
 #include "support/json_out.h"
 #include "support/paths.h"
-#include "training/measure.h"
+#include "support/measure.h"
 
 #define FORMAT "headct-embeddings/1"
 
@@ -162,10 +163,10 @@ static hct_status run_missing(run *q, hct_dev *dev, params *p, hct_err *err) {
     for (size_t i = 0; st == HCT_OK && i < q->c->n; i++)
         if (!q->done[i] && !q->c->scans[i].reason) todo[n++] = i;
     if (st == HCT_OK && n) {
-        encoder e;
-        st = encoder_new(&e, dev, p, &q->info, cohort_batch(q->c), (int64_t)n, err);
+        embedder e;
+        st = embedder_new(&e, dev, p, &q->info, cohort_batch(q->c), (int64_t)n, err);
         if (st == HCT_OK) st = cohort_run(q->c, &e, 1, todo, n, &(cohort_sink){q, take}, q->o->progress, err);
-        encoder_free(&e);
+        embedder_free(&e);
         hct_err late = {0, ""};
         hct_status saved = save(q, &late);
         if (st == HCT_OK && saved < 0) st = hct_fail(err, saved, "%s", late.msg);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "models/build.h"
 #include "models/geometry.h"
 
 #define WINDOWS_NEEDED "--recipe FILE must say its windows and crop"

@@ -3,7 +3,8 @@
 #ifndef INFERENCE_MODEL_FILE_H
 #define INFERENCE_MODEL_FILE_H
 
-#include "training/setup.h"
+#include "models/weights.h"
+#include "recipe/recipe.h"
 
 typedef struct model_file_options {
     const char *path;

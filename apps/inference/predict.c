@@ -7,6 +7,7 @@
 
 #include "evaluation/predictions.h"
 #include "inference/classifiers.h"
+#include "support/device.h"
 #include "support/json_out.h"
 #include "support/row_file.h"
 
@@ -151,7 +152,7 @@ hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hc
     if (st == HCT_OK) st = open_todo(&q, ret_kept, err);
     if (st == HCT_OK && q.n_todo) st = classifiers_compile(&q.set, cohort_batch(c), (int64_t)q.n_todo, err);
     if (st == HCT_OK && q.n_todo)
-        st = cohort_run(c, q.set.encoder, q.set.n, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
+        st = cohort_run(c, q.set.embedder, q.set.n, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
     classifiers_free(&q.set);
     row_file_close(q.rows);
     free(q.todo);

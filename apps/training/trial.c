@@ -7,7 +7,7 @@
 #include "hct/io.h"
 #include "hct/log.h"
 #include "support/paths.h"
-#include "training/fraction.h"
+#include "run/fraction.h"
 
 enum { RESAMPLES = 100 }; /* as the paper */
 

@@ -13,7 +13,7 @@
 #include "dataset/dataset.h"
 #include "evaluation/predictions.h"
 #include "models/weights.h"
-#include "training/recipe.h"
+#include "recipe/recipe.h"
 
 typedef struct trial {
     const dataset *data; /* borrowed */

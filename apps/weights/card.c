@@ -8,9 +8,9 @@
 #include "evaluation/predictions.h"
 #include "support/markdown.h"
 #include "support/paths.h"
-#include "training/fraction.h"
-#include "training/recipe.h"
-#include "training/runlog.h"
+#include "run/fraction.h"
+#include "recipe/recipe.h"
+#include "run/runlog.h"
 
 /* What is not there is left out, as the header says; what cannot be read is an error. */
 static hct_status may_be_absent(hct_status st, const hct_err *why, hct_err *err) {

@@ -9,7 +9,8 @@
 #include "support/json_out.h"
 #include "support/paths.h"
 #include "support/sha256.h"
-#include "training/setup.h"
+#include "models/build.h"
+#include "support/device.h"
 
 #define REGISTERS "register_tokens"
 

@@ -11,7 +11,8 @@
 #include "models/geometry.h"
 #include "scratch.h"
 #include "tap.h"
-#include "training/setup.h"
+#include "models/build.h"
+#include "training/optimizer.h"
 #include "weights/import.h"
 
 static const golden_tol EXACT = {0, 0, -1};

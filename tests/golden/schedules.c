@@ -8,7 +8,7 @@
 #include "support/csv.h"
 #include "support/text.h"
 #include "tap.h"
-#include "training/schedule.h"
+#include "recipe/schedule.h"
 
 static const golden_tol RATE = {1e-12, 1e-9, -1};
 

@@ -7,7 +7,9 @@
 #include "check_main.h"
 #include "models/weights.h"
 #include "scratch.h"
-#include "training/setup.h"
+#include "models/build.h"
+#include "recipe/recipe.h"
+#include "support/device.h"
 
 static model_info tiny(model_kind kind) {
     model_info info = {.kind = kind, .n_windows = 1, .crop = 192, .dino = {12, 6, 16, 0}};

@@ -8,8 +8,9 @@
 #include "evaluation/fewshot.h"
 #include "evaluation/ranking.h"
 #include "hct/philox.h"
-#include "training/fewshot_draw.h"
-#include "training/fewshot_episodes.h"
+#include "fewshot/fewshot_draw.h"
+#include "fewshot/fewshot_episodes.h"
+#include "support/device.h"
 
 static recipe plain(const char *optimizer, const char *lr) {
     recipe r = recipe_default();

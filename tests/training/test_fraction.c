@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "check_main.h"
-#include "training/fraction.h"
+#include "run/fraction.h"
 
 enum { PATIENTS = 40, SCANS = 100 };
 

@@ -7,8 +7,8 @@
 #include "hct/io.h"
 #include "scratch.h"
 #include "support/paths.h"
-#include "training/recipe.h"
-#include "training/recipe_keys.h"
+#include "recipe/recipe.h"
+#include "recipe/recipe_keys.h"
 
 static hct_status load(const char *yaml, recipe *r, hct_err *err) {
     return recipe_load(scratch_file("r.yaml", yaml, strlen(yaml)), r, err);

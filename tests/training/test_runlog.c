@@ -11,7 +11,7 @@
 #include "scratch.h"
 #include "support/paths.h"
 #include "support/tensorboard.h"
-#include "training/runlog.h"
+#include "run/runlog.h"
 #include "write_shim.h"
 
 static const char *run_folder(const char *name) {

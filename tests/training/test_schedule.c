@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "check_main.h"
-#include "training/schedule.h"
+#include "recipe/schedule.h"
 
 START_TEST(learning_rate) {
     lr_schedule s = {SCHEDULE_COSINE, 1, 0.001, 10, 110};

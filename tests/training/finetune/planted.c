@@ -9,6 +9,7 @@
 #include "hct/philox.h"
 #include "make_nifti.h"
 #include "scratch.h"
+#include "support/device.h"
 #include "support/paths.h"
 
 enum { SIDE = 28, LABELS_LINE = 64 }; /* 8 mm voxels */

@@ -2,7 +2,7 @@
 #ifndef TESTS_TRAINING_PLANTED_H
 #define TESTS_TRAINING_PLANTED_H
 
-#include "training/finetune.h"
+#include "finetune/finetune.h"
 
 #define well(call) ck_assert_msg((call) == HCT_OK, "%s", err.msg)
 

@@ -7,14 +7,17 @@
 
 #include "check_main.h"
 #include "hct/philox.h"
+#include "models/build.h"
 #include "models/lora.h"
 #include "models/probe.h"
 #include "planted.h"
+#include "run/model.h"
 #include "scratch.h"
+#include "support/device.h"
 #include "support/paths.h"
-#include "training/encoder.h"
-#include "training/finetune.h"
-#include "training/finetune_step.h"
+#include "inference/embedder.h"
+#include "finetune/finetune.h"
+#include "finetune/finetune_step.h"
 #include "training/sampler.h"
 
 enum { SCANS = 48, TRAIN = 24, VALID = 8, TEST = SCANS - TRAIN - VALID };
@@ -164,20 +167,20 @@ START_TEST(merged_additions_say_the_same) {
     }
     ck_assert_int_eq(changed, 6); /* two of each block */
     for (size_t i = 0; i < m.p->n; i++) ck_assert(!strstr(m.p->items[i].name, "lora"));
-    encoder e; /* the merged weights against what the adapted model said */
-    well(encoder_new(&e, b.dev, m.p, &m.info, 1, 0, &err));
+    embedder e; /* the merged weights against what the adapted model said */
+    well(embedder_new(&e, b.dev, m.p, &m.info, 1, 0, &err));
     double worst = 0, spread = 0;
     for (size_t i = TRAIN; i < SCANS; i++) {
         double said;
         well(dataset_input(b.d, b.t.scan[i], m.info.window, m.info.n_windows, m.info.crop, 16, e.host, &err));
-        well(encoder_run(&e, 1, NULL, &said, &err));
+        well(embedder_run(&e, 1, NULL, &said, &err));
         worst = fmax(worst, fabs(said - b.t.said.score[i]));
         spread = fmax(spread, fabs(said - b.t.said.score[TRAIN]));
     }
     printf("# largest difference %g, scores spread over %g\n", worst, spread);
     ck_assert_double_lt(worst, 1e-6);
     ck_assert_double_gt(spread, 1e-3);
-    encoder_free(&e);
+    embedder_free(&e);
     finetune_result_free(&m);
     bench_close(&b);
 }

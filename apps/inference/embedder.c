@@ -1,0 +1,99 @@
+#include "inference/embedder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataset/loader.h"
+#include "models/probe.h"
+#include "support/progress.h"
+
+enum { MANY_BATCHES = 4 };
+
+hct_status embedder_new(embedder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, int64_t scans,
+                        hct_err *err) {
+    const vit_config *c = &info->mae.encoder;
+    *e = (embedder){.dev = dev, .p = p, .info = *info, .batch = batch};
+    e->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
+    e->host = calloc((size_t)batch * e->image_floats, sizeof *e->host);
+    e->input = hct_tensor_new(dev, HCT_F32, 5, (int64_t[]){batch, c->channels, c->image, c->image, c->image}, err);
+    e->tape = hct_tape_new(dev, HCT_PROGRAM);
+    hct_status st = e->host && e->input && e->tape
+                        ? HCT_OK
+                        : hct_fail_untold(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
+    if (st == HCT_OK) {
+        hct_id tokens = vit_forward(e->tape, p, c, hct_use(e->tape, e->input), NULL);
+        int whole = info->probe_heads && info->kind != MODEL_CLASSIFIER;
+        e->row = (size_t)c->width * (whole ? (size_t)vit_tokens(c) : 1);
+        e->cls = whole ? tokens : info->pool_mean ? vit_mean(e->tape, c, tokens) : vit_cls(e->tape, tokens);
+        hct_keep(e->tape, e->cls);
+        for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
+            char prefix[MODEL_NAME + 8];
+            snprintf(prefix, sizeof prefix, "head.%s.", info->task[i]);
+            e->logits[i] = head_forward(e->tape, p, prefix, info->probe_heads, e->cls, tokens, 0);
+            hct_keep(e->tape, e->logits[i]);
+        }
+        if (scans > MANY_BATCHES * batch) hct_keep_packed(e->tape);
+        st = hct_compile(e->tape, err);
+    }
+    if (st < 0) embedder_free(e);
+    return st;
+}
+
+void embedder_free(embedder *e) {
+    hct_tape_free(e->tape);
+    hct_tensor_free(e->input);
+    free(e->host);
+    *e = (embedder){0};
+}
+
+/* P(class 1) = 1 / (1 + exp(l0 - l1)) */
+static hct_status read_probabilities(embedder *e, int64_t n, double *out, hct_err *err) {
+    float *logits = malloc((size_t)e->batch * 2 * sizeof *logits);
+    hct_status st = logits ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (int k = 0; st == HCT_OK && k < e->info.n_tasks; k++) {
+        st = hct_read(e->tape, e->logits[k], logits, err);
+        for (int64_t i = 0; st == HCT_OK && i < n; i++)
+            out[i * e->info.n_tasks + k] = 1 / (1 + exp((double)logits[2 * i] - (double)logits[2 * i + 1]));
+    }
+    free(logits);
+    return st;
+}
+
+hct_status embedder_run(embedder *e, int64_t n, float *cls, double *probability, hct_err *err) {
+    hct_status st = hct_tensor_write(e->input, e->host, err);
+    if (st == HCT_OK) st = hct_run(e->tape, err);
+    if (st == HCT_OK && cls) {
+        float *all = malloc((size_t)e->batch * e->row * sizeof *all);
+        st = all ? hct_read(e->tape, e->cls, all, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+        if (st == HCT_OK) memcpy(cls, all, (size_t)n * e->row * sizeof *all);
+        free(all);
+    }
+    return st == HCT_OK && probability ? read_probabilities(e, n, probability, err) : st;
+}
+
+hct_status embedder_dataset(embedder *e, const dataset *d, const size_t *scans, size_t n, int threads, int disk_cache,
+                            FILE *out, float *ret, hct_err *err) {
+    loader_options lo = {.windows = e->info.window,
+                         .n_windows = e->info.n_windows,
+                         .crop = e->info.crop,
+                         .size = e->info.mae.encoder.image,
+                         .threads = threads,
+                         .disk_cache = disk_cache};
+    loader *l = loader_new(d, &lo, err);
+    hct_status st = l ? loader_start(l, scans, n, err) : err->code;
+    progress bar = progress_begin(out, "scan", 0, (int64_t)n, "scans", 1);
+    for (size_t at = 0; st == HCT_OK && at < n;) {
+        int64_t k = 0;
+        for (; k < e->batch && at + (size_t)k < n && st == HCT_OK; k++) {
+            int got = loader_next(l, e->host + (size_t)k * e->image_floats, NULL, err);
+            if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
+        }
+        if (st == HCT_OK) st = embedder_run(e, k, ret + at * e->row, NULL, err);
+        at += (size_t)k;
+        progress_show(&bar, (int64_t)at, "");
+    }
+    if (st == HCT_OK) progress_end(&bar, "");
+    loader_free(l);
+    return st;
+}

@@ -1,0 +1,19 @@
+/* Pre-training by MAE or DINO: reads scans, draws masks and views, steps, validates, checkpoints.
+ *
+ * RUN/recipe.yaml, metrics.jsonl, events.*, checkpoints/last.safetensors and (MAE) best.safetensors,
+ * weights.safetensors at the end. */
+#ifndef PRETRAIN_PRETRAIN_H
+#define PRETRAIN_PRETRAIN_H
+
+#include "recipe/recipe.h"
+
+typedef struct pretrain_options {
+    const char *run; /* folder */
+    int resume;      /* continue from checkpoints/last.safetensors */
+    FILE *progress;  /* NULL: quiet */
+} pretrain_options;
+
+/* HCT_EINTERRUPTED: a signal asked to stop, and the checkpoint is written. */
+hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err);
+
+#endif

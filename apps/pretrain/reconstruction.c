@@ -1,0 +1,88 @@
+#include "pretrain/reconstruction.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "figures/picture.h"
+
+/* Mean and standard deviation (n-1) of one target patch, all channels: what normalised predictions are undone with. */
+static void patch_stats(const float *image, const vit_config *e, const int64_t corner[3], double *mean, double *sd) {
+    int64_t s = e->image, p = e->patch, n = e->channels * p * p * p;
+    double sum = 0, square = 0;
+    for (int64_t c = 0; c < e->channels; c++)
+        for (int64_t v = 0; v < p * p * p; v++) {
+            int64_t x = corner[0] + v / (p * p), y = corner[1] + v / p % p, z = corner[2] + v % p;
+            double f = (double)image[((c * s + x) * s + y) * s + z];
+            sum += f;
+            square += f * f;
+        }
+    *mean = sum / (double)n;
+    *sd = sqrt(fmax(square - sum * *mean, 0) / (double)(n - 1) + 1e-6);
+}
+
+/* Channel 0 of one scan [S, S, S]: hidden patches become NaN in masked, and the prediction in filled. */
+static void paint(const vit_config *e, const mae_config *c, const float *image, const float *mask, const float *pred,
+                  float *masked, float *filled) {
+    int64_t s = e->image, p = e->patch, g = vit_grid(e), voxels = e->channels * p * p * p;
+    size_t all = (size_t)(s * s * s);
+    memcpy(masked, image, all * sizeof *masked);
+    memcpy(filled, image, all * sizeof *filled);
+    for (int64_t n = 0; n < g * g * g; n++) {
+        if (mask[n] == 0) continue;
+        int64_t corner[3] = {n / (g * g) * p, n / g % g * p, n % g * p};
+        double mean = 0, sd = 1;
+        if (c->normalize) patch_stats(image, e, corner, &mean, &sd);
+        for (int64_t v = 0; v < p * p * p; v++) { /* target order: (d0, d1, d2, channel) */
+            int64_t at = ((corner[0] + v / (p * p)) * s + corner[1] + v / p % p) * s + corner[2] + v % p;
+            masked[at] = NAN;
+            filled[at] = (float)((double)pred[n * voxels + v * e->channels] * sd + mean);
+        }
+    }
+}
+
+/* The scan of the batch with the largest variance in channel 0's middle axial slice. */
+static int64_t most_to_see(const mae_step *s, int64_t side) {
+    int64_t best = 0;
+    double largest = -1;
+    for (int64_t b = 0; b < s->batch; b++) {
+        const float *image = s->image + (size_t)b * s->image_floats + side / 2;
+        double sum = 0, squares = 0, n = (double)(side * side);
+        for (int64_t i = 0; i < side * side; i++) {
+            double v = (double)image[i * side];
+            sum += v;
+            squares += v * v;
+        }
+        double variance = squares / n - sum / n * (sum / n);
+        if (variance > largest) largest = variance, best = b;
+    }
+    return best;
+}
+
+hct_status reconstruction_draw(mae_step *s, const mae_config *c, const char *path, hct_err *err) {
+    const vit_config *e = &c->encoder;
+    int64_t patches = vit_patches(e), voxels = e->channels * e->patch * e->patch * e->patch, side = e->image,
+            which = most_to_see(s, side);
+    size_t all = (size_t)(side * side * side);
+    float *pred = malloc((size_t)(s->batch * patches * voxels) * sizeof *pred),
+          *mask = malloc((size_t)(s->batch * patches) * sizeof *mask);
+    float *masked = malloc(all * sizeof *masked), *filled = malloc(all * sizeof *filled);
+    const float *image = s->image + (size_t)which * s->image_floats;
+    hct_status st = pred && mask && masked && filled ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    if (st == HCT_OK) st = hct_read(s->tape, s->out[0].pred, pred, err);
+    if (st == HCT_OK) st = hct_tensor_read(s->in[0].mask, mask, err);
+    if (st == HCT_OK) {
+        paint(e, c, image, mask + which * patches, pred + which * patches * voxels, masked, filled);
+        picture_tile tile = {.dim = {side, side, side}, .plane = SLICE_AXIAL, .at = -1, .low = 0, .high = 1};
+        picture_tile tiles[3] = {tile, tile, tile};
+        tiles[0].volume = image, tiles[0].caption = "scan";
+        tiles[1].volume = masked, tiles[1].caption = "what the encoder sees";
+        tiles[2].volume = filled, tiles[2].caption = "reconstructed";
+        st = picture_write(tiles, 3, 260, path, err);
+    }
+    free(pred);
+    free(mask);
+    free(masked);
+    free(filled);
+    return st;
+}

@@ -1,0 +1,214 @@
+#include "probe/probe_fit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evaluation/ranking.h"
+#include "models/probe.h"
+#include "training/optimizer.h"
+#include "training/sampler.h"
+
+enum { SCORED = 64 }; /* scans scored at once by an attentive probe */
+
+typedef struct fit {
+    const recipe *r;
+    const probe_data *d;
+    params *head;
+    hct_optim *optim;
+    hct_tape *step;
+    hct_id loss;
+    hct_tensor *x, *y; /* one batch */
+    float *x_host;
+    int32_t *y_host;
+    int64_t batch, per_epoch;
+    size_t *rows, n_rows, *order; /* labelled training rows */
+    int8_t *row_label;
+    hct_tensor *some; /* `chunk` rows, for scoring */
+    int64_t chunk;
+} fit;
+
+static hct_tensor *new_rows(hct_dev *dev, const probe_data *d, int64_t n, hct_err *err) {
+    return hct_tensor_new(dev, HCT_F32, d->heads ? 3 : 2,
+                          (int64_t[]){n, d->heads ? (int64_t)d->tokens : (int64_t)d->width, (int64_t)d->width}, err);
+}
+
+static hct_id forward(const fit *f, hct_tape *t, hct_tensor *x, int training) {
+    hct_id v = hct_use(t, x);
+    return head_forward(t, f->head, "", f->d->heads, v, v, training);
+}
+
+static hct_status open_fit(fit *f, hct_dev *dev, const char *task, hct_err *err) {
+    const recipe *r = f->r;
+    const probe_data *d = f->d;
+    size_t count, have[2] = {0, 0};
+    f->rows = malloc((d->n_train + 1) * sizeof *f->rows);
+    f->row_label = malloc(d->n_train + 1);
+    if (!f->rows || !f->row_label) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; i < d->n_train; i++) {
+        int8_t l = d->label[d->train[i]];
+        if (l < 0) continue;
+        f->row_label[f->n_rows] = l;
+        f->rows[f->n_rows++] = d->train[i];
+        have[l]++;
+    }
+    if (!have[0] || !have[1])
+        return hct_fail(err, HCT_EINVAL,
+                        "task '%s': the training part has %zu positives and %zu negatives; both are needed", task,
+                        have[1], have[0]);
+    count = r->train.balanced > 0 ? (size_t)r->train.balanced : f->n_rows;
+    f->batch = r->optim.batch < (int64_t)count ? r->optim.batch : (int64_t)count;
+    if (f->batch < 2) return hct_fail(err, HCT_EINVAL, "task '%s': batch norm needs batches of 2 scans or more", task);
+    f->per_epoch = (int64_t)count / f->batch;
+    f->order = malloc((count + 1) * sizeof *f->order);
+    f->x_host = malloc((size_t)f->batch * d->width * d->tokens * sizeof *f->x_host);
+    f->y_host = malloc((size_t)f->batch * sizeof *f->y_host);
+    f->x = new_rows(dev, d, f->batch, err);
+    f->y = hct_tensor_new(dev, HCT_I32, 1, &f->batch, err);
+    f->chunk = d->heads ? SCORED : (int64_t)d->n; /* all tokens of all scans are too much at once */
+    f->some = new_rows(dev, d, f->chunk, err);
+    f->optim = optimizer_of_recipe(dev, r, f->head, err);
+    f->step = hct_tape_new(dev, HCT_PROGRAM);
+    if (!f->order || !f->x_host || !f->y_host || !f->x || !f->y || !f->some || !f->optim || !f->step)
+        return hct_fail_untold(err, HCT_ENOMEM, "out of memory");
+    f->loss = hct_cross_entropy(f->step, forward(f, f->step, f->x, 1), hct_use(f->step, f->y));
+    hct_keep(f->step, f->loss);
+    hct_backward(f->step, f->loss, 0);
+    hct_optim_record(f->optim, f->step);
+    return hct_compile(f->step, err);
+}
+
+static void close_fit(fit *f) {
+    hct_tape_free(f->step);
+    hct_optim_free(f->optim);
+    hct_tensor_free(f->x);
+    hct_tensor_free(f->y);
+    hct_tensor_free(f->some);
+    free(f->rows);
+    free(f->row_label);
+    free(f->order);
+    free(f->x_host);
+    free(f->y_host);
+}
+
+/* The probability of rows [from, from + n), n at most chunk; what a shorter chunk leaves over is not read. */
+static hct_status score_some(fit *f, hct_dev *dev, size_t from, size_t n, float *p, double *score, hct_err *err) {
+    size_t floats = f->d->width * f->d->tokens;
+    hct_tape *t = hct_tape_new(dev, HCT_EAGER);
+    float *rows = n < (size_t)f->chunk ? calloc((size_t)f->chunk * floats, sizeof *rows) : NULL;
+    hct_status st = t && (rows || n == (size_t)f->chunk) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (rows) memcpy(rows, f->d->row + from * floats, n * floats * sizeof *rows);
+    if (st == HCT_OK) st = hct_tensor_write(f->some, rows ? rows : f->d->row + from * floats, err);
+    if (st == HCT_OK) st = hct_read(t, hct_softmax(t, forward(f, t, f->some, 0)), p, err);
+    for (size_t i = 0; st == HCT_OK && i < n; i++) score[from + i] = (double)p[2 * i + 1];
+    free(rows);
+    hct_tape_free(t);
+    return st;
+}
+
+static hct_status score_all(fit *f, hct_dev *dev, double *score, hct_err *err) {
+    float *p = malloc(((size_t)f->chunk * 2 + 1) * sizeof *p);
+    hct_status st = p ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t at = 0; st == HCT_OK && at < f->d->n; at += (size_t)f->chunk) {
+        size_t left = f->d->n - at;
+        st = score_some(f, dev, at, left < (size_t)f->chunk ? left : (size_t)f->chunk, p, score, err);
+    }
+    free(p);
+    return st;
+}
+
+/* NaN where the validation part lacks a class. */
+static hct_status validation_auc(const probe_data *d, const double *score, double *ret, hct_err *err) {
+    double *s = malloc((d->n_valid + 1) * sizeof *s);
+    int8_t *l = malloc(d->n_valid + 1);
+    hct_status st = s && l ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; st == HCT_OK && i < d->n_valid; i++) s[i] = score[d->valid[i]], l[i] = d->label[d->valid[i]];
+    ranking rank = {0};
+    if (st == HCT_OK) st = ranking_make(s, l, d->n_valid, &rank, err);
+    if (st == HCT_OK) *ret = ranking_auc(&rank, NULL);
+    ranking_free(&rank);
+    free(s);
+    free(l);
+    return st;
+}
+
+static hct_status run_epoch(fit *f, uint64_t seed, int64_t epoch, const lr_schedule *lr, double *ret_loss,
+                            hct_err *err) {
+    size_t count = (size_t)(f->per_epoch * f->batch);
+    if (f->r->train.balanced > 0)
+        sampler_balanced(seed, (uint64_t)epoch, f->rows, f->row_label, f->n_rows, count, f->order);
+    else sampler_shuffle(seed, (uint64_t)epoch, f->rows, f->n_rows, f->order);
+    double sum = 0;
+    for (int64_t s = 0; s < f->per_epoch; s++) {
+        for (int64_t b = 0; b < f->batch; b++) {
+            size_t row = f->order[s * f->batch + b];
+            size_t floats = f->d->width * f->d->tokens;
+            memcpy(f->x_host + (size_t)b * floats, f->d->row + row * floats, floats * sizeof *f->x_host);
+            f->y_host[b] = f->d->label[row];
+        }
+        int64_t step = epoch * f->per_epoch + s, total = f->per_epoch * f->r->optim.epochs;
+        float loss = 0;
+        hct_status st = hct_tensor_write(f->x, f->x_host, err);
+        if (st == HCT_OK) st = hct_tensor_write(f->y, f->y_host, err);
+        if (st == HCT_OK)
+            st = optimizer_set_rates(f->optim, schedule_lr(lr, step), recipe_weight_decay(f->r, step, total), err);
+        if (st == HCT_OK) st = hct_run(f->step, err);
+        if (st == HCT_OK) st = hct_read(f->step, f->loss, &loss, err);
+        if (st == HCT_OK && !isfinite(loss))
+            st = hct_fail(err, HCT_EINVAL, "the probe's loss is %g at step %lld; lower optim.lr", (double)loss,
+                          (long long)step + 1);
+        if (st < 0) return st;
+        sum += (double)loss;
+    }
+    *ret_loss = sum / (double)f->per_epoch;
+    return HCT_OK;
+}
+
+static hct_status copy_head(params *head, float **values, int back, hct_err *err) {
+    hct_status st = HCT_OK;
+    for (size_t i = 0; st == HCT_OK && i < head->n; i++)
+        st = back ? hct_tensor_write(head->items[i].tensor, values[i], err)
+                  : hct_tensor_read(head->items[i].tensor, values[i], err);
+    return st;
+}
+
+hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const char *task, params *head, runlog *log,
+                     double *score, hct_err *err) {
+    fit f = {.r = r, .d = d, .head = head};
+    hct_status st = open_fit(&f, dev, task, err);
+    float **best = calloc(head->n + 1, sizeof *best);
+    if (st == HCT_OK && !best) st = hct_fail(err, HCT_ENOMEM, "out of memory for the best epoch");
+    for (size_t i = 0; st == HCT_OK && i < head->n; i++)
+        if (!(best[i] = malloc(hct_tensor_bytes(head->items[i].tensor) + 1)))
+            st = hct_fail(err, HCT_ENOMEM, "out of memory for the best epoch");
+    lr_schedule lr = recipe_schedule(r, f.per_epoch ? f.per_epoch : 1, 1);
+    double best_auc = -1;
+    int64_t since = 0;
+    for (int64_t epoch = 0; st == HCT_OK && epoch < r->optim.epochs; epoch++) {
+        double loss, auc = NAN;
+        st = run_epoch(&f, (uint64_t)r->seed, epoch, &lr, &loss, err);
+        if (st == HCT_OK) st = score_all(&f, dev, score, err);
+        if (st == HCT_OK) st = validation_auc(d, score, &auc, err);
+        if (st < 0) break;
+        runlog_write(log, (epoch + 1) * f.per_epoch, task,
+                     (runlog_value[]){
+                         {"epoch", (double)epoch + 1},
+                         {"loss", loss},
+                         {"validation_auc", auc},
+                     },
+                     3);
+        since++;
+        if (auc > best_auc || isnan(auc)) { /* undefined: the last epoch is kept */
+            best_auc = isnan(auc) ? best_auc : auc;
+            since = 0;
+            st = copy_head(head, best, 0, err);
+        }
+        if (r->train.early_stop > 0 && since >= r->train.early_stop) break;
+    }
+    if (st == HCT_OK) st = copy_head(head, best, 1, err);
+    if (st == HCT_OK) st = score_all(&f, dev, score, err);
+    for (size_t i = 0; best && i < head->n; i++) free(best[i]);
+    free(best);
+    close_fit(&f);
+    return st;
+}

@@ -1,0 +1,23 @@
+/* Trains one task's probe on features, keeps the epoch with the best validation AUC, scores every row. */
+#ifndef PROBE_PROBE_FIT_H
+#define PROBE_PROBE_FIT_H
+
+#include "models/weights.h"
+#include "recipe/recipe.h"
+#include "run/runlog.h"
+
+typedef struct probe_data {
+    const float *row;            /* [n, tokens, width] */
+    size_t n, width, tokens;     /* tokens 1: one vector a scan */
+    int64_t heads;               /* of an attentive probe; 0: linear */
+    const int8_t *label;         /* [n]: 1, 0, -1 not known */
+    const size_t *train, *valid; /* rows; those without a label are left out */
+    size_t n_train, n_valid;
+} probe_data;
+
+/* score: [n], the probability of each row. head: a parameter set that holds head_declare(head, "", width, 2, heads);
+ * its values are the best epoch's afterwards. HCT_EINVAL where a class is missing in training. */
+hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const char *task, params *head, runlog *log,
+                     double *score, hct_err *err);
+
+#endif

@@ -1,0 +1,123 @@
+#include "probe/probe_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/build.h"
+#include "models/probe.h"
+#include "support/device.h"
+#include "support/paths.h"
+#include "probe/features.h"
+#include "probe/probe_fit.h"
+#include "run/run_folder.h"
+#include "training/trial.h"
+
+typedef struct run {
+    const recipe *r;
+    const probe_options *o;
+    hct_dev *dev;
+    dataset *data;
+    trial t;
+    size_t *row; /* 0, 1, 2 ... */
+    features f;
+    runlog *log;
+    int lock;                 /* of the folder */
+    char weights[MODEL_HASH]; /* of the classifier; "" for histograms */
+} run;
+
+static hct_status fit_task(run *q, size_t k, params *head, hct_err *err) {
+    size_t n = q->t.n, tasks = q->t.said.n_tasks;
+    int8_t *label = malloc(n + 1);
+    double *score = malloc((n + 1) * sizeof *score);
+    hct_status st = label && score ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; st == HCT_OK && i < n; i++) label[i] = q->t.said.label[i * tasks + k];
+    probe_data d = {.row = q->f.row,
+                    .n = n,
+                    .width = q->f.width,
+                    .tokens = q->f.tokens,
+                    .heads = q->f.info.probe_heads,
+                    .label = label,
+                    .train = q->row,
+                    .valid = q->row + q->t.n_train,
+                    .n_train = q->t.n_train,
+                    .n_valid = q->t.n_valid};
+    if (st == HCT_OK) st = probe_fit(q->r, q->dev, &d, q->t.said.task[k], head, q->log, score, err);
+    for (size_t i = 0; st == HCT_OK && i < n; i++) q->t.said.score[i * tasks + k] = score[i];
+    free(label);
+    free(score);
+    return st;
+}
+
+/* Encoder and heads as one classifier; the heads move from their own sets into it. */
+static hct_status save_classifier(run *q, params **heads, hct_err *err) {
+    model_info info = q->f.info;
+    info.kind = MODEL_CLASSIFIER;
+    info.n_tasks = (int)q->t.said.n_tasks;
+    for (int k = 0; k < info.n_tasks; k++) memcpy(info.task[k], q->t.said.task[k], strlen(q->t.said.task[k]) + 1);
+    params *all = model_new(q->dev, &info, 0, err);
+    if (!all) return err->code;
+    hct_status st = dataset_hash(q->data, q->t.scan, q->t.n_train, info.data, err);
+    for (size_t i = 0; st == HCT_OK && i < all->n; i++) {
+        const char *name = all->items[i].name;
+        const param *from = params_find(q->f.p, name);
+        for (int k = 0; !from && k < info.n_tasks; k++) {
+            char prefix[MODEL_NAME + 8];
+            size_t len = (size_t)snprintf(prefix, sizeof prefix, "head.%s.", info.task[k]);
+            if (!strncmp(name, prefix, len)) from = params_find(heads[k], name + len);
+        }
+        st = param_copy(from, &all->items[i], err);
+    }
+    char *path = path_join(q->o->run, "weights.safetensors");
+    if (st == HCT_OK) st = weights_hash(all, q->weights, err);
+    if (st == HCT_OK)
+        st = path ? weights_save(path, all, &info, NULL, 0, NULL, 0, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    free(path);
+    params_free(all);
+    return st;
+}
+
+static hct_status fit_all(run *q, hct_err *err) {
+    size_t tasks = q->t.said.n_tasks;
+    params **heads = calloc(tasks + 1, sizeof *heads);
+    hct_status st = heads ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t k = 0; st == HCT_OK && k < tasks; k++) {
+        heads[k] = params_new(q->dev);
+        if (heads[k]) head_declare(heads[k], "", (int64_t)q->f.width, 2, q->f.info.probe_heads);
+        st = params_check(heads[k], err);
+        if (st == HCT_OK) st = params_init(heads[k], (uint64_t)q->r->seed, err);
+        if (st == HCT_OK) st = fit_task(q, k, heads[k], err);
+    }
+    if (st == HCT_OK && q->f.p) st = save_classifier(q, heads, err);
+    if (st == HCT_OK) st = trial_write(&q->t, 0, q->o->run, q->weights, &q->f.info, err);
+    for (size_t k = 0; heads && k < tasks; k++) params_free(heads[k]);
+    free(heads);
+    return st;
+}
+
+hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
+    run q = {.r = r, .o = o};
+    hct_status st = HCT_OK;
+    if (!(q.data = dataset_open(r->data.dataset, err))) st = err->code;
+    if (st == HCT_OK) st = trial_open(r, q.data, &q.t, err);
+    if (st == HCT_OK) st = trial_leave_one_class(&q.t, r, err);
+    if (st == HCT_OK && !(q.row = malloc((q.t.n + 1) * sizeof *q.row))) st = hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; st == HCT_OK && i < q.t.n; i++) q.row[i] = i;
+    if (st == HCT_OK && !(q.dev = device_open(r->train.device, err))) st = err->code;
+    if (st == HCT_OK) st = features_of(r, q.dev, q.data, q.t.scan, q.t.n, o->progress, &q.f, err);
+    if (st == HCT_OK) st = run_folder_enter(o->run, r, 0, &q.lock, err);
+    if (st == HCT_OK) st = run_folder_empty(o->run, err);
+    if (st == HCT_OK) st = run_folder_open(o->run, NULL, r, err);
+    if (st == HCT_OK && !(q.log = runlog_open(o->run, -1, err))) st = err->code;
+    if (st == HCT_OK) st = fit_all(&q, err);
+    if (st == HCT_OK) st = trial_evaluate(&q.t, *r->name ? r->name : "probe", (uint64_t)r->seed, o->run, o->table, err);
+    hct_err late;
+    hct_status closed = runlog_close(q.log, &late);
+    if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);
+    run_folder_leave(q.lock);
+    features_free(&q.f);
+    trial_free(&q.t);
+    device_close(q.dev);
+    dataset_close(q.data);
+    free(q.row);
+    return st;
+}

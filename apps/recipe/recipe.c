@@ -1,0 +1,181 @@
+#include "recipe/recipe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hct/nearest.h"
+#include "support/sha256.h"
+#include "recipe/recipe_keys.h"
+
+recipe recipe_default(void) {
+    recipe r;
+    memset(&r, 0, sizeof r);
+    for (size_t i = 0; i < recipe_key_count; i++) recipe_key_assign(&recipe_keys[i], recipe_keys[i].start, &r, NULL);
+    return r;
+}
+
+/* Assigns, and notes that the key was given. */
+static hct_status give(recipe *r, const recipe_key *k, const char *value, hct_err *err) {
+    hct_status st = recipe_key_assign(k, value, r, err);
+    if (st == HCT_OK) r->given[k - recipe_keys] = true;
+    return st;
+}
+
+hct_status recipe_set(recipe *r, const char *assignment, hct_err *err) {
+    const char *equals = strchr(assignment, '=');
+    if (!equals) return hct_fail(err, HCT_EINVAL, "--set %s: write it as section.key=value", assignment);
+    size_t n = (size_t)(equals - assignment);
+    const recipe_key *k = recipe_key_find(assignment, n);
+    if (k) return give(r, k, equals + 1, err);
+    char wanted[128], names[128];
+    const char *near = NULL;
+    size_t least = n / 3 + 2;
+    snprintf(wanted, sizeof wanted, "%.*s", (int)n, assignment);
+    for (size_t i = 0; i < recipe_key_count; i++) { /* by the whole path, or by the last word alone */
+        size_t d = hct_name_distance(wanted, recipe_key_path(&recipe_keys[i], names));
+        const char *dot = strrchr(wanted, '.');
+        size_t last = hct_name_distance(dot ? dot + 1 : wanted, recipe_keys[i].key) + (dot != NULL);
+        if (last < d) d = last;
+        if (d < least) least = d, k = &recipe_keys[i];
+    }
+    if (k) near = recipe_key_path(k, names);
+    return hct_fail(err, HCT_ENOTFOUND, "--set %s: no key '%s'%s%s%s", assignment, wanted,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+hct_status recipe_set_key(recipe *r, const char *key, const char *value, hct_err *err) {
+    const recipe_key *k = recipe_key_find(key, strlen(key));
+    if (!k) return hct_fail(err, HCT_ENOTFOUND, "no key '%s'", key);
+    return value ? give(r, k, value, err) : HCT_OK;
+}
+
+static hct_status check_vit(const char *what, int64_t width, int64_t heads, hct_err *err) {
+    if (width % heads)
+        return hct_fail(err, HCT_EINVAL, "%s.width: %lld is not divisible by %s.heads, %lld", what, (long long)width,
+                        what, (long long)heads);
+    if (width % 6)
+        return hct_fail(err, HCT_EINVAL, "%s.width: %lld is not divisible by 6 (sine and cosine for three axes)", what,
+                        (long long)width);
+    return HCT_OK;
+}
+
+hct_status recipe_check(const recipe *r, hct_err *err) {
+    if (r->data.image % r->model.patch)
+        return hct_fail(err, HCT_EINVAL, "data.image: %lld is not divisible by model.patch, %lld",
+                        (long long)r->data.image, (long long)r->model.patch);
+    hct_status status = check_vit("model", r->model.width, r->model.heads, err);
+    if (status < 0) return status;
+    if (r->method == METHOD_MAE) {
+        int64_t edge = r->data.image / r->model.patch, patches = edge * edge * edge;
+        int64_t kept = (int64_t)((double)patches * (1 - r->model.mask_ratio));
+        if (kept < 1 || kept >= patches)
+            return hct_fail(err, HCT_EINVAL,
+                            "model.mask_ratio: of %lld patches %lld would be kept; both sides need one",
+                            (long long)patches, (long long)kept);
+        status = check_vit("model.decoder", r->model.decoder.width, r->model.decoder.heads, err);
+        if (status < 0) return status;
+    }
+    status = views_check(&r->views, err);
+    if (status < 0) return status;
+    int pretrains = r->method == METHOD_MAE || r->method == METHOD_DINO;
+    if (r->train.precision != PRECISION_F32 && (!pretrains || r->optim.name == OPTIMIZER_SGD))
+        return hct_fail(err, HCT_EINVAL, "train.precision: bf16 is for pre-training (mae, dino) with adamw or adam");
+    if (r->train.recompute && !pretrains)
+        return hct_fail(err, HCT_EINVAL, "train.recompute: is for pre-training (mae, dino)");
+    if (r->method == METHOD_FINETUNE && !(r->finetune.layer_decay > 0))
+        return hct_fail(err, HCT_EINVAL, "finetune.layer_decay: must be above 0");
+    if (!(r->optim.lr > 0)) return hct_fail(err, HCT_EINVAL, "optim.lr: must be above 0");
+    if (r->optim.warmup_epochs > 0 && r->optim.warmup_fraction > 0)
+        return hct_fail(err, HCT_EINVAL, "optim: warmup_epochs and warmup_fraction are both set; set one of them to 0");
+    if (r->optim.warmup_epochs > (double)r->optim.epochs)
+        return hct_fail(err, HCT_EINVAL, "optim.warmup_epochs: more than the %lld epochs of the run",
+                        (long long)r->optim.epochs);
+    if ((r->optim.clip_mode != CLIP_NONE) != (r->optim.clip > 0))
+        return hct_fail(err, HCT_EINVAL, "optim: clip and clip_mode go together: a clip above 0 and global or tensor");
+    return HCT_OK;
+}
+
+/* A YAML scalar in double quotes, which JSON's escapes make safe. */
+static void quoted(text_buffer *out, const char *text) {
+    text_add(out, "\"", 1);
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\') text_printf(out, "\\%c", *c);
+        else if ((unsigned char)*c < 32) text_printf(out, "\\x%02x", (unsigned char)*c);
+        else text_add(out, c, 1);
+    }
+    text_add(out, "\"", 1);
+}
+
+static void yaml_value(const recipe_key *k, const recipe *r, text_buffer *out) {
+    char number[32], second[32];
+    const char *member = (const char *)r + k->offset;
+    if (k->kind == KEY_TEXT) {
+        quoted(out, member);
+    } else if (k->kind == KEY_LIST) {
+        const recipe_list *list = (const recipe_list *)(const void *)member;
+        text_add(out, "[", 1);
+        for (int64_t i = 0; i < list->n; i++) {
+            if (i) text_add(out, ", ", 2);
+            quoted(out, list->item[i]);
+        }
+        text_add(out, "]", 1);
+    } else if (k->kind == KEY_WINDOWS) {
+        for (int64_t i = 0; i < r->data.windows.n; i++)
+            text_printf(out, "%s{center: %s, width: %s}", i ? ", " : "[",
+                        text_of_double(r->data.windows.at[i].center, number),
+                        text_of_double(r->data.windows.at[i].width, second));
+        text_add(out, "]", 1);
+    } else {
+        if (k->kind == KEY_PAIR) text_add(out, "[", 1);
+        recipe_key_text(k, r, out);
+        if (k->kind == KEY_PAIR) text_add(out, "]", 1);
+    }
+}
+
+void recipe_text(const recipe *r, text_buffer *out) {
+    for (const char *const *s = recipe_sections; *s; s++) {
+        int depth = **s ? 1 + (strchr(*s, '.') != NULL) : 0;
+        const char *last = strrchr(*s, '.');
+        if (depth) text_printf(out, "%*s%s:\n", 2 * (depth - 1), "", last ? last + 1 : *s);
+        for (size_t i = 0; i < recipe_key_count; i++) {
+            if (strcmp(recipe_keys[i].section, *s) != 0) continue;
+            text_printf(out, "%*s%s: ", 2 * depth, "", recipe_keys[i].key);
+            yaml_value(&recipe_keys[i], r, out);
+            text_add(out, "\n", 1);
+        }
+    }
+}
+
+hct_status recipe_hash(const recipe *r, char hex[65], hct_err *err) {
+    text_buffer text = {0};
+    recipe_text(r, &text);
+    const char *whole = text_get(&text, "the recipe's text", err);
+    hct_status status = whole ? sha256_bytes(whole, text_length(&text), hex, err) : HCT_ENOMEM;
+    text_free(&text);
+    return status;
+}
+
+void recipe_print_keys(FILE *f) {
+    char path[128];
+    for (size_t i = 0; i < recipe_key_count; i++) {
+        const recipe_key *k = &recipe_keys[i];
+        fprintf(f, "  %-26s %-22s %s%s%s%s\n", recipe_key_path(k, path), *k->start ? k->start : "(empty)", k->help,
+                k->words ? " (" : "", k->words ? k->words : "", k->words ? ")" : "");
+    }
+}
+
+int64_t recipe_effective_batch(const recipe *r, int64_t ranks) { return r->optim.batch * r->optim.accumulate * ranks; }
+
+lr_schedule recipe_schedule(const recipe *r, int64_t steps_per_epoch, int64_t ranks) {
+    lr_schedule s = {.kind = r->optim.schedule, .base = r->optim.lr, .total = r->optim.epochs * steps_per_epoch};
+    if (r->optim.scale_lr_by_batch) s.base = schedule_scaled_lr(s.base, (double)recipe_effective_batch(r, ranks));
+    s.min = s.base * r->optim.min_lr_ratio;
+    s.warmup = (int64_t)(r->optim.warmup_epochs > 0 ? r->optim.warmup_epochs * (double)steps_per_epoch
+                                                    : r->optim.warmup_fraction * (double)s.total);
+    return s;
+}
+
+double recipe_weight_decay(const recipe *r, int64_t step, int64_t total) {
+    double start = r->optim.weight_decay, end = r->optim.weight_decay_end;
+    return end < 0 ? start : schedule_cosine(start, end, step, total);
+}

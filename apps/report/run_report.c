@@ -1,0 +1,291 @@
+#include "report/run_report.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evaluation/evaluation.h"
+#include "figures/plot.h"
+#include "hct/io.h"
+#include "support/paths.h"
+#include "run/runlog.h"
+
+enum { CELL = 64 };
+
+enum { CURVES = 12 }; /* more make a plot nobody can read */
+
+/* Whether the values span more than a decade: on an even axis all but the first steps would be one flat line. */
+static bool spans_decades(const plot_series *s, size_t n) {
+    double low = INFINITY, high = -INFINITY;
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < s[k].n; i++) {
+            low = fmin(low, s[k].y[i]);
+            high = fmax(high, s[k].y[i]);
+        }
+    return low > 0 && high > 10 * low;
+}
+
+/* Draws path; HCT_ENOTFOUND where the log holds no loss. */
+static hct_status draw_loss(const char *run, const char *path, hct_err *err) {
+    char **phases = NULL;
+    size_t n = 0;
+    hct_status status = runlog_phases(run, "loss", &phases, &n, err);
+    plot_series s[CURVES];
+    double *x[CURVES] = {NULL}, *y[CURVES] = {NULL};
+    size_t curves = n < CURVES ? n : CURVES;
+    for (size_t k = 0; k < curves && status == HCT_OK; k++) {
+        size_t points;
+        status = runlog_read(run, phases[k], "loss", &x[k], &y[k], &points, err);
+        if (status == HCT_OK) s[k] = (plot_series){phases[k], x[k], y[k], NULL, NULL, points};
+    }
+    if (status == HCT_OK && n == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no loss", run);
+    plot figure = {.title = "Loss", .x_label = "step", .y_label = "loss", .series = s, .n = curves};
+    if (status == HCT_OK) figure.log_y = spans_decades(s, curves);
+    if (status == HCT_OK) status = plot_write(&figure, path, err);
+    for (size_t k = 0; k < curves; k++) {
+        free(x[k]);
+        free(y[k]);
+    }
+    for (size_t k = 0; k < n; k++) free(phases[k]);
+    free(phases);
+    return status;
+}
+
+hct_status run_report_loss(report *r, const char *run, hct_err *err) {
+    char *folder = path_join(run, "figures"), *path = folder ? path_join(folder, "loss.svg") : NULL;
+    hct_status status = path ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    if (status == HCT_OK) status = draw_loss(run, path, err);
+    if (status == HCT_OK) report_figure(r, path, "Loss over optimiser steps.");
+    free(path);
+    free(folder);
+    return status;
+}
+
+static double number(const cJSON *o, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+static void interval_cell(const cJSON *o, const char *key, char cell[CELL]) {
+    const cJSON *j = cJSON_GetObjectItemCaseSensitive(o, key);
+    interval i = {.value = number(j, "value"), .low = number(j, "low"), .high = number(j, "high")};
+    interval_text(&i, cell);
+}
+
+static cJSON *read_metrics(const char *path, hct_err *err) {
+    char *text = NULL;
+    if (hct_read_file(path, &text, NULL, err) < 0) return NULL;
+    cJSON *json = cJSON_Parse(text);
+    free(text);
+    if (cJSON_IsArray(cJSON_GetObjectItem(json, "tasks")) && cJSON_IsObject(cJSON_GetObjectItem(json, "macro")))
+        return json;
+    cJSON_Delete(json);
+    hct_fail(err, HCT_EFORMAT, "%s: is not what headct evaluate writes", path);
+    return NULL;
+}
+
+static cJSON *metrics_of(const char *run, hct_err *err) {
+    char *path = path_join(run, "metrics.json");
+    if (!path) hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    cJSON *json = path ? read_metrics(path, err) : NULL;
+    free(path);
+    return json;
+}
+
+/* Cells of a table, kept until it is printed. */
+typedef struct cells {
+    char (*text)[CELL];
+    const char **at;
+} cells;
+
+static bool cells_make(cells *c, size_t n) {
+    c->text = calloc(n + 1, sizeof *c->text);
+    c->at = calloc(n + 1, sizeof *c->at);
+    for (size_t i = 0; c->text && c->at && i < n; i++) c->at[i] = c->text[i];
+    return c->text && c->at;
+}
+
+static void cells_free(cells *c) {
+    free(c->text);
+    free(c->at);
+}
+
+/* The cells of one task, or of the macro mean: those of run_report_metrics's head. */
+static void metrics_row(const cJSON *o, char (*cell)[CELL], bool compared) {
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(o, "task"),
+                *versus = cJSON_GetObjectItemCaseSensitive(o, "versus");
+    snprintf(cell[0], CELL, "%s", cJSON_IsString(name) ? name->valuestring : "macro mean");
+    if (name) {
+        snprintf(cell[1], CELL, "%.0f", number(o, "positives"));
+        snprintf(cell[2], CELL, "%.0f", number(o, "negatives"));
+    }
+    interval_cell(o, "roc_auc", cell[3]);
+    interval_cell(o, "average_precision", cell[4]);
+    if (!compared || isnan(number(versus, "p"))) return;
+    snprintf(cell[5], CELL, "%.3f", number(versus, "other_roc_auc"));
+    snprintf(cell[6], CELL, "%.4f", number(versus, "p"));
+}
+
+hct_status run_report_metrics(report *r, const char *metrics_json, const char *caption, hct_err *err) {
+    static const char *const head[] = {"task",      "positive", "negative", "ROC AUC", "average precision",
+                                       "other AUC", "p"};
+    cJSON *json = read_metrics(metrics_json, err);
+    if (!json) return err ? err->code : HCT_EFORMAT;
+    const cJSON *tasks = cJSON_GetObjectItem(json, "tasks"), *task;
+    bool compared = cJSON_IsNumber(cJSON_GetObjectItem(json, "permutations"));
+    size_t rows = (size_t)cJSON_GetArraySize(tasks) + 1, columns = compared ? 7 : 5, k = 0;
+    cells c;
+    hct_status status =
+        cells_make(&c, rows * columns) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", metrics_json);
+    if (status == HCT_OK) {
+        cJSON_ArrayForEach(task, tasks) metrics_row(task, &c.text[k++ * columns], compared);
+        metrics_row(cJSON_GetObjectItem(json, "macro"), &c.text[k * columns], compared);
+        report_table(r, head, c.at, rows, columns, caption);
+        report_paragraph(r, "%.0f scans; 95%% percentile intervals of %.0f bootstrap resamples.%s",
+                         number(json, "scans"), number(json, "resamples"),
+                         compared ? " p: two-sided paired permutation test." : "");
+    }
+    cells_free(&c);
+    cJSON_Delete(json);
+    return status;
+}
+
+hct_status run_report_comparison(report *r, const char *const *runs, size_t n, hct_err *err) {
+    static const char *const head[] = {"run", "macro AUC", "macro average precision"};
+    cells c;
+    size_t rows = 0;
+    if (!cells_make(&c, n * 3)) {
+        cells_free(&c);
+        return hct_fail(err, HCT_ENOMEM, "out of memory for a table of %zu runs", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        hct_err why = {0};
+        cJSON *json = metrics_of(runs[i], &why);
+        if (!json && why.code == HCT_ENOTFOUND) continue; /* not evaluated */
+        if (!json) {
+            cells_free(&c);
+            return hct_fail(err, why.code, "%s", why.msg);
+        }
+        const cJSON *macro = cJSON_GetObjectItem(json, "macro");
+        snprintf(c.text[rows * 3], CELL, "%s", runs[i]);
+        interval_cell(macro, "roc_auc", c.text[rows * 3 + 1]);
+        interval_cell(macro, "average_precision", c.text[rows * 3 + 2]);
+        cJSON_Delete(json);
+        rows++;
+    }
+    if (rows) report_table(r, head, c.at, rows, 3, "Macro means with 95% intervals");
+    cells_free(&c);
+    return HCT_OK;
+}
+
+/* The same tasks of as many positives and negatives. */
+static bool same_tasks(const cJSON *a, const cJSON *b) {
+    const cJSON *x = cJSON_GetObjectItem(a, "tasks"), *y = cJSON_GetObjectItem(b, "tasks");
+    bool same = cJSON_GetArraySize(x) == cJSON_GetArraySize(y);
+    for (int i = 0; same && i < cJSON_GetArraySize(x); i++) {
+        const cJSON *p = cJSON_GetArrayItem(x, i), *q = cJSON_GetArrayItem(y, i);
+        same = cJSON_Compare(cJSON_GetObjectItem(p, "task"), cJSON_GetObjectItem(q, "task"), true) &&
+               number(p, "positives") == number(q, "positives") && number(p, "negatives") == number(q, "negatives");
+    }
+    return same;
+}
+
+static interval macro_auc(const cJSON *json) {
+    const cJSON *auc = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItem(json, "macro"), "roc_auc");
+    return (interval){.value = number(auc, "value"), .low = number(auc, "low"), .high = number(auc, "high")};
+}
+
+hct_status run_report_better(report *r, const char *a, const char *b, int *ret_better, hct_err *err) {
+    char tx[64], ty[64];
+    cJSON *of_a = metrics_of(a, err), *of_b = of_a ? metrics_of(b, err) : NULL;
+    interval x = macro_auc(of_a), y = macro_auc(of_b); /* of NULL: NaN */
+    int same = of_b && same_tasks(of_a, of_b), read = of_b != NULL;
+    cJSON_Delete(of_a);
+    cJSON_Delete(of_b);
+    if (!read) return err ? err->code : HCT_EFORMAT;
+    if (!same)
+        return hct_fail(err, HCT_EINVAL, "%s and %s cannot be compared: they have other tasks, or other test scans", a,
+                        b);
+    *ret_better = x.low > y.high;
+    report_note(r, "%s: macro AUC %s; %s: %s. %s", a, interval_text(&x, tx), b, interval_text(&y, ty),
+                *ret_better         ? "The first is better, and the 95% intervals do not overlap."
+                : x.value > y.value ? "The first is higher, but the 95% intervals overlap."
+                                    : "The first is not better.");
+    return HCT_OK;
+}
+
+/* What stands under a figure: evaluation.h's ROC plots are named roc_TASK. */
+static hct_status add_figure(report *r, const char *path, hct_err *err) {
+    char *stem = path_stem(path), caption[300];
+    if (!stem) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    if (strncmp(stem, "roc_", 4) == 0)
+        snprintf(caption, sizeof caption, "ROC of %s; bands: 95%% of bootstrap resamples.", stem + 4);
+    else if (strcmp(stem, "reconstruction") == 0)
+        snprintf(caption, sizeof caption,
+                 "The validation scan with the most contrast of its batch, the patches that the encoder sees (blue: "
+                 "hidden), and the decoder's answer; axial slice, first window.");
+    else snprintf(caption, sizeof caption, "%s", stem);
+    report_figure(r, path, caption);
+    free(stem);
+    return HCT_OK;
+}
+
+/* Every figure of the run but the loss curve, which stands above. */
+static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err *err) {
+    static const char *const endings[] = {".svg", ".png"};
+    char *folder = path_join(run, "figures");
+    hct_status status = folder ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    for (int e = 0; e < 2 && status == HCT_OK && path_is_folder(folder); e++) {
+        char **names = NULL;
+        size_t n = 0;
+        status = path_list(folder, endings[e], &names, &n, err);
+        for (size_t i = 0; status == HCT_OK && i < n; i++) {
+            if (!strcmp(names[i], "loss.svg")) continue;
+            char *path = path_join(folder, names[i]);
+            status = path ? add_figure(r, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+            ++*ret_n;
+            free(path);
+        }
+        for (size_t i = 0; i < n; i++) free(names[i]);
+        free(names);
+    }
+    free(folder);
+    return status;
+}
+
+/* A part that is missing is fine; anything else is not. */
+static hct_status optional(hct_status status, size_t *parts) {
+    *parts += status == HCT_OK;
+    return status == HCT_ENOTFOUND ? HCT_OK : status;
+}
+
+hct_status run_report(report *r, const char *run, hct_err *err) {
+    size_t parts = 0, figures = 0;
+    if (!path_is_folder(run)) return hct_fail(err, HCT_ENOTFOUND, "%s: there is no such run folder", run);
+    char *jsonl = path_join(run, "metrics.jsonl"), *metrics = path_join(run, "metrics.json");
+    char *recipe = path_join(run, "recipe.yaml"), *scores = path_join(run, "predictions.csv");
+    hct_status status =
+        jsonl && metrics && recipe && scores ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    report_heading(r, run);
+    if (status == HCT_OK && path_is_file(jsonl)) status = optional(run_report_loss(r, run, err), &parts);
+    if (status == HCT_OK && path_is_file(metrics))
+        status = optional(run_report_metrics(r, metrics, "Held-out evaluation", err), &parts);
+    else if (status == HCT_OK && path_is_file(scores))
+        report_note(r, "Its predictions are not evaluated yet: headct evaluate --run %s", run);
+    if (status == HCT_OK) status = add_figures(r, run, &figures, err);
+    char *text = NULL;
+    if (status == HCT_OK && path_is_file(recipe) && (status = hct_read_file(recipe, &text, NULL, err)) == HCT_OK) {
+        report_folded(r, "recipe.yaml", text);
+        parts++;
+    }
+    free(text);
+    free(jsonl);
+    free(metrics);
+    free(recipe);
+    free(scores);
+    if (status == HCT_OK && parts + figures == 0)
+        return hct_fail(err, HCT_ENOTFOUND, "%s: holds no metrics.jsonl, metrics.json, figures or recipe.yaml", run);
+    return status;
+}

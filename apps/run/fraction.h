@@ -1,0 +1,17 @@
+/* A share of a part's patients, for scaling studies: data.fraction. */
+#ifndef RUN_FRACTION_H
+#define RUN_FRACTION_H
+
+#include "dataset/dataset.h"
+#include "recipe/recipe.h"
+
+/* Keeps of scans[0..*n) those of the first ceil(fraction * patients) patients, in the order of the scans. Patients
+ * stand in an order that depends on seed and their names alone (SHA-256), so that with one seed a smaller share lies
+ * within a larger one. */
+hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed, size_t *scans, size_t *n,
+                                hct_err *err);
+
+/* What a recipe learns from: data.fraction of the part data.train, as dataset_part gives it. */
+hct_status training_part(const dataset *d, const recipe *, size_t **ret, size_t *ret_n, hct_err *err);
+
+#endif
