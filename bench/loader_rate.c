@@ -28,11 +28,8 @@ int main(int argc, char **argv) {
     if (!folder || !(seconds > 0)) return usage();
     hct_err err = {0, ""};
     dataset *d = dataset_open(folder, &err);
-    loader_options o = {.windows = window,
-                        .n_windows = windows ? 3 : 0,
-                        .crop = windows ? 192 : 224,
-                        .size = windows ? 96 : 224,
-                        .threads = threads};
+    loader_options o = {.cube = {.region = 224, .edge = 224}, .threads = threads};
+    if (windows) o.input = input_cube(window, 3, 192, 96);
     loader *l = d && d->n ? loader_new(d, &o, &err) : NULL;
     size_t *order = l ? malloc(d->n * sizeof *order) : NULL, done = 0;
     void *item = l ? malloc(loader_item_bytes(l)) : NULL;

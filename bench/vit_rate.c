@@ -43,7 +43,7 @@ static hct_status save(const params *p, const char *folder, hct_st_entry input, 
     return st;
 }
 
-static hct_status forward(encoder *e, const char *folder, float *cls, double *ret_seconds, hct_err *err) {
+static hct_status forward(embedder *e, const char *folder, float *cls, double *ret_seconds, hct_err *err) {
     double start = measure_now();
     hct_status st = hct_run(e->tape, err);
     if (st == HCT_OK) st = hct_read(e->tape, e->cls, cls, err);
@@ -91,33 +91,33 @@ int main(int argc, char **argv) {
     model_info info;
     r.model.patch = patch;
     if (argc > 3 && !strcmp(argv[3], "bf16")) r.train.precision = PRECISION_BF16;
-    if (model_of_recipe(&r, &info, &err) < 0) return fail(&err);
-    info.kind = MODEL_VIT;
-    info.mae.encoder.norm_eps = 1e-6;
-    info.mae.encoder.position_trained = 1;
+    r.model.position = POSITION_TRAINED;
+    if (model_of_recipe(&r, NULL, &info, &err) < 0) return fail(&err);
+    info.role = MODEL_ENCODER;
     hct_dev *dev = device_open(NULL, &err);
     params *p = dev ? model_new(dev, &info, 1, &err) : NULL;
-    encoder e = {0};
+    embedder e = {0};
     if (!p || model_precision(p, &r, &err) < 0 || embedder_new(&e, dev, p, &info, batch, INT64_MAX, &err) < 0)
         return fail(&err);
 
-    const vit_config *c = &info.mae.encoder;
-    int64_t n = batch * (int64_t)e.image_floats, m = batch * c->width;
+    const encoder *c = &info.encoder;
+    int64_t n = batch * (int64_t)e.image_floats, width = encoder_width(c), m = batch * width, dim[3];
     float *cls = malloc((size_t)m * sizeof *cls), *factors = malloc((size_t)m * sizeof *factors);
-    hct_tensor *rt = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){batch, c->width}, &err);
+    hct_tensor *rt = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){batch, width}, &err);
     if (!cls || !factors || !rt) return fail(&err);
+    input_dims(&c->input, dim);
     for (int64_t i = 0; i < n; i++) e.host[i] = (float)(i * 2654435761u % 1009) / 1009;
     for (int64_t i = 0; i < m; i++) factors[i] = (float)(i * 7919 % 101) / 101 - 0.5f;
     hct_st_entry input = {.name = "input",
                           .dtype = HCT_F32,
                           .ndim = 5,
-                          .dim = {batch, c->channels, c->image, c->image, c->image},
+                          .dim = {batch, c->input.n_windows, dim[0], dim[1], dim[2]},
                           .data = e.host,
                           .bytes = (size_t)n * sizeof(float)};
     hct_st_entry entry_r = {.name = "r",
                             .dtype = HCT_F32,
                             .ndim = 2,
-                            .dim = {batch, c->width},
+                            .dim = {batch, width},
                             .data = factors,
                             .bytes = (size_t)m * sizeof(float)};
     if (hct_tensor_write(e.input, e.host, &err) < 0 || hct_tensor_write(rt, factors, &err) < 0 ||
@@ -130,8 +130,9 @@ int main(int argc, char **argv) {
     for (size_t i = 0; o && i < p->n; i++)
         if (optimizer_add(o, 0, &p->items[i], &err) < 0) return fail(&err);
     if (!o || !t) return fail(&err);
-    hct_id out = vit_cls(t, vit_forward(t, p, c, hct_use(t, e.input), NULL)),
-           loss = hct_mean(t, hct_mul(t, hct_cast(t, out, HCT_F32), hct_use(t, rt)), 3, 0);
+    encoder_values v = {0};
+    c->kind->forward(t, p, c, hct_use(t, e.input), &v);
+    hct_id loss = hct_mean(t, hct_mul(t, hct_cast(t, v.embedding, HCT_F32), hct_use(t, rt)), 3, 0);
     hct_backward(t, loss, 0);
     hct_keep(t, loss);
     hct_optim_record(o, t);
@@ -139,7 +140,7 @@ int main(int argc, char **argv) {
 
     hct_tensor *px, *pw;
     hct_dtype dtype = p->compute == HCT_BF16 ? HCT_BF16 : HCT_F32;
-    hct_tape *product = product_new(dev, dtype, batch * vit_tokens(c), c->width, 4 * c->width, &px, &pw, &err);
+    hct_tape *product = product_new(dev, dtype, batch * c->kind->tokens(c), width, 4 * width, &px, &pw, &err);
     if (!product) return fail(&err);
 
     char line[16];

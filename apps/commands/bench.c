@@ -17,7 +17,7 @@
 #include "support/text.h"
 #include "inference/embedder.h"
 #include "support/measure.h"
-#include "pretrain/step.h"
+#include "pretrain/method.h"
 
 static const char doc[] =
     "Times the forward pass and the training step (MAE; DINO with --recipe of one) of a model on made-up data, after "
@@ -165,17 +165,18 @@ static hct_status time_tape(const settings *s, hct_dev *dev, hct_tape *t, const 
 
 static const char *precision_of(const recipe *r) { return r->train.precision == PRECISION_BF16 ? "BF16" : "F32"; }
 
-static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r, const model_info *info,
-                                hct_err *err) {
-    model_info vit = *info;
-    vit.kind = MODEL_VIT;
-    vit.mae.encoder.norm_eps = 1e-6;
+static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r, hct_err *err) {
+    model_info encoder;
+    hct_status made = model_of_recipe(r, NULL, &encoder, err);
+    encoder.role = MODEL_ENCODER;
+    if (made < 0) return made;
     footprint before = footprint_before();
     int64_t batch = s->batch ? s->batch : 4;
-    params *p = model_new(dev, &vit, 1, err);
+    params *p = model_new(dev, &encoder, 1, err);
     embedder e = {0};
-    hct_status st =
-        p && model_precision(p, r, err) == HCT_OK ? embedder_new(&e, dev, p, &vit, batch, INT64_MAX, err) : err->code;
+    hct_status st = p && model_precision(p, r, err) == HCT_OK
+                        ? embedder_new(&e, dev, p, &encoder, batch, INT64_MAX, err)
+                        : err->code;
     if (st == HCT_OK) {
         for (size_t i = 0; i < (size_t)batch * e.image_floats; i++) e.host[i] = (float)(i % 97) / 97;
         st = hct_tensor_write(e.input, e.host, err);
@@ -188,36 +189,40 @@ static hct_status bench_forward(const settings *s, hct_dev *dev, const recipe *r
     return st;
 }
 
-/* What a scan's numbers are does not matter, only that they are none that a device finds easy. */
-static void make_up(train_step *step, int64_t batch) {
-    for (int64_t b = 0; b < batch; b++) {
-        if (step->r->method == METHOD_DINO)
-            for (size_t i = 0; i < step->dino.cube; i++)
-                ((int16_t *)step_item(step, b))[i] = (int16_t)((i * 37 + (size_t)b) % 2003) - 1000;
+/* What a scan's numbers are does not matter, only that they are none that a device finds easy: floats of a window, or
+ * int16 HU where the method cuts its views from cubes. */
+static void make_up(const method_step *step, const loader_options *input) {
+    for (int64_t b = 0; b < step->batch; b++) {
+        if (!input->input.n_windows)
+            for (size_t i = 0; i < step->item / sizeof(int16_t); i++)
+                ((int16_t *)method_item(step, b))[i] = (int16_t)((i * 37 + (size_t)b) % 2003) - 1000;
         else
-            for (size_t i = 0; i < step->mae.image_floats; i++)
-                ((float *)step_item(step, b))[i] = (float)((i + (size_t)b) % 97) / 97;
+            for (size_t i = 0; i < step->item / sizeof(float); i++)
+                ((float *)method_item(step, b))[i] = (float)((i + (size_t)b) % 97) / 97;
     }
 }
 
-static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *r, const model_info *info,
-                                 int64_t batch, hct_err *err) {
+static hct_status bench_training(const settings *s, hct_dev *dev, const method *kind, const recipe *r,
+                                 const model_info *info, int64_t batch, hct_err *err) {
     footprint before = footprint_before();
     params *p = model_new(dev, info, 1, err);
-    hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? step_optimizer(dev, r, p, err) : NULL;
-    train_step step = {.r = r};
-    hct_status st = o ? step_new(&step, dev, p, r, info, batch, 1, o, 0, err) : err->code;
+    hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? method_optimizer(kind, dev, r, p, err) : NULL;
+    method_step step = {0};
+    const method_setup setup = {.dev = dev, .p = p, .r = r, .info = info, .batch = batch, .micro = 1, .optim = o};
+    hct_status st = o ? method_open(&step, kind, &setup, err) : err->code;
     size_t *scans = calloc((size_t)batch, sizeof *scans);
+    if (st == HCT_OK && !scans) st = hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK) {
-        make_up(&step, batch);
-        st = step_fill(&step, 0, 1, 0, 0, scans, batch, err);
+        const loader_options input = method_input(kind, r, info);
+        make_up(&step, &input);
+        st = method_fill(&step, 0, &(method_draw){.seed = 1, .scan = scans, .valid = batch}, err);
     }
-    if (st == HCT_OK) st = step_rates(o, r, 1e-4, 0.05, 0, err);
-    if (st == HCT_OK) st = step_set(&step, 0, 0, 1, err);
-    if (st == HCT_OK)
-        st = time_tape(s, dev, step_tape(&step), r->method == METHOD_DINO ? "DINO step" : "MAE step", precision_of(r),
-                       batch, step_host_bytes(&step), before, err);
-    step_free(&step);
+    if (st == HCT_OK) st = method_rates(kind, o, r, 1e-4, 0.05, 0, err);
+    if (st == HCT_OK) st = method_set(&step, 0, 0, 1, err);
+    char what[64];
+    snprintf(what, sizeof what, "%s step", kind->title);
+    if (st == HCT_OK) st = time_tape(s, dev, step.tape, what, precision_of(r), batch, step.host_bytes, before, err);
+    method_close(&step);
     hct_optim_free(o);
     params_free(p);
     free(scans);
@@ -225,7 +230,7 @@ static hct_status bench_training(const settings *s, hct_dev *dev, const recipe *
 }
 
 /* The recipe's model, or ViT-Base as the paper has it. */
-static hct_status model_of(const settings *s, recipe *r, model_info *info, hct_err *err) {
+static hct_status model_of(const settings *s, recipe *r, const method **kind, model_info *info, hct_err *err) {
     *r = recipe_default();
     hct_status st = HCT_OK;
     if (s->recipe_file) st = recipe_load(s->recipe_file, r, err);
@@ -233,9 +238,10 @@ static hct_status model_of(const settings *s, recipe *r, model_info *info, hct_e
     else if (!strcmp(s->model, "vit-b16")) st = recipe_set(r, "model.patch=16", err);
     else st = hct_fail(err, HCT_EINVAL, "--model %s: vit-b12 and vit-b16 are known; for others use --recipe", s->model);
     /* probes and fine-tuning have the same encoder */
-    if (st == HCT_OK && r->method != METHOD_DINO) r->method = METHOD_MAE;
+    if (st == HCT_OK && !recipe_pretrains(r)) st = recipe_set_key(r, "method", "mae", err);
     if (st == HCT_OK) st = recipe_set_key(r, "train.precision", s->precision, err);
-    return st < 0 ? st : model_of_recipe(r, info, err);
+    if (st == HCT_OK) st = method_of_recipe(r, kind, err);
+    return st < 0 ? st : method_model(*kind, r, info, err);
 }
 
 int command_bench(int argc, char **argv) {
@@ -245,7 +251,8 @@ int command_bench(int argc, char **argv) {
     recipe r;
     model_info info;
     hct_err err = {0, ""};
-    hct_status st = model_of(&s, &r, &info, &err);
+    const method *kind = NULL;
+    hct_status st = model_of(&s, &r, &kind, &info, &err);
     if (s.tune) setenv("HEADCT_TUNE", s.tune, 1); /* the backends' word for it */
     hct_dev *dev = st == HCT_OK ? device_open(s.device, &err) : NULL;
     if (st == HCT_OK && !dev) st = err.code;
@@ -253,9 +260,9 @@ int command_bench(int argc, char **argv) {
         st = hct_fail(&err, HCT_EINVAL,
                       "--tune is for OpenCL and CUDA devices, not cpu; add --device opencl or --device cuda");
     if (st == HCT_OK && s.views) st = bench_views(dev, s.views, s.batch ? s.batch : 4, s.steps, &err);
-    if (st == HCT_OK && !s.views && !s.train_only) st = bench_forward(&s, dev, &r, &info, &err);
+    if (st == HCT_OK && !s.views && !s.train_only) st = bench_forward(&s, dev, &r, &err);
     if (st == HCT_OK && !s.views && !s.forward_only)
-        st = bench_training(&s, dev, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
+        st = bench_training(&s, dev, kind, &r, &info, s.batch ? s.batch : s.recipe_file ? r.optim.batch : 1, &err);
     device_close(dev);
     return command_end(argv[0], st, &err);
 }

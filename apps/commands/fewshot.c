@@ -137,8 +137,7 @@ static hct_status set_weights(recipe *r, const char *weights, hct_err *err) {
 static void choose_methods(fewshot_options *o, const recipe *r) {
     int any = 0;
     for (int m = 0; m < FEWSHOT_METHODS; m++) any |= o->use[m];
-    for (int m = 0; !any && m < FEWSHOT_METHODS; m++)
-        o->use[m] = (m == FEWSHOT_FINETUNE) == (r->method == METHOD_FINETUNE);
+    for (int m = 0; !any && m < FEWSHOT_METHODS; m++) o->use[m] = (m == FEWSHOT_FINETUNE) == recipe_finetunes(r);
 }
 
 int command_fewshot(int argc, char **argv) {
@@ -156,7 +155,7 @@ int command_fewshot(int argc, char **argv) {
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&s.common, &r, &err);
     if (st == HCT_OK) st = set_weights(&r, s.weights, &err);
-    if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE)
+    if (st == HCT_OK && recipe_pretrains(&r))
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither probe nor finetune");
     if (st == HCT_OK && !s.common.resume) st = recipe_take_encoder(&r, &err);
     s.o.out = s.common.run;

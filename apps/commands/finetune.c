@@ -67,7 +67,7 @@ int command_finetune(int argc, char **argv) {
     if (st == HCT_OK) st = recipe_set_key(&r, "finetune.weights", s.weights, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "data.tasks", s.task, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "finetune.tasks", s.tasks, &err);
-    if (st == HCT_OK && r.method != METHOD_FINETUNE)
+    if (st == HCT_OK && !recipe_finetunes(&r))
         st =
             hct_fail(&err, HCT_EINVAL, "the recipe's method is not finetune; see 'headct pretrain' and 'headct probe'");
     /* a resumed run's recipe stays as it is */

@@ -10,7 +10,7 @@
 #include "run/model.h"
 #include "support/device.h"
 #include "support/measure.h"
-#include "pretrain/step.h"
+#include "pretrain/method.h"
 
 static const char doc[] = "Prints memory, work and time of a pre-training recipe from its recorded program, without "
                           "running it. Time is estimated from the rate of matrix "
@@ -37,8 +37,8 @@ static double gib(uint64_t bytes) { return (double)bytes / (1 << 30); }
 
 /* What the loader's threads hold beside the program: each a prepared volume (int16), inflated and as voxels, while
  * it reads one; all of them the inputs kept. */
-static void print_loading(const recipe *r, const model_info *info, size_t scans) {
-    loader_options o = step_loader(r, info);
+static void print_loading(const method *kind, const recipe *r, const model_info *info, size_t scans) {
+    loader_options o = method_input(kind, r, info);
     uint64_t thread = 2 * (uint64_t)PREPARED_SIZE * PREPARED_SIZE * PREPARED_SIZE * sizeof(int16_t),
              inputs = scans * (uint64_t)loader_options_item(&o);
     int all = scans && inputs <= o.cache_bytes;
@@ -56,33 +56,49 @@ static hct_status scans_of(const recipe *r, size_t *ret, hct_err *err) {
     return st;
 }
 
+static void print_model(const method *kind, const recipe *r, const model_info *info, int64_t parameters) {
+    const encoder *e = &info->encoder;
+    text_buffer more = {0};
+    printf("model      %lld parameters; %s encoder:", (long long)parameters, e->kind->name);
+    for (const model_field *f = e->kind->fields; f->name; f++)
+        if (f->type == FIELD_WHOLE) printf("%s %s %g", f == e->kind->fields ? "" : ",", f->name, field_get(f, e->own));
+    printf(", %lld tokens", (long long)e->kind->tokens(e));
+    if (kind->describe) kind->describe(r, info, &more);
+    printf("%s\n", text_so_far(&more));
+    text_free(&more);
+}
+
 static hct_status print_plan(const recipe *r, hct_err *err) {
     model_info info;
-    hct_status st = model_of_recipe(r, &info, err);
+    const method *kind;
+    hct_status st = method_of_recipe(r, &kind, err);
+    if (st == HCT_OK) st = method_model(kind, r, &info, err);
     hct_dev *dev = st == HCT_OK ? device_open(r->train.device, err) : NULL;
     params *p = dev ? model_new(dev, &info, (uint64_t)r->seed, err) : NULL;
-    hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? step_optimizer(dev, r, p, err) : NULL;
-    train_step step = {.r = r};
+    hct_optim *o = p && model_precision(p, r, err) == HCT_OK ? method_optimizer(kind, dev, r, p, err) : NULL;
+    method_step step = {0};
     size_t scans = 0;
-    st = o ? step_new(&step, dev, p, r, &info, r->optim.batch, r->optim.accumulate, o, 1, err) : err->code;
+    const method_setup setup = {.dev = dev,
+                                .p = p,
+                                .r = r,
+                                .info = &info,
+                                .batch = r->optim.batch,
+                                .micro = r->optim.accumulate,
+                                .optim = o,
+                                .plan_only = 1};
+    if (st == HCT_OK) st = o ? method_open(&step, kind, &setup, err) : err->code;
     if (st == HCT_OK && *r->data.dataset) st = scans_of(r, &scans, err);
     if (st == HCT_OK) {
-        hct_program_stats s = hct_stats(step_tape(&step));
+        hct_program_stats s = hct_stats(step.tape);
         int64_t per_step = recipe_effective_batch(r, 1);
         double rate = measure_product_rate(dev), seconds = rate > 0 ? s.flops / rate : 0;
-        const vit_config *e = &info.mae.encoder;
-        printf("model      %lld parameters; encoder %lld x %lld, %lld heads, %lld patches", (long long)params_count(p),
-               (long long)e->depth, (long long)e->width, (long long)e->heads, (long long)vit_patches(e));
-        if (r->method == METHOD_MAE) printf(", %lld visible\n", (long long)mae_kept(&info.mae));
-        else
-            printf("; %lld + %lld views a scan, %lld prototypes\n", (long long)r->views.global,
-                   (long long)r->views.local, (long long)r->dino.prototypes);
-        uint64_t host = step_host_bytes(&step);
+        print_model(kind, r, &info, params_count(p));
+        uint64_t host = step.host_bytes;
         printf("memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, packed %.2f, arena "
                "%.2f, workspace %.2f, host input %.2f\n",
                gib(s.tensors + s.packed + s.arena + s.workspace + host), gib(s.tensors), gib(s.packed), gib(s.arena),
                gib(s.workspace), gib(host));
-        print_loading(r, &info, scans);
+        print_loading(kind, r, &info, scans);
         printf("step       %lld scans (%lld x %lld), %u calls, %.1f GFLOP\n", (long long)per_step,
                (long long)r->optim.batch, (long long)r->optim.accumulate, s.nodes, s.flops / 1e9);
         printf("rate       products run at %.1f GFLOP/s here: a step takes %.2f s or more, %.2f scans/s or less\n",
@@ -93,7 +109,7 @@ static hct_status print_plan(const recipe *r, hct_err *err) {
                    (long long)r->optim.epochs, (double)steps * seconds / 3600);
         }
     }
-    step_free(&step);
+    method_close(&step);
     hct_optim_free(o);
     params_free(p);
     device_close(dev);
@@ -108,7 +124,7 @@ int command_plan(int argc, char **argv) {
     recipe r;
     hct_err err = {0, ""};
     hct_status st = recipe_from_args(&a, &r, &err);
-    if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
+    if (st == HCT_OK && !recipe_pretrains(&r))
         st = hct_fail(&err, HCT_EINVAL, "%s: only pre-training recipes are planned", a.recipe_file);
     if (st == HCT_OK) st = print_plan(&r, &err);
     recipe_args_free(&a);

@@ -65,8 +65,6 @@ int command_pretrain(int argc, char **argv) {
     hct_status st = hct_comm_open(&comm, &err);
     if (st == HCT_OK) st = recipe_from_args(&a, &r, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "data.fraction", s.fraction, &err);
-    if (st == HCT_OK && r.method != METHOD_MAE && r.method != METHOD_DINO)
-        st = hct_fail(&err, HCT_EINVAL, "the recipe's method is neither mae nor dino; see 'headct probe'");
     if (st == HCT_OK)
         st =
             pretrain_run(&r, &(pretrain_options){.run = a.run, .resume = a.resume, .progress = a.quiet ? NULL : stderr},

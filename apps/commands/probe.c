@@ -41,7 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'w': s->weights = arg; break;
     case 'k': s->kind = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
-    case ARGP_KEY_END: recipe_args_need(state, &s->common, 0); break;
+    case ARGP_KEY_END: recipe_args_need(state, &s->common, 1); break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
@@ -49,7 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 int command_probe(int argc, char **argv) {
     settings s = {0};
-    const struct argp_child children[] = {{&recipe_run_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     command_parse(&argp, argc, argv, &s);
     recipe r;
@@ -57,13 +57,16 @@ int command_probe(int argc, char **argv) {
     hct_status st = recipe_from_args(&s.common, &r, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "probe.weights", s.weights, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "probe.kind", s.kind, &err);
-    if (st == HCT_OK && r.method != METHOD_PROBE)
+    if (st == HCT_OK && !recipe_probes(&r))
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe; see 'headct pretrain'");
     if (st == HCT_OK) st = recipe_take_encoder(&r, &err);
     if (st == HCT_OK)
-        st = probe_run(
-            &r, &(probe_options){.run = s.common.run, .progress = s.common.quiet ? NULL : stderr, .table = stdout},
-            &err);
+        st = probe_run(&r,
+                       &(probe_options){.run = s.common.run,
+                                        .resume = s.common.resume,
+                                        .progress = s.common.quiet ? NULL : stderr,
+                                        .table = stdout},
+                       &err);
     recipe_args_free(&s.common);
     return command_end(argv[0], st, &err);
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "pretrain/method.h"
 #include "support/paths.h"
 
 static const struct argp_option options[] = {
@@ -85,7 +86,8 @@ hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err) {
     if (st == HCT_OK) st = recipe_set_key(ret, "train.device", a->device, err);
     if (st == HCT_OK) st = recipe_set_key(ret, "seed", a->seed, err);
     for (size_t i = 0; st == HCT_OK && i < a->n_sets; i++) st = recipe_set(ret, a->sets[i], err);
-    return st < 0 ? st : recipe_check(ret, err);
+    if (st == HCT_OK) st = recipe_check(ret, err);
+    return st == HCT_OK ? method_check_recipe(ret, err) : st;
 }
 
 void recipe_args_free(recipe_args *a) { free(a->sets); }

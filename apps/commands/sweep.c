@@ -15,6 +15,7 @@
 #include "support/csv.h"
 #include "support/paths.h"
 #include "run/recipe_encoder.h"
+#include "pretrain/method.h"
 #include "run/run_folder.h"
 
 static const char doc[] =
@@ -121,7 +122,8 @@ static hct_status point_recipe(const settings *s, const recipe *base, int64_t i,
     *ret = *base;
     hct_status st = HCT_OK;
     for (int a = 0; st == HCT_OK && a < AXES; a++) st = recipe_set_key(ret, axes[a].key, v[a], err);
-    return st < 0 ? st : recipe_check(ret, err);
+    if (st == HCT_OK) st = recipe_check(ret, err);
+    return st == HCT_OK ? method_check_recipe(ret, err) : st;
 }
 
 static char *point_path(const settings *s, int64_t i, const char *file) {
@@ -152,12 +154,12 @@ static hct_status is_done(const settings *s, const recipe *want, int64_t i, int 
 
 /* In the child: this program on the point's recipe. Where the sweep is killed it is asked to stop, and a fine-tuning
  * writes its checkpoint. */
-static void run_child(const recipe *r, char *folder, char *file) {
-    char *const probe[] = {"headct", "probe", "--recipe", file, "--run", folder, "--quiet", NULL};
+static void run_child(const recipe *r, char *folder) {
     /* goes on where it was cut off, if it was */
-    char *const finetune[] = {"headct", "finetune", "--run", folder, "--resume", "--quiet", NULL};
+    char *const again[] = {"headct", recipe_probes(r) ? "probe" : "finetune", "--run", folder, "--resume", "--quiet",
+                           NULL};
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (freopen("/dev/null", "w", stdout)) execv("/proc/self/exe", r->method == METHOD_FINETUNE ? finetune : probe);
+    if (freopen("/dev/null", "w", stdout)) execv("/proc/self/exe", again);
     _exit(EXIT_ERROR);
 }
 
@@ -167,7 +169,7 @@ static pid_t start(const settings *s, const recipe *r, int64_t i, hct_err *err) 
     if (folder && file && run_folder_open(folder, NULL, r, err) == HCT_OK) {
         fflush(NULL);
         child = fork();
-        if (child == 0) run_child(r, folder, file);
+        if (child == 0) run_child(r, folder);
         if (child < 0) hct_fail(err, HCT_EIO, "starting a process failed");
     }
     free(folder);
@@ -323,7 +325,7 @@ static hct_status write_best(const settings *s, const recipe *base, int64_t poin
 static hct_status report(const settings *s, const recipe *base, int64_t total, const found *f, hct_err *err) {
     size_t n = f->n_tasks;
     /* tasks have models of their own */
-    int each = n > 1 && (base->method == METHOD_PROBE || base->finetune.tasks == MODELS_EACH);
+    int each = n > 1 && (recipe_probes(base) || base->finetune.tasks == MODELS_EACH);
     hct_status st = HCT_OK;
     printf("%lld of %lld points are done", (long long)f->done, (long long)total);
     if (f->done && f->best[n] >= 0)
@@ -353,7 +355,7 @@ int command_sweep(int argc, char **argv) {
     size_t failed = 0;
     for (int a = 0; a < AXES; a++) total *= s.n[a];
     hct_status st = recipe_from_args(&s.common, &r, &err);
-    if (st == HCT_OK && r.method != METHOD_PROBE && r.method != METHOD_FINETUNE)
+    if (st == HCT_OK && recipe_pretrains(&r))
         st = hct_fail(
             &err, HCT_EINVAL,
             "the recipe's method is neither probe nor finetune; no validation AUC would tell its points apart");

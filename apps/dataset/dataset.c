@@ -253,11 +253,15 @@ hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err)
     return s;
 }
 
-hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
-                         int64_t size, float *out, hct_err *err) {
-    volume v;
+hct_status dataset_input(const dataset *d, size_t i, const input_spec *spec, float *out, hct_err *err) {
+    volume v = {0};
+    if (*spec->form)
+        return hct_fail(err, HCT_ENOTFOUND,
+                        "%s: holds no volumes of %g x %g x %g mm for the encoder '%s'; make them from the same scans "
+                        "with headct prepare --for %s",
+                        d->folder, spec->spacing[0], spec->spacing[1], spec->spacing[2], spec->form, spec->form);
     hct_status s = dataset_volume(d, i, &v, err);
-    if (s == HCT_OK) s = model_input(&v, windows, n_windows, crop, size, out, err);
+    if (s == HCT_OK) s = input_make(spec, &v, out, err);
     volume_free(&v);
     return s;
 }

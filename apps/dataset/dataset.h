@@ -3,12 +3,13 @@
  *   dataset *d = dataset_open("data", &err);
  *   dataset_part(d, "train", &index, &n, &err);          scans index[0..n-1]
  *   d->labels[index[0] * d->n_labels + l]                1, 0, or -1 not known
- *   dataset_input(d, index[0], paper_windows, 3, 192, 96, x, &err);
+ *   input_spec spec = input_cube(paper_windows, 3, 192, 96);
+ *   dataset_input(d, index[0], &spec, x, &err);
  */
 #ifndef DATASET_DATASET_H
 #define DATASET_DATASET_H
 
-#include "imaging/model_input.h"
+#include "imaging/input_spec.h"
 
 typedef struct dataset_scan {
     char *id, *patient;
@@ -42,14 +43,13 @@ int64_t dataset_find(const dataset *d, const char *id, hct_err *err);
 hct_status dataset_hash(const dataset *d, const size_t *scans, size_t n, char *hex, hct_err *err);
 /* Reads scan i's prepared volume (imaging/scan.h). */
 hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err);
-/* Scan i as a model sees it (imaging/model_input.h): float32 [n_windows, size, size, size] into out. */
-hct_status dataset_input(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
-                         int64_t size, float *out, hct_err *err);
+/* Scan i as a model takes it: input_floats(spec) floats into out. HCT_ENOTFOUND: the dataset does not hold the form of
+ * volume that the spec is cut from. */
+hct_status dataset_input(const dataset *d, size_t i, const input_spec *spec, float *out, hct_err *err);
 /* The same through DATASET/inputs/: one file a scan and setting, named after the SHA-256 of both, read where it is
  * there, else written. Many short runs over one dataset then read each prepared volume once. A file that cannot be
  * written is no error. */
-hct_status dataset_input_cached(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
-                                int64_t size, float *out, hct_err *err);
+hct_status dataset_input_cached(const dataset *d, size_t i, const input_spec *spec, float *out, hct_err *err);
 
 /* The cube that views are cut from (imaging/shrink.h): int16 HU [size, size, size], x fastest; region is a multiple
  * of size. */

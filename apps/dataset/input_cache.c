@@ -41,16 +41,14 @@ static void keep(const dataset *d, const char *path, const void *bytes, size_t n
     free(folder);
 }
 
-hct_status dataset_input_cached(const dataset *d, size_t i, const hu_window *windows, int n_windows, int64_t crop,
-                                int64_t size, float *out, hct_err *err) {
-    size_t bytes = (size_t)n_windows * (size_t)(size * size * size) * sizeof *out;
+hct_status dataset_input_cached(const dataset *d, size_t i, const input_spec *spec, float *out, hct_err *err) {
+    size_t bytes = input_floats(spec) * sizeof *out;
     text_buffer key = {0};
-    text_printf(&key, "%lld %lld", (long long)crop, (long long)size);
-    for (int w = 0; w < n_windows; w++) text_printf(&key, " %a:%a", windows[w].centre, windows[w].width);
+    input_text(spec, &key);
     char *path = cache_path(d, i, text_get(&key, "", NULL), "f32");
     hct_status st = HCT_OK;
     if (!path || !read_whole(path, out, bytes)) {
-        st = dataset_input(d, i, windows, n_windows, crop, size, out, err);
+        st = dataset_input(d, i, spec, out, err);
         if (st == HCT_OK && path) keep(d, path, out, bytes);
     }
     text_free(&key);

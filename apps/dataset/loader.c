@@ -1,3 +1,4 @@
+/* Threads that read scans into a ring of slots, in order. */
 #include "dataset/loader.h"
 
 #include <pthread.h>
@@ -37,11 +38,10 @@ struct loader {
 
 static hct_status read_item(const loader *l, size_t scan, char *out, hct_err *err) {
     const loader_options *o = &l->o;
-    if (o->n_windows > 0)
-        return (o->disk_cache ? dataset_input_cached : dataset_input)(l->d, scan, o->windows, o->n_windows, o->crop,
-                                                                      o->size, (float *)(void *)out, err);
-    return (o->disk_cache ? dataset_cube_cached : dataset_cube)(l->d, scan, o->crop, o->size, (int16_t *)(void *)out,
-                                                                err);
+    if (o->input.n_windows > 0)
+        return (o->disk_cache ? dataset_input_cached : dataset_input)(l->d, scan, &o->input, (float *)(void *)out, err);
+    return (o->disk_cache ? dataset_cube_cached : dataset_cube)(l->d, scan, o->cube.region, o->cube.edge,
+                                                                (int16_t *)(void *)out, err);
 }
 
 /* Fills a slot, from the cache or from disk. Called and left with the lock held. */
@@ -89,8 +89,8 @@ static void *work(void *arg) {
 }
 
 size_t loader_options_item(const loader_options *o) {
-    size_t voxels = (size_t)(o->size * o->size * o->size);
-    return o->n_windows > 0 ? (size_t)o->n_windows * voxels * sizeof(float) : voxels * sizeof(int16_t);
+    if (o->input.n_windows > 0) return input_floats(&o->input) * sizeof(float);
+    return (size_t)(o->cube.edge * o->cube.edge * o->cube.edge) * sizeof(int16_t);
 }
 
 loader *loader_new(const dataset *d, const loader_options *options, hct_err *err) {
@@ -103,8 +103,8 @@ loader *loader_new(const dataset *d, const loader_options *options, hct_err *err
     l->o = *options;
     if (l->o.threads <= 0) l->o.threads = workers_default();
     if (l->o.ahead == 0) l->o.ahead = 2 * (size_t)l->o.threads;
-    if (l->o.n_windows <= 0 && l->o.crop <= 0) l->o.crop = PREPARED_SIZE;
-    if (l->o.n_windows <= 0 && l->o.size <= 0) l->o.size = l->o.crop;
+    if (l->o.cube.region <= 0) l->o.cube.region = PREPARED_SIZE;
+    if (l->o.cube.edge <= 0) l->o.cube.edge = l->o.cube.region;
     l->item = loader_options_item(&l->o);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);

@@ -14,9 +14,10 @@
 typedef struct loader loader;
 
 typedef struct loader_options {
-    const hu_window *windows; /* borrowed; see n_windows */
-    int n_windows;            /* 0: deliver cubes of HU, int16 [size, size, size] with x fastest (dataset_cube) */
-    int64_t crop, size;       /* model_input's, or the cube's region and edge (0: 224, and the region) */
+    input_spec input; /* what to deliver; n_windows 0: cubes instead */
+    struct {
+        int64_t region, edge; /* voxels cut out (0: 224), voxels along an edge (0: the region) */
+    } cube;                   /* of HU, int16 [edge, edge, edge] with x fastest (dataset_cube) */
     int threads;              /* 0: one a CPU */
     size_t ahead;             /* scans read ahead at most, 0: 2 a thread */
     /* keep delivered inputs in memory up to this size (no eviction: every epoch reads all); 0: none */
@@ -24,8 +25,7 @@ typedef struct loader_options {
     int disk_cache; /* through dataset_input_cached */
 } loader_options;
 
-/* Bytes of one item of such a loader (size given): float32 [n_windows, size, size, size] (imaging/model_input.h), or
- * int16 [size^3]. */
+/* Bytes of one item of such a loader: input_floats() floats, or int16 [edge^3] (edge given). */
 size_t loader_options_item(const loader_options *options);
 /* d must outlive the loader. NULL and err on failure. */
 loader *loader_new(const dataset *d, const loader_options *options, hct_err *err);

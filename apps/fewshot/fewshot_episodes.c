@@ -1,18 +1,20 @@
+/* ProtoNet's episodes: what one is made of, and what the training loop asks of them. */
 #include "fewshot/fewshot_episodes.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "models/params.h"
 #include "training/optimizer.h"
 #include "training/sampler.h"
+#include "training/trainer.h"
 
 typedef struct learner {
     hct_dev *dev;
     const fewshot_set *train;
     size_t dim, *of_class[2], *order[2], size[2];
     int64_t shots, queries;
+    uint64_t seed; /* of the episodes' draws */
     params *p;
     hct_optim *optim;
     hct_tape *tape;
@@ -92,45 +94,56 @@ static void close_learner(learner *l) {
     free(l->host);
 }
 
-/* An episode's rows, in the places that `rows` says. */
-static void draw(learner *l, uint64_t seed, int64_t episode) {
+/* Chooses an episode's rows, in the places that `rows` says: an epoch is one episode. */
+static hct_status choose_episode(void *own, int64_t episode, int64_t done, hct_err *err) {
+    learner *l = own;
+    (void)done;
+    (void)err;
     for (int c = 0; c < 2; c++) {
-        sampler_shuffle(seed + (uint64_t)c, (uint64_t)episode, l->of_class[c], l->size[c], l->order[c]);
+        sampler_shuffle(l->seed + (uint64_t)c, (uint64_t)episode, l->of_class[c], l->size[c], l->order[c]);
         for (int64_t i = 0; i < l->shots + l->queries; i++) {
             int64_t at = i < l->shots ? c * l->shots + i : 2 * l->shots + c * l->queries + i - l->shots;
             memcpy(l->host + (size_t)at * l->dim, l->train->x + l->order[c][i] * l->dim, l->dim * sizeof *l->host);
         }
     }
+    return HCT_OK;
 }
 
-static hct_status run_episodes(learner *l, const recipe *r, int64_t n, uint64_t seed, hct_err *err) {
-    lr_schedule lr = recipe_schedule(r, 1, 1);
-    hct_status st = HCT_OK;
-    for (int64_t i = 0; st == HCT_OK && i < n; i++) {
-        float loss = 0;
-        draw(l, seed, i);
-        st = hct_tensor_write(l->rows, l->host, err);
-        if (st == HCT_OK) st = optimizer_set_rates(l->optim, schedule_lr(&lr, i), 0, err);
-        if (st == HCT_OK) st = hct_run(l->tape, err);
-        if (st == HCT_OK) st = hct_read(l->tape, l->loss, &loss, err);
-        if (st == HCT_OK && !isfinite(loss))
-            st = hct_fail(err, HCT_EINVAL, "ProtoNet's loss is %g at episode %lld; lower optim.lr", (double)loss,
-                          (long long)i + 1);
-    }
+static hct_status one_episode(void *own, const trainer_at *at, double *ret_loss, hct_err *err) {
+    learner *l = own;
+    float loss = 0;
+    hct_status st = hct_tensor_write(l->rows, l->host, err);
+    if (st == HCT_OK) st = optimizer_set_rates(l->optim, at->lr, 0, err);
+    if (st == HCT_OK) st = hct_run(l->tape, err);
+    if (st == HCT_OK) st = hct_read(l->tape, l->loss, &loss, err);
+    *ret_loss = (double)loss;
     return st;
+}
+
+static hct_status run_episodes(learner *l, const recipe *r, int64_t n, hct_err *err) {
+    const trainer_job job = {.r = r,
+                             .name = "ProtoNet",
+                             .per_epoch = 1,
+                             .epochs = n,
+                             .lr = recipe_schedule(r, 1, 1),
+                             .p = l->p,
+                             .optim = l->optim,
+                             .tape = l->tape};
+    const trainer_work work = {.own = l, .epoch = choose_episode, .step = one_episode};
+    run_state state;
+    return trainer_run(&job, &work, &state, err);
 }
 
 hct_status fewshot_map_train(hct_dev *dev, const recipe *r, const fewshot_episodes *e, const fewshot_set *train,
                              size_t dim, uint64_t stream, float *map, hct_err *err) {
     learner l = {.dev = dev, .train = train, .dim = dim};
+    l.seed = ((uint64_t)r->seed ^ 0x65706973u /* "epis" */) + stream * 0x9E3779B97F4A7C15u;
     recipe own = *r;
     own.optim.epochs = e->n; /* the schedule's length */
     if (own.optim.warmup_epochs > (double)e->n) own.optim.warmup_epochs = (double)e->n;
     identity(map, dim);
     hct_status st = e->n ? open_learner(&l, &own, e, err) : HCT_OK;
-    if (st == HCT_OK && l.shots)
-        st = run_episodes(&l, &own, e->n, ((uint64_t)r->seed ^ 0x65706973u /* "epis" */) + stream * 0x9E3779B97F4A7C15u,
-                          err);
+    if (st == HCT_OK && l.shots) st = run_episodes(&l, &own, e->n, err);
     if (st == HCT_OK && l.shots) st = hct_tensor_read(params_find(l.p, "map")->tensor, map, err);
     close_learner(&l);
     return st;

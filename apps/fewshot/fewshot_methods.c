@@ -1,3 +1,4 @@
+/* The few-shot methods: each gives the test scans of a draw their scores. */
 #include "fewshot/fewshot_methods.h"
 
 #include <errno.h>
@@ -105,11 +106,13 @@ static hct_status linear(fewshot_methods *m, hct_err *err) {
                     .width = m->f.width,
                     .tokens = 1,
                     .label = w->label,
+                    .scan = w->t->said.scan,
                     .train = w->support,
                     .valid = w->valid,
                     .n_train = w->n_support,
                     .n_valid = w->n_valid};
-    if (st == HCT_OK) st = probe_fit(m->r, m->dev, &d, task_name(m), head, m->log, m->all, err);
+    const probe_fit_options o = {.task = task_name(m), .log = m->log};
+    if (st == HCT_OK) st = probe_fit(m->r, m->dev, &d, &o, head, m->all, err);
     for (size_t i = 0; st == HCT_OK && i < w->n_test; i++) m->score[i] = m->all[w->test[i]];
     params_free(head);
     return st;

@@ -25,9 +25,8 @@
 typedef struct finetune_base {
     hct_dev *dev; /* borrowed, as is data */
     const dataset *data;
-    params *encoder;    /* of finetune.weights; NULL: from scratch */
-    model_info info;    /* sizes, windows and crop: of the weights, else of the recipe; parent: the weights' hash */
-    hu_window *windows; /* info's, where the loader finds them wherever the base is moved */
+    params *encoder; /* of finetune.weights; NULL: from scratch */
+    model_info info; /* encoder and input: of the weights, else of the recipe; parent: the weights' hash */
     loader *load;
 } finetune_base;
 

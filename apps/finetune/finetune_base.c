@@ -12,7 +12,7 @@ static hct_status open_encoder(const recipe *r, finetune_base *b, hct_err *err) 
         return hct_fail(err, HCT_EINVAL,
                         "finetune.weights is not set; name a weights file (--weights), or set finetune.init=random to "
                         "train from scratch");
-    if (!*path) return model_of_recipe(r, &b->info, err);
+    if (!*path) return model_of_recipe(r, NULL, &b->info, err);
     if (!(b->encoder = model_open(b->dev, path, &b->info, err))) return err ? err->code : HCT_EFORMAT;
     hct_status st = weights_hash(b->encoder, b->info.parent, err);
     if (r->finetune.init == START_RANDOM) { /* its sizes, other values */
@@ -27,17 +27,11 @@ hct_status finetune_open(const recipe *r, hct_dev *dev, const dataset *d, finetu
     *ret = (finetune_base){.dev = dev, .data = d};
     hct_status st = open_encoder(r, ret, err);
     if (st == HCT_OK) {
-        ret->windows = malloc(sizeof ret->info.window);
-        if (ret->windows) memcpy(ret->windows, ret->info.window, sizeof ret->info.window);
-        loader_options lo = {.windows = ret->windows,
-                             .n_windows = ret->info.n_windows,
-                             .crop = ret->info.crop,
-                             .size = ret->info.mae.encoder.image,
-                             .threads = (int)r->train.workers,
-                             .disk_cache = r->train.disk_cache,
-                             .cache_bytes = (size_t)r->train.cache_mb << 20};
-        if (!ret->windows) st = hct_fail(err, HCT_ENOMEM, "out of memory");
-        else if (!(ret->load = loader_new(d, &lo, err))) st = err ? err->code : HCT_ENOMEM;
+        const loader_options lo = {.input = ret->info.encoder.input,
+                                   .threads = (int)r->train.workers,
+                                   .disk_cache = r->train.disk_cache,
+                                   .cache_bytes = (size_t)r->train.cache_mb << 20};
+        if (!(ret->load = loader_new(d, &lo, err))) st = err ? err->code : HCT_ENOMEM;
     }
     if (st < 0) finetune_close(ret);
     return st;
@@ -46,6 +40,5 @@ hct_status finetune_open(const recipe *r, hct_dev *dev, const dataset *d, finetu
 void finetune_close(finetune_base *b) {
     loader_free(b->load);
     params_free(b->encoder);
-    free(b->windows);
     *b = (finetune_base){0};
 }

@@ -1,3 +1,4 @@
+/* The work of headct finetune: folders and files of one model, or of a model a task. */
 #include "finetune/finetune_run.h"
 
 #include <math.h>
@@ -12,7 +13,7 @@
 #include "finetune/finetune.h"
 #include "run/run_folder.h"
 
-typedef struct run {
+typedef struct finetuning {
     const recipe *r;
     const finetune_run_options *o;
     hct_dev *dev;
@@ -21,7 +22,7 @@ typedef struct run {
     finetune_base base;
     int lock;        /* of the folder */
     sha256 *weights; /* over the models' hashes */
-} run;
+} finetuning;
 
 /* What says that a model's folder is finished: it is written last. */
 static int is_finished(const char *folder) {
@@ -44,7 +45,8 @@ static const char *name_of(const recipe *r) { return *r->name ? r->name : "fine-
 /* ---- one model ---- */
 
 /* The scores that an earlier start wrote by the same recipe. */
-static hct_status read_scores(const recipe *r, trial *t, const char *folder, char weights[MODEL_HASH], hct_err *err) {
+static hct_status read_scores(const recipe *r, trial *t, const char *folder, const model_info *parent,
+                              char weights[MODEL_HASH], hct_err *err) {
     char *path = path_join(folder, "predictions.csv"), *file = path_join(folder, "weights.safetensors");
     predictions p = {0};
     hct_st_file *f = NULL;
@@ -56,12 +58,11 @@ static hct_status read_scores(const recipe *r, trial *t, const char *folder, cha
                       path);
     if (st == HCT_OK) memcpy(t->said.score + t->n_train * p.n_tasks, p.score, p.n * p.n_tasks * sizeof *p.score);
     if (st == HCT_OK && !(f = hct_st_open(file, err))) st = err ? err->code : HCT_EIO;
-    model_info info;
-    char recipe_now[MODEL_HASH] = "", data_now[MODEL_HASH] = "";
-    if (st == HCT_OK) st = weights_info(f, file, &info, err);
-    if (st == HCT_OK) st = recipe_hash(r, recipe_now, err);
-    if (st == HCT_OK) st = dataset_hash(t->data, t->scan, t->n_train, data_now, err);
-    if (st == HCT_OK) st = checkpoint_same_run(file, &info, recipe_now, data_now, err);
+    model_info have, want = *parent;
+    if (st == HCT_OK) st = weights_info(f, file, &have, err);
+    if (st == HCT_OK) st = recipe_hash(r, want.recipe, err);
+    if (st == HCT_OK) st = dataset_hash(t->data, t->scan, t->n_train, want.data, err);
+    if (st == HCT_OK) st = checkpoint_same_run(file, &have, &want, err);
     const char *hash = f ? hct_st_meta(f, "weights_sha256") : NULL;
     if (st == HCT_OK && !hash)
         st = hct_fail(err, HCT_EFORMAT, "%s: holds no hash of its weights; start a new run", file);
@@ -88,10 +89,10 @@ static hct_status write_model(const finetune_result *m, const char *folder, hct_
 }
 
 /* Trains on t in a folder of its own, as r says, or takes what an earlier start left there. */
-static hct_status run_model(run *q, const recipe *r, trial *t, const char *folder, FILE *table, hct_err *err) {
+static hct_status run_model(finetuning *q, const recipe *r, trial *t, const char *folder, FILE *table, hct_err *err) {
     char weights[MODEL_HASH];
     if (q->o->resume && is_finished(folder)) {
-        hct_status st = read_scores(r, t, folder, weights, err);
+        hct_status st = read_scores(r, t, folder, &q->base.info, weights, err);
         if (st == HCT_OK) sha256_add(q->weights, weights, strlen(weights));
         return st < 0 ? st : trial_evaluate(t, name_of(r), (uint64_t)r->seed, folder, table, err);
     }
@@ -102,9 +103,6 @@ static hct_status run_model(run *q, const recipe *r, trial *t, const char *folde
         st = finetune_fit(&q->base, r, t,
                           &(finetune_options){.run = folder, .resume = q->o->resume, .progress = q->o->progress}, &m,
                           err);
-    if (st == HCT_OK && q->o->progress && m.best_step)
-        fprintf(q->o->progress, "best validation AUC %.3f after step %lld of %lld\n", m.best, (long long)m.best_step,
-                (long long)m.steps);
     if (st == HCT_OK) st = trial_evaluate(t, name_of(r), (uint64_t)r->seed, folder, table, err);
     if (st == HCT_OK) st = write_model(&m, folder, err);
     if (st == HCT_OK) st = trial_write(t, t->n_train, folder, m.weights, &m.info, err);
@@ -115,7 +113,7 @@ static hct_status run_model(run *q, const recipe *r, trial *t, const char *folde
 
 /* ---- a model a task ---- */
 
-static hct_status run_task(run *q, size_t k, hct_err *err) {
+static hct_status run_task(finetuning *q, size_t k, hct_err *err) {
     const trial *all = &q->all;
     const char *task = all->said.task[k];
     size_t tasks = all->said.n_tasks;
@@ -138,7 +136,7 @@ static hct_status run_task(run *q, size_t k, hct_err *err) {
     return st;
 }
 
-static hct_status run_each(run *q, hct_err *err) {
+static hct_status run_each(finetuning *q, hct_err *err) {
     /* resumed: recipe.yaml stays as it is */
     hct_status st = q->o->resume ? HCT_OK : run_folder_open(q->o->run, NULL, q->r, err);
     for (size_t k = 0; st == HCT_OK && k < q->all.said.n_tasks; k++) st = run_task(q, k, err);
@@ -155,10 +153,10 @@ static hct_status run_each(run *q, hct_err *err) {
 
 /* ---- the run ---- */
 
-static int is_one_model(const run *q) { return q->r->finetune.tasks == MODELS_ALL || q->all.said.n_tasks == 1; }
+static int is_one_model(const finetuning *q) { return q->r->finetune.tasks == MODELS_ALL || q->all.said.n_tasks == 1; }
 
 /* Nothing is started over an older run, and no task may be a path. */
-static hct_status enter_folder(run *q, hct_err *err) {
+static hct_status enter_folder(finetuning *q, hct_err *err) {
     int begun = is_begun(q->o->run);
     hct_status st = is_one_model(q) ? HCT_OK : trial_check_folders(&q->all, err);
     if (st == HCT_OK) st = run_folder_enter(q->o->run, q->r, q->o->resume, &q->lock, err);
@@ -175,7 +173,7 @@ static hct_status enter_folder(run *q, hct_err *err) {
 }
 
 hct_status finetune_run(const recipe *r, const finetune_run_options *o, hct_err *err) {
-    run q = {.r = r, .o = o, .weights = sha256_begin()};
+    finetuning q = {.r = r, .o = o, .weights = sha256_begin()};
     stop_listen();
     hct_status st = (q.data = dataset_open(r->data.dataset, err)) ? HCT_OK : err->code;
     if (st == HCT_OK) st = trial_open(r, q.data, &q.all, err);

@@ -1,3 +1,4 @@
+/* One recorded step of fine-tuning, and filling its inputs. */
 #include "finetune/finetune_step.h"
 
 #include <math.h>
@@ -7,9 +8,10 @@
 #include "hct/philox.h"
 #include "models/probe.h"
 
-void finetune_drop(uint64_t seed, uint64_t step, int64_t first, int64_t batch, int64_t depth, double p, float *out) {
-    for (int64_t branch = 0; branch < 2 * depth; branch++) {
-        double skip = depth > 1 ? p * (double)(branch / 2) / (double)(depth - 1) : p;
+void finetune_drop(uint64_t seed, uint64_t step, int64_t first, int64_t batch, int64_t branches, double p, float *out) {
+    int64_t layers = branches / 2;
+    for (int64_t branch = 0; branch < branches; branch++) {
+        double skip = layers > 1 ? p * (double)(branch / 2) / (double)(layers - 1) : p;
         for (int64_t b = 0; b < batch; b++) {
             hct_philox r =
                 hct_philox4x32(seed ^ 0x64726f70u /* "drop" */, step, (uint64_t)(first + b) << 16 | (uint64_t)branch);
@@ -32,41 +34,52 @@ static hct_id task_loss(hct_tape *t, const finetune_step *s, const finetune_micr
     return hct_sub(t, hct_mul(t, one, hct_slice(t, count, 0, 0, 1)), hct_slice(t, count, 0, 1, 1));
 }
 
+/* [batch, C, D0, D1, D2] */
+static void image_dims(const finetune_step *s, int64_t dim[5]) {
+    const input_spec *input = &s->info->encoder.input;
+    dim[0] = s->batch;
+    dim[1] = input->n_windows;
+    input_dims(input, dim + 2);
+}
+
 /* The images, or their views by plugins/ct_views. */
-static hct_id augmented(finetune_step *s, const finetune_micro *m, const vit_config *c) {
+static hct_id augmented(finetune_step *s, const finetune_micro *m) {
     hct_id image = hct_use(s->tape, m->image), view = 0;
+    int64_t dim[5];
+    image_dims(s, dim);
     if (!m->views) return image;
-    hct_emit(s->tape, "ct_views", (hct_id[]){image, hct_use(s->tape, m->views)}, 2, &HCT_INT("size", c->image), 1,
-             &view, 1);
-    return hct_reshape(s->tape, view, 5, (int64_t[]){s->batch, c->channels, c->image, c->image, c->image});
+    hct_emit(s->tape, "ct_views", (hct_id[]){image, hct_use(s->tape, m->views)}, 2, &HCT_INT("size", dim[2]), 1, &view,
+             1);
+    return hct_reshape(s->tape, view, 5, dim);
 }
 
 static void record(finetune_step *s, params *p, hct_optim *optim) {
     hct_tape *t = s->tape;
-    const vit_config *c = &s->info->mae.encoder;
+    const encoder *e = &s->info->encoder;
     for (int64_t i = 0; i < s->micro; i++) {
         finetune_micro *m = &s->in[i];
-        vit_trace trace = {.drop = m->drop ? hct_use(t, m->drop) : 0};
-        hct_id tokens = vit_forward(t, p, c, augmented(s, m, c), &trace);
-        hct_id x = s->info->pool_mean ? vit_mean(t, c, tokens) : vit_cls(t, tokens), sum = 0;
+        encoder_values v = {.pool_mean = s->info->pool_mean, .drop = m->drop ? hct_use(t, m->drop) : 0};
+        hct_id sum = 0;
+        e->kind->forward(t, p, e, augmented(s, m), &v);
         for (int k = 0; k < s->info->n_tasks; k++) {
             char prefix[MODEL_NAME + 8];
             snprintf(prefix, sizeof prefix, "head.%s.", s->info->task[k]);
-            hct_id loss = task_loss(t, s, m, k, head_forward(t, p, prefix, s->info->probe_heads, x, tokens, 1));
+            hct_id logits = head_forward(t, p, prefix, s->info->probe_heads, v.embedding, v.tokens, 1),
+                   loss = task_loss(t, s, m, k, logits);
             sum = k ? hct_add(t, sum, loss) : loss;
         }
         m->loss = s->info->n_tasks > 1 ? hct_scale(t, sum, 1.0 / s->info->n_tasks, 0) : sum;
         hct_keep(t, m->loss);
-        const hct_view *v = hct_shape(t, m->loss);
-        hct_backward(t, m->loss, hct_fill(t, HCT_F32, v->ndim, v->dim, 1.0 / (double)s->micro));
+        const hct_view *one = hct_shape(t, m->loss);
+        hct_backward(t, m->loss, hct_fill(t, HCT_F32, one->ndim, one->dim, 1.0 / (double)s->micro));
     }
     hct_optim_record(optim, t);
 }
 
 static hct_status open_micro(finetune_step *s, finetune_micro *m, hct_dev *dev, hct_err *err) {
-    const vit_config *c = &s->info->mae.encoder;
-    int64_t tasks = s->info->n_tasks, b = s->batch;
-    m->image = hct_tensor_new(dev, HCT_F32, 5, (int64_t[]){b, c->channels, c->image, c->image, c->image}, err);
+    int64_t tasks = s->info->n_tasks, b = s->batch, dim[5];
+    image_dims(s, dim);
+    m->image = hct_tensor_new(dev, HCT_F32, 5, dim, err);
     m->target = hct_tensor_new(dev, HCT_I32, 2, (int64_t[]){tasks, b}, err);
     int ok = m->image && m->target;
     if (ok && tasks > 1) {
@@ -76,18 +89,24 @@ static hct_status open_micro(finetune_step *s, finetune_micro *m, hct_dev *dev, 
     }
     if (ok && s->views) ok = (m->views = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){1, b, VIEW_FLOATS}, err)) != NULL;
     if (ok && s->drop_path > 0)
-        ok = (m->drop = hct_tensor_new(dev, HCT_F32, 4, (int64_t[]){2 * c->depth, b, 1, 1}, err)) != NULL;
+        ok = (m->drop = hct_tensor_new(dev, HCT_F32, 4, (int64_t[]){s->branches, b, 1, 1}, err)) != NULL;
     return ok ? HCT_OK : hct_fail_untold(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)b);
 }
 
 hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const model_info *info, const recipe *r,
                              hct_optim *optim, int64_t batch, hct_err *err) {
-    const vit_config *c = &info->mae.encoder;
-    *s =
-        (finetune_step){.info = info, .micro = r->optim.accumulate, .batch = batch, .drop_path = r->finetune.drop_path};
+    const encoder *e = &info->encoder;
+    *s = (finetune_step){.info = info,
+                         .micro = r->optim.accumulate,
+                         .batch = batch,
+                         .drop_path = r->finetune.drop_path,
+                         .branches = e->kind->branches(e)};
     hct_status st = micro_check(s->micro, err);
+    if (st == HCT_OK && s->drop_path > 0 && !s->branches)
+        st = hct_fail(err, HCT_EINVAL, "finetune.drop_path: a %s encoder has no branches to skip; set it to 0",
+                      e->kind->name);
     if (st < 0) return st;
-    s->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
+    s->image_floats = input_floats(&e->input);
     s->image = malloc((size_t)batch * s->image_floats * sizeof *s->image);
     int augments = views_augments(&r->views);
     if (augments) s->views = calloc((size_t)batch * VIEW_FLOATS, sizeof *s->views);
@@ -148,10 +167,9 @@ hct_status finetune_step_fill(finetune_step *s, int64_t i, uint64_t seed, uint64
     if (st == HCT_OK && m->views) st = hct_tensor_write(m->views, s->views, err);
     if (st == HCT_OK) st = fill_labels(s, m, label, err);
     if (st < 0 || !m->drop) return st;
-    int64_t depth = s->info->mae.encoder.depth;
-    float *drop = malloc((size_t)(2 * depth * s->batch) * sizeof *drop);
+    float *drop = malloc((size_t)(s->branches * s->batch) * sizeof *drop);
     if (!drop) return hct_fail(err, HCT_ENOMEM, "out of memory");
-    finetune_drop(seed, step, i * s->batch, s->batch, depth, s->drop_path, drop);
+    finetune_drop(seed, step, i * s->batch, s->batch, s->branches, s->drop_path, drop);
     st = hct_tensor_write(m->drop, drop, err);
     free(drop);
     return st;

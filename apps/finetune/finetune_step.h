@@ -12,12 +12,12 @@
 #include "training/micro.h"
 
 typedef struct finetune_micro {
-    hct_tensor *image;  /* F32 [B, C, S, S, S] */
+    hct_tensor *image;  /* F32 [B, C, D0, D1, D2] */
     hct_tensor *target; /* I32 [tasks, B] */
     hct_tensor *known;  /* F32 [tasks, B, 1]: 1, or 0 where the label is not known; several tasks only */
     hct_tensor *count;  /* F32 [tasks, 2]: a task's loss is count[0] * mean - count[1]; several tasks only */
     hct_tensor *views;  /* F32 [1, B, VIEW_FLOATS]: flips and shift; where the recipe has some */
-    hct_tensor *drop;   /* F32 [2 depth, B, 1, 1]: vit_trace's; with drop-path only */
+    hct_tensor *drop;   /* F32 [branches, B, 1, 1]: encoder_values.drop; with drop-path only */
     hct_id loss;
 } finetune_micro;
 
@@ -29,6 +29,7 @@ typedef struct finetune_step {
     float *image;           /* [batch]: the images of the micro-batch that is filled next */
     float *views;           /* [batch, VIEW_FLOATS]: theirs (views_draw_whole); NULL: images are taken as they are */
     double drop_path;
+    int64_t branches; /* that drop-path skips */
     finetune_micro in[MICRO_MOST];
 } finetune_step;
 
@@ -42,8 +43,9 @@ hct_status finetune_step_fill(finetune_step *, int64_t m, uint64_t seed, uint64_
 /* Runs; *ret_loss is the mean over micro-batches. */
 hct_status finetune_step_run(finetune_step *, double *ret_loss, hct_err *);
 
-/* Drop-path (Huang et al. 2016) for `batch` scans from number `first` of a step on: out [2 depth, batch] is 0 with
- * probability p_l, else 1 / (1 - p_l); p_l rises evenly from 0 in the first block to p in the last. */
-void finetune_drop(uint64_t seed, uint64_t step, int64_t first, int64_t batch, int64_t depth, double p, float *out);
+/* Drop-path (Huang et al. 2016) for `batch` scans from number `first` of a step on: out [branches, batch] is 0 with
+ * probability p_l, else 1 / (1 - p_l); p_l rises evenly from 0 in the first layer, of two branches each, to p in the
+ * last. */
+void finetune_drop(uint64_t seed, uint64_t step, int64_t first, int64_t batch, int64_t branches, double p, float *out);
 
 #endif

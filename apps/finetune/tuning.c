@@ -1,3 +1,4 @@
+/* Groups of rates: heads, layers of the encoder, decayed and not. */
 #include "finetune/tuning.h"
 #include "training/optimizer.h"
 
@@ -16,15 +17,10 @@ void tuning_freeze(const recipe *r, params *p) {
     }
 }
 
-int64_t tuning_layer(const char *name, int64_t depth) {
-    if (!strncmp(name, "blocks.", 7)) return 1 + strtoll(name + 7, NULL, 10);
-    return is_head(name) || !strncmp(name, "norm.", 5) ? depth + 1 : 0;
-}
-
-double tuning_factor(const recipe *r, const char *name, int64_t depth) {
+double tuning_factor(const recipe *r, const char *name, const encoder *e) {
     if (is_head(name)) return 1;
     double base = r->finetune.backbone_lr > 0 ? r->finetune.backbone_lr / r->optim.lr : 1;
-    return base * pow(r->finetune.layer_decay, (double)(depth + 1 - tuning_layer(name, depth)));
+    return base * pow(r->finetune.layer_decay, (double)(e->kind->layers(e) + 1 - e->kind->layer_of(e, name)));
 }
 
 /* The group of a factor and decay, a new one where there is none; -1 where there are too many. */
@@ -37,17 +33,17 @@ static int group_of(tuning *t, double factor, int decays) {
     return t->groups++;
 }
 
-hct_status tuning_open(tuning *t, hct_dev *dev, const recipe *r, const params *p, int64_t depth, hct_err *err) {
+hct_status tuning_open(tuning *t, hct_dev *dev, const recipe *r, const params *p, const encoder *e, hct_err *err) {
     *t = (tuning){.optim = optimizer_new(dev, r, err)};
     if (!t->optim) return err ? err->code : HCT_ENOMEM;
     hct_status st = HCT_OK;
     for (size_t i = 0; st == HCT_OK && i < p->n; i++) {
         const param *item = &p->items[i];
         if (!item->trained) continue;
-        int group = group_of(t, tuning_factor(r, item->name, depth), optimizer_decays(r, item));
+        int group = group_of(t, tuning_factor(r, item->name, e), optimizer_decays(r, item));
         st = group < 0 ? hct_fail(err, HCT_EINVAL,
-                                  "finetune.layer_decay: %lld blocks need more than %d groups of rates; set it to 1",
-                                  (long long)depth, HCT_OPTIM_GROUPS)
+                                  "finetune.layer_decay: %lld layers need more than %d groups of rates; set it to 1",
+                                  (long long)e->kind->layers(e), HCT_OPTIM_GROUPS)
                        : hct_optim_add(t->optim, group, item->name, item->tensor, err);
     }
     if (st < 0) tuning_close(t);

@@ -1,13 +1,11 @@
 /* What of a classifier is trained, and how fast: the encoder's and the heads' rates as groups of the optimiser,
- * decayed from layer to layer.
+ * which fall from layer to layer.
  *
- * Layer 0 is everything before the blocks, layer i + 1 is block i, layer depth + 1 the last norm and the heads. A
- * tensor of layer l is trained at
+ * Layers are counted as Bao et al. 2022 (BEiT) do, from 0 (what stands before the first) to L + 1 (what stands
+ * behind the last, and the heads): encoder_kind.layer_of. A tensor of layer l is trained at
  *
- *   lr_heads:    optim.lr * schedule                                         heads
- *   lr_encoder:  finetune.backbone_lr * layer_decay^(depth + 1 - l) * schedule     all else (backbone_lr 0: optim.lr)
- *
- * (Bao et al. 2022, BEiT, count layers so). */
+ *   heads:    optim.lr * schedule
+ *   encoder:  finetune.backbone_lr * layer_decay^(L + 1 - l) * schedule     (backbone_lr 0: optim.lr) */
 #ifndef FINETUNE_TUNING_H
 #define FINETUNE_TUNING_H
 
@@ -25,12 +23,10 @@ typedef struct tuning {
 
 /* Marks what finetune.backbone leaves alone as not trained. Running statistics never are. */
 void tuning_freeze(const recipe *r, params *p);
-/* Layer of a tensor by its name. */
-int64_t tuning_layer(const char *name, int64_t depth);
 /* The group factor of a tensor. */
-double tuning_factor(const recipe *r, const char *name, int64_t depth);
+double tuning_factor(const recipe *r, const char *name, const encoder *e);
 /* Groups of equal factor and decay over everything that is trained. HCT_EINVAL: more groups than the optimiser has. */
-hct_status tuning_open(tuning *, hct_dev *, const recipe *, const params *, int64_t depth, hct_err *);
+hct_status tuning_open(tuning *, hct_dev *, const recipe *, const params *, const encoder *, hct_err *);
 void tuning_close(tuning *);
 /* The rates of one step: lr as the schedule gives it. */
 hct_status tuning_set_rates(tuning *, double lr, double decay, hct_err *);

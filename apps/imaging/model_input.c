@@ -1,3 +1,4 @@
+/* Windows and area resize of a box of a volume, in one pass over its rows. */
 #include "imaging/model_input.h"
 
 #include <stdlib.h>
@@ -98,11 +99,4 @@ hct_status windowed_area(const volume *v, const int64_t start[3], const int64_t 
     }
     free(scratch);
     return HCT_OK;
-}
-
-hct_status model_input(const volume *v, const hu_window *windows, int n_windows, int64_t crop, int64_t size, float *out,
-                       hct_err *err) {
-    int64_t start[3], extent[3] = {crop, crop, crop}, cube[3] = {size, size, size};
-    for (int a = 0; a < 3; a++) start[a] = v->dim[a] / 2 - crop / 2;
-    return windowed_area(v, start, extent, windows, n_windows, cube, out, err);
 }

@@ -1,4 +1,4 @@
-/* From Hounsfield units to what a model sees: windows, centre crop, area resize.
+/* From Hounsfield units to what a model sees: windows, and resizing by area (input_spec.h says which, and of what).
  *
  * A model input is float32 [C, X, Y, Z] in C order: channel (window) slowest, then x (to the patient's right), y (to
  * the front), z (to the top) fastest. A volume has x fastest (volume.h): the functions here transpose. */
@@ -27,10 +27,5 @@ static inline float hu_window_value(float hu, float low, float per_width) {
  * out: float32 [n_windows, size[0], size[1], size[2]]. HCT_ESHAPE where the box leaves the volume. */
 hct_status windowed_area(const volume *v, const int64_t start[3], const int64_t extent[3], const hu_window *windows,
                          int n_windows, const int64_t size[3], float *out, hct_err *err);
-
-/* The paper's input: the centre `crop`^3 (192) of a prepared volume, to size^3 (96). The crop starts at dim/2 - crop/2.
- * Padding of -1024 HU is 0 in every window whose low end is at or above it. */
-hct_status model_input(const volume *v, const hu_window *windows, int n_windows, int64_t crop, int64_t size, float *out,
-                       hct_err *err);
 
 #endif

@@ -1,3 +1,4 @@
+/* Classifiers of a weights file or of a run, over one input. */
 #include "inference/classifiers.h"
 
 #include <stdlib.h>
@@ -14,16 +15,12 @@ static hct_status add(classifiers *c, const char *path, hct_err *err) {
     c->n++;
     if (!(m->p = model_file_open(c->dev, &(model_file_options){.path = path}, &m->info, m->weights, err)))
         return err ? err->code : HCT_EFORMAT;
-    if (m->info.kind != MODEL_CLASSIFIER || !m->info.n_tasks)
+    if (m->info.role != MODEL_CLASSIFIER || !m->info.n_tasks)
         return hct_fail(
             err, HCT_EINVAL,
             "%s: holds an encoder without heads; name the run of headct probe or finetune, or take headct embed", path);
     const model_info *a = &c->item->info, *b = &m->info;
-    int same = a->n_windows == b->n_windows && a->crop == b->crop && a->mae.encoder.image == b->mae.encoder.image &&
-               a->mae.encoder.channels == b->mae.encoder.channels;
-    for (int i = 0; same && i < a->n_windows; i++)
-        same = a->window[i].centre == b->window[i].centre && a->window[i].width == b->window[i].width;
-    if (!same)
+    if (!input_same(&a->encoder.input, &b->encoder.input))
         return hct_fail(err, HCT_EINVAL,
                         "%s and %s take different inputs (windows, crop or size); run them one by one with --weights",
                         c->item->path, path);
@@ -62,14 +59,14 @@ static hct_status add_tasks(classifiers *c, const char *run, hct_err *err) {
                       "or finetune",
                       run);
     if (st == HCT_OK) st = recipe_load(file, &r, err);
-    if (st == HCT_OK && r.method != METHOD_FINETUNE)
+    if (st == HCT_OK && !recipe_finetunes(&r))
         st = hct_fail(
             err, HCT_ENOTFOUND, "%s: holds no weights.safetensors: %s", run,
-            r.method != METHOD_PROBE
+            !recipe_probes(&r)
                 ? "its pre-training has not ended; continue it with headct pretrain --resume, then train a probe"
             : r.probe.features == FEATURES_HISTOGRAM
                 ? "a probe of histograms has no encoder; name one of an encoder's features"
-                : "its probe has not ended; run headct probe again");
+                : "its probe has not ended; finish it with headct probe --run DIR --resume");
     if (st == HCT_OK) st = recipe_hash(&r, c->recipe, err);
     if (st == HCT_OK && !r.data.tasks.n) {
         if (path_is_file(table)) st = predictions_read(table, NULL, &p, err);

@@ -1,3 +1,4 @@
+/* Scans to run: found, read, run in batches, refused one by one. */
 #include "inference/cohort.h"
 
 #include <errno.h>
@@ -156,7 +157,7 @@ static hct_status read_file(cohort_scan *s, const model_info *info, float *out, 
     if (st == HCT_OK) st = scan_open(s->path, 0, &v, NULL, why);
     if (st == HCT_OK) {
         snprintf(s->input, MODEL_HASH, "%s", state.sha256);
-        st = model_input(&v, info->window, info->n_windows, info->crop, info->mae.encoder.image, out, why);
+        st = input_make(&info->encoder.input, &v, out, why);
         volume_free(&v);
     }
     return st;
@@ -182,10 +183,7 @@ static hct_status read_input(cohort *c, loader *l, embedder *e, size_t scan, flo
 
 static hct_status open_loader(const cohort *c, const embedder *e, const size_t *todo, size_t n, loader **ret,
                               hct_err *err) {
-    loader_options lo = {.windows = e->info.window,
-                         .n_windows = e->info.n_windows,
-                         .crop = e->info.crop,
-                         .size = e->info.mae.encoder.image};
+    const loader_options lo = {.input = e->info.encoder.input};
     size_t *order = malloc((n + 1) * sizeof *order);
     *ret = order ? loader_new(c->data, &lo, err) : NULL;
     hct_status st = *ret ? HCT_OK : order ? err->code : out_of_memory(err);
@@ -195,6 +193,8 @@ static hct_status open_loader(const cohort *c, const embedder *e, const size_t *
     return st;
 }
 
+static size_t tasks_of(const embedder *e) { return e->info.role == MODEL_CLASSIFIER ? (size_t)e->info.n_tasks : 0; }
+
 /* One batch, whose images are in the first encoder's host memory, through all encoders. some: room for one encoder's
  * probabilities. */
 static hct_status run_batch(embedder *e, size_t n_embedders, const size_t *scans, int64_t n, float *cls,
@@ -202,10 +202,9 @@ static hct_status run_batch(embedder *e, size_t n_embedders, const size_t *scans
     if (!n) return HCT_OK;
     size_t tasks = 0, at = 0;
     hct_status st = HCT_OK;
-    for (size_t i = 0; i < n_embedders; i++)
-        tasks += e[i].info.kind == MODEL_CLASSIFIER ? (size_t)e[i].info.n_tasks : 0;
+    for (size_t i = 0; i < n_embedders; i++) tasks += tasks_of(&e[i]);
     for (size_t i = 0; st == HCT_OK && i < n_embedders; i++) {
-        size_t mine = e[i].info.kind == MODEL_CLASSIFIER ? (size_t)e[i].info.n_tasks : 0;
+        size_t mine = tasks_of(&e[i]);
         if (i) memcpy(e[i].host, e->host, (size_t)n * e->image_floats * sizeof *e->host);
         st = embedder_run(&e[i], n, i ? NULL : cls, mine ? some : NULL, err);
         for (size_t b = 0; st == HCT_OK && b < (size_t)n; b++)
@@ -219,7 +218,7 @@ hct_status cohort_run(cohort *c, embedder *e, size_t n_embedders, const size_t *
                       FILE *out, hct_err *err) {
     loader *l = NULL;
     size_t *scans = calloc((size_t)e->batch, sizeof *scans), at = 0;
-    float *cls = malloc((size_t)(e->batch * e->info.mae.encoder.width) * sizeof *cls);
+    float *cls = malloc((size_t)(e->batch * encoder_width(&e->info.encoder)) * sizeof *cls);
     size_t room = (size_t)e->batch * (MODEL_TASKS + 1);
     double *probability = malloc(2 * room * sizeof *probability), *some = probability ? probability + room : NULL;
     hct_status st = scans && cls && probability ? HCT_OK : out_of_memory(err);

@@ -1,3 +1,4 @@
+/* Embeddings of many scans: one file that grows, and goes on where it was cut off. */
 #include "inference/embed.h"
 
 #include <cjson/cJSON.h>
@@ -12,7 +13,7 @@
 
 #define FORMAT "headct-embeddings/1"
 
-typedef struct run {
+typedef struct embedding {
     const embed_options *o;
     cohort *c;
     model_info info;
@@ -22,14 +23,14 @@ typedef struct run {
     char *done;       /* [c->n] */
     double saved;     /* when */
     struct stat seen; /* the file as this run read or wrote it; zero: none */
-} run;
+} embedding;
 
-static struct stat look(const run *q) {
+static struct stat look(const embedding *q) {
     struct stat st;
     return stat(q->o->out, &st) == 0 ? st : (struct stat){0};
 }
 
-static hct_status check_unseen(const run *q, hct_err *err) {
+static hct_status check_unseen(const embedding *q, hct_err *err) {
     struct stat now = look(q);
     if (now.st_ino == q->seen.st_ino && now.st_mtim.tv_sec == q->seen.st_mtim.tv_sec &&
         now.st_mtim.tv_nsec == q->seen.st_mtim.tv_nsec)
@@ -41,7 +42,7 @@ static hct_status check_unseen(const run *q, hct_err *err) {
 }
 
 /* A JSON list of one text of every scan that is done. */
-static char *list_of(const run *q, const char *(*text)(const cohort_scan *), hct_err *err) {
+static char *list_of(const embedding *q, const char *(*text)(const cohort_scan *), hct_err *err) {
     json_out j = {0};
     json_array(&j, NULL);
     for (size_t i = 0; i < q->c->n; i++)
@@ -55,7 +56,7 @@ static const char *patient_of(const cohort_scan *s) { return s->patient; }
 static const char *part_of(const cohort_scan *s) { return s->part; }
 static const char *input_of(const cohort_scan *s) { return s->input; }
 
-static hct_status save(run *q, hct_err *err) {
+static hct_status save(embedding *q, hct_err *err) {
     char *lists[] = {list_of(q, id_of, err), list_of(q, patient_of, err), list_of(q, part_of, err),
                      list_of(q, input_of, err), weights_describe(&q->info, err)};
     size_t n = 0;
@@ -94,7 +95,7 @@ static hct_status save(run *q, hct_err *err) {
 
 static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
                        hct_err *err) {
-    run *q = context;
+    embedding *q = context;
     (void)probability;
     for (size_t i = 0; i < n; i++) {
         memcpy(q->row + scans[i] * q->width, cls + i * q->width, q->width * sizeof *cls);
@@ -105,14 +106,14 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
 
 /* ---- what an earlier run left ---- */
 
-static hct_status same(const run *q, const hct_st_file *f, const char *key, const char *now, hct_err *err) {
+static hct_status same(const embedding *q, const hct_st_file *f, const char *key, const char *now, hct_err *err) {
     const char *was = hct_st_meta(f, key);
     if (was && !strcmp(was, now)) return HCT_OK;
     return hct_fail(err, HCT_EINVAL, "%s: its rows have another %s (%.20s, now %.20s); name another file", q->o->out,
                     key, was ? was : "none", now);
 }
 
-static hct_status take_rows(run *q, const hct_st_file *f, size_t *ret_kept, hct_err *err) {
+static hct_status take_rows(embedding *q, const hct_st_file *f, size_t *ret_kept, hct_err *err) {
     const char *ids = hct_st_meta(f, "scans"), *inputs = hct_st_meta(f, "input_sha256");
     cJSON *scans = cJSON_Parse(ids ? ids : ""), *input = cJSON_Parse(inputs ? inputs : "");
     const hct_st_entry *e = hct_st_find(f, "embeddings");
@@ -143,7 +144,7 @@ static hct_status take_rows(run *q, const hct_st_file *f, size_t *ret_kept, hct_
     return st;
 }
 
-static hct_status resume(run *q, size_t *ret_kept, hct_err *err) {
+static hct_status resume(embedding *q, size_t *ret_kept, hct_err *err) {
     q->seen = look(q);
     if (!path_is_file(q->o->out)) return HCT_OK;
     hct_st_file *f = hct_st_open(q->o->out, err);
@@ -157,7 +158,7 @@ static hct_status resume(run *q, size_t *ret_kept, hct_err *err) {
 }
 
 /* Runs what is missing, saves at the end whatever happened to the run. */
-static hct_status run_missing(run *q, hct_dev *dev, params *p, hct_err *err) {
+static hct_status run_missing(embedding *q, hct_dev *dev, params *p, hct_err *err) {
     size_t *todo = malloc((q->c->n + 1) * sizeof *todo), n = 0;
     hct_status st = todo ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the list of scans");
     for (size_t i = 0; st == HCT_OK && i < q->c->n; i++)
@@ -176,17 +177,17 @@ static hct_status run_missing(run *q, hct_dev *dev, params *p, hct_err *err) {
 }
 
 hct_status embed_run(const embed_options *o, cohort *c, size_t *ret_kept, hct_err *err) {
-    run q = {.o = o, .c = c, .saved = measure_now()};
+    embedding q = {.o = o, .c = c, .saved = measure_now()};
     params *p = NULL;
     *ret_kept = 0;
     hct_dev *dev = device_open(o->device, err);
     hct_status st = dev ? HCT_OK : err->code;
     if (st == HCT_OK && !(p = model_file_open(dev, &o->model, &q.info, q.weights, err))) st = err->code;
-    if (st == HCT_OK && !q.info.n_windows)
+    if (st == HCT_OK && q.info.plain)
         st = hct_fail(err, HCT_EINVAL, "%s: holds no headct description; --recipe FILE must say its windows and crop",
                       o->model.path);
-    q.width = (size_t)q.info.mae.encoder.width;
     if (st == HCT_OK) {
+        q.width = (size_t)encoder_width(&q.info.encoder);
         q.row = malloc((c->n + 1) * q.width * sizeof *q.row);
         q.done = calloc(c->n + 1, 1);
         if (!q.row || !q.done) st = hct_fail(err, HCT_ENOMEM, "out of memory for %zu embeddings", c->n);

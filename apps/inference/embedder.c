@@ -1,3 +1,4 @@
+/* Batches of scans through one compiled program. */
 #include "inference/embedder.h"
 
 #include <math.h>
@@ -12,25 +13,28 @@ enum { MANY_BATCHES = 4 };
 
 hct_status embedder_new(embedder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, int64_t scans,
                         hct_err *err) {
-    const vit_config *c = &info->mae.encoder;
+    const encoder *c = &info->encoder;
+    int64_t dim[5] = {batch, c->input.n_windows};
     *e = (embedder){.dev = dev, .p = p, .info = *info, .batch = batch};
-    e->image_floats = (size_t)(c->channels * c->image * c->image * c->image);
+    input_dims(&c->input, dim + 2);
+    e->image_floats = input_floats(&c->input);
     e->host = calloc((size_t)batch * e->image_floats, sizeof *e->host);
-    e->input = hct_tensor_new(dev, HCT_F32, 5, (int64_t[]){batch, c->channels, c->image, c->image, c->image}, err);
+    e->input = hct_tensor_new(dev, HCT_F32, 5, dim, err);
     e->tape = hct_tape_new(dev, HCT_PROGRAM);
     hct_status st = e->host && e->input && e->tape
                         ? HCT_OK
                         : hct_fail_untold(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)batch);
     if (st == HCT_OK) {
-        hct_id tokens = vit_forward(e->tape, p, c, hct_use(e->tape, e->input), NULL);
-        int whole = info->probe_heads && info->kind != MODEL_CLASSIFIER;
-        e->row = (size_t)c->width * (whole ? (size_t)vit_tokens(c) : 1);
-        e->cls = whole ? tokens : info->pool_mean ? vit_mean(e->tape, c, tokens) : vit_cls(e->tape, tokens);
+        int classifies = info->role == MODEL_CLASSIFIER, whole = info->probe_heads && !classifies;
+        encoder_values v = {.pool_mean = info->pool_mean};
+        c->kind->forward(e->tape, p, c, hct_use(e->tape, e->input), &v);
+        e->row = (size_t)encoder_width(c) * (whole ? (size_t)c->kind->tokens(c) : 1);
+        e->cls = whole ? v.tokens : v.embedding;
         hct_keep(e->tape, e->cls);
-        for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
+        for (int i = 0; classifies && i < info->n_tasks; i++) {
             char prefix[MODEL_NAME + 8];
             snprintf(prefix, sizeof prefix, "head.%s.", info->task[i]);
-            e->logits[i] = head_forward(e->tape, p, prefix, info->probe_heads, e->cls, tokens, 0);
+            e->logits[i] = head_forward(e->tape, p, prefix, info->probe_heads, e->cls, v.tokens, 0);
             hct_keep(e->tape, e->logits[i]);
         }
         if (scans > MANY_BATCHES * batch) hct_keep_packed(e->tape);
@@ -74,12 +78,7 @@ hct_status embedder_run(embedder *e, int64_t n, float *cls, double *probability,
 
 hct_status embedder_dataset(embedder *e, const dataset *d, const size_t *scans, size_t n, int threads, int disk_cache,
                             FILE *out, float *ret, hct_err *err) {
-    loader_options lo = {.windows = e->info.window,
-                         .n_windows = e->info.n_windows,
-                         .crop = e->info.crop,
-                         .size = e->info.mae.encoder.image,
-                         .threads = threads,
-                         .disk_cache = disk_cache};
+    const loader_options lo = {.input = e->info.encoder.input, .threads = threads, .disk_cache = disk_cache};
     loader *l = loader_new(d, &lo, err);
     hct_status st = l ? loader_start(l, scans, n, err) : err->code;
     progress bar = progress_begin(out, "scan", 0, (int64_t)n, "scans", 1);

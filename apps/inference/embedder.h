@@ -13,7 +13,7 @@ typedef struct embedder {
     int64_t batch;
     size_t image_floats; /* of one scan */
     hct_tape *tape;
-    hct_tensor *input; /* F32 [batch, C, S, S, S] */
+    hct_tensor *input; /* F32 [batch, C, D0, D1, D2] */
     /* [batch, width]; where info.probe_heads is set and info is no classifier: all tokens [batch, N, width] */
     hct_id cls;
     size_t row;                 /* floats of a scan in cls */

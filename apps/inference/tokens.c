@@ -1,3 +1,4 @@
+/* All tokens and attention of an encoder for a ready input. */
 #include "inference/tokens.h"
 
 #include <stdio.h>
@@ -7,17 +8,17 @@
 #include "support/device.h"
 #include "support/sha256.h"
 
-typedef struct run {
+typedef struct telling {
     hct_dev *dev;
     params *p;
     model_info info;
     char weights[MODEL_HASH], input[SHA256_HEX];
-    hct_tensor *image; /* [1, C, S, S, S] */
+    hct_tensor *image; /* [1, C, D0, D1, D2] */
     hct_tape *tape;
     hct_id *value; /* tokens, cls, attn.0, attn.1, ... */
     size_t n;
     hct_st_entry *out; /* [n]; data are ours */
-} run;
+} telling;
 
 static const hct_st_entry *choose(const hct_st_file *f, const char *path, hct_err *err) {
     const hct_st_entry *e = hct_st_find(f, "input");
@@ -29,39 +30,34 @@ static const hct_st_entry *choose(const hct_st_file *f, const char *path, hct_er
 }
 
 /* What can be said without the weights. */
-static hct_status check_cube(const hct_st_entry *e, const char *path, hct_err *err) {
-    if (e->ndim == 5 && e->dim[0] > 0 && e->dim[2] > 0 && e->dim[2] == e->dim[3] && e->dim[2] == e->dim[4])
-        return HCT_OK;
-    return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' must be [batch, channels, size, size, size]", path, e->name);
+static hct_status check_shape(const hct_st_entry *e, const char *path, hct_err *err) {
+    int fits = e->ndim == 5;
+    for (int i = 0; fits && i < 5; i++) fits = e->dim[i] > 0;
+    if (fits) return HCT_OK;
+    return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' must be [batch, channels, D0, D1, D2]", path, e->name);
 }
 
-static hct_status check_fit(const hct_st_entry *e, const char *path, const vit_config *c, hct_err *err) {
-    if (e->dim[1] != c->channels)
-        return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' has %lld channels, the weights take %lld", path, e->name,
-                        (long long)e->dim[1], (long long)c->channels);
-    if (e->dim[2] % c->patch)
-        return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' is %lld voxels wide, no multiple of the weights' patch %lld",
-                        path, e->name, (long long)e->dim[2], (long long)c->patch);
-    return HCT_OK;
-}
-
-static hct_status record(run *q, hct_err *err) {
-    const vit_config *c = &q->info.mae.encoder;
-    q->n = (size_t)c->depth + 2;
+static hct_status record(telling *q, hct_err *err) {
+    const encoder *c = &q->info.encoder;
+    size_t layers = c->kind->has_attention(c) ? (size_t)c->kind->layers(c) : 0;
+    int64_t dim[5] = {1, c->input.n_windows};
+    input_dims(&c->input, dim + 2);
+    q->n = layers + 2;
     q->value = calloc(q->n, sizeof *q->value);
-    q->image = hct_tensor_new(q->dev, HCT_F32, 5, (int64_t[]){1, c->channels, c->image, c->image, c->image}, err);
+    q->image = hct_tensor_new(q->dev, HCT_F32, 5, dim, err);
     q->tape = hct_tape_new(q->dev, HCT_PROGRAM);
     if (!q->image) return err->code;
     if (!q->value || !q->tape) return hct_fail(err, HCT_ENOMEM, "out of memory for the model");
-    vit_trace trace = {.want_attention = 1, .attention = q->value + 2};
-    q->value[0] = vit_forward(q->tape, q->p, c, hct_use(q->tape, q->image), &trace);
-    q->value[1] = vit_cls(q->tape, q->value[0]);
+    encoder_values v = {.attention = layers ? q->value + 2 : NULL};
+    c->kind->forward(q->tape, q->p, c, hct_use(q->tape, q->image), &v);
+    q->value[0] = v.tokens;
+    q->value[1] = v.embedding;
     for (size_t i = 0; i < q->n; i++) hct_keep(q->tape, q->value[i]);
     return hct_compile(q->tape, err);
 }
 
 /* Room for the results of `batch` images. */
-static hct_status make_room(run *q, int64_t batch, hct_err *err) {
+static hct_status make_room(telling *q, int64_t batch, hct_err *err) {
     if (!(q->out = calloc(q->n, sizeof *q->out))) return hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; i < q->n; i++) {
         hct_st_entry *e = &q->out[i];
@@ -80,7 +76,7 @@ static hct_status make_room(run *q, int64_t batch, hct_err *err) {
     return HCT_OK;
 }
 
-static hct_status run_images(run *q, const hct_st_entry *in, hct_err *err) {
+static hct_status run_images(telling *q, const hct_st_entry *in, hct_err *err) {
     size_t floats = hct_st_elements(in), each = floats / (size_t)in->dim[0];
     float *x = malloc(floats * sizeof *x);
     hct_status st =
@@ -97,7 +93,7 @@ static hct_status run_images(run *q, const hct_st_entry *in, hct_err *err) {
     return st;
 }
 
-static hct_status write_all(const run *q, const char *path, hct_err *err) {
+static hct_status write_all(const telling *q, const char *path, hct_err *err) {
     char *model = weights_describe(&q->info, err);
     if (!model) return HCT_ENOMEM;
     const hct_st_pair meta[] = {
@@ -109,7 +105,7 @@ static hct_status write_all(const run *q, const char *path, hct_err *err) {
     return st;
 }
 
-static void close_run(run *q) {
+static void close_run(telling *q) {
     for (size_t i = 0; q->out && i < q->n; i++) {
         free((void *)(uintptr_t)q->out[i].name);
         free((void *)(uintptr_t)q->out[i].data);
@@ -122,27 +118,22 @@ static void close_run(run *q) {
     device_close(q->dev);
 }
 
-/* Whether the image fits is said of the file, before its position table is resampled. */
-static hct_status open_model(run *q, const model_file_options *model, const hct_st_entry *e, const char *in,
+static hct_status open_model(telling *q, const model_file_options *model, const hct_st_entry *e, const char *in,
                              hct_err *err) {
-    hct_st_file *f = hct_st_open(model->path, err);
-    const hct_st_entry *w = f ? hct_st_find(f, "patch_embedding.patch_embeddings.weight") : NULL;
-    hct_status st = f ? HCT_OK : err->code;
-    if (w && w->ndim == 5 && w->dim[2] > 0)
-        st = check_fit(e, in, &(vit_config){.channels = w->dim[1], .patch = w->dim[2]}, err);
-    hct_st_close(f);
     model_file_options own = *model;
-    own.image = e->dim[2];
-    if (st == HCT_OK && !(q->p = model_file_open(q->dev, &own, &q->info, q->weights, err))) st = err->code;
-    return st;
+    memcpy(own.dim, e->dim + 2, sizeof own.dim);
+    if (!(q->p = model_file_open(q->dev, &own, &q->info, q->weights, err))) return err->code;
+    if (e->dim[1] == q->info.encoder.input.n_windows) return HCT_OK;
+    return hct_fail(err, HCT_ESHAPE, "%s: tensor '%s' has %lld channels, the weights take %d", in, e->name,
+                    (long long)e->dim[1], q->info.encoder.input.n_windows);
 }
 
 hct_status tokens_run(const model_file_options *model, const char *device, const char *in, const char *out,
                       hct_err *err) {
-    run q = {.dev = device_open(device, err)};
+    telling q = {.dev = device_open(device, err)};
     hct_st_file *f = q.dev ? hct_st_open(in, err) : NULL;
     const hct_st_entry *e = f ? choose(f, in, err) : NULL;
-    hct_status st = e ? check_cube(e, in, err) : err->code;
+    hct_status st = e ? check_shape(e, in, err) : err->code;
     if (st == HCT_OK) st = sha256_file(in, q.input, err);
     if (st == HCT_OK) st = open_model(&q, model, e, in, err);
     if (st == HCT_OK) st = record(&q, err);

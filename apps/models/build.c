@@ -8,17 +8,17 @@
 /* The tensors of a model, all 0 but for tables that follow from its sizes. */
 static params *declare(hct_dev *dev, const model_info *info, hct_err *err) {
     params *p = params_new(dev);
-    hct_status st = p ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the model");
-    if (st == HCT_OK) st = info->kind == MODEL_MAE ? mae_check(&info->mae, err) : vit_check(&info->mae.encoder, err);
+    const encoder *e = &info->encoder;
+    int pretrains = info->role == MODEL_PRETRAINING;
+    hct_status st = p ? encoder_check(e, err) : hct_fail(err, HCT_ENOMEM, "out of memory for the model");
+    if (st == HCT_OK && pretrains) st = pretext_check(&info->pretext, e, err);
     if (st == HCT_OK) {
-        if (info->kind == MODEL_MAE) mae_declare(p, &info->mae);
-        else if (info->kind == MODEL_DINO)
-            dino_declare(p, &(dino_config){.encoder = info->mae.encoder, .head = info->dino});
-        else vit_declare(p, &info->mae.encoder);
-        for (int i = 0; info->kind == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
+        if (pretrains) info->pretext.kind->declare(p, &info->pretext, e);
+        else e->kind->declare(p, e);
+        for (int i = 0; info->role == MODEL_CLASSIFIER && i < info->n_tasks; i++) {
             char prefix[MODEL_NAME + 8];
             snprintf(prefix, sizeof prefix, "head.%s.", info->task[i]);
-            head_declare(p, prefix, info->mae.encoder.width, 2, info->probe_heads);
+            head_declare(p, prefix, encoder_width(e), 2, info->probe_heads);
         }
         st = params_check(p, err);
     }
@@ -30,7 +30,8 @@ static params *declare(hct_dev *dev, const model_info *info, hct_err *err) {
 params *model_new(hct_dev *dev, const model_info *info, uint64_t seed, hct_err *err) {
     params *p = declare(dev, info, err);
     hct_status st = p ? params_init(p, seed, err) : HCT_EINVAL;
-    if (st == HCT_OK && info->kind == MODEL_DINO) st = dino_copy_teacher(p, err);
+    if (st == HCT_OK && info->role == MODEL_PRETRAINING && info->pretext.kind->begin)
+        st = info->pretext.kind->begin(p, err);
     if (st == HCT_OK) return p;
     params_free(p);
     return NULL;
@@ -41,7 +42,7 @@ params *model_of_file(hct_dev *dev, const hct_st_file *f, const char *path, cons
     params *p = declare(dev, info, err); /* the file has every tensor: nothing is drawn */
     if (!p) return NULL;
     load_report report = {0};
-    hct_status st = vit_load(p, &info->mae.encoder, f, path, "", &report, err);
+    hct_status st = encoder_load(p, &info->encoder, f, path, "", &report, err);
     if (!quiet) load_report_print(&report, path);
     if (st == HCT_OK && report.missing)
         st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors of its model are missing (first: %s)", path, report.missing,

@@ -9,15 +9,20 @@
 #ifndef MODELS_DINO_H
 #define MODELS_DINO_H
 
-#include "models/vit.h"
+#include "models/pretext.h"
 
 typedef struct dino_head {
     int64_t hidden, bottleneck, prototypes;
     int batch_norm;
 } dino_head;
 
+/* DINO as a pretext task, of any encoder; its own struct is a dino_head. */
+extern const pretext_kind pretext_dino;
+dino_head dino_head_of(const pretext *);
+pretext pretext_of_dino(const dino_head *);
+
 typedef struct dino_config {
-    vit_config encoder;
+    encoder encoder;
     dino_head head;
     int64_t views, global; /* of a scan; the first `global` are the teacher's too */
 } dino_config;
@@ -45,7 +50,7 @@ void dino_inputs_free(dino_inputs *);
 hct_status dino_set(const dino_inputs *, double student_temp, double teacher_temp, double teacher_momentum,
                     double centre_momentum, hct_err *);
 
-/* views [views, B, channels, image^3]: all go through the student together, the first `global` through the teacher. */
+/* views [views, B, C, D0, D1, D2]: all go through the student together, the first `global` through the teacher. */
 dino_outputs dino_forward(hct_tape *, params *, const dino_config *, hct_id views, const dino_inputs *);
 /* After hct_backward and the optimiser: the teacher's average, and the centre's over the teacher's logits of n
  * micro-batches. */

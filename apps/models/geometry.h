@@ -4,7 +4,7 @@
 #ifndef MODELS_GEOMETRY_H
 #define MODELS_GEOMETRY_H
 
-#include "models/mae.h"
+#include "models/vit_mae.h"
 
 /* NULL where absent. */
 const hct_st_entry *geometry_find(const hct_st_entry *sorted, size_t n, const char *name);

@@ -41,6 +41,10 @@ params *params_new(hct_dev *);
 void params_free(params *);
 /* Two models of one kind in one set: names that follow are meant below this prefix ("teacher."; "" again for none). */
 void params_scope(params *, const char *prefix);
+/* The axes of a tensor, as two arguments: their number and an array. */
+/* clang-format off */
+#define PARAM_DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+/* clang-format on */
 /* Declares one tensor; a failure is kept in error. The name is printf-like. Returns it (NULL after a failure). */
 param *params_add(params *, param_init, int trained, int ndim, const int64_t *dim, const char *name, ...)
     HCT_PRINTF(6, 7);

@@ -1,5 +1,7 @@
 #include "models/vit.h"
 
+#include "models/layers.h"
+
 #include "hct/log.h"
 #include "models/lora.h"
 #include "models/position.h"
@@ -11,8 +13,6 @@
 
 #define POSITIONS "patch_embedding.position_embeddings"
 #define BLOCK_EPS 1e-5
-#define DIMS(...)                                                                                                      \
-    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
 
 hct_status vit_check(const vit_config *c, hct_err *err) {
     const struct {
@@ -29,13 +29,13 @@ hct_status vit_check(const vit_config *c, hct_err *err) {
     if (c->registers < 0)
         return hct_fail(err, HCT_EINVAL, "model: registers is %lld, it must be 0 or more", (long long)c->registers);
     if (c->image % c->patch)
-        return hct_fail(err, HCT_EINVAL, "model: image %lld is no multiple of patch %lld", (long long)c->image,
+        return hct_fail(err, HCT_EINVAL, "data.image: %lld is not divisible by model.patch %lld", (long long)c->image,
                         (long long)c->patch);
     if (c->width % c->heads)
-        return hct_fail(err, HCT_EINVAL, "model: width %lld is no multiple of heads %lld", (long long)c->width,
+        return hct_fail(err, HCT_EINVAL, "model.width: %lld is not divisible by model.heads %lld", (long long)c->width,
                         (long long)c->heads);
     if (c->width % 6)
-        return hct_fail(err, HCT_EINVAL, "model: width %lld is no multiple of 6, which 3D sine-cosine positions need",
+        return hct_fail(err, HCT_EINVAL, "model.width: %lld is not divisible by 6, which 3D sine-cosine positions need",
                         (long long)c->width);
     return HCT_OK;
 }
@@ -43,18 +43,18 @@ hct_status vit_check(const vit_config *c, hct_err *err) {
 void vit_declare_blocks(params *p, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias,
                         param_init matrices) {
     for (long long i = 0; i < depth; i++) {
-        params_add(p, INIT_ONE, 1, DIMS(width), "%s.%lld.att_norm.weight", prefix, i);
-        params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.att_norm.bias", prefix, i);
-        params_add(p, matrices, 1, DIMS(3 * width, width), "%s.%lld.attn.qkv.weight", prefix, i);
-        if (qkv_bias) params_add(p, INIT_ZERO, 1, DIMS(3 * width), "%s.%lld.attn.qkv.bias", prefix, i);
-        params_add(p, matrices, 1, DIMS(width, width), "%s.%lld.attn.proj.weight", prefix, i);
-        params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.attn.proj.bias", prefix, i);
-        params_add(p, INIT_ONE, 1, DIMS(width), "%s.%lld.ffn_norm.weight", prefix, i);
-        params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.ffn_norm.bias", prefix, i);
-        params_add(p, matrices, 1, DIMS(mlp, width), "%s.%lld.mlp.linear1.weight", prefix, i);
-        params_add(p, INIT_ZERO, 1, DIMS(mlp), "%s.%lld.mlp.linear1.bias", prefix, i);
-        params_add(p, matrices, 1, DIMS(width, mlp), "%s.%lld.mlp.linear2.weight", prefix, i);
-        params_add(p, INIT_ZERO, 1, DIMS(width), "%s.%lld.mlp.linear2.bias", prefix, i);
+        params_add(p, INIT_ONE, 1, PARAM_DIMS(width), "%s.%lld.att_norm.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, PARAM_DIMS(width), "%s.%lld.att_norm.bias", prefix, i);
+        params_add(p, matrices, 1, PARAM_DIMS(3 * width, width), "%s.%lld.attn.qkv.weight", prefix, i);
+        if (qkv_bias) params_add(p, INIT_ZERO, 1, PARAM_DIMS(3 * width), "%s.%lld.attn.qkv.bias", prefix, i);
+        params_add(p, matrices, 1, PARAM_DIMS(width, width), "%s.%lld.attn.proj.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, PARAM_DIMS(width), "%s.%lld.attn.proj.bias", prefix, i);
+        params_add(p, INIT_ONE, 1, PARAM_DIMS(width), "%s.%lld.ffn_norm.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, PARAM_DIMS(width), "%s.%lld.ffn_norm.bias", prefix, i);
+        params_add(p, matrices, 1, PARAM_DIMS(mlp, width), "%s.%lld.mlp.linear1.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, PARAM_DIMS(mlp), "%s.%lld.mlp.linear1.bias", prefix, i);
+        params_add(p, matrices, 1, PARAM_DIMS(width, mlp), "%s.%lld.mlp.linear2.weight", prefix, i);
+        params_add(p, INIT_ZERO, 1, PARAM_DIMS(width), "%s.%lld.mlp.linear2.bias", prefix, i);
     }
 }
 
@@ -71,29 +71,16 @@ static void write_positions(params *p, const vit_config *c) {
 
 void vit_declare(params *p, const vit_config *c) {
     param_init matrices = c->init_normal ? INIT_NORMAL : INIT_XAVIER;
-    params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "cls_token");
-    if (c->registers) params_add(p, INIT_NORMAL, 1, DIMS(1, c->registers, c->width), "register_tokens");
-    params_add(p, INIT_GIVEN, c->position_trained, DIMS(1, vit_patches(c), c->width), POSITIONS);
-    params_add(p, matrices, 1, DIMS(c->width, c->channels, c->patch, c->patch, c->patch),
+    params_add(p, INIT_NORMAL, 1, PARAM_DIMS(1, 1, c->width), "cls_token");
+    if (c->registers) params_add(p, INIT_NORMAL, 1, PARAM_DIMS(1, c->registers, c->width), "register_tokens");
+    params_add(p, INIT_GIVEN, c->position_trained, PARAM_DIMS(1, vit_patches(c), c->width), POSITIONS);
+    params_add(p, matrices, 1, PARAM_DIMS(c->width, c->channels, c->patch, c->patch, c->patch),
                "patch_embedding.patch_embeddings.weight");
-    params_add(p, INIT_ZERO, 1, DIMS(c->width), "patch_embedding.patch_embeddings.bias");
+    params_add(p, INIT_ZERO, 1, PARAM_DIMS(c->width), "patch_embedding.patch_embeddings.bias");
     vit_declare_blocks(p, "blocks", c->depth, c->width, c->mlp, c->qkv_bias, matrices);
-    params_add(p, INIT_ONE, 1, DIMS(c->width), "norm.weight");
-    params_add(p, INIT_ZERO, 1, DIMS(c->width), "norm.bias");
+    params_add(p, INIT_ONE, 1, PARAM_DIMS(c->width), "norm.weight");
+    params_add(p, INIT_ZERO, 1, PARAM_DIMS(c->width), "norm.bias");
     if (p->error.code == 0) write_positions(p, c);
-}
-
-hct_id vit_norm(hct_tape *t, params *p, const char *name, hct_id x, double eps) {
-    return hct_layer_norm(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name), eps);
-}
-
-hct_id vit_linear(hct_tape *t, params *p, const char *name, hct_id x) {
-    hct_id b = params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0;
-    hct_id y = hct_linear(t, x, params_use(p, t, "%s.weight", name), b), low = lora_branch(t, p, name, x);
-    return low ? hct_add(t, y, low) : y;
-}
-hct_id vit_linear_gelu(hct_tape *t, params *p, const char *name, hct_id x) {
-    return hct_linear_gelu(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name));
 }
 
 hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x, hct_id keep) {
@@ -115,7 +102,7 @@ static hct_id attend(hct_tape *t, params *p, const char *name, int64_t heads, hc
                      int64_t layer) {
     char part[96];
     snprintf(part, sizeof part, "%s.qkv", name);
-    hct_id qkv = vit_linear(t, p, part, x), each[3];
+    hct_id qkv = layers_linear(t, p, part, x), each[3];
     const hct_view *v = hct_shape(t, x);
     int64_t b = v->dim[0], n = v->dim[1], c = v->dim[2], d = c / heads;
     hct_split(t, hct_reshape(t, qkv, 4, (int64_t[]){b, n, 3 * heads, d}), 2, 3, each);
@@ -124,7 +111,7 @@ static hct_id attend(hct_tape *t, params *p, const char *name, int64_t heads, hc
                    ? hct_attention_probs(t, each[0], each[1], each[2], scale, &trace->attention[layer])
                    : hct_attention(t, each[0], each[1], each[2], scale);
     snprintf(part, sizeof part, "%s.proj", name);
-    return vit_linear(t, p, part, hct_reshape(t, o, 3, (int64_t[]){b, n, c}));
+    return layers_linear(t, p, part, hct_reshape(t, o, 3, (int64_t[]){b, n, c}));
 }
 
 /* *x += h, with each scan's h times its factor of this branch where there are any; returns the norm `name` of that. */
@@ -141,14 +128,14 @@ hct_id vit_blocks(hct_tape *t, params *p, const char *prefix, int64_t depth, int
                   double norm_eps, vit_trace *trace) {
     char name[96];
 #define PART(text, i) (snprintf(name, sizeof name, "%s.%lld." text, prefix, (long long)(i)), name)
-    hct_id h = vit_norm(t, p, depth ? PART("att_norm", 0) : norm, x, depth ? BLOCK_EPS : norm_eps);
+    hct_id h = layers_norm(t, p, depth ? PART("att_norm", 0) : norm, x, depth ? BLOCK_EPS : norm_eps);
     for (int64_t i = 0; i < depth; i++) {
         int last = i + 1 == depth;
         if (p->recompute) hct_segment_begin(t);
         h = attend(t, p, PART("attn", i), heads, h, trace, i);
         h = add_branch(t, p, &x, h, trace, 2 * i, PART("ffn_norm", i), BLOCK_EPS);
-        h = vit_linear_gelu(t, p, PART("mlp.linear1", i), h);
-        h = vit_linear(t, p, PART("mlp.linear2", i), h);
+        h = layers_linear_gelu(t, p, PART("mlp.linear1", i), h);
+        h = layers_linear(t, p, PART("mlp.linear2", i), h);
         h = add_branch(t, p, &x, h, trace, 2 * i + 1, last ? norm : PART("att_norm", i + 1),
                        last ? norm_eps : BLOCK_EPS);
         if (p->recompute) hct_segment_end(t);

@@ -51,10 +51,6 @@ hct_id vit_prepend(hct_tape *, params *, const vit_config *, hct_id patches);
 hct_id vit_cls(hct_tape *, hct_id tokens);
 /* tokens [B, N, width] -> mean of the patch tokens [B, width]. */
 hct_id vit_mean(hct_tape *, const vit_config *, hct_id tokens);
-hct_id vit_norm(hct_tape *, params *, const char *name, hct_id x, double eps);
-/* name.weight, and name.bias and models/lora.h's where there are */
-hct_id vit_linear(hct_tape *, params *, const char *name, hct_id x);
-hct_id vit_linear_gelu(hct_tape *, params *, const char *name, hct_id x); /* gelu(x w^T + b): name.weight, name.bias */
 /* Declares blocks prefix.0 .. (shared with MAE's decoder). */
 void vit_declare_blocks(params *, const char *prefix, int64_t depth, int64_t width, int64_t mlp, int qkv_bias,
                         param_init matrices);

@@ -1,110 +1,64 @@
-/* Weights files: the description in their metadata, written, read and held to the tensors. */
+/* Weights files: written with their description, read, held to their tensors, hashed. */
 #include "models/weights.h"
 
-#include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/geometry.h"
-#include "support/json_out.h"
+#include "models/description.h"
 #include "support/sha256.h"
 
-#define FORMAT "headct-weights/1"
+#define OLDER_FORMAT "headct-weights/1"
+#define PARTS_FORMAT "headct-parts/1"
 
-static const char *const kinds[] = {"mae", "vit", "classifier", "dino"};
-
-/* One table for both directions. */
-typedef struct field {
-    const char *name;
-    size_t at;
-    enum { WHOLE, REAL_, FLAG, LATER /* a flag that older files lack: false */ } type;
-} field;
-#define E(name, member, type)                                                                                          \
-    { name, offsetof(mae_config, encoder) + offsetof(vit_config, member), type }
-#define M(name, member, type)                                                                                          \
-    { name, offsetof(mae_config, member), type }
-static const field fields[] = {E("image", image, WHOLE),
-                               E("patch", patch, WHOLE),
-                               E("channels", channels, WHOLE),
-                               E("width", width, WHOLE),
-                               E("depth", depth, WHOLE),
-                               E("heads", heads, WHOLE),
-                               E("mlp", mlp, WHOLE),
-                               E("registers", registers, WHOLE),
-                               E("qkv_bias", qkv_bias, FLAG),
-                               E("position_trained", position_trained, FLAG),
-                               E("init_normal", init_normal, LATER),
-                               E("norm_eps", norm_eps, REAL_),
-                               M("decoder_width", width, WHOLE),
-                               M("decoder_depth", depth, WHOLE),
-                               M("decoder_heads", heads, WHOLE),
-                               M("decoder_mlp", mlp, WHOLE),
-                               M("decoder_bias", decoder_bias, FLAG),
-                               M("mask_ratio", mask_ratio, REAL_),
-                               M("norm_pix", normalize, FLAG)};
-enum { N_FIELDS = sizeof fields / sizeof *fields };
-
-static void put_model(json_out *j, const mae_config *c) {
-    json_object(j, "model");
-    for (int i = 0; i < N_FIELDS; i++) {
-        const char *at = (const char *)c + fields[i].at;
-        if (fields[i].type == WHOLE) json_whole(j, fields[i].name, *(const int64_t *)(const void *)at);
-        if (fields[i].type >= FLAG) json_bool(j, fields[i].name, *(const int *)(const void *)at);
-        if (fields[i].type == REAL_) json_number(j, fields[i].name, *(const double *)(const void *)at);
-    }
+static void put_three(json_out *j, const char *key, const double v[3]) {
+    json_array(j, key);
+    for (int a = 0; a < 3; a++) json_number(j, NULL, v[a]);
     json_end(j);
 }
 
-static void put_dino(json_out *j, const dino_head *h) {
-    json_object(j, "dino");
-    json_whole(j, "hidden", h->hidden);
-    json_whole(j, "bottleneck", h->bottleneck);
-    json_whole(j, "prototypes", h->prototypes);
-    json_bool(j, "batch_norm", h->batch_norm);
+static void put_pair(json_out *j, double a, double b) {
+    json_array(j, NULL);
+    json_number(j, NULL, a);
+    json_number(j, NULL, b);
     json_end(j);
 }
 
-static int read_dino(const cJSON *j, dino_head *h) {
-    const cJSON *v[] = {cJSON_GetObjectItemCaseSensitive(j, "hidden"),
-                        cJSON_GetObjectItemCaseSensitive(j, "bottleneck"),
-                        cJSON_GetObjectItemCaseSensitive(j, "prototypes")};
-    for (int i = 0; i < 3; i++)
-        if (!cJSON_IsNumber(v[i]) || !(v[i]->valuedouble >= 1 && v[i]->valuedouble <= 1e9)) return 0;
-    *h = (dino_head){(int64_t)v[0]->valuedouble, (int64_t)v[1]->valuedouble, (int64_t)v[2]->valuedouble,
-                     cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "batch_norm"))};
-    return 1;
+static void put_input(json_out *j, const input_spec *s) {
+    json_object(j, "input");
+    if (*s->form) json_text(j, "form", s->form);
+    put_three(j, "spacing", s->spacing);
+    json_text(j, "axes", s->axes);
+    put_three(j, "crop", (double[]){(double)s->crop[0], (double)s->crop[1], (double)s->crop[2]});
+    put_three(j, "size", (double[]){(double)s->size[0], (double)s->size[1], (double)s->size[2]});
+    json_text(j, "order", s->order);
+    json_array(j, "windows");
+    for (int i = 0; i < s->n_windows; i++) put_pair(j, s->window[i].centre, s->window[i].width);
+    json_end(j);
+    json_array(j, "scale");
+    for (int i = 0; i < s->n_windows; i++) put_pair(j, s->mean[i], s->deviation[i]);
+    json_end(j);
+    json_end(j);
 }
 
-static int read_model(const cJSON *j, mae_config *c) {
-    for (int i = 0; i < N_FIELDS; i++) {
-        const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, fields[i].name);
-        char *at = (char *)c + fields[i].at;
-        if (fields[i].type == LATER && !v) continue;
-        if (fields[i].type >= FLAG ? !cJSON_IsBool(v) : !cJSON_IsNumber(v)) return 0;
-        if (fields[i].type < FLAG && !(v->valuedouble >= -1e9 && v->valuedouble <= 1e9)) return 0;
-        if (fields[i].type == WHOLE) *(int64_t *)(void *)at = (int64_t)v->valuedouble;
-        if (fields[i].type >= FLAG) *(int *)(void *)at = cJSON_IsTrue(v);
-        if (fields[i].type == REAL_) *(double *)(void *)at = v->valuedouble;
-    }
-    return 1;
+static const char *kind_name(const model_info *info) {
+    if (info->role == MODEL_PRETRAINING) return info->pretext.kind->name;
+    return info->role == MODEL_CLASSIFIER ? "classifier" : "encoder";
 }
 
 char *weights_describe(const model_info *info, hct_err *err) {
     json_out j = {0};
     json_object(&j, NULL);
-    json_text(&j, "kind", kinds[info->kind]);
-    put_model(&j, &info->mae);
-    if (info->kind == MODEL_DINO) put_dino(&j, &info->dino);
-    json_array(&j, "windows");
-    for (int i = 0; i < info->n_windows; i++) {
-        json_array(&j, NULL);
-        json_number(&j, NULL, info->window[i].centre);
-        json_number(&j, NULL, info->window[i].width);
+    json_text(&j, "kind", kind_name(info));
+    json_object(&j, "encoder");
+    json_text(&j, "kind", info->encoder.kind->name);
+    fields_write(info->encoder.kind->fields, info->encoder.own, &j);
+    json_end(&j);
+    put_input(&j, &info->encoder.input);
+    if (info->role == MODEL_PRETRAINING) {
+        json_object(&j, info->pretext.kind->name);
+        fields_write(info->pretext.kind->fields, info->pretext.own, &j);
         json_end(&j);
     }
-    json_end(&j);
-    json_whole(&j, "crop", info->crop);
     json_text(&j, "pool", info->pool_mean ? "mean" : "cls");
     json_whole(&j, "probe_heads", info->probe_heads);
     json_array(&j, "tasks");
@@ -118,143 +72,70 @@ char *weights_describe(const model_info *info, hct_err *err) {
     return json_take(&j, "the weights' description", err);
 }
 
-static int read_lists(const cJSON *j, model_info *info) {
-    const cJSON *windows = cJSON_GetObjectItemCaseSensitive(j, "windows"),
-                *tasks = cJSON_GetObjectItemCaseSensitive(j, "tasks"), *v;
-    cJSON_ArrayForEach(v, windows) {
-        const cJSON *centre = cJSON_GetArrayItem(v, 0), *width = cJSON_GetArrayItem(v, 1);
-        if (info->n_windows == MODEL_WINDOWS || !cJSON_IsNumber(centre) || !cJSON_IsNumber(width) ||
-            !(width->valuedouble > 0))
-            return 0;
-        info->window[info->n_windows++] = (hu_window){centre->valuedouble, width->valuedouble};
-    }
-    cJSON_ArrayForEach(v, tasks) {
-        if (info->n_tasks == MODEL_TASKS || !cJSON_IsString(v) || strlen(v->valuestring) >= MODEL_NAME) return 0;
-        if (text_control(v->valuestring)) return 0;
-        strcpy(info->task[info->n_tasks++], v->valuestring);
-    }
-    return info->n_windows == info->mae.encoder.channels;
-}
-
 /* ---- a description is held to the tensors, before anything is allocated after it ---- */
 
-typedef struct size_pair {
-    const char *what;
-    int64_t told, held; /* by the description, by the tensors */
-} size_pair;
-
-static hct_status compare_sizes(const char *path, const size_pair *pair, size_t n, hct_err *err) {
-    for (size_t i = 0; i < n; i++)
-        if (pair[i].told != pair[i].held)
-            return hct_fail(err, HCT_EFORMAT, "%s: its description is damaged: %s is %lld there, its tensors have %lld",
-                            path, pair[i].what, (long long)pair[i].told, (long long)pair[i].held);
-    return HCT_OK;
-}
-
-/* Length of an axis of a tensor; 0 where there is no such tensor or axis. */
-static int64_t axis_of(const hct_st_file *f, const char *name, int axis) {
-    const hct_st_entry *e = hct_st_find(f, name);
-    return e && axis < e->ndim ? e->dim[axis] : 0;
+static hct_status check_pretext_sizes(const hct_st_entry *sorted, size_t n, const char *path, const model_info *info,
+                                      hct_err *err) {
+    const pretext *told = &info->pretext;
+    pretext held = *told;
+    hct_status st = pretext_check(told, &info->encoder, err);
+    if (st == HCT_OK && told->kind->sizes) st = told->kind->sizes(sorted, n, path, &info->encoder, &held, err);
+    return st == HCT_OK ? fields_compare(told->kind->fields, told->own, held.own, told->kind->untold, err) : st;
 }
 
 static hct_status check_sizes(const hct_st_file *f, const char *path, const model_info *info, hct_err *err) {
     size_t n = hct_st_count(f);
     const hct_st_entry *sorted = n ? hct_st_at(f, 0) : NULL;
-    const mae_config *told = &info->mae;
-    const vit_config *a = &told->encoder;
-    mae_config held = {0};
-    vit_config *b = &held.encoder;
-    hct_status st = geometry_of_vit(sorted, n, path, a->heads, a->norm_eps, b, err);
-    const size_pair encoder[] = {
-        {"image", a->image, b->image},
-        {"patch", a->patch, b->patch},
-        {"channels", a->channels, b->channels},
-        {"width", a->width, b->width},
-        {"depth", a->depth, b->depth},
-        {"mlp", a->mlp, b->mlp},
-        {"registers", a->registers, b->registers},
-        {"qkv_bias", a->qkv_bias, b->qkv_bias},
-    };
-    if (st == HCT_OK) st = compare_sizes(path, encoder, sizeof encoder / sizeof *encoder, err);
-    if (st == HCT_OK && info->kind == MODEL_MAE) st = geometry_of_decoder(sorted, n, path, told->heads, &held, err);
-    const size_pair decoder[] = {
-        {"decoder_width", told->width, held.width},
-        {"decoder_depth", told->depth, held.depth},
-        {"decoder_mlp", told->mlp, held.mlp},
-        {"decoder_bias", told->decoder_bias, held.decoder_bias},
-    };
-    if (st == HCT_OK && info->kind == MODEL_MAE)
-        st = compare_sizes(path, decoder, sizeof decoder / sizeof *decoder, err);
-    const size_pair head[] = {
-        {"hidden", info->dino.hidden, axis_of(f, "head.mlp.0.weight", 0)},
-        {"bottleneck", info->dino.bottleneck, axis_of(f, "head.last_layer.weight_v", 1)},
-        {"prototypes", info->dino.prototypes, axis_of(f, "head.last_layer.weight_v", 0)},
-    };
-    if (st == HCT_OK && info->kind == MODEL_DINO) st = compare_sizes(path, head, sizeof head / sizeof *head, err);
-    return st;
-}
-
-static void read_hash(const cJSON *j, const char *key, char out[MODEL_HASH]) {
-    const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, key));
-    snprintf(out, MODEL_HASH, "%s", s ? s : "");
+    const encoder *told = &info->encoder;
+    encoder held = *told;
+    hct_status st = encoder_check(told, err);
+    if (st == HCT_OK && told->kind->sizes) st = told->kind->sizes(sorted, n, path, &held, err);
+    if (st == HCT_OK) st = fields_compare(told->kind->fields, told->own, held.own, told->kind->untold, err);
+    for (int a = 0; st == HCT_OK && a < 3; a++)
+        if (told->input.size[a] != held.input.size[a])
+            st = hct_fail(err, HCT_EFORMAT, "its input is %lld voxels along an axis there, for its tensors %lld",
+                          (long long)told->input.size[a], (long long)held.input.size[a]);
+    if (st == HCT_OK && told->input.n_windows != held.input.n_windows)
+        st = hct_fail(err, HCT_EFORMAT, "it has %d windows there, its tensors take %d channels", told->input.n_windows,
+                      held.input.n_windows);
+    if (st == HCT_OK && info->probe_heads && encoder_width(told) % info->probe_heads)
+        st = hct_fail(err, HCT_EFORMAT, "%lld heads do not divide its width", (long long)info->probe_heads);
+    return st == HCT_OK && info->role == MODEL_PRETRAINING ? check_pretext_sizes(sorted, n, path, info, err) : st;
 }
 
 hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret, hct_err *err) {
     const char *format = hct_st_meta(f, "format"), *text = hct_st_meta(f, "headct");
-    if (!format || strcmp(format, FORMAT) != 0 || !text)
+    int older = format && !strcmp(format, OLDER_FORMAT);
+    if (!format || (!older && strcmp(format, WEIGHTS_FORMAT) != 0) || !text)
         return hct_fail(
             err, HCT_EFORMAT,
             "%s: holds no headct description (format '%s'); use a weights file that headct wrote, or 'headct import'",
             path, format ? format : "none");
-    cJSON *j = cJSON_Parse(text);
-    const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "kind"));
-    const cJSON *crop = cJSON_GetObjectItemCaseSensitive(j, "crop");
-    *ret = (model_info){0};
-    int found = 0;
-    for (int i = 0; kind && i < (int)(sizeof kinds / sizeof *kinds); i++)
-        if (!strcmp(kind, kinds[i])) ret->kind = (model_kind)i, found = 1;
-    found = found && cJSON_IsNumber(crop) && crop->valuedouble >= 0 && crop->valuedouble <= 1e6 &&
-            read_model(cJSON_GetObjectItemCaseSensitive(j, "model"), &ret->mae) && read_lists(j, ret) &&
-            (ret->kind != MODEL_DINO || read_dino(cJSON_GetObjectItemCaseSensitive(j, "dino"), &ret->dino));
-    if (found) {
-        const char *pool = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "pool"));
-        ret->crop = (int64_t)crop->valuedouble;
-        ret->pool_mean = pool && !strcmp(pool, "mean");
-        const cJSON *heads = cJSON_GetObjectItemCaseSensitive(j, "probe_heads"); /* absent in older files: linear */
-        ret->probe_heads = cJSON_IsNumber(heads) && heads->valuedouble >= 0 && heads->valuedouble <= 65536
-                               ? (int64_t)heads->valuedouble
-                               : 0;
-        found = !ret->probe_heads || (ret->mae.encoder.width > 0 && ret->mae.encoder.width % ret->probe_heads == 0);
-        read_hash(j, "recipe_sha256", ret->recipe);
-        read_hash(j, "preprocessing_sha256", ret->preprocessing);
-        read_hash(j, "data_sha256", ret->data);
-        read_hash(j, "parent_weights_sha256", ret->parent);
-    }
-    cJSON_Delete(j);
-    hct_err why;
-    if (!found) return hct_fail(err, HCT_EFORMAT, "%s: its description is damaged or incomplete", path);
-    hct_status st = vit_check(&ret->mae.encoder, &why);
-    if (st < 0) return hct_fail(err, HCT_EFORMAT, "%s: its description is impossible: %s", path, why.msg);
-    return check_sizes(f, path, ret, err);
+    hct_err why = {0, ""};
+    hct_status st = description_read(text, older, ret, &why);
+    if (st == HCT_OK) st = check_sizes(f, path, ret, &why);
+    if (st == HCT_EINVAL) st = HCT_EFORMAT; /* sizes that no model has are the file's fault */
+    return st < 0 ? hct_fail(err, st, "%s: its description is damaged: %.900s", path, why.msg) : HCT_OK;
 }
 
 hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_entry *extra,
                         size_t n_extra, const hct_st_pair *extra_meta, size_t n_meta, hct_err *err) {
     hct_st_entry *own = NULL;
     void *bytes = NULL;
-    char *text = weights_describe(info, err);
+    char *text = info ? weights_describe(info, err) : NULL;
     hct_st_pair *meta = calloc(n_meta + 2, sizeof *meta);
-    hct_status st = !text  ? HCT_ENOMEM
-                    : meta ? params_entries(p, &own, &bytes, err)
-                           : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    hct_status st = info && !text ? HCT_ENOMEM
+                    : meta        ? params_entries(p, &own, &bytes, err)
+                                  : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     hct_st_entry *all = st == HCT_OK ? calloc(p->n + n_extra + 1, sizeof *all) : NULL;
     if (all) {
         memcpy(all, own, p->n * sizeof *all);
         if (n_extra) memcpy(all + p->n, extra, n_extra * sizeof *all);
-        meta[0] = (hct_st_pair){"format", FORMAT};
-        meta[1] = (hct_st_pair){"headct", text};
-        if (n_meta) memcpy(meta + 2, extra_meta, n_meta * sizeof *meta);
-        st = hct_st_write(path, all, p->n + n_extra, meta, n_meta + 2, err);
+        size_t n = 0;
+        meta[n++] = (hct_st_pair){"format", info ? WEIGHTS_FORMAT : PARTS_FORMAT};
+        if (info) meta[n++] = (hct_st_pair){"headct", text};
+        if (n_meta) memcpy(meta + n, extra_meta, n_meta * sizeof *meta);
+        st = hct_st_write(path, all, p->n + n_extra, meta, n + n_meta, err);
     } else if (st == HCT_OK) {
         st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     }

@@ -1,24 +1,21 @@
+/* Pre-training: data, model and step of a run, and what the training loop asks of them. */
 #include "pretrain/pretrain.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hct/log.h"
 #include "models/build.h"
+#include "pretrain/method.h"
+#include "run/fraction.h"
 #include "run/model.h"
+#include "run/run_folder.h"
 #include "support/device.h"
 #include "support/paths.h"
-#include "support/progress.h"
 #include "support/stop.h"
-#include "run/checkpoint.h"
-#include "run/fraction.h"
 #include "training/ranks.h"
-#include "pretrain/reconstruction.h"
-#include "run/run_folder.h"
-#include "run/runlog.h"
 #include "training/sampler.h"
-#include "pretrain/step.h"
+#include "training/trainer.h"
 
 #define VALIDATION_DRAWS 0x76616cu /* "val": masks and views are not those of training */
 
@@ -30,27 +27,28 @@ typedef struct ahead {
     hct_err why;
 } ahead;
 
-typedef struct run {
+typedef struct pretraining {
     const recipe *r;
     const pretrain_options *o;
+    const method *kind;
     char *last, *best, *weights;
     hct_dev *dev;
     dataset *data;
     size_t *train, *valid, *order, *share, n_train, n_valid; /* share: what of an epoch's order this rank takes */
+    size_t *scans;                                           /* of the step at hand, this rank's */
     model_info info;
     params *p;
     hct_optim *optim;
     ahead next;
-    train_step step, check; /* check: validation, where there is a validation part */
+    method_step step, check; /* check: validation, where there is a validation split */
     loader *load;
-    runlog *log;
-    run_state state;
-    int lock;                                       /* of the folder, rank 0's */
-    int64_t per_epoch, total, scans_per_step, mine; /* mine: of a step's scans, this rank's */
-    lr_schedule lr;
-} run;
+    int lock;                                /* of the folder, rank 0's */
+    int64_t per_epoch, scans_per_step, mine; /* mine: of a step's scans, this rank's */
+} pretraining;
 
-static hct_status open_data(run *q, hct_err *err) {
+/* ---- opening a run ---- */
+
+static hct_status open_data(pretraining *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
     hct_status st = training_part(q->data, r, &q->train, &q->n_train, err);
@@ -65,12 +63,11 @@ static hct_status open_data(run *q, hct_err *err) {
                         "%s: part '%s' has %zu scans, one step takes optim.batch x optim.accumulate x ranks = %lld; "
                         "lower optim.batch",
                         r->data.dataset, r->data.train, q->n_train, (long long)q->scans_per_step);
-    q->total = q->per_epoch * r->optim.epochs;
-    q->lr = recipe_schedule(r, q->per_epoch, ranks_count());
     q->order = malloc(q->n_train * sizeof *q->order);
     q->share = malloc(q->n_train * sizeof *q->share);
-    if (!q->order || !q->share) return hct_fail(err, HCT_ENOMEM, "out of memory");
-    loader_options lo = step_loader(r, &q->info);
+    q->scans = calloc((size_t)q->mine, sizeof *q->scans);
+    if (!q->order || !q->share || !q->scans) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    loader_options lo = method_input(q->kind, r, &q->info);
     if ((st = hct_comm_agree("set of training scans", q->info.data, err)) < 0) return st;
     q->load = loader_new(q->data, &lo, err);
     return q->load ? HCT_OK : err->code;
@@ -85,31 +82,33 @@ static hct_status memory_hint(hct_status st, hct_err *err) {
                     why.msg);
 }
 
-static hct_status open_model(run *q, hct_err *err) {
+static hct_status open_model(pretraining *q, hct_err *err) {
     const recipe *r = q->r;
-    hct_status st;
     if (!(q->dev = device_open(r->train.device, err)) ||
         !(q->p = model_new(q->dev, &q->info, (uint64_t)r->seed, err)) || model_precision(q->p, r, err) < 0 ||
-        !(q->optim = step_optimizer(q->dev, r, q->p, err)))
+        !(q->optim = method_optimizer(q->kind, q->dev, r, q->p, err)))
         return err->code;
-    st = step_new(&q->step, q->dev, q->p, r, &q->info, r->optim.batch, r->optim.accumulate, q->optim, 0, err);
+    method_setup o = {.dev = q->dev,
+                      .p = q->p,
+                      .r = r,
+                      .info = &q->info,
+                      .batch = r->optim.batch,
+                      .micro = r->optim.accumulate,
+                      .optim = q->optim};
+    hct_status st = method_open(&q->step, q->kind, &o, err);
     if (st == HCT_OK && q->n_valid) {
-        int64_t batch = r->optim.batch < (int64_t)q->n_valid ? r->optim.batch : (int64_t)q->n_valid;
-        st = step_new(&q->check, q->dev, q->p, r, &q->info, batch, 1, NULL, 0, err);
+        if (o.batch > (int64_t)q->n_valid) o.batch = (int64_t)q->n_valid;
+        o.micro = 1;
+        o.optim = NULL;
+        st = method_open(&q->check, q->kind, &o, err);
     }
+    if (st == HCT_OK && hct_ahead_possible(q->dev) && !(q->next.scans = calloc((size_t)q->mine, sizeof(size_t))))
+        st = hct_fail(err, HCT_ENOMEM, "out of memory");
     return memory_hint(st, err);
 }
 
-/* What must be the same on all ranks once all has been read. */
-static hct_status same_start(const run *q, hct_err *err) {
-    char step[32];
-    snprintf(step, sizeof step, "step %lld", (long long)q->state.step);
-    hct_status st = hct_comm_agree("step to start from", step, err);
-    return st < 0 || ranks_count() == 1 ? st : ranks_same_params(q->p, err);
-}
-
 /* Names the run's files; refuses to start over an older run. */
-static hct_status open_folder(run *q, hct_err *err) {
+static hct_status open_folder(pretraining *q, hct_err *err) {
     q->last = path_join(q->o->run, "checkpoints/last.safetensors");
     q->best = path_join(q->o->run, "checkpoints/best.safetensors");
     q->weights = path_join(q->o->run, "weights.safetensors");
@@ -123,96 +122,100 @@ static hct_status open_folder(run *q, hct_err *err) {
     return ranks_mine() ? HCT_OK : run_folder_open(q->o->run, "checkpoints", q->r, err);
 }
 
-/* Rank 0 writes for all: their tensors are the same. */
-static hct_status write_checkpoint(run *q, const char *path, hct_err *err) {
-    if (ranks_mine()) return HCT_OK;
-    hct_status st = runlog_sync(q->log, err);
-    return st < 0 ? st : checkpoint_save(path, q->p, &q->info, q->optim, &q->state, err);
+/* Copies follow the masters that a checkpoint gave; what must be the same on all ranks is, once all has been read. */
+static hct_status ready(void *own, const run_state *s, hct_err *err) {
+    pretraining *q = own;
+    char step[32];
+    snprintf(step, sizeof step, "step %lld", (long long)s->step);
+    hct_status st = params_copy_masters(q->p, err);
+    if (st == HCT_OK) st = hct_comm_agree("step to start from", step, err);
+    return st < 0 || ranks_count() == 1 ? st : ranks_same_params(q->p, err);
 }
 
 /* ---- one step ---- */
 
-static hct_status non_finite(run *q, double loss, const size_t *scans, hct_err *err) {
-    char names[600] = "";
-    for (int64_t i = 0; i < q->mine; i++) {
-        size_t used = strlen(names);
-        if (used + 80 > sizeof names) break;
-        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", q->data->scans[scans[i]].id);
-    }
-    return hct_fail(err, HCT_EINVAL, "step %lld: the loss is %g; scans: %s; last good checkpoint: %s (step %lld)",
-                    (long long)q->state.step + 1, loss, names, path_is_file(q->last) ? q->last : "none",
-                    (long long)q->state.step);
+static hct_status choose_epoch(void *own, int64_t epoch, int64_t done, hct_err *err) {
+    pretraining *q = own;
+    sampler_shuffle((uint64_t)q->r->seed, (uint64_t)epoch, q->train, q->n_train, q->order);
+    ranks_share(q->order, (size_t)(q->per_epoch * q->scans_per_step), q->r->optim.batch, q->share);
+    q->next.filled = 0;
+    return loader_start(q->load, q->share + done * q->mine, (size_t)((q->per_epoch - done) * q->mine), err);
 }
 
 /* n scans of the loader into a micro-batch of s; their numbers into scans. */
-static hct_status take(run *q, train_step *s, int64_t n, size_t *scans, hct_err *err) {
+static hct_status take(pretraining *q, method_step *s, int64_t n, size_t *scans, hct_err *err) {
     for (int64_t b = 0; b < n; b++) {
-        int got = loader_next(q->load, step_item(s, b), &scans[b], err);
+        int got = loader_next(q->load, method_item(s, b), &scans[b], err);
         if (got <= 0) return got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
     }
     return HCT_OK;
 }
 
 /* All micro-batches of an optimiser step; the scans' numbers into scans. */
-static hct_status fill(run *q, int64_t epoch, int64_t step, size_t *scans, hct_err *err) {
+static hct_status fill(pretraining *q, int64_t epoch, int64_t step, size_t *scans, hct_err *err) {
     const recipe *r = q->r;
     hct_status st = HCT_OK;
     for (int64_t m = 0; st == HCT_OK && m < r->optim.accumulate; m++) {
         size_t *mine = scans + m * r->optim.batch;
+        const method_draw d = {
+            .seed = (uint64_t)r->seed, .epoch = epoch, .step = step, .scan = mine, .valid = r->optim.batch};
         st = take(q, &q->step, r->optim.batch, mine, err);
-        if (st == HCT_OK) st = step_fill(&q->step, m, (uint64_t)r->seed, epoch, step, mine, r->optim.batch, err);
+        if (st == HCT_OK) st = method_fill(&q->step, m, &d, err);
     }
     return st;
 }
 
 /* Fills the next step while this one runs. What goes wrong is said when that step's turn comes. */
-static void fill_ahead(run *q, int64_t epoch) {
+static void fill_ahead(pretraining *q, const trainer_at *at) {
     q->next.status = hct_ahead_begin(q->dev, &q->next.why);
-    if (q->next.status == HCT_OK) q->next.status = fill(q, epoch, q->state.step + 1, q->next.scans, &q->next.why);
+    if (q->next.status == HCT_OK) q->next.status = fill(q, at->epoch, at->step + 1, q->next.scans, &q->next.why);
     hct_ahead_end(q->dev);
     q->next.filled = 1;
 }
 
 /* A step's input: what was sent ahead, or what the loader has now. */
-static hct_status bring(run *q, int64_t epoch, size_t *scans, hct_err *err) {
-    if (!q->next.filled) return fill(q, epoch, q->state.step, scans, err);
+static hct_status bring(pretraining *q, const trainer_at *at, hct_err *err) {
+    if (!q->next.filled) return fill(q, at->epoch, at->step, q->scans, err);
     q->next.filled = 0;
-    memcpy(scans, q->next.scans, (size_t)q->mine * sizeof *scans);
+    memcpy(q->scans, q->next.scans, (size_t)q->mine * sizeof *q->scans);
     if (q->next.status == HCT_OK) return hct_ahead_take(q->dev, err);
     *err = q->next.why;
     return memory_hint(q->next.status, err); /* its second places are taken when the first step runs */
 }
 
-/* more: another step of this epoch follows. *ret_stop: in, the signal this rank was sent, or 0; out, whether any
- * rank was. */
-static hct_status one_step(run *q, int64_t epoch, int more, size_t *scans, double *ret_loss, int *ret_stop,
-                           hct_err *err) {
-    const recipe *r = q->r;
-    int64_t step = q->state.step;
-    hct_status st = bring(q, epoch, scans, err);
-    if (st == HCT_OK)
-        st = step_rates(q->optim, r, schedule_lr(&q->lr, step), recipe_weight_decay(r, step, q->total), epoch, err);
-    if (st == HCT_OK) st = step_set(&q->step, epoch, step, q->total, err);
-    double mine = 0;
-    if (st == HCT_OK) st = step_start(&q->step, err);
-    if (st == HCT_OK && more && q->next.scans) fill_ahead(q, epoch);
-    if (st == HCT_OK) st = step_finish(&q->step, &mine, err);
-    *ret_loss = mine;
-    if (st == HCT_OK) st = ranks_step(ret_loss, ret_stop, err);
-    if (st == HCT_OK && !isfinite(mine)) st = non_finite(q, mine, scans, err);
-    if (st == HCT_OK && !isfinite(*ret_loss))
-        st = hct_fail(err, HCT_EINVAL, "step %lld: the loss of another rank is not finite", (long long)step + 1);
+static hct_status one_step(void *own, const trainer_at *at, double *ret_loss, hct_err *err) {
+    pretraining *q = own;
+    hct_status st = bring(q, at, err);
+    if (st == HCT_OK) st = method_rates(q->kind, q->optim, q->r, at->lr, at->decay, at->epoch, err);
+    if (st == HCT_OK) st = method_set(&q->step, at->epoch, at->step, at->total, err);
+    if (st == HCT_OK) st = hct_start(q->step.tape, err);
+    if (st == HCT_OK && at->more && q->next.scans) fill_ahead(q, at);
+    return st == HCT_OK ? method_finish(&q->step, ret_loss, err) : st;
+}
+
+static const char *scan_of_step(const void *own, int64_t i) {
+    const pretraining *q = own;
+    return i < q->mine ? q->data->scans[q->scans[i]].id : NULL;
+}
+
+/* Adds the method's values, as the mean over ranks. */
+static hct_status observe(void *own, trainer_findings *io, hct_err *err) {
+    pretraining *q = own;
+    size_t n = method_health_count(q->kind);
+    double value[METHOD_HEALTH] = {0};
+    if (!n) return HCT_OK;
+    hct_status st = q->kind->health(&q->step, value, err);
+    if (st == HCT_OK) st = hct_comm_mean(value, n, err);
+    for (size_t i = 0; i < n; i++) trainer_found(io, q->kind->health_names[i], value[i]);
     return st;
 }
 
 /* ---- validation: masks and views are the same every time ---- */
 
-#define VALIDATION_SEED(r) ((uint64_t)(r)->seed ^ VALIDATION_DRAWS)
-
-/* The validation batches that this rank takes: every ranks-th; all, where batch statistics are those of all ranks,
- * who must then run alike. In share, *ret_n scans of the first n. */
-static size_t *validation_share(const run *q, size_t n, size_t batch, size_t *ret_n) {
-    int together = q->r->method == METHOD_DINO && q->r->dino.batch_norm;
+/* The validation batches that this rank takes: every ranks-th; all, where they must be the same on all ranks. In share,
+ * *ret_n scans of the first n. */
+static size_t *validation_share(const pretraining *q, size_t n, size_t batch, size_t *ret_n) {
+    int together = q->kind->together && q->kind->together(q->r);
     size_t *share = malloc((n + 1) * sizeof *share), count = 0, ranks = together ? 1 : (size_t)ranks_count(),
            mine = together ? 0 : (size_t)ranks_mine();
     for (size_t i = 0; share && i < n; i++)
@@ -221,192 +224,121 @@ static size_t *validation_share(const run *q, size_t n, size_t batch, size_t *re
     return share;
 }
 
-/* Mean loss over the validation part. DINO takes whole batches; *ret_health (DINO) is their mean. */
-static hct_status validate(run *q, int64_t epoch, double *ret, dino_health *ret_health, hct_err *err) {
-    int dino = q->r->method == METHOD_DINO;
-    int64_t batch = step_batch(&q->check), counted = 0;
-    size_t *scans = calloc((size_t)batch, sizeof *scans), n_valid;
-    size_t *share =
-        validation_share(q, dino ? q->n_valid / (size_t)batch * (size_t)batch : q->n_valid, (size_t)batch, &n_valid);
-    hct_status st =
-        scans && share ? loader_start(q->load, share, n_valid, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+/* Fills and runs one validation batch of n scans from the loader. */
+static hct_status check_batch(pretraining *q, int64_t n, size_t *scans, double *ret_loss, hct_err *err) {
+    const method_draw d = {.seed = (uint64_t)q->r->seed ^ VALIDATION_DRAWS, .scan = scans, .valid = n};
+    hct_status st = take(q, &q->check, n, scans, err);
+    if (st == HCT_OK) st = method_fill(&q->check, 0, &d, err);
+    return st == HCT_OK ? method_run(&q->check, ret_loss, err) : st;
+}
+
+/* A validation batch, for an error's message. */
+typedef struct checked {
+    const pretraining *q;
+    const size_t *scans;
+    int64_t n;
+} checked;
+
+static const char *scan_of_batch(const void *own, int64_t i) {
+    const checked *c = own;
+    return i < c->n ? c->q->data->scans[c->scans[i]].id : NULL;
+}
+
+/* Sums over this rank's validation scans: the loss, the method's values, and the number of scans. */
+static hct_status check_all(pretraining *q, int64_t step, const size_t *share, size_t n, double *sum, hct_err *err) {
+    int64_t batch = q->check.batch;
+    size_t health = method_health_count(q->kind), *scans = calloc((size_t)batch, sizeof *scans);
+    hct_status st = scans ? loader_start(q->load, share, n, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t at = 0; st == HCT_OK && at < n;) {
+        int64_t now = batch < (int64_t)(n - at) ? batch : (int64_t)(n - at);
+        double value[1 + METHOD_HEALTH] = {0};
+        st = check_batch(q, now, scans, value, err);
+        const checked batch_of = {q, scans, now};
+        if (st == HCT_OK && !isfinite(*value))
+            st = trainer_not_finite(step, "validation loss", *value, scan_of_batch, &batch_of, q->last, err);
+        if (st == HCT_OK && health) st = q->kind->health(&q->check, value + 1, err);
+        for (size_t i = 0; i <= health; i++) sum[i] += value[i] * (double)now;
+        sum[1 + health] += (double)now;
+        at += (size_t)now;
+    }
+    free(scans);
+    return st;
+}
+
+/* The mean loss over the validation split, and the method's values. */
+static hct_status validate(void *own, const trainer_at *at, trainer_findings *io, hct_err *err) {
+    pretraining *q = own;
+    size_t batch = (size_t)q->check.batch, n, health = method_health_count(q->kind);
+    double all[2 + METHOD_HEALTH] = {0};
+    size_t *share = validation_share(q, q->kind->whole_batches ? q->n_valid / batch * batch : q->n_valid, batch, &n);
+    hct_status st = share ? method_set(&q->check, at->epoch, at->step + 1, at->total, err)
+                          : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = check_all(q, at->step + 1, share, n, all, err);
     free(share);
-    if (st == HCT_OK) st = step_set(&q->check, epoch, q->state.step, q->total, err);
-    double sum = 0;
-    *ret_health = (dino_health){0, 0};
-    for (size_t at = 0; st == HCT_OK && at < n_valid;) {
-        int64_t n = batch < (int64_t)(n_valid - at) ? batch : (int64_t)(n_valid - at);
-        double loss = 0;
-        dino_health health = {0, 0};
-        st = take(q, &q->check, n, scans, err);
-        if (st == HCT_OK) st = step_fill(&q->check, 0, VALIDATION_SEED(q->r), 0, 0, scans, n, err);
-        if (st == HCT_OK) st = step_run(&q->check, &loss, err);
-        if (st == HCT_OK && dino) st = dino_step_health(&q->check.dino, &health, err);
-        sum += loss * (double)n;
-        ret_health->entropy += health.entropy * (double)n;
-        ret_health->feature_std += health.feature_std * (double)n;
-        counted += n;
-        at += (size_t)n;
-    }
-    double all[] = {sum, ret_health->entropy, ret_health->feature_std, (double)counted};
-    if (st == HCT_OK) st = hct_comm_mean(all, 4, err);
-    *ret = all[0] / all[3];
-    *ret_health = (dino_health){all[1] / all[3], all[2] / all[3]};
-    free(scans);
+    if (st == HCT_OK) st = hct_comm_mean(all, health + 2, err);
+    for (size_t i = 0; i <= health; i++) all[i] /= all[1 + health];
+    trainer_found(io, "loss", all[0]);
+    for (size_t i = 0; i < health; i++) trainer_found(io, q->kind->health_names[i], all[1 + i]);
+    io->score = all[0];
+    if (q->kind->collapse) q->kind->collapse(q->r, all + 1, io->collapse, sizeof io->collapse);
     return st;
 }
 
-/* A student whose features or teacher no longer tell scans apart learns nothing more: said as soon as it is seen. */
-static void warn_of_collapse(const run *q, const dino_health *h) {
-    double even = log((double)q->r->dino.prototypes);
-    const char *how = h->feature_std < 0.01       ? "all scans get the same features"
-                      : h->entropy > 0.999 * even ? "the teacher takes all prototypes alike"
-                      : h->entropy < 1e-3 * even  ? "the teacher takes one prototype for every scan"
-                                                  : NULL;
-    if (how)
-        hct_log(HCT_LOG_WARNING,
-                "step %lld: collapse: %s (entropy %.4f of %.4f, feature std %.4f); lower optim.lr, or change "
-                "dino.teacher_temp or dino.center_momentum",
-                (long long)q->state.step, how, h->entropy, even, h->feature_std);
-}
+/* ---- the run ---- */
 
-/* After an epoch: validation; best checkpoint by MAE's loss (DINO's says nothing of how good its features are).
- * *ret_stop: no improvement for train.early_stop validations. */
-static hct_status end_of_epoch(run *q, int64_t epoch, int *ret_stop, hct_err *err) {
-    *ret_stop = 0;
-    if (!q->n_valid || q->r->train.validate_every <= 0 || (epoch + 1) % q->r->train.validate_every) return HCT_OK;
-    double loss;
-    dino_health h;
-    hct_status st = validate(q, epoch, &loss, &h, err);
-    if (st < 0) return st;
-    int dino = q->r->method == METHOD_DINO;
-    runlog_value v[] = {
-        {"epoch", (double)epoch + 1},
-        {"loss", loss},
-        {"teacher_entropy", h.entropy},
-        {"feature_std", h.feature_std},
-    };
-    if (q->log) runlog_write(q->log, q->state.step, "validation", v, dino ? 4 : 2);
-    if (dino) {
-        if (!ranks_mine()) warn_of_collapse(q, &h);
-        return HCT_OK;
-    }
-    q->state.since_best++;
-    if (!(loss >= q->state.best)) {
-        q->state.best = loss;
-        q->state.best_step = q->state.step;
-        q->state.since_best = 0;
-        if ((st = write_checkpoint(q, q->best, err)) < 0) return st;
-    }
-    *ret_stop = q->r->train.early_stop > 0 && q->state.since_best >= q->r->train.early_stop;
-    return HCT_OK;
-}
-
-static hct_status log_step(run *q, int64_t step, double loss, progress *bar, hct_err *err) {
-    if (q->r->train.log_every <= 0 || step % q->r->train.log_every) return HCT_OK;
-    double norm = 0;
-    hct_status st = hct_optim_norm(q->optim, step_tape(&q->step), &norm, err);
-    dino_health h = {0, 0};
-    int dino = q->r->method == METHOD_DINO;
-    if (st == HCT_OK && dino) st = dino_step_health(&q->step.dino, &h, err);
-    if (st == HCT_OK && dino) {
-        double mean[] = {h.entropy, h.feature_std};
-        st = hct_comm_mean(mean, 2, err);
-        h = (dino_health){mean[0], mean[1]};
-    }
-    if (!q->log) return st;
-    runlog_value v[] = {
-        {"epoch", (double)((step - 1) / q->per_epoch + 1)},
-        {"loss", loss},
-        {"lr", schedule_lr(&q->lr, step - 1)},
-        {"grad_norm", norm},
-        {"teacher_entropy", h.entropy},
-        {"feature_std", h.feature_std},
-    };
-    runlog_write(q->log, step, "train", v, dino ? 6 : 4);
-    runlog_timing(q->log, step, "train/scans_per_second", progress_rate(bar));
-    return st;
-}
-
-static hct_status train(run *q, hct_err *err) {
+static hct_status train(pretraining *q, hct_err *err) {
     const recipe *r = q->r;
-    size_t *scans = malloc((size_t)q->mine * sizeof *scans);
-    int sends_ahead = hct_ahead_possible(q->dev);
-    if (sends_ahead) q->next.scans = malloc((size_t)q->mine * sizeof *scans);
-    if (!scans || (sends_ahead && !q->next.scans)) {
-        free(scans);
-        return hct_fail(err, HCT_ENOMEM, "out of memory");
-    }
-    progress bar = progress_begin(ranks_mine() ? NULL : q->o->progress, "step", q->state.step, q->total, "scans",
-                                  (double)q->scans_per_step);
-    hct_status st = HCT_OK;
-    int stop = q->r->train.early_stop > 0 && q->state.since_best >= q->r->train.early_stop;
-    char note[64] = "";
-    while (st == HCT_OK && q->state.step < q->total && !stop) {
-        int64_t epoch = q->state.step / q->per_epoch, done = q->state.step % q->per_epoch;
-        sampler_shuffle((uint64_t)q->r->seed, (uint64_t)epoch, q->train, q->n_train, q->order);
-        ranks_share(q->order, (size_t)(q->per_epoch * q->scans_per_step), r->optim.batch, q->share);
-        st = loader_start(q->load, q->share + done * q->mine, (size_t)((q->per_epoch - done) * q->mine), err);
-        for (; st == HCT_OK && done < q->per_epoch; done++) {
-            double loss = 0;
-            int asked = stop_asked();
-            if ((st = one_step(q, epoch, done + 1 < q->per_epoch, scans, &loss, &asked, err)) < 0) break;
-            int64_t step = ++q->state.step;
-            if ((st = log_step(q, step, loss, &bar, err)) < 0) break;
-            snprintf(note, sizeof note, "loss %.5f", loss);
-            progress_show(&bar, step, note);
-            int last = done + 1 == q->per_epoch;
-            if (last && (st = end_of_epoch(q, epoch, &stop, err)) < 0) break;
-            int every = q->r->train.checkpoint_every > 0 && step % q->r->train.checkpoint_every == 0;
-            if (ranks_count() == 1) asked = stop_asked();
-            if ((every || last || asked) && (st = write_checkpoint(q, q->last, err)) < 0) break;
-            if (asked && q->state.step < q->total) {
-                st = hct_fail(err, HCT_EINTERRUPTED,
-                              "signal %d: stopped after step %lld of %lld; continue with --resume", asked,
-                              (long long)step, (long long)q->total);
-                break;
-            }
-        }
-    }
-    if (st == HCT_OK) progress_end(&bar, note);
-    else progress_break(&bar);
-    free(scans);
-    return st;
+    int validates = q->n_valid && r->train.validate_every > 0;
+    const trainer_job job = {.r = r,
+                             .per_epoch = q->per_epoch,
+                             .epochs = r->optim.epochs,
+                             .scans = (double)q->scans_per_step,
+                             .lr = recipe_schedule(r, q->per_epoch, ranks_count()),
+                             .validate_every = r->train.validate_every,
+                             .score = q->kind->chooses ? TRAINER_LOSS : TRAINER_UNRANKED,
+                             .p = q->p,
+                             .optim = q->optim,
+                             .info = &q->info,
+                             .tape = q->step.tape,
+                             .last = q->last,
+                             .best = q->best,
+                             .resume = q->o->resume,
+                             .folder = q->o->run,
+                             .progress = q->o->progress,
+                             .together = 1};
+    const trainer_work work = {.own = q,
+                               .ready = ready,
+                               .epoch = choose_epoch,
+                               .step = one_step,
+                               .scan = scan_of_step,
+                               .observe = observe,
+                               .validate = validates ? validate : NULL};
+    run_state state;
+    return trainer_run(&job, &work, &state, err);
 }
 
-/* RUN/figures/reconstruction.png from the validation part's first scans, with the masks of every validation. MAE
- * only. */
-static hct_status draw(run *q, hct_err *err) {
+/* RUN/figures/: what the method shows of the validation split's first scans, with the draws of every validation. */
+static hct_status draw_figures(pretraining *q, hct_err *err) {
     double loss;
-    if (!q->n_valid || q->r->method != METHOD_MAE || ranks_mine()) return HCT_OK;
-    int64_t batch = step_batch(&q->check);
+    if (!q->n_valid || !q->kind->draw || ranks_mine()) return HCT_OK;
+    int64_t batch = q->check.batch;
     size_t *scans = calloc((size_t)batch, sizeof *scans);
     hct_status st =
         scans ? loader_start(q->load, q->valid, (size_t)batch, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (st == HCT_OK) st = take(q, &q->check, batch, scans, err);
-    if (st == HCT_OK) st = step_fill(&q->check, 0, VALIDATION_SEED(q->r), 0, 0, scans, batch, err);
-    if (st == HCT_OK) st = step_run(&q->check, &loss, err);
-    char *folder = path_join(q->o->run, "figures"), *path = path_join(q->o->run, "figures/reconstruction.png");
-    if (st == HCT_OK) st = folder && path ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (st == HCT_OK) st = reconstruction_draw(&q->check.mae, &q->info.mae, path, err);
+    if (st == HCT_OK) st = check_batch(q, batch, scans, &loss, err);
+    char *folder = path_join(q->o->run, "figures");
+    if (st == HCT_OK) st = folder ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = q->kind->draw(&q->check, folder, err);
     free(scans);
     free(folder);
-    free(path);
     return st;
 }
 
-/* What others use: MAE's encoder with its decoder, or the teacher's encoder. */
-static hct_status save_weights(run *q, hct_err *err) {
-    if (ranks_mine()) return HCT_OK;
-    if (q->r->method == METHOD_DINO) return dino_save_teacher(q->weights, q->dev, q->p, &q->info, err);
-    return weights_save(q->weights, q->p, &q->info, NULL, 0, NULL, 0, err);
-}
-
-static void close_run(run *q) {
+static void close_run(pretraining *q) {
     run_folder_leave(q->lock);
     loader_free(q->load);
-    if (q->step.r) step_free(&q->step);
-    if (q->check.r) step_free(&q->check);
+    method_close(&q->step);
+    method_close(&q->check);
     hct_optim_free(q->optim);
     params_free(q->p);
     device_close(q->dev);
@@ -415,6 +347,7 @@ static void close_run(run *q) {
     free(q->valid);
     free(q->order);
     free(q->share);
+    free(q->scans);
     free(q->next.scans);
     free(q->last);
     free(q->best);
@@ -422,26 +355,18 @@ static void close_run(run *q) {
 }
 
 hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err) {
-    run q = {.r = r, .o = o, .state = {.best = NAN, .ranks = ranks_count()}};
+    pretraining q = {.r = r, .o = o};
     stop_listen();
-    hct_status st = model_of_recipe(r, &q.info, err);
+    hct_status st = method_of_recipe(r, &q.kind, err);
+    if (st == HCT_OK) st = method_model(q.kind, r, &q.info, err);
     if (st == HCT_OK) st = hct_comm_agree("recipe", q.info.recipe, err);
     if (st == HCT_OK) st = open_data(&q, err);
     if (st == HCT_OK) st = open_model(&q, err);
     if (st == HCT_OK) st = open_folder(&q, err);
-    if (st == HCT_OK && o->resume && path_is_file(q.last))
-        st = checkpoint_load(q.last, q.p, &q.info, q.optim, &q.state, err);
-    if (st == HCT_OK) st = params_copy_masters(q.p, err);
-    if (st == HCT_OK) st = same_start(&q, err);
-    if (st == HCT_OK && !ranks_mine() && !(q.log = runlog_open(o->run, q.state.step ? q.state.step : -1, err)))
-        st = err->code;
     if (st == HCT_OK) st = train(&q, err);
     if (q.dev) hct_ahead_release(q.dev);
-    if (st == HCT_OK) st = save_weights(&q, err);
-    if (st == HCT_OK) st = draw(&q, err);
-    hct_err late;
-    hct_status closed = runlog_close(q.log, &late);
-    if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);
+    if (st == HCT_OK && !ranks_mine()) st = method_save(q.kind, q.weights, q.dev, q.p, &q.info, err);
+    if (st == HCT_OK) st = draw_figures(&q, err);
     close_run(&q);
     return st;
 }

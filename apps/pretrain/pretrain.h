@@ -1,9 +1,12 @@
-/* Pre-training by MAE or DINO: reads scans, draws masks and views, steps, validates, checkpoints.
+/* Pre-training by one of the methods (pretrain/method.h): reads scans, draws masks and views, steps, validates,
+ * checkpoints.
  *
- * RUN/recipe.yaml, metrics.jsonl, events.*, checkpoints/last.safetensors and (MAE) best.safetensors,
- * weights.safetensors at the end. */
+ * RUN/recipe.yaml, metrics.jsonl, events.*, checkpoints/last.safetensors and, where the validation loss tells which
+ * epoch is best, best.safetensors; weights.safetensors at the end. */
 #ifndef PRETRAIN_PRETRAIN_H
 #define PRETRAIN_PRETRAIN_H
+
+#include <stdio.h>
 
 #include "recipe/recipe.h"
 

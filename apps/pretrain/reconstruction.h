@@ -2,11 +2,20 @@
 #ifndef PRETRAIN_RECONSTRUCTION_H
 #define PRETRAIN_RECONSTRUCTION_H
 
-#include "pretrain/mae_step.h"
+#include "hct/hct.h"
 
-/* After a run of a forward-only step whose micro-batch 0 was filled: draws the scan of the batch whose middle axial
- * slice shows most (largest variance; channel 0's window) as three tiles: scan | visible patches | visible patches
- * with the hidden ones filled in. */
-hct_status reconstruction_draw(mae_step *s, const mae_config *c, const char *path, hct_err *err);
+/* A batch that was filled, and run without gradients. */
+typedef struct reconstruction_batch {
+    hct_tape *tape;
+    int64_t batch, channels, edge, patch; /* edge of the image and of a patch, voxels */
+    int normalize;                        /* predictions are of normalised patches: (t - mean) / sqrt(var + 1e-6) */
+    const float *image;                   /* [batch, channels, edge, edge, edge] */
+    hct_tensor *mask;                     /* F32 [batch, patches]: 1 is hidden */
+    hct_id pred;                          /* [batch, patches, patch^3 channels], voxel order (d0, d1, d2, channel) */
+} reconstruction_batch;
+
+/* Draws the scan of the batch whose middle axial slice shows most (largest variance; channel 0's window) as three
+ * tiles: scan | visible patches | visible patches with the hidden ones filled in. */
+hct_status reconstruction_draw(const reconstruction_batch *b, const char *path, hct_err *err);
 
 #endif

@@ -1,3 +1,4 @@
+/* Features of scans: embeddings, tokens or histograms. */
 #include "probe/features.h"
 
 #include <stdlib.h>
@@ -23,18 +24,13 @@ static void histogram(const float *x, int windows, size_t voxels, float *out) {
 }
 
 static hct_status histograms(const recipe *r, const dataset *d, const size_t *scans, features *f, hct_err *err) {
-    int64_t s = f->info.mae.encoder.image;
-    size_t voxels = (size_t)(s * s * s);
-    f->width = (size_t)f->info.n_windows * BINS;
+    const input_spec *input = &f->info.encoder.input;
+    size_t windows = (size_t)input->n_windows, voxels = input_floats(input) / windows;
+    f->width = windows * BINS;
     f->tokens = 1;
     f->row = calloc(f->n * f->width + 1, sizeof *f->row);
-    float *x = malloc(voxels * (size_t)f->info.n_windows * sizeof *x);
-    loader_options lo = {.windows = f->info.window,
-                         .n_windows = f->info.n_windows,
-                         .crop = f->info.crop,
-                         .size = s,
-                         .threads = (int)r->train.workers,
-                         .disk_cache = r->train.disk_cache};
+    float *x = malloc(voxels * windows * sizeof *x);
+    const loader_options lo = {.input = *input, .threads = (int)r->train.workers, .disk_cache = r->train.disk_cache};
     loader *l = loader_new(d, &lo, err);
     hct_status st = !f->row || !x ? hct_fail(err, HCT_ENOMEM, "out of memory")
                     : l           ? loader_start(l, scans, f->n, err)
@@ -42,7 +38,7 @@ static hct_status histograms(const recipe *r, const dataset *d, const size_t *sc
     for (size_t i = 0; st == HCT_OK && i < f->n; i++) {
         int got = loader_next(l, x, NULL, err);
         if (got <= 0) st = got < 0 ? (hct_status)got : hct_fail(err, HCT_EINVAL, "the loader ended early");
-        else histogram(x, f->info.n_windows, voxels, f->row + i * f->width);
+        else histogram(x, input->n_windows, voxels, f->row + i * f->width);
     }
     loader_free(l);
     free(x);
@@ -74,21 +70,22 @@ static hct_status open_encoder(const recipe *r, features *f, hct_err *err) {
 hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const size_t *scans, size_t n, FILE *progress,
                        features *ret, hct_err *err) {
     *ret = (features){.n = n, .dev = dev};
-    hct_status st = model_of_recipe(r, &ret->info, err);
+    hct_status st = model_of_recipe(r, NULL, &ret->info, err);
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM && ret->info.probe_heads)
         return hct_fail(err, HCT_EINVAL, "probe.kind attentive needs the tokens of an encoder; a histogram has none");
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM) return histograms(r, d, scans, ret, err);
     if (st == HCT_OK) st = open_encoder(r, ret, err);
     embedder e = {0};
     if (st == HCT_OK) {
-        const vit_config *c = &ret->info.mae.encoder;
+        const encoder *c = &ret->info.encoder;
+        int64_t width = encoder_width(c);
         model_info encoder_alone = ret->info;
-        encoder_alone.kind = MODEL_VIT;
-        ret->width = (size_t)c->width;
-        ret->tokens = ret->info.probe_heads ? (size_t)vit_tokens(c) : 1;
-        if (ret->info.probe_heads && c->width % ret->info.probe_heads)
+        encoder_alone.role = MODEL_ENCODER;
+        ret->width = (size_t)width;
+        ret->tokens = ret->info.probe_heads ? (size_t)c->kind->tokens(c) : 1;
+        if (ret->info.probe_heads && width % ret->info.probe_heads)
             st = hct_fail(err, HCT_EINVAL, "probe.heads: %lld does not divide the encoder's width %lld",
-                          (long long)ret->info.probe_heads, (long long)c->width);
+                          (long long)ret->info.probe_heads, (long long)width);
         else if (!(ret->row = calloc(n * ret->width * ret->tokens + 1, sizeof *ret->row)))
             st = hct_fail(err, HCT_ENOMEM,
                           "out of memory for %zu tokens of %zu scans; an attentive probe keeps them all", ret->tokens,

@@ -1,3 +1,4 @@
+/* One probe: rows and step of a fit, and what the training loop asks of them. */
 #include "probe/probe_fit.h"
 
 #include <math.h>
@@ -8,20 +9,24 @@
 #include "models/probe.h"
 #include "training/optimizer.h"
 #include "training/sampler.h"
+#include "training/trainer.h"
 
 enum { SCORED = 64 }; /* scans scored at once by an attentive probe */
 
 typedef struct fit {
     const recipe *r;
     const probe_data *d;
+    const probe_fit_options *o;
+    hct_dev *dev;
     params *head;
+    double *score; /* [n] */
     hct_optim *optim;
     hct_tape *step;
     hct_id loss;
     hct_tensor *x, *y; /* one batch */
     float *x_host;
     int32_t *y_host;
-    int64_t batch, per_epoch;
+    int64_t batch, per_epoch, at; /* at: the step at hand takes order[at ...] */
     size_t *rows, n_rows, *order; /* labelled training rows */
     int8_t *row_label;
     hct_tensor *some; /* `chunk` rows, for scoring */
@@ -38,7 +43,9 @@ static hct_id forward(const fit *f, hct_tape *t, hct_tensor *x, int training) {
     return head_forward(t, f->head, "", f->d->heads, v, v, training);
 }
 
-static hct_status open_fit(fit *f, hct_dev *dev, const char *task, hct_err *err) {
+static hct_status open_fit(fit *f, hct_err *err) {
+    hct_dev *dev = f->dev;
+    const char *task = f->o->task;
     const recipe *r = f->r;
     const probe_data *d = f->d;
     size_t count, have[2] = {0, 0};
@@ -92,123 +99,122 @@ static void close_fit(fit *f) {
 }
 
 /* The probability of rows [from, from + n), n at most chunk; what a shorter chunk leaves over is not read. */
-static hct_status score_some(fit *f, hct_dev *dev, size_t from, size_t n, float *p, double *score, hct_err *err) {
+static hct_status score_some(fit *f, size_t from, size_t n, float *p, hct_err *err) {
     size_t floats = f->d->width * f->d->tokens;
-    hct_tape *t = hct_tape_new(dev, HCT_EAGER);
+    hct_tape *t = hct_tape_new(f->dev, HCT_EAGER);
     float *rows = n < (size_t)f->chunk ? calloc((size_t)f->chunk * floats, sizeof *rows) : NULL;
     hct_status st = t && (rows || n == (size_t)f->chunk) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (rows) memcpy(rows, f->d->row + from * floats, n * floats * sizeof *rows);
     if (st == HCT_OK) st = hct_tensor_write(f->some, rows ? rows : f->d->row + from * floats, err);
     if (st == HCT_OK) st = hct_read(t, hct_softmax(t, forward(f, t, f->some, 0)), p, err);
-    for (size_t i = 0; st == HCT_OK && i < n; i++) score[from + i] = (double)p[2 * i + 1];
+    for (size_t i = 0; st == HCT_OK && i < n; i++) f->score[from + i] = (double)p[2 * i + 1];
     free(rows);
     hct_tape_free(t);
     return st;
 }
 
-static hct_status score_all(fit *f, hct_dev *dev, double *score, hct_err *err) {
+static hct_status score_all(fit *f, hct_err *err) {
     float *p = malloc(((size_t)f->chunk * 2 + 1) * sizeof *p);
     hct_status st = p ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t at = 0; st == HCT_OK && at < f->d->n; at += (size_t)f->chunk) {
         size_t left = f->d->n - at;
-        st = score_some(f, dev, at, left < (size_t)f->chunk ? left : (size_t)f->chunk, p, score, err);
+        st = score_some(f, at, left < (size_t)f->chunk ? left : (size_t)f->chunk, p, err);
     }
     free(p);
     return st;
 }
 
-/* NaN where the validation part lacks a class. */
-static hct_status validation_auc(const probe_data *d, const double *score, double *ret, hct_err *err) {
+/* The AUC of the validation rows: NaN where they lack a class. */
+static hct_status validate(void *own, const trainer_at *at, trainer_findings *io, hct_err *err) {
+    fit *f = own;
+    const probe_data *d = f->d;
     double *s = malloc((d->n_valid + 1) * sizeof *s);
     int8_t *l = malloc(d->n_valid + 1);
-    hct_status st = s && l ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    for (size_t i = 0; st == HCT_OK && i < d->n_valid; i++) s[i] = score[d->valid[i]], l[i] = d->label[d->valid[i]];
     ranking rank = {0};
+    (void)at;
+    hct_status st = s && l ? score_all(f, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; st == HCT_OK && i < d->n_valid; i++) s[i] = f->score[d->valid[i]], l[i] = d->label[d->valid[i]];
     if (st == HCT_OK) st = ranking_make(s, l, d->n_valid, &rank, err);
-    if (st == HCT_OK) *ret = ranking_auc(&rank, NULL);
+    if (st == HCT_OK) io->score = ranking_auc(&rank, NULL);
+    trainer_found(io, "validation_auc", io->score);
     ranking_free(&rank);
     free(s);
     free(l);
     return st;
 }
 
-static hct_status run_epoch(fit *f, uint64_t seed, int64_t epoch, const lr_schedule *lr, double *ret_loss,
-                            hct_err *err) {
+static hct_status choose_epoch(void *own, int64_t epoch, int64_t done, hct_err *err) {
+    fit *f = own;
     size_t count = (size_t)(f->per_epoch * f->batch);
-    if (f->r->train.balanced > 0)
-        sampler_balanced(seed, (uint64_t)epoch, f->rows, f->row_label, f->n_rows, count, f->order);
-    else sampler_shuffle(seed, (uint64_t)epoch, f->rows, f->n_rows, f->order);
-    double sum = 0;
-    for (int64_t s = 0; s < f->per_epoch; s++) {
-        for (int64_t b = 0; b < f->batch; b++) {
-            size_t row = f->order[s * f->batch + b];
-            size_t floats = f->d->width * f->d->tokens;
-            memcpy(f->x_host + (size_t)b * floats, f->d->row + row * floats, floats * sizeof *f->x_host);
-            f->y_host[b] = f->d->label[row];
-        }
-        int64_t step = epoch * f->per_epoch + s, total = f->per_epoch * f->r->optim.epochs;
-        float loss = 0;
-        hct_status st = hct_tensor_write(f->x, f->x_host, err);
-        if (st == HCT_OK) st = hct_tensor_write(f->y, f->y_host, err);
-        if (st == HCT_OK)
-            st = optimizer_set_rates(f->optim, schedule_lr(lr, step), recipe_weight_decay(f->r, step, total), err);
-        if (st == HCT_OK) st = hct_run(f->step, err);
-        if (st == HCT_OK) st = hct_read(f->step, f->loss, &loss, err);
-        if (st == HCT_OK && !isfinite(loss))
-            st = hct_fail(err, HCT_EINVAL, "the probe's loss is %g at step %lld; lower optim.lr", (double)loss,
-                          (long long)step + 1);
-        if (st < 0) return st;
-        sum += (double)loss;
+    uint64_t seed = (uint64_t)f->r->seed;
+    (void)done; /* stops and checkpoints lie between epochs */
+    if (f->r->train.balanced > 0) {
+        if (!sampler_balanced(seed, (uint64_t)epoch, f->rows, f->row_label, f->n_rows, count, f->order))
+            return hct_fail(err, HCT_ENOMEM, "out of memory for an epoch's draws");
+    } else {
+        sampler_shuffle(seed, (uint64_t)epoch, f->rows, f->n_rows, f->order);
     }
-    *ret_loss = sum / (double)f->per_epoch;
     return HCT_OK;
 }
 
-static hct_status copy_head(params *head, float **values, int back, hct_err *err) {
-    hct_status st = HCT_OK;
-    for (size_t i = 0; st == HCT_OK && i < head->n; i++)
-        st = back ? hct_tensor_write(head->items[i].tensor, values[i], err)
-                  : hct_tensor_read(head->items[i].tensor, values[i], err);
+static hct_status one_step(void *own, const trainer_at *at, double *ret_loss, hct_err *err) {
+    fit *f = own;
+    size_t floats = f->d->width * f->d->tokens;
+    float loss = 0;
+    f->at = at->done * f->batch;
+    for (int64_t b = 0; b < f->batch; b++) {
+        size_t row = f->order[f->at + b];
+        memcpy(f->x_host + (size_t)b * floats, f->d->row + row * floats, floats * sizeof *f->x_host);
+        f->y_host[b] = f->d->label[row];
+    }
+    hct_status st = hct_tensor_write(f->x, f->x_host, err);
+    if (st == HCT_OK) st = hct_tensor_write(f->y, f->y_host, err);
+    if (st == HCT_OK) st = optimizer_set_rates(f->optim, at->lr, at->decay, err);
+    if (st == HCT_OK) st = hct_run(f->step, err);
+    if (st == HCT_OK) st = hct_read(f->step, f->loss, &loss, err);
+    *ret_loss = (double)loss;
     return st;
 }
 
-hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const char *task, params *head, runlog *log,
+static const char *scan_of_step(const void *own, int64_t i) {
+    const fit *f = own;
+    return i < f->batch && f->d->scan ? f->d->scan[f->order[f->at + i]] : NULL;
+}
+
+enum { SPARE = 5 }; /* seconds between checkpoints: an epoch of a small head takes less than writing it */
+
+hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const probe_fit_options *o, params *head,
                      double *score, hct_err *err) {
-    fit f = {.r = r, .d = d, .head = head};
-    hct_status st = open_fit(&f, dev, task, err);
-    float **best = calloc(head->n + 1, sizeof *best);
-    if (st == HCT_OK && !best) st = hct_fail(err, HCT_ENOMEM, "out of memory for the best epoch");
-    for (size_t i = 0; st == HCT_OK && i < head->n; i++)
-        if (!(best[i] = malloc(hct_tensor_bytes(head->items[i].tensor) + 1)))
-            st = hct_fail(err, HCT_ENOMEM, "out of memory for the best epoch");
-    lr_schedule lr = recipe_schedule(r, f.per_epoch ? f.per_epoch : 1, 1);
-    double best_auc = -1;
-    int64_t since = 0;
-    for (int64_t epoch = 0; st == HCT_OK && epoch < r->optim.epochs; epoch++) {
-        double loss, auc = NAN;
-        st = run_epoch(&f, (uint64_t)r->seed, epoch, &lr, &loss, err);
-        if (st == HCT_OK) st = score_all(&f, dev, score, err);
-        if (st == HCT_OK) st = validation_auc(d, score, &auc, err);
-        if (st < 0) break;
-        runlog_write(log, (epoch + 1) * f.per_epoch, task,
-                     (runlog_value[]){
-                         {"epoch", (double)epoch + 1},
-                         {"loss", loss},
-                         {"validation_auc", auc},
-                     },
-                     3);
-        since++;
-        if (auc > best_auc || isnan(auc)) { /* undefined: the last epoch is kept */
-            best_auc = isnan(auc) ? best_auc : auc;
-            since = 0;
-            st = copy_head(head, best, 0, err);
-        }
-        if (r->train.early_stop > 0 && since >= r->train.early_stop) break;
+    fit f = {.r = r, .d = d, .o = o, .dev = dev, .head = head, .score = score};
+    hct_status st = open_fit(&f, err);
+    if (st == HCT_OK) {
+        const trainer_job job = {.r = r,
+                                 .name = o->task,
+                                 .per_epoch = f.per_epoch,
+                                 .epochs = r->optim.epochs,
+                                 .scans = (double)f.batch,
+                                 .lr = recipe_schedule(r, f.per_epoch, 1),
+                                 .validate_every = 1,
+                                 .score = TRAINER_AUC,
+                                 .p = head,
+                                 .optim = f.optim,
+                                 .info = o->info,
+                                 .tape = f.step,
+                                 .parts = 1,
+                                 .last = o->last,
+                                 .best = o->best,
+                                 .keep = 1,
+                                 .resume = o->resume,
+                                 .spare = SPARE,
+                                 .log = o->log,
+                                 .phase = o->task,
+                                 .progress = o->progress};
+        const trainer_work work = {
+            .own = &f, .epoch = choose_epoch, .step = one_step, .scan = scan_of_step, .validate = validate};
+        run_state state;
+        st = trainer_run(&job, &work, &state, err);
     }
-    if (st == HCT_OK) st = copy_head(head, best, 1, err);
-    if (st == HCT_OK) st = score_all(&f, dev, score, err);
-    for (size_t i = 0; best && i < head->n; i++) free(best[i]);
-    free(best);
+    if (st == HCT_OK) st = score_all(&f, err);
     close_fit(&f);
     return st;
 }

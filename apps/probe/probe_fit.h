@@ -2,6 +2,8 @@
 #ifndef PROBE_PROBE_FIT_H
 #define PROBE_PROBE_FIT_H
 
+#include <stdio.h>
+
 #include "models/weights.h"
 #include "recipe/recipe.h"
 #include "run/runlog.h"
@@ -11,13 +13,25 @@ typedef struct probe_data {
     size_t n, width, tokens;     /* tokens 1: one vector a scan */
     int64_t heads;               /* of an attentive probe; 0: linear */
     const int8_t *label;         /* [n]: 1, 0, -1 not known */
+    char *const *scan;           /* [n]: ids, for messages; NULL: none */
     const size_t *train, *valid; /* rows; those without a label are left out */
     size_t n_train, n_valid;
 } probe_data;
 
+typedef struct probe_fit_options {
+    const char *task;
+    runlog *log;             /* a line an epoch, phase `task`; NULL: none */
+    const char *last, *best; /* checkpoints of the head; NULL: none are written */
+    int resume;
+    const model_info
+        *info; /* recipe, data and parent of the run, for the checkpoints; may be NULL where there are none */
+    FILE *progress;
+} probe_fit_options;
+
 /* score: [n], the probability of each row. head: a parameter set that holds head_declare(head, "", width, 2, heads);
- * its values are the best epoch's afterwards. HCT_EINVAL where a class is missing in training. */
-hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const char *task, params *head, runlog *log,
+ * its values are the best epoch's afterwards. HCT_EINVAL: a class is missing in training, or a loss is not finite.
+ * HCT_EINTERRUPTED: a signal asked to stop. */
+hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const probe_fit_options *o, params *head,
                      double *score, hct_err *err);
 
 #endif

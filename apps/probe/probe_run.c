@@ -1,3 +1,4 @@
+/* The work of headct probe: features, a head a task, the run's files. */
 #include "probe/probe_run.h"
 
 #include <stdlib.h>
@@ -7,12 +8,14 @@
 #include "models/probe.h"
 #include "support/device.h"
 #include "support/paths.h"
+#include "support/sha256.h"
+#include "support/stop.h"
 #include "probe/features.h"
 #include "probe/probe_fit.h"
 #include "run/run_folder.h"
 #include "training/trial.h"
 
-typedef struct run {
+typedef struct probing {
     const recipe *r;
     const probe_options *o;
     hct_dev *dev;
@@ -23,35 +26,67 @@ typedef struct run {
     runlog *log;
     int lock;                 /* of the folder */
     char weights[MODEL_HASH]; /* of the classifier; "" for histograms */
-} run;
+} probing;
 
-static hct_status fit_task(run *q, size_t k, params *head, hct_err *err) {
+/* RUN/checkpoints/task-1-last.safetensors. */
+static char *checkpoint_of(const probing *q, size_t k, const char *which) {
+    char *path = NULL;
+    return asprintf(&path, "%s/checkpoints/task-%zu-%s.safetensors", q->o->run, k + 1, which) < 0 ? NULL : path;
+}
+
+/* What a task's checkpoint belongs to: the run's recipe and encoder; and the scans, the task and its labels. */
+static hct_status identify(const probing *q, size_t k, const int8_t *label, model_info *ret, hct_err *err) {
+    char data[MODEL_HASH];
+    *ret = q->f.info;
+    hct_status st = dataset_hash(q->data, q->t.scan, q->t.n_train, data, err);
+    if (st < 0) return st;
+    sha256 *h = sha256_begin();
+    sha256_add(h, data, strlen(data));
+    sha256_add(h, q->t.said.task[k], strlen(q->t.said.task[k]) + 1);
+    sha256_add(h, label, q->t.n);
+    return sha256_end(h, ret->data, err);
+}
+
+static hct_status fit_task(probing *q, size_t k, params *head, hct_err *err) {
     size_t n = q->t.n, tasks = q->t.said.n_tasks;
     int8_t *label = malloc(n + 1);
     double *score = malloc((n + 1) * sizeof *score);
-    hct_status st = label && score ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    char *last = checkpoint_of(q, k, "last"), *best = checkpoint_of(q, k, "best");
+    model_info info;
+    hct_status st = label && score && last && best ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < n; i++) label[i] = q->t.said.label[i * tasks + k];
-    probe_data d = {.row = q->f.row,
-                    .n = n,
-                    .width = q->f.width,
-                    .tokens = q->f.tokens,
-                    .heads = q->f.info.probe_heads,
-                    .label = label,
-                    .train = q->row,
-                    .valid = q->row + q->t.n_train,
-                    .n_train = q->t.n_train,
-                    .n_valid = q->t.n_valid};
-    if (st == HCT_OK) st = probe_fit(q->r, q->dev, &d, q->t.said.task[k], head, q->log, score, err);
+    if (st == HCT_OK) st = identify(q, k, label, &info, err);
+    const probe_data d = {.row = q->f.row,
+                          .n = n,
+                          .width = q->f.width,
+                          .tokens = q->f.tokens,
+                          .heads = q->f.info.probe_heads,
+                          .label = label,
+                          .scan = q->t.said.scan,
+                          .train = q->row,
+                          .valid = q->row + q->t.n_train,
+                          .n_train = q->t.n_train,
+                          .n_valid = q->t.n_valid};
+    const probe_fit_options o = {.task = q->t.said.task[k],
+                                 .log = q->log,
+                                 .last = last,
+                                 .best = best,
+                                 .resume = q->o->resume,
+                                 .info = &info,
+                                 .progress = q->o->progress};
+    if (st == HCT_OK) st = probe_fit(q->r, q->dev, &d, &o, head, score, err);
     for (size_t i = 0; st == HCT_OK && i < n; i++) q->t.said.score[i * tasks + k] = score[i];
     free(label);
     free(score);
+    free(last);
+    free(best);
     return st;
 }
 
 /* Encoder and heads as one classifier; the heads move from their own sets into it. */
-static hct_status save_classifier(run *q, params **heads, hct_err *err) {
+static hct_status save_classifier(probing *q, params **heads, hct_err *err) {
     model_info info = q->f.info;
-    info.kind = MODEL_CLASSIFIER;
+    info.role = MODEL_CLASSIFIER;
     info.n_tasks = (int)q->t.said.n_tasks;
     for (int k = 0; k < info.n_tasks; k++) memcpy(info.task[k], q->t.said.task[k], strlen(q->t.said.task[k]) + 1);
     params *all = model_new(q->dev, &info, 0, err);
@@ -76,7 +111,7 @@ static hct_status save_classifier(run *q, params **heads, hct_err *err) {
     return st;
 }
 
-static hct_status fit_all(run *q, hct_err *err) {
+static hct_status fit_all(probing *q, hct_err *err) {
     size_t tasks = q->t.said.n_tasks;
     params **heads = calloc(tasks + 1, sizeof *heads);
     hct_status st = heads ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
@@ -94,20 +129,37 @@ static hct_status fit_all(run *q, hct_err *err) {
     return st;
 }
 
+/* Nothing is started over an older run. */
+static hct_status open_folder(probing *q, hct_err *err) {
+    const char *run = q->o->run;
+    char *table = path_join(run, "predictions.csv"), *weights = path_join(run, "weights.safetensors"),
+         *last = checkpoint_of(q, 0, "last");
+    hct_status st = table && weights && last ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    int begun = st == HCT_OK && (path_is_file(table) || path_is_file(weights) || path_is_file(last));
+    free(table);
+    free(weights);
+    free(last);
+    if (st == HCT_OK) st = run_folder_enter(run, q->r, q->o->resume, &q->lock, err);
+    if (st == HCT_OK && begun && !q->o->resume)
+        st = hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder",
+                      run);
+    if (st == HCT_OK && !begun) st = run_folder_empty(run, err);
+    return st == HCT_OK ? run_folder_open(run, "checkpoints", q->r, err) : st;
+}
+
 hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
-    run q = {.r = r, .o = o};
+    probing q = {.r = r, .o = o};
+    stop_listen();
     hct_status st = HCT_OK;
     if (!(q.data = dataset_open(r->data.dataset, err))) st = err->code;
     if (st == HCT_OK) st = trial_open(r, q.data, &q.t, err);
     if (st == HCT_OK) st = trial_leave_one_class(&q.t, r, err);
     if (st == HCT_OK && !(q.row = malloc((q.t.n + 1) * sizeof *q.row))) st = hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < q.t.n; i++) q.row[i] = i;
+    if (st == HCT_OK) st = open_folder(&q, err);
     if (st == HCT_OK && !(q.dev = device_open(r->train.device, err))) st = err->code;
     if (st == HCT_OK) st = features_of(r, q.dev, q.data, q.t.scan, q.t.n, o->progress, &q.f, err);
-    if (st == HCT_OK) st = run_folder_enter(o->run, r, 0, &q.lock, err);
-    if (st == HCT_OK) st = run_folder_empty(o->run, err);
-    if (st == HCT_OK) st = run_folder_open(o->run, NULL, r, err);
-    if (st == HCT_OK && !(q.log = runlog_open(o->run, -1, err))) st = err->code;
+    if (st == HCT_OK && !(q.log = runlog_open(o->run, o->resume ? INT64_MAX - 1 : -1, err))) st = err->code;
     if (st == HCT_OK) st = fit_all(&q, err);
     if (st == HCT_OK) st = trial_evaluate(&q.t, *r->name ? r->name : "probe", (uint64_t)r->seed, o->run, o->table, err);
     hct_err late;

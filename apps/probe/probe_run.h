@@ -1,18 +1,24 @@
 /* Linear and attentive probing: features of frozen weights once, then a small classifier a task on them.
  *
  * RUN/recipe.yaml, metrics.jsonl, predictions.csv (every scan of the three parts), weights.safetensors (encoder and
- * heads: what `headct predict` takes), metrics.json and metrics.csv of the test part, figures/roc_TASK.svg. */
+ * heads: what `headct predict` takes), checkpoints/ (each task's head), metrics.json and metrics.csv of the test
+ * part, figures/roc_TASK.svg. */
 #ifndef PROBE_PROBE_RUN_H
 #define PROBE_PROBE_RUN_H
+
+#include <stdio.h>
 
 #include "recipe/recipe.h"
 
 typedef struct probe_options {
     const char *run;
+    int resume;     /* tasks that are finished are left alone, the one that was interrupted goes on */
     FILE *progress; /* NULL: quiet */
     FILE *table;    /* where the table of the test part is printed; NULL: nowhere */
 } probe_options;
 
+/* HCT_EINVAL where there is a run already, and resume is not set. HCT_EINTERRUPTED: a signal asked to stop, and the
+ * checkpoint is written. */
 hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err);
 
 #endif

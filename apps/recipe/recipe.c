@@ -1,3 +1,4 @@
+/* Recipes: defaults, --set, checks, and the canonical text that is kept and hashed. */
 #include "recipe/recipe.h"
 
 #include <stdlib.h>
@@ -49,40 +50,44 @@ hct_status recipe_set_key(recipe *r, const char *key, const char *value, hct_err
     return value ? give(r, k, value, err) : HCT_OK;
 }
 
-static hct_status check_vit(const char *what, int64_t width, int64_t heads, hct_err *err) {
-    if (width % heads)
-        return hct_fail(err, HCT_EINVAL, "%s.width: %lld is not divisible by %s.heads, %lld", what, (long long)width,
-                        what, (long long)heads);
-    if (width % 6)
-        return hct_fail(err, HCT_EINVAL, "%s.width: %lld is not divisible by 6 (sine and cosine for three axes)", what,
-                        (long long)width);
-    return HCT_OK;
+hct_status recipe_number(const recipe *r, const char *key, double *ret, hct_err *err) {
+    const recipe_key *k = recipe_key_find(key, strlen(key));
+    const char *member = k ? (const char *)r + k->offset : NULL;
+    int choice = 0;
+    switch (k ? k->kind : KEY_TEXT) {
+    case KEY_INT: *ret = (double)*(const int64_t *)(const void *)member; return HCT_OK;
+    case KEY_REAL: *ret = *(const double *)(const void *)member; return HCT_OK;
+    case KEY_BOOL: *ret = *(const bool *)member; return HCT_OK;
+    case KEY_CHOICE:
+        memcpy(&choice, member, sizeof choice);
+        *ret = choice;
+        return HCT_OK;
+    default: return hct_fail(err, HCT_ENOTFOUND, "no key '%s' that holds a number", key);
+    }
+}
+
+hct_status recipe_put_number(recipe *r, const char *key, double value, hct_err *err) {
+    const recipe_key *k = recipe_key_find(key, strlen(key));
+    char text[64];
+    if (!k) return hct_fail(err, HCT_ENOTFOUND, "no key '%s'", key);
+    text_of_double(value, text);
+    if (k->kind == KEY_CHOICE) {
+        const char *word = k->words;
+        for (int n = (int)value; n > 0 && word; n--) word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL;
+        snprintf(text, sizeof text, "%.*s", (int)(word ? strcspn(word, "|") : 0), word ? word : "");
+    }
+    return recipe_key_assign(k, text, r, err);
 }
 
 hct_status recipe_check(const recipe *r, hct_err *err) {
-    if (r->data.image % r->model.patch)
-        return hct_fail(err, HCT_EINVAL, "data.image: %lld is not divisible by model.patch, %lld",
-                        (long long)r->data.image, (long long)r->model.patch);
-    hct_status status = check_vit("model", r->model.width, r->model.heads, err);
+    hct_status status = views_check(&r->views, err);
     if (status < 0) return status;
-    if (r->method == METHOD_MAE) {
-        int64_t edge = r->data.image / r->model.patch, patches = edge * edge * edge;
-        int64_t kept = (int64_t)((double)patches * (1 - r->model.mask_ratio));
-        if (kept < 1 || kept >= patches)
-            return hct_fail(err, HCT_EINVAL,
-                            "model.mask_ratio: of %lld patches %lld would be kept; both sides need one",
-                            (long long)patches, (long long)kept);
-        status = check_vit("model.decoder", r->model.decoder.width, r->model.decoder.heads, err);
-        if (status < 0) return status;
-    }
-    status = views_check(&r->views, err);
-    if (status < 0) return status;
-    int pretrains = r->method == METHOD_MAE || r->method == METHOD_DINO;
+    bool pretrains = recipe_pretrains(r);
     if (r->train.precision != PRECISION_F32 && (!pretrains || r->optim.name == OPTIMIZER_SGD))
         return hct_fail(err, HCT_EINVAL, "train.precision: bf16 is for pre-training (mae, dino) with adamw or adam");
     if (r->train.recompute && !pretrains)
         return hct_fail(err, HCT_EINVAL, "train.recompute: is for pre-training (mae, dino)");
-    if (r->method == METHOD_FINETUNE && !(r->finetune.layer_decay > 0))
+    if (recipe_finetunes(r) && !(r->finetune.layer_decay > 0))
         return hct_fail(err, HCT_EINVAL, "finetune.layer_decay: must be above 0");
     if (!(r->optim.lr > 0)) return hct_fail(err, HCT_EINVAL, "optim.lr: must be above 0");
     if (r->optim.warmup_epochs > 0 && r->optim.warmup_fraction > 0)
@@ -132,13 +137,25 @@ static void yaml_value(const recipe_key *k, const recipe *r, text_buffer *out) {
     }
 }
 
+/* Whether a key that is newer than older recipes has its default. */
+static bool is_left_out(const recipe_key *k, const recipe *r) {
+    static const size_t size[] = {
+        [KEY_INT] = sizeof(int64_t),      [KEY_REAL] = sizeof(double),     [KEY_BOOL] = sizeof(bool),
+        [KEY_CHOICE] = sizeof(int),       [KEY_WORD] = RECIPE_WORD,        [KEY_TEXT] = RECIPE_TEXT,
+        [KEY_LIST] = sizeof(recipe_list), [KEY_PAIR] = 2 * sizeof(double), [KEY_WINDOWS] = sizeof r->data.windows,
+    };
+    if (!k->later) return false;
+    const recipe start = recipe_default();
+    return !memcmp((const char *)r + k->offset, (const char *)&start + k->offset, size[k->kind]);
+}
+
 void recipe_text(const recipe *r, text_buffer *out) {
     for (const char *const *s = recipe_sections; *s; s++) {
         int depth = **s ? 1 + (strchr(*s, '.') != NULL) : 0;
         const char *last = strrchr(*s, '.');
         if (depth) text_printf(out, "%*s%s:\n", 2 * (depth - 1), "", last ? last + 1 : *s);
         for (size_t i = 0; i < recipe_key_count; i++) {
-            if (strcmp(recipe_keys[i].section, *s) != 0) continue;
+            if (strcmp(recipe_keys[i].section, *s) != 0 || is_left_out(&recipe_keys[i], r)) continue;
             text_printf(out, "%*s%s: ", 2 * depth, "", recipe_keys[i].key);
             yaml_value(&recipe_keys[i], r, out);
             text_add(out, "\n", 1);

@@ -13,15 +13,22 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "hct/types.h"
 #include "dataset/views.h"
 #include "support/text.h"
 #include "recipe/schedule.h"
 
-enum { RECIPE_TEXT = 512, RECIPE_ITEM = 64, RECIPE_ITEMS = 32, RECIPE_WINDOWS = 8, RECIPE_KEYS = 192 };
+enum {
+    RECIPE_TEXT = 512,
+    RECIPE_WORD = 32,
+    RECIPE_ITEM = 64,
+    RECIPE_ITEMS = 32,
+    RECIPE_WINDOWS = 8,
+    RECIPE_KEYS = 192
+};
 
-typedef enum recipe_method { METHOD_MAE, METHOD_PROBE, METHOD_DINO, METHOD_FINETUNE } recipe_method;
 typedef enum recipe_init { FIRST_XAVIER, FIRST_NORMAL } recipe_init;               /* as MAE's authors; as DINO's */
 typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_position; /* paper; published code */
 typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
@@ -46,7 +53,7 @@ typedef struct recipe_window {
 
 typedef struct recipe {
     char name[RECIPE_TEXT];
-    recipe_method method;
+    char method[RECIPE_WORD]; /* probe, finetune, or a method of pre-training (pretrain/method.h) */
     int64_t seed;
     struct {
         char dataset[RECIPE_TEXT];                                           /* folder made by `headct prepare` */
@@ -60,6 +67,7 @@ typedef struct recipe {
         int64_t crop, image; /* voxels (mm) along an edge cut out of the middle; resized to */
     } data;
     struct {
+        char kind[RECIPE_WORD]; /* of encoder (models/encoder.h) */
         int64_t patch, width, depth, heads, mlp, registers;
         bool qkv_bias;
         recipe_position position;
@@ -125,6 +133,10 @@ typedef struct recipe {
 } recipe;
 
 recipe recipe_default(void);
+/* What is trained: a probe, a classifier, or neither: then it is pre-training. */
+static inline bool recipe_probes(const recipe *r) { return !strcmp(r->method, "probe"); }
+static inline bool recipe_finetunes(const recipe *r) { return !strcmp(r->method, "finetune"); }
+static inline bool recipe_pretrains(const recipe *r) { return !recipe_probes(r) && !recipe_finetunes(r); }
 
 /* Lays the keys of a YAML file over *r; *r is untouched on failure. An unknown key is refused with file, line and the
  * nearest known one. */
@@ -133,8 +145,11 @@ hct_status recipe_load(const char *path, recipe *r, hct_err *err);
 hct_status recipe_set(recipe *r, const char *assignment, hct_err *err);
 /* The same with a key that exists and its value; NULL leaves the key as it is. */
 hct_status recipe_set_key(recipe *r, const char *key, const char *value, hct_err *err);
-/* What no single key can tell: sizes that must divide, shares, what the method needs. */
+/* What no single key can tell: shares, what must be set together. (What models and methods need: pretrain/method.h.) */
 hct_status recipe_check(const recipe *r, hct_err *err);
+/* A number, a bool (0, 1) or a choice (its place) by its key; HCT_ENOTFOUND: no key of that kind. */
+hct_status recipe_number(const recipe *r, const char *key, double *ret, hct_err *err);
+hct_status recipe_put_number(recipe *r, const char *key, double value, hct_err *err);
 
 /* The whole recipe as YAML, every key, in the table's order: what a run folder keeps and what is hashed. Reading it
  * back gives the same struct. */

@@ -1,3 +1,4 @@
+/* The table of recipe keys, and their values as text. */
 #include "recipe/recipe_keys.h"
 
 #include <math.h>
@@ -7,15 +8,17 @@
 #define AT(member) offsetof(recipe, member)
 /* clang-format off */
 #define INT(section, key, member, low, high, start, help) \
-    { section, key, KEY_INT, AT(member), low, high, NULL, start, help }
+    { section, key, KEY_INT, AT(member), low, high, NULL, start, help, false }
 #define REAL(section, key, member, low, high, start, help) \
-    { section, key, KEY_REAL, AT(member), low, high, NULL, start, help }
+    { section, key, KEY_REAL, AT(member), low, high, NULL, start, help, false }
 #define BOOL(section, key, member, start, help) \
-    { section, key, KEY_BOOL, AT(member), 0, 1, NULL, start, help }
+    { section, key, KEY_BOOL, AT(member), 0, 1, NULL, start, help, false }
 #define CHOICE(section, key, member, words, start, help) \
-    { section, key, KEY_CHOICE, AT(member), 0, 0, words, start, help }
+    { section, key, KEY_CHOICE, AT(member), 0, 0, words, start, help, false }
 #define OTHER(kind, section, key, member, start, help) \
-    { section, key, kind, AT(member), 0, 0, NULL, start, help }
+    { section, key, kind, AT(member), 0, 0, NULL, start, help, false }
+#define WORD(section, key, member, words, start, help, later) \
+    { section, key, KEY_WORD, AT(member), 0, 0, words, start, help, later }
 /* clang-format on */
 
 static const double MANY = 1e9;
@@ -25,7 +28,7 @@ const char *const recipe_sections[] = {"",      "data", "model", "model.decoder"
 
 const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "", "name", name, "", "what the run is called"),
-    CHOICE("", "method", method, "mae|probe|dino|finetune", "mae", "what is trained"),
+    WORD("", "method", method, "mae|probe|dino|finetune", "mae", "what is trained", false),
     INT("", "seed", seed, 0, 9e15, "1", "of weights, masks, order and draws"),
 
     OTHER(KEY_TEXT, "data", "dataset", data.dataset, "", "folder made by headct prepare"),
@@ -39,6 +42,7 @@ const recipe_key recipe_keys[] = {
     INT("data", "crop", data.crop, 1, 224, "192", "edge of the cube cut from the middle, mm"),
     INT("data", "image", data.image, 1, 512, "96", "edge of the model's input, voxels"),
 
+    WORD("model", "kind", model.kind, "vit", "vit", "kind of encoder", true),
     INT("model", "patch", model.patch, 1, 512, "12", "edge of a patch, voxels"),
     INT("model", "width", model.width, 6, 65536, "768", "of the encoder; divisible by heads and by 6"),
     INT("model", "depth", model.depth, 1, 1000, "12", "blocks of the encoder"),
@@ -305,6 +309,12 @@ hct_status recipe_key_assign(const recipe_key *k, const char *text, recipe *r, h
         memcpy(member, &word, sizeof word);
         return HCT_OK;
     }
+    case KEY_WORD:
+        if (!*text || strlen(text) >= RECIPE_WORD || text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_")])
+            return hct_fail(err, HCT_EINVAL, "%s: '%s' is no word such as %s", path, text, k->words);
+        memset(member, 0, RECIPE_WORD);
+        memcpy(member, text, strlen(text));
+        return HCT_OK;
     case KEY_TEXT:
         if (strlen(text) >= RECIPE_TEXT)
             return hct_fail(err, HCT_EINVAL, "%s: longer than %d letters", path, RECIPE_TEXT - 1);
@@ -325,6 +335,7 @@ void recipe_key_text(const recipe_key *k, const recipe *r, text_buffer *out) {
     case KEY_INT: text_printf(out, "%lld", (long long)*(const int64_t *)(const void *)member); break;
     case KEY_REAL: text_printf(out, "%s", text_of_double(*(const double *)(const void *)member, number)); break;
     case KEY_BOOL: text_printf(out, "%s", *(const bool *)member ? "true" : "false"); break;
+    case KEY_WORD:
     case KEY_TEXT: text_printf(out, "%s", member); break;
     case KEY_CHOICE: {
         const char *word = k->words;

@@ -9,6 +9,7 @@ typedef enum key_kind {
     KEY_REAL,    /* double */
     KEY_BOOL,    /* bool */
     KEY_CHOICE,  /* an enum: place of the word in `words` */
+    KEY_WORD,    /* char[RECIPE_WORD]: lower-case letters, digits, - and _; `words` are some of those that are known */
     KEY_TEXT,    /* char[RECIPE_TEXT] */
     KEY_LIST,    /* recipe_list */
     KEY_PAIR,    /* double[2] */
@@ -23,6 +24,8 @@ typedef struct recipe_key {
     const char *words; /* of KEY_CHOICE, parted by '|' */
     const char *start; /* the default, as --set would take it */
     const char *help;
+    /* Since headct 0.2: no part of text and hash where it has its default, so that older recipes keep theirs. */
+    bool later;
 } recipe_key;
 
 extern const recipe_key recipe_keys[];

@@ -1,3 +1,4 @@
+/* Checkpoints: weights, optimiser state and position, written and read. */
 #include "run/checkpoint.h"
 
 #include <math.h>
@@ -33,8 +34,8 @@ static hct_status state_entries(const hct_optim *o, hct_st_entry **ret, char **r
     return st;
 }
 
-hct_status checkpoint_save(const char *path, const params *p, const model_info *info, const hct_optim *o,
-                           const run_state *s, hct_err *err) {
+hct_status checkpoint_save(const checkpoint *c, const run_state *s, hct_err *err) {
+    const hct_optim *o = c->optim;
     hct_st_entry *entries = NULL;
     char *bytes = NULL, **names = NULL, state[256], steps[HCT_OPTIM_GROUPS * 24] = "";
     hct_status st = state_entries(o, &entries, &bytes, &names, err);
@@ -46,9 +47,17 @@ hct_status checkpoint_save(const char *path, const params *p, const model_info *
     }
     char ranks[24];
     snprintf(ranks, sizeof ranks, "%lld", (long long)(s->ranks ? s->ranks : 1));
-    hct_st_pair meta[] = {{"run_state", state}, {"optimizer_steps", steps}, {"ranks", ranks}};
+    const hct_st_pair meta[] = {
+        {"run_state", state},
+        {"optimizer_steps", steps},
+        {"ranks", ranks},
+        {"recipe_sha256", c->info->recipe}, /* from here on: of parts, which have no description to say it */
+        {"data_sha256", c->info->data},
+        {"parent_weights_sha256", c->info->parent},
+    };
     size_t n = hct_optim_state_count(o);
-    if (st == HCT_OK) st = weights_save(path, p, info, entries, n, meta, 3, err);
+    if (st == HCT_OK)
+        st = weights_save(c->path, c->p, c->parts ? NULL : c->info, entries, n, meta, c->parts ? 6 : 3, err);
     for (size_t i = 0; names && i < n; i++) free(names[i]);
     free(names);
     free(entries);
@@ -81,49 +90,65 @@ static hct_status load_state(const hct_st_file *f, const char *path, hct_optim *
     return HCT_OK;
 }
 
-hct_status checkpoint_same_run(const char *path, const model_info *have, const char *recipe, const char *data,
-                               hct_err *err) {
-    if (strcmp(have->recipe, recipe) != 0)
+hct_status checkpoint_same_run(const char *path, const model_info *have, const model_info *want, hct_err *err) {
+    if (strcmp(have->recipe, want->recipe) != 0)
         return hct_fail(
             err, HCT_EINVAL,
             "%s: was written by another recipe (%.12s, now %.12s); resume without changing keys, or start a new run",
-            path, have->recipe, recipe);
-    if (strcmp(have->data, data) != 0)
+            path, have->recipe, want->recipe);
+    if (strcmp(have->data, want->data) != 0)
         return hct_fail(err, HCT_EINVAL,
                         "%s: was trained on other scans (%.12s, now %.12s): the dataset or its split has changed; put "
                         "it back, or start a new run",
-                        path, have->data, data);
+                        path, have->data, want->data);
+    if (*have->parent && *want->parent && strcmp(have->parent, want->parent) != 0)
+        return hct_fail(
+            err, HCT_EINVAL,
+            "%s: began from other weights (%.12s, now %.12s): their file has changed; put it back, or start "
+            "a new run",
+            path, have->parent, want->parent);
     return HCT_OK;
 }
 
-hct_status checkpoint_load(const char *path, params *p, const model_info *info, hct_optim *o, run_state *ret,
-                           hct_err *err) {
+/* The run that a checkpoint of parts belongs to. */
+static hct_status read_hashes(const hct_st_file *f, const char *path, model_info *ret, hct_err *err) {
+    const char *recipe = hct_st_meta(f, "recipe_sha256"), *data = hct_st_meta(f, "data_sha256"),
+               *parent = hct_st_meta(f, "parent_weights_sha256");
+    if (!recipe || !data || !parent)
+        return hct_fail(err, HCT_EFORMAT, "%s: does not say which run it belongs to; start a new run", path);
+    *ret = (model_info){0};
+    snprintf(ret->recipe, sizeof ret->recipe, "%s", recipe);
+    snprintf(ret->data, sizeof ret->data, "%s", data);
+    snprintf(ret->parent, sizeof ret->parent, "%s", parent);
+    return HCT_OK;
+}
+
+hct_status checkpoint_load(const checkpoint *c, run_state *io, hct_err *err) {
+    const char *path = c->path;
     hct_st_file *f = hct_st_open(path, err);
     if (!f) return err ? err->code : HCT_EIO;
     model_info have;
     load_report r;
     long long step, best_step, since;
-    hct_status st = weights_info(f, path, &have, err);
-    if (st == HCT_OK) st = checkpoint_same_run(path, &have, info->recipe, info->data, err);
-    if (st == HCT_OK) st = params_load(p, f, path, "", &r, err);
+    double best;
+    hct_status st = c->parts ? read_hashes(f, path, &have, err) : weights_info(f, path, &have, err);
+    if (st == HCT_OK) st = checkpoint_same_run(path, &have, c->info, err);
+    if (st == HCT_OK) st = params_load(c->p, f, path, "", &r, err);
     if (st == HCT_OK && r.missing)
         st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors are missing (first: %s)", path, r.missing, r.first_missing);
-    if (st == HCT_OK) st = load_state(f, path, o, err);
+    if (st == HCT_OK) st = load_state(f, path, c->optim, err);
     const char *state = hct_st_meta(f, "run_state");
-    if (st == HCT_OK && (!state || sscanf(state, "%lld %la %lld %lld", &step, &ret->best, &best_step, &since) != 4))
+    if (st == HCT_OK && (!state || sscanf(state, "%lld %la %lld %lld", &step, &best, &best_step, &since) != 4))
         st = hct_fail(err, HCT_EFORMAT, "%s: the run's state is missing", path);
     const char *ranks = hct_st_meta(f, "ranks"); /* absent: written before there were any */
-    long long had = ranks ? strtoll(ranks, NULL, 10) : 1, now = ret->ranks ? ret->ranks : 1;
+    long long had = ranks ? strtoll(ranks, NULL, 10) : 1, now = io->ranks ? io->ranks : 1;
     if (st == HCT_OK && had != now)
         st = hct_fail(err, HCT_EINVAL,
                       "%s: was written by %lld rank%s, this job has %lld; a step would take other scans. Start as "
                       "many, or start a new run",
                       path, had, had == 1 ? "" : "s", now);
-    if (st == HCT_OK) {
-        ret->step = step;
-        ret->best_step = best_step;
-        ret->since_best = since;
-    }
+    if (st == HCT_OK)
+        *io = (run_state){.step = step, .best = best, .best_step = best_step, .since_best = since, .ranks = io->ranks};
     hct_st_close(f);
     return st;
 }

@@ -15,14 +15,20 @@ typedef struct run_state {
     int64_t ranks;      /* of the job; 0: one. checkpoint_load refuses another number than it is given */
 } run_state;
 
-hct_status checkpoint_save(const char *path, const params *p, const model_info *info, const hct_optim *o,
-                           const run_state *s, hct_err *err);
-/* Whether weights, described by have, were made by that recipe from those training scans (hashes); HCT_EINVAL says
- * which differs. */
-hct_status checkpoint_same_run(const char *path, const model_info *have, const char *recipe, const char *data,
-                               hct_err *err);
+/* One checkpoint file, and what it is of. */
+typedef struct checkpoint {
+    const char *path;
+    params *p;
+    hct_optim *optim;
+    const model_info *info; /* recipe, data and parent say which run it belongs to */
+    int parts;              /* p is a part of the model (a head): the file then describes no model */
+} checkpoint;
+
+hct_status checkpoint_save(const checkpoint *c, const run_state *s, hct_err *err);
+/* Whether weights, described by have, were made by the recipe, from the training scans and the weights that `want`
+ * names (hashes); HCT_EINVAL says which differs. */
+hct_status checkpoint_same_run(const char *path, const model_info *have, const model_info *want, hct_err *err);
 /* Refuses a checkpoint of another recipe, of other training scans or of other shapes. */
-hct_status checkpoint_load(const char *path, params *p, const model_info *info, hct_optim *o, run_state *ret,
-                           hct_err *err);
+hct_status checkpoint_load(const checkpoint *c, run_state *io, hct_err *err);
 
 #endif

@@ -1,3 +1,4 @@
+/* A recipe takes over what a weights file decides. */
 #include "run/recipe_encoder.h"
 
 #include <stdlib.h>
@@ -6,26 +7,29 @@
 #include "models/weights.h"
 #include "recipe/recipe_keys.h"
 
-static const char *const decided[] = {"data.windows",    "data.crop",      "data.image",     "model.patch",
-                                      "model.width",     "model.depth",    "model.heads",    "model.mlp",
-                                      "model.registers", "model.qkv_bias", "model.position", "model.init"};
+enum { DECIDED = 64 };
 
-static void fill(recipe *r, const model_info *info) {
-    const vit_config *c = &info->mae.encoder;
-    r->data.windows.n = info->n_windows;
-    for (int i = 0; i < info->n_windows; i++)
-        r->data.windows.at[i] = (recipe_window){info->window[i].centre, info->window[i].width};
-    r->data.crop = info->crop;
-    r->data.image = c->image;
-    r->model.patch = c->patch;
-    r->model.width = c->width;
-    r->model.depth = c->depth;
-    r->model.heads = c->heads;
-    r->model.mlp = c->mlp;
-    r->model.registers = c->registers;
-    r->model.qkv_bias = c->qkv_bias;
-    r->model.position = c->position_trained ? POSITION_TRAINED : POSITION_FIXED;
-    r->model.init = c->init_normal ? FIRST_NORMAL : FIRST_XAVIER;
+/* The keys that an encoder decides, and their values in *from. */
+static hct_status fill(recipe *from, const encoder *e, const char *keys[DECIDED], int *ret_n, hct_err *err) {
+    const input_spec *s = &e->input;
+    int n = 0;
+    from->data.windows.n = s->n_windows;
+    for (int i = 0; i < s->n_windows; i++)
+        from->data.windows.at[i] = (recipe_window){s->window[i].centre, s->window[i].width};
+    from->data.crop = s->crop[0];
+    from->data.image = s->size[0];
+    keys[n++] = "data.windows";
+    keys[n++] = "data.crop";
+    keys[n++] = "data.image";
+    keys[n++] = "model.kind";
+    hct_status st = recipe_set_key(from, "model.kind", e->kind->name, err);
+    for (const model_field *f = e->kind->fields; st == HCT_OK && f->name && n < DECIDED; f++) {
+        if (!f->key) continue;
+        st = recipe_put_number(from, f->key, field_get(f, e->own), err);
+        keys[n++] = f->key;
+    }
+    *ret_n = n;
+    return st;
 }
 
 /* One key from `from` to r. */
@@ -47,23 +51,22 @@ static hct_status take(recipe *r, const recipe *from, const char *path, const ch
     return st;
 }
 
-hct_status recipe_take_encoder(recipe *r, hct_err *err) {
-    const char *weights = r->method == METHOD_PROBE      ? r->probe.weights
-                          : r->method == METHOD_FINETUNE ? r->finetune.weights
-                                                         : "";
-    if (!*weights) return HCT_OK;
+hct_status recipe_take_weights(recipe *r, const char *weights, hct_err *err) {
     hct_st_file *f = hct_st_open(weights, err);
     if (!f) return err->code;
     model_info info;
     recipe own = *r, from = *r;
+    const char *keys[DECIDED];
+    int n = 0;
     hct_status st = weights_info(f, weights, &info, err);
     hct_st_close(f);
-    if (st == HCT_OK && info.n_windows > RECIPE_WINDOWS)
-        st = hct_fail(err, HCT_EINVAL, "%s: has %d windows, a recipe at most %d", weights, info.n_windows,
-                      RECIPE_WINDOWS);
-    if (st == HCT_OK) fill(&from, &info);
-    for (size_t i = 0; st == HCT_OK && i < sizeof decided / sizeof *decided; i++)
-        st = take(&own, &from, decided[i], weights, err);
+    if (st == HCT_OK) st = fill(&from, &info.encoder, keys, &n, err);
+    for (int i = 0; st == HCT_OK && i < n; i++) st = take(&own, &from, keys[i], weights, err);
     if (st == HCT_OK) *r = own;
     return st;
+}
+
+hct_status recipe_take_encoder(recipe *r, hct_err *err) {
+    const char *weights = recipe_probes(r) ? r->probe.weights : recipe_finetunes(r) ? r->finetune.weights : "";
+    return *weights ? recipe_take_weights(r, weights, err) : HCT_OK;
 }

@@ -1,3 +1,4 @@
+/* Run folders: entered by one process, kept to one recipe. */
 #include "run/run_folder.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ static hct_status check_recipe(const char *run, const char *file, const recipe *
     if (!path_is_file(file)) return HCT_OK;
     hct_status st = recipe_load(file, &have, err);
     if (st < 0) return st;
-    if (have.method == r->method) {
+    if (!strcmp(have.method, r->method)) {
         char was[SHA256_HEX], now[SHA256_HEX];
         if (!resume || (st = recipe_hash(&have, was, err)) < 0 || (st = recipe_hash(r, now, err)) < 0 ||
             !strcmp(was, now))
@@ -76,11 +77,8 @@ static hct_status remove_all(const char *folder, const char *start, const char *
 }
 
 hct_status run_folder_empty(const char *run, hct_err *err) {
-    static const char *const results[] = {"predictions.csv", "predictions.csv.json", "metrics.json", "metrics.csv",
-                                          "weights.safetensors"};
     char *figures = path_join(run, "figures");
     hct_status st = figures ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    for (size_t i = 0; st == HCT_OK && i < sizeof results / sizeof *results; i++) st = remove_one(run, results[i], err);
     if (st == HCT_OK) st = remove_all(run, "events.", "", err);
     if (st == HCT_OK) st = remove_all(figures, "", ".svg", err);
     free(figures);

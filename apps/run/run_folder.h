@@ -12,8 +12,7 @@ void run_folder_leave(int lock);
 /* Removes from RUN and RUN/checkpoints what killed writers left there (hct_leftovers_remove); run_folder_enter does,
  * but not for a model's folder below. */
 void run_folder_clean(const char *run);
-/* Removes what a finished run of a classifier left in RUN, which is to be made anew: results must not stand beside
- * another run's recipe. */
+/* Removes what a run that was cut off before its first checkpoint left: events and figures. */
 hct_status run_folder_empty(const char *run, hct_err *err);
 /* Makes RUN (and RUN/sub, where sub is not NULL) and writes RUN/recipe.yaml. */
 hct_status run_folder_open(const char *run, const char *sub, const recipe *r, hct_err *err);

@@ -86,6 +86,27 @@ runlog *runlog_open(const char *folder, int64_t step, hct_err *err) {
     return NULL;
 }
 
+typedef struct phase_end {
+    const char *phase;
+    int64_t step;
+} phase_end;
+
+static bool is_before_end(const cJSON *line, void *context) {
+    const phase_end *end = context;
+    const cJSON *phase = cJSON_GetObjectItemCaseSensitive(line, "phase");
+    return !cJSON_IsString(phase) || strcmp(phase->valuestring, end->phase) != 0 ||
+           is_until(line, &(int64_t){end->step});
+}
+
+hct_status runlog_cut(runlog *log, const char *phase, int64_t step, hct_err *err) {
+    phase_end end = {phase, step};
+    size_t bytes = 0;
+    hct_status status = walk_file(log->path, is_before_end, &end, &bytes, err);
+    if (status == HCT_OK && ftruncate(log->fd, (off_t)bytes) < 0)
+        status = hct_fail(err, HCT_EIO, "%s: cannot be written: %s", log->path, strerror(errno));
+    return status;
+}
+
 static void append(runlog *log, const char *bytes, size_t n) {
     while (n > 0 && !log->error) {
         ssize_t k = write(log->fd, bytes, n);

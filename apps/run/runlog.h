@@ -20,6 +20,9 @@ typedef struct runlog_value {
 /* step: the last one whose lines stay (the checkpoint's); below 0: a new run, older lines are dropped. The folder must
  * exist. */
 runlog *runlog_open(const char *folder, int64_t step, hct_err *err);
+/* Cuts off the first line of this phase whose step is above `step`, and all that follow it: where several things are
+ * trained one after the other, each with steps of its own, and one of them goes on from its checkpoint. */
+hct_status runlog_cut(runlog *log, const char *phase, int64_t step, hct_err *err);
 /* One line, and each value as the TensorBoard scalar "PHASE/KEY". Errors are kept and reported by sync and close. */
 void runlog_write(runlog *log, int64_t step, const char *phase, const runlog_value *values, size_t n);
 /* A TensorBoard scalar alone: scans a second and other things of the clock. */

@@ -1,3 +1,4 @@
+/* Trials: rows and labels of training, validation and test scans, and the files of what a classifier says of them. */
 #include "training/trial.h"
 
 #include <stdlib.h>
@@ -113,6 +114,17 @@ hct_status trial_leave_one_class(trial *t, const recipe *r, hct_err *err) {
     trial_free(t);
     *t = less;
     return HCT_OK;
+}
+
+int trial_scores_alike(const trial *t, size_t first, size_t n) {
+    size_t tasks = t->said.n_tasks;
+    for (size_t k = 0; n > 1 && k < tasks; k++) {
+        const double *score = t->said.score + first * tasks + k;
+        int alike = 1;
+        for (size_t i = 1; alike && i < n; i++) alike = score[i * tasks] == score[0];
+        if (alike) return 1;
+    }
+    return 0;
 }
 
 hct_status trial_check_folders(const trial *t, hct_err *err) {

@@ -38,6 +38,8 @@ void trial_free(trial *t);
 hct_status trial_need_classes(const trial *t, hct_err *err);
 /* The same of the tasks that a recipe names; where it names none, such labels are left out, and said so on stderr. */
 hct_status trial_leave_one_class(trial *t, const recipe *r, hct_err *err);
+/* Whether scores of a task are the same for all of rows [first, first + n), two or more: nothing was learned. */
+int trial_scores_alike(const trial *t, size_t first, size_t n);
 /* HCT_EINVAL where a task's name cannot name a folder. */
 hct_status trial_check_folders(const trial *t, hct_err *err);
 

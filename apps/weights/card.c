@@ -33,21 +33,31 @@ static hct_status quote(text_buffer *f, const char *run, const char *name, const
     return may_be_absent(st, &why, err);
 }
 
+static void put_encoder(text_buffer *f, const encoder *e) {
+    text_printf(f, "| encoder | %s:", e->kind->name);
+    for (const model_field *k = e->kind->fields; k->name; k++)
+        text_printf(f, "%s %s %g", k == e->kind->fields ? "" : ",", k->name, field_get(k, e->own));
+    text_printf(f, " |\n");
+}
+
+static void put_input(text_buffer *f, const input_spec *s) {
+    const double mm[3] = {(double)s->crop[0] * s->spacing[0], (double)s->crop[1] * s->spacing[1],
+                          (double)s->crop[2] * s->spacing[2]};
+    text_printf(f, "| input | %d channels, %lld x %lld x %lld voxels, the middle %g x %g x %g mm |\n", s->n_windows,
+                (long long)s->size[0], (long long)s->size[1], (long long)s->size[2], mm[0], mm[1], mm[2]);
+    text_printf(f, "| HU windows (centre, width) |");
+    for (int i = 0; i < s->n_windows; i++)
+        text_printf(f, "%s %g, %g", i ? ";" : "", s->window[i].centre, s->window[i].width);
+    text_printf(f, " |\n");
+}
+
 static void put_model(text_buffer *f, const card *c) {
     const model_info *info = c->info;
-    const vit_config *v = &info->mae.encoder;
-    text_printf(f,
-                "| | |\n|---|---|\n| tensors | %zu |\n| input | %lld channels, %lld^3 voxels, the middle %lld mm |\n"
-                "| encoder | width %lld, depth %lld, heads %lld, MLP %lld, patch %lld, registers %lld |\n",
-                c->tensors, (long long)v->channels, (long long)v->image, (long long)info->crop, (long long)v->width,
-                (long long)v->depth, (long long)v->heads, (long long)v->mlp, (long long)v->patch,
-                (long long)v->registers);
-    text_printf(f, "| HU windows (centre, width) |");
-    for (int i = 0; i < info->n_windows; i++)
-        text_printf(f, "%s %g, %g", i ? ";" : "", info->window[i].centre, info->window[i].width);
-    text_printf(f, " |\n");
+    text_printf(f, "| | |\n|---|---|\n| tensors | %zu |\n", c->tensors);
+    put_input(f, &info->encoder.input);
+    put_encoder(f, &info->encoder);
     if (c->which)
-        text_printf(f, "| of a DINO checkpoint | the %s's encoder%s |\n", c->which,
+        text_printf(f, "| of a %s checkpoint | the %s's encoder%s |\n", info->pretext.kind->name, c->which,
                     strcmp(c->which, "teacher") ? "" : " (moving average of the student)");
     if (info->n_tasks) text_printf(f, "| tasks |");
     for (int i = 0; i < info->n_tasks; i++) {

@@ -1,3 +1,4 @@
+/* Weights for other programs: names and values as they expect them, and a model card. */
 #include "weights/export.h"
 
 #include <stdlib.h>
@@ -21,14 +22,16 @@ export;
 
 static int starts(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
 
+/* What finds an encoder among the tensors of a student and a teacher; NULL: there is one encoder. */
+static const char *(*plain_name_of(const export *q))(const char *, int) {
+    return q->info.role == MODEL_PRETRAINING ? q->info.pretext.kind->plain_name : NULL;
+}
+
 /* The name that an entry gets; NULL: it stays behind. */
 static const char *name_for_others(const export *q, const char *name) {
+    const char *(*plain_name)(const char *, int) = plain_name_of(q);
     if (starts(name, "optimizer.") || strstr(name, ".lora_") || !strcmp(name, LORA_SCALE)) return NULL;
-    if (q->info.kind != MODEL_DINO) return name;
-    int teacher = starts(name, DINO_TEACHER);
-    if (teacher != (q->o->which != EXPORT_STUDENT)) return NULL;
-    if (teacher) name += strlen(DINO_TEACHER);
-    return starts(name, "head.") || !strcmp(name, "center") ? NULL : name;
+    return plain_name ? plain_name(name, q->o->which == EXPORT_STUDENT) : name;
 }
 
 /* The values of NAME.weight with the product of its additions, where the file has some. */
@@ -69,7 +72,7 @@ static hct_status merge(export *q, hct_st_entry *e, hct_err *err) {
 }
 
 static hct_status choose(export *q, hct_err *err) {
-    if (q->o->which != EXPORT_ALL && q->info.kind != MODEL_DINO)
+    if (q->o->which != EXPORT_ALL && !plain_name_of(q))
         return hct_fail(err, HCT_EINVAL,
                         "%s: holds one model, not a student and a teacher; leave --which out (checkpoints/ of a DINO "
                         "run holds both)",
@@ -89,18 +92,18 @@ static hct_status choose(export *q, hct_err *err) {
 }
 
 static hct_status write_weights(export *q, hct_err *err) {
-    int dino = q->info.kind == MODEL_DINO;
+    int one_of_two = plain_name_of(q) != NULL;
     const char *which = q->o->which == EXPORT_STUDENT ? "student" : "teacher";
     model_info info = q->info;
-    if (dino) info.kind = MODEL_VIT;
-    char *text = dino ? weights_describe(&info, err) : NULL;
+    if (one_of_two) info.role = MODEL_ENCODER;
+    char *text = weights_describe(&info, err);
     const hct_st_pair meta[] = {
-        {"headct", dino ? text : hct_st_meta(q->f, "headct")},
-        {"format", "headct-weights/1"},
+        {"headct", text},
+        {"format", WEIGHTS_FORMAT},
         {"exported", which},
     };
-    size_t n = dino ? 3 : 2;
-    hct_status st = dino && !text ? HCT_ENOMEM
+    size_t n = one_of_two ? 3 : 2;
+    hct_status st = !text         ? HCT_ENOMEM
                     : q->o->torch ? torch_write(q->o->out, q->entry, q->n, meta, n, err)
                                   : hct_st_write(q->o->out, q->entry, q->n, meta, n, err);
     free(text);
@@ -121,7 +124,7 @@ static char *folder_of(const char *path) {
 static hct_status write_card(const export *q, hct_err *err) {
     char *run = q->o->run ? strdup(q->o->run) : folder_of(q->o->weights);
     if (!run) return hct_fail(err, HCT_ENOMEM, "out of memory");
-    const char *which = q->info.kind != MODEL_DINO ? NULL : q->o->which == EXPORT_STUDENT ? "student" : "teacher";
+    const char *which = !plain_name_of(q) ? NULL : q->o->which == EXPORT_STUDENT ? "student" : "teacher";
     hct_status st =
         card_write(&(card){q->o->card, path_base(q->o->out), q->o->weights, which, run, &q->info, q->n}, err);
     free(run);

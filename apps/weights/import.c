@@ -1,3 +1,4 @@
+/* Checkpoints of others, read and described. */
 #include "weights/import.h"
 
 #include <stdio.h>
@@ -28,11 +29,6 @@ typedef struct import {
     model_info info;
     load_report report;
 } import;
-
-/* Number of heads that gives each `each` channels, where that is a whole number. */
-static int64_t usual_heads(int64_t asked, int64_t width, int64_t each) {
-    return asked ? asked : width % each ? 0 : width / each;
-}
 
 static void drop(state_dict *s, const char *name) {
     for (size_t i = 0; i < s->n; i++) {
@@ -69,57 +65,78 @@ static hct_status find_tasks(import *q, hct_err *err) {
 
 static hct_status set_windows(import *q, hct_err *err) {
     const import_options *o = q->o;
-    int64_t channels = q->info.mae.encoder.channels;
+    input_spec *input = &q->info.encoder.input;
     const hu_window *w = o->window ? o->window : paper_windows;
     int n = o->window ? o->n_windows : 3;
-    if (channels != n)
+    if (input->n_windows != n)
         return hct_fail(err, HCT_EINVAL,
-                        "%s: takes %lld channels, there %s %d windows; give one HU window a channel with --windows "
+                        "%s: takes %d channels, there %s %d windows; give one HU window a channel with --windows "
                         "CENTRE:WIDTH,...",
-                        o->path, (long long)channels, o->window ? "are" : "are by default the paper's", n);
-    q->info.n_windows = n;
-    memcpy(q->info.window, w, (size_t)n * sizeof *w);
-    q->info.crop = o->crop ? o->crop : 192;
+                        o->path, input->n_windows, o->window ? "are" : "are by default the paper's", n);
+    for (int i = 0; i < n; i++) input->window[i] = w[i];
+    for (int a = 0; o->crop && a < 3; a++) input->crop[a] = o->crop;
     return HCT_OK;
 }
 
-static hct_status describe(import *q, hct_err *err) {
+static void set_field(const model_field *fields, void *own, const char *name, double value) {
+    const model_field *f = field_find(fields, name);
+    if (f && value > 0) field_set(f, own, value);
+}
+
+/* The kind whose keys these are; none: the first, which says what it misses. */
+static hct_status find_kind(const import *q, const encoder_kind **ret, hct_err *err) {
+    const hct_st_entry *e = q->s.entry;
+    for (const encoder_kind *const *k = encoder_kinds; *k; k++)
+        if ((*k)->recognises && (*k)->recognises(e, q->s.n)) return *ret = *k, HCT_OK;
+    *ret = encoder_kinds[0];
+    if (!geometry_find(e, q->s.n, "linear.weight")) return HCT_OK;
+    return hct_fail(err, HCT_EFORMAT,
+                    "%s: holds a classifier's head alone; import its backbone's file, with --classifier TASK=%s",
+                    q->o->path, q->o->path);
+}
+
+static const pretext_kind *find_pretext(const import *q) {
+    for (const pretext_kind *const *k = pretext_kinds; *k && !q->o->encoder_only; k++)
+        if ((*k)->recognises && (*k)->recognises(q->s.entry, q->s.n)) return *k;
+    return NULL;
+}
+
+static hct_status describe_encoder(import *q, const encoder_kind *kind, const pretext_kind *pretext, hct_err *err) {
     const import_options *o = q->o;
-    const hct_st_entry *e = q->s.entry, *patch = geometry_find(e, q->s.n, "patch_embedding.patch_embeddings.weight");
-    if (!patch && geometry_find(e, q->s.n, "linear.weight"))
-        return hct_fail(err, HCT_EFORMAT,
-                        "%s: holds a classifier's head alone; import its backbone's file, with --classifier TASK=%s",
-                        o->path, o->path);
-    int mae = geometry_has_decoder(e, q->s.n) && !o->encoder_only;
-    int64_t width = patch && patch->ndim > 0 ? patch->dim[0] : 0, heads = usual_heads(o->heads, width, 64);
-    if (patch && heads < 1)
-        return hct_fail(err, HCT_EINVAL,
-                        "%s: its width %lld is no multiple of 64, so its number of attention heads is not the paper's; "
-                        "give it with --heads N",
-                        o->path, (long long)width);
-    hct_status st = geometry_of_vit(e, q->s.n, o->path, heads,
-                                    o->norm_eps > 0 ? o->norm_eps
-                                    : mae           ? 1e-5
-                                                    : 1e-6,
-                                    &q->info.mae.encoder, err);
-    if (st < 0) return st;
-    q->info.kind = mae ? MODEL_MAE : MODEL_VIT;
-    if (mae) {
-        const hct_st_entry *embed = geometry_find(e, q->s.n, "decoder_embed.weight");
-        int64_t decoder = usual_heads(o->decoder_heads, embed->ndim ? embed->dim[0] : 0, 48);
-        if (decoder < 1)
-            return hct_fail(err, HCT_EINVAL,
-                            "%s: its decoder's width is no multiple of 48, so its number of heads is not the paper's; "
-                            "give it with --decoder-heads N, or leave the decoder out with --encoder-only",
-                            o->path);
-        st = geometry_of_decoder(e, q->s.n, o->path, decoder, &q->info.mae, err);
-    }
+    encoder *e = &q->info.encoder;
+    hct_status st = HCT_OK;
+    *e = encoder_default(kind);
+    if (o->heads) set_field(kind->fields, e->own, "heads", (double)o->heads);
+    else if (kind->presume) st = kind->presume(q->s.entry, q->s.n, o->path, e, err);
+    if (pretext && pretext->adjust) pretext->adjust(e);
+    set_field(kind->fields, e->own, "norm_eps", o->norm_eps);
+    return st == HCT_OK ? kind->sizes(q->s.entry, q->s.n, o->path, e, err) : st;
+}
+
+static hct_status describe_pretext(import *q, const pretext_kind *kind, hct_err *err) {
+    const import_options *o = q->o;
+    pretext *x = &q->info.pretext;
+    hct_status st = HCT_OK;
+    q->info.role = MODEL_PRETRAINING;
+    x->kind = kind;
+    set_field(kind->fields, x->own, "decoder_heads", (double)o->decoder_heads);
+    if (kind->presume) st = kind->presume(q->s.entry, q->s.n, o->path, x, err);
+    return st == HCT_OK ? kind->sizes(q->s.entry, q->s.n, o->path, &q->info.encoder, x, err) : st;
+}
+
+static hct_status describe(import *q, hct_err *err) {
+    const encoder_kind *kind;
+    const pretext_kind *pretext = find_pretext(q);
+    hct_status st = find_kind(q, &kind, err);
+    q->info.role = MODEL_ENCODER;
+    if (st == HCT_OK) st = describe_encoder(q, kind, pretext, err);
+    if (st == HCT_OK && pretext) st = describe_pretext(q, pretext, err);
     if (st == HCT_OK) st = set_windows(q, err);
-    if (st == HCT_OK && !mae) st = find_tasks(q, err);
-    if (st == HCT_OK && mae && o->n_heads)
-        st = hct_fail(err, HCT_EINVAL, "%s: is an MAE checkpoint; a classifier belongs to a fine-tuned backbone",
-                      o->path);
-    if (q->info.n_tasks) q->info.kind = MODEL_CLASSIFIER;
+    if (st == HCT_OK && !pretext) st = find_tasks(q, err);
+    if (st == HCT_OK && pretext && q->o->n_heads)
+        st = hct_fail(err, HCT_EINVAL, "%s: is a checkpoint of %s; a classifier belongs to a fine-tuned backbone",
+                      q->o->path, pretext->name);
+    if (q->info.n_tasks) q->info.role = MODEL_CLASSIFIER;
     return st;
 }
 

@@ -1,6 +1,7 @@
-/* Checkpoints of the published code (torch.save) into weights that headct runs.
+/* Checkpoints of published code (torch.save) into weights that headct runs.
  *
- * Sizes come from the tensors' shapes. What no shape tells is an option: attention heads, HU windows, crop. */
+ * The kind of encoder is told by the names of the tensors, its sizes by their shapes. What no shape tells is an option:
+ * attention heads, HU windows, crop. */
 #ifndef WEIGHTS_IMPORT_H
 #define WEIGHTS_IMPORT_H
 

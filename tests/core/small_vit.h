@@ -25,12 +25,12 @@ static inline hct_id vit_param(small_vit *v, fixture *f, hct_tape *t, int64_t ro
     return hct_param(t, p);
 }
 
-static inline hct_id vit_linear(small_vit *v, fixture *f, hct_tape *t, hct_id x, int64_t in, int64_t out) {
+static inline hct_id layers_linear(small_vit *v, fixture *f, hct_tape *t, hct_id x, int64_t in, int64_t out) {
     hct_id w = vit_param(v, f, t, out, in);
     return hct_linear(t, x, w, vit_param(v, f, t, 0, out));
 }
 
-static inline hct_id vit_norm(small_vit *v, fixture *f, hct_tape *t, hct_id x) {
+static inline hct_id layers_norm(small_vit *v, fixture *f, hct_tape *t, hct_id x) {
     hct_id w = vit_param(v, f, t, 0, v->width);
     return hct_layer_norm(t, x, w, vit_param(v, f, t, 0, v->width), 1e-6);
 }
@@ -38,13 +38,13 @@ static inline hct_id vit_norm(small_vit *v, fixture *f, hct_tape *t, hct_id x) {
 static inline hct_id vit_block(small_vit *v, fixture *f, hct_tape *t, hct_id x, hct_id rng) {
     int64_t c = v->width;
     hct_id part[3], head[3];
-    hct_split(t, vit_linear(v, f, t, vit_norm(v, f, t, x), c, 3 * c), 2, 3, part);
+    hct_split(t, layers_linear(v, f, t, layers_norm(v, f, t, x), c, 3 * c), 2, 3, part);
     for (int i = 0; i < 3; i++)
         head[i] = hct_reshape(t, part[i], 4, (int64_t[]){v->batch, v->tokens, v->heads, c / v->heads});
     hct_id a = hct_reshape(t, hct_attention(t, head[0], head[1], head[2], 0.3), 3, (int64_t[]){v->batch, v->tokens, c});
-    x = hct_add(t, x, hct_dropout(t, vit_linear(v, f, t, a, c, c), rng, 0.1));
-    hct_id h = hct_gelu(t, vit_linear(v, f, t, vit_norm(v, f, t, x), c, 4 * c));
-    return hct_add(t, x, vit_linear(v, f, t, h, 4 * c, c));
+    x = hct_add(t, x, hct_dropout(t, layers_linear(v, f, t, a, c, c), rng, 0.1));
+    hct_id h = hct_gelu(t, layers_linear(v, f, t, layers_norm(v, f, t, x), c, 4 * c));
+    return hct_add(t, x, layers_linear(v, f, t, h, 4 * c, c));
 }
 
 /* Records forward, loss, backward and AdamW; returns the loss, kept. */
@@ -58,9 +58,9 @@ static inline hct_id vit_record(small_vit *v, fixture *f, hct_tape *t) {
     v->target = FILLED(f, 91, v->batch, v->tokens, v->width);
     v->rng = hct_tensor_new(f->dev, HCT_I32, 1, (int64_t[]){4}, &f->err);
     hct_id x = hct_use(t, v->x), rng = hct_use(t, v->rng);
-    x = vit_linear(v, f, t, x, v->width, v->width); /* group 0 first */
+    x = layers_linear(v, f, t, x, v->width, v->width); /* group 0 first */
     for (int i = 0; i < v->depth; i++) x = vit_block(v, f, t, x, rng);
-    hct_id d = hct_sub(t, vit_norm(v, f, t, x), hct_use(t, v->target));
+    hct_id d = hct_sub(t, layers_norm(v, f, t, x), hct_use(t, v->target));
     hct_id loss = hct_mean(t, hct_mul(t, d, d), 7, 0);
     hct_keep(t, loss);
     hct_backward(t, loss, 0);

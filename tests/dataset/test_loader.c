@@ -45,10 +45,7 @@ static dataset *open_data(void) {
 }
 
 static loader_options options(int threads, size_t ahead, size_t cache) {
-    return (loader_options){.windows = paper_windows,
-                            .n_windows = PAPER_WINDOWS,
-                            .crop = 192,
-                            .size = SIZE,
+    return (loader_options){.input = input_cube(paper_windows, PAPER_WINDOWS, 192, SIZE),
                             .threads = threads,
                             .ahead = ahead,
                             .cache_bytes = cache};
@@ -59,8 +56,8 @@ START_TEST(delivers_in_order_whatever_the_threads) {
     enum { N = sizeof order / sizeof *order };
     dataset *d = open_data();
     static float want[SCANS][ITEM], x[ITEM];
-    for (size_t i = 0; i < SCANS; i++)
-        ck_assert_int_eq(dataset_input(d, i, paper_windows, PAPER_WINDOWS, 192, SIZE, want[i], NULL), HCT_OK);
+    const input_spec spec = input_cube(paper_windows, PAPER_WINDOWS, 192, SIZE);
+    for (size_t i = 0; i < SCANS; i++) ck_assert_int_eq(dataset_input(d, i, &spec, want[i], NULL), HCT_OK);
     for (size_t i = 1; i < SCANS; i++) ck_assert_mem_ne(want[i], want[i - 1], sizeof want[i]);
     for (int threads = 1; threads <= 4; threads += threads)
         for (size_t cache = 0; cache <= 3; cache += 3) { /* 3 of the 5 scans fit */

@@ -12,6 +12,7 @@
 #include "scratch.h"
 #include "tap.h"
 #include "models/build.h"
+#include "models/vit_encoder.h"
 #include "training/optimizer.h"
 #include "weights/import.h"
 
@@ -128,23 +129,24 @@ static void check_model(const bench *b, const cJSON *load) {
                         .norm_eps = 1e-6,
                         .encoder_only = 1,
                         .drop_registers = golden_number(load, "registers_in_target") == 0};
-    hu_window windows[MODEL_WINDOWS] = {{40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}};
+    hu_window windows[INPUT_WINDOWS] = {{40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}, {40, 80}};
     o.window = windows;
     o.n_windows = (int)golden_number(b->c->json, "config.ch");
     int ok = want && (in = golden_tensors(&named, "")) && import_run(&o, NULL, &err) == HCT_OK;
     params *p = ok ? model_open(b->dev, out, &info, &err) : NULL;
     if (tap_ok(p != NULL, "%s is imported (%s)", label(b, load->string), err.msg)) {
         hct_st_file *own = hct_st_open(out, &err);
-        golden_check_number(b->c, label(b, "registers"), (double)info.mae.encoder.registers,
+        const vit_config vit = vit_of(&info.encoder);
+        golden_check_number(b->c, label(b, "registers"), (double)vit.registers,
                             golden_number(load, "registers_in_target"), EXACT);
-        golden_check_number(b->c, label(b, "qkv bias"), info.mae.encoder.qkv_bias,
-                            golden_bool(load, "qkv_bias_in_target", false), EXACT);
+        golden_check_number(b->c, label(b, "qkv bias"), vit.qkv_bias, golden_bool(load, "qkv_bias_in_target", false),
+                            EXACT);
         if (own) check_entries(b, want, "w.", hct_st_at(own, 0), hct_st_count(own));
         check_unused(b, p, member(load, "unused_in_file"));
         hct_tensor *x = model_tensor(b->dev, in, "x");
         hct_tape *t = hct_tape_new(b->dev, HCT_EAGER);
         size_t n;
-        float *tokens = model_read(t, vit_forward(t, p, &info.mae.encoder, hct_use(t, x), NULL), &n);
+        float *tokens = model_read(t, vit_forward(t, p, &vit, hct_use(t, x), NULL), &n);
         golden_check_tensor(b->c, want, "out", tokens, n, GOLDEN_FORWARD);
         free(tokens);
         hct_tape_free(t);

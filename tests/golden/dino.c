@@ -8,6 +8,7 @@
 #include "hct/optim.h"
 #include "model.h"
 #include "models/dino.h"
+#include "models/vit_encoder.h"
 #include "tap.h"
 
 static const golden_tol STEP_LOSS = {0, 1e-4, -1}, STEP_MOMENT = {2e-5, 1e-4, -1};
@@ -15,17 +16,19 @@ static const golden_tol STEP_LOSS = {0, 1e-4, -1}, STEP_MOMENT = {2e-5, 1e-4, -1
 static dino_config config_of(const cJSON *j, int position_trained) {
 #define N(key) (int64_t) golden_number(j, "config." key)
     int64_t local = N("local");
-    return (dino_config){.encoder = {.image = N("img"),
-                                     .patch = N("patch"),
-                                     .channels = N("ch"),
-                                     .width = N("dim"),
-                                     .depth = N("depth"),
-                                     .heads = N("heads"),
-                                     .mlp = N("mlp"),
-                                     .registers = N("reg"),
-                                     .qkv_bias = golden_bool(j, "config.qkv_bias", true),
-                                     .position_trained = position_trained,
-                                     .norm_eps = 1e-6},
+    const vit_config vit = {.image = N("img"),
+                            .patch = N("patch"),
+                            .channels = N("ch"),
+                            .width = N("dim"),
+                            .depth = N("depth"),
+                            .heads = N("heads"),
+                            .mlp = N("mlp"),
+                            .registers = N("reg"),
+                            .qkv_bias = golden_bool(j, "config.qkv_bias", true),
+                            .position_trained = position_trained,
+                            .norm_eps = 1e-6};
+    static const hu_window windows[INPUT_WINDOWS] = {{0, 1}, {0, 1}, {0, 1}, {0, 1}, {0, 1}, {0, 1}, {0, 1}, {0, 1}};
+    return (dino_config){.encoder = encoder_of_vit(&vit, windows, 192),
                          .head = {.hidden = N("hidden"), .bottleneck = N("bottleneck"), .prototypes = N("out")},
                          .views = (int64_t)golden_number(j, "crops_total"),
                          .global = (int64_t)golden_number(j, "crops_total") - local};
@@ -86,7 +89,7 @@ static bool load(const golden_case *c, run *r, const hct_st_file *f, bool teache
 
 /* All crops, one after the other: [views, batch, ...]. */
 static bool load_views(const golden_case *c, run *r, hct_dev *dev, const hct_st_file *io) {
-    const vit_config *e = &r->cfg.encoder;
+    const vit_config vit = vit_of(&r->cfg.encoder), *e = &vit;
     int64_t batch = (int64_t)golden_number(c->json, "config.batch"),
             one = batch * e->channels * e->image * e->image * e->image;
     r->views = hct_tensor_new(dev, HCT_F32, 6,

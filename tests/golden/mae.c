@@ -7,7 +7,7 @@
 
 #include "hct/optim.h"
 #include "model.h"
-#include "models/mae.h"
+#include "models/vit_mae.h"
 #include "tap.h"
 
 static const golden_tol BASE = {1e-4, 0, -1}, STEP_LOSS = {0, 1e-4, -1};

@@ -14,7 +14,7 @@
 #include "tap.h"
 
 #include "hct/safetensors.h"
-#include "imaging/model_input.h"
+#include "imaging/input_spec.h"
 #include "imaging/nifti.h"
 #include "imaging/resample.h"
 #include "imaging/scan.h"
@@ -164,9 +164,9 @@ static void check_int16_path(const golden_case *g, const volume *spaced, const i
         mean_limit += 0.25 / exact->windows[k].width / exact->channels;
         limit = fmax(limit, 0.5 / exact->windows[k].width);
     }
+    const input_spec spec = input_cube(exact->windows, exact->channels, crop, exact->dim[0]);
     int ok = copy_volume(spaced, &v) == HCT_OK && volume_to_i16(&v, &err) == HCT_OK &&
-             volume_pad_crop(&v, pad, PREPARED_PAD_HU, &err) == HCT_OK &&
-             model_input(&v, exact->windows, exact->channels, crop, exact->dim[0], rough, &err) == HCT_OK;
+             volume_pad_crop(&v, pad, PREPARED_PAD_HU, &err) == HCT_OK && input_make(&spec, &v, rough, &err) == HCT_OK;
     tap_ok(ok, "int16 path %s", err.msg);
     for (int64_t i = 0; ok && i < n; i++) {
         double d = fabs((double)rough[i] - exact->dense[i]);
@@ -259,7 +259,8 @@ static void check_paper(const run *r, const volume *spaced) {
     }
     check(r, crop, cropped, AFTER_WINDOWS);
     stage input = dense_stage(r, size);
-    if (model_input(&padded, r->windows, r->n_windows, crop_dim[0], size[0], input.dense, &err) < 0) {
+    const input_spec spec = input_cube(r->windows, r->n_windows, crop_dim[0], size[0]);
+    if (input_make(&spec, &padded, input.dense, &err) < 0) {
         tap_ok(0, "model input: %s", err.msg);
     } else {
         check(r, resize, input, AFTER_WINDOWS);

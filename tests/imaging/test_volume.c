@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "check_main.h"
-#include "imaging/model_input.h"
+#include "imaging/input_spec.h"
 #include "imaging/resample.h"
 #include "imaging/scan.h"
 #include "imaging/volume.h"
@@ -297,9 +297,12 @@ START_TEST(refuses_a_box_outside_the_volume) {
     volume v = make(HCT_I16, 10, 10, 10);
     float out[3 * 8];
     hct_err err = {0};
-    ck_assert_int_eq(model_input(&v, paper_windows, PAPER_WINDOWS, 12, 2, out, &err), HCT_ESHAPE);
-    ck_assert_int_eq(model_input(&v, paper_windows, PAPER_WINDOWS, 10, 0, out, &err), HCT_ESHAPE);
-    ck_assert_int_eq(model_input(&v, paper_windows, PAPER_WINDOWS, 10, 2, out, &err), HCT_OK);
+    input_spec s = input_cube(paper_windows, PAPER_WINDOWS, 12, 2);
+    ck_assert_int_eq(input_make(&s, &v, out, &err), HCT_ESHAPE);
+    s = input_cube(paper_windows, PAPER_WINDOWS, 10, 0);
+    ck_assert_int_eq(input_make(&s, &v, out, &err), HCT_ESHAPE);
+    s = input_cube(paper_windows, PAPER_WINDOWS, 10, 2);
+    ck_assert_int_eq(input_make(&s, &v, out, &err), HCT_OK);
     volume_free(&v);
 }
 END_TEST

@@ -67,7 +67,8 @@ python3 - "$work/whole" <<'P'
 import json, sys
 from weights_file import read, tensors
 state, (meta, names) = tensors(sys.argv[1] + "/checkpoints/last.safetensors"), read(sys.argv[1] + "/weights.safetensors")
-assert json.loads(meta["headct"])["kind"] == "vit"
+assert [json.loads(meta["headct"])[k] for k in ("kind", "encoder")][0] == "encoder"
+assert json.loads(meta["headct"])["encoder"]["kind"] == "vit"
 assert "center" in state and all("teacher." + n in state and n in state for n in names), "student, teacher and centre"
 assert not any(n.startswith(("head.", "teacher.")) for n in names), "weights are the teacher's encoder alone"
 lines = [json.loads(l) for l in open(sys.argv[1] + "/metrics.jsonl")]

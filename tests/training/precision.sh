@@ -80,7 +80,7 @@ for f in weights.safetensors metrics.jsonl; do
 done
 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/nan" --quiet --set train.precision=bf16 --set optim.lr=1000 --set optim.weight_decay=1000 \
     --set optim.warmup_fraction=0 --set optim.schedule=constant --set optim.epochs=30 >"$work/out" 2>"$work/err"
-[ $? -eq 1 ] && grep -qE "the loss is -?(nan|inf); scans: .*last good checkpoint" "$work/err"
+[ $? -eq 1 ] && grep -qE "the (validation )?loss is -?(nan|inf); scans: .*last good checkpoint" "$work/err"
 ok $? "a bf16 loss that is not finite stops with step and scans"
 check "DINO in bf16 with batch norm in its head" run dino norm --set train.precision=bf16 --set dino.batch_norm=true --set optim.epochs=1
 refuses 1 "adamw or adam" "bf16 with sgd" run mae bad --set train.precision=bf16 --set optim.name=sgd

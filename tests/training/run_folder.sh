@@ -54,7 +54,14 @@ refuses 1 "another method" "a fine-tuning in the folder of a probe" "$headct" fi
 refuses 1 "another method" "a pre-training in the folder of a probe" pretrain --run "$work/encoder"
 [ "$before" = "$(cat "$work/mae/recipe.yaml" "$work/mae/metrics.jsonl" "$w" | cksum)" ]
 ok $? "the pre-training is as it was"
-check "a probe over an older probe" probe --weights "$w" --run "$work/encoder"
+before=$(cd "$work/encoder" && cat recipe.yaml predictions.csv metrics.json weights.safetensors metrics.jsonl | cksum)
+refuses 1 "there is a run already; continue it with --resume" "a probe over an older probe" probe --weights "$w" --run "$work/encoder"
+refuses 1 "there is a run already" "nor one of another recipe" probe --weights "$w" --set optim.epochs=1 --run "$work/encoder"
+[ "$before" = "$(cd "$work/encoder" && cat recipe.yaml predictions.csv metrics.json weights.safetensors metrics.jsonl | cksum)" ]
+ok $? "the older probe is as it was"
+check "a probe that has ended may be resumed" "$headct" probe --run "$work/encoder" --resume --quiet
+[ "$before" = "$(cd "$work/encoder" && cat recipe.yaml predictions.csv metrics.json weights.safetensors metrics.jsonl | cksum)" ]
+ok $? "and stays as it is"
 
 # ---- one folder, one process ----
 "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --quiet --set optim.epochs=100000 --run "$work/long" 2>/dev/null &
@@ -66,11 +73,30 @@ wait $pid
 [ $? -eq 75 ]
 ok $? "the first one was not disturbed"
 
-# ---- a probe that is run again leaves nothing of the older one ----
-check "a probe of histograms over one of an encoder" probe --weights "$w" --set probe.features=histogram --run "$work/same"
-refuses 1 "histograms" "of whose weights nothing is left" "$headct" predict --run "$work/same" "$work"/ph/*.nii.gz --quiet
-[ "$(ls "$work/same" | grep -c '^events')" = 1 ]
-ok $? "nor of its events"
+# ---- a probe is stopped and killed at any epoch, and resumed to the same bits ----
+two="--recipe $work/probe.yaml --data $work/data --quiet --weights $w --set data.tasks=IPH,SDH --set optim.epochs=4000"
+check "a probe of two tasks" "$headct" probe $two --run "$work/whole"
+"$headct" probe $two --run "$work/cut" >/dev/null 2>"$work/err" &
+pid=$!
+until grep -q SDH "$work/cut/metrics.jsonl" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -TERM $pid
+wait $pid
+[ $? -eq 75 ] && grep -q "stopped after step .* continue with --resume" "$work/err"
+ok $? "a signal stops it, with status 75"
+for i in 1 2 3; do
+    "$headct" probe --run "$work/cut" --resume --quiet >/dev/null 2>&1 &
+    pid=$!
+    sleep 0.$((i * 2))
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+check "it is resumed" "$headct" probe --run "$work/cut" --resume --quiet
+for f in weights.safetensors predictions.csv metrics.jsonl metrics.json; do
+    cmp "$work/whole/$f" "$work/cut/$f" >/dev/null 2>&1
+    ok $? "stopped, killed, resumed: $f is the same"
+done
+grep -q '"grad_norm":[0-9]' "$work/whole/metrics.jsonl"
+ok $? "its log tells the gradient's norm"
 
 # ---- resumed only by the same recipe, on the same scans ----
 check "fine-tuning a model a task" "$headct" finetune --recipe "$work/tune.yaml" --data "$work/data" --weights "$w" --set data.tasks=IPH,SDH --run "$work/each" --quiet
@@ -101,14 +127,14 @@ refuses 1 "task 'Always': the training part has 8 positives and 0 negatives" "an
 
 # ---- what predict says of a run that has not ended ----
 mkdir "$work/half" && cp "$work/encoder/recipe.yaml" "$work/half/"
-refuses 1 "run headct probe again" "a probe that failed" "$headct" predict --run "$work/half" "$work"/ph/*.nii.gz --quiet
+refuses 1 "headct probe --run" "a probe that has not ended" "$headct" predict --run "$work/half" "$work"/ph/*.nii.gz --quiet
 check "a probe of histograms" probe --weights "$w" --set probe.features=histogram --run "$work/histogram"
 refuses 1 "histograms" "which predicts nothing" "$headct" predict --run "$work/histogram" "$work"/ph/*.nii.gz --quiet
 mkdir "$work/begun" && cp "$work/mae/recipe.yaml" "$work/begun/"
 refuses 1 "pretrain --resume" "a pre-training that has not ended" "$headct" predict --run "$work/begun" "$work"/ph/*.nii.gz --quiet
 
 # ---- options that a command does not have are not offered ----
-for pair in "probe --resume" "plan --resume" "plan --run"; do
+for pair in "plan --resume" "plan --run"; do
     set -- $pair
     ! "$headct" "$1" --help | grep -q -- "$2"
     ok $? "$1 --help does not list $2"

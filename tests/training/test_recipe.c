@@ -6,12 +6,19 @@
 #include "check_main.h"
 #include "hct/io.h"
 #include "scratch.h"
+#include "pretrain/method.h"
 #include "support/paths.h"
 #include "recipe/recipe.h"
 #include "recipe/recipe_keys.h"
 
 static hct_status load(const char *yaml, recipe *r, hct_err *err) {
     return recipe_load(scratch_file("r.yaml", yaml, strlen(yaml)), r, err);
+}
+
+/* What a command checks of a recipe. */
+static hct_status check_all(const recipe *r, hct_err *err) {
+    hct_status st = recipe_check(r, err);
+    return st == HCT_OK ? method_check_recipe(r, err) : st;
 }
 
 static char *text_of(const recipe *r) {
@@ -22,7 +29,7 @@ static char *text_of(const recipe *r) {
 
 START_TEST(defaults_are_the_papers) {
     recipe r = recipe_default();
-    ck_assert_int_eq(recipe_check(&r, NULL), HCT_OK);
+    ck_assert_int_eq(check_all(&r, NULL), HCT_OK);
     ck_assert_int_eq(r.model.width, 768);
     ck_assert_int_eq(r.data.windows.n, 3);
     ck_assert_double_eq(r.data.windows.at[2].center, 600);
@@ -172,12 +179,12 @@ START_TEST(what_must_fit_together) {
         recipe r = recipe_default();
         hct_err err = {0};
         ck_assert_int_eq(recipe_set(&r, bad[i][0], &err), HCT_OK);
-        ck_assert_msg(recipe_check(&r, &err) < 0 && strstr(err.msg, bad[i][1]), "%s: %s", bad[i][0], err.msg);
+        ck_assert_msg(check_all(&r, &err) < 0 && strstr(err.msg, bad[i][1]), "%s: %s", bad[i][0], err.msg);
     }
     recipe r = recipe_default();
-    r.method = METHOD_PROBE;
+    strcpy(r.method, "probe");
     r.model.mask_ratio = 0; /* MAE's alone */
-    ck_assert_int_eq(recipe_check(&r, NULL), HCT_OK);
+    ck_assert_int_eq(check_all(&r, NULL), HCT_OK);
 }
 END_TEST
 
@@ -231,8 +238,7 @@ START_TEST(shipped_recipes_are_good) {
     for (size_t i = 0; i < n; i++) {
         recipe r = recipe_default();
         char *path = path_join(RECIPES, names[i]);
-        ck_assert_msg(recipe_load(path, &r, &err) == HCT_OK && recipe_check(&r, &err) == HCT_OK, "%s: %s", path,
-                      err.msg);
+        ck_assert_msg(recipe_load(path, &r, &err) == HCT_OK && check_all(&r, &err) == HCT_OK, "%s: %s", path, err.msg);
         if (strcmp(names[i], "mae.yaml") == 0) { /* the paper's numbers are the defaults */
             recipe d = recipe_default();
             strcpy(d.name, r.name);
@@ -244,7 +250,7 @@ START_TEST(shipped_recipes_are_good) {
         }
         /* Methods of the paper: rates, epochs, draws; batch, decay, clip, warm-up of its code */
         if (strncmp(names[i], "finetune", 8) == 0) {
-            ck_assert_int_eq(r.method, METHOD_FINETUNE);
+            ck_assert(recipe_finetunes(&r));
             ck_assert_double_eq(r.finetune.backbone_lr, 1e-5);
             ck_assert_double_eq(r.optim.lr, 1e-3);
             ck_assert(!r.optim.scale_lr_by_batch && r.finetune.tasks == MODELS_EACH &&

@@ -8,7 +8,9 @@
 #include "check_main.h"
 #include "hct/philox.h"
 #include "models/build.h"
+#include "models/layers.h"
 #include "models/lora.h"
+#include "models/vit_encoder.h"
 #include "models/probe.h"
 #include "planted.h"
 #include "run/model.h"
@@ -33,8 +35,8 @@ static void write_encoder(const recipe *r, hct_dev *dev, char path[512]) {
     hct_err err = {0};
     model_info info;
     snprintf(path, 512, "%s", scratch_path("encoder.safetensors"));
-    well(model_of_recipe(r, &info, &err));
-    info.kind = MODEL_VIT;
+    well(model_of_recipe(r, NULL, &info, &err));
+    info.role = MODEL_ENCODER;
     params *p = model_new(dev, &info, 99, &err);
     ck_assert_msg(p != NULL, "%s", err.msg);
     well(weights_save(path, p, &info, NULL, 0, NULL, 0, &err));
@@ -118,7 +120,7 @@ START_TEST(low_rank_additions_are_the_formula) {
     hct_tensor *input = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){B, N, IN}, NULL);
     hct_tensor_write(input, x, NULL);
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
-    ck_assert_int_eq(hct_read(t, vit_linear(t, p, "blocks.0.attn.qkv", hct_use(t, input)), y, NULL), HCT_OK);
+    ck_assert_int_eq(hct_read(t, layers_linear(t, p, "blocks.0.attn.qkv", hct_use(t, input)), y, NULL), HCT_OK);
     size_t n;
     float *w = values(p, "blocks.0.attn.qkv.weight", &n), *a = values(p, "blocks.0.attn.qkv.lora_a", &n);
     ck_assert_uint_eq(n, R * IN);
@@ -172,7 +174,7 @@ START_TEST(merged_additions_say_the_same) {
     double worst = 0, spread = 0;
     for (size_t i = TRAIN; i < SCANS; i++) {
         double said;
-        well(dataset_input(b.d, b.t.scan[i], m.info.window, m.info.n_windows, m.info.crop, 16, e.host, &err));
+        well(dataset_input(b.d, b.t.scan[i], &m.info.encoder.input, e.host, &err));
         well(embedder_run(&e, 1, NULL, &said, &err));
         worst = fmax(worst, fabs(said - b.t.said.score[i]));
         spread = fmax(spread, fabs(said - b.t.said.score[TRAIN]));
@@ -204,10 +206,12 @@ START_TEST(rates_of_layers) {
         {"head.ball.linear.weight", 1},
         {"head.norm.linear.bias", 1},
     };
+    const vit_config c = {.image = 4, .patch = 4, .channels = 1, .width = 6, .depth = 3, .heads = 2, .mlp = 6};
+    const encoder vit = encoder_of_vit(&c, paper_windows, 192);
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
-        ck_assert_double_eq_tol(tuning_factor(&r, rates[i].name, 3), rates[i].want, 1e-15);
+        ck_assert_double_eq_tol(tuning_factor(&r, rates[i].name, &vit), rates[i].want, 1e-15);
     r.finetune.backbone_lr = 0;
-    ck_assert_double_eq(tuning_factor(&r, "norm.weight", 3), 1);
+    ck_assert_double_eq(tuning_factor(&r, "norm.weight", &vit), 1);
     /* The optimiser's groups: with SGD and a gradient of 1 for everything a step of rate lr moves a tensor by lr
      * times its factor. */
     hct_dev *dev = device_open("cpu", NULL);
@@ -217,13 +221,12 @@ START_TEST(rates_of_layers) {
     recipe_set(&r, "optim.clip_mode=none", &err);
     recipe_set(&r, "optim.decay=matrices", &err);
     params *p = params_new(dev);
-    vit_config c = {.image = 4, .patch = 4, .channels = 1, .width = 6, .depth = 3, .heads = 2, .mlp = 6};
     vit_declare(p, &c);
     probe_declare(p, "head.ball.", 6, 2);
     ck_assert_int_eq(params_init(p, 3, NULL), HCT_OK);
     params_train(p, "patch_embedding.position", 0);
     tuning g;
-    well(tuning_open(&g, dev, &r, p, c.depth, &err));
+    well(tuning_open(&g, dev, &r, p, &vit, &err));
     /* layers 0 to 3 and head with and without decay, and the last norm, which has no matrix */
     ck_assert_int_eq(g.groups, 11);
     hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
@@ -250,7 +253,7 @@ START_TEST(rates_of_layers) {
     for (int i = 0; i < 5; i++) {
         float *x = values(p, some[i], &n);
         now = x[0];
-        ck_assert_double_eq_tol((double)(before[i] - now), 0.5 * tuning_factor(&r, some[i], 3), 1e-6);
+        ck_assert_double_eq_tol((double)(before[i] - now), 0.5 * tuning_factor(&r, some[i], &vit), 1e-6);
         free(x);
     }
     hct_tape_free(t);
@@ -263,7 +266,7 @@ END_TEST
 START_TEST(skipped_branches) {
     enum { DEPTH = 4, BATCH = 4096 };
     static float drop[2 * DEPTH * BATCH], again[2 * DEPTH * BATCH];
-    finetune_drop(5, 7, 0, BATCH, DEPTH, 0.3, drop);
+    finetune_drop(5, 7, 0, BATCH, 2 * DEPTH, 0.3, drop);
     for (int branch = 0; branch < 2 * DEPTH; branch++) {
         double p = 0.3 * (branch / 2) / (DEPTH - 1), sum = 0, zero = 0;
         for (int b = 0; b < BATCH; b++) {
@@ -276,12 +279,12 @@ START_TEST(skipped_branches) {
         ck_assert_double_eq_tol(zero / BATCH, p, 0.03);
     }
     for (int part = 0; part < 4; part++) { /* the draw of a scan's place does not depend on how a step is cut */
-        finetune_drop(5, 7, part * (BATCH / 4), BATCH / 4, DEPTH, 0.3, again);
+        finetune_drop(5, 7, part * (BATCH / 4), BATCH / 4, 2 * DEPTH, 0.3, again);
         for (int branch = 0; branch < 2 * DEPTH; branch++)
             ck_assert(!memcmp(again + branch * (BATCH / 4), drop + branch * BATCH + part * (BATCH / 4),
                               BATCH / 4 * sizeof *drop));
     }
-    finetune_drop(5, 8, 0, BATCH, DEPTH, 0.3, again);
+    finetune_drop(5, 8, 0, BATCH, 2 * DEPTH, 0.3, again);
     ck_assert(memcmp(again, drop, sizeof drop) != 0);
 }
 END_TEST
@@ -297,13 +300,13 @@ typedef struct small_step {
 static small_step open_step(hct_dev *dev, recipe *r) {
     small_step s = {0};
     hct_err err = {0};
-    well(model_of_recipe(r, &s.info, &err));
-    s.info.kind = MODEL_CLASSIFIER;
+    well(model_of_recipe(r, NULL, &s.info, &err));
+    s.info.role = MODEL_CLASSIFIER;
     s.info.n_tasks = 2;
     snprintf(s.info.task[0], MODEL_NAME, "ball");
     snprintf(s.info.task[1], MODEL_NAME, "half");
     ck_assert((s.p = model_new(dev, &s.info, 4, &err)) != NULL);
-    well(tuning_open(&s.g, dev, r, s.p, s.info.mae.encoder.depth, &err));
+    well(tuning_open(&s.g, dev, r, s.p, &s.info.encoder, &err));
     return s;
 }
 
@@ -333,7 +336,9 @@ START_TEST(unknown_labels_count_for_nothing) {
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
     hct_tensor *x = s.step.in[0].image;
     well(hct_tensor_write(x, s.step.image, &err));
-    hct_id cls = vit_cls(t, vit_forward(t, s.p, &s.info.mae.encoder, hct_use(t, x), NULL));
+    encoder_values v = {0};
+    s.info.encoder.kind->forward(t, s.p, &s.info.encoder, hct_use(t, x), &v);
+    hct_id cls = v.embedding;
     well(hct_read(t, probe_forward(t, s.p, "head.ball.", cls, 1), logits[0], &err));
     well(hct_read(t, probe_forward(t, s.p, "head.half.", cls, 1), logits[1], &err));
     hct_tape_free(t);

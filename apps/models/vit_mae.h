@@ -1,17 +1,25 @@
 /* Masked autoencoding of volumes (He et al. 2022, clean-room from the paper): the encoder sees the visible patches
  * only, a small decoder predicts the voxels of the others. */
-#ifndef MODELS_MAE_H
-#define MODELS_MAE_H
+#ifndef MODELS_VIT_MAE_H
+#define MODELS_VIT_MAE_H
 
+#include "models/pretext.h"
 #include "models/vit.h"
 
 typedef struct mae_config {
-    vit_config encoder;               /* its norm_eps is 1e-5 here */
+    vit_config encoder;               /* its norm_eps is MAE_NORM_EPS here */
     int64_t width, depth, heads, mlp; /* decoder */
     int decoder_bias;                 /* of decoder_embed, decoder_pred and the decoder's qkv */
     double mask_ratio;
     int normalize; /* targets per patch: (t - mean) / sqrt(var + 1e-6), var with n-1 */
 } mae_config;
+
+#define MAE_NORM_EPS 1e-5 /* of the encoder's last norm, as MAE's authors have it */
+
+/* MAE as a pretext task; its own struct is a mae_config whose encoder is left empty. */
+extern const pretext_kind pretext_mae;
+mae_config mae_of(const pretext *, const encoder *);
+pretext pretext_of_mae(const mae_config *);
 
 /* What changes from step to step; device tensors of a batch. */
 typedef struct mae_inputs {
@@ -30,9 +38,8 @@ typedef struct mae_outputs {
 } mae_outputs;
 
 hct_status mae_check(const mae_config *, hct_err *);
-static inline int64_t mae_kept(const mae_config *c) {
-    return (int64_t)((double)vit_patches(&c->encoder) * (1 - c->mask_ratio));
-}
+static inline int64_t mae_patches(const mae_config *c) { return vit_patches(&c->encoder); }
+static inline int64_t mae_kept(const mae_config *c) { return (int64_t)((double)mae_patches(c) * (1 - c->mask_ratio)); }
 void mae_declare(params *, const mae_config *);
 hct_status mae_inputs_new(mae_inputs *, hct_dev *, const mae_config *, int64_t batch, hct_err *);
 /* Adds `views`, which starts as the whole images unchanged. */

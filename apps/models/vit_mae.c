@@ -1,30 +1,35 @@
-#include "models/mae.h"
-
-#include "hct/philox.h"
-#include "models/position.h"
+/* Masked autoencoding: its tensors, masks, forward pass and loss, and its row of the table of pretext tasks. */
+#include "models/vit_mae.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#define DIMS(...)                                                                                                      \
-    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
+#include "hct/philox.h"
+#include "models/geometry.h"
+#include "models/layers.h"
+#include "models/position.h"
+#include "models/vit_encoder.h"
+
 #define TARGET_EPS 1e-6
 #define DECODER_EPS 1e-5
 
 hct_status mae_check(const mae_config *c, hct_err *err) {
     hct_status st = vit_check(&c->encoder, err);
     if (st < 0) return st;
-    vit_config decoder = c->encoder;
-    decoder.width = c->width;
-    decoder.depth = c->depth;
-    decoder.heads = c->heads;
-    decoder.mlp = c->mlp;
-    hct_err why;
-    if ((st = vit_check(&decoder, &why)) < 0) return hct_fail(err, st, "decoder: %s", why.msg);
-    if (c->encoder.registers)
-        return hct_fail(err, HCT_EINVAL, "model: registers are not used in MAE; set registers to 0");
-    if (!(c->mask_ratio > 0 && c->mask_ratio < 1) || mae_kept(c) < 1)
+    if (c->width < 1 || c->depth < 1 || c->heads < 1 || c->mlp < 1)
         return hct_fail(err, HCT_EINVAL,
-                        "model: mask_ratio is %g; it must lie between 0 and 1 and leave a patch visible",
+                        "model.decoder: width %lld, depth %lld, heads %lld and mlp %lld must all be 1 or more",
+                        (long long)c->width, (long long)c->depth, (long long)c->heads, (long long)c->mlp);
+    if (c->width % c->heads)
+        return hct_fail(err, HCT_EINVAL, "model.decoder.width: %lld is not divisible by model.decoder.heads %lld",
+                        (long long)c->width, (long long)c->heads);
+    if (c->width % 6)
+        return hct_fail(err, HCT_EINVAL,
+                        "model.decoder.width: %lld is not divisible by 6, which 3D sine-cosine positions need",
+                        (long long)c->width);
+    if (c->encoder.registers) return hct_fail(err, HCT_EINVAL, "model.registers: MAE has none; set it to 0");
+    if (!(c->mask_ratio > 0 && c->mask_ratio < 1) || mae_kept(c) < 1)
+        return hct_fail(err, HCT_EINVAL, "model.mask_ratio: %g does not lie between 0 and 1 and leave a patch visible",
                         c->mask_ratio);
     return HCT_OK;
 }
@@ -33,16 +38,16 @@ void mae_declare(params *p, const mae_config *c) {
     const vit_config *e = &c->encoder;
     int64_t voxels = e->channels * e->patch * e->patch * e->patch, patches = vit_patches(e);
     vit_declare(p, e);
-    params_add(p, INIT_XAVIER, 1, DIMS(c->width, e->width), "decoder_embed.weight");
-    if (c->decoder_bias) params_add(p, INIT_ZERO, 1, DIMS(c->width), "decoder_embed.bias");
-    params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "mask_token");
-    params_add(p, INIT_NORMAL, 1, DIMS(1, 1, c->width), "decoder_cls_token");
-    params_add(p, INIT_GIVEN, 0, DIMS(1, patches, c->width), "decoder_pos_embed");
+    params_add(p, INIT_XAVIER, 1, PARAM_DIMS(c->width, e->width), "decoder_embed.weight");
+    if (c->decoder_bias) params_add(p, INIT_ZERO, 1, PARAM_DIMS(c->width), "decoder_embed.bias");
+    params_add(p, INIT_NORMAL, 1, PARAM_DIMS(1, 1, c->width), "mask_token");
+    params_add(p, INIT_NORMAL, 1, PARAM_DIMS(1, 1, c->width), "decoder_cls_token");
+    params_add(p, INIT_GIVEN, 0, PARAM_DIMS(1, patches, c->width), "decoder_pos_embed");
     vit_declare_blocks(p, "decoder_blocks", c->depth, c->width, c->mlp, c->decoder_bias, INIT_XAVIER);
-    params_add(p, INIT_ONE, 1, DIMS(c->width), "decoder_norm.weight");
-    params_add(p, INIT_ZERO, 1, DIMS(c->width), "decoder_norm.bias");
-    params_add(p, INIT_XAVIER, 1, DIMS(voxels, c->width), "decoder_pred.weight");
-    if (c->decoder_bias) params_add(p, INIT_ZERO, 1, DIMS(voxels), "decoder_pred.bias");
+    params_add(p, INIT_ONE, 1, PARAM_DIMS(c->width), "decoder_norm.weight");
+    params_add(p, INIT_ZERO, 1, PARAM_DIMS(c->width), "decoder_norm.bias");
+    params_add(p, INIT_XAVIER, 1, PARAM_DIMS(voxels, c->width), "decoder_pred.weight");
+    if (c->decoder_bias) params_add(p, INIT_ZERO, 1, PARAM_DIMS(voxels), "decoder_pred.bias");
     float *table = malloc((size_t)(patches * c->width) * sizeof *table);
     if (!table) {
         hct_fail(&p->error, HCT_ENOMEM, "out of memory for the position table");
@@ -57,11 +62,11 @@ void mae_declare(params *p, const mae_config *c) {
 
 hct_status mae_inputs_new(mae_inputs *in, hct_dev *dev, const mae_config *c, int64_t batch, hct_err *err) {
     const vit_config *e = &c->encoder;
-    *in = (mae_inputs){.image =
-                           hct_tensor_new(dev, HCT_F32, DIMS(batch, e->channels, e->image, e->image, e->image), err)};
-    if (in->image) in->keep = hct_tensor_new(dev, HCT_I32, DIMS(batch, mae_kept(c)), err);
-    if (in->keep) in->restore = hct_tensor_new(dev, HCT_I32, DIMS(batch, vit_patches(e)), err);
-    if (in->restore) in->mask = hct_tensor_new(dev, HCT_F32, DIMS(batch, vit_patches(e)), err);
+    *in = (mae_inputs){
+        .image = hct_tensor_new(dev, HCT_F32, PARAM_DIMS(batch, e->channels, e->image, e->image, e->image), err)};
+    if (in->image) in->keep = hct_tensor_new(dev, HCT_I32, PARAM_DIMS(batch, mae_kept(c)), err);
+    if (in->keep) in->restore = hct_tensor_new(dev, HCT_I32, PARAM_DIMS(batch, vit_patches(e)), err);
+    if (in->restore) in->mask = hct_tensor_new(dev, HCT_F32, PARAM_DIMS(batch, vit_patches(e)), err);
     if (in->mask) return HCT_OK;
     mae_inputs_free(in);
     return err ? err->code : HCT_ENOMEM;
@@ -70,7 +75,7 @@ hct_status mae_inputs_new(mae_inputs *in, hct_dev *dev, const mae_config *c, int
 hct_status mae_inputs_augment(mae_inputs *in, hct_dev *dev, const mae_config *c, int64_t batch, hct_err *err) {
     enum { FLOATS = 16, EXTENT = 3 };
     float *q = calloc((size_t)batch * FLOATS, sizeof *q);
-    in->views = hct_tensor_new(dev, HCT_F32, DIMS(1, batch, FLOATS), err);
+    in->views = hct_tensor_new(dev, HCT_F32, PARAM_DIMS(1, batch, FLOATS), err);
     hct_status st = q && in->views ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the views");
     for (int64_t i = 0; st == HCT_OK && i < 3 * batch; i++)
         q[i / 3 * FLOATS + EXTENT + i % 3] = (float)c->encoder.image;
@@ -146,7 +151,7 @@ static hct_id target(hct_tape *t, const mae_config *c, hct_id image) {
 }
 
 static hct_id decode(hct_tape *t, params *p, const mae_config *c, hct_id latent, hct_id restore) {
-    hct_id x = vit_linear(t, p, "decoder_embed", latent);
+    hct_id x = layers_linear(t, p, "decoder_embed", latent);
     int64_t b = hct_shape(t, x)->dim[0], patches = vit_patches(&c->encoder), kept = mae_kept(c);
     hct_id hidden = hct_expand(t, params_use(p, t, "mask_token"), 3, (int64_t[]){b, patches - kept, c->width});
     hct_id all = hct_concat(t, (hct_id[]){hct_slice(t, x, 1, 1, kept), hidden}, 2, 1);
@@ -154,7 +159,7 @@ static hct_id decode(hct_tape *t, params *p, const mae_config *c, hct_id latent,
     hct_id cls = hct_add(t, hct_slice(t, x, 1, 0, 1), params_use(p, t, "decoder_cls_token"));
     x = vit_blocks(t, p, "decoder_blocks", c->depth, c->heads, hct_concat(t, (hct_id[]){cls, all}, 2, 1),
                    "decoder_norm", DECODER_EPS, NULL);
-    x = vit_linear(t, p, "decoder_pred", x);
+    x = layers_linear(t, p, "decoder_pred", x);
     return hct_cast(t, hct_slice(t, x, 1, 1, patches), HCT_F32); /* targets and loss are F32 whatever is computed in */
 }
 
@@ -174,3 +179,94 @@ mae_outputs mae_forward(hct_tape *t, params *p, const mae_config *c, const mae_i
     out.loss = hct_mse_masked(t, out.pred, hct_detach(t, target(t, c, image)), hct_use(t, in->mask));
     return out;
 }
+
+/* ---- as a pretext task ---- */
+
+#define AT(member) offsetof(mae_config, member)
+static const model_field fields[] = {
+    {"decoder_width", "model.decoder.width", AT(width), FIELD_WHOLE, 6, 65536, 0},
+    {"decoder_depth", "model.decoder.depth", AT(depth), FIELD_WHOLE, 1, 1000, 0},
+    {"decoder_heads", "model.decoder.heads", AT(heads), FIELD_WHOLE, 1, 1024, 0},
+    {"decoder_mlp", "model.decoder.mlp", AT(mlp), FIELD_WHOLE, 1, 262144, 0},
+    {"decoder_bias", "model.decoder.bias", AT(decoder_bias), FIELD_FLAG, 0, 1, 0},
+    {"mask_ratio", "model.mask_ratio", AT(mask_ratio), FIELD_REAL, 0, 1, 0},
+    {"norm_pix", "model.norm_pix", AT(normalize), FIELD_FLAG, 0, 1, 0},
+    {0},
+};
+static const char *const untold[] = {"decoder_heads", "mask_ratio", "norm_pix", NULL};
+
+mae_config mae_of(const pretext *x, const encoder *e) {
+    mae_config c;
+    memcpy(&c, x->own, sizeof c);
+    c.encoder = vit_of(e);
+    return c;
+}
+
+pretext pretext_of_mae(const mae_config *c) {
+    pretext x = {.kind = &pretext_mae};
+    mae_config own = *c;
+    memset(&own.encoder, 0, sizeof own.encoder);
+    memcpy(x.own, &own, sizeof own);
+    return x;
+}
+
+static hct_status check_pretext(const pretext *x, const encoder *e, hct_err *err) {
+    if (e->kind != &encoder_vit)
+        return hct_fail(err, HCT_EINVAL, "mae needs the tokens of a vit; model.kind is %s", e->kind->name);
+    const mae_config c = mae_of(x, e);
+    return mae_check(&c, err);
+}
+
+static void adjust(encoder *e) {
+    if (e->kind != &encoder_vit) return; /* refused by the check */
+    vit_config c = vit_of(e);
+    c.norm_eps = MAE_NORM_EPS;
+    encoder own = encoder_of_vit(&c, e->input.window, e->input.crop[0]);
+    memcpy(e->own, own.own, sizeof e->own);
+}
+
+static void declare_pretext(params *p, const pretext *x, const encoder *e) {
+    const mae_config c = mae_of(x, e);
+    mae_declare(p, &c);
+}
+
+static hct_status sizes_of_pretext(const hct_st_entry *sorted, size_t n, const char *path, const encoder *e,
+                                   pretext *io, hct_err *err) {
+    mae_config c = mae_of(io, e);
+    const mae_config old = c;
+    hct_status st = geometry_of_decoder(sorted, n, path, c.heads, &c, err);
+    if (st < 0) return st;
+    c.mask_ratio = old.mask_ratio;
+    *io = pretext_of_mae(&c);
+    return HCT_OK;
+}
+
+/* Heads of 48 channels; three quarters of the patches are hidden. */
+static hct_status presume(const hct_st_entry *sorted, size_t n, const char *path, pretext *io, hct_err *err) {
+    const hct_st_entry *embed = geometry_find(sorted, n, "decoder_embed.weight");
+    int64_t width = embed && embed->ndim > 0 ? embed->dim[0] : 48;
+    mae_config own;
+    memcpy(&own, io->own, sizeof own);
+    own.mask_ratio = 0.75;
+    if (!own.heads && (width < 48 || width % 48))
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: its decoder's width is no multiple of 48, so its number of heads is not the paper's; "
+                        "give it with --decoder-heads N, or leave the decoder out with --encoder-only",
+                        path);
+    if (!own.heads) own.heads = width / 48;
+    memcpy(io->own, &own, sizeof own);
+    return HCT_OK;
+}
+
+const pretext_kind pretext_mae = {
+    .name = "mae",
+    .fields = fields,
+    .size = sizeof(mae_config),
+    .check = check_pretext,
+    .adjust = adjust,
+    .declare = declare_pretext,
+    .sizes = sizes_of_pretext,
+    .untold = untold,
+    .recognises = geometry_has_decoder,
+    .presume = presume,
+};

@@ -1,0 +1,96 @@
+/* Encoders: what turns a scan into vectors. A kind of encoder is a row of the table in encoder.c; whoever trains,
+ * embeds, predicts or explains knows this header and no kind.
+ *
+ *   encoder e = encoder_default(encoder_find("vit"));
+ *   encoder_check(&e, &err);
+ *   e.kind->declare(p, &e);
+ *   encoder_values v = {0};
+ *   e.kind->forward(t, p, &e, x, &v);       x [B, C, D0, D1, D2], what e.input says
+ *   ... v.embedding [B, width], v.tokens [B, N, width] ...
+ *
+ * To add a kind: one file with its encoder_kind, one row. */
+#ifndef MODELS_ENCODER_H
+#define MODELS_ENCODER_H
+
+#include "imaging/input_spec.h"
+#include "models/fields.h"
+#include "models/params.h"
+
+enum { ENCODER_OWN = 128 };
+
+typedef struct encoder_kind encoder_kind;
+
+/* One encoder, by value: its kind, what it takes, its sizes. */
+typedef struct encoder {
+    const encoder_kind *kind;
+    input_spec input;
+    unsigned char own[ENCODER_OWN]; /* the kind's own struct; only its file looks inside, by memcpy */
+} encoder;
+
+/* What a forward pass is asked for, and gives. Gradients of anything below it, of tokens, embedding, activations or the
+ * input (a parameter then: hct_param), are hct_grad's after hct_backward. */
+typedef struct encoder_values {
+    /* asked for */
+    int pool_mean;     /* the embedding is the mean of the patches' tokens, not the class token; kinds without one: both
+                           are their own pooling */
+    hct_id *attention; /* [layers], filled where not NULL: each layer's [B, heads, N, N]; slower, keeps N x N */
+    hct_id *activation; /* [layers], filled where not NULL: each layer's result */
+    hct_id drop;        /* [branches, B, 1, 1]: what residual branches are multiplied by (drop-path); 0: nothing */
+    /* given */
+    hct_id embedding; /* [B, width] */
+    hct_id tokens;    /* [B, N, width] */
+} encoder_values;
+
+struct encoder_kind {
+    const char *name;          /* as files and recipes say it */
+    const char *summary;       /* one line for people */
+    const model_field *fields; /* of its own struct */
+    size_t size;               /* of that struct, at most ENCODER_OWN */
+
+    /* Sizes and input where nothing else says them; own is zero before. */
+    void (*defaults)(encoder *);
+    /* What must fit together. HCT_EINVAL names the field and the rule it breaks. */
+    hct_status (*check)(const encoder *, hct_err *);
+    /* Declares all tensors, those that are not drawn (position tables) with their values. */
+    void (*declare)(params *, const encoder *);
+    void (*forward)(hct_tape *, params *, const encoder *, hct_id x, encoder_values *);
+
+    int64_t (*width)(const encoder *);    /* of embedding and tokens */
+    int64_t (*tokens)(const encoder *);   /* N */
+    int64_t (*layers)(const encoder *);   /* with a result, and attention where the kind has any */
+    int64_t (*branches)(const encoder *); /* that drop-path can skip; 0: none */
+    int (*has_attention)(const encoder *);
+    /* Which layer a tensor belongs to, for rates that fall from layer to layer: 0 before the first, i + 1 of layer i,
+     * layers + 1 behind the last. */
+    int64_t (*layer_of)(const encoder *, const char *tensor);
+    /* Tensors of a low-rank adaptation (models/lora.h); NULL: not possible. */
+    void (*adapt)(params *, const encoder *, int64_t rank, double alpha);
+
+    /* Sizes as tensors have them, in order of name; what no shape tells stays as it is in *io. HCT_EFORMAT names the
+     * tensor that is missing or impossible. */
+    hct_status (*sizes)(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err);
+    const char *const *untold; /* fields that no shape tells; ends with NULL */
+    /* Files without a description (headct import). Whether these tensors are of this kind; NULL: it cannot be told. */
+    int (*recognises)(const hct_st_entry *sorted, size_t n);
+    /* What no shape tells, as published models of this kind have it; HCT_EINVAL names the option that must say it.
+     * NULL: nothing. */
+    hct_status (*presume)(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err);
+    /* Loads tensors named prefix + name, as params_load; NULL: exactly that. */
+    hct_status (*load)(params *, const encoder *, const hct_st_file *, const char *path, const char *prefix,
+                       load_report *, hct_err *);
+};
+
+/* The table, ended by NULL. */
+extern const encoder_kind *const encoder_kinds[];
+/* NULL: there is none of that name. */
+const encoder_kind *encoder_find(const char *name);
+
+encoder encoder_default(const encoder_kind *);
+/* Input and sizes. */
+hct_status encoder_check(const encoder *, hct_err *);
+static inline int64_t encoder_width(const encoder *e) { return e->kind->width(e); }
+/* Reads a file's tensors by the kind's rules. */
+hct_status encoder_load(params *, const encoder *, const hct_st_file *, const char *path, const char *prefix,
+                        load_report *, hct_err *);
+
+#endif
