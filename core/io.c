@@ -1,3 +1,4 @@
+/* Files written whole or not at all; files mapped and read. */
 #include "hct/io.h"
 
 #include <dirent.h>

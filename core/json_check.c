@@ -1,3 +1,4 @@
+/* Whether a text is JSON of a depth that parsers bear. */
 #include "json_check.h"
 
 #include <string.h>

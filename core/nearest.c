@@ -1,3 +1,4 @@
+/* The nearest known name to a slip. */
 #include "hct/nearest.h"
 
 #include <ctype.h>

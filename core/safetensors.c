@@ -1,3 +1,4 @@
+/* Safetensors files: read with every bound checked, written atomically. */
 #include "hct/safetensors.h"
 
 #include <cjson/cJSON.h>

@@ -1,3 +1,4 @@
+/* Data types, views, errors. */
 #include "hct/types.h"
 
 #include <stdarg.h>

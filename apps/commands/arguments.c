@@ -1,3 +1,4 @@
+/* Values of options, checked. */
 #include "commands/arguments.h"
 
 #include "support/text.h"

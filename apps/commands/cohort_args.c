@@ -1,3 +1,4 @@
+/* The options of commands that run over scans. */
 #include "commands/cohort_args.h"
 
 #include <stdio.h>
@@ -59,16 +60,9 @@ void cohort_args_free(cohort_args *a) {
     *a = (cohort_args){0};
 }
 
-size_t cohort_print_refused(const char *command, const cohort *c) {
-    for (size_t i = 0; i < c->n; i++)
-        if (c->scans[i].reason)
-            hct_log(HCT_LOG_WARNING, "%s: refused scan '%s': %s", command, c->scans[i].id, c->scans[i].reason);
-    return cohort_refused(c);
-}
-
 int cohort_report(const char *command, const cohort *c, const char *out, size_t kept, hct_status st,
                   const hct_err *err) {
-    size_t refused = cohort_print_refused(command, c);
+    size_t refused = cohort_tell_refused(c);
     if (st == HCT_OK && out)
         printf("%s: %zu new, %zu there before, %zu refused\n", out, c->n - kept - refused, kept, refused);
     return st == HCT_OK && refused ? EXIT_PARTIAL : command_end(command, st, err);

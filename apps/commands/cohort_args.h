@@ -20,8 +20,6 @@ extern const struct argp cohort_argp;
 void cohort_args_check(const cohort_args *a, struct argp_state *state);
 hct_status cohort_from_args(const cohort_args *a, cohort *ret, hct_err *err);
 void cohort_args_free(cohort_args *a);
-/* Lists the scans that were left out, each with its reason; returns how many. */
-size_t cohort_print_refused(const char *command, const cohort *c);
 /* Lists the scans that were left out and prints what came of the others; returns the exit status. */
 int cohort_report(const char *command, const cohort *c, const char *out, size_t kept, hct_status st,
                   const hct_err *err);

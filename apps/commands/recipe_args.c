@@ -1,3 +1,4 @@
+/* The options of commands that take a recipe. */
 #include "commands/recipe_args.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* A prepared dataset, read whole into memory. */
 #include "dataset/dataset.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* The index of a dataset: an SQLite file of scans, patients, labels and splits. */
 #include "dataset/index.h"
 
 #include <stdarg.h>

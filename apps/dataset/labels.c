@@ -1,3 +1,4 @@
+/* Labels from a CSV file into the index. */
 #include "dataset/labels.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* From files to a dataset: what is new or changed is prepared by several threads, what cannot be is listed. */
 #include "dataset/prepare.h"
 
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* Scans among files and folders: found, named, hashed. */
 #include "dataset/sources.h"
 
 #include <errno.h>

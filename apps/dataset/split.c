@@ -1,3 +1,4 @@
+/* Patients are dealt into training, validation and test. */
 #include "dataset/split.h"
 
 #include <math.h>

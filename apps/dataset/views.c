@@ -1,3 +1,4 @@
+/* Draws views: crops, flips, shifts, smoothing, gamma. */
 #include "dataset/views.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Metrics of a table of scores with intervals, and the files that hold them. */
 #include "evaluation/evaluation.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* Few-shot classifiers on features: nearest neighbours, distances to class means. */
 #include "evaluation/fewshot.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Tables of predictions: read, written, checked. */
 #include "evaluation/predictions.h"
 
 #include <math.h>

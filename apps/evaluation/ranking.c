@@ -1,3 +1,4 @@
+/* Scores in order: the area under the ROC curve and average precision, weighted by resamples. */
 #include "evaluation/ranking.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Bootstrap intervals, DeLong's test, curves. */
 #include "evaluation/statistics.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Which scans teach: K of each class, drawn by seed. */
 #include "fewshot/fewshot_draw.h"
 
 #include <stdlib.h>

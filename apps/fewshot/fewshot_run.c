@@ -1,3 +1,4 @@
+/* The work of headct fewshot: draws, methods, rows. */
 #include "fewshot/fewshot_run.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* The rows of a few-shot evaluation, and their summary. */
 #include "fewshot/fewshot_table.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Slices of volumes as PNG pictures. */
 #include "figures/picture.h"
 
 #include <cairo.h>

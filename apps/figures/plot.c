@@ -1,3 +1,4 @@
+/* Curves as SVG and PNG. */
 #include "figures/plot.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* An HTML report that stands in one file. */
 #include "figures/report.h"
 
 #include <stdarg.h>
@@ -129,7 +130,7 @@ static bool is_square(const hct_mapped *m) {
     size_t left = tag ? m->size - (size_t)(tag - (const char *)m->bytes) : 0;
     if (tag) memcpy(head, tag, left < sizeof head ? left : sizeof head - 1);
     const char *width = strstr(head, "width=\""), *height = strstr(head, "height=\"");
-    return width && height && atoi(width + 7) == atoi(height + 8);
+    return width && height && strtol(width + 7, NULL, 10) == strtol(height + 8, NULL, 10);
 }
 
 /* Without the XML declaration and DOCTYPE, which may not stand inside HTML. */

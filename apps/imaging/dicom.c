@@ -1,3 +1,4 @@
+/* DICOM series through dcm2niix. */
 #include "imaging/dicom.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* Reads NIfTI-1 and NIfTI-2, plain or gzipped, and holds the header to what follows it. */
 #include "imaging/nifti.h"
 
 #include <float.h>

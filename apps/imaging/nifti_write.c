@@ -1,3 +1,4 @@
+/* Writes NIfTI-1, gzipped. */
 #include "imaging/nifti.h"
 
 #include <math.h>

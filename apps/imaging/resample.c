@@ -1,3 +1,4 @@
+/* Resamples a volume to another spacing by cubic splines. */
 #include "imaging/resample.h"
 
 #include <math.h>

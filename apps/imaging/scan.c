@@ -1,3 +1,4 @@
+/* A scan from file to prepared volume. */
 #include "imaging/scan.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Shrinks a cube by whole factors. */
 #include "imaging/shrink.h"
 
 #include <stdlib.h>

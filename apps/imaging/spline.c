@@ -1,3 +1,4 @@
+/* Cubic B-spline prefilter and weights. */
 #include "imaging/spline.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Volumes: made, oriented, cropped, padded, rounded. */
 #include "imaging/volume.h"
 
 #include <math.h>

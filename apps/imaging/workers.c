@@ -1,3 +1,4 @@
+/* One job over a range, shared by threads. */
 #include "imaging/workers.h"
 
 #include <pthread.h>

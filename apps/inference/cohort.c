@@ -8,6 +8,7 @@
 
 #include "dataset/loader.h"
 #include "dataset/sources.h"
+#include "hct/log.h"
 #include "imaging/scan.h"
 #include "support/paths.h"
 #include "support/progress.h"
@@ -143,6 +144,12 @@ size_t cohort_refused(const cohort *c) {
     size_t n = 0;
     for (size_t i = 0; i < c->n; i++) n += c->scans[i].reason != NULL;
     return n;
+}
+
+size_t cohort_tell_refused(const cohort *c) {
+    for (size_t i = 0; i < c->n; i++)
+        if (c->scans[i].reason) hct_log(HCT_LOG_WARNING, "refused scan '%s': %s", c->scans[i].id, c->scans[i].reason);
+    return cohort_refused(c);
 }
 
 int64_t cohort_batch(const cohort *c) { return c->n < BATCH ? (c->n ? (int64_t)c->n : 1) : BATCH; }

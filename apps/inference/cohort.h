@@ -39,6 +39,8 @@ int64_t cohort_find(const cohort *c, const char *id);
 hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const char *file, hct_err *err);
 /* Scans that were left out so far. */
 size_t cohort_refused(const cohort *c);
+/* Logs them, each with its reason; returns how many. */
+size_t cohort_tell_refused(const cohort *c);
 
 typedef struct cohort_sink {
     void *context;

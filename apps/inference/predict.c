@@ -1,3 +1,4 @@
+/* Predictions of many scans: a table that grows row by row. */
 #include "inference/predict.h"
 
 #include <errno.h>

@@ -142,7 +142,7 @@ static hct_status read_tasks(const cJSON *root, model_info *ret, hct_err *err) {
         if (ret->n_tasks == MODEL_TASKS || !cJSON_IsString(v) || strlen(v->valuestring) >= MODEL_NAME ||
             text_control(v->valuestring))
             return damaged(err, "tasks");
-        strcpy(ret->task[ret->n_tasks++], v->valuestring);
+        snprintf(ret->task[ret->n_tasks++], MODEL_NAME, "%s", v->valuestring);
     }
     return HCT_OK;
 }

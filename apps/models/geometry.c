@@ -1,3 +1,4 @@
+/* Sizes of vision transformers and MAE decoders, read off their tensors. */
 #include "models/geometry.h"
 
 #include <math.h>

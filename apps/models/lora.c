@@ -1,3 +1,4 @@
+/* Low-rank additions to the attention of a vision transformer: declared, merged. */
 #include "models/lora.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* A model's tensors by name: declared, drawn, read. */
 #include "models/params.h"
 
 #include "hct/half.h"

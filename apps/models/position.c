@@ -1,3 +1,4 @@
+/* Fixed 3D sine-cosine positions, and position tables resampled to another grid. */
 #include "models/position.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Heads: linear probes, and attentive ones. */
 #include "models/probe.h"
 
 void probe_declare(params *p, const char *prefix, int64_t width, int64_t classes) {

@@ -1,3 +1,4 @@
+/* The vision transformer: tensors and forward pass. */
 #include "models/vit.h"
 
 #include "models/layers.h"

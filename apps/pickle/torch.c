@@ -1,3 +1,4 @@
+/* Files of torch.save: tensors over storages, zip and legacy form. */
 #include "pickle/torch.h"
 
 #include <stdio.h>

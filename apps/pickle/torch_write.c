@@ -1,3 +1,4 @@
+/* Writes tensors as torch.save does. */
 #include "pickle/torch_write.h"
 
 #include <libdeflate.h>

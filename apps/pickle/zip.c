@@ -1,3 +1,4 @@
+/* Zip archives, read only, as torch.save writes them. */
 #include "pickle/zip.h"
 
 #include <libdeflate.h>

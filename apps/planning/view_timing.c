@@ -1,6 +1,6 @@
-#include "commands/bench_views.h"
+/* Times the making of DINO's views of phantom scans, and writes them for a peer to compare. */
+#include "planning/view_timing.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +99,7 @@ static hct_status write_file(const work *w, const char *file, int64_t scans, int
     return hct_st_write(file, e, 3, NULL, 0, err);
 }
 
-hct_status bench_views(hct_dev *dev, const char *file, int64_t scans, int64_t repeats, hct_err *err) {
+hct_status view_timing(hct_dev *dev, const char *file, int64_t scans, int64_t repeats, FILE *out, hct_err *err) {
     int64_t views = paper.global + paper.local, rows = views * scans;
     work w = {.volumes = malloc((size_t)scans * SIDE * SIDE * SIDE * sizeof *w.volumes),
               .params = malloc((size_t)(rows * VIEW_FLOATS) * sizeof *w.params),
@@ -111,13 +111,13 @@ hct_status bench_views(hct_dev *dev, const char *file, int64_t scans, int64_t re
         views_draw_crop(&paper, 1, 0, (uint64_t)(i % scans), i / scans, w.params + i * VIEW_FLOATS);
     if (st == HCT_OK) st = record(&w, dev, scans, views, err);
     if (st == HCT_OK) st = hct_run(w.tape, err);
-    if (st == HCT_OK) printf("seconds");
+    if (st == HCT_OK) fprintf(out, "seconds");
     for (int64_t i = 0; st == HCT_OK && i < repeats; i++) {
         double start = measure_now();
         st = hct_run(w.tape, err);
-        if (st == HCT_OK) printf(" %.6f", measure_now() - start);
+        if (st == HCT_OK) fprintf(out, " %.6f", measure_now() - start);
     }
-    if (st == HCT_OK) printf("\n%lld scans, %lld views each\n", (long long)scans, (long long)views);
+    if (st == HCT_OK) fprintf(out, "\n%lld scans, %lld views each\n", (long long)scans, (long long)views);
     if (st == HCT_OK) st = hct_read(w.tape, w.out, w.views, err);
     if (st == HCT_OK) st = write_file(&w, file, scans, views, err);
     hct_tape_free(w.tape);

@@ -3,7 +3,7 @@
  *
  *   const method *k = method_find("mae");
  *   method_step step;
- *   method_open(&step, k, &(method_setup){.dev = dev, .p = p, .r = r, .info = &info, .batch = 8, .micro = 1, .optim = o}, &err);
+ *   method_open(&step, k, &(method_setup){dev, p, r, &info, .batch = 8, .micro = 1, .optim = o}, &err);
  *   ... scan b of the micro-batch into method_item(&step, b) ...
  *   method_fill(&step, 0, &(method_draw){.seed = 1, .scan = scans, .valid = 8}, &err);
  *   method_set(&step, epoch, number, total, &err);

@@ -1,3 +1,4 @@
+/* Schedules as functions of the step. */
 #include "recipe/schedule.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* A run's folder as a section of a report. */
 #include "report/run_report.h"
 
 #include <cjson/cJSON.h>

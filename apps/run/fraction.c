@@ -1,3 +1,4 @@
+/* A share of a split's patients, the same for every seed. */
 #include "run/fraction.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Counts of allocations, where a counter is preloaded. */
 #include "support/allocations.h"
 
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+/* CSV, read and written. */
 #include "support/csv.h"
 
 #include <stdbool.h>

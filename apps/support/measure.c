@@ -1,3 +1,4 @@
+/* Clock, memory and a machine's rate of matrix products. */
 #include "support/measure.h"
 
 #include <stdio.h>

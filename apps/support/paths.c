@@ -1,3 +1,4 @@
+/* Paths and folders. */
 #include "support/paths.h"
 
 #include <dirent.h>

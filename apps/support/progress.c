@@ -1,3 +1,4 @@
+/* Progress lines. */
 #include "support/progress.h"
 
 #include <time.h>

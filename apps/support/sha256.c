@@ -1,3 +1,4 @@
+/* SHA-256 of bytes and files. */
 #include "support/sha256.h"
 
 #include <openssl/evp.h>

@@ -1,3 +1,4 @@
+/* Signals that ask to stop. */
 #include "support/stop.h"
 
 #include <signal.h>

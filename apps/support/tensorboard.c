@@ -1,3 +1,4 @@
+/* TensorBoard event files. */
 #include "support/tensorboard.h"
 
 #include <errno.h>

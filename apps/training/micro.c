@@ -1,3 +1,4 @@
+/* Micro-batches: how many, and their mean loss. */
 #include "training/micro.h"
 
 hct_status micro_check(int64_t n, hct_err *err) {

@@ -1,3 +1,4 @@
+/* What ranks of one job share. */
 #include "training/ranks.h"
 
 #include <stdio.h>
@@ -30,9 +31,9 @@ hct_status ranks_same_params(const params *p, hct_err *err) {
     hct_status st = all ? params_entries(p, &e, &bytes, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < p->n; i++) { /* a hash of hashes: of the name, and of the values */
         st = sha256_bytes(e[i].name, strlen(e[i].name), one, err);
-        strcat(all, one);
+        memcpy(all + 128 * i, one, 64);
         if (st == HCT_OK) st = sha256_bytes(e[i].data, e[i].bytes, one, err);
-        strcat(all, one);
+        memcpy(all + 128 * i + 64, one, 64);
     }
     if (st == HCT_OK) st = sha256_bytes(all, strlen(all), one, err);
     if (st == HCT_OK) st = hct_comm_agree("checksum of its weights", one, err);

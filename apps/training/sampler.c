@@ -1,3 +1,4 @@
+/* An epoch's order, drawn by seed. */
 #include "training/sampler.h"
 
 #include <stdlib.h>

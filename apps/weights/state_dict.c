@@ -1,3 +1,4 @@
+/* The state dict in a file of torch.save, under plain names. */
 #include "weights/state_dict.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* What all CPU kernels share: views checked and walked. */
 #include "kernel.h"
 
 #include <stdlib.h>

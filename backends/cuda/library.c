@@ -1,3 +1,4 @@
+/* Opening the driver and NVIDIA's libraries at run time, function by function. */
 #include "library.h"
 
 #include <dlfcn.h>

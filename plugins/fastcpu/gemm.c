@@ -1,3 +1,4 @@
+/* Blocked matrix products of small tiles for this processor. */
 #include "gemm.h"
 
 /* ---- packing ---- */

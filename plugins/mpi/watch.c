@@ -1,3 +1,4 @@
+/* Watches over ranks: one that waits for a rank that is gone ends with a message. */
 #include "job.h"
 
 #include <pthread.h>

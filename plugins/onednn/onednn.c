@@ -1,3 +1,4 @@
+/* oneDNN's matrix products as kernels of the CPU backend. */
 #include "onednn.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* What golden tests of models share: weights read, values compared. */
 #include "model.h"
 
 #include <math.h>

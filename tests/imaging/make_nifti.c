@@ -1,3 +1,4 @@
+/* Makes NIfTI files, good and broken ones. */
 #include "make_nifti.h"
 
 #include <stdlib.h>

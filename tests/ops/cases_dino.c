@@ -1,3 +1,4 @@
+/* Cases of DINO's loss and moving averages. */
 #include "naive.h"
 
 /* Temperatures that keep both distributions far from one-hot and from even. */

@@ -1,3 +1,4 @@
+/* Cases of elementwise ops. */
 #include "naive.h"
 
 /* clang-format off */

@@ -1,3 +1,4 @@
+/* Cases of layer and batch norm. */
 #include "naive.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Cases of the optimisers' ops. */
 #include "naive.h"
 
 #include "hct/optim.h"

@@ -1,3 +1,4 @@
+/* Cases of matrix products and attention. */
 #include "naive.h"
 
 #include <string.h>

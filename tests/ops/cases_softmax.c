@@ -1,3 +1,4 @@
+/* Cases of softmax and cross-entropy. */
 #include "naive.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Cases of ops on tokens and patches. */
 #include "naive.h"
 
 /* clang-format off */

@@ -1,3 +1,4 @@
+/* Cases of ct_views. */
 #include "naive.h"
 
 /* Crops within the volume, and one augmentation more from view to view. */

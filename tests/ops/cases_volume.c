@@ -1,3 +1,4 @@
+/* Cases of convolution, pooling and 3D batch norm. */
 #include "naive.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Ops as their formulas say, in double. */
 #include "naive.h"
 
 #include "hct/philox.h"

@@ -1,3 +1,4 @@
+/* Makes files of torch.save, good and broken ones. */
 #include "make_torch.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Golden cases: read, compared, reported. */
 #include "golden.h"
 
 #include <dirent.h>

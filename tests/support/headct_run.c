@@ -1,3 +1,4 @@
+/* Runs the program and takes what it says. */
 #include "headct_run.h"
 
 #include <stdarg.h>

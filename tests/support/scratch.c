@@ -1,3 +1,4 @@
+/* Scratch files of a test. */
 #include "scratch.h"
 
 #include <dirent.h>

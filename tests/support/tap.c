@@ -1,3 +1,4 @@
+/* TAP output. */
 #include "tap.h"
 
 #include <stdarg.h>

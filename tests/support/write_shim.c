@@ -1,3 +1,4 @@
+/* Makes writes fail after so many bytes: a full disk. */
 #include "write_shim.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* A folder of compiled kernels and measured choices, shared by processes. */
 #include "cache.h"
 
 #include <errno.h>

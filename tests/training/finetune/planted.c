@@ -1,3 +1,4 @@
+/* A dataset with a planted sign, for tests of training. */
 #include "planted.h"
 
 #include <check.h>

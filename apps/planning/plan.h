@@ -1,0 +1,13 @@
+/* Memory, work and time of a pre-training recipe, without running it: what headct plan prints. */
+#ifndef PLANNING_PLAN_H
+#define PLANNING_PLAN_H
+
+#include <stdio.h>
+
+#include "recipe/recipe.h"
+
+/* Times are estimated from the rate of matrix products measured now, so they are lower bounds. Steps are counted where
+ * the recipe names a dataset. HCT_EINVAL: the recipe does not pre-train. */
+hct_status plan_print(const recipe *r, FILE *out, hct_err *err);
+
+#endif
