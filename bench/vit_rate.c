@@ -132,7 +132,7 @@ int main(int argc, char **argv) {
     if (!o || !t) return fail(&err);
     encoder_values v = {0};
     c->kind->forward(t, p, c, hct_use(t, e.input), &v);
-    hct_id loss = hct_mean(t, hct_mul(t, hct_cast(t, v.embedding, HCT_F32), hct_use(t, rt)), 3, 0);
+    hct_id loss = hct_mean(t, hct_mul(t, hct_cast(t, v.embedding, HCT_F32), hct_use(t, rt)), HCT_AXES(2), 0);
     hct_backward(t, loss, 0);
     hct_keep(t, loss);
     hct_optim_record(o, t);

@@ -5,9 +5,7 @@
 #include <string.h>
 
 #include "hct/philox.h"
-
-/* Where the numbers of one view lie in its row. */
-enum { START = 0, EXTENT = 3, FLIP = 6, SHIFT = 9, GAMMA = 10, SIGMA = 11 };
+#include "support/streams.h"
 
 static hct_status check_edges(const views_config *c, const char *name, const int64_t edge[2], hct_err *err) {
     if (edge[0] > edge[1])
@@ -46,10 +44,7 @@ typedef struct stream {
 } stream;
 
 static stream stream_of(uint64_t seed, uint64_t epoch, uint64_t scan, int64_t view) {
-    return (stream){.key = seed ^ 0x7669657773u /* "views" */,
-                    .scan = scan,
-                    .counter = epoch << 24 | (uint64_t)view << 8,
-                    .used = 4};
+    return (stream){.key = seed ^ STREAM_VIEWS, .scan = scan, .counter = epoch << 24 | (uint64_t)view << 8, .used = 4};
 }
 
 static double uniform(stream *s) {
@@ -68,35 +63,36 @@ static void draw_crop(const views_config *c, stream *s, const int64_t edge[2], f
     int64_t low = (edge[0] + c->shrink - 1) / c->shrink, high = edge[1] / c->shrink, same = whole(s, low, high);
     for (int a = 0; a < 3; a++) {
         int64_t extent = c->shape == VIEWS_CUBE || a == 0 ? same : whole(s, low, high);
-        q[EXTENT + a] = (float)extent;
-        q[START + a] = (float)whole(s, 0, views_source(c) - extent);
+        q[HCT_VIEW_EXTENT + a] = (float)extent;
+        q[HCT_VIEW_START + a] = (float)whole(s, 0, views_source(c) - extent);
     }
 }
 
 static void draw_flip_and_shift(const views_config *c, stream *s, float *q) {
-    for (int a = 0; a < 3; a++) q[FLIP + a] = uniform(s) < c->flip;
+    for (int a = 0; a < 3; a++) q[HCT_VIEW_FLIP + a] = uniform(s) < c->flip;
     double chance = uniform(s), shift = between(s, (double[]){-c->shift, c->shift});
-    q[SHIFT] = chance < c->shift_prob ? (float)shift : 0;
+    q[HCT_VIEW_SHIFT] = chance < c->shift_prob ? (float)shift : 0;
 }
 
 void views_draw_crop(const views_config *c, uint64_t seed, uint64_t epoch, uint64_t scan, int64_t view,
-                     float q[VIEW_FLOATS]) {
+                     float q[HCT_VIEW_FLOATS]) {
     stream s = stream_of(seed, epoch, scan, view);
     int local = view >= c->global, all = c->placement == VIEWS_ALL;
-    memset(q, 0, VIEW_FLOATS * sizeof *q);
+    memset(q, 0, HCT_VIEW_FLOATS * sizeof *q);
     draw_crop(c, &s, local ? c->local_edge : c->global_edge, q);
     if (local && !all) return;
     draw_flip_and_shift(c, &s, q);
     double smooth = uniform(&s), sigma[3], adjust = uniform(&s), gamma = between(&s, c->gamma);
     for (int a = 0; a < 3; a++) sigma[a] = between(&s, c->sigma);
-    for (int a = 0; a < 3 && smooth < c->smooth_prob && (all || view == 0); a++) q[SIGMA + a] = (float)sigma[a];
-    if (adjust < c->gamma_prob && (all || view == 1)) q[GAMMA] = (float)gamma;
+    for (int a = 0; a < 3 && smooth < c->smooth_prob && (all || view == 0); a++)
+        q[HCT_VIEW_SIGMA + a] = (float)sigma[a];
+    if (adjust < c->gamma_prob && (all || view == 1)) q[HCT_VIEW_GAMMA] = (float)gamma;
 }
 
 void views_draw_whole(const views_config *c, uint64_t seed, uint64_t epoch, uint64_t scan, int64_t size,
-                      float q[VIEW_FLOATS]) {
+                      float q[HCT_VIEW_FLOATS]) {
     stream s = stream_of(seed, epoch, scan, 255);
-    memset(q, 0, VIEW_FLOATS * sizeof *q);
-    for (int a = 0; a < 3; a++) q[EXTENT + a] = (float)size;
+    memset(q, 0, HCT_VIEW_FLOATS * sizeof *q);
+    for (int a = 0; a < 3; a++) q[HCT_VIEW_EXTENT + a] = (float)size;
     draw_flip_and_shift(c, &s, q);
 }

@@ -5,8 +5,7 @@
 #define DATASET_VIEWS_H
 
 #include "hct/types.h"
-
-enum { VIEW_FLOATS = 16 }; /* of one view, in the order of plugins/ct_views/views.h */
+#include "hct/view.h"
 
 typedef enum views_shape { VIEWS_CUBE, VIEWS_BOX } views_shape;
 typedef enum views_placement { VIEWS_ALL, VIEWS_PUBLISHED } views_placement;
@@ -34,9 +33,9 @@ int views_augments(const views_config *);
 /* View `view` (the first `global` are the global ones) of a scan in an epoch, cropped from a cube of views_source
  * voxels. */
 void views_draw_crop(const views_config *, uint64_t seed, uint64_t epoch, uint64_t scan, int64_t view,
-                     float ret[VIEW_FLOATS]);
+                     float ret[HCT_VIEW_FLOATS]);
 /* A view of the whole image of `size` voxels: flips and shift only, as MAE and fine-tuning use them. */
 void views_draw_whole(const views_config *, uint64_t seed, uint64_t epoch, uint64_t scan, int64_t size,
-                      float ret[VIEW_FLOATS]);
+                      float ret[HCT_VIEW_FLOATS]);
 
 #endif

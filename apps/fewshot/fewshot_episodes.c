@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/params.h"
+#include "support/streams.h"
 #include "training/optimizer.h"
 #include "training/sampler.h"
 #include "training/trainer.h"
@@ -32,10 +33,10 @@ static void identity(float *map, size_t dim) {
 static hct_id nearness(const learner *l, hct_tape *t, hct_id z) {
     int64_t dim = (int64_t)l->dim, q = 2 * l->queries;
     hct_id support = hct_reshape(t, hct_slice(t, z, 0, 0, 2 * l->shots), 3, (int64_t[]){2, l->shots, dim});
-    hct_id prototype = hct_reshape(t, hct_mean(t, support, 1u << 1, 0), 3, (int64_t[]){1, 2, dim});
+    hct_id prototype = hct_reshape(t, hct_mean(t, support, HCT_AXIS(1), 0), 3, (int64_t[]){1, 2, dim});
     hct_id query = hct_reshape(t, hct_slice(t, z, 0, 2 * l->shots, q), 3, (int64_t[]){q, 1, dim});
     hct_id apart = hct_sub(t, query, prototype);
-    return hct_scale(t, hct_sum(t, hct_mul(t, apart, apart), 1u << 2, 0), -1, 0);
+    return hct_scale(t, hct_sum(t, hct_mul(t, apart, apart), HCT_AXIS(2), 0), -1, 0);
 }
 
 static hct_status record(learner *l, const recipe *r, hct_err *err) {
@@ -137,7 +138,7 @@ static hct_status run_episodes(learner *l, const recipe *r, int64_t n, hct_err *
 hct_status fewshot_map_train(hct_dev *dev, const recipe *r, const fewshot_episodes *e, const fewshot_set *train,
                              size_t dim, uint64_t stream, float *map, hct_err *err) {
     learner l = {.dev = dev, .train = train, .dim = dim};
-    l.seed = ((uint64_t)r->seed ^ 0x65706973u /* "epis" */) + stream * 0x9E3779B97F4A7C15u;
+    l.seed = ((uint64_t)r->seed ^ STREAM_EPISODES) + stream * 0x9E3779B97F4A7C15u;
     recipe own = *r;
     own.optim.epochs = e->n; /* the schedule's length */
     if (own.optim.warmup_epochs > (double)e->n) own.optim.warmup_epochs = (double)e->n;

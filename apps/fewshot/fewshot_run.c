@@ -19,7 +19,7 @@ enum { RESAMPLES = 100 };
 
 const char *const fewshot_method_names[FEWSHOT_METHODS] = {"knn", "simpleshot", "protonet", "linear", "finetune"};
 
-typedef struct run {
+typedef struct evaluating {
     const recipe *r;
     const fewshot_options *o;
     hct_dev *dev;
@@ -30,9 +30,9 @@ typedef struct run {
     runlog *log;
     fewshot_table *table;
     int lock; /* of the folder */
-} run;
+} evaluating;
 
-static hct_status metrics(const run *q, fewshot_row *row, hct_err *err) {
+static hct_status metrics(const evaluating *q, fewshot_row *row, hct_err *err) {
     ranking rank = {0};
     hct_status st = ranking_make(q->m.score, q->draw.test_label, q->draw.n_test, &rank, err);
     row->auc = row->ap = (interval){.low = NAN, .high = NAN};
@@ -42,7 +42,7 @@ static hct_status metrics(const run *q, fewshot_row *row, hct_err *err) {
 }
 
 /* Of one row there are no percentiles over draws: those over resamples of the test part. */
-static hct_status add_intervals(const run *q, fewshot_row *row, hct_err *err) {
+static hct_status add_intervals(const evaluating *q, fewshot_row *row, hct_err *err) {
     score_table t = {q->draw.n_test, 1, q->m.score, q->draw.test_label};
     resampler draws = bootstrap_resampler(RESAMPLES, (uint64_t)q->r->seed);
     interval a, p, macro;
@@ -55,7 +55,7 @@ static hct_status add_intervals(const run *q, fewshot_row *row, hct_err *err) {
 }
 
 /* One draw of one method, unless its row is there. draw: from 1; k 0: every training scan. */
-static hct_status run_draw(run *q, int method, int64_t k, int64_t draw, hct_err *err) {
+static hct_status run_draw(evaluating *q, int method, int64_t k, int64_t draw, hct_err *err) {
     fewshot_row row = {.task = q->draw.task,
                        .method = method,
                        .k = k,
@@ -78,7 +78,7 @@ static hct_status run_draw(run *q, int method, int64_t k, int64_t draw, hct_err 
     return st == HCT_OK ? fewshot_methods_clean(&q->m, (fewshot_method)method, name, err) : st;
 }
 
-static hct_status run_k(run *q, int method, int64_t k, hct_err *err) {
+static hct_status run_k(evaluating *q, int method, int64_t k, hct_err *err) {
     hct_status st = HCT_OK;
     for (int64_t draw = 1; st == HCT_OK && draw <= (k ? q->o->draws : 1); draw++)
         st = run_draw(q, method, k, draw, err);
@@ -91,11 +91,11 @@ static hct_status run_k(run *q, int method, int64_t k, hct_err *err) {
     return st;
 }
 
-static int has_examples(const run *q, int64_t k) {
+static int has_examples(const evaluating *q, int64_t k) {
     return (size_t)k <= q->draw.n_positive && (size_t)k <= q->draw.n_negative;
 }
 
-static hct_status run_task(run *q, size_t task, hct_err *err) {
+static hct_status run_task(evaluating *q, size_t task, hct_err *err) {
     fewshot_draw_task(&q->draw, task);
     fewshot_methods_task(&q->m);
     const char *name = q->t.said.task[task];
@@ -119,7 +119,7 @@ static hct_status run_task(run *q, size_t task, hct_err *err) {
 }
 
 /* What must be the same for rows to stand in one table, whichever methods are asked for. */
-static char *origin(const run *q, hct_err *err) {
+static char *origin(const evaluating *q, hct_err *err) {
     static const char *const forms[] = {"UN", "L2N", "CL2N"};
     const fewshot_options *o = q->o;
     const char *frozen = q->r->probe.weights, *tuned = q->r->finetune.weights;
@@ -150,7 +150,7 @@ static char *origin(const run *q, hct_err *err) {
     return json_take(&j, o->out, err);
 }
 
-static hct_status open_folder(run *q, hct_err *err) {
+static hct_status open_folder(evaluating *q, hct_err *err) {
     char *rows = path_join(q->o->out, "fewshot_draws.csv");
     hct_status st = rows ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !q->o->resume && path_is_file(rows))
@@ -163,7 +163,7 @@ static hct_status open_folder(run *q, hct_err *err) {
     return st;
 }
 
-static hct_status open_run(run *q, hct_err *err) {
+static hct_status open_run(evaluating *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
     hct_status st = trial_open(r, q->data, &q->t, err);
@@ -184,7 +184,7 @@ static hct_status open_run(run *q, hct_err *err) {
 }
 
 hct_status fewshot_run(const recipe *r, const fewshot_options *o, hct_err *err) {
-    run q = {.r = r, .o = o};
+    evaluating q = {.r = r, .o = o};
     stop_listen();
     hct_status st = open_run(&q, err);
     for (size_t k = 0; st == HCT_OK && k < q.t.said.n_tasks; k++) st = run_task(&q, k, err);

@@ -242,7 +242,7 @@ static hct_status next_images(fit *f, hct_err *err) {
 static void draw_views(fit *f, int64_t epoch, int64_t at) {
     for (int64_t b = 0; f->step.views && b < f->step.batch; b++)
         views_draw_whole(&f->r->views, (uint64_t)f->r->seed, (uint64_t)epoch | (uint64_t)f->again[at + b] << 20,
-                         f->scans[at + b], f->info.encoder.input.size[0], f->step.views + b * VIEW_FLOATS);
+                         f->scans[at + b], f->info.encoder.input.size[0], f->step.views + b * HCT_VIEW_FLOATS);
 }
 
 /* One optimiser step on the next draws of the epoch's order. */

@@ -7,14 +7,14 @@
 
 #include "hct/philox.h"
 #include "models/probe.h"
+#include "support/streams.h"
 
 void finetune_drop(uint64_t seed, uint64_t step, int64_t first, int64_t batch, int64_t branches, double p, float *out) {
     int64_t layers = branches / 2;
     for (int64_t branch = 0; branch < branches; branch++) {
         double skip = layers > 1 ? p * (double)(branch / 2) / (double)(layers - 1) : p;
         for (int64_t b = 0; b < batch; b++) {
-            hct_philox r =
-                hct_philox4x32(seed ^ 0x64726f70u /* "drop" */, step, (uint64_t)(first + b) << 16 | (uint64_t)branch);
+            hct_philox r = hct_philox4x32(seed ^ STREAM_DROP, step, (uint64_t)(first + b) << 16 | (uint64_t)branch);
             out[branch * batch + b] = hct_u01(r.v[0]) < skip ? 0.0f : (float)(1 / (1 - skip));
         }
     }
@@ -87,7 +87,8 @@ static hct_status open_micro(finetune_step *s, finetune_micro *m, hct_dev *dev, 
         m->count = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){tasks, 2}, err);
         ok = m->known && m->count;
     }
-    if (ok && s->views) ok = (m->views = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){1, b, VIEW_FLOATS}, err)) != NULL;
+    if (ok && s->views)
+        ok = (m->views = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){1, b, HCT_VIEW_FLOATS}, err)) != NULL;
     if (ok && s->drop_path > 0)
         ok = (m->drop = hct_tensor_new(dev, HCT_F32, 4, (int64_t[]){s->branches, b, 1, 1}, err)) != NULL;
     return ok ? HCT_OK : hct_fail_untold(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)b);
@@ -109,7 +110,7 @@ hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const mo
     s->image_floats = input_floats(&e->input);
     s->image = malloc((size_t)batch * s->image_floats * sizeof *s->image);
     int augments = views_augments(&r->views);
-    if (augments) s->views = calloc((size_t)batch * VIEW_FLOATS, sizeof *s->views);
+    if (augments) s->views = calloc((size_t)batch * HCT_VIEW_FLOATS, sizeof *s->views);
     s->tape = hct_tape_new(dev, HCT_PROGRAM);
     st = s->image && s->tape && (s->views || !augments)
              ? HCT_OK

@@ -16,7 +16,7 @@ typedef struct finetune_micro {
     hct_tensor *target; /* I32 [tasks, B] */
     hct_tensor *known;  /* F32 [tasks, B, 1]: 1, or 0 where the label is not known; several tasks only */
     hct_tensor *count;  /* F32 [tasks, 2]: a task's loss is count[0] * mean - count[1]; several tasks only */
-    hct_tensor *views;  /* F32 [1, B, VIEW_FLOATS]: flips and shift; where the recipe has some */
+    hct_tensor *views;  /* F32 [1, B, HCT_VIEW_FLOATS]: flips and shift; where the recipe has some */
     hct_tensor *drop;   /* F32 [branches, B, 1, 1]: encoder_values.drop; with drop-path only */
     hct_id loss;
 } finetune_micro;
@@ -27,7 +27,7 @@ typedef struct finetune_step {
     int64_t micro, batch;   /* micro-batches of `batch` scans */
     size_t image_floats;    /* of one scan */
     float *image;           /* [batch]: the images of the micro-batch that is filled next */
-    float *views;           /* [batch, VIEW_FLOATS]: theirs (views_draw_whole); NULL: images are taken as they are */
+    float *views; /* [batch, HCT_VIEW_FLOATS]: theirs (views_draw_whole); NULL: images are taken as they are */
     double drop_path;
     int64_t branches; /* that drop-path skips */
     finetune_micro in[MICRO_MOST];

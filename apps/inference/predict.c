@@ -12,16 +12,16 @@
 #include "support/json_out.h"
 #include "support/row_file.h"
 
-typedef struct run {
+typedef struct predicting {
     const predict_options *o;
     cohort *c;
     classifiers set;
     row_file *rows;
     size_t *todo, n_todo;
-} run;
+} predicting;
 
 /* What is the same for every scan. */
-static void add_hashes(const run *q, json_out *j) {
+static void add_hashes(const predicting *q, json_out *j) {
     json_text(j, "weights_sha256", q->set.weights);
     json_text(j, "recipe_sha256", q->set.recipe);
     json_text(j, "preprocessing_sha256", q->c->preprocessing);
@@ -36,7 +36,7 @@ static void add_hashes(const run *q, json_out *j) {
     json_end(j);
 }
 
-static hct_status check_finite(const run *q, const cohort_scan *s, const double *p, hct_err *err) {
+static hct_status check_finite(const predicting *q, const cohort_scan *s, const double *p, hct_err *err) {
     for (int k = 0; k < q->set.n_tasks; k++)
         if (!isfinite(p[k]))
             return hct_fail(err, HCT_EINVAL, "%s: scan '%s': task '%s' comes out as %g; the weights are damaged",
@@ -44,7 +44,7 @@ static hct_status check_finite(const run *q, const cohort_scan *s, const double 
     return HCT_OK;
 }
 
-static hct_status print_json(const run *q, const cohort_scan *s, const double *p, hct_err *err) {
+static hct_status print_json(const predicting *q, const cohort_scan *s, const double *p, hct_err *err) {
     json_out j = {0};
     json_object(&j, NULL);
     json_text(&j, "scan", s->id);
@@ -63,7 +63,7 @@ static hct_status print_json(const run *q, const cohort_scan *s, const double *p
     return HCT_OK;
 }
 
-static void print_text(const run *q, const cohort_scan *s, const double *p) {
+static void print_text(const predicting *q, const cohort_scan *s, const double *p) {
     int longest = 0;
     for (int k = 0; k < q->set.n_tasks; k++)
         if ((int)strlen(q->set.task[k]) > longest) longest = (int)strlen(q->set.task[k]);
@@ -71,7 +71,7 @@ static void print_text(const run *q, const cohort_scan *s, const double *p) {
     for (int k = 0; k < q->set.n_tasks; k++) fprintf(q->o->print, "  %-*s  %.4f\n", longest, q->set.task[k], p[k]);
 }
 
-static void add_row(const run *q, const cohort_scan *s, const double *p, text_buffer *rows) {
+static void add_row(const predicting *q, const cohort_scan *s, const double *p, text_buffer *rows) {
     char number[32];
     csv_add(rows, 0, s->id);
     csv_add(rows, 1, s->patient);
@@ -83,7 +83,7 @@ static void add_row(const run *q, const cohort_scan *s, const double *p, text_bu
 
 static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
                        hct_err *err) {
-    run *q = context;
+    predicting *q = context;
     text_buffer rows = {0};
     hct_status st = HCT_OK;
     (void)cls;
@@ -103,7 +103,7 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
 }
 
 /* Opens the CSV; its scans are marked in done. */
-static hct_status open_rows(run *q, char *done, size_t *ret_kept, hct_err *err) {
+static hct_status open_rows(predicting *q, char *done, size_t *ret_kept, hct_err *err) {
     text_buffer header = {0};
     json_out origin = {.pretty = true};
     json_object(&origin, NULL);
@@ -134,7 +134,7 @@ static hct_status open_rows(run *q, char *done, size_t *ret_kept, hct_err *err) 
     return st;
 }
 
-static hct_status open_todo(run *q, size_t *ret_kept, hct_err *err) {
+static hct_status open_todo(predicting *q, size_t *ret_kept, hct_err *err) {
     char *done = calloc(q->c->n + 1, 1);
     q->todo = malloc((q->c->n + 1) * sizeof *q->todo);
     hct_status st = done && q->todo ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the list of scans");
@@ -146,7 +146,7 @@ static hct_status open_todo(run *q, size_t *ret_kept, hct_err *err) {
 }
 
 hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hct_err *err) {
-    run q = {.o = o, .c = c};
+    predicting q = {.o = o, .c = c};
     *ret_kept = 0;
     hct_dev *dev = device_open(o->device, err);
     hct_status st = dev ? classifiers_open(dev, o->weights, o->run, &q.set, err) : err->code;

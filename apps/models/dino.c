@@ -158,8 +158,8 @@ void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, int64
         pair[2 * n++ + 1] = hct_use(t, from->tensor);
     }
     hct_ema(t, rates, 0, pair, n);
-    hct_id mean = hct_mean(t, out[0].teacher, 3, 0);
-    for (int64_t m = 1; m < micro; m++) mean = hct_add(t, mean, hct_mean(t, out[m].teacher, 3, 0));
+    hct_id mean = hct_mean(t, out[0].teacher, HCT_AXES(2), 0);
+    for (int64_t m = 1; m < micro; m++) mean = hct_add(t, mean, hct_mean(t, out[m].teacher, HCT_AXES(2), 0));
     if (micro > 1) mean = hct_scale(t, mean, 1 / (double)micro, 0);
     if (hct_comm_world()) hct_all_reduce(t, &mean, 1, 1.0 / hct_comm_world()->ranks);
     hct_ema(t, rates, 2, (hct_id[]){params_master(p, t, "center"), mean}, 1);

@@ -4,6 +4,7 @@
 #include "hct/half.h"
 #include "hct/log.h"
 #include "hct/philox.h"
+#include "support/streams.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -150,7 +151,7 @@ static uint64_t fnv1a(const char *s) {
 }
 
 static float draw(param_init init, uint64_t key, int64_t i, double bound) {
-    hct_philox r = hct_philox4x32(key, (uint64_t)i, 0x77656967687473u /* "weights" */);
+    hct_philox r = hct_philox4x32(key, (uint64_t)i, STREAM_WEIGHTS);
     double u = hct_u01(r.v[0]);
     if (init == INIT_XAVIER) return (float)((2 * u - 1) * bound);
     return (float)(0.02 * sqrt(-2 * log(u)) * cos(6.283185307179586 * hct_u01(r.v[1]))); /* Box & Muller 1958 */

@@ -169,7 +169,7 @@ hct_id vit_cls(hct_tape *t, hct_id tokens) {
 }
 
 hct_id vit_mean(hct_tape *t, const vit_config *c, hct_id tokens) {
-    return hct_mean(t, hct_slice(t, tokens, 1, 1 + c->registers, vit_patches(c)), 2, 0);
+    return hct_mean(t, hct_slice(t, tokens, 1, 1 + c->registers, vit_patches(c)), HCT_AXIS(1), 0);
 }
 
 /* ---- loading with another grid ---- */

@@ -9,6 +9,7 @@
 #include "models/layers.h"
 #include "models/position.h"
 #include "models/vit_encoder.h"
+#include "support/streams.h"
 
 #define TARGET_EPS 1e-6
 #define DECODER_EPS 1e-5
@@ -95,7 +96,7 @@ void mae_inputs_free(mae_inputs *in) {
 
 void mae_noise(uint64_t seed, uint64_t step, uint64_t scan, int64_t patches, float *noise) {
     for (int64_t i = 0; i < patches; i += 4) {
-        hct_philox r = hct_philox4x32(seed ^ 0x6d61736bu /* "mask" */, step << 20 | (uint64_t)(i / 4), scan);
+        hct_philox r = hct_philox4x32(seed ^ STREAM_MASK, step << 20 | (uint64_t)(i / 4), scan);
         for (int64_t k = 0; k < 4 && i + k < patches; k++) noise[i + k] = hct_u01f(r.v[k]);
     }
 }
@@ -145,8 +146,8 @@ static hct_id target(hct_tape *t, const mae_config *c, hct_id image) {
     if (!c->normalize) return x;
     const hct_view *v = hct_shape(t, x);
     double n = (double)v->dim[2];
-    hct_id centred = hct_sub(t, x, hct_mean(t, x, 4, 1));
-    hct_id var = hct_scale(t, hct_sum(t, hct_mul(t, centred, centred), 4, 1), 1 / (n - 1), 0);
+    hct_id centred = hct_sub(t, x, hct_mean(t, x, HCT_AXIS(2), 1));
+    hct_id var = hct_scale(t, hct_sum(t, hct_mul(t, centred, centred), HCT_AXIS(2), 1), 1 / (n - 1), 0);
     return hct_mul(t, centred, hct_rsqrt(t, var, TARGET_EPS));
 }
 

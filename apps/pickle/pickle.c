@@ -387,7 +387,7 @@ static hct_status step(machine *m, unsigned char op) {
     }
 }
 
-static hct_status run(machine *m) {
+static hct_status unpickle(machine *m) {
     while (m->at < m->size) {
         m->op = m->at;
         unsigned char op = m->bytes[m->at++];
@@ -412,7 +412,7 @@ pickle *pickle_read(const char *path, const unsigned char *bytes, size_t n, cons
     hct_status st = HCT_OK;
     if (p) {
         pickle_make(p, (pickle_value){.kind = PICKLE_IS_NONE}); /* value 0 */
-        st = p->n ? run(&m) : NO_MEMORY(&m);
+        st = p->n ? unpickle(&m) : NO_MEMORY(&m);
     } else {
         st = NO_MEMORY(&m);
     }

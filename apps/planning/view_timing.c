@@ -58,7 +58,7 @@ static hct_status record(work *w, hct_dev *dev, int64_t scans, int64_t views, hc
     for (int i = 0; i < PAPER_WINDOWS; i++)
         window[2 * i] = (float)paper_windows[i].centre, window[2 * i + 1] = (float)paper_windows[i].width;
     w->volume = hct_tensor_new(dev, HCT_I16, 4, (int64_t[]){scans, SIDE, SIDE, SIDE}, err);
-    w->param = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){views, scans, VIEW_FLOATS}, err);
+    w->param = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){views, scans, HCT_VIEW_FLOATS}, err);
     w->window = hct_tensor_new(dev, HCT_F32, 2, (int64_t[]){PAPER_WINDOWS, 2}, err);
     w->tape = hct_tape_new(dev, HCT_PROGRAM);
     if (!w->volume || !w->param || !w->window || !w->tape)
@@ -80,9 +80,9 @@ static hct_status write_file(const work *w, const char *file, int64_t scans, int
         {.name = "params",
          .dtype = HCT_F32,
          .ndim = 3,
-         .dim = {views, scans, VIEW_FLOATS},
+         .dim = {views, scans, HCT_VIEW_FLOATS},
          .data = w->params,
-         .bytes = (uint64_t)(views * scans * VIEW_FLOATS) * sizeof(float)},
+         .bytes = (uint64_t)(views * scans * HCT_VIEW_FLOATS) * sizeof(float)},
         {.name = "views",
          .dtype = HCT_F32,
          .ndim = 6,
@@ -102,13 +102,13 @@ static hct_status write_file(const work *w, const char *file, int64_t scans, int
 hct_status view_timing(hct_dev *dev, const char *file, int64_t scans, int64_t repeats, FILE *out, hct_err *err) {
     int64_t views = paper.global + paper.local, rows = views * scans;
     work w = {.volumes = malloc((size_t)scans * SIDE * SIDE * SIDE * sizeof *w.volumes),
-              .params = malloc((size_t)(rows * VIEW_FLOATS) * sizeof *w.params),
+              .params = malloc((size_t)(rows * HCT_VIEW_FLOATS) * sizeof *w.params),
               .views = malloc((size_t)rows * PAPER_WINDOWS * SIZE * SIZE * SIZE * sizeof *w.views)};
     hct_status st = w.volumes && w.params && w.views
                         ? make_volumes(w.volumes, scans, err)
                         : hct_fail(err, HCT_ENOMEM, "out of memory for %lld scans", (long long)scans);
     for (int64_t i = 0; st == HCT_OK && i < rows; i++)
-        views_draw_crop(&paper, 1, 0, (uint64_t)(i % scans), i / scans, w.params + i * VIEW_FLOATS);
+        views_draw_crop(&paper, 1, 0, (uint64_t)(i % scans), i / scans, w.params + i * HCT_VIEW_FLOATS);
     if (st == HCT_OK) st = record(&w, dev, scans, views, err);
     if (st == HCT_OK) st = hct_run(w.tape, err);
     if (st == HCT_OK) fprintf(out, "seconds");

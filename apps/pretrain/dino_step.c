@@ -49,7 +49,7 @@ static hct_status make_tensors(method_step *s, hct_dev *dev, hct_err *err) {
     float window[2 * INPUT_WINDOWS];
     for (int64_t m = 0; m < s->micro; m++) {
         own->volume[m] = hct_tensor_new(dev, HCT_I16, 4, (int64_t[]){s->batch, e, e, e}, err);
-        own->views[m] = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){own->config.views, s->batch, VIEW_FLOATS}, err);
+        own->views[m] = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){own->config.views, s->batch, HCT_VIEW_FLOATS}, err);
         if (!own->volume[m] || !own->views[m]) return err->code;
     }
     for (int64_t i = 0; i < c; i++)
@@ -75,7 +75,7 @@ static hct_status open_step(method_step *s, const method_setup *o, hct_err *err)
     dino_step *own = s->own = calloc(1, sizeof *own);
     if (!own) return hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)o->batch);
     own->config = config_of(o->r, o->info);
-    size_t e = (size_t)views_source(&o->r->views), floats = (size_t)own->config.views * VIEW_FLOATS;
+    size_t e = (size_t)views_source(&o->r->views), floats = (size_t)own->config.views * HCT_VIEW_FLOATS;
     hct_status st = dino_check(&own->config, err);
     if (st < 0) return st;
     s->item = e * e * e * sizeof(int16_t);
@@ -112,7 +112,7 @@ static hct_status fill_micro(method_step *s, int64_t m, const method_draw *d, hc
     for (int64_t v = 0; v < own->config.views; v++)
         for (int64_t b = 0; b < s->batch; b++)
             views_draw_crop(&s->r->views, d->seed, (uint64_t)d->epoch, d->scan[b], v,
-                            own->params + (v * s->batch + b) * VIEW_FLOATS);
+                            own->params + (v * s->batch + b) * HCT_VIEW_FLOATS);
     hct_status st = hct_tensor_write(own->volume[m], s->host, err);
     return st < 0 ? st : hct_tensor_write(own->views[m], own->params, err);
 }

@@ -42,12 +42,12 @@ static hct_status open_step(method_step *s, const method_setup *o, hct_err *err)
     own->patches = mae_patches(&own->config);
     /* validation sees images as they are */
     int augments = o->optim && views_augments(&o->r->views);
-    size_t floats = (size_t)own->patches + (augments ? VIEW_FLOATS : 0);
+    size_t floats = (size_t)own->patches + (augments ? HCT_VIEW_FLOATS : 0);
     s->item = input_floats(&o->info->encoder.input) * sizeof(float);
     s->host_bytes = batch * (s->item + floats * sizeof(float));
     s->host = malloc(batch * s->item);
     own->noise = malloc(batch * (size_t)own->patches * sizeof *own->noise);
-    if (augments) own->views = calloc(batch * VIEW_FLOATS, sizeof *own->views);
+    if (augments) own->views = calloc(batch * HCT_VIEW_FLOATS, sizeof *own->views);
     s->tape = hct_tape_new(o->dev, HCT_PROGRAM);
     if (!s->host || !own->noise || (augments && !own->views) || !s->tape)
         return hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)o->batch);
@@ -78,7 +78,7 @@ static hct_status fill_micro(method_step *s, int64_t m, const method_draw *d, hc
         mae_noise(d->seed, (uint64_t)d->step, scan, patches, own->noise + b * patches);
         if (own->views)
             views_draw_whole(&s->r->views, d->seed, (uint64_t)d->epoch, scan, own->config.encoder.image,
-                             own->views + b * VIEW_FLOATS);
+                             own->views + b * HCT_VIEW_FLOATS);
     }
     hct_status st = hct_tensor_write(own->in[m].image, s->host, err);
     if (st == HCT_OK && own->views) st = hct_tensor_write(own->in[m].views, own->views, err);

@@ -13,11 +13,10 @@
 #include "support/device.h"
 #include "support/paths.h"
 #include "support/stop.h"
+#include "support/streams.h"
 #include "training/ranks.h"
 #include "training/sampler.h"
 #include "training/trainer.h"
-
-#define VALIDATION_DRAWS 0x76616cu /* "val": masks and views are not those of training */
 
 /* The next step's input, on its way to the device while a step runs. */
 typedef struct ahead {
@@ -226,7 +225,7 @@ static size_t *validation_share(const pretraining *q, size_t n, size_t batch, si
 
 /* Fills and runs one validation batch of n scans from the loader. */
 static hct_status check_batch(pretraining *q, int64_t n, size_t *scans, double *ret_loss, hct_err *err) {
-    const method_draw d = {.seed = (uint64_t)q->r->seed ^ VALIDATION_DRAWS, .scan = scans, .valid = n};
+    const method_draw d = {.seed = (uint64_t)q->r->seed ^ STREAM_VALIDATION, .scan = scans, .valid = n};
     hct_status st = take(q, &q->check, n, scans, err);
     if (st == HCT_OK) st = method_fill(&q->check, 0, &d, err);
     return st == HCT_OK ? method_run(&q->check, ret_loss, err) : st;

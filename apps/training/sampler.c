@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hct/philox.h"
+#include "support/streams.h"
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -16,7 +17,7 @@ static size_t below(hct_philox r, size_t bound) {
 void sampler_shuffle(uint64_t seed, uint64_t epoch, const size_t *scans, size_t n, size_t *order) {
     if (n) memmove(order, scans, n * sizeof *order);
     for (size_t i = n; i-- > 1;) {
-        size_t k = below(hct_philox4x32(seed ^ 0x6f72646572u /* "order" */, i, epoch), i + 1), t = order[i];
+        size_t k = below(hct_philox4x32(seed ^ STREAM_ORDER, i, epoch), i + 1), t = order[i];
         order[i] = order[k];
         order[k] = t;
     }

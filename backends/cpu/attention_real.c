@@ -81,8 +81,8 @@ static void multiply(acc *c, const acc *a, int ta, const acc *b, int tb, int64_t
     GEMM(gemm_serial)(&g, product);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
-                      const hct_view *ws, hct_err *err) {
+static hct_status attend(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                         const hct_view *ws, hct_err *err) {
     (void)stream, (void)err;
     sizes z = sizes_of(in);
     acc scale = (acc)cpu_real(p, "scale");
@@ -146,7 +146,7 @@ static hct_status run_bwd(const hct_plan *p, hct_stream *stream, const hct_view 
     return HCT_OK;
 }
 
-KERNEL_PLANNED(k_attention, "attention", plan, run);
+KERNEL_PLANNED(k_attention, "attention", plan, attend);
 KERNEL_PLANNED(k_attention_bwd, "attention.bwd", plan, run_bwd);
 
 const hct_kernel *const REAL(cpu_attention)[] = {&k_attention, &k_attention_bwd, NULL};

@@ -92,10 +92,10 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     (void)d;
     const shape s = shape_in(p->op, p->attr, p->n_attr, p->in, p->out);
     int64_t rows = s.in * s.taps, some = (s.in < CHANNELS ? s.in : CHANNELS) * s.taps, shared = 0, mine;
-    if (p->op[6] == 0) { /* columns and a block of y */
+    if (!strcmp(p->op, "conv3d")) { /* columns and a block of y */
         mine = (rows + s.out) * s.block;
         shared = hct_numel(&p->in[1]);
-    } else if (p->op[strlen(p->op) - 1] == 'x') { /* a block of dy, its columns, sums in double */
+    } else if (!strcmp(p->op, "conv3d.bwd_x")) { /* a block of dy, its columns, sums in double */
         mine = (s.out + some) * s.block + CHANNELS * s.voxels * (int64_t)(sizeof(double) / sizeof(acc));
         shared = hct_numel(&p->in[0]);
     } else { /* a block of dy, columns, their product, sums in double */

@@ -11,8 +11,8 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
                               err);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
-                      hct_err *err) {
+static hct_status scatter_rows(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                               const hct_view *ws, hct_err *err) {
     (void)s;
     const hct_view *dy = &in[0], *index = &in[1];
     int64_t tokens = out->dim[1], c = out->dim[2], bad = 0;
@@ -37,6 +37,6 @@ static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, cons
                : HCT_OK;
 }
 
-KERNEL_PLANNED(k_gather_bwd, "gather.bwd", plan, run);
+KERNEL_PLANNED(k_gather_bwd, "gather.bwd", plan, scatter_rows);
 
 const hct_kernel *const REAL(cpu_tokens)[] = {&k_gather_bwd, NULL};

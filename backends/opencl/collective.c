@@ -63,8 +63,8 @@ static hct_status move(const bucket *b, hct_stream *s, const hct_view *v, char *
     return st;
 }
 
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
-                      hct_err *err) {
+static hct_status reduce_ranks(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                               const hct_view *ws, hct_err *err) {
     (void)ws;
     bucket *b = p->state;
     char *host = (char *)(b->bytes + b->n);
@@ -97,7 +97,7 @@ static const hct_kernel reduce = {.size = sizeof reduce,
                                   .dtypes = 1u << HCT_F32 | 1u << HCT_F64 | 1u << HCT_BF16 | 1u << HCT_F16,
                                   .priority = 10,
                                   .plan = plan,
-                                  .run = run,
+                                  .run = reduce_ranks,
                                   .release = release};
 static const hct_kernel wait_for = {.size = sizeof wait_for,
                                     .name = "cl:all_reduce.wait",

@@ -175,8 +175,8 @@ static hct_status run_product(state *s, const call *c, const hk_product *g, hct_
     return ocl_product(c->stream, g, a, a_off, b, b_off, to, c_off, g->temp_bytes ? s->temp : NULL, err);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
-                      const hct_view *ws, hct_err *err) {
+static hct_status launch_planned(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                                 const hct_view *ws, hct_err *err) {
     state *s = p->state;
     call c = {in, out, ws, stream};
     if (stream->failed) return hct_plugin_fail(err, HCT_EDEVICE, "OpenCL: the device failed before");
@@ -200,16 +200,18 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
 /* ---- registration ---- */
 
 hct_status ocl_add_kernels(const hct_host *host, hct_err *err) {
-    const hct_kernel own = {.backend = "opencl", .priority = 10, .plan = plan, .run = run, .release = release};
+    const hct_kernel own = {
+        .backend = "opencl", .priority = 10, .plan = plan, .run = launch_planned, .release = release};
     const hct_kernel library = {.backend = "opencl",
                                 .dtypes = 1u << HCT_F32,
                                 .priority = 100,
                                 .plan = plan_library,
-                                .run = run,
+                                .run = launch_planned,
                                 .release = release};
     const hct_kernel subgroups = {
-        .backend = "opencl", .priority = 50, .plan = plan_subgroups, .run = run, .release = release};
-    const hct_kernel half = {.backend = "opencl", .priority = 50, .plan = plan_half, .run = run, .release = release};
+        .backend = "opencl", .priority = 50, .plan = plan_subgroups, .run = launch_planned, .release = release};
+    const hct_kernel half = {
+        .backend = "opencl", .priority = 50, .plan = plan_half, .run = launch_planned, .release = release};
     hct_status st = hk_add_kernels(host, hk_families, &own, "cl", ocl_comm != NULL, err);
     if (st == HCT_OK) st = hk_add_kernels(host, hk_subgroup_families, &subgroups, "cl-subgroups", 0, err);
     if (st == HCT_OK) st = hk_add_kernels(host, hk_half_families, &half, "cl-f16", 0, err);

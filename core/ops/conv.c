@@ -116,7 +116,8 @@ static hct_status grad_conv(const hct_host *h, hct_tape *t, const hct_node *n, h
     if (h->needs_grad(t, n->in[0])) h->add_grad(t, n->in[0], op1(t, "conv3d.bwd_x", (hct_id[]){n->in[1], dy}, 2, a, 5));
     a[4] = hct_ints("kernel", 3, w.dim + 2);
     if (h->needs_grad(t, n->in[1])) h->add_grad(t, n->in[1], op1(t, "conv3d.bwd_w", (hct_id[]){n->in[0], dy}, 2, a, 5));
-    if (n->n_in == 3 && h->needs_grad(t, n->in[2])) h->add_grad(t, n->in[2], hct_sum(t, dy, 1 | 4 | 8 | 16, 0));
+    if (n->n_in == 3 && h->needs_grad(t, n->in[2]))
+        h->add_grad(t, n->in[2], hct_sum(t, dy, HCT_AXES(5) & ~HCT_AXIS(1), 0));
     return HCT_OK;
 }
 

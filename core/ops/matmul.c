@@ -46,7 +46,7 @@ static hct_id factors_grad(const hct_host *h, hct_tape *t, const hct_node *n, hc
 static hct_status grad_linear(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
     (void)err;
     hct_id rows = factors_grad(h, t, n, h->grad_of(t, n->out[0]));
-    if (n->n_in == 3 && h->needs_grad(t, n->in[2])) h->add_grad(t, n->in[2], hct_sum(t, rows, 1, 0));
+    if (n->n_in == 3 && h->needs_grad(t, n->in[2])) h->add_grad(t, n->in[2], hct_sum(t, rows, HCT_AXIS(0), 0));
     return HCT_OK;
 }
 

@@ -43,9 +43,12 @@ static hct_status shape_of(const hct_problem *p, const int64_t *x, int64_t *y, h
     return HCT_OK;
 }
 
+/* max_pool3d and its backward, not avg_pool3d's or adaptive_avg_pool3d's. */
+static int is_max(const char *op) { return !strncmp(op, "max_pool3d", 10); }
+
 static hct_status infer_pool(const hct_problem *p, hct_view *out, hct_err *err) {
     int64_t y[5];
-    int max = p->op[0] == 'm';
+    int max = is_max(p->op);
     HCT_TRY(hct_want(p, 1, max ? 2 : 1, err));
     HCT_TRY(hct_want_same_real(p, 1, err));
     if (p->in[0].ndim != 5) return hct_fail(err, HCT_ESHAPE, "x is [batch, channels, d0, d1, d2]");
@@ -59,7 +62,7 @@ static hct_status infer_pool(const hct_problem *p, hct_view *out, hct_err *err) 
 static hct_status infer_bwd(const hct_problem *p, hct_view *out, hct_err *err) {
     int64_t y[5], x[5];
     const int64_t *dim;
-    int max = p->op[0] == 'm';
+    int max = is_max(p->op);
     HCT_TRY(hct_want(p, max ? 2 : 1, 1, err));
     HCT_TRY(hct_want_same_real(p, 1, err));
     if (p->in[0].ndim != 5) return hct_fail(err, HCT_ESHAPE, "dy is [batch, channels, p0, p1, p2]");
@@ -79,7 +82,7 @@ static hct_status grad_pool(const hct_host *h, hct_tape *t, const hct_node *n, h
     hct_view x;
     hct_attr a[4];
     char name[40];
-    int max = n->op[0] == 'm';
+    int max = is_max(n->op);
     h->describe(t, n->in[0], &x);
     memcpy(a, n->attr, n->n_attr * sizeof *a);
     a[n->n_attr] = hct_ints("dim", 3, x.dim + 2);

@@ -190,15 +190,15 @@ static void apply_gamma(float *restrict x, int64_t n, float g) {
 /* ---- all of it ---- */
 
 view_maker JOIN(view_make, ISA);
-void JOIN(view_make, ISA)(const view_source *s, const float params[VIEW_PARAMS], int64_t size, float *out,
+void JOIN(view_make, ISA)(const view_source *s, const float params[HCT_VIEW_FLOATS], int64_t size, float *out,
                           void *scratch) {
     int64_t volume = size * size * size;
-    job b = {.s = s, .size = size, .shift = params[VIEW_SHIFT]};
+    job b = {.s = s, .size = size, .shift = params[HCT_VIEW_SHIFT]};
     for (int a = 0; a < 3; a++) {
         int axis = s->hu ? 2 - a : a; /* x, y, z of memory axis a */
-        b.start[a] = (int64_t)params[VIEW_START + axis];
-        b.extent[a] = (int64_t)params[VIEW_EXTENT + axis];
-        b.flip[a] = params[VIEW_FLIP + axis] != 0;
+        b.start[a] = (int64_t)params[HCT_VIEW_START + axis];
+        b.extent[a] = (int64_t)params[HCT_VIEW_EXTENT + axis];
+        b.flip[a] = params[HCT_VIEW_FLIP + axis] != 0;
     }
     float *other = scratch, *padded = other + s->channels * volume;
     b.row = padded + size + MOST_TAPS;
@@ -206,8 +206,8 @@ void JOIN(view_make, ISA)(const view_source *s, const float params[VIEW_PARAMS],
     b.slab = b.mid + s->channels * size * b.extent[2];
     resize(&b, s->hu ? other : out);
     for (int c = 0; s->hu && c < s->channels; c++) transpose(other + c * volume, out + c * volume, size);
-    const float *sigma = params + VIEW_SIGMA;
+    const float *sigma = params + HCT_VIEW_SIGMA;
     for (int c = 0; (sigma[0] > 0 || sigma[1] > 0 || sigma[2] > 0) && c < s->channels; c++)
         smooth(out + c * volume, other, padded, size, sigma);
-    if (params[VIEW_GAMMA] > 0) apply_gamma(out, s->channels * volume, params[VIEW_GAMMA]);
+    if (params[HCT_VIEW_GAMMA] > 0) apply_gamma(out, s->channels * volume, params[HCT_VIEW_GAMMA]);
 }

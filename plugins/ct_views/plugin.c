@@ -35,14 +35,14 @@ static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
                                hu ? "volumes in HU need windows [C, 2]" : "volumes with windows are I16, in HU");
     if (v->ndim != (hu ? 4 : 5))
         return hct_plugin_fail(err, HCT_ESHAPE, hu ? "volumes are [B, Z, Y, X]" : "images are [B, C, X, Y, Z]");
-    if (q->ndim != 3 || q->dim[1] != v->dim[0] || q->dim[2] != VIEW_PARAMS || q->dtype != HCT_F32)
-        return hct_plugin_fail(err, HCT_ESHAPE, "params are F32 [V, B, %d]", VIEW_PARAMS);
+    if (q->ndim != 3 || q->dim[1] != v->dim[0] || q->dim[2] != HCT_VIEW_FLOATS || q->dtype != HCT_F32)
+        return hct_plugin_fail(err, HCT_ESHAPE, "params are F32 [V, B, %d]", HCT_VIEW_FLOATS);
     if (hu && (p->in[2].ndim != 2 || p->in[2].dim[1] != 2 || p->in[2].dtype != HCT_F32))
         return hct_plugin_fail(err, HCT_ESHAPE, "windows are F32 [C, 2], centre and width");
     int64_t channels = hu ? p->in[2].dim[0] : v->dim[1], s = size_of(p);
-    if (channels < 1 || channels > VIEW_WINDOWS)
+    if (channels < 1 || channels > HCT_VIEW_WINDOWS)
         return hct_plugin_fail(err, HCT_ESHAPE, "%lld channels; 1 to %d are possible", (long long)channels,
-                               VIEW_WINDOWS);
+                               HCT_VIEW_WINDOWS);
     if (s < 1 || s > 4096)
         return hct_plugin_fail(err, HCT_EINVAL, "attribute 'size', the edge of a view, is %lld", (long long)s);
     for (uint32_t i = 0; i < p->n_in; i++)
@@ -104,14 +104,14 @@ static void release(hct_plan *p) {
 
 static int fits(const view_source *s, const float *q) {
     for (int a = 0; a < 3; a++)
-        if (!(q[VIEW_START + a] >= 0 && q[VIEW_EXTENT + a] >= 1 &&
-              q[VIEW_START + a] + q[VIEW_EXTENT + a] <= (float)s->dim[a]))
+        if (!(q[HCT_VIEW_START + a] >= 0 && q[HCT_VIEW_EXTENT + a] >= 1 &&
+              q[HCT_VIEW_START + a] + q[HCT_VIEW_EXTENT + a] <= (float)s->dim[a]))
             return 0;
     return 1;
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
-                      const hct_view *ws, hct_err *err) {
+static hct_status make_views(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                             const hct_view *ws, hct_err *err) {
     (void)stream;
     const state *st = p->state;
     int64_t views = out->dim[0], batch = out->dim[1], each = out->dim[2] * st->size * st->size * st->size;
@@ -119,19 +119,21 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
     view_maker *make = view_make_best();
     for (int64_t i = 0; i < views * batch; i++) {
         view_source s = source_of(in, i % batch);
-        const float *q = params + i * VIEW_PARAMS;
+        const float *q = params + i * HCT_VIEW_FLOATS;
         if (!fits(&s, q))
             return hct_plugin_fail(err, HCT_EINVAL,
                                    "view %lld of volume %lld: a crop of %g,%g,%g voxels from %g,%g,%g on leaves the "
                                    "volume of %lld,%lld,%lld",
-                                   (long long)(i / batch), (long long)(i % batch), (double)q[3], (double)q[4],
-                                   (double)q[5], (double)q[0], (double)q[1], (double)q[2], (long long)s.dim[0],
-                                   (long long)s.dim[1], (long long)s.dim[2]);
+                                   (long long)(i / batch), (long long)(i % batch), (double)q[HCT_VIEW_EXTENT],
+                                   (double)q[HCT_VIEW_EXTENT + 1], (double)q[HCT_VIEW_EXTENT + 2],
+                                   (double)q[HCT_VIEW_START], (double)q[HCT_VIEW_START + 1],
+                                   (double)q[HCT_VIEW_START + 2], (long long)s.dim[0], (long long)s.dim[1],
+                                   (long long)s.dim[2]);
     }
 #pragma omp parallel for schedule(dynamic) num_threads(st->threads)
     for (int64_t i = 0; i < views * batch; i++) {
         view_source s = source_of(in, i % batch);
-        make(&s, params + i * VIEW_PARAMS, st->size, (float *)hct_ptr(out) + i * each,
+        make(&s, params + i * HCT_VIEW_FLOATS, st->size, (float *)hct_ptr(out) + i * each,
              (char *)hct_ptr(ws) + (uint64_t)thread() * st->each);
     }
     return HCT_OK;
@@ -144,7 +146,7 @@ static const hct_kernel kernel = {.size = sizeof(hct_kernel),
                                   .priority = 100,
                                   .dtypes = 1u << HCT_I16 | 1u << HCT_F32,
                                   .plan = plan,
-                                  .run = run,
+                                  .run = make_views,
                                   .release = release};
 
 /* ---- builds by instruction set ---- */

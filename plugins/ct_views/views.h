@@ -1,14 +1,7 @@
 /* Training views of CT volumes: crop, HU windows at each source voxel, area resize, flip, intensity shift, Gaussian
  * smoothing, gamma.
  *
- * One view's parameters are 16 floats (docs/data-formats.md, "views"):
- *   0-2    start of the crop along x, y, z
- *   3-5    its extent
- *   6-8    flips (1: that axis runs backwards)
- *   9      intensity shift, added
- *   10     gamma (0: none)
- *   11-13  sigma of the smoothing along x, y, z in voxels of the view (0: none)
- *   14-15  unused
+ * One view's parameters are the floats of hct/view.h.
  *
  * Area resize is adaptive average pooling: bin i of m over n voxels covers floor(i n / m) to ceil((i + 1) n / m) -
  * 1. Smoothing: taps (erf(t (k + 1/2)) - erf(t (k - 1/2))) / 2 with t = 1 / (sqrt(2) sigma), k = -r..r, r =
@@ -19,17 +12,9 @@
 
 #include <stdint.h>
 
-enum {
-    VIEW_PARAMS = 16,
-    VIEW_START = 0,
-    VIEW_EXTENT = 3,
-    VIEW_FLIP = 6,
-    VIEW_SHIFT = 9,
-    VIEW_GAMMA = 10,
-    VIEW_SIGMA = 11,
-    VIEW_WINDOWS = 8,
-    MOST_TAPS = 65
-};
+#include "hct/view.h"
+
+enum { MOST_TAPS = 65 };
 
 /* A source in its memory order: [channels or 1][slow][mid][fast]. HU volumes have x fastest, ready images z. */
 typedef struct view_source {
@@ -37,13 +22,14 @@ typedef struct view_source {
     const float *ready; /* float32 channels, used as they are */
     int64_t dim[3];     /* along x, y, z */
     int channels;       /* windows, or channels of the ready image */
-    float low[VIEW_WINDOWS], per_width[VIEW_WINDOWS];
+    float low[HCT_VIEW_WINDOWS], per_width[HCT_VIEW_WINDOWS];
 } view_source;
 
 /* Bytes of scratch that one call of view_make needs. */
 uint64_t view_scratch(const view_source *, int64_t size);
 /* out: float32 [channels, size, size, size], z fastest. */
-typedef void view_maker(const view_source *, const float params[VIEW_PARAMS], int64_t size, float *out, void *scratch);
+typedef void view_maker(const view_source *, const float params[HCT_VIEW_FLOATS], int64_t size, float *out,
+                        void *scratch);
 /* The build of it for this processor. */
 view_maker *view_make_best(void);
 

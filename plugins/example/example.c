@@ -10,8 +10,9 @@
 
 /* The shape rule: what goes in, what comes out. silu takes x; silu.bwd takes x and dy. All have x's shape and dtype. */
 static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
-    if (p->n_in != (p->op[4] ? 2 : 1) || p->n_out != 1)
-        return hct_plugin_fail(err, HCT_EINVAL, "takes %d input(s), not %u", p->op[4] ? 2 : 1, p->n_in);
+    uint32_t inputs = strcmp(p->op, "silu.bwd") ? 1 : 2;
+    if (p->n_in != inputs || p->n_out != 1)
+        return hct_plugin_fail(err, HCT_EINVAL, "takes %u input(s), not %u", inputs, p->n_in);
     if (p->in[0].dtype != HCT_F32 && p->in[0].dtype != HCT_F64)
         return hct_plugin_fail(err, HCT_EDTYPE, "x must be F32 or F64");
     *out = p->in[0]; /* the host lays it out: strides and offset are its own */

@@ -45,7 +45,7 @@ START_TEST(a_plugin_of_1_0_computes_and_differentiates) {
         hct_id in = hct_param(t, x), out[2], square;
         hct_emit(t, "abi.powers", &in, 1, &HCT_REAL("factor", 0.5), 1, out, 2);
         hct_emit(t, "abi.square", &in, 1, NULL, 0, &square, 1);
-        hct_id loss = hct_sum(t, hct_add(t, hct_add(t, out[0], out[1]), square), 1, 0);
+        hct_id loss = hct_sum(t, hct_add(t, hct_add(t, out[0], out[1]), square), HCT_AXIS(0), 0);
         hct_backward(t, loss, 0);
         hct_keep(t, out[1]);
         hct_keep(t, hct_grad(t, in));

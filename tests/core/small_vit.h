@@ -61,7 +61,7 @@ static inline hct_id vit_record(small_vit *v, fixture *f, hct_tape *t) {
     x = layers_linear(v, f, t, x, v->width, v->width); /* group 0 first */
     for (int i = 0; i < v->depth; i++) x = vit_block(v, f, t, x, rng);
     hct_id d = hct_sub(t, layers_norm(v, f, t, x), hct_use(t, v->target));
-    hct_id loss = hct_mean(t, hct_mul(t, d, d), 7, 0);
+    hct_id loss = hct_mean(t, hct_mul(t, d, d), HCT_AXES(3), 0);
     hct_keep(t, loss);
     hct_backward(t, loss, 0);
     hct_optim_record(v->optim, t);

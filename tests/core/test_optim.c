@@ -74,7 +74,7 @@ static void compare(const hct_optim_options *o, hct_mode mode) {
             hct_id loss = 0;
             for (int i = 0; i < PARAMS; i++) {
                 hct_id x = hct_param(t, p[i]),
-                       part = hct_scale(t, hct_sum(t, hct_mul(t, x, x), 3, 0), 0.5 * (i + 1), 0);
+                       part = hct_scale(t, hct_sum(t, hct_mul(t, x, x), HCT_AXES(2), 0), 0.5 * (i + 1), 0);
                 loss = loss ? hct_add(t, loss, part) : part;
             }
             hct_backward(t, loss, 0);

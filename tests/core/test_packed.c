@@ -109,7 +109,7 @@ static void train(fixture *f, hct_tensor *w, hct_mode mode, int steps) {
     ok(f, hct_optim_step(o, (hct_optim_rate[]){{0.5, 0, 1}}, &f->err));
     hct_tape *t = hct_tape_new(f->dev, mode);
     hct_id y = hct_linear(t, hct_use(t, x), hct_param(t, w), 0);
-    hct_backward(t, hct_mean(t, hct_mul(t, y, y), 3, 0), 0);
+    hct_backward(t, hct_mean(t, hct_mul(t, y, y), HCT_AXES(2), 0), 0);
     hct_optim_record(o, t);
     hct_keep_packed(t); /* in vain: it writes w */
     if (mode == HCT_PROGRAM) {

@@ -39,7 +39,7 @@ static void drop(fixture *f, double p, int step) {
            second = hct_dropout(t, in, rng, p);
     ok(f, hct_read(t, first, y, &f->err));
     ok(f, hct_read(t, second, z, &f->err));
-    hct_backward(t, hct_sum(t, first, 1, 0), 0);
+    hct_backward(t, hct_sum(t, first, HCT_AXIS(0), 0), 0);
     ok(f, hct_read(t, hct_grad(t, in), g, &f->err));
     hct_tape_free(t);
     hct_tensor_free(a);

@@ -27,7 +27,7 @@ START_TEST(errors_stick_and_name_op_and_shapes) {
         hct_id parts[3];
         hct_split(t, y, 0, 3, parts);
         ck_assert_int_eq(parts[0] | parts[1] | parts[2], 0);
-        ck_assert_int_eq(hct_concat(t, parts, 3, 0), 0);
+        ck_assert_int_eq(hct_concat(t, parts, HCT_AXES(2), 0), 0);
         ck_assert_int_eq(hct_attention(t, y, y, y, 1), 0);
         ck_assert_int_eq(hct_reshape(t, y, 1, (int64_t[]){-1}), 0);
         ck_assert_int_eq(hct_batch_norm(t, y, y, y, 0.1, 1e-5, 1), 0);
@@ -65,7 +65,7 @@ START_TEST(messages_say_what_to_do) {
         switch (i) {
         case 0: hct_add(t, x, hct_use(t, d)); break;
         case 1: hct_emit(t, "no such op", &x, 1, NULL, 0, &out, 1); break;
-        case 2: hct_backward(t, hct_sum(t, x, 3, 0), 0); break;
+        case 2: hct_backward(t, hct_sum(t, x, HCT_AXES(2), 0), 0); break;
         case 3: hct_backward(t, hct_gelu(t, hct_param(t, a)), 0); break;
         case 4: hct_slice(t, x, 1, 2, 5); break;
         default: hct_use(t, NULL);
@@ -155,8 +155,9 @@ START_TEST(gradients_meet_and_stop) {
         hct_tape *t = hct_tape_new(f.dev, (hct_mode)mode);
         hct_id x = hct_param(t, a);
         ck_assert_int_eq(hct_param(t, a), x); /* the same tensor, the same id */
-        hct_id y = hct_add(t, hct_add(t, hct_mul(t, x, x), hct_scale(t, x, 3, 0)), hct_mul(t, hct_detach(t, x), x));
-        hct_backward(t, hct_sum(t, y, 3, 0), 0);
+        hct_id y =
+            hct_add(t, hct_add(t, hct_mul(t, x, x), hct_scale(t, x, HCT_AXES(2), 0)), hct_mul(t, hct_detach(t, x), x));
+        hct_backward(t, hct_sum(t, y, HCT_AXES(2), 0), 0);
         hct_keep(t, hct_grad(t, x));
         if (mode == HCT_PROGRAM) {
             ok(&f, hct_compile(t, &f.err));
@@ -168,7 +169,7 @@ START_TEST(gradients_meet_and_stop) {
         hct_tape_free(t);
     }
     hct_tape *t = hct_tape_new(f.dev, HCT_EAGER);
-    hct_backward(t, hct_sum(t, hct_detach(t, hct_param(t, a)), 3, 0), 0);
+    hct_backward(t, hct_sum(t, hct_detach(t, hct_param(t, a)), HCT_AXES(2), 0), 0);
     ck_assert_int_eq(error_of(t).code, HCT_EINVAL);
     hct_tape_free(t);
     hct_tensor_free(a);
@@ -218,7 +219,7 @@ static void layered(fixture *f, hct_mode mode, int segments, float *grad, uint64
         y = hct_add(t, y, hct_dropout(t, hct_mul(t, h, h), hct_use(t, rng), 0.5));
         if (segments) hct_segment_end(t);
     }
-    hct_backward(t, hct_sum(t, hct_mul(t, y, y), 3, 0), 0);
+    hct_backward(t, hct_sum(t, hct_mul(t, y, y), HCT_AXES(2), 0), 0);
     hct_id g = hct_grad(t, hct_param(t, w[0]));
     hct_keep(t, g);
     ok(f, hct_tape_error(t, &f->err));
@@ -266,7 +267,7 @@ START_TEST(segments_that_make_no_sense) {
     hct_segment_begin(t);
     hct_id y = hct_batch_norm(t, hct_param(t, x), hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1);
     hct_segment_end(t);
-    hct_backward(t, hct_sum(t, hct_mul(t, y, y), 3, 0), 0);
+    hct_backward(t, hct_sum(t, hct_mul(t, y, y), HCT_AXES(2), 0), 0);
     ck_assert_int_eq(hct_tape_error(t, &f.err), HCT_EINVAL); /* running statistics would move twice */
     ck_assert_ptr_nonnull(strstr(f.err.msg, "computed again"));
     hct_tape_free(t);

@@ -24,7 +24,7 @@ static uint64_t run(fixture *f, hct_mode mode, int norm, int trained) {
     if (norm || trained) hct_keep(t, y);
     hct_keep(t, sum);
     if (trained) {
-        hct_backward(t, hct_mean(t, y, 3, 0), 0);
+        hct_backward(t, hct_mean(t, y, HCT_AXES(2), 0), 0);
         hct_keep(t, hct_grad(t, hct_param(t, x)));
     }
     if (mode == HCT_PROGRAM) {

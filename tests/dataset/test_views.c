@@ -26,7 +26,7 @@ START_TEST(the_paper_s_views_pass) {
 END_TEST
 
 START_TEST(draws_do_not_depend_on_order) {
-    float forward[50][VIEW_FLOATS], q[VIEW_FLOATS];
+    float forward[50][HCT_VIEW_FLOATS], q[HCT_VIEW_FLOATS];
     for (int i = 0; i < 50; i++) views_draw_crop(&paper, 7, 3, (uint64_t)(i / 5), i % 5, forward[i]);
     for (int i = 49; i >= 0; i--) {
         views_draw_crop(&paper, 7, 3, (uint64_t)(i / 5), i % 5, q);
@@ -49,7 +49,7 @@ START_TEST(crops_keep_to_their_edges_and_volume) {
         float least = 1e9f, most = 0;
         for (uint64_t scan = 0; scan < 2000; scan++)
             for (int view = 0; view < 5; view++) {
-                float q[VIEW_FLOATS];
+                float q[HCT_VIEW_FLOATS];
                 views_draw_crop(each[k], 1, 0, scan, view, q);
                 const int64_t *edge = view < 2 ? paper.global_edge : paper.local_edge;
                 for (int a = 0; a < 3; a++) {
@@ -70,7 +70,7 @@ START_TEST(augmentations_come_as_often_as_asked) {
     enum { N = 20000 };
     double flips = 0, shifts = 0, smoothed = 0, gammas = 0, sum = 0;
     for (uint64_t scan = 0; scan < N; scan++) {
-        float q[VIEW_FLOATS];
+        float q[HCT_VIEW_FLOATS];
         views_draw_crop(&paper, 5, 9, scan, 4, q);
         flips += (double)(q[6] + q[7] + q[8]);
         shifts += q[9] != 0;
@@ -93,7 +93,7 @@ START_TEST(the_published_placement) {
     code.placement = VIEWS_PUBLISHED;
     for (uint64_t scan = 0; scan < 3000; scan++)
         for (int view = 0; view < 5; view++) {
-            float q[VIEW_FLOATS];
+            float q[HCT_VIEW_FLOATS];
             views_draw_crop(&code, 5, 9, scan, view, q);
             ck_assert(view == 0 || q[11] == 0);
             ck_assert(view == 1 || q[10] == 0);

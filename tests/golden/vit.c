@@ -33,7 +33,7 @@ static void check_value(const golden_case *c, const hct_st_file *f, const char *
 }
 
 /* loss = mean(out * r) */
-static hct_id mean_with(hct_tape *t, hct_id out, hct_id r) { return hct_mean(t, hct_mul(t, out, r), 7, 0); }
+static hct_id mean_with(hct_tape *t, hct_id out, hct_id r) { return hct_mean(t, hct_mul(t, out, r), HCT_AXES(3), 0); }
 
 static void keep_gradients(hct_tape *t, params *p) {
     for (size_t i = 0; i < p->n; i++)

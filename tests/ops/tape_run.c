@@ -101,7 +101,7 @@ static void loss_of(recording *r, const trial *t) {
         return;
     }
     for (uint32_t o = 0; o < n_smooth(k); o++) {
-        hct_id part = hct_sum(r->tape, hct_mul(r->tape, r->out[o], v[o]), (1u << k->out[o].ndim) - 1, 0);
+        hct_id part = hct_sum(r->tape, hct_mul(r->tape, r->out[o], v[o]), HCT_AXES(k->out[o].ndim), 0);
         loss = loss ? hct_add(r->tape, loss, part) : part;
     }
     hct_backward(r->tape, loss, 0);

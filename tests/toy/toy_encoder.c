@@ -47,7 +47,7 @@ static void forward(hct_tape *t, params *p, const encoder *e, hct_id x, encoder_
     const toy_config c = toy_of(e);
     v->tokens = layers_linear(t, p, "patch", hct_unfold3d(t, x, c.patch, 0));
     if (v->activation) *v->activation = v->tokens;
-    v->embedding = hct_mean(t, v->tokens, 1u << 1, 0);
+    v->embedding = hct_mean(t, v->tokens, HCT_AXIS(1), 0);
 }
 
 static int64_t width(const encoder *e) { return toy_of(e).width; }

@@ -17,8 +17,8 @@ static void record(method_step *s, params *p, hct_optim *optim) {
         hct_id x = hct_use(t, own->image[m]);
         e->kind->forward(t, p, e, x, &v);
         hct_id first = hct_reshape(t, hct_slice(t, v.embedding, 1, 0, 1), 1, (int64_t[]){s->batch}),
-               off = hct_sub(t, first, hct_mean(t, x, 0x1e, 0));
-        s->loss[m] = hct_mean(t, hct_mul(t, off, off), 1, 0);
+               off = hct_sub(t, first, hct_mean(t, x, HCT_AXES(5) & ~HCT_AXIS(0), 0));
+        s->loss[m] = hct_mean(t, hct_mul(t, off, off), HCT_AXIS(0), 0);
         hct_keep(t, s->loss[m]);
         if (optim) hct_backward(t, s->loss[m], hct_fill(t, HCT_F32, 0, NULL, 1.0 / (double)s->micro));
     }

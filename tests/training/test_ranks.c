@@ -115,7 +115,7 @@ static void train(hct_dev *dev, hct_dtype dtype, hct_optim_kind kind, int alone,
         target[m] = tensor(dev, dtype, 3, (int64_t[]){batch, TOKENS, WIDTH}, scan * per_scan, 91);
         hct_id d = hct_sub(t, forward(t, w, hct_use(t, in[m]), batch), hct_use(t, target[m]));
         if (m == MICRO - 1 && !alone) hct_optim_reduce(o, t, bucket);
-        hct_backward(t, hct_mean(t, hct_mul(t, d, d), 7, 0), hct_fill(t, dtype, 0, NULL, 1.0 / MICRO));
+        hct_backward(t, hct_mean(t, hct_mul(t, d, d), HCT_AXES(3), 0), hct_fill(t, dtype, 0, NULL, 1.0 / MICRO));
     }
     for (int i = 0; i < PARAMS; i++)
         if (i != UNUSED) hct_keep(t, hct_grad(t, hct_param(t, w[i])));
@@ -221,10 +221,10 @@ static void gradients_flow_through(hct_dev *dev) {
         int64_t n = alone ? N : N / comm->ranks, first = alone ? 0 : comm->rank * n;
         hct_tensor *x = tensor(dev, HCT_F64, 1, &n, first, 3);
         hct_tape *t = hct_tape_new(dev, HCT_EAGER);
-        hct_id v = hct_param(t, x), mean = hct_mean(t, v, 1, 1);
+        hct_id v = hct_param(t, x), mean = hct_mean(t, v, HCT_AXIS(0), 1);
         if (!alone) hct_all_reduce(t, &mean, 1, 1.0 / comm->ranks);
         hct_id d = hct_sub(t, v, mean), cube = hct_mul(t, d, hct_mul(t, d, d));
-        hct_backward(t, hct_scale(t, hct_sum(t, cube, 1, 0), 1.0 / N, 0), 0);
+        hct_backward(t, hct_scale(t, hct_sum(t, cube, HCT_AXIS(0), 0), 1.0 / N, 0), 0);
         must(hct_tape_error(t, &err));
         must(hct_read(t, hct_grad(t, v), grad[alone], &err));
         hct_tape_free(t);
@@ -247,7 +247,7 @@ static void batch_statistics(hct_dev *dev) {
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
     hct_id v = hct_param(t, x), y = hct_batch_norm(t, v, hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1),
            cube = hct_mul(t, y, hct_mul(t, y, y));
-    hct_backward(t, hct_scale(t, hct_sum(t, cube, 3, 0), 1, 0), 0);
+    hct_backward(t, hct_scale(t, hct_sum(t, cube, HCT_AXES(2), 0), 1, 0), 0);
     must(hct_tape_error(t, &err));
     double got[N * C], grad[N * C], running[2][C], worst = 0, off = 0, slope = 0;
     must(hct_read(t, y, got, &err));
@@ -325,7 +325,7 @@ static void volume_statistics(hct_dev *dev, hct_dtype dtype, double limit) {
     hct_id px = hct_param(t, x), pw = hct_param(t, w), pb = hct_param(t, b);
     hct_id out = hct_batch_norm3d(t, px, pw, pb, hct_use(t, mean), hct_use(t, var), 0.1, 1e-5, 1),
            cube = hct_mul(t, out, hct_mul(t, out, out));
-    hct_backward(t, hct_sum(t, cube, 31, 0), 0);
+    hct_backward(t, hct_sum(t, cube, HCT_AXES(5), 0), 0);
     must(hct_tape_error(t, &err));
     must(hct_read(t, out, got, &err));
     read_as_double(dtype, got, got, mine);

@@ -19,9 +19,12 @@ static pool pool_of(const hct_problem *p, const hct_view *x, const hct_view *y) 
     return z;
 }
 
+/* max_pool3d and its backward, not avg_pool3d's or adaptive_avg_pool3d's. */
+static int is_max(const char *op) { return !strncmp(op, "max_pool3d", 10); }
+
 static hct_status plan_pool(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
-    int max = p->op[0] == 'm';
+    int max = is_max(p->op);
     const pool z = pool_of(p, p->in, p->out);
     hk_ref x = hk_flat(b, 0);
     hk_each(b, "pool", p->in[0].dtype, max ? "max_pool3d" : "avg_pool3d", hct_numel(p->out));
@@ -34,7 +37,7 @@ static hct_status plan_pool(hk *b, const hct_problem *p, hct_err *err) {
 
 static hct_status plan_bwd(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
-    int max = p->op[0] == 'm';
+    int max = is_max(p->op);
     const pool z = pool_of(p, p->out, p->in);
     hk_ref dy = hk_flat(b, 0), index = max ? hk_flat(b, 1) : dy;
     /* on a GPU neighbours are better */

@@ -23,7 +23,10 @@ HCT_API hct_id hct_cast(hct_tape *, hct_id x, hct_dtype);
  * hi; two calls on one tape draw different numbers. */
 HCT_API hct_id hct_dropout(hct_tape *, hct_id x, hct_id rng, double p);
 
-/* Sum / mean over the axes whose bit is set in `axes` (bit i: axis i); keep: they stay with length 1. */
+/* The axes of a reduction: HCT_AXIS(0) | HCT_AXIS(2); all of a tensor of n axes: HCT_AXES(n). */
+#define HCT_AXIS(i) (1u << (i))
+#define HCT_AXES(n) (HCT_AXIS(n) - 1)
+/* Sum / mean over `axes`; keep: they stay with length 1. */
 HCT_API hct_id hct_sum(hct_tape *, hct_id x, uint32_t axes, int keep);
 HCT_API hct_id hct_mean(hct_tape *, hct_id x, uint32_t axes, int keep);
 

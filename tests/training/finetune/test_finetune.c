@@ -233,7 +233,7 @@ START_TEST(rates_of_layers) {
     hct_id loss = 0;
     for (size_t i = 0; i < p->n; i++)
         if (p->items[i].trained) {
-            hct_id x = hct_param(t, p->items[i].tensor), sum = hct_sum(t, x, (1u << hct_shape(t, x)->ndim) - 1, 0);
+            hct_id x = hct_param(t, p->items[i].tensor), sum = hct_sum(t, x, HCT_AXES(hct_shape(t, x)->ndim), 0);
             loss = loss ? hct_add(t, loss, sum) : sum;
         }
     hct_backward(t, loss, 0);
