@@ -9,11 +9,12 @@
 #include "commands/command.h"
 #include "hct/comm.h"
 #include "hct/log.h"
+#include "hct/nearest.h"
 
 static const command commands[] = {
     {"phantom", "makes up head CTs with known findings", command_phantom},
     {"prepare", "turns scans into a dataset", command_prepare},
-    {"split", "parts a dataset into train, val and test by patient", command_split},
+    {"split", "deals a dataset's patients into train, val and test", command_split},
     {"pretrain", "pre-trains an encoder (MAE or DINO)", command_pretrain},
     {"finetune", "trains encoder and heads for each task, and evaluates them", command_finetune},
     {"probe", "trains and evaluates probes on frozen features", command_probe},
@@ -31,10 +32,27 @@ static const command commands[] = {
     {NULL, NULL, NULL},
 };
 
+static const command *find_command(const char *name) {
+    for (const command *c = commands; c->name; c++)
+        if (!strcmp(c->name, name)) return c;
+    return NULL;
+}
+
+/* No command of that name: the nearest one is named. */
+static int unknown(const char *name) {
+    const char *names[64];
+    size_t n = 0;
+    for (const command *c = commands; c->name; c++) names[n++] = c->name;
+    const char *near = hct_name_nearest(name, names, n);
+    hct_log(HCT_LOG_ERROR, "headct: no command '%s'; %s%s%s", name,
+            near ? "did you mean '" : "'headct --help' lists them", near ? near : "", near ? "'?" : "");
+    return EXIT_USAGE;
+}
+
 static void usage(FILE *f) {
     fputs("usage: headct COMMAND [OPTION...]\n\n", f);
     for (const command *c = commands; c->name; c++) fprintf(f, "  %-10s %s\n", c->name, c->summary);
-    fputs("\n'headct COMMAND --help' explains one of them. headct is not a medical device.\n", f);
+    fputs("\n'headct help COMMAND' explains one of them. headct is not a medical device.\n", f);
 }
 
 /* Waiting OpenMP threads spin for milliseconds by default, which costs a step many times its length where other work
@@ -63,30 +81,34 @@ int main(int argc, char **argv) {
         usage(stderr);
         return EXIT_USAGE;
     }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+    int help = !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help");
+    if (help && argc < 3) {
         usage(stdout);
         return EXIT_OK;
+    }
+    if (help) { /* headct help COMMAND */
+        if (!find_command(argv[2])) return unknown(argv[2]);
+        argv[1] = argv[2];
+        argv[2] = "--help";
+        argc = 3;
     }
     if (!strcmp(argv[1], "--version")) {
         puts("headct " HEADCT_VERSION);
         return EXIT_OK;
     }
     wait_briefly(argv);
-    for (const command *c = commands; c->name; c++) {
-        if (strcmp(c->name, argv[1]) != 0) continue;
-        /* several would write one folder */
-        static const char *const alone[] = {"finetune", "probe", "fewshot", "sweep"};
-        for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
-            if (!strcmp(alone[i], c->name) && hct_comm_wanted() > 1) {
-                hct_log(HCT_LOG_ERROR,
-                        "headct %s: started as one of %d ranks; it runs as one. headct pretrain trains with several",
-                        c->name, hct_comm_wanted());
-                return EXIT_ERROR;
-            }
-        snprintf(name, sizeof name, "headct %s", c->name);
-        running = argv[1] = name;
-        return c->run(argc - 1, argv + 1);
-    }
-    hct_log(HCT_LOG_ERROR, "headct: no command '%s'; 'headct --help' lists them", argv[1]);
-    return EXIT_USAGE;
+    const command *c = find_command(argv[1]);
+    if (!c) return unknown(argv[1]);
+    /* several would write one folder */
+    static const char *const alone[] = {"finetune", "probe", "fewshot", "sweep"};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+        if (!strcmp(alone[i], c->name) && hct_comm_wanted() > 1) {
+            hct_log(HCT_LOG_ERROR,
+                    "headct %s: started as one of %d ranks; it runs as one. headct pretrain trains with several",
+                    c->name, hct_comm_wanted());
+            return EXIT_ERROR;
+        }
+    snprintf(name, sizeof name, "headct %s", c->name);
+    running = argv[1] = name;
+    return c->run(argc - 1, argv + 1);
 }

@@ -15,14 +15,16 @@ static const char doc[] = "Lists the backends and plugins that are loaded, the d
                           "is chosen for each call and why others refuse; HCT_KERNEL=op=name forces one. What is "
                           "unknown in them is said on stderr.";
 
+enum { OPT_KERNELS = 256 };
+
 static const struct argp_option options[] = {
-    {"kernels", 'k', NULL, 0, "list every kernel by name and priority", 0},
+    {"kernels", OPT_KERNELS, NULL, 0, "list every kernel by name and priority", 0},
     {0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     (void)arg;
-    if (key != 'k') return ARGP_ERR_UNKNOWN;
+    if (key != OPT_KERNELS) return ARGP_ERR_UNKNOWN;
     *(int *)state->input = 1;
     return 0;
 }

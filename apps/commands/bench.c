@@ -19,11 +19,13 @@ static const char doc[] =
     "  headct bench --views views.safetensors --batch 8\n"
     "  headct bench --tune --device cuda --precision bf16 --batch 64";
 
+enum { OPT_MODEL = 256, OPT_STEPS, OPT_PROFILE, OPT_FORWARD, OPT_TRAIN };
+
 static const struct argp_option options[] = {
-    {"model", 'm', "NAME", 0, "vit-b12 (ViT-Base, patches of 12^3; default) or vit-b16", 0},
+    {"model", OPT_MODEL, "NAME", 0, "vit-b12 (ViT-Base, patches of 12^3; default) or vit-b16", 0},
     {"recipe", 'r', "FILE", 0, "the model of a recipe instead", 0},
     {"batch", 'b', "N", 0, "scans of a batch (default: 4 forward, 1 training; with --recipe its own)", 0},
-    {"steps", 'n', "N", 0, "timed steps (default 5); two more run first, untimed", 0},
+    {"steps", OPT_STEPS, "N", 0, "timed steps (default 5); two more run first, untimed", 0},
     {"device", 'D', "NAME", 0, "cpu, or another backend that 'headct backends' lists", 0},
     {"precision", 'P', "NAME", 0, "f32 or bf16 (train.precision)", 0},
     {"views", 'v', "FILE", 0,
@@ -34,9 +36,9 @@ static const struct argp_option options[] = {
      "CLBlast's tuners (Debian: clblast-utils), two to twenty minutes, or as long as one in N of their configurations "
      "takes (on a CPU 512 if not given)",
      0},
-    {"profile", 'p', NULL, 0, "time by kernel of one more step", 0},
-    {"forward", 'f', NULL, 0, "only the forward pass", 0},
-    {"train", 't', NULL, 0, "only the training step", 0},
+    {"profile", OPT_PROFILE, NULL, 0, "time by kernel of one more step", 0},
+    {"forward", OPT_FORWARD, NULL, 0, "only the forward pass", 0},
+    {"train", OPT_TRAIN, NULL, 0, "only the training step", 0},
     {0},
 };
 
@@ -44,7 +46,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     timing_options *s = state->input;
     int64_t n;
     switch (key) {
-    case 'm': s->model = arg; break;
+    case OPT_MODEL: s->model = arg; break;
     case 'r': s->recipe_file = arg; break;
     case 'D': s->device = arg; break;
     case 'v': s->views = arg; break;
@@ -54,14 +56,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (arg && (!text_int64(arg, &n) || n < 1 || n > 1000000))
             argp_error(state, "--tune=%s: a whole number from 1 is needed", arg);
         break;
-    case 'p': s->profile = 1; break;
-    case 'f': s->forward_only = 1; break;
-    case 't': s->train_only = 1; break;
+    case OPT_PROFILE: s->profile = 1; break;
+    case OPT_FORWARD: s->forward_only = 1; break;
+    case OPT_TRAIN: s->train_only = 1; break;
     case 'b':
         if (!text_int64(arg, &s->batch) || s->batch < 1 || s->batch > 4096)
             argp_error(state, "--batch %s: a whole number from 1 to 4096 is needed", arg);
         break;
-    case 'n':
+    case OPT_STEPS:
         if (!text_int64(arg, &s->steps) || s->steps < 1 || s->steps > 100000)
             argp_error(state, "--steps %s: a whole number from 1 is needed", arg);
         break;

@@ -7,6 +7,8 @@
 #include "hct/log.h"
 
 void command_parse(const struct argp *argp, int argc, char **argv, void *input) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (!strcmp(argv[i], "-h")) argv[i] = "--help";
     error_t failed = argp_parse(argp, argc, argv, 0, NULL, input);
     if (!failed) return;
     hct_log(HCT_LOG_ERROR, "%s: its arguments cannot be read: %s", argv[0], strerror(failed));

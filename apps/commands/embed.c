@@ -29,7 +29,7 @@ static const char doc[] =
     "  headct embed --weights runs/mae/weights.safetensors scan.nii.gz dicom_folder --out two.safetensors\n"
     "  headct embed --weights vit.safetensors --heads 12 --tensor in.safetensors --out tokens.safetensors";
 
-enum { OPT_OUT = 'o', OPT_TENSOR = 't', OPT_HEADS = 'H', OPT_RECIPE = 'r', OPT_EPS = 'e', OPT_EVERY = 's' };
+enum { OPT_OUT = 'o', OPT_TENSOR = 256, OPT_HEADS = 'H', OPT_RECIPE = 'r', OPT_EPS = 257, OPT_EVERY = 258 };
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "the safetensors file to write, or to complete", 0},

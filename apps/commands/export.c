@@ -20,7 +20,7 @@ static const char doc[] =
     "  headct export --weights runs/probe/weights.safetensors --format safetensors --out probe.safetensors\n"
     "  headct export --weights runs/dino/checkpoints/last.safetensors --which student --out student.safetensors";
 
-enum { OPT_WEIGHTS = 'w', OPT_FORMAT = 'f', OPT_OUT = 'o', OPT_CARD = 'c', OPT_RUN = 'r', OPT_WHICH = 256 };
+enum { OPT_WEIGHTS = 'w', OPT_FORMAT = 256, OPT_OUT = 'o', OPT_CARD = 'c', OPT_RUN = 257, OPT_WHICH = 258 };
 
 static const struct argp_option options[] = {
     {"weights", OPT_WEIGHTS, "FILE", 0, "weights that headct wrote", 0},

@@ -25,7 +25,7 @@ static const char doc[] =
 
 enum {
     OPT_OUT = 'o',
-    OPT_WHICH = 'w',
+    OPT_WHICH = 280,
     OPT_HEADS = 'H',
     OPT_DECODER_HEADS = 256,
     OPT_EPS,

@@ -25,13 +25,13 @@ static const char doc[] =
 enum {
     OPT_OUT = 'o',
     OPT_PATIENTS = 'n',
-    OPT_SCANS = 'k',
-    OPT_SEED = 's',
+    OPT_SCANS = 256,
+    OPT_SEED = 'S',
     OPT_JOBS = 'j',
-    OPT_SIZE = 'z',
-    OPT_POSE = 'P',
-    OPT_PREVALENCE = 'p',
-    OPT_NOISE = 'N',
+    OPT_SIZE = 260,
+    OPT_POSE = 258,
+    OPT_PREVALENCE = 257,
+    OPT_NOISE = 259,
     OPT_QUIET = 'q'
 };
 

@@ -19,10 +19,10 @@ static const char doc[] = "Prints the probability of each label (task) for each 
                           "Examples:\n"
                           "  headct predict --run runs/probe scan.nii.gz\n"
                           "  headct predict --run runs/probe --json scan.nii.gz dicom_folder\n"
-                          "  headct predict --run runs/finetune --data data --part test --out test.csv\n"
+                          "  headct predict --run runs/finetune --data data --split test --out test.csv\n"
                           "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz";
 
-enum { OPT_RUN = 'r', OPT_JSON = 'j', OPT_OUT = 'o' };
+enum { OPT_RUN = 256, OPT_JSON = 257, OPT_OUT = 'o' };
 
 static const struct argp_option options[] = {
     {"run", OPT_RUN, "RUN", 0,

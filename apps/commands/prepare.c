@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/arguments.h"
 #include "commands/command.h"
 #include "dataset/prepare.h"
 #include "hct/log.h"
@@ -24,7 +25,7 @@ static const char doc[] =
     "Examples:\n"
     "  headct prepare --in phantoms --out data --labels phantoms/labels.csv\n"
     "  headct prepare --in a.nii.gz --in ct_folder --out data --jobs 8\n"
-    "  headct prepare --in scans --out data --shard $SLURM_ARRAY_TASK_ID/16\n\n"
+    "  headct prepare --in scans --out data --shard $SLURM_ARRAY_TASK_ID/16      (sbatch --array=1-16)\n\n"
     "The CSV of --labels has the columns scan (the ID), patient, and one for each label: 1, 0, or empty for not known. "
     "Without it every scan counts as its own patient.";
 
@@ -34,7 +35,7 @@ enum {
     OPT_LABELS = 'l',
     OPT_LABEL = 'L',
     OPT_JOBS = 'j',
-    OPT_SHARD = 's',
+    OPT_SHARD = 256,
     OPT_EXACT = 'x',
     OPT_QUIET = 'q'
 };
@@ -45,7 +46,8 @@ static const struct argp_option options[] = {
     {"labels", OPT_LABELS, "CSV", 0, "patients and labels of the scans", 0},
     {"label", OPT_LABEL, "COLUMN", 0, "take only this column of the CSV as a label; may be given several times", 0},
     {"jobs", OPT_JOBS, "J", 0, "threads (default: one a CPU); each needs about 1 GiB for a thin-sliced scan", 0},
-    {"shard", OPT_SHARD, "I/N", 0, "do only part I of N (I from 1); all parts may run at once on one dataset", 0},
+    {"shard", OPT_SHARD, "I/N", 0,
+     "only every N-th scan, from the I-th on (I from 1); all shards may run at once on one dataset", 0},
     {"exact", OPT_EXACT, NULL, 0, "keep float32 instead of int16", 0},
     {"quiet", OPT_QUIET, NULL, 0, "no progress line", 0},
     {0},
@@ -76,11 +78,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_EXACT: s->o.exact = 1; break;
     case OPT_QUIET: s->o.progress = NULL; break;
     case OPT_SHARD: {
-        char *slash = strchr(arg, '/');
-        if (!slash) argp_error(state, "--shard %s: I/N is needed, such as 1/4", arg);
-        s->o.shards = (int)whole(state, "--shard: parts", slash + 1, 1, 1000000);
-        *slash = 0;
-        s->o.shard = (int)whole(state, "--shard: part", arg, 1, s->o.shards);
+        int64_t first, step;
+        argument_shard(state, arg, &first, &step);
+        s->o.shard = (int)first + 1;
+        s->o.shards = (int)step;
         break;
     }
     case ARGP_KEY_END:

@@ -29,8 +29,10 @@ typedef struct settings {
     const char *fraction;
 } settings;
 
+enum { OPT_FRACTION = 256 };
+
 static const struct argp_option options[] = {
-    {"fraction", 'f', "SHARE", 0,
+    {"fraction", OPT_FRACTION, "SHARE", 0,
      "share of the training part's patients, as 0.1; same as --set data.fraction=SHARE. Smaller shares lie within "
      "larger ones of the same seed",
      0},
@@ -41,7 +43,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     recipe_args *a = &s->common;
     switch (key) {
-    case 'f': s->fraction = arg; break;
+    case OPT_FRACTION: s->fraction = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = a; break;
     case ARGP_KEY_END:
         recipe_args_need(state, a, 1);

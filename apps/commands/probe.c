@@ -29,9 +29,11 @@ typedef struct settings {
     const char *weights, *kind;
 } settings;
 
+enum { OPT_KIND = 256 };
+
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "same as --set probe.weights=FILE", 0},
-    {"kind", 'k', "KIND", 0, "linear or attentive; same as --set probe.kind=KIND", 0},
+    {"kind", OPT_KIND, "KIND", 0, "linear or attentive; same as --set probe.kind=KIND", 0},
     {0},
 };
 
@@ -39,7 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     switch (key) {
     case 'w': s->weights = arg; break;
-    case 'k': s->kind = arg; break;
+    case OPT_KIND: s->kind = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END: recipe_args_need(state, &s->common, 1); break;
     default: return ARGP_ERR_UNKNOWN;

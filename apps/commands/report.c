@@ -18,7 +18,7 @@ static const char doc[] =
     "  headct report runs/pretrain runs/probe runs/random --out compare.html --title \"Pre-trained or random\"\n"
     "  headct report runs/probe runs/random --better runs/probe:runs/random --need 1";
 
-enum { OPT_OUT = 'o', OPT_TITLE = 't', OPT_BETTER = 'b', OPT_NEED = 'n' };
+enum { OPT_OUT = 'o', OPT_TITLE = 256, OPT_BETTER = 257, OPT_NEED = 258 };
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "where to write it (default: RUN/report.html of the first run)", 0},

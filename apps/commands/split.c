@@ -18,7 +18,7 @@ static const char doc[] =
     "  headct split data --ratios 8:1:1 --seed 0\n\n"
     "Prints scans and patients of each part and, for each label, positive scans / scans whose label is known.";
 
-enum { OPT_RATIOS = 'r', OPT_SEED = 's' };
+enum { OPT_RATIOS = 256, OPT_SEED = 'S' };
 
 static const struct argp_option options[] = {
     {"ratios", OPT_RATIOS, "A:B:C", 0, "proportions of train, val and test (default 8:1:1)", 0},

@@ -28,9 +28,9 @@ static const char doc[] =
     "  headct sweep --recipe recipes/probe.yaml --data data --set probe.weights=w.safetensors --run runs/sweep --jobs "
     "2\n"
     "  headct sweep --recipe recipes/probe.yaml --data data --run runs/sweep --lr 1e-3,1e-4 --epochs 10 --shard "
-    "$SLURM_ARRAY_TASK_ID/8";
+    "$SLURM_ARRAY_TASK_ID/8      (sbatch --array=1-8)";
 
-enum { OPT_JOBS = 'j', OPT_INDEX = 'i', OPT_SHARD = 256, OPT_AXIS };
+enum { OPT_JOBS = 'j', OPT_INDEX = 256, OPT_SHARD, OPT_AXIS };
 
 static const struct argp_option options[] = {
     {"lr", OPT_AXIS, "A,B,...", 0, "learning rates (default 1e-3,1e-4,1e-5)", 0},
@@ -39,7 +39,7 @@ static const struct argp_option options[] = {
     {"optimizer", OPT_AXIS + 3, "A,B,...", 0, "optimisers (default sgd,adam,adamw)", 0},
     {"jobs", OPT_JOBS, "N", 0, "processes at once (default 1)", 0},
     {"index", OPT_INDEX, "I", 0, "this point alone, from 0", 0},
-    {"shard", OPT_SHARD, "I/N", 0, "points I, I + N, ..., from 0", 0},
+    {"shard", OPT_SHARD, "I/N", 0, "only every N-th point, from the I-th on (I from 1)", 0},
     {0},
 };
 
@@ -63,14 +63,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
             argp_error(state, "--index %s: a whole number of 0 or more is needed", arg);
         s->o.step = 0;
         break;
-    case OPT_SHARD: {
-        char *slash = strchr(arg, '/');
-        if (slash) *slash = '\0';
-        if (!slash || !text_int64(arg, &s->o.first) || !text_int64(slash + 1, &s->o.step) || s->o.first < 0 ||
-            s->o.step < 1 || s->o.first >= s->o.step)
-            argp_error(state, "--shard: I/N with I from 0 to N - 1 is needed");
-        break;
-    }
+    case OPT_SHARD: argument_shard(state, arg, &s->o.first, &s->o.step); break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END:
         recipe_args_need(state, &s->common, 0);

@@ -40,7 +40,7 @@ ok $? "an instruction set that fastcpu does not know is named"
 # predict: the probabilities of the run's own predictions.csv, and resuming.
 for run in attentive encoder; do
     rm -f "$work/p.csv" "$work/p.csv.json"
-    check "predict a part of a dataset, $run" "$headct" predict --run "$work/$run" --data "$work/data" --part test --out "$work/p.csv" $q
+    check "predict a part of a dataset, $run" "$headct" predict --run "$work/$run" --data "$work/data" --split test --out "$work/p.csv" $q
     python3 - "$work/$run/predictions.csv" "$work/p.csv" <<'P'
 import csv, sys
 a = {r["scan"]: r for r in csv.DictReader(open(sys.argv[1]))}
@@ -53,10 +53,10 @@ P
 done
 cp "$work/p.csv" "$work/whole.csv"
 head -c $(($(wc -c <"$work/p.csv") - 7)) "$work/whole.csv" >"$work/p.csv" # a half last line
-check "predict again does what is missing" "$headct" predict --run "$work/encoder" --data "$work/data" --part test --out "$work/p.csv" $q
+check "predict again does what is missing" "$headct" predict --run "$work/encoder" --data "$work/data" --split test --out "$work/p.csv" $q
 cmp "$work/p.csv" "$work/whole.csv" >/dev/null
 ok $? "and ends with the same file"
-refuses 1 "p.csv" "a table of other weights is not added to" "$headct" predict --run "$work/random" --data "$work/data" --part test --out "$work/p.csv" $q
+refuses 1 "p.csv" "a table of other weights is not added to" "$headct" predict --run "$work/random" --data "$work/data" --split test --out "$work/p.csv" $q
 check "one scan as JSON" sh -c '"$1" predict --run "$2" "$3" --json --quiet | python3 -c "import json, sys; d = [json.loads(l) for l in sys.stdin]; sys.exit(not (len(d) == 1 and 0 < d[0][\"probabilities\"][\"SDH\"] < 1 and len(d[0][\"weights_sha256\"]) == 64))"' \
     sh "$headct" "$work/encoder" "$(ls "$work"/ph/*.nii.gz | head -n 1)"
 for command in predict embed; do

@@ -27,9 +27,9 @@ sweep() { "$headct" sweep --recipe "$work/probe.yaml" --data "$work/data" --run 
 check "a shard of a sweep" sweep --shard 1/2
 test ! -e "$work/sweep/best.yaml" && test "$(wc -l <"$work/sweep/sweep.csv")" -eq 3
 ok $? "has its two points, and no best one yet"
-stamp=$(stat -c %y "$work/sweep/point-001/predictions.csv")
+stamp=$(stat -c %y "$work/sweep/point-000/predictions.csv")
 check "the whole sweep, two processes" sweep --jobs 2
-test "$stamp" = "$(stat -c %y "$work/sweep/point-001/predictions.csv")" && test "$(wc -l <"$work/sweep/sweep.csv")" -eq 5
+test "$stamp" = "$(stat -c %y "$work/sweep/point-000/predictions.csv")" && test "$(wc -l <"$work/sweep/sweep.csv")" -eq 5
 ok $? "runs what was missing"
 python3 - "$work/sweep" <<'P'
 import csv, sys

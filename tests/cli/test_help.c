@@ -30,6 +30,24 @@ static void check_command(const char *name) {
     tap_ok(status == 2 && strstr(headct_said, "no-such-option"), "%s --no-such-option exits 2 and names it", call);
 }
 
+/* Each letter's long option, in all commands; out and run both say where results go. */
+static char letters[128][32];
+
+static void check_letters(const char *name) {
+    char clash[160] = "";
+    headct_run("%s --help", name);
+    for (char *line = strtok(headct_said, "\n"); line; line = strtok(NULL, "\n")) {
+        char letter, option[32];
+        if (sscanf(line, " -%c, --%31[a-z-]", &letter, option) != 2 || letter < 'A') continue;
+        if (!strcmp(option, "run")) snprintf(option, sizeof option, "out");
+        char *before = letters[(int)letter];
+        if (!*before) snprintf(before, sizeof letters[0], "%s", option);
+        else if (strcmp(before, option) != 0)
+            snprintf(clash, sizeof clash, "-%c: --%s and --%s", letter, before, option);
+    }
+    tap_ok(!*clash, "headct %s: a letter means what it means elsewhere %s", name, clash);
+}
+
 /* What bash offers for a command line, its last word being completed; in headct_said. */
 static void complete(const char *script, const char *words, int last) {
     char line[1024];
@@ -49,6 +67,12 @@ int main(void) {
     int n = list_commands();
     tap_ok(n >= 3, "headct --help lists %d commands", n);
     for (int i = 0; i < n; i++) check_command(names[i]);
+    for (int i = 0; i < n; i++) check_letters(names[i]);
+    tap_ok(headct_run("help prepare") == 0 && strstr(headct_said, "Usage: headct prepare"), "help prepare explains it");
+    tap_ok(headct_run("prepare -h") == 0 && strstr(headct_said, "Usage: headct prepare"), "and so does prepare -h");
+    tap_ok(headct_run("-h") == 0 && strstr(headct_said, "usage:"), "-h is --help");
+    tap_ok(headct_run("preprare") == 2 && strstr(headct_said, "did you mean 'prepare'"), "a slip is told the nearest");
+    tap_ok(headct_run("help pretrian") == 2 && strstr(headct_said, "did you mean 'pretrain'"), "of help, too");
 
     tap_ok(headct_run("--version >/dev/full") == 1, "a standard output that cannot be written is an error");
     tap_ok(headct_run("backends >/dev/full") == 1, "of a command, too");

@@ -58,7 +58,7 @@ check "all tasks in one model" start --run "$work/all" --tasks all --set optim.e
 check "low-rank additions, from weights" start --run "$work/lora" --task SDH --set optim.epochs=2 --set finetune.init=weights --weights "$work/all/weights.safetensors" --set finetune.backbone=lora
 check "an attentive head" start --run "$work/attentive" --task SDH --set optim.epochs=2 --set finetune.head=attentive --set finetune.heads=2
 for run in all lora attentive; do
-    check "predict, $run" "$headct" predict --run "$work/$run" --data "$work/data" --part test --out "$work/$run.csv" --quiet
+    check "predict, $run" "$headct" predict --run "$work/$run" --data "$work/data" --split test --out "$work/$run.csv" --quiet
     python3 - "$work/$run/predictions.csv" "$work/$run.csv" <<'P'
 import csv, sys
 a = {r["scan"]: r for r in csv.DictReader(open(sys.argv[1]))}
@@ -70,8 +70,8 @@ P
     ok $? "predict says what the run said, $run"
 done
 # A model a task: all of them in one row.
-check "predict with every task's model" "$headct" predict --run "$work/whole" --data "$work/data" --part test --out "$work/each.csv" --quiet
-check "as JSON" sh -c '"$1" predict --run "$2" --data "$3" --part test --json --quiet >"$4"' sh "$headct" "$work/whole" "$work/data" "$work/each.json"
+check "predict with every task's model" "$headct" predict --run "$work/whole" --data "$work/data" --split test --out "$work/each.csv" --quiet
+check "as JSON" sh -c '"$1" predict --run "$2" --data "$3" --split test --json --quiet >"$4"' sh "$headct" "$work/whole" "$work/data" "$work/each.json"
 check "of one scan, as text" "$headct" predict --run "$work/whole" "$(ls "$work"/ph/*.nii.gz | head -n 1)" --quiet
 grep -q SDH "$work/out" && grep -q IPH "$work/out"
 ok $? "names both tasks"
@@ -96,7 +96,7 @@ P
 ok $? "which say what the run said, each model with its hashes"
 cp "$work/each.csv" "$work/each.whole"
 head -c $(($(wc -c <"$work/each.csv") - 7)) "$work/each.whole" >"$work/each.csv" # a half last line
-check "predict again does what is missing" "$headct" predict --run "$work/whole" --data "$work/data" --part test --out "$work/each.csv" --quiet
+check "predict again does what is missing" "$headct" predict --run "$work/whole" --data "$work/data" --split test --out "$work/each.csv" --quiet
 cmp -s "$work/each.csv" "$work/each.whole"
 ok $? "and ends with the same file"
 check "external validation with every task's model" "$headct" evaluate --run "$work/whole" --data "$work/data" --split test --out "$work/other"
