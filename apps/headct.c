@@ -26,6 +26,7 @@ static const command commands[] = {
     {"export", "weights as safetensors or a PyTorch state dict, and a model card", command_export},
     {"evaluate", "AUC and average precision of predictions, with intervals", command_evaluate},
     {"report", "an HTML page of one run or several", command_report},
+    {"recipe", "explains the keys of recipes, and checks recipes", command_recipe},
     {"plan", "memory, work and time of a recipe before it runs", command_plan},
     {"backends", "lists backends, devices and plugins", command_backends},
     {"bench", "times a model on this machine", command_bench},

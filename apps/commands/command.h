@@ -42,6 +42,7 @@ int command_predict(int argc, char **argv);
 int command_prepare(int argc, char **argv);
 int command_pretrain(int argc, char **argv);
 int command_probe(int argc, char **argv);
+int command_recipe(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_split(int argc, char **argv);
 int command_sweep(int argc, char **argv);

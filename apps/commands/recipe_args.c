@@ -7,7 +7,7 @@
 #include "support/paths.h"
 
 static const struct argp_option options[] = {
-    {"recipe", 'r', "FILE", 0, "YAML recipe; see recipes/", 0},
+    {"recipe", 'r', "RECIPE", 0, "YAML file, or the name of a recipe that came with headct: mae, dino, probe, ...", 0},
     {"set", 's', "KEY=VALUE", 0, "set one key of the recipe, as in --set optim.lr=1e-4; may be given several times", 0},
     {"data", 'd', "DATASET", 0, "same as --set data.dataset=DATASET", 0},
     {"device", 'D', "NAME", 0,
@@ -81,7 +81,9 @@ hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err) {
         st = recipe_load(own, ret, err);
         free(own);
     } else if (a->recipe_file) {
-        st = recipe_load(a->recipe_file, ret, err);
+        char *path = recipe_find(a->recipe_file);
+        st = path ? recipe_load(path, ret, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+        free(path);
     }
     if (st == HCT_OK) st = recipe_set_key(ret, "data.dataset", a->data, err);
     if (st == HCT_OK) st = recipe_set_key(ret, "train.device", a->device, err);

@@ -160,10 +160,12 @@ static hct_status bench_training(const timing_options *s, hct_dev *dev, const me
 static hct_status model_of(const timing_options *s, recipe *r, const method **kind, model_info *info, hct_err *err) {
     *r = recipe_default();
     hct_status st = HCT_OK;
-    if (s->recipe_file) st = recipe_load(s->recipe_file, r, err);
+    char *path = s->recipe_file ? recipe_find(s->recipe_file) : NULL;
+    if (s->recipe_file) st = path ? recipe_load(path, r, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     else if (!s->model || !strcmp(s->model, "vit-b12")) st = HCT_OK;
     else if (!strcmp(s->model, "vit-b16")) st = recipe_set(r, "model.patch=16", err);
     else st = hct_fail(err, HCT_EINVAL, "--model %s: vit-b12 and vit-b16 are known; for others use --recipe", s->model);
+    free(path);
     /* probes and fine-tuning have the same encoder */
     if (st == HCT_OK && !recipe_pretrains(r)) st = recipe_set_key(r, "method", "mae", err);
     if (st == HCT_OK) st = recipe_set_key(r, "train.precision", s->precision, err);

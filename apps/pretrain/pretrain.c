@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/io.h"
 #include "models/build.h"
 #include "pretrain/method.h"
 #include "run/fraction.h"
@@ -31,6 +32,7 @@ typedef struct pretraining {
     const pretrain_options *o;
     const method *kind;
     char *last, *best, *weights;
+    char *from, from_recipe[MODEL_HASH]; /* of a fork: the other run's checkpoint, and its recipe */
     hct_dev *dev;
     dataset *data;
     size_t *train, *valid, *order, *share, n_train, n_valid; /* share: what of an epoch's order this rank takes */
@@ -81,11 +83,39 @@ static hct_status memory_hint(hct_status st, hct_err *err) {
                     why.msg);
 }
 
+/* The encoder of model.weights, under its plain names, in place of the values that were drawn. Where a checkpoint will
+ * give them anyway, only what it says of its parent. */
+static hct_status take_weights(pretraining *q, hct_err *err) {
+    const char *last = q->o->fork_of ? q->from : q->last;
+    int resumes = q->o->fork_of || (q->o->resume && path_is_file(last));
+    const char *path = resumes ? last : q->r->model.weights;
+    model_info info;
+    if (!*q->r->model.weights) return HCT_OK;
+    hct_st_file *f = hct_st_open(path, err);
+    hct_status st = f ? weights_info(f, path, &info, err) : err->code;
+    if (st < 0 || resumes) {
+        if (st == HCT_OK) memcpy(q->info.parent, info.parent, sizeof info.parent);
+        hct_st_close(f);
+        return st;
+    }
+    info.role = MODEL_ENCODER; /* heads, a decoder, a teacher stay behind */
+    params *encoder = st == HCT_OK ? model_of_file(q->dev, f, path, &info, 0, err) : NULL;
+    if (st == HCT_OK && !encoder) st = err->code;
+    if (st == HCT_OK) st = weights_hash(encoder, q->info.parent, err);
+    for (size_t i = 0; st == HCT_OK && i < encoder->n; i++)
+        st = param_copy(&encoder->items[i], params_find(q->p, encoder->items[i].name), err);
+    const pretext_kind *pretext = q->info.pretext.kind;
+    if (st == HCT_OK && pretext && pretext->begin) st = pretext->begin(q->p, err);
+    params_free(encoder);
+    hct_st_close(f);
+    return st;
+}
+
 static hct_status open_model(pretraining *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->dev = device_open(r->train.device, err)) ||
-        !(q->p = model_new(q->dev, &q->info, (uint64_t)r->seed, err)) || model_precision(q->p, r, err) < 0 ||
-        !(q->optim = method_optimizer(q->kind, q->dev, r, q->p, err)))
+        !(q->p = model_new(q->dev, &q->info, (uint64_t)r->seed, err)) || take_weights(q, err) < 0 ||
+        model_precision(q->p, r, err) < 0 || !(q->optim = method_optimizer(q->kind, q->dev, r, q->p, err)))
         return err->code;
     method_setup o = {.dev = q->dev,
                       .p = q->p,
@@ -106,12 +136,20 @@ static hct_status open_model(pretraining *q, hct_err *err) {
     return memory_hint(st, err);
 }
 
-/* Names the run's files; refuses to start over an older run. */
-static hct_status open_folder(pretraining *q, hct_err *err) {
+static hct_status name_files(pretraining *q, hct_err *err) {
     q->last = path_join(q->o->run, "checkpoints/last.safetensors");
     q->best = path_join(q->o->run, "checkpoints/best.safetensors");
     q->weights = path_join(q->o->run, "weights.safetensors");
-    if (!q->last || !q->best || !q->weights) return hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (q->o->fork_of) q->from = path_join(q->o->fork_of, "checkpoints/last.safetensors");
+    if (!q->last || !q->best || !q->weights || (q->o->fork_of && !q->from))
+        return hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (q->from && !path_is_file(q->from))
+        return hct_fail(err, HCT_ENOTFOUND, "%s: is missing: the run has no checkpoint to go on from", q->from);
+    return HCT_OK;
+}
+
+/* Refuses to start over an older run. */
+static hct_status open_folder(pretraining *q, hct_err *err) {
     hct_status st = ranks_mine() ? HCT_OK : run_folder_enter(q->o->run, q->r, q->o->resume, &q->lock, err);
     if (st < 0) return st;
     if (path_is_file(q->last) && !q->o->resume)
@@ -119,6 +157,31 @@ static hct_status open_folder(pretraining *q, hct_err *err) {
                         "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
     if (path_is_file(q->last)) return HCT_OK; /* resumed: recipe.yaml is there, and stays as it is */
     return ranks_mine() ? HCT_OK : run_folder_open(q->o->run, "checkpoints", q->r, err);
+}
+
+/* A fork begins with another run's checkpoint, and the lines that its log had then. */
+static hct_status open_fork(pretraining *q, hct_err *err) {
+    const char *other = q->o->fork_of;
+    if (!other) return HCT_OK;
+    char *file = path_join(other, "recipe.yaml"), *log = path_join(other, "metrics.jsonl"),
+         *own = path_join(q->o->run, "metrics.jsonl"), *text = NULL;
+    size_t n = 0;
+    recipe then = recipe_default();
+    hct_status st = file && log && own ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = recipe_load(file, &then, err);
+    if (st == HCT_OK) st = recipe_hash(&then, q->from_recipe, err);
+    if (st == HCT_OK && !ranks_mine()) { /* what lies behind the checkpoint is cut off when the log is opened */
+        st = hct_read_file(log, &text, &n, err);
+        hct_outfile *out = st == HCT_OK ? hct_outfile_open(own, err) : NULL;
+        if (st == HCT_OK && !out) st = err->code;
+        if (out) hct_outfile_write(out, text, n);
+        if (out) st = hct_outfile_close(out, err);
+    }
+    free(file);
+    free(log);
+    free(own);
+    free(text);
+    return st;
 }
 
 /* Copies follow the masters that a checkpoint gave; what must be the same on all ranks is, once all has been read. */
@@ -302,6 +365,8 @@ static hct_status train(pretraining *q, hct_err *err) {
                              .last = q->last,
                              .best = q->best,
                              .resume = q->o->resume,
+                             .from = q->from,
+                             .from_recipe = q->from_recipe,
                              .folder = q->o->run,
                              .progress = q->o->progress,
                              .together = 1};
@@ -351,17 +416,20 @@ static void close_run(pretraining *q) {
     free(q->last);
     free(q->best);
     free(q->weights);
+    free(q->from);
 }
 
 hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err) {
     pretraining q = {.r = r, .o = o};
     stop_listen();
-    hct_status st = method_of_recipe(r, &q.kind, err);
+    hct_status st = name_files(&q, err);
+    if (st == HCT_OK) st = method_of_recipe(r, &q.kind, err);
     if (st == HCT_OK) st = method_model(q.kind, r, &q.info, err);
     if (st == HCT_OK) st = hct_comm_agree("recipe", q.info.recipe, err);
     if (st == HCT_OK) st = open_data(&q, err);
     if (st == HCT_OK) st = open_model(&q, err);
     if (st == HCT_OK) st = open_folder(&q, err);
+    if (st == HCT_OK) st = open_fork(&q, err);
     if (st == HCT_OK) st = train(&q, err);
     if (q.dev) hct_ahead_release(q.dev);
     if (st == HCT_OK && !ranks_mine()) st = method_save(q.kind, q.weights, q.dev, q.p, &q.info, err);

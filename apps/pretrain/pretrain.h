@@ -13,7 +13,10 @@
 typedef struct pretrain_options {
     const char *run; /* folder */
     int resume;      /* continue from checkpoints/last.safetensors */
-    FILE *progress;  /* NULL: quiet */
+    /* NULL, or the folder of another run, whose checkpoint and log a new run begins with: resume under changed keys.
+     * Its training scans must be the same. */
+    const char *fork_of;
+    FILE *progress; /* NULL: quiet */
 } pretrain_options;
 
 /* HCT_EINTERRUPTED: a signal asked to stop, and the checkpoint is written. */

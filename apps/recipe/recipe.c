@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hct/nearest.h"
 #include "support/sha256.h"
 #include "recipe/recipe_keys.h"
 
@@ -28,20 +27,12 @@ hct_status recipe_set(recipe *r, const char *assignment, hct_err *err) {
     size_t n = (size_t)(equals - assignment);
     const recipe_key *k = recipe_key_find(assignment, n);
     if (k) return give(r, k, equals + 1, err);
-    char wanted[128], names[128];
-    const char *near = NULL;
-    size_t least = n / 3 + 2;
+    if ((k = recipe_alias_find(assignment, n))) return give(r, k, recipe_alias_value(k, equals + 1), err);
+    char wanted[128], name[128];
     snprintf(wanted, sizeof wanted, "%.*s", (int)n, assignment);
-    for (size_t i = 0; i < recipe_key_count; i++) { /* by the whole path, or by the last word alone */
-        size_t d = hct_name_distance(wanted, recipe_key_path(&recipe_keys[i], names));
-        const char *dot = strrchr(wanted, '.');
-        size_t last = hct_name_distance(dot ? dot + 1 : wanted, recipe_keys[i].key) + (dot != NULL);
-        if (last < d) d = last;
-        if (d < least) least = d, k = &recipe_keys[i];
-    }
-    if (k) near = recipe_key_path(k, names);
+    const recipe_key *near = recipe_key_nearest(wanted);
     return hct_fail(err, HCT_ENOTFOUND, "--set %s: no key '%s'%s%s%s", assignment, wanted,
-                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                    near ? "; did you mean '" : "", near ? recipe_key_path(near, name) : "", near ? "'?" : "");
 }
 
 hct_status recipe_set_key(recipe *r, const char *key, const char *value, hct_err *err) {
@@ -111,7 +102,7 @@ static void quoted(text_buffer *out, const char *text) {
     text_add(out, "\"", 1);
 }
 
-static void yaml_value(const recipe_key *k, const recipe *r, text_buffer *out) {
+void recipe_key_yaml(const recipe_key *k, const recipe *r, text_buffer *out) {
     char number[32], second[32];
     const char *member = (const char *)r + k->offset;
     if (k->kind == KEY_TEXT) {
@@ -157,7 +148,7 @@ void recipe_text(const recipe *r, text_buffer *out) {
         for (size_t i = 0; i < recipe_key_count; i++) {
             if (strcmp(recipe_keys[i].section, *s) != 0 || is_left_out(&recipe_keys[i], r)) continue;
             text_printf(out, "%*s%s: ", 2 * depth, "", recipe_keys[i].key);
-            yaml_value(&recipe_keys[i], r, out);
+            recipe_key_yaml(&recipe_keys[i], r, out);
             text_add(out, "\n", 1);
         }
     }
@@ -170,15 +161,6 @@ hct_status recipe_hash(const recipe *r, char hex[65], hct_err *err) {
     hct_status status = whole ? sha256_bytes(whole, text_length(&text), hex, err) : HCT_ENOMEM;
     text_free(&text);
     return status;
-}
-
-void recipe_print_keys(FILE *f) {
-    char path[128];
-    for (size_t i = 0; i < recipe_key_count; i++) {
-        const recipe_key *k = &recipe_keys[i];
-        fprintf(f, "  %-26s %-22s %s%s%s%s\n", recipe_key_path(k, path), *k->start ? k->start : "(empty)", k->help,
-                k->words ? " (" : "", k->words ? k->words : "", k->words ? ")" : "");
-    }
 }
 
 int64_t recipe_effective_batch(const recipe *r, int64_t ranks) { return r->optim.batch * r->optim.accumulate * ranks; }

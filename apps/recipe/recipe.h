@@ -67,7 +67,8 @@ typedef struct recipe {
         int64_t crop, image; /* voxels (mm) along an edge cut out of the middle; resized to */
     } data;
     struct {
-        char kind[RECIPE_WORD]; /* of encoder (models/encoder.h) */
+        char kind[RECIPE_WORD];    /* of encoder (models/encoder.h) */
+        char weights[RECIPE_TEXT]; /* that pre-training goes on from */
         int64_t patch, width, depth, heads, mlp, registers;
         bool qkv_bias;
         recipe_position position;
@@ -156,8 +157,16 @@ hct_status recipe_put_number(recipe *r, const char *key, double value, hct_err *
 void recipe_text(const recipe *r, text_buffer *out);
 /* SHA-256 of recipe_text, 64 hex digits. */
 hct_status recipe_hash(const recipe *r, char hex[65], hct_err *err);
-/* Every key with its default and sentence, for --help and the manual. */
-void recipe_print_keys(FILE *f);
+/* The recipe as YAML, each key below its sentence, range and default: the keys of its method, or all. */
+void recipe_print(const recipe *r, bool all, text_buffer *out);
+/* The same of one key ("optim.lr", or another name of it), of a section, or of every key of a name ("lr").
+ * HCT_ENOTFOUND names the nearest. */
+hct_status recipe_explain(const char *path, text_buffer *out, hct_err *err);
+/* "optim.lr 0.001, now 0.002; seed 1, now 2": every key whose value differs. */
+void recipe_difference(const recipe *was, const recipe *now, text_buffer *out);
+/* The file of a recipe: name itself where there is such a file, else NAME.yaml of those that came with headct. Free it;
+ * NULL: no memory. */
+char *recipe_find(const char *name);
 
 /* Scans of one optimiser step over all ranks. */
 int64_t recipe_effective_batch(const recipe *r, int64_t ranks);

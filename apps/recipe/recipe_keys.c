@@ -1,6 +1,8 @@
 /* The table of recipe keys, and their values as text. */
 #include "recipe/recipe_keys.h"
 
+#include "hct/nearest.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,8 @@
     { section, key, KEY_CHOICE, AT(member), 0, 0, words, start, help, false }
 #define OTHER(kind, section, key, member, start, help) \
     { section, key, kind, AT(member), 0, 0, NULL, start, help, false }
+#define LATER(kind, section, key, member, start, help) \
+    { section, key, kind, AT(member), 0, 0, NULL, start, help, true }
 #define WORD(section, key, member, words, start, help, later) \
     { section, key, KEY_WORD, AT(member), 0, 0, words, start, help, later }
 /* clang-format on */
@@ -29,7 +33,7 @@ const char *const recipe_sections[] = {"",      "data", "model", "model.decoder"
 const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "", "name", name, "", "what the run is called"),
     WORD("", "method", method, "mae|probe|dino|finetune", "mae", "what is trained", false),
-    INT("", "seed", seed, 0, 9e15, "1", "of weights, masks, order and draws"),
+    INT("", "seed", seed, 0, 9e15, "1", "seed of every random number: weights, masks, order, draws"),
 
     OTHER(KEY_TEXT, "data", "dataset", data.dataset, "", "folder made by headct prepare"),
     OTHER(KEY_TEXT, "data", "train", data.train, "train", "split to train on"),
@@ -43,8 +47,10 @@ const recipe_key recipe_keys[] = {
     INT("data", "image", data.image, 1, 512, "96", "edge of the model's input, voxels"),
 
     WORD("model", "kind", model.kind, "vit", "vit", "kind of encoder", true),
+    LATER(KEY_TEXT, "model", "weights", model.weights, "",
+          "encoder weights (safetensors) that pre-training goes on from; none: it begins anew"),
     INT("model", "patch", model.patch, 1, 512, "12", "edge of a patch, voxels"),
-    INT("model", "width", model.width, 6, 65536, "768", "of the encoder; divisible by heads and by 6"),
+    INT("model", "width", model.width, 6, 65536, "768", "width of the encoder; divisible by heads and by 6"),
     INT("model", "depth", model.depth, 1, 1000, "12", "blocks of the encoder"),
     INT("model", "heads", model.heads, 1, 1024, "12", "attention heads of the encoder"),
     INT("model", "mlp", model.mlp, 1, 262144, "3072", "hidden width of the encoder's MLPs"),
@@ -58,22 +64,25 @@ const recipe_key recipe_keys[] = {
     REAL("model", "mask_ratio", model.mask_ratio, 0, 1, "0.75", "share of patches that MAE removes"),
     BOOL("model", "norm_pix", model.norm_pix, "false", "whether MAE's targets are normalised per patch"),
     INT("model.decoder", "width", model.decoder.width, 6, 65536, "768",
-        "of MAE's decoder; divisible by its heads and by 6"),
+        "width of MAE's decoder; divisible by its heads and by 6"),
     INT("model.decoder", "depth", model.decoder.depth, 1, 1000, "8", "blocks of the decoder"),
     INT("model.decoder", "heads", model.decoder.heads, 1, 1024, "16", "attention heads of the decoder"),
     INT("model.decoder", "mlp", model.decoder.mlp, 1, 262144, "3072", "hidden width of the decoder's MLPs"),
-    BOOL("model.decoder", "bias", model.decoder.bias, "false", "biases of its embedding, qkv and prediction layers"),
+    BOOL("model.decoder", "bias", model.decoder.bias, "false",
+         "whether its embedding, qkv and prediction layers have biases"),
 
     CHOICE("optim", "name", optim.name, "adamw|adam|sgd", "adamw", "the optimiser"),
-    CHOICE("optim", "schedule", optim.schedule, "cosine|poly|constant", "cosine", "of the learning rate after warm-up"),
+    CHOICE("optim", "schedule", optim.schedule, "cosine|poly|constant", "cosine",
+           "how the learning rate falls after warm-up"),
     REAL("optim", "lr", optim.lr, 0, 1000, "0.0015", "learning rate, for a batch of 256 where it is scaled"),
-    BOOL("optim", "scale_lr_by_batch", optim.scale_lr_by_batch, "true", "lr * batch / 256"),
+    BOOL("optim", "scale_lr_by_batch", optim.scale_lr_by_batch, "true",
+         "whether the rate is lr * batch / 256, batch counting all scans of a step"),
     OTHER(KEY_PAIR, "optim", "betas", optim.betas, "0.9,0.95", "Adam's decay rates"),
     REAL("optim", "eps", optim.eps, 0, 1, "1e-08", "Adam's epsilon"),
-    REAL("optim", "momentum", optim.momentum, 0, 1, "0.9", "of SGD"),
-    REAL("optim", "weight_decay", optim.weight_decay, 0, 1000, "0.05", "at the first step"),
+    REAL("optim", "momentum", optim.momentum, 0, 1, "0.9", "momentum of SGD"),
+    REAL("optim", "weight_decay", optim.weight_decay, 0, 1000, "0.05", "weight decay at the first step"),
     REAL("optim", "weight_decay_end", optim.weight_decay_end, -1, 1000, "-1",
-         "after the last, along a cosine; -1: the same"),
+         "weight decay after the last step, along a cosine; -1: the same all along"),
     CHOICE("optim", "decay", optim.decay, "all|matrices", "all",
            "tensors that decay: all, or only those of two or more dimensions"),
     REAL("optim", "clip", optim.clip, 0, 1e9, "0", "largest gradient norm, for clip_mode"),
@@ -88,9 +97,11 @@ const recipe_key recipe_keys[] = {
 
     INT("train", "workers", train.workers, 1, 1024, "2", "loader threads"),
     OTHER(KEY_TEXT, "train", "device", train.device, "auto", "backend to run on, as headct backends names it"),
-    INT("train", "checkpoint_every", train.checkpoint_every, 0, MANY, "0", "steps; 0: after each epoch only"),
+    INT("train", "checkpoint_every", train.checkpoint_every, 0, MANY, "0",
+        "steps between checkpoints; 0: after each epoch only"),
     INT("train", "log_every", train.log_every, 1, MANY, "1", "steps between lines of metrics.jsonl"),
-    INT("train", "validate_every", train.validate_every, 0, MANY, "1", "epochs; 0: never"),
+    INT("train", "validate_every", train.validate_every, 0, MANY, "1",
+        "epochs between validations, and after the last; 0: pre-training is never validated"),
     INT("train", "early_stop", train.early_stop, 0, MANY, "0",
         "validations without a better one before the end; 0: never"),
     INT("train", "balanced", train.balanced, 0, MANY, "0", "scans drawn an epoch, classes evenly; 0: every scan once"),
@@ -139,10 +150,11 @@ const recipe_key recipe_keys[] = {
          "the teacher's temperature in the first epoch"),
     REAL("dino", "teacher_temp", dino.teacher_temp, 1e-4, 100, "0.04", "the teacher's temperature after its warm-up"),
     INT("dino", "teacher_temp_epochs", dino.teacher_temp_epochs, 0, 1e6, "30", "epochs of that warm-up"),
-    REAL("dino", "momentum", dino.momentum, 0, 1, "0.994", "of the teacher's average at the first step"),
+    REAL("dino", "momentum", dino.momentum, 0, 1, "0.994",
+         "momentum of the teacher's moving average at the first step"),
     REAL("dino", "momentum_end", dino.momentum_end, 0, 1, "1",
-         "of the teacher's average at the last step, along a cosine"),
-    REAL("dino", "center_momentum", dino.center_momentum, 0, 1, "0.9", "of the centre's average"),
+         "momentum of the teacher's moving average at the last step, along a cosine"),
+    REAL("dino", "center_momentum", dino.center_momentum, 0, 1, "0.9", "momentum of the centre's moving average"),
     INT("dino", "freeze_last_layer", dino.freeze_last_layer, 0, 1e6, "1",
         "first epochs in which the last layer is left alone"),
 
@@ -193,6 +205,23 @@ const recipe_key *recipe_key_find(const char *path, size_t n) {
     for (size_t i = 0; i < recipe_key_count; i++)
         if (strlen(recipe_key_path(&recipe_keys[i], name)) == n && memcmp(name, path, n) == 0) return &recipe_keys[i];
     return NULL;
+}
+
+const recipe_key *recipe_key_nearest(const char *path) {
+    const char *dot = strrchr(path, '.'), *word = dot ? dot + 1 : path;
+    const recipe_key *near = NULL;
+    char name[128];
+    size_t least = strlen(path) / 3 + 2;
+    for (size_t i = 0; i < recipe_key_count; i++) {
+        const recipe_key *k = &recipe_keys[i];
+        size_t whole = hct_name_distance(path, recipe_key_path(k, name)), last = hct_name_distance(word, k->key);
+        bool elsewhere =
+            dot && (strlen(k->section) != (size_t)(dot - path) || strncmp(k->section, path, (size_t)(dot - path)) != 0);
+        if (elsewhere) last += 2;
+        if (last < whole) whole = last;
+        if (whole < least) least = whole, near = k;
+    }
+    return near;
 }
 
 static hct_status number_of(const recipe_key *k, const char *text, double *ret, hct_err *err) {
@@ -246,7 +275,7 @@ static hct_status assign_list(const char *path, const char *text, recipe_list *o
         if (!*part) return hct_fail(err, HCT_EINVAL, "%s: an item of '%s' is empty", path, text);
         memcpy(list.item[list.n], part, sizeof part);
     }
-    if (too_long) return hct_fail(err, HCT_EINVAL, "%s: an item is longer than %d letters", path, RECIPE_ITEM - 1);
+    if (too_long) return hct_fail(err, HCT_EINVAL, "%s: an item is longer than %d characters", path, RECIPE_ITEM - 1);
     *out = list;
     return HCT_OK;
 }
@@ -317,7 +346,7 @@ hct_status recipe_key_assign(const recipe_key *k, const char *text, recipe *r, h
         return HCT_OK;
     case KEY_TEXT:
         if (strlen(text) >= RECIPE_TEXT)
-            return hct_fail(err, HCT_EINVAL, "%s: longer than %d letters", path, RECIPE_TEXT - 1);
+            return hct_fail(err, HCT_EINVAL, "%s: longer than %d characters", path, RECIPE_TEXT - 1);
         memset(member, 0, RECIPE_TEXT);
         memcpy(member, text, strlen(text));
         return HCT_OK;

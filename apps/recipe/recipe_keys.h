@@ -21,7 +21,7 @@ typedef struct recipe_key {
     key_kind kind;
     size_t offset;     /* in recipe */
     double low, high;  /* of numbers, inclusive */
-    const char *words; /* of KEY_CHOICE, parted by '|' */
+    const char *words; /* of KEY_CHOICE, separated by '|' */
     const char *start; /* the default, as --set would take it */
     const char *help;
     /* Since headct 0.2: no part of text and hash where it has its default, so that older recipes keep theirs. */
@@ -35,8 +35,26 @@ extern const char *const recipe_sections[];
 
 /* "optim.lr" of a row. */
 const char *recipe_key_path(const recipe_key *k, char buffer[128]);
-/* The row of "optim.lr" (n letters), or NULL. */
+/* The row of "optim.lr" (n characters), or NULL. */
 const recipe_key *recipe_key_find(const char *path, size_t n);
+/* The nearest key to a slip, by its whole path, or by its last word, before all in its own section; NULL: none is
+ * near. */
+const recipe_key *recipe_key_nearest(const char *path);
+/* The value as YAML. */
+void recipe_key_yaml(const recipe_key *k, const recipe *r, text_buffer *out);
+
+enum { RECIPE_ALIASES = 32 };
+/* Another name that people know a key by. */
+typedef struct recipe_alias {
+    const char *section, *key, *of;
+} recipe_alias;
+extern const recipe_alias recipe_aliases[];
+extern const size_t recipe_alias_count;
+/* The key that a path of n characters is another name of; NULL: of none. */
+const recipe_key *recipe_alias_find(const char *path, size_t n);
+/* An alias' value as its key takes it. */
+const char *recipe_alias_value(const recipe_key *k, const char *text);
+
 /* Parses text into the member of *r; HCT_EINVAL says what the key takes. */
 hct_status recipe_key_assign(const recipe_key *k, const char *text, recipe *r, hct_err *err);
 /* The value as recipe_key_assign takes it. */

@@ -23,7 +23,7 @@ typedef struct raw_value {
 } raw_value;
 
 typedef struct raw_recipe {
-    raw_value of[RECIPE_KEYS]; /* in the order of the table */
+    raw_value of[RECIPE_KEYS + RECIPE_ALIASES]; /* in the order of the table, then of the aliases */
 } raw_recipe;
 
 static const cyaml_schema_value_t text_value = {
@@ -40,15 +40,15 @@ static const cyaml_schema_value_t window_value = {
 
 /* libcyaml's schema: fields[s] are those of section s. */
 typedef struct schema {
-    cyaml_schema_field_t fields[MAX_SECTIONS][RECIPE_KEYS + 1]; /* each ends with an empty one */
+    cyaml_schema_field_t fields[MAX_SECTIONS][RECIPE_KEYS + RECIPE_ALIASES + 1]; /* each ends with an empty one */
     size_t n[MAX_SECTIONS];
     cyaml_schema_value_t top;
 } schema;
 
-static cyaml_schema_field_t key_field(size_t i) {
-    key_kind kind = recipe_keys[i].kind;
+/* The field of raw value i: name in its section, of a key's kind. */
+static cyaml_schema_field_t key_field(size_t i, const char *name, key_kind kind) {
     uint32_t base = (uint32_t)(offsetof(raw_recipe, of) + i * sizeof(raw_value));
-    cyaml_schema_field_t f = {.key = recipe_keys[i].key};
+    cyaml_schema_field_t f = {.key = name};
     f.value.flags = (enum cyaml_flag)(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL);
     if (kind != KEY_LIST && kind != KEY_PAIR && kind != KEY_WINDOWS) {
         f.data_offset = base + (uint32_t)offsetof(raw_value, text);
@@ -78,7 +78,12 @@ static void build(schema *out) {
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < recipe_key_count; i++) {
         size_t s = section_number(recipe_keys[i].section, strlen(recipe_keys[i].section));
-        out->fields[s][out->n[s]++] = key_field(i);
+        out->fields[s][out->n[s]++] = key_field(i, recipe_keys[i].key, recipe_keys[i].kind);
+    }
+    for (size_t i = 0; i < recipe_alias_count; i++) {
+        const recipe_alias *a = &recipe_aliases[i];
+        size_t s = section_number(a->section, strlen(a->section));
+        out->fields[s][out->n[s]++] = key_field(RECIPE_KEYS + i, a->key, recipe_key_find(a->of, strlen(a->of))->kind);
     }
     for (size_t s = 1; recipe_sections[s]; s++) { /* every section is a field of the one it lies in */
         const char *dot = strrchr(recipe_sections[s], '.');
@@ -182,6 +187,24 @@ static void value_text(const recipe_key *k, const raw_value *v, text_buffer *out
     }
 }
 
+/* A key under another name; not beside its own. */
+static hct_status assign_alias(const char *path, const recipe_alias *a, const raw_recipe *raw, text_buffer *text,
+                               recipe *r, hct_err *err) {
+    const raw_value *v = &raw->of[RECIPE_KEYS + (size_t)(a - recipe_aliases)];
+    const recipe_key *k = recipe_key_find(a->of, strlen(a->of));
+    const raw_value *own = &raw->of[k - recipe_keys];
+    hct_err here = {0};
+    if (!v->text && !v->items && !v->windows) return HCT_OK;
+    if (own->text || own->items || own->windows)
+        return hct_fail(err, HCT_EFORMAT, "%s: %s is another name of %s; give one of them", path, a->key, a->of);
+    value_text(k, v, text);
+    const char *value = text_get(text, "the recipe", &here);
+    hct_status st = value ? recipe_key_assign(k, recipe_alias_value(k, value), r, &here) : HCT_ENOMEM;
+    if (st < 0) return hct_fail(err, st, "%s: %s", path, here.msg);
+    r->given[k - recipe_keys] = true;
+    return HCT_OK;
+}
+
 static hct_status assign_all(const char *path, const raw_recipe *raw, recipe *r, hct_err *err) {
     text_buffer text = {0};
     hct_status status = HCT_OK;
@@ -195,6 +218,8 @@ static hct_status assign_all(const char *path, const raw_recipe *raw, recipe *r,
         if (status < 0) hct_fail(err, status, "%s: %s", path, here.msg);
         else r->given[i] = true;
     }
+    for (size_t i = 0; i < recipe_alias_count && status == HCT_OK; i++)
+        status = assign_alias(path, &recipe_aliases[i], raw, &text, r, err);
     text_free(&text);
     return status;
 }

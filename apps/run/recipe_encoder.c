@@ -67,6 +67,8 @@ hct_status recipe_take_weights(recipe *r, const char *weights, hct_err *err) {
 }
 
 hct_status recipe_take_encoder(recipe *r, hct_err *err) {
-    const char *weights = recipe_probes(r) ? r->probe.weights : recipe_finetunes(r) ? r->finetune.weights : "";
+    const char *weights = recipe_probes(r)      ? r->probe.weights
+                          : recipe_finetunes(r) ? r->finetune.weights
+                                                : r->model.weights;
     return *weights ? recipe_take_weights(r, weights, err) : HCT_OK;
 }

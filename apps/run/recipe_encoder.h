@@ -7,7 +7,7 @@
 /* Windows, crop, size and kind of the weights' encoder, and its sizes, become the recipe's, so that its text and
  * hash say what ran. HCT_EINVAL names a key that the recipe gives and the file contradicts. */
 hct_status recipe_take_weights(recipe *r, const char *weights, hct_err *err);
-/* The same of the weights that a probe's or a fine-tuning's recipe names, where it names some. */
+/* The same of the weights that the recipe begins with, where it names some. */
 hct_status recipe_take_encoder(recipe *r, hct_err *err);
 
 #endif

@@ -29,10 +29,13 @@ static hct_status check_recipe(const char *run, const char *file, const recipe *
         if (!resume || (st = recipe_hash(&have, was, err)) < 0 || (st = recipe_hash(r, now, err)) < 0 ||
             !strcmp(was, now))
             return st;
-        return hct_fail(
-            err, HCT_EINVAL,
-            "%s: the run has another recipe (%.12s, now %.12s); resume without changing keys, or start a new run", file,
-            was, now);
+        text_buffer keys = {0};
+        recipe_difference(&have, r, &keys);
+        hct_fail(err, HCT_EINVAL,
+                 "%s: the run has another recipe (%.600s); resume without changing keys, %sor start a new run", file,
+                 text_so_far(&keys), recipe_pretrains(r) ? "go on in a new folder with --fork, " : "");
+        text_free(&keys);
+        return HCT_EINVAL;
     }
     return hct_fail(err, HCT_EINVAL,
                     "%s: there is a run of another method (its recipe.yaml says which); name another folder", run);

@@ -150,7 +150,7 @@ START_TEST(set_from_the_command_line) {
     ck_assert_str_eq(r.name, "a=b");
     const char *bad[][2] = {
         {"optim.lr", "section.key=value"},       {"optim.ler=1", "did you mean 'optim.lr'"},
-        {"lr=1", "did you mean 'optim.lr'"},     {"opitm.epochs=1", "did you mean 'optim.epochs'"},
+        {"lrr=1", "did you mean 'optim.lr'"},    {"opitm.epochs=1", "did you mean 'optim.epochs'"},
         {"zzzzzzzzzz=1", "no key 'zzzzzzzzzz'"}, {"optim.lr=x", "not a number"},
         {"data.tasks=a,,b", "an item of"},       {"model.width=5", "not between 6"},
     };
@@ -159,6 +159,54 @@ START_TEST(set_from_the_command_line) {
         ck_assert_msg(strstr(err.msg, bad[i][1]), "%s: %s", bad[i][0], err.msg);
     }
     ck_assert_double_eq(r.optim.lr, 3e-4);
+}
+END_TEST
+
+START_TEST(other_names_of_keys) {
+    recipe r = recipe_default(), same = r;
+    hct_err err = {0};
+    ck_assert_int_eq(load("optim: {learning_rate: 0.25, batch_size: 7}\ntrain: {amp: true}\nepochs: 3\n", &r, &err),
+                     HCT_OK);
+    ck_assert(r.optim.lr == 0.25 && r.optim.batch == 7 && r.optim.epochs == 3 && r.train.precision == PRECISION_BF16);
+    ck_assert_int_eq(recipe_set(&same, "lr=0.25", &err), HCT_OK);
+    ck_assert_int_eq(recipe_set(&same, "batch_size=7", &err), HCT_OK);
+    ck_assert_int_eq(recipe_set(&same, "optim.epochs=3", &err), HCT_OK);
+    ck_assert_int_eq(recipe_set(&same, "train.amp=true", &err), HCT_OK);
+    char *a = text_of(&r), *b = text_of(&same);
+    ck_assert_str_eq(a, b); /* kept under the key's own name */
+    free(a);
+    free(b);
+    ck_assert_int_lt(load("optim: {learning_rate: 0.25, lr: 0.5}\n", &r, &err), 0);
+    ck_assert_msg(strstr(err.msg, "learning_rate is another name of optim.lr"), "%s", err.msg);
+    ck_assert_int_lt(load("train: {amp: fp16}\n", &r, &err), 0);
+    ck_assert_msg(strstr(err.msg, "train.precision"), "%s", err.msg);
+}
+END_TEST
+
+START_TEST(printed_for_people) {
+    recipe r = recipe_default(), back = recipe_default();
+    hct_err err = {0};
+    text_buffer t = {0};
+    ck_assert_int_eq(recipe_set(&r, "optim.lr=0.125", &err), HCT_OK);
+    ck_assert_int_eq(recipe_set(&r, "name=a \"b\" # c", &err), HCT_OK);
+    recipe_print(&r, true, &t); /* comments and all, it reads back */
+    ck_assert_msg(load(text_so_far(&t), &back, &err) == HCT_OK, "%s", err.msg);
+    char *a = text_of(&r), *b = text_of(&back);
+    ck_assert_str_eq(a, b);
+    free(a);
+    free(b);
+    text_free(&t);
+    back = r;
+    ck_assert_int_eq(recipe_set(&back, "seed=9", &err), HCT_OK);
+    recipe_difference(&r, &back, &t);
+    ck_assert_str_eq(text_so_far(&t), "seed 1, now 9");
+    text_free(&t);
+    ck_assert_int_eq(recipe_explain("optim.lr", &t, &err), HCT_OK);
+    ck_assert(strstr(text_so_far(&t), "default 0.0015") != NULL);
+    text_free(&t);
+    ck_assert_int_eq(recipe_explain("optim.ler", &t, &err), HCT_ENOTFOUND);
+    ck_assert(strstr(err.msg, "did you mean 'optim.lr'") != NULL);
+    text_free(&t);
 }
 END_TEST
 
@@ -285,5 +333,5 @@ START_TEST(shipped_recipes_are_good) {
 END_TEST
 
 CHECK_MAIN("recipe", defaults_are_the_papers, every_key_has_a_default_it_takes, a_file_is_laid_over, refuses_bad_files,
-           set_from_the_command_line, what_must_fit_together, text_reads_back, schedule_of_a_run,
-           shipped_recipes_are_good)
+           set_from_the_command_line, other_names_of_keys, printed_for_people, what_must_fit_together, text_reads_back,
+           schedule_of_a_run, shipped_recipes_are_good)
