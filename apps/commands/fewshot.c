@@ -9,8 +9,8 @@
 #include "run/recipe_encoder.h"
 
 static const char doc[] =
-    "Few-shot evaluation: K positives and as many negatives are drawn from the training part, --draws times, and "
-    "classify the test part; the same with every "
+    "Few-shot evaluation: K positives and as many negatives are drawn from the training split, --draws times, and "
+    "classify the test split; the same with every "
     "training scan stands beside them (k 'all'). Methods on frozen features: knn (5 nearest by cosine), simpleshot "
     "(nearest class mean, CL2N), protonet "
     "(softmax over distances to class means; with --episodes after training by episodes), linear (a probe); and "

@@ -8,7 +8,7 @@
 
 static const char doc[] =
     "Fine-tunes the encoder of --weights, with a new head on it, for the tasks (labels) of a prepared dataset, and "
-    "evaluates it on the test part.\n\n"
+    "evaluates it on the test split.\n\n"
     "By default each task gets a model of its own, in RUN/TASK: weights.safetensors (for headct predict), "
     "metrics.jsonl, checkpoints, predictions.csv "
     "of the validation and test scans, metrics and ROC figures; RUN itself gets the predictions, metrics and figures "

@@ -42,7 +42,7 @@ static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "go on from this encoder; same as --set model.weights=FILE", 0},
     {"fork", OPT_FORK, "NEWRUN", 0, "with --resume: leave --run as it is, and go on in this folder", 0},
     {"fraction", OPT_FRACTION, "SHARE", 0,
-     "share of the training part's patients, as 0.1; same as --set data.fraction=SHARE. Smaller shares lie within "
+     "share of the training split's patients, as 0.1; same as --set data.fraction=SHARE. Smaller shares lie within "
      "larger ones of the same seed",
      0},
     {0},

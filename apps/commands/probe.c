@@ -14,7 +14,7 @@ static const char doc[] =
     "query; those of all scans are kept in memory. With --set probe.features=random those of a random encoder of the "
     "same sizes, with "
     "--set probe.features=histogram a histogram of the input's voxels. The epoch with the best validation AUC is kept. "
-    "A label of one class in the training part is left out, unless the recipe names it. The run's folder gets "
+    "A label of one class in the training split is left out, unless the recipe names it. The run's folder gets "
     "predictions.csv, weights.safetensors (encoder and heads, for headct predict), metrics.json, metrics.csv and ROC "
     "figures.\v"
     "Examples:\n"

@@ -11,12 +11,13 @@
 #include "support/text.h"
 
 static const char doc[] =
-    "Parts a dataset into train, val and test by patient: no patient's scans fall in two parts. The split is stored in "
+    "Deals the patients of a dataset into the splits train, val and test: no patient's scans fall in two splits. The "
+    "split is stored in "
     "the "
     "dataset's index, replacing an earlier one. It depends on the seed and the patients' names only.\v"
     "Example:\n"
     "  headct split data --ratios 8:1:1 --seed 0\n\n"
-    "Prints scans and patients of each part and, for each label, positive scans / scans whose label is known.";
+    "Prints scans and patients of each split and, for each label, positive scans / scans whose label is known.";
 
 enum { OPT_RATIOS = 256, OPT_SEED = 'S' };
 
@@ -28,16 +29,16 @@ static const struct argp_option options[] = {
 
 typedef struct settings {
     const char *dataset;
-    double ratios[PARTS];
+    double ratios[SPLITS];
     int64_t seed;
 } settings;
 
-static int parse_ratios(const char *text, double ret[PARTS]) {
+static int parse_ratios(const char *text, double ret[SPLITS]) {
     char part[64];
     double sum = 0;
-    for (int p = 0; p < PARTS; p++) {
+    for (int p = 0; p < SPLITS; p++) {
         size_t n = strcspn(text, ":");
-        if (n >= sizeof part || (p + 1 < PARTS) != (text[n] == ':')) return -1;
+        if (n >= sizeof part || (p + 1 < SPLITS) != (text[n] == ':')) return -1;
         memcpy(part, text, n);
         part[n] = 0;
         if (!text_double(part, &ret[p]) || !(ret[p] >= 0 && ret[p] < 1e9)) return -1;
@@ -69,7 +70,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-/* Different patients among the scans of a part; 0 also without memory. */
+/* Different patients among the scans of a split; 0 also without memory. */
 static size_t count_patients(const dataset *d, const size_t *scans, size_t n) {
     const char **names = malloc((n + 1) * sizeof *names);
     size_t patients = 0;
@@ -81,16 +82,16 @@ static size_t count_patients(const dataset *d, const size_t *scans, size_t n) {
 }
 
 static hct_status print_counts(const dataset *d, hct_err *err) {
-    size_t *scans[PARTS] = {NULL}, n[PARTS];
+    size_t *scans[SPLITS] = {NULL}, n[SPLITS];
     hct_status s = HCT_OK;
-    for (int p = 0; p < PARTS && s == HCT_OK; p++) s = dataset_part(d, part_names[p], &scans[p], &n[p], err);
+    for (int p = 0; p < SPLITS && s == HCT_OK; p++) s = dataset_split(d, split_names[p], &scans[p], &n[p], err);
     if (s == HCT_OK) {
-        printf("%-16s %15s %15s %15s\n%-16s", "", part_names[0], part_names[1], part_names[2], "patients");
-        for (int p = 0; p < PARTS; p++) printf(" %15zu", count_patients(d, scans[p], n[p]));
+        printf("%-16s %15s %15s %15s\n%-16s", "", split_names[0], split_names[1], split_names[2], "patients");
+        for (int p = 0; p < SPLITS; p++) printf(" %15zu", count_patients(d, scans[p], n[p]));
         printf("\n%-16s %15zu %15zu %15zu\n", "scans", n[0], n[1], n[2]);
         for (size_t l = 0; l < d->n_labels; l++) {
             printf("%-16s", d->label_names[l]);
-            for (int p = 0; p < PARTS; p++) {
+            for (int p = 0; p < SPLITS; p++) {
                 size_t positive = 0, known = 0;
                 for (size_t i = 0; i < n[p]; i++) {
                     int8_t v = d->labels[scans[p][i] * d->n_labels + l];
@@ -104,7 +105,7 @@ static hct_status print_counts(const dataset *d, hct_err *err) {
             putchar('\n');
         }
     }
-    for (int p = 0; p < PARTS; p++) free(scans[p]);
+    for (int p = 0; p < SPLITS; p++) free(scans[p]);
     return s;
 }
 

@@ -13,7 +13,7 @@
 static const char doc[] =
     "Trains a probe, or fine-tunes, as the recipe's method says, for every point of a grid over learning rate, weight "
     "decay, epochs and optimiser, each in a "
-    "process and a folder of its own (RUN/point-000, ...), and chooses by the macro AUC of the validation part alone. "
+    "process and a folder of its own (RUN/point-000, ...), and chooses by the macro AUC of the validation split alone. "
     "Start the same command again to resume, "
     "with or without --resume: a point whose folder is complete is not run again, a fine-tuning that was cut off goes "
     "on from its checkpoint. Each task of a "

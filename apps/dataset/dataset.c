@@ -51,7 +51,7 @@ static hct_status load_scan(dataset_index *ix, sqlite3_stmt *stmt, const dataset
         !(s->preprocessing = column_text(ix, stmt, 7, "a scan's preprocessing", err)))
         return err->code;
     if (leads_out(file)) return index_damaged(ix, err, "scan '%s' has its volume outside the dataset: %s", s->id, file);
-    if (sqlite3_column_type(stmt, 4) != SQLITE_NULL && !(s->part = column_text(ix, stmt, 4, "a split", err)))
+    if (sqlite3_column_type(stmt, 4) != SQLITE_NULL && !(s->split = column_text(ix, stmt, 4, "a split", err)))
         return err->code;
     s->file = path_join(d->folder, file);
     return s->file ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: no memory for %zu scans", d->folder, d->n);
@@ -59,12 +59,12 @@ static hct_status load_scan(dataset_index *ix, sqlite3_stmt *stmt, const dataset
 
 /* number[i]: what the index calls scan i. */
 static hct_status load_scans(dataset_index *ix, dataset *d, int64_t *number, hct_err *err) {
-    sqlite3_stmt *stmt =
-        index_query(ix, err,
-                    "SELECT s.n, s.id, p.name, s.file, x.part, s.provenance, s.source_sha256, s.preprocessing"
-                    " FROM scans s LEFT JOIN patients p ON p.id = s.patient LEFT JOIN splits x ON x.patient = s.patient"
-                    " ORDER BY s.id",
-                    "");
+    char sql[300];
+    snprintf(sql, sizeof sql,
+             "SELECT s.n, s.id, p.name, s.file, x.%s, s.provenance, s.source_sha256, s.preprocessing FROM scans s"
+             " LEFT JOIN patients p ON p.id = s.patient LEFT JOIN splits x ON x.patient = s.patient ORDER BY s.id",
+             ix->version < 2 ? "part" : "split");
+    sqlite3_stmt *stmt = index_query(ix, err, sql, "");
     if (!stmt) return err->code;
     size_t n = 0;
     int step = 0;
@@ -188,7 +188,7 @@ void dataset_close(dataset *d) {
         free(s->id);
         free(s->patient);
         free(s->file);
-        free(s->part);
+        free(s->split);
         free(s->provenance);
         free(s->source_sha256);
         free(s->preprocessing);
@@ -201,16 +201,16 @@ void dataset_close(dataset *d) {
     free(d);
 }
 
-hct_status dataset_part(const dataset *d, const char *part, size_t **ret, size_t *ret_n, hct_err *err) {
-    int known = strcmp(part, "all") == 0, all = known, split = all;
-    for (int p = 0; p < PARTS; p++) known |= strcmp(part, part_names[p]) == 0;
-    if (!known) return hct_fail(err, HCT_ENOTFOUND, "no part '%s' of a dataset: train, val, test or all", part);
-    for (size_t i = 0; i < d->n && !split; i++) split = d->scans[i].part != NULL;
-    if (!split) return hct_fail(err, HCT_ENOTFOUND, "%s: not split yet: run headct split %s", d->folder, d->folder);
+hct_status dataset_split(const dataset *d, const char *split, size_t **ret, size_t *ret_n, hct_err *err) {
+    int known = strcmp(split, "all") == 0, all = known, is_split = all;
+    for (int p = 0; p < SPLITS; p++) known |= strcmp(split, split_names[p]) == 0;
+    if (!known) return hct_fail(err, HCT_ENOTFOUND, "no split '%s' of a dataset: train, val, test or all", split);
+    for (size_t i = 0; i < d->n && !is_split; i++) is_split = d->scans[i].split != NULL;
+    if (!is_split) return hct_fail(err, HCT_ENOTFOUND, "%s: not split yet: run headct split %s", d->folder, d->folder);
     size_t *list = malloc(d->n * sizeof *list), n = 0;
     if (!list) return hct_fail(err, HCT_ENOMEM, "%s: no memory", d->folder);
     for (size_t i = 0; i < d->n; i++)
-        if (all || (d->scans[i].part && strcmp(d->scans[i].part, part) == 0)) list[n++] = i;
+        if (all || (d->scans[i].split && strcmp(d->scans[i].split, split) == 0)) list[n++] = i;
     *ret = list;
     *ret_n = n;
     return HCT_OK;

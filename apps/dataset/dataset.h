@@ -1,7 +1,7 @@
-/* A dataset as training, probing and evaluation read it: scans, patients, labels and parts, all in memory.
+/* A dataset as training, probing and evaluation read it: scans, patients, labels and splits, all in memory.
  *
  *   dataset *d = dataset_open("data", &err);
- *   dataset_part(d, "train", &index, &n, &err);          scans index[0..n-1]
+ *   dataset_split(d, "train", &index, &n, &err);          scans index[0..n-1]
  *   d->labels[index[0] * d->n_labels + l]                1, 0, or -1 not known
  *   input_spec spec = input_cube(paper_windows, 3, 192, 96);
  *   dataset_input(d, index[0], &spec, x, &err);
@@ -14,7 +14,7 @@
 typedef struct dataset_scan {
     char *id, *patient;
     char *file;                          /* path of the prepared volume */
-    char *part;                          /* "train", "val", "test"; NULL before headct split */
+    char *split;                         /* "train", "val", "test"; NULL before headct split */
     char *provenance;                    /* SHA-256 of preprocessing and source */
     char *source_sha256, *preprocessing; /* these two */
 } dataset_scan;
@@ -31,9 +31,9 @@ typedef struct dataset {
 dataset *dataset_open(const char *folder, hct_err *err);
 void dataset_close(dataset *d);
 
-/* Numbers of the scans in a part ("train", "val", "test", or "all"), in order of id; the caller frees *ret.
- * HCT_ENOTFOUND: no such part, or no split yet; an empty part is fine. */
-hct_status dataset_part(const dataset *d, const char *part, size_t **ret, size_t *ret_n, hct_err *err);
+/* Numbers of the scans in a split ("train", "val", "test", or "all"), in order of id; the caller frees *ret.
+ * HCT_ENOTFOUND: no such split, or no split yet; an empty split is fine. */
+hct_status dataset_split(const dataset *d, const char *split, size_t **ret, size_t *ret_n, hct_err *err);
 /* Number of a label by name; < 0 and err, which lists the nearest, where there is none. */
 int64_t dataset_label(const dataset *d, const char *name, hct_err *err);
 /* Number of a scan by id; < 0 and err where there is none. */

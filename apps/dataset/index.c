@@ -14,6 +14,12 @@
 enum { BUSY_MS = 60000, BUSY_STEP_MS = 20 };
 #define APPLICATION_ID 0x48435444 /* "HCTD" */
 
+/* Further volumes of a scan, made for encoders that do not take the dataset's own (imaging/input_spec.h): file
+ * relative to the dataset, spec: SHA-256 of what they are cut by. Since version 2. */
+#define FORMS                                                                                                          \
+    "CREATE TABLE forms(scan INTEGER NOT NULL REFERENCES scans(n) ON DELETE CASCADE, form TEXT NOT NULL, file TEXT"    \
+    " NOT NULL, spec TEXT NOT NULL, PRIMARY KEY(scan, form)) WITHOUT ROWID;"
+
 static const char schema[] =
     "CREATE TABLE patients(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
     /* id: the user's word for the scan; file: relative to the dataset; preprocessing, provenance: SHA-256 */
@@ -30,10 +36,13 @@ static const char schema[] =
     /* no row: not known */
     "CREATE TABLE labels(scan INTEGER NOT NULL REFERENCES scans(n) ON DELETE CASCADE, label INTEGER NOT NULL REFERENCES"
     " label_names(id), value INTEGER NOT NULL CHECK(value IN (0, 1)), PRIMARY KEY(scan, label)) WITHOUT ROWID;"
-    /* part: train, val or test */
-    "CREATE TABLE splits(patient INTEGER PRIMARY KEY REFERENCES patients(id), part TEXT NOT NULL);"
+    /* split: train, val or test; before version 2 the column was named part */
+    "CREATE TABLE splits(patient INTEGER PRIMARY KEY REFERENCES patients(id), split TEXT NOT NULL);"
     "CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE refusals(id TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;";
+    "CREATE TABLE refusals(id TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;" FORMS;
+
+/* What brings a file of version i + 1 to i + 2. */
+static const char *const migrations[INDEX_VERSION - 1] = {"ALTER TABLE splits RENAME COLUMN part TO split;" FORMS};
 
 hct_status index_fail(dataset_index *ix, hct_err *err) {
     int code = ix->db ? sqlite3_errcode(ix->db) & 0xff : SQLITE_NOMEM;
@@ -130,24 +139,36 @@ static hct_status pragma(dataset_index *ix, const char *sql, int64_t *ret, hct_e
     return step < 0 ? step : HCT_OK;
 }
 
-/* Makes the tables of a new file, or checks that an old one is ours. */
+static hct_status stamp(dataset_index *ix, hct_err *err) {
+    char sql[96];
+    snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID, INDEX_VERSION);
+    ix->version = INDEX_VERSION;
+    return index_exec(ix, sql, err);
+}
+
+static hct_status migrate(dataset_index *ix, hct_err *err) {
+    hct_status s = HCT_OK;
+    for (int64_t v = ix->version; s == HCT_OK && v < INDEX_VERSION; v++) s = index_exec(ix, migrations[v - 1], err);
+    return s == HCT_OK ? stamp(ix, err) : s;
+}
+
+/* Makes the tables of a new file, or checks that an old one is ours, and with create brings it up to date. */
 static hct_status check_schema(dataset_index *ix, int create, hct_err *err) {
-    int64_t application = 0, version = 0, tables = 0;
+    int64_t application = 0, tables = 0;
     hct_status s = create ? index_exec(ix, "BEGIN IMMEDIATE", err) : index_exec(ix, "BEGIN", err);
     if (s == HCT_OK) s = pragma(ix, "PRAGMA application_id", &application, err);
-    if (s == HCT_OK) s = pragma(ix, "PRAGMA user_version", &version, err);
+    if (s == HCT_OK) s = pragma(ix, "PRAGMA user_version", &ix->version, err);
     if (s == HCT_OK) s = pragma(ix, "SELECT count(*) FROM sqlite_master", &tables, err);
     if (s == HCT_OK && tables == 0 && create) {
-        char stamp[96];
-        snprintf(stamp, sizeof stamp, "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID,
-                 INDEX_VERSION);
         s = index_exec(ix, schema, err);
-        if (s == HCT_OK) s = index_exec(ix, stamp, err);
+        if (s == HCT_OK) s = stamp(ix, err);
     } else if (s == HCT_OK && application != APPLICATION_ID) {
         s = hct_fail(err, HCT_EFORMAT, "%s: not an index made by headct prepare", ix->path);
-    } else if (s == HCT_OK && version != INDEX_VERSION) {
-        s = hct_fail(err, HCT_EVERSION, "%s: index version %lld, this headct reads %d: use a newer headct", ix->path,
-                     (long long)version, INDEX_VERSION);
+    } else if (s == HCT_OK && (ix->version > INDEX_VERSION || ix->version < 1)) {
+        s = hct_fail(err, HCT_EVERSION, "%s: index version %lld, this headct reads 1 to %d: use a newer headct",
+                     ix->path, (long long)ix->version, INDEX_VERSION);
+    } else if (s == HCT_OK && create) {
+        s = migrate(ix, err);
     }
     if (s < 0) index_exec(ix, "ROLLBACK", NULL);
     else s = index_exec(ix, "COMMIT", err);

@@ -10,16 +10,17 @@
 #include "hct/types.h"
 #include "imaging/scan.h"
 
-enum { INDEX_VERSION = 1 };
+enum { INDEX_VERSION = 2 };
 
 typedef struct dataset_index {
     sqlite3 *db;
     char *path;
-    int code; /* SQLite's, of the last failure */
+    int64_t version; /* of the file: INDEX_VERSION, or an older one that is only read */
+    int code;        /* SQLite's, of the last failure */
 } dataset_index;
 
-/* create: makes folder and file where missing. HCT_ENOTFOUND: no dataset there; HCT_EFORMAT: no index of ours;
- * HCT_EVERSION: made by a later headct. */
+/* create: makes folder and file where missing, and brings an older file to INDEX_VERSION. HCT_ENOTFOUND: no dataset
+ * there; HCT_EFORMAT: no index of ours; HCT_EVERSION: made by a later headct. */
 hct_status index_open(dataset_index *ret, const char *folder, int create, hct_err *err);
 void index_close(dataset_index *ix);
 /* Whether a folder is a dataset, told by its file's first bytes: nothing is opened, locked or changed. */

@@ -1,6 +1,6 @@
 /* The table that tells patients and labels of scans: a CSV with the columns
  *   scan     the scan's id, as sources.h makes it from the file's name; an ending of .nii or .nii.gz is ignored
- *   patient  who was scanned: a split never parts one patient's scans
+ *   patient  who was scanned: all scans of one patient fall in the same split
  *   others   labels: 1 present, 0 absent, empty not known
  * in any order. */
 #ifndef DATASET_LABELS_H

@@ -9,7 +9,7 @@
 #include "dataset/index.h"
 #include "support/sha256.h"
 
-const char *const part_names[PARTS] = {"train", "val", "test"};
+const char *const split_names[SPLITS] = {"train", "val", "test"};
 
 typedef struct patient {
     int64_t id;
@@ -57,12 +57,12 @@ static hct_status load_patients(dataset_index *ix, int64_t seed, patient **ret, 
     return HCT_OK;
 }
 
-/* count[p] of n for each part. */
-static void apportion(const double ratios[PARTS], size_t n, size_t count[PARTS]) {
-    double total = 0, rest[PARTS];
+/* count[p] of n for each split. */
+static void apportion(const double ratios[SPLITS], size_t n, size_t count[SPLITS]) {
+    double total = 0, rest[SPLITS];
     size_t given = 0;
-    for (int p = 0; p < PARTS; p++) total += ratios[p];
-    for (int p = 0; p < PARTS; p++) {
+    for (int p = 0; p < SPLITS; p++) total += ratios[p];
+    for (int p = 0; p < SPLITS; p++) {
         double share = (double)n * ratios[p] / total;
         count[p] = (size_t)floor(share + 1e-9);
         rest[p] = share - (double)count[p];
@@ -70,14 +70,14 @@ static void apportion(const double ratios[PARTS], size_t n, size_t count[PARTS])
     }
     for (; given < n; given++) {
         int best = 0;
-        for (int p = 1; p < PARTS; p++)
+        for (int p = 1; p < SPLITS; p++)
             if (rest[p] > rest[best]) best = p;
         count[best]++;
         rest[best] -= 1;
     }
-    for (int p = 0; p < PARTS; p++) {
+    for (int p = 0; p < SPLITS; p++) {
         int largest = 0;
-        for (int k = 1; k < PARTS; k++)
+        for (int k = 1; k < SPLITS; k++)
             if (count[k] > count[largest]) largest = k;
         if (ratios[p] > 0 && count[p] == 0 && count[largest] > 1) {
             count[p]++;
@@ -86,23 +86,23 @@ static void apportion(const double ratios[PARTS], size_t n, size_t count[PARTS])
     }
 }
 
-static hct_status store(dataset_index *ix, const patient *list, const size_t count[PARTS], const double ratios[PARTS],
+static hct_status store(dataset_index *ix, const patient *list, const size_t count[SPLITS], const double ratios[SPLITS],
                         int64_t seed, hct_err *err) {
     char text[128];
     hct_status s = index_run(ix, err, "DELETE FROM splits", "");
     size_t at = 0;
-    for (int p = 0; p < PARTS; p++)
+    for (int p = 0; p < SPLITS; p++)
         for (size_t k = 0; s == HCT_OK && k < count[p]; k++, at++)
-            s = index_run(ix, err, "INSERT INTO splits VALUES(?, ?)", "is", list[at].id, part_names[p]);
+            s = index_run(ix, err, "INSERT INTO splits VALUES(?, ?)", "is", list[at].id, split_names[p]);
     snprintf(text, sizeof text, "%g:%g:%g seed %lld", ratios[0], ratios[1], ratios[2], (long long)seed);
     if (s == HCT_OK) s = index_run(ix, err, "INSERT OR REPLACE INTO settings VALUES('split', ?)", "s", text);
     return s;
 }
 
-hct_status split_dataset(const char *dataset, const double ratios[PARTS], int64_t seed, hct_err *err) {
+hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64_t seed, hct_err *err) {
     dataset_index ix;
     patient *list = NULL;
-    size_t n = 0, count[PARTS];
+    size_t n = 0, count[SPLITS];
     hct_status s = index_open(&ix, dataset, 0, err);
     if (s < 0) return s;
     s = index_exec(&ix, "BEGIN IMMEDIATE", err);

@@ -4,12 +4,12 @@
 
 #include "hct/types.h"
 
-enum { PARTS = 3 };
-extern const char *const part_names[PARTS]; /* "train", "val", "test" */
+enum { SPLITS = 3 };
+extern const char *const split_names[SPLITS]; /* "train", "val", "test" */
 
 /* Puts the patients in an order that depends on seed and their names only (SHA-256), cuts it in the proportions of
- * ratios (largest remainders; a part with a ratio gets at least one patient while there are enough) and stores the
- * result in the index, replacing an earlier split. All scans of a patient fall in one part. */
-hct_status split_dataset(const char *dataset, const double ratios[PARTS], int64_t seed, hct_err *err);
+ * ratios (largest remainders; a split with a ratio gets at least one patient while there are enough) and stores the
+ * result in the index, replacing an earlier split. All scans of a patient fall in one split. */
+hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64_t seed, hct_err *err);
 
 #endif

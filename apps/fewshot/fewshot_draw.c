@@ -23,7 +23,7 @@ void fewshot_draw_free(fewshot_draw *d) {
     *d = (fewshot_draw){0};
 }
 
-/* Both classes of the training part, in its own order. */
+/* Both classes of the training split, in its own order. */
 static void list_classes(fewshot_draw *d) {
     d->n_positive = d->n_negative = 0;
     for (size_t i = 0; i < d->t->n_train; i++) {

@@ -41,7 +41,7 @@ static hct_status metrics(const evaluating *q, fewshot_row *row, hct_err *err) {
     return st;
 }
 
-/* Of one row there are no percentiles over draws: those over resamples of the test part. */
+/* Of one row there are no percentiles over draws: those over resamples of the test split. */
 static hct_status add_intervals(const evaluating *q, fewshot_row *row, hct_err *err) {
     score_table t = {q->draw.n_test, 1, q->m.score, q->draw.test_label};
     resampler draws = bootstrap_resampler(RESAMPLES, (uint64_t)q->r->seed);
@@ -107,7 +107,7 @@ static hct_status run_task(evaluating *q, size_t task, hct_err *err) {
     for (int k = 0; k < q->o->n_k; k++)
         if (!has_examples(q, q->o->k[k]))
             hct_log(HCT_LOG_WARNING,
-                    "few-shot: task '%s': K = %lld is left out: the training part has %zu positives and %zu negatives",
+                    "few-shot: task '%s': K = %lld is left out: the training split has %zu positives and %zu negatives",
                     name, (long long)q->o->k[k], q->draw.n_positive, q->draw.n_negative);
     for (int m = 0; st == HCT_OK && m < FEWSHOT_METHODS; m++) {
         if (!q->o->use[m]) continue;
@@ -168,7 +168,7 @@ static hct_status open_run(evaluating *q, hct_err *err) {
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
     hct_status st = trial_open(r, q->data, &q->t, err);
     if (st == HCT_OK && !q->t.n_test)
-        st = hct_fail(err, HCT_EINVAL, "%s: part '%s' is empty; there is nothing to score", r->data.dataset,
+        st = hct_fail(err, HCT_EINVAL, "%s: split '%s' is empty; there is nothing to score", r->data.dataset,
                       r->data.test);
     if (st == HCT_OK) st = fewshot_draw_new(&q->draw, &q->t, (uint64_t)r->seed, err);
     if (st == HCT_OK && !(q->dev = device_open(r->train.device, err))) st = err->code;

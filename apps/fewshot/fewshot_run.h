@@ -1,7 +1,7 @@
-/* Few-shot evaluation: K positives and K negatives of the training part, several draws, scored on the test part;
+/* Few-shot evaluation: K positives and K negatives of the training split, several draws, scored on the test split;
  * every training scan beside them.
  *
- * Which scans teach is fewshot_draw.h's, the same for all methods. The test part is only scored; the validation part
+ * Which scans teach is fewshot_draw.h's, the same for all methods. The test split is only scored; the validation split
  * only chooses the epoch of a linear probe and of a fine-tuning. All but fine-tuning work on frozen features (probe
  * section of the recipe); fine-tuning takes its finetune section; both take optim and train. OUT/fewshot_draws.csv,
  * a row for each draw as it ends, and OUT/fewshot.csv, their summary: fewshot_table.h. A fine-tuning leaves

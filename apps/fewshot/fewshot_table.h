@@ -2,7 +2,7 @@
  *
  * OUT/fewshot_draws.csv grows row by row (support/row_file.h): task, method, k ("all": every training scan), draw
  * (from 1), positives, negatives (of the examples), auc, ap; of "all" also auc_low, auc_high, ap_low, ap_high, 2.5
- * and 97.5 percentiles over bootstrap resamples of the test part. OUT/fewshot.csv: task, method, k, draws,
+ * and 97.5 percentiles over bootstrap resamples of the test split. OUT/fewshot.csv: task, method, k, draws,
  * positives, negatives, then auc and ap, each as mean, low, high: 2.5 and 97.5 percentiles over draws; of "all" the
  * value and its interval. It is a function of the rows. */
 #ifndef FEWSHOT_FEWSHOT_TABLE_H

@@ -14,7 +14,7 @@ typedef struct finetune_run_options {
     /* tasks that are finished are left alone, the one that was interrupted goes on from its checkpoint */
     int resume;
     FILE *progress; /* NULL: quiet */
-    FILE *table;    /* where the table of the test part is printed; NULL: nowhere */
+    FILE *table;    /* where the table of the test split is printed; NULL: nowhere */
 } finetune_run_options;
 
 /* HCT_EINTERRUPTED: a signal asked to stop, and the checkpoint is written. */

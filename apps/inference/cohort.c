@@ -21,15 +21,15 @@ static hct_status out_of_memory(hct_err *err) {
     return hct_fail(err, HCT_ENOMEM, "out of memory for the list of scans");
 }
 
-static hct_status add(cohort *c, const char *id, const char *patient, const char *part, const char *path,
+static hct_status add(cohort *c, const char *id, const char *patient, const char *split, const char *path,
                       const char *reason, hct_err *err) {
     cohort_scan *s = &c->scans[c->n++];
     *s = (cohort_scan){.id = strdup(id),
                        .patient = strdup(patient),
-                       .part = strdup(part),
+                       .split = strdup(split),
                        .path = strdup(path),
                        .reason = reason ? strdup(reason) : NULL};
-    return s->id && s->patient && s->part && s->path && (s->reason || !reason) ? HCT_OK : out_of_memory(err);
+    return s->id && s->patient && s->split && s->path && (s->reason || !reason) ? HCT_OK : out_of_memory(err);
 }
 
 static int by_id(const void *a, const void *b, void *context) {
@@ -50,15 +50,15 @@ static hct_status sort_ids(cohort *c, hct_err *err) {
     return HCT_OK;
 }
 
-hct_status cohort_of_dataset(const char *folder, const char *part, cohort *ret, hct_err *err) {
+hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret, hct_err *err) {
     cohort c = {.data = dataset_open(folder, err)};
     size_t *list = NULL, n = 0;
-    hct_status st = c.data ? dataset_part(c.data, part, &list, &n, err) : err->code;
-    if (st == HCT_OK && !n) st = hct_fail(err, HCT_ENOTFOUND, "%s: part '%s' holds no scan", folder, part);
+    hct_status st = c.data ? dataset_split(c.data, split, &list, &n, err) : err->code;
+    if (st == HCT_OK && !n) st = hct_fail(err, HCT_ENOTFOUND, "%s: split '%s' holds no scan", folder, split);
     if (st == HCT_OK && !(c.scans = calloc(n, sizeof *c.scans))) st = out_of_memory(err);
     for (size_t i = 0; st == HCT_OK && i < n; i++) {
         const dataset_scan *s = &c.data->scans[list[i]];
-        st = add(&c, s->id, s->patient, s->part ? s->part : "", s->file, NULL, err);
+        st = add(&c, s->id, s->patient, s->split ? s->split : "", s->file, NULL, err);
         c.scans[i].at = list[i];
         snprintf(c.scans[i].input, MODEL_HASH, "%s", s->source_sha256);
         if (i && strcmp(c.preprocessing, s->preprocessing) != 0)
@@ -112,7 +112,7 @@ void cohort_free(cohort *c) {
         cohort_scan *s = &c->scans[i];
         free(s->id);
         free(s->patient);
-        free(s->part);
+        free(s->split);
         free(s->path);
         free(s->reason);
     }

@@ -12,11 +12,11 @@
 #include "inference/embedder.h"
 
 typedef struct cohort_scan {
-    char *id, *patient, *part; /* of a file: dataset/sources.h's id, which is its own patient; part "" */
-    char *path;                /* NIfTI file or DICOM folder; of a dataset: the prepared volume */
-    size_t at;                 /* number in the dataset */
-    char input[MODEL_HASH];    /* SHA-256 of the source's bytes; of a file "" until it is read */
-    char *reason;              /* why it was left out; NULL: it was not */
+    char *id, *patient, *split; /* of a file: dataset/sources.h's id, which is its own patient; split "" */
+    char *path;                 /* NIfTI file or DICOM folder; of a dataset: the prepared volume */
+    size_t at;                  /* number in the dataset */
+    char input[MODEL_HASH];     /* SHA-256 of the source's bytes; of a file "" until it is read */
+    char *reason;               /* why it was left out; NULL: it was not */
 } cohort_scan;
 
 typedef struct cohort {
@@ -27,8 +27,8 @@ typedef struct cohort {
     char preprocessing[MODEL_HASH]; /* SHA-256 of what all inputs went through */
 } cohort;
 
-/* part: "train", "val", "test" or "all". HCT_EINVAL: prepared in more than one way. */
-hct_status cohort_of_dataset(const char *folder, const char *part, cohort *ret, hct_err *err);
+/* split: "train", "val", "test" or "all". HCT_EINVAL: prepared in more than one way. */
+hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret, hct_err *err);
 /* Files and folders as `headct prepare --in` takes them. A path that is not there is a scan that is left out. */
 hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_err *err);
 void cohort_free(cohort *c);

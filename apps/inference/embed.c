@@ -53,11 +53,11 @@ static char *list_of(const embedding *q, const char *(*text)(const cohort_scan *
 
 static const char *id_of(const cohort_scan *s) { return s->id; }
 static const char *patient_of(const cohort_scan *s) { return s->patient; }
-static const char *part_of(const cohort_scan *s) { return s->part; }
+static const char *split_of(const cohort_scan *s) { return s->split; }
 static const char *input_of(const cohort_scan *s) { return s->input; }
 
 static hct_status save(embedding *q, hct_err *err) {
-    char *lists[] = {list_of(q, id_of, err), list_of(q, patient_of, err), list_of(q, part_of, err),
+    char *lists[] = {list_of(q, id_of, err), list_of(q, patient_of, err), list_of(q, split_of, err),
                      list_of(q, input_of, err), weights_describe(&q->info, err)};
     size_t n = 0;
     float *rows = malloc((q->c->n + 1) * q->width * sizeof *rows);

@@ -75,7 +75,7 @@ static void add_row(const predicting *q, const cohort_scan *s, const double *p, 
     char number[32];
     csv_add(rows, 0, s->id);
     csv_add(rows, 1, s->patient);
-    csv_add(rows, 2, s->part);
+    csv_add(rows, 2, s->split);
     for (int k = 0; k < q->set.n_tasks; k++) csv_add(rows, 3, text_of_double(p[k], number));
     csv_add(rows, 3, s->input);
     text_add(rows, "\n", 1);

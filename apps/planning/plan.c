@@ -29,7 +29,7 @@ static void print_loading(const method *kind, const recipe *r, const model_info 
 static hct_status scans_of(const recipe *r, size_t *ret, hct_err *err) {
     size_t *part = NULL;
     dataset *d = dataset_open(r->data.dataset, err);
-    hct_status st = d ? training_part(d, r, &part, ret, err) : err->code;
+    hct_status st = d ? training_split(d, r, &part, ret, err) : err->code;
     free(part);
     dataset_close(d);
     return st;

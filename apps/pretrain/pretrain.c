@@ -52,8 +52,8 @@ typedef struct pretraining {
 static hct_status open_data(pretraining *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
-    hct_status st = training_part(q->data, r, &q->train, &q->n_train, err);
-    if (st == HCT_OK) st = dataset_part(q->data, r->data.validation, &q->valid, &q->n_valid, err);
+    hct_status st = training_split(q->data, r, &q->train, &q->n_train, err);
+    if (st == HCT_OK) st = dataset_split(q->data, r->data.validation, &q->valid, &q->n_valid, err);
     if (st == HCT_OK) st = dataset_hash(q->data, q->train, q->n_train, q->info.data, err);
     if (st < 0) return st;
     q->scans_per_step = recipe_effective_batch(r, ranks_count());
@@ -61,7 +61,7 @@ static hct_status open_data(pretraining *q, hct_err *err) {
     q->per_epoch = (int64_t)q->n_train / q->scans_per_step;
     if (!q->per_epoch)
         return hct_fail(err, HCT_EINVAL,
-                        "%s: part '%s' has %zu scans, one step takes optim.batch x optim.accumulate x ranks = %lld; "
+                        "%s: split '%s' has %zu scans, one step takes optim.batch x optim.accumulate x ranks = %lld; "
                         "lower optim.batch",
                         r->data.dataset, r->data.train, q->n_train, (long long)q->scans_per_step);
     q->order = malloc(q->n_train * sizeof *q->order);

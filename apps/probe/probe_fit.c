@@ -61,7 +61,7 @@ static hct_status open_fit(fit *f, hct_err *err) {
     }
     if (!have[0] || !have[1])
         return hct_fail(err, HCT_EINVAL,
-                        "task '%s': the training part has %zu positives and %zu negatives; both are needed", task,
+                        "task '%s': the training split has %zu positives and %zu negatives; both are needed", task,
                         have[1], have[0]);
     count = r->train.balanced > 0 ? (size_t)r->train.balanced : f->n_rows;
     f->batch = r->optim.batch < (int64_t)count ? r->optim.batch : (int64_t)count;

@@ -55,7 +55,7 @@ hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed,
     return st;
 }
 
-hct_status training_part(const dataset *d, const recipe *r, size_t **ret, size_t *ret_n, hct_err *err) {
-    hct_status st = dataset_part(d, r->data.train, ret, ret_n, err);
+hct_status training_split(const dataset *d, const recipe *r, size_t **ret, size_t *ret_n, hct_err *err) {
+    hct_status st = dataset_split(d, r->data.train, ret, ret_n, err);
     return st == HCT_OK ? fraction_of_patients(d, r->data.fraction, r->seed, *ret, ret_n, err) : st;
 }

@@ -1,4 +1,4 @@
-/* A share of a part's patients, for scaling studies: data.fraction. */
+/* A share of a split's patients, for scaling studies: data.fraction. */
 #ifndef RUN_FRACTION_H
 #define RUN_FRACTION_H
 
@@ -11,7 +11,7 @@
 hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed, size_t *scans, size_t *n,
                                 hct_err *err);
 
-/* What a recipe learns from: data.fraction of the part data.train, as dataset_part gives it. */
-hct_status training_part(const dataset *d, const recipe *, size_t **ret, size_t *ret_n, hct_err *err);
+/* What a recipe learns from: data.fraction of the split data.train, as dataset_split gives it. */
+hct_status training_split(const dataset *d, const recipe *, size_t **ret, size_t *ret_n, hct_err *err);
 
 #endif

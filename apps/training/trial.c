@@ -30,7 +30,7 @@ static hct_status fill(trial *t, const char *const *tasks, size_t n_tasks, hct_e
         const dataset_scan *s = &t->data->scans[t->scan[i]];
         st = predictions_text(&t->said.scan[i], s->id, err);
         if (st == HCT_OK) st = predictions_text(&t->said.patient[i], s->patient, err);
-        if (st == HCT_OK) st = predictions_text(&t->said.split[i], s->part ? s->part : "", err);
+        if (st == HCT_OK) st = predictions_text(&t->said.split[i], s->split ? s->split : "", err);
     }
     return st;
 }
@@ -55,9 +55,9 @@ hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *er
     const char *tasks[RECIPE_ITEMS];
     size_t *part[3] = {NULL}, n[3] = {0};
     *ret = (trial){0};
-    hct_status st = training_part(d, r, &part[0], &n[0], err);
-    if (st == HCT_OK) st = dataset_part(d, r->data.validation, &part[1], &n[1], err);
-    if (st == HCT_OK) st = dataset_part(d, r->data.test, &part[2], &n[2], err);
+    hct_status st = training_split(d, r, &part[0], &n[0], err);
+    if (st == HCT_OK) st = dataset_split(d, r->data.validation, &part[1], &n[1], err);
+    if (st == HCT_OK) st = dataset_split(d, r->data.test, &part[2], &n[2], err);
     for (int64_t k = 0; k < r->data.tasks.n; k++) tasks[k] = r->data.tasks.item[k];
     if (st == HCT_OK)
         st = trial_of(d, (scan_list){part[0], n[0]}, (scan_list){part[1], n[1]}, (scan_list){part[2], n[2]},
@@ -87,7 +87,7 @@ hct_status trial_need_classes(const trial *t, hct_err *err) {
     for (size_t k = 0; k < t->said.n_tasks; k++)
         if (!has_both(t, k, have))
             return hct_fail(err, HCT_EINVAL,
-                            "task '%s': the training part has %zu positives and %zu negatives; both are needed",
+                            "task '%s': the training split has %zu positives and %zu negatives; both are needed",
                             t->said.task[k], have[1], have[0]);
     return HCT_OK;
 }
@@ -99,12 +99,12 @@ hct_status trial_leave_one_class(trial *t, const recipe *r, hct_err *err) {
     for (size_t k = 0; k < t->said.n_tasks; k++) {
         if (has_both(t, k, have)) kept[n++] = t->said.task[k];
         else
-            hct_log(HCT_LOG_WARNING, "task '%s' is left out: the training part has %zu positives and %zu negatives",
+            hct_log(HCT_LOG_WARNING, "task '%s' is left out: the training split has %zu positives and %zu negatives",
                     t->said.task[k], have[1], have[0]);
     }
     if (n == t->said.n_tasks) return HCT_OK;
     if (!n)
-        return hct_fail(err, HCT_EINVAL, "%s: no label has positives and negatives in the training part",
+        return hct_fail(err, HCT_EINVAL, "%s: no label has positives and negatives in the training split",
                         t->data->folder);
     const scan_list train = {t->scan, t->n_train}, valid = {t->scan + t->n_train, t->n_valid},
                     test = {t->scan + t->n_train + t->n_valid, t->n_test};

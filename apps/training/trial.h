@@ -1,7 +1,7 @@
 /* A trial: the scans that a classifier is trained, chosen and tested on, their labels, and what it says of them.
  * Probes and fine-tuned models take one, fill in the scores, and write the same files of it.
  *
- *   trial_open(r, data, &t, &err);                    parts and tasks as the recipe names them; or trial_of any scans
+ *   trial_open(r, data, &t, &err);                    splits and tasks as the recipe names them; or trial_of any scans
  *   ... train on rows [0, n_train), choose by the next n_valid, write t.said.score ...
  *   trial_write(&t, 0, run, hash, &info, &err);       RUN/predictions.csv, predictions.csv.json
  *   trial_evaluate(&t, name, seed, run, stdout, &err); RUN/metrics.json, metrics.csv, figures/roc_TASK.svg */
@@ -27,7 +27,7 @@ typedef struct scan_list {
     size_t n;
 } scan_list;
 
-/* The parts and tasks that a recipe names (no tasks: every label of the dataset). HCT_EINVAL, HCT_ENOTFOUND: no such
+/* The splits and tasks that a recipe names (no tasks: every label of the dataset). HCT_EINVAL, HCT_ENOTFOUND: no such
  * part or label, no labels at all, more than MODEL_TASKS tasks, a name of MODEL_NAME characters or more. */
 hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *err);
 /* The same of any scans, in their order. */

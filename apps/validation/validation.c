@@ -105,7 +105,7 @@ static hct_status read_all(const validation_options *s, const char *path, const 
 /* *ret: the split that a run keeps for testing: what its recipe says, or where it has none "test"; NULL: every scan. */
 static hct_status choose_split(const validation_options *s, recipe *r, const char **ret, hct_err *err) {
     *ret = NULL;
-    if (s->data) return HCT_OK; /* its part was chosen before the scans were run */
+    if (s->data) return HCT_OK; /* its split was chosen before the scans were run */
     if (s->split && strcmp(s->split, "all") != 0) *ret = s->split;
     if (s->split || !s->run) return HCT_OK;
     char *path = path_join(s->run, "recipe.yaml");

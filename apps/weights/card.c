@@ -104,8 +104,8 @@ typedef struct part {
 static hct_status put_parts(text_buffer *f, const dataset *d, const recipe *r, const part *parts, hct_err *err) {
     text_printf(f, "\n## Data\n\n");
     markdown_code(f, r->data.dataset);
-    text_printf(f, "%s\n\n| part | scans | patients |\n|---|---|---|\n",
-                r->data.fraction < 1 ? ", a share of the training part's patients (data.fraction)" : "");
+    text_printf(f, "%s\n\n| split | scans | patients |\n|---|---|---|\n",
+                r->data.fraction < 1 ? ", a share of the training split's patients (data.fraction)" : "");
     hct_status st = HCT_OK;
     for (int p = 0; st == HCT_OK && p < 3; p++) {
         size_t patients = 0;
@@ -126,7 +126,7 @@ static void put_count(text_buffer *f, const char *task, const char *part, size_t
 }
 
 static void put_labels(text_buffer *f, const dataset *d, const model_info *info, const part *parts) {
-    if (info->n_tasks) text_printf(f, "\n| task | part | scans with a label | positives |\n|---|---|---|---|\n");
+    if (info->n_tasks) text_printf(f, "\n| task | split | scans with a label | positives |\n|---|---|---|---|\n");
     for (int k = 0; k < info->n_tasks; k++) {
         hct_err none;
         int64_t column = dataset_label(d, info->task[k], &none);
@@ -155,8 +155,8 @@ static hct_status put_dataset(text_buffer *f, const card *c, int *ret_is_there, 
     hct_status st = path_is_file(path) && *c->info->data ? recipe_load(path, &r, &why) : HCT_ENOTFOUND;
     if (st == HCT_OK && !*r.data.dataset) st = HCT_ENOTFOUND;
     if (st == HCT_OK && !(d = dataset_open(r.data.dataset, &why))) st = why.code;
-    if (st == HCT_OK) st = training_part(d, &r, &parts->scan, &parts->n, &why);
-    for (int p = 1; st == HCT_OK && p < 3; p++) st = dataset_part(d, parts[p].name, &parts[p].scan, &parts[p].n, &why);
+    if (st == HCT_OK) st = training_split(d, &r, &parts->scan, &parts->n, &why);
+    for (int p = 1; st == HCT_OK && p < 3; p++) st = dataset_split(d, parts[p].name, &parts[p].scan, &parts[p].n, &why);
     if (st == HCT_OK) st = dataset_hash(d, parts->scan, parts->n, hash, &why);
     if (st == HCT_OK && !strcmp(hash, c->info->data)) {
         *ret_is_there = 1;
@@ -180,7 +180,7 @@ static hct_status put_predictions(text_buffer *f, const card *c, hct_err *err) {
     if (st < 0) return may_be_absent(st, &why, err);
     text_printf(f,
                 "\n## Data\n\nAs far as the run's predictions tell; the dataset is not at hand, or has changed since."
-                "\n\n| task | part | scans with a label | positives |\n|---|---|---|---|\n");
+                "\n\n| task | split | scans with a label | positives |\n|---|---|---|---|\n");
     for (size_t k = 0; k < p.n_tasks; k++)
         for (int part = 0; part < 3; part++) {
             size_t known = 0, positive = 0, rows = 0;

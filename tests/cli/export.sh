@@ -101,13 +101,13 @@ cat >"$work/card.py" <<'P'
 import json, sqlite3, sys
 w = sys.argv[1]
 d = sqlite3.connect(w + "/data/index.sqlite")
-count = lambda what, part: d.execute(f"select count({what}) from scans s join splits p on p.patient = s.patient where p.part = ?", (part,)).fetchone()[0]
+count = lambda what, part: d.execute(f"select count({what}) from scans s join splits p on p.patient = s.patient where p.split = ?", (part,)).fetchone()[0]
 lines = [l.strip() for l in open(w + "/lora.md")]
 good = all(f"| {p} | {count('*', p)} | {count('distinct s.patient', p)} |" in lines for p in ("train", "val", "test"))
 for task in ("SDH", "IPH"):
     for part in ("train", "val", "test"):
         v = [r[0] for r in d.execute("select l.value from labels l join label_names n on n.id = l.label join scans s on s.n = l.scan join splits p on p.patient = s.patient "
-                                     "where n.name = ? and p.part = ?", (task, part))]
+                                     "where n.name = ? and p.split = ?", (task, part))]
         good = good and len(v) > 0 and f"| {task} | {part} | {len(v)} | {sum(v)} |" in lines
 good = good and any(l.startswith("| validation AUC |") for l in lines) and any(l.startswith("| training loss |") for l in lines) and "## Metrics" in lines
 dino = [l.strip() for l in open(w + "/dino.md")]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Nothing of the test part reaches a model: every label of it is turned round, and weights, chosen epochs and a sweep's choice stay as they were. $1: headct.
+# Nothing of the test split reaches a model: every label of it is turned round, and weights, chosen epochs and a sweep's choice stay as they were. $1: headct.
 . "$(dirname "$0")/../support/tap.sh"
 headct=$1
 q="--quiet"
@@ -30,7 +30,7 @@ mv "$work/run" "$work/first"
 check "test labels turned round" python3 - "$work/data/index.sqlite" <<'P'
 import sqlite3, sys
 d = sqlite3.connect(sys.argv[1])
-n = d.execute("update labels set value = 1 - value where scan in (select s.n from scans s join splits p on p.patient = s.patient where p.part = 'test')").rowcount
+n = d.execute("update labels set value = 1 - value where scan in (select s.n from scans s join splits p on p.patient = s.patient where p.split = 'test')").rowcount
 d.commit()
 print(n, "labels")
 sys.exit(n < 10)
@@ -43,7 +43,7 @@ for f in linear/weights.safetensors linear/metrics.jsonl attentive/weights.safet
     test -s "$work/first/$f" && cmp -s "$work/first/$f" "$work/second/$f"
     ok $? "$f is the same"
 done
-# The labels did change: what is measured on the test part turns round with them, of the very same scores.
+# The labels did change: what is measured on the test split turns round with them, of the very same scores.
 python3 - "$work" <<'P'
 import csv, json, sys
 good = True

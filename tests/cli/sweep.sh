@@ -91,6 +91,6 @@ for t in ("SDH", "IPH"):
     good = good and open(sys.argv[1] + "/best-%s.yaml" % t).read() == own
 sys.exit(not good)
 P
-ok $? "validation_auc is the mean over tasks of the validation part's, and each task's best recipe is that of its best model"
+ok $? "validation_auc is the mean over tasks of the validation split's, and each task's best recipe is that of its best model"
 refuses 1 "neither probe nor finetune" "a sweep of pre-training" "$headct" sweep --recipe "$work/scratch.yaml" --set method=mae --data "$work/data" --run "$work/no"
 done_testing

@@ -158,9 +158,9 @@ START_TEST(opens_only_datasets) {
     ck_assert_int_eq(err.code, HCT_ENOTFOUND);
     dataset *d = open_data();
     size_t *list, n;
-    ck_assert_int_eq(dataset_part(d, "train", &list, &n, &err), HCT_ENOTFOUND);
+    ck_assert_int_eq(dataset_split(d, "train", &list, &n, &err), HCT_ENOTFOUND);
     ck_assert_ptr_nonnull(strstr(err.msg, "headct split"));
-    ck_assert_int_eq(dataset_part(d, "all", &list, &n, &err), HCT_OK);
+    ck_assert_int_eq(dataset_split(d, "all", &list, &n, &err), HCT_OK);
     ck_assert_uint_eq(n, SCANS);
     free(list);
     dataset_close(d);

@@ -303,7 +303,7 @@ START_TEST(splits_by_patient) {
     size_t *part[3], n[3], sum = 0;
     static const char *const names[] = {"train", "val", "test"};
     for (int p = 0; p < 3; p++) {
-        ck_assert_int_eq(dataset_part(d, names[p], &part[p], &n[p], &err), HCT_OK);
+        ck_assert_int_eq(dataset_split(d, names[p], &part[p], &n[p], &err), HCT_OK);
         ck_assert_uint_gt(n[p], 0);
         for (size_t i = 1; i < n[p]; i++)
             ck_assert_int_lt(strcmp(d->scans[part[p][i - 1]].id, d->scans[part[p][i]].id), 0);
@@ -312,9 +312,10 @@ START_TEST(splits_by_patient) {
     ck_assert_uint_eq(sum, 30);
     for (size_t i = 0; i < d->n; i++)
         for (size_t k = 0; k < d->n; k++)
-            if (!strcmp(d->scans[i].patient, d->scans[k].patient)) ck_assert_str_eq(d->scans[i].part, d->scans[k].part);
+            if (!strcmp(d->scans[i].patient, d->scans[k].patient))
+                ck_assert_str_eq(d->scans[i].split, d->scans[k].split);
     for (int p = 0; p < 3; p++) free(part[p]);
-    ck_assert_int_eq(dataset_part(d, "trian", &part[0], &n[0], &err), HCT_ENOTFOUND);
+    ck_assert_int_eq(dataset_split(d, "trian", &part[0], &n[0], &err), HCT_ENOTFOUND);
     dataset_close(d);
     runs(OK, "split data --ratios 8:1:1 --seed 3");
     ck_assert_str_eq(first, headct_said);
@@ -326,7 +327,7 @@ START_TEST(splits_by_patient) {
     runs(OK, "split data --ratios 8:1:1 --seed 4");
     dataset *e = dataset_open("data", &err), *f = dataset_open("data3", &err);
     int differ = 0;
-    for (size_t i = 0; i < e->n; i++) differ |= strcmp(e->scans[i].part, f->scans[i].part) != 0;
+    for (size_t i = 0; i < e->n; i++) differ |= strcmp(e->scans[i].split, f->scans[i].split) != 0;
     ck_assert(differ);
     dataset_close(e);
     dataset_close(f);

@@ -123,7 +123,7 @@ sed '1s/$/,Always/; 2,$s/$/,1/' "$work/ph/labels.csv" >"$work/always.csv"
 check "a label that all scans have" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --set data.tasks= --run "$work/always" --quiet
 ! grep -q Always "$work/always/predictions.csv" && grep -q IPH "$work/always/predictions.csv"
 ok $? "is left out of the probe"
-refuses 1 "task 'Always': the training part has 8 positives and 0 negatives" "and refused where it is asked for" probe --weights "$w" --set data.tasks=Always --run "$work/one"
+refuses 1 "task 'Always': the training split has 8 positives and 0 negatives" "and refused where it is asked for" probe --weights "$w" --set data.tasks=Always --run "$work/one"
 
 # ---- what predict says of a run that has not ended ----
 mkdir "$work/half" && cp "$work/encoder/recipe.yaml" "$work/half/"

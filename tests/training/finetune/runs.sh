@@ -105,7 +105,7 @@ import json, sys
 a, b = (json.load(open(f"{sys.argv[1]}/{n}/metrics.json"))["tasks"] for n in ("whole", "other"))
 sys.exit(not ([t["task"] for t in a] == ["SDH", "IPH"] and [(t["task"], t["roc_auc"]["value"], t["positives"]) for t in a] == [(t["task"], t["roc_auc"]["value"], t["positives"]) for t in b]))
 P
-ok $? "has the run's own figures, where it is the run's own test part"
+ok $? "has the run's own figures, where it is the run's own test split"
 cp -r "$work/whole" "$work/part"
 rm "$work/part/IPH/weights.safetensors"
 refuses 1 "no model of task 'IPH' yet" "a task that is not finished" "$headct" predict --run "$work/part" --data "$work/data" --quiet

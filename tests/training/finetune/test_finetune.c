@@ -446,7 +446,7 @@ START_TEST(refuses) {
     finetune_result m;
     for (size_t i = 0; i < TRAIN; i++) b.t.said.label[i] = 0;
     ck_assert_int_lt(finetune_fit(&b.base, &r, &b.t, &(finetune_options){0}, &m, &err), 0);
-    ck_assert_msg(strstr(err.msg, "task 'ball': the training part has 0 positives"), "%s", err.msg);
+    ck_assert_msg(strstr(err.msg, "task 'ball': the training split has 0 positives"), "%s", err.msg);
     bench_close(&b);
     r.finetune.init = START_WEIGHTS;
     dataset *d = planted_data(SCANS);
