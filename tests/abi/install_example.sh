@@ -23,7 +23,9 @@ pc=$(find "$work/root" -name hct.pc)
 step "hct.pc is there" test -n "$pc"
 PKG_CONFIG_PATH=$(dirname "$pc") PKG_CONFIG_SYSROOT_DIR=$work/root
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
-cp "$source/plugins/example/example.c" "$source/plugins/example/Makefile" "$work"
+share=$(dirname "$(find "$work/root" -path '*share/headct/example/example.c')")
+step "the example is installed" test -f "$share/Makefile"
+cp "$share"/* "$work"
 unset CFLAGS MAKEFLAGS
 step "the example builds with its Makefile" make -C "$work"
 links_nothing_of_ours() { ! ldd "$work/hct_kernel_example.so" | grep -q libhct; }
@@ -39,10 +41,24 @@ is_faster() {
 step "and is faster than the one it takes the place of" is_faster
 installed_backend() { find "$work/root" -path '*/hct/hct_backend_cpu.so' | grep -q .; }
 step "the reference backend is installed in a folder of its own" installed_backend
+installed_ops=$(find "$work/root" -path '*/bin/test-ops')
+step "so is the conformance table" env -u LD_LIBRARY_PATH "$installed_ops" --plugin "$work/hct_kernel_example.so" --op silu
+step "a program of thirty lines builds against libhct" make -C "$work" use
+calls() {
+    LD_LIBRARY_PATH=$(dirname "$(find "$work/root" -name 'libhct.so.1')") "$work/use" "$work/hct_kernel_example.so" >"$work/said" &&
+        grep -q '^silu 0.731059, gradient 0.927671$' "$work/said"
+}
+step "and calls the plugin's op and its gradient" calls
+step "which the page shows" sh -c 'sed "1d" "$1" | while IFS= read -r line; do grep -qF -- "$line" "$2" || { echo "not in $2: $line"; exit 1; }; done' sh \
+    "$work/use.c" "$source/docs/writing-a-plugin.md"
 headct=$(find "$work/root" -path '*/bin/headct')
 runs_alone() { env -u LD_LIBRARY_PATH -u HCT_PLUGIN_PATH "$headct" backends | grep -q "$work/root.*hct_backend_cpu.so"; }
 step "the installed program finds its library and its backend" runs_alone
 step "it says its version" sh -c '"$1" --version | grep -q "^headct [0-9]"' sh "$headct"
+finds_recipes() { (cd / && env -u LD_LIBRARY_PATH -u HCT_PLUGIN_PATH "$headct" recipe --check dino | grep -q "can be run"); }
+step "it finds its recipes by name" finds_recipes
+step "documents and licence are installed" sh -c 'test -s "$1/README.md" && test -s "$1/LICENSE" && test -s "$1/architecture.md"' sh \
+    "$(dirname "$(find "$work/root" -path '*share/doc/headct/README.md')")"
 step "bash completion is installed" test -s "$(find "$work/root" -path '*bash-completion/completions/headct')"
 completes() {
     bash -c 'source "$1"; PATH=$(dirname "$2"):$PATH; COMP_WORDS=(headct pre); COMP_CWORD=1; _headct; [[ " ${COMPREPLY[*]} " == *" prepare "* ]]' \
