@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "imaging/parallel.h"
+#include "support/parallel.h"
 #include "imaging/scan.h"
-#include "imaging/workers.h"
+#include "support/workers.h"
 
 /* A ring of `ahead` slots: position p of the sequence lives in slot p % ahead.
  *

@@ -9,7 +9,7 @@
 #include "dataset/sources.h"
 #include "hct/io.h"
 #include "imaging/nifti.h"
-#include "imaging/workers.h"
+#include "support/workers.h"
 #include "support/csv.h"
 #include "support/paths.h"
 #include "support/progress.h"

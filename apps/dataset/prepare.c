@@ -11,7 +11,7 @@
 #include "dataset/sources.h"
 #include "hct/io.h"
 #include "imaging/nifti.h"
-#include "imaging/workers.h"
+#include "support/workers.h"
 #include "support/paths.h"
 #include "support/progress.h"
 #include "support/sha256.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "imaging/parallel.h"
+#include "support/parallel.h"
 #include "imaging/spline.h"
 
 /* rotation = M Z^-1: Gram-Schmidt on the columns of M, which is what the Cholesky factor of M'M amounts to. */

@@ -65,7 +65,10 @@ void recipe_print(const recipe *r, bool all, text_buffer *out) {
 hct_status recipe_explain(const char *path, text_buffer *out, hct_err *err) {
     char name[128];
     const recipe_key *k = recipe_key_find(path, strlen(path));
-    if (!k && (k = recipe_alias_find(path, strlen(path)))) text_printf(out, "%s is another name of\n", path);
+    if (!k && (k = recipe_alias_find(path, strlen(path)))) {
+        text_add(out, path, strlen(path));
+        text_printf(out, " is another name of\n");
+    }
     size_t sections = strlen(path), shown = 0;
     for (size_t i = 0; !k && i < recipe_key_count; i++) { /* a section, or the last word of a key */
         const recipe_key *one = &recipe_keys[i];

@@ -1,12 +1,12 @@
 /* One job over a range, shared by threads. */
-#include "imaging/workers.h"
+#include "support/workers.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "imaging/parallel.h"
+#include "support/parallel.h"
 
 typedef struct crew {
     workers_fn fn;

@@ -1,6 +1,6 @@
 /* PARALLEL_FOR before a for loop spreads its iterations over OpenMP's threads; nothing without OpenMP. */
-#ifndef IMAGING_PARALLEL_H
-#define IMAGING_PARALLEL_H
+#ifndef SUPPORT_PARALLEL_H
+#define SUPPORT_PARALLEL_H
 
 #ifdef _OPENMP
 #include <omp.h>

@@ -1,6 +1,6 @@
 /* Threads that share out independent items, each taken by the next free thread. */
-#ifndef IMAGING_WORKERS_H
-#define IMAGING_WORKERS_H
+#ifndef SUPPORT_WORKERS_H
+#define SUPPORT_WORKERS_H
 
 #include "hct/types.h"
 
