@@ -2,21 +2,14 @@
  * gradients exist, all_reduce.wait makes the computation wait for it. Both are captured with the step. The ranks
  * meet through the job's communicator. */
 #include "gpu.h"
+#include "kit/nvidia/nccl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 const hct_comm *cuda_comm;
 
-#ifdef HAVE_NCCL
-#include <nccl.h>
-
-/* clang-format off */
-#define NCCL_FUNCTIONS(X)                                                                             \
-    X(ncclGetUniqueId) X(ncclCommInitRank) X(ncclCommAbort) X(ncclCommGetAsyncError) X(ncclAllReduce) \
-    X(ncclGroupStart) X(ncclGroupEnd) X(ncclGetErrorString)
-/* clang-format on */
-static struct { NCCL_FUNCTIONS(CUDA_FIELD) } nccl;
+static struct cuda_nccl { NV_NCCL(CUDA_FIELD) } nccl;
 static ncclComm_t ring; /* one a job */
 
 static hct_status nccl_fail(hct_err *err, ncclResult_t code, const char *what) {
@@ -26,14 +19,12 @@ static hct_status nccl_fail(hct_err *err, ncclResult_t code, const char *what) {
 
 /* All ranks plan the same calls in the same order, so they meet here. */
 static hct_status meet(hct_device *d, hct_err *err) {
-#define SYMBOL(f) {CUDA_TEXT(f), (size_t)((char *)&nccl.f - (char *)&nccl)},
-    const cuda_symbol symbols[] = {NCCL_FUNCTIONS(SYMBOL)};
+#define SYMBOL(ret, name, args) CUDA_SYMBOL(struct cuda_nccl, name),
+    static const cuda_symbol symbols[] = {NV_NCCL(SYMBOL)};
 #undef SYMBOL
     ncclUniqueId id = {{0}};
     if (ring) return HCT_OK;
-    if (!cuda_library((const char *const[]){"libnccl.so.2", NULL}, symbols, sizeof symbols / sizeof *symbols, &nccl,
-                      err))
-        return HCT_NOTIMPL;
+    if (!cuda_library(CUDA_NCCL, symbols, sizeof symbols / sizeof *symbols, &nccl, err)) return HCT_NOTIMPL;
     cu->cuCtxSetCurrent(d->context);
     ncclResult_t code = cuda_comm->rank == 0 ? nccl.ncclGetUniqueId(&id) : ncclSuccess;
     hct_status st = cuda_comm->broadcast(cuda_comm, &id, sizeof id, 0, err);
@@ -152,11 +143,3 @@ hct_status cuda_add_collectives(const hct_host *host, hct_err *err) {
     hct_status st = host->add_kernel(host, &reduce, err);
     return st == HCT_OK ? host->add_kernel(host, &wait_for, err) : st;
 }
-#else
-hct_status cuda_collective_state(hct_err *err) { return (void)err, HCT_OK; }
-hct_status cuda_add_collectives(const hct_host *host, hct_err *err) {
-    (void)err;
-    cuda_comm = HCT_HAS(host, comm) ? host->comm : NULL;
-    return HCT_OK;
-}
-#endif

@@ -102,7 +102,8 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
     d->with_library.library_bias = 1;
     d->with_subgroups = d->target;
     d->with_subgroups.subgroups = 1;
-    d->shown = (hct_cuda_device){sizeof d->shown, index, d->capability, d->context};
+    d->shown =
+        (hct_cuda_device){.size = sizeof d->shown, .index = index, .capability = d->capability, .context = d->context};
     if (st == HCT_OK) *ret = d;
     else destroy(d);
     return st;

@@ -9,13 +9,14 @@ const cuda_driver *cu;
 pthread_mutex_t cuda_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int start(cuda_driver *d, hct_err *err) {
-#define SYMBOL(f) {CUDA_TEXT(f), offsetof(cuda_driver, f)},
-    static const cuda_symbol symbols[] = {CUDA_FUNCTIONS(SYMBOL)};
-#undef SYMBOL
+#define NEEDED(field, symbol, args) {#symbol, offsetof(cuda_driver, field), 0},
+#define OPTIONAL(field, symbol, args) {#symbol, offsetof(cuda_driver, field), 1},
+    static const cuda_symbol symbols[] = {NV_DRIVER(NEEDED) NV_DRIVER_OPTIONAL(OPTIONAL)};
+#undef NEEDED
+#undef OPTIONAL
     int version = 0;
     hct_err why = {0, ""};
-    if (!cuda_library((const char *const[]){"libcuda.so.1", NULL}, symbols, sizeof symbols / sizeof *symbols, d,
-                      &why)) {
+    if (!cuda_library(CUDA_DRIVER, symbols, sizeof symbols / sizeof *symbols, d, &why)) {
         hct_plugin_fail(err, why.code,
                         why.code == HCT_EVERSION ? "the NVIDIA driver is too old: %s; update it"
                                                  : "no NVIDIA driver: %s; install the driver of your card",
@@ -32,7 +33,7 @@ static int start(cuda_driver *d, hct_err *err) {
         return 0;
     }
     /* Machine code of a toolkit runs with drivers of its major version and later. */
-    int least = CUDA_VERSION / 1000;
+    int least = KERNELS_CUDA_MAJOR;
     if (d->cuDriverGetVersion(&version) != CUDA_SUCCESS || version / 1000 < least) {
         hct_plugin_fail(
             err, HCT_EVERSION,

@@ -4,40 +4,22 @@
 #ifndef CUDA_GPU_H
 #define CUDA_GPU_H
 
-#include <cublasLt.h>
-#include <cuda.h>
-
 #include "hct/backend.h"
 #include "hct/comm.h"
+#include "kit/cuda.h"
+#include "kit/nvidia/cublaslt.h"
+#include "kit/nvidia/driver.h"
 #include "launch.h"
-#include "library.h"
 
 #include <pthread.h>
 
-/* The driver's functions that are called; cuda.h's macros give each the version that this build knows. */
-/* clang-format off */
-#define CUDA_FUNCTIONS(X)                                                                                   \
-    X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) \
-    X(cuDeviceTotalMem) X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)    \
-    X(cuCtxSetCurrent) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost)        \
-    X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async) X(cuStreamCreate)     \
-    X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamQuery) X(cuStreamWaitEvent) X(cuEventCreate)        \
-    X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) X(cuStreamBeginCapture)  \
-    X(cuStreamEndCapture) X(cuGraphInstantiate) X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy)    \
-    X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel)
-#define CUBLASLT_FUNCTIONS(X)                                                                                    \
-    X(cublasLtGetVersion) X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtMatmulDescCreate)                       \
-    X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) X(cublasLtMatrixLayoutCreate)                 \
-    X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute) X(cublasLtMatmulPreferenceCreate)         \
-    X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic) \
-    X(cublasLtMatmulAlgoCheck) X(cublasLtMatmul)
-/* clang-format on */
-
+#define CUDA_DRIVER_FIELD(name, symbol, args) CUresult(*name) args;
 typedef struct cuda_driver {
-    CUDA_FUNCTIONS(CUDA_FIELD)
+    NV_DRIVER(CUDA_DRIVER_FIELD)
+    NV_DRIVER_OPTIONAL(CUDA_DRIVER_FIELD) /* NULL where the driver has none */
 } cuda_driver;
 typedef struct cuda_lt {
-    CUBLASLT_FUNCTIONS(CUDA_FIELD)
+    NV_CUBLASLT(CUDA_FIELD)
 } cuda_lt;
 
 /* NULL: err says why there is no driver, or that it is too old. */

@@ -11,13 +11,12 @@ cuda_lt lt;
 enum { MOST_WORKSPACE = 32 << 20, CANDIDATES = 16 };
 
 static int library(hct_err *err) {
-#define SYMBOL(f) {CUDA_TEXT(f), offsetof(cuda_lt, f)},
-    static const cuda_symbol symbols[] = {CUBLASLT_FUNCTIONS(SYMBOL)};
+#define SYMBOL(ret, name, args) CUDA_SYMBOL(cuda_lt, name),
+    static const cuda_symbol symbols[] = {NV_CUBLASLT(SYMBOL)};
 #undef SYMBOL
-    static const char *const files[] = {"libcublasLt.so." CUDA_TEXT(CUBLAS_VER_MAJOR), "libcublasLt.so", NULL};
     static int state;
     static hct_err why;
-    if (!state) state = cuda_library(files, symbols, sizeof symbols / sizeof *symbols, &lt, &why) ? 1 : -1;
+    if (!state) state = cuda_library(CUDA_CUBLASLT, symbols, sizeof symbols / sizeof *symbols, &lt, &why) ? 1 : -1;
     if (state < 0 && err) *err = why;
     return state == 1;
 }

@@ -75,6 +75,11 @@ int cuda_product_search(hct_device *d, const hk_product *g, int32_t dtype, cuda_
     for (int i = 0; i < n; i++)
         if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize > workspace)
             workspace = found[i].workspaceSize;
+    if (!cu->cuEventElapsedTime) {
+        fprintf(stderr, "headct: cuBLASLt: this driver has no cuEventElapsedTime, so nothing can be timed; the "
+                        "heuristic's first is taken\n");
+        return -1;
+    }
     CUresult code = open_bench(g, dtype, workspace, &x);
     for (int i = 0; code == CUDA_SUCCESS && i < n; i++) {
         if (found[i].state != CUBLAS_STATUS_SUCCESS) continue;

@@ -3,19 +3,13 @@
 #ifndef CUDNN_DNN_H
 #define CUDNN_DNN_H
 
-#include <cudnn.h>
 #include <stdbool.h>
 
-#include "library.h"
+#include "kit/cuda.h"
+#include "kit/nvidia/cudnn.h"
 
-/* clang-format off */
-#define CUDNN_FUNCTIONS(X)                                                                                           \
-    X(cudnnGetVersion) X(cudnnGetErrorString) X(cudnnCreate) X(cudnnSetStream) X(cudnnBackendCreateDescriptor)       \
-    X(cudnnBackendDestroyDescriptor) X(cudnnBackendSetAttribute) X(cudnnBackendGetAttribute) X(cudnnBackendFinalize) \
-    X(cudnnBackendExecute)
-/* clang-format on */
 typedef struct cudnn_table {
-    CUDNN_FUNCTIONS(CUDA_FIELD)
+    NV_CUDNN(CUDA_FIELD)
 } cudnn_table;
 extern cudnn_table dnn;
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CONFIGS = 32 };
+enum { MOST_CONFIGS = 32, MOST_NOTES = 32 };
 
 /* ---- descriptors ---- */
 
@@ -79,7 +79,7 @@ cudnnBackendDescriptor_t dnn_graph_of(dnn_maker *m, const dnn_target *on, cudnnB
 /* Bit i: the engine of a configuration has numerical note i. */
 static uint32_t notes_of(dnn_maker *m, cudnnBackendDescriptor_t config) {
     cudnnBackendDescriptor_t engine = dnn_create(m, CUDNN_BACKEND_ENGINE_DESCRIPTOR, "an engine");
-    cudnnBackendNumericalNote_t note[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+    cudnnBackendNumericalNote_t note[MOST_NOTES];
     uint32_t notes = 0;
     int64_t n = 0;
     if (m->code == CUDNN_STATUS_SUCCESS)
@@ -87,9 +87,8 @@ static uint32_t notes_of(dnn_maker *m, cudnnBackendDescriptor_t config) {
                                                &n, &engine);
     if (m->code == CUDNN_STATUS_SUCCESS)
         m->code = dnn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                               CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, note);
-    for (int64_t i = 0; m->code == CUDNN_STATUS_SUCCESS && i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++)
-        notes |= 1u << note[i];
+                                               MOST_NOTES, &n, note);
+    for (int64_t i = 0; m->code == CUDNN_STATUS_SUCCESS && i < n && i < MOST_NOTES; i++) notes |= 1u << (note[i] & 31);
     dnn_destroy(engine);
     return notes;
 }

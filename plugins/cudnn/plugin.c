@@ -5,16 +5,12 @@
 cudnn_table dnn;
 
 int cudnn_library(hct_err *err) {
-#define SYMBOL(f) {CUDA_TEXT(f), offsetof(cudnn_table, f)},
-    static const cuda_symbol symbols[] = {CUDNN_FUNCTIONS(SYMBOL)};
+#define SYMBOL(ret, name, args) CUDA_SYMBOL(cudnn_table, name),
+    static const cuda_symbol symbols[] = {NV_CUDNN(SYMBOL)};
 #undef SYMBOL
     static int state;
     static hct_err why;
-    if (!state)
-        state = cuda_library((const char *const[]){"libcudnn.so.9", "libcudnn_graph.so.9", NULL}, symbols,
-                             sizeof symbols / sizeof *symbols, &dnn, &why)
-                    ? 1
-                    : -1;
+    if (!state) state = cuda_library(CUDA_CUDNN, symbols, sizeof symbols / sizeof *symbols, &dnn, &why) ? 1 : -1;
     if (state < 0) *err = why;
     return state > 0;
 }

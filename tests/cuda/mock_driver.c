@@ -10,6 +10,7 @@
  *   MOCK_ALGORITHMS, MOCK_CUBLASLT, MOCK_CUDNN, MOCK_LOST     see mock_libraries.c, mock_cudnn.c */
 #include "mock.h"
 
+#undef cuEventElapsedTime /* the symbol that every driver has */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

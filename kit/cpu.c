@@ -1,9 +1,8 @@
-#include "kernel.h"
+/* The remembered call and strided loops of CPU kernels. */
+#include "kit/cpu.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-const hct_comm *cpu_comm;
 
 hct_status cpu_plan_workspace(const hct_problem *p, hct_plan *ret, uint64_t per_thread, hct_err *err) {
     size_t names = 0;
