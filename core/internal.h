@@ -8,6 +8,10 @@
 
 #include <stdatomic.h>
 
+/* Each value of an arena and each packed copy begins at a multiple of this: cuBLASLt's fastest algorithms, and its
+ * workspace, want 256. */
+enum { HCT_ALIGN = 256 };
+
 /* ---- growable array: HCT_PUSH(array, count, capacity, item) is 0 when out of memory ---- */
 int hct_grow(void **array, size_t count, size_t *capacity, size_t item_size);
 #define HCT_PUSH(a, n, cap, item) (hct_grow((void **)&(a), (n), &(cap), sizeof *(a)) ? ((a)[(n)++] = (item), 1) : 0)

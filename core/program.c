@@ -7,8 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { ALIGN = 128 };
-
 static int is_view(const node *n) { return (n->op->flags & HCT_OP_VIEW) != 0; }
 
 /* Backwards: a call is live if it writes a tensor, a kept value, or something a live call reads. */
@@ -108,8 +106,8 @@ static void make_blocks(hct_tape *t, int32_t *block_of, hct_block *blocks, size_
                 if (can_take_over(t, i, o, k, block_of, blocks))
                     block_of[n->out[o]] = block_of[hct_value(t, n->in[k])->root];
             if (block_of[n->out[o]] < 0) {
-                uint64_t bytes = (hct_view_bytes(&v->view) + ALIGN - 1) / ALIGN * ALIGN;
-                blocks[nb] = (hct_block){.bytes = bytes ? bytes : ALIGN, .first = (int32_t)i, .last = v->last};
+                uint64_t bytes = (hct_view_bytes(&v->view) + HCT_ALIGN - 1) / HCT_ALIGN * HCT_ALIGN;
+                blocks[nb] = (hct_block){.bytes = bytes ? bytes : HCT_ALIGN, .first = (int32_t)i, .last = v->last};
                 block_of[n->out[o]] = (int32_t)nb++;
             } else if (v->last > blocks[block_of[n->out[o]]].last) {
                 blocks[block_of[n->out[o]]].last = v->last;

@@ -56,6 +56,25 @@ const cuda_driver *cuda_get_driver(hct_err *err) {
     return state == 1 ? &driver : NULL;
 }
 
+/* Errors that stay: every later call in the context gives them again. */
+int cuda_is_lost(CUresult code) {
+    switch (code) {
+    case CUDA_ERROR_ECC_UNCORRECTABLE:
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_CONTEXT_IS_DESTROYED:
+    case CUDA_ERROR_ASSERT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_UNKNOWN: return 1;
+    default: return 0;
+    }
+}
+
 hct_status cuda_fail(hct_err *err, CUresult code, const char *what) {
     const char *name = NULL;
     cu->cuGetErrorName(code, &name);
@@ -64,8 +83,7 @@ hct_status cuda_fail(hct_err *err, CUresult code, const char *what) {
                            name ? name : "unknown error",
                            memory                                 ? ""
                            : code == CUDA_ERROR_NO_BINARY_FOR_GPU ? "; this build has no kernels for the card"
-                           : code == CUDA_ERROR_ILLEGAL_ADDRESS || code == CUDA_ERROR_ECC_UNCORRECTABLE ||
-                                   code == CUDA_ERROR_LAUNCH_FAILED
+                           : cuda_is_lost(code)
                                ? "; the device cannot be used any more in this process: start again with --resume"
                                : "");
 }

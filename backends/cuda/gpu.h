@@ -36,7 +36,7 @@ typedef struct cuda_block {
 } cuda_block;
 
 /* All that a product's fastest algorithm depends on, and which it is. */
-enum { CUDA_CHOICE_KEY = 20, CUDA_CHOICE_WORDS = 8 };
+enum { CUDA_CHOICE_KEY = 22, CUDA_CHOICE_WORDS = 8 };
 typedef struct cuda_choice {
     int64_t key[CUDA_CHOICE_KEY];
     uint64_t algo[CUDA_CHOICE_WORDS];
@@ -79,6 +79,8 @@ extern pthread_mutex_t cuda_lock; /* devices, modules, libraries */
 
 /* Fills err from a driver's code: ENOMEM for memory, else EDEVICE. */
 hct_status cuda_fail(hct_err *err, CUresult code, const char *what);
+/* Whether the device cannot be used any more in this process. */
+int cuda_is_lost(CUresult code);
 
 /* ---- device.c ---- */
 hct_status cuda_probe(int index, char *text, size_t n, hct_err *err);

@@ -33,9 +33,9 @@ static void release(hct_plan *p) {
 
 /* ---- planning ---- */
 
-/* Bytes, 128 at most, that divide the place of r. */
+/* Bytes, 256 at most, that divide the place of r. */
 static uint32_t alignment(const state *s, const hk_ref *r) {
-    uint64_t at = r->off | 128;
+    uint64_t at = r->off | 256;
     if (r->place == HK_IN) at |= s->problem->in[r->index].off;
     if (r->place == HK_OUT) at |= s->problem->out[r->index].off;
     return (uint32_t)(at & -at);
@@ -186,11 +186,9 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
         } else {
             CUresult code = run_launch(s, &c, i);
             if (code != CUDA_SUCCESS) st = cuda_fail(err, code, l->kernel);
+            stream->failed = cuda_is_lost(code);
         }
-        if (st != HCT_OK) {
-            stream->failed = 1;
-            return st;
-        }
+        if (st != HCT_OK) return st;
     }
     return HCT_OK;
 }

@@ -133,6 +133,6 @@ hct_status cuda_copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst
     else if (kind == HCT_HOST_TO_DEVICE) code = upload(s, to, (const char *)src + src_off, bytes);
     else code = download(s, (char *)dst + dst_off, from, bytes);
     if (code == CUDA_SUCCESS) return HCT_OK;
-    s->failed = 1;
+    s->failed = cuda_is_lost(code);
     return cuda_fail(err, code, "copying");
 }

@@ -77,7 +77,7 @@ hct_status cuda_stream_sync(hct_stream *s, hct_err *err) {
         if (code == CUDA_SUCCESS) code = cu->cuStreamSynchronize(s->stream);
     }
     if (code != CUDA_SUCCESS) {
-        s->failed = 1;
+        s->failed = cuda_is_lost(code);
         return cuda_fail(err, code, "waiting for the device");
     }
     if (!s->uses_status || !s->complaint[0]) return HCT_OK;
