@@ -16,7 +16,8 @@ static unsigned captures;
 static int graphs;
 
 int emu_node(struct CUgraph_st *g, work *w, const int *after, int n_after) {
-    if (g->n_nodes == g->cap_nodes) g->nodes = realloc(g->nodes, (size_t)(g->cap_nodes = 2 * g->cap_nodes + 64) * sizeof *g->nodes);
+    if (g->n_nodes == g->cap_nodes)
+        g->nodes = realloc(g->nodes, (size_t)(g->cap_nodes = 2 * g->cap_nodes + 64) * sizeof *g->nodes);
     node *n = &g->nodes[g->n_nodes];
     n->work = w;
     n->n_after = n_after;

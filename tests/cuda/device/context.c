@@ -44,9 +44,7 @@ void emu_break(int device, CUresult code) {
 }
 
 EXPORT CUresult cuInit(unsigned flags) {
-    return flags                         ? CUDA_ERROR_INVALID_VALUE
-           : emu_number("EMU_DEVICES", 1) ? CUDA_SUCCESS
-                                          : CUDA_ERROR_NO_DEVICE;
+    return flags ? CUDA_ERROR_INVALID_VALUE : emu_number("EMU_DEVICES", 1) ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
 }
 EXPORT CUresult cuDriverGetVersion(int *version) {
     return *version = (int)emu_number("EMU_DRIVER", 13000), CUDA_SUCCESS;

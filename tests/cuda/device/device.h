@@ -181,6 +181,7 @@ typedef struct emu_kernel {
     const char *kinds;
     const int *bytes;
     char *shared, *shared_end; /* its module's __shared__ arrays */
+    int meets;                 /* its threads may wait for each other; else they need no stacks of their own */
     struct emu_kernel *next;
 } emu_kernel;
 /* Runs a grid's blocks, one after another. CUDA_SUCCESS, or what a GPU would call it. */

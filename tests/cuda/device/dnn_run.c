@@ -208,17 +208,23 @@ static void convolution(evaluation *e, const operation *op, int role_x, int role
     const tensor *x = dnn_operand(op, role_x), *w = dnn_operand(op, role_w), *y = dnn_operand(op, role_y),
                  *to = dnn_operand(op, result);
     double *xx = result == role_x ? make(e, x) : read(e, x), *xw = result == role_w ? make(e, w) : read(e, w),
-           *xy = result == role_y ? make(e, y) : read(e, y), *made = result == role_x ? xx : result == role_w ? xw : xy;
+           *xy = result == role_y ? make(e, y) : read(e, y),
+           *made = result == role_x   ? xx
+                   : result == role_w ? xw
+                                      : xy;
     for (int64_t i = 0, n = dnn_span(to); i < n; i++) made[i] = 0;
-    int64_t per_group = w->dim[1], group = w->dim[0] / (x->dim[1] / per_group), places = count(y), inner = count(w) / w->dim[0];
+    int64_t per_group = w->dim[1], group = w->dim[0] / (x->dim[1] / per_group), places = count(y),
+            inner = count(w) / w->dim[0];
     for (int64_t i = 0; i < places; i++) {
         int64_t at[5], rest = i;
         for (int d = 4; d >= 0; d--) at[d] = rest % y->dim[d], rest /= y->dim[d];
         int64_t oy = offset(y, y, i), first = at[1] / group * per_group;
         for (int64_t k = 0; k < inner; k++) {
-            int64_t p[3], c = k / (w->dim[2] * w->dim[3] * w->dim[4]), z[3] = {k / (w->dim[3] * w->dim[4]) % w->dim[2], k / w->dim[4] % w->dim[3], k % w->dim[4]};
+            int64_t p[3], c = k / (w->dim[2] * w->dim[3] * w->dim[4]),
+                          z[3] = {k / (w->dim[3] * w->dim[4]) % w->dim[2], k / w->dim[4] % w->dim[3], k % w->dim[4]};
             bool inside = true;
-            int64_t ox = at[0] * x->stride[0] + (first + c) * x->stride[1], ow = at[1] * w->stride[0] + c * w->stride[1];
+            int64_t ox = at[0] * x->stride[0] + (first + c) * x->stride[1],
+                    ow = at[1] * w->stride[0] + c * w->stride[1];
             for (int d = 0; d < 3; d++) {
                 p[d] = at[2 + d] * op->conv_stride[d] - op->conv_before[d] + z[d] * op->conv_dilation[d];
                 inside = inside && p[d] >= 0 && p[d] < x->dim[2 + d];

@@ -34,10 +34,11 @@ static fiber fibers[MOST];
 static void *home; /* the scheduler */
 static unsigned threads, current, alive, arrived, phase;
 static unsigned warp_alive[MOST / WARP], warp_arrived[MOST / WARP], warp_phase[MOST / WARP];
-static float lane_value[MOST];
+static float lane_value[2][MOST]; /* of this exchange and of the one before, which slower lanes still read */
 static const emu_kernel *kernel;
 static void **parameters;
 static bool inside_kernel, faulted;
+static const char *apart; /* the order of threads that never wait for each other; NULL: they may */
 static void *fault_at;
 static long launched;
 
@@ -99,6 +100,7 @@ static void open_warp(unsigned w) {
 
 void emu_barrier(void) {
     fiber *f = &fibers[current];
+    if (apart) abort(); /* units.py took it for a kernel whose threads do not meet */
     if (++arrived == alive) {
         open_barrier();
         return; /* the last one goes on: it may run ahead of all others */
@@ -111,6 +113,7 @@ void emu_barrier(void) {
 static void meet_warp(void) {
     unsigned w = current / WARP;
     fiber *f = &fibers[current];
+    if (apart) abort(); /* units.py took it for a kernel whose threads do not meet */
     if (++warp_arrived[w] == warp_alive[w]) {
         open_warp(w);
         return;
@@ -122,16 +125,34 @@ static void meet_warp(void) {
 
 float emu_shuffle(float v, int lanes) {
     unsigned t = current, from = t / WARP * WARP + ((t % WARP) ^ (unsigned)lanes);
-    lane_value[t] = v;
+    float *value = lane_value[warp_phase[t / WARP] & 1];
+    value[t] = v;
     meet_warp();
-    float r = from < threads ? lane_value[from] : v;
-    meet_warp();
-    return r;
+    return from < threads ? value[from] : v;
 }
 
 /* ---- threads ---- */
 
+/* Threads that never wait, one after another in any order, on one stack. */
+static void run_apart(const char *order) {
+    unsigned first = *order == 'f' || !strcmp(order, "reverse") ? 0 : emu_random(threads);
+    bool reverse = !strcmp(order, "reverse") || (*order != 'f' && emu_random(2));
+    for (unsigned i = 0; i < threads; i++) {
+        unsigned t = (first + i) % threads;
+        if (reverse) t = threads - 1 - t;
+        emu_thread = (struct emu_dim){t, 0, 0};
+        current = t;
+        kernel->run(parameters);
+    }
+}
+
 static void thread_main(void) {
+    if (apart) {
+        run_apart(apart);
+        fibers[0].done = true;
+        alive = current = 0;
+        leave_thread();
+    }
     kernel->run(parameters);
     fibers[current].done = true;
     alive--;
@@ -211,6 +232,7 @@ static bool unfair(void) {
 static void run_block(void) {
     static const char *order;
     if (!order) order = emu_word("EMU_THREADS", "forward");
+    apart = kernel->meets ? NULL : order;
     if (kernel->shared) memset(kernel->shared, 0xFF, (size_t)(kernel->shared_end - kernel->shared));
     alive = threads;
     arrived = phase = 0;
@@ -222,6 +244,7 @@ static void run_block(void) {
         warp_alive[w] = threads - w * WARP < WARP ? threads - w * WARP : WARP;
         warp_arrived[w] = warp_phase[w] = 0;
     }
+    if (apart) go_on(0);
     while (alive && !faulted) {
         bool moved = *order == 'u'              ? unfair()
                      : !strcmp(order, "random") ? at_random()
@@ -243,7 +266,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     }
     faulted = true;
     fault_at = info->si_addr;
-    leave_thread(); /* never to come back */
+    emu_switch(&fibers[current].at, home); /* never to come back */
 }
 
 static void watch_faults(bool on) {
@@ -295,8 +318,8 @@ CUresult emu_run_grid(const emu_kernel *k, void **params, grid g) {
     watch_faults(false);
     if (!faulted) return CUDA_SUCCESS;
     emu_note("kernel %s faults at %p in block %u %u, thread %u", k->name, fault_at, emu_block.x, emu_block.y, current);
-    fprintf(stderr, "emulated device: kernel %s leaves its memory at %p in block [%u %u], thread %u\n", k->name, fault_at,
-            emu_block.x, emu_block.y, current);
+    fprintf(stderr, "emulated device: kernel %s leaves its memory at %p in block [%u %u], thread %u\n", k->name,
+            fault_at, emu_block.x, emu_block.y, current);
     return CUDA_ERROR_ILLEGAL_ADDRESS;
 }
 

@@ -34,6 +34,7 @@ typedef struct emu_kernel { /* device.h's */
     const char *kinds;
     const int *bytes;
     char *shared, *shared_end;
+    int meets;
     struct emu_kernel *next;
 } emu_kernel;
 void emu_register(emu_kernel *);
@@ -68,10 +69,10 @@ static inline int atomicAdd(int *p, int v) {
 static inline float emu_fmaf(float a, float b, float c) { return (float)((double)a * b + c); }
 #define fmaf emu_fmaf
 
-/* ---- registration: parameters come as CUDA passes them, an address for each ---- */
+/* ---- registration: parameters come as CUDA passes them, an address for each; meets: its threads may wait for each
+ * other ---- */
 
-template <class... A, size_t... I>
-static inline void emu_apply(void (*f)(A...), void **p, std::index_sequence<I...>) {
+template <class... A, size_t... I> static inline void emu_apply(void (*f)(A...), void **p, std::index_sequence<I...>) {
     f(*(A *)p[I]...);
 }
 template <class... A> static inline void emu_call(void (*f)(A...), void **p) {
@@ -85,7 +86,7 @@ template <class... A> static inline const int *emu_bytes(void (*)(A...)) {
     static const int bytes[] = {(int)sizeof(A)..., 0};
     return bytes;
 }
-#define EMU_KERNEL(name_, function)                                                                                    \
+#define EMU_KERNEL(name_, function, meets_)                                                                            \
     static void run_##function(void **p) { emu_call(function, p); }                                                    \
     static struct register_##function {                                                                                \
         emu_kernel k;                                                                                                  \
@@ -97,6 +98,7 @@ template <class... A> static inline const int *emu_bytes(void (*)(A...)) {
                  emu_bytes(function),                                                                                  \
                  EMU_PASTE(__start_, EMU_SHARED),                                                                      \
                  EMU_PASTE(__stop_, EMU_SHARED),                                                                       \
+                 meets_,                                                                                               \
                  nullptr};                                                                                             \
             emu_register(&k);                                                                                          \
         }                                                                                                              \

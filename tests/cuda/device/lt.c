@@ -94,8 +94,7 @@ EXPORT cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cub
 EXPORT cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *ret, cudaDataType type, uint64_t rows,
                                                  uint64_t cols, int64_t ld) {
     EMU_CALL;
-    if (!rows || !cols || ld < (int64_t)rows ||
-        (type != CUDA_R_32F && type != CUDA_R_16F && type != CUDA_R_16BF)) {
+    if (!rows || !cols || ld < (int64_t)rows || (type != CUDA_R_32F && type != CUDA_R_16F && type != CUDA_R_16BF)) {
         emu_complain("a matrix of %llu x %llu, %lld apart", (unsigned long long)rows, (unsigned long long)cols,
                      (long long)ld);
         return CUBLAS_STATUS_INVALID_VALUE;
@@ -177,10 +176,9 @@ EXPORT cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cu
     return CUBLAS_STATUS_SUCCESS;
 }
 
-EXPORT cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t x,
-                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
-                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
-                                              const cublasLtMatmulAlgo_t *algo,
+EXPORT cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t x, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                                              cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t *algo,
                                               cublasLtMatmulHeuristicResult_t *result) {
     EMU_CALL;
     uintptr_t bias = (uintptr_t)x->bias;
@@ -212,8 +210,8 @@ static double *unfold(const layout *l, const void *at, int64_t batch, bool trans
     number n = number_of(l->type);
     for (uint64_t i = 0; i < outer; i++)
         for (uint64_t j = 0; j < k; j++)
-            to[i * k + j] =
-                number_get(at, batch * l->step + (int64_t)(transposed ? j * (uint64_t)l->ld + i : i * (uint64_t)l->ld + j), n);
+            to[i * k + j] = number_get(
+                at, batch * l->step + (int64_t)(transposed ? j * (uint64_t)l->ld + i : i * (uint64_t)l->ld + j), n);
     return to;
 }
 
@@ -244,8 +242,8 @@ static void run_product(void *arg) {
                 const double *x = a + i * k, *y = b + j * k;
                 int64_t o = q * p->d.step + (int64_t)(j * (uint64_t)p->d.ld + i);
                 uint64_t h = k / 2;
-                double sum = p->rounds ? rounded(dot(x, y, h), type) + rounded(dot(x + h, y + h, k - h), type)
-                                       : dot(x, y, k);
+                double sum =
+                    p->rounds ? rounded(dot(x, y, h), type) + rounded(dot(x + h, y + h, k - h), type) : dot(x, y, k);
                 double v = p->alpha * sum + (p->beta != 0 ? p->beta * number_get(p->at_c, o, type) : 0);
                 if (p->x.epilogue == CUBLASLT_EPILOGUE_BIAS) v += number_get(p->x.bias, (int64_t)i, type);
                 number_set(p->at_d, o, type, v);
@@ -306,8 +304,19 @@ EXPORT cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc
     emu_note("matmul %llu x %llu x %lld%s beta %g algorithm %d on %d", (unsigned long long)ld->cols,
              (unsigned long long)ld->rows, (long long)ld->batch, has_bias ? " bias" : "", (double)*(const float *)beta,
              (int)algo->data[0], s->number);
-    const product p = {*x,   *la,   *lb,  *ld, a, b, c, d, work, bytes, (double)*(const float *)alpha,
-                       (double)*(const float *)beta, algo->data[6] != 0};
+    const product p = {*x,
+                       *la,
+                       *lb,
+                       *ld,
+                       a,
+                       b,
+                       c,
+                       d,
+                       work,
+                       bytes,
+                       (double)*(const float *)alpha,
+                       (double)*(const float *)beta,
+                       algo->data[6] != 0};
     emu_put(s, emu_computing(emu_work(run_product, NULL, &p, sizeof p, s->of.device)));
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -43,7 +43,8 @@ bool emu_inside(CUdeviceptr at, size_t bytes) {
 
 static bool is_pinned(const void *p, size_t bytes) {
     for (int i = 0; i < PINNED; i++)
-        if (pinned[i].at && (const char *)p >= pinned[i].at && (const char *)p + bytes <= pinned[i].at + pinned[i].bytes)
+        if (pinned[i].at && (const char *)p >= pinned[i].at &&
+            (const char *)p + bytes <= pinned[i].at + pinned[i].bytes)
             return true;
     return false;
 }

@@ -55,11 +55,11 @@ static int n_grouped;
 
 EXPORT ncclResult_t ncclGetVersion(int *version) { return *version = 22809, ncclSuccess; }
 EXPORT const char *ncclGetErrorString(ncclResult_t code) {
-    return code == ncclRemoteError      ? "remote process exited or there was a network error"
-           : code == ncclSuccess        ? "no error"
-           : code == ncclInvalidUsage   ? "invalid usage"
-           : code == ncclInternalError  ? "internal error"
-                                        : "an error";
+    return code == ncclRemoteError     ? "remote process exited or there was a network error"
+           : code == ncclSuccess       ? "no error"
+           : code == ncclInvalidUsage  ? "invalid usage"
+           : code == ncclInternalError ? "internal error"
+                                       : "an error";
 }
 
 EXPORT ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
@@ -106,7 +106,8 @@ static void run_exchange(void *arg) {
     size_t size = number_bytes(x->type), most = PIECE / size;
     if (c->broken) return;
     long mine = ++c->done, wanted = atomic_load(&s->wanted);
-    while (wanted < mine && !atomic_compare_exchange_weak(&s->wanted, &wanted, mine)) {}
+    while (wanted < mine && !atomic_compare_exchange_weak(&s->wanted, &wanted, mine)) {
+    }
     s->said[c->rank].n = x->n;
     s->said[c->rank].type = (int)x->type;
     for (uint64_t at = 0; at < x->n; at += most) {
@@ -206,10 +207,12 @@ EXPORT ncclResult_t ncclAllReduce(const void *from, void *to, size_t n, ncclData
                : type == ncclFloat64  ? NUMBER_F64
                : type == ncclBfloat16 ? NUMBER_BF16
                                       : NUMBER_F16;
-    if (emu_valid(&comm->of, "NCCL's communicator") != CUDA_SUCCESS || emu_valid(&stream->of, "a stream") != CUDA_SUCCESS)
+    if (emu_valid(&comm->of, "NCCL's communicator") != CUDA_SUCCESS ||
+        emu_valid(&stream->of, "a stream") != CUDA_SUCCESS)
         return ncclUnhandledCudaError;
     if (emu_fails("exchange", ncclInternalError, &code)) return (ncclResult_t)code;
-    if (from != to || !emu_inside((CUdeviceptr)(uintptr_t)to, n * number_bytes(t)) || (op != ncclSum && op != ncclAvg)) {
+    if (from != to || !emu_inside((CUdeviceptr)(uintptr_t)to, n * number_bytes(t)) ||
+        (op != ncclSum && op != ncclAvg)) {
         emu_complain("an exchange of %zu elements leaves its memory", n);
         return ncclInvalidArgument;
     }

@@ -25,7 +25,8 @@ static float to_odd(double v) {
     uint32_t u = hct_bits_of_f32(f);
     if (!(v == v) || (double)f == v || (u & 0x7f800000u) == 0x7f800000u) return f;
     if (u & 1) return f;
-    int away = (f < 0 ? -(double)f : (double)f) > (v < 0 ? -v : v); /* rounded away from zero: step back to the odd one */
+    int away =
+        (f < 0 ? -(double)f : (double)f) > (v < 0 ? -v : v); /* rounded away from zero: step back to the odd one */
     return hct_f32_of_bits(away ? u - 1 : u + 1);
 }
 

@@ -9,7 +9,8 @@
 static op **pending;
 static size_t n_pending, cap_pending;
 static int streams;
-static struct CUstream_st default_stream = {.of = {0, 0}}; /* the default stream; not ordered with the others, which are all made
+static struct CUstream_st default_stream = {
+    .of = {0, 0}}; /* the default stream; not ordered with the others, which are all made
                                                      without that (CU_STREAM_NON_BLOCKING) */
 double emu_clock;
 
@@ -173,7 +174,8 @@ EXPORT CUresult cuStreamDestroy_v2(CUstream stream) {
     EMU_CALL;
     if (!stream) return CUDA_ERROR_INVALID_HANDLE;
     CUresult code = emu_valid(&stream->of, "a stream");
-    if (stream->last && !stream->last->done) emu_complain("stream %d is destroyed before its work has ended", stream->number);
+    if (stream->last && !stream->last->done)
+        emu_complain("stream %d is destroyed before its work has ended", stream->number);
     emu_op_free(stream->last);
     free(stream->tips);
     free(stream);

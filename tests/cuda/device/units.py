@@ -18,6 +18,25 @@ def parse(unit):
     return file, dtype, module, module.replace(".", "_"), options.split()
 
 
+def meeting(text):
+    """The functions of a preprocessed file in whose course threads may wait for each other."""
+    bodies, at = {}, 0
+    for m in re.finditer(r"\b(\w+)\s*\([^;{}()]*(?:\([^;{}()]*\)[^;{}()]*)*\)\s*\{", text):
+        if m.start() < at:
+            continue # within the body before
+        depth, at = 1, m.end()
+        while depth:
+            depth += {"{": 1, "}": -1}.get(text[at], 0)
+            at += 1
+        bodies[m[1]] = bodies.get(m[1], "") + text[m.end():at]
+    found = {"__syncthreads", "__shfl_xor_sync"}
+    while True:
+        more = {f for f, body in bodies.items() if f not in found and found & set(re.findall(r"\w+", body))}
+        if not more:
+            return found
+        found |= more
+
+
 def sources(cc, kernels, include, units, outs):
     for unit, out in zip(units, outs, strict=True):
         file, dtype, module, name, options = parse(unit)
@@ -33,7 +52,8 @@ def sources(cc, kernels, include, units, outs):
         with open(out, "w") as f:
             f.write("".join("#define " + d.replace("=", " ", 1) + "\n" for d in defines))
             f.write(f'#define EMU_MODULE "{module}"\n#define EMU_SHARED shared_{name}\n#include "kernel_side.h"\n#include "{os.path.join(kernels, file)}"\n')
-            f.write("".join(f'EMU_KERNEL("{n.split("__")[0]}", {n})\n' for n in names))
+            meets = meeting(text)
+            f.write("".join(f'EMU_KERNEL("{n.split("__")[0]}", {n}, {int(n in meets)})\n' for n in names))
 
 
 def folder(out, libraries, units):
