@@ -186,6 +186,7 @@ hct_status hct_compile(hct_tape *t, hct_err *err) {
 static int can_capture(const hct_tape *t) {
     const hct_backend *b = t->dev->backend;
     const char *wish = getenv("HCT_GRAPH");
+    if (t->dev->waits) return 0; /* nothing can be waited for while it is captured */
     if (!HCT_HAS(b, capture_begin) || !HCT_HAS(b, capture_end) || !HCT_HAS(b, graph_launch) || !HCT_HAS(b, graph_free))
         return 0;
     for (size_t i = 0; i < t->n_nodes; i++)
@@ -200,30 +201,48 @@ static hct_status run_calls(hct_tape *t, hct_err *err) {
     return st;
 }
 
-/* The whole step as one graph of the backend's. What calls enqueue meanwhile is recorded, not run. */
-static hct_status capture(hct_tape *t, hct_err *err) {
-    const hct_backend *b = t->dev->backend;
-    hct_err late = {0, ""};
-    hct_status st = b->capture_begin(t->dev->stream, err);
-    if (st != HCT_OK) return st;
-    st = run_calls(t, err);
-    hct_status ended = b->capture_end(t->dev->stream, &t->graph, &late);
-    if (st == HCT_OK && ended < 0) st = hct_fail(err, ended, "%s", late.msg);
-    return st;
+/* Steps are run call by call from now on: a graph is worth time, and never worth a training. Said once a device. */
+static void give_up_graph(hct_tape *t, const char *why) {
+    char line[400];
+    if (t->graph) t->dev->backend->graph_free(t->dev->stream, t->graph);
+    t->graph = NULL;
+    t->captures = 0;
+    snprintf(line, sizeof line, "%s: no graph of a step can be used, its calls are run one by one: %s",
+             t->dev->backend->name, why);
+    if (!t->dev->graph_refused++) t->dev->ctx->host.log(&t->dev->ctx->host, line);
 }
 
-/* run_calls, as it was captured. */
+/* The whole step as one graph of the backend's. What calls enqueue meanwhile is recorded, not run. */
+static void capture(hct_tape *t) {
+    const hct_backend *b = t->dev->backend;
+    hct_err why = {0, ""}, late = {0, ""};
+    hct_status st = b->capture_begin(t->dev->stream, &why);
+    if (st == HCT_OK) {
+        st = run_calls(t, &why);
+        hct_status ended = b->capture_end(t->dev->stream, &t->graph, &late);
+        if (st == HCT_OK && ended < 0) st = hct_fail(&why, ended, "%s", late.msg);
+    }
+    if (st != HCT_OK) give_up_graph(t, why.msg);
+}
+
+/* run_calls, as it was captured; or itself, where the graph is refused. */
 static hct_status launch(hct_tape *t, hct_err *err) {
+    hct_err why = {0, ""};
+    hct_status st = t->dev->backend->graph_launch(t->dev->stream, t->graph, &why);
+    if (st != HCT_OK) {
+        give_up_graph(t, why.msg);
+        return run_calls(t, err);
+    }
     for (size_t i = 0; i < t->n_nodes; i++)
         if (t->nodes[i].views) hct_node_wrote(t, &t->nodes[i]);
-    return t->dev->backend->graph_launch(t->dev->stream, t->graph, err);
+    return HCT_OK;
 }
 
 /* The first run is never captured: it warms up what is lazy. */
 static hct_status run_step(hct_tape *t, hct_err *err) {
     hct_status st = hct_packed_refresh(t, err);
     if (t->runs == 0) t->captures = can_capture(t);
-    if (st == HCT_OK && t->runs == 1 && t->captures) st = capture(t, err);
+    if (st == HCT_OK && t->runs == 1 && t->captures) capture(t);
     if (st == HCT_OK) st = t->graph ? launch(t, err) : run_calls(t, err);
     t->runs++;
     return st;

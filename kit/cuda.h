@@ -61,6 +61,9 @@ typedef struct hct_cuda_device {
     /* Since 0.2. Called in reverse order, with the context current, when the device is closed, and forgotten then. A
      * plugin puts its closer in front of the list, under no lock: devices are planned for by one thread at a time. */
     cuda_closer *closers;
+    /* Makes the context current on the calling thread, which every call of a library asks for: a thread that works on
+     * a device need not be the one that opened it, and may have worked on another one since. 0: it failed. */
+    int (*enter)(const struct hct_cuda_device *);
 } hct_cuda_device;
 typedef struct hct_cuda_stream {
     uint32_t size;

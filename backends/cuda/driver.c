@@ -34,7 +34,8 @@ static int start(cuda_driver *d, hct_err *err) {
     }
     /* Machine code of a toolkit runs with drivers of its major version and later. */
     int least = KERNELS_CUDA_MAJOR;
-    if (d->cuDriverGetVersion(&version) != CUDA_SUCCESS || version / 1000 < least) {
+    if (d->cuDriverGetVersion(&version) == CUDA_SUCCESS) cuda_library_newest(version / 1000);
+    if (version / 1000 < least) {
         hct_plugin_fail(
             err, HCT_EVERSION,
             "the NVIDIA driver is too old: it speaks CUDA %d.%d, this build needs %d.0 or later; update the driver",

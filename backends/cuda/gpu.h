@@ -60,6 +60,9 @@ struct hct_device { /* one for each index, shared by all who open it */
     cuda_choice *choice; /* choices.c */
     size_t n_choice, cap_choice;
     int choices_read, n_timed;
+    hct_stream *streams; /* all that are open */
+    int lost_memory;     /* the driver refused to take a block back: told about once */
+    int told_lt;         /* and that there is no cuBLASLt */
 };
 
 enum { CUDA_STAGES = 2, CUDA_STAGE = 8 << 20 };
@@ -69,6 +72,8 @@ struct hct_stream {
     hct_device *device;
     CUstream stream, side;        /* side: exchanges between ranks, beside the computation */
     CUevent here, there, reached; /* on stream; on side; on stream, for another stream that comes after */
+    CUevent crossing[2];          /* on stream and side, for all others, where memory changes hands */
+    hct_stream *next;             /* of the device's */
     char *stage[CUDA_STAGES];     /* pinned memory that uploads pass through, and when each may be filled again */
     CUevent staged[CUDA_STAGES];
     int next_stage, uses_status, failed, capturing;
@@ -76,6 +81,12 @@ struct hct_stream {
 };
 
 extern pthread_mutex_t cuda_lock; /* devices, modules, libraries */
+
+/* A line on stderr, by the host. */
+void cuda_say(const char *fmt, ...) HCT_PRINTF(1, 2);
+extern const hct_host *cuda_host;
+/* Makes the device's context current on this thread; the driver's answer. */
+CUresult cuda_enter(const hct_device *);
 
 /* Fills err from a driver's code: ENOMEM for memory, else EDEVICE. */
 hct_status cuda_fail(hct_err *err, CUresult code, const char *what);
@@ -103,6 +114,8 @@ hct_status cuda_capture_begin(hct_stream *, hct_err *err);
 hct_status cuda_capture_end(hct_stream *, void **ret_graph, hct_err *err);
 hct_status cuda_graph_launch(hct_stream *, void *graph, hct_err *err);
 void cuda_graph_free(hct_stream *, void *graph);
+/* What is enqueued on any stream of the device from now on comes behind what has been enqueued on any so far. */
+CUresult cuda_order_all(hct_device *);
 
 #ifdef HAVE_NVTX
 /* ---- ranges.c ---- */
@@ -113,6 +126,8 @@ void cuda_range_pop(hct_stream *);
 /* ---- module.c ---- */
 /* The compiled kernel of a launch, from the fatbins beside this object. */
 hct_status cuda_kernel(hct_device *, const hk_launch *, CUfunction *ret, hct_err *err);
+/* Whether this build has compiled kernels; folder (PATH_MAX bytes): where this object lies. */
+int cuda_has_kernels(char *folder);
 
 /* ---- kernels.c, product.c, collective.c ---- */
 hct_status cuda_add_kernels(const hct_host *, hct_err *);
@@ -158,5 +173,7 @@ int cuda_product_search(hct_device *, const hk_product *, int32_t dtype, cuda_pr
 extern const hct_comm *cuda_comm;
 /* An error that NCCL met meanwhile. */
 hct_status cuda_collective_state(hct_err *err);
+/* Leaves the job's ring, if it was joined on this device. */
+void cuda_collective_close(const hct_device *);
 
 #endif

@@ -113,7 +113,12 @@ static hct_status plan_half(hct_device *d, const hct_problem *p, hct_plan *ret, 
 }
 
 static hct_status plan_library(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
-    if (!cuda_lt_open(d, err)) return HCT_NOTIMPL;
+    hct_err why = {0, ""};
+    if (!cuda_lt_open(d, &why)) {
+        if (!d->told_lt++)
+            cuda_say("CUDA: matrix products go to the portable kernels, which are many times slower: %s", why.msg);
+        return hct_plugin_fail(err, HCT_NOTIMPL, "%s", why.msg);
+    }
     return plan_with(d, p, hk_find(hk_library_families, p->op), &d->with_library, ret, err);
 }
 
@@ -175,6 +180,8 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
     const call c = {in, out, ws, stream};
     uint32_t product = 0;
     if (stream->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
+    CUresult entered = cuda_enter(stream->device);
+    if (entered != CUDA_SUCCESS) return cuda_fail(err, entered, "entering the device's context");
     for (uint32_t i = 0; i < s->plan.n_launch; i++) {
         const hk_launch *l = &s->plan.launch[i];
         hct_status st = HCT_OK;

@@ -31,7 +31,7 @@ int cuda_lt_open(hct_device *d, hct_err *err) {
     pthread_mutex_lock(&cuda_lock);
     int ok = library(err);
     if (ok && !d->lt) {
-        cu->cuCtxSetCurrent(d->context);
+        cuda_enter(d);
         cublasStatus_t code = lt.cublasLtCreate(&d->lt);
         if (code != CUBLAS_STATUS_SUCCESS) {
             d->lt = NULL;
@@ -168,7 +168,7 @@ hct_status cuda_product_plan(hct_device *d, const hk_product *g, int32_t dtype, 
     cublasLtMatmulHeuristicResult_t found[CANDIDATES];
     int64_t key[CUDA_CHOICE_KEY];
     *ret = (cuda_product){.beta = g->beta};
-    cu->cuCtxSetCurrent(d->context);
+    cuda_enter(d);
     cublasStatus_t code = describe(ret, g, type_of(dtype), fast, align[3]);
     key_of(key, g, dtype, fast, align);
     if (code == CUBLAS_STATUS_SUCCESS && take_kept(d, key, ret)) return HCT_OK;

@@ -250,8 +250,8 @@ P
     NVTX_INJECTION64_PATH="$2" "$headct" bench --recipe "$work/mae.yaml" --train --steps 2 --device cuda >/dev/null 2>&1
     ! grep -q '^range' "$work/log"
     ok $? "none without it"
-    NVTX_INJECTION64_PATH="$2" HCT_RANGES=1 EMU_FAIL=launch@200 "$headct" bench --recipe "$work/mae.yaml" --train --steps 2 --device cuda >/dev/null 2>&1
-    [ $? -ne 0 ] && grep -q '^launch 200 fails' "$work/log" && [ "$(grep -c '^range [0-9]' "$work/log")" = "$(grep -c '^range end' "$work/log")" ]
+    NVTX_INJECTION64_PATH="$2" HCT_RANGES=1 EMU_FAIL=launch@20 "$headct" bench --recipe "$work/mae.yaml" --train --steps 2 --device cuda >/dev/null 2>&1
+    [ $? -ne 0 ] && grep -q '^launch 20 fails' "$work/log" && [ "$(grep -c '^range [0-9]' "$work/log")" = "$(grep -c '^range end' "$work/log")" ]
     ok $? "a run that fails ends what it began"
 else
     skip "names for a profiler" "no NVTX headers here"

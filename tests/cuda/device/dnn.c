@@ -351,7 +351,7 @@ static bool lies_well(const tensor *t) {
 }
 
 /* Whether an engine of the library's version takes the graph: what NVIDIA's cudnn-frontend says of attention. */
-static bool supported(const dnn_graph *g) {
+static bool supported(dnn_graph *g) {
     if (strncmp(g->what, "attention", 9) != 0) return true;
     bool back = g->what[9] != 0, masked = false;
     int64_t tokens = 0, keys = 0;
@@ -368,8 +368,7 @@ static bool supported(const dnn_graph *g) {
         masked = masked || op->mode == CUDNN_POINTWISE_BINARY_SELECT;
     }
     if (!back) return true;
-    if (tokens == 1 && keys == 1) return false;
-    if (version() == 91000 || version() == 91001) return false;
+    g->lone = tokens == 1 && keys == 1; /* which it plans, and does not compute */
     return version() >= 91600 || keys % 128 == 0 || masked;
 }
 
@@ -514,6 +513,10 @@ EXPORT cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescr
     run->work_bytes = WORKSPACE;
     if (ok && !emu_inside((CUdeviceptr)(uintptr_t)run->work, WORKSPACE)) {
         emu_complain("%s: the workspace leaves its memory", what);
+        ok = false;
+    }
+    if (ok && p->graph->lone) {
+        emu_complain("%s: the library computes no backward of one query and one key", what);
         ok = false;
     }
     if (ok) {

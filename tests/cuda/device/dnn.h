@@ -31,6 +31,7 @@ typedef struct operation {
 
 typedef struct dnn_graph {
     int n_op, refs;
+    bool lone;        /* the backward of one query and one key */
     const char *what; /* "attention", "attention.bwd", "convolution", ... */
     operation op[OPERATIONS];
 } dnn_graph;

@@ -277,11 +277,13 @@ EXPORT CUresult cuEventSynchronize(CUevent event) {
     return emu_valid(&event->of, "an event");
 }
 
+#ifndef EMU_BARE
 EXPORT CUresult cuEventElapsedTime(float *ms, CUevent from, CUevent to) {
     EMU_CALL;
     if (!from->recorded || !to->recorded) return CUDA_ERROR_INVALID_HANDLE;
     return *ms = (float)(to->clock - from->clock), CUDA_SUCCESS;
 }
+#endif
 
 /* A stream that waits for an event of a capture takes part in it from now on. */
 static CUresult join(CUstream s, CUevent e) {
