@@ -32,7 +32,9 @@ alone="OMPI_COMM_WORLD_SIZE=%s HCT_PLUGIN_PATH=$plugins:$lone EMU_NCCL=alone"
 for ranks in 2 3 49 98 103 107 161 187 196 197; do fault "$(printf "$alone" $ranks)" mean; done # i
 fault "$(printf "$alone" 2) EMU_ORDER=lazy" side
 for version in 90000 90101 90501 90600 90900 91002 91200 91301 91501 91600 91900; do # j
-    fault EMU_CUDNN=$version attention 0 "goes to the portable kernels"
+    fault "EMU_CUDNN=$version EMU_LOG=$work/log" attention 0 "goes to the portable kernels"
+    [ "$(grep -c "^attention on" "$work/log")" -eq 4 ] && [ "$(grep -c "^attention.bwd on" "$work/log")" -eq 4 ]
+    ok $? "and cuDNN does it"
 done
 fault EMU_CUDNN=91000 attention 2 "goes to the portable kernels, which are slower: cuDNN 9.10.0 computes attention wrongly"
 fault EMU_CUDNN=0 attention 2 "goes to the portable kernels, which are slower: cuDNN does not start"

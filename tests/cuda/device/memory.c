@@ -152,7 +152,6 @@ EXPORT CUresult cuMemHostAlloc(void **at, size_t bytes, unsigned flags) {
 
 EXPORT CUresult cuMemFreeHost(void *at) {
     EMU_CALL;
-    emu_run_all();
     for (int i = 0; i < PINNED; i++)
         if (pinned[i].at == at && at) {
             pinned[i].at = NULL;
@@ -170,12 +169,14 @@ typedef struct copy {
     const void *from;
     size_t bytes;
     int value;
-    bool owned; /* `from` is a copy of pageable memory */
+    bool owned;       /* `from` is a copy of pageable memory */
+    const void *host; /* what lies in pinned memory */
 } copy;
 
 static void run_copy(void *arg) {
     const copy *c = arg;
-    memmove(c->to, c->from, c->bytes);
+    if (c->host && !is_pinned(c->host, c->bytes)) emu_complain("pinned memory was given back before it was copied");
+    else memmove(c->to, c->from, c->bytes);
 }
 static void run_set(void *arg) {
     const copy *c = arg;
@@ -214,7 +215,8 @@ EXPORT CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t by
     CUresult code = begin(s, "upload", to, bytes);
     if (code != CUDA_SUCCESS) return code;
     NOT_WHILE_CAPTURING("upload");
-    copy c = {device(to), from, bytes, 0, false};
+    copy c = {device(to), from, bytes, 0, false, NULL};
+    if (is_pinned(from, bytes)) c.host = from;
     emu_note("upload %zu %08x on %d", bytes, sum_of(from, bytes), s->number);
     if (!is_pinned(from, bytes)) {
         c.from = memcpy(malloc(bytes + 1), from, bytes);
@@ -230,10 +232,10 @@ EXPORT CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, C
     CUresult code = begin(s, "download", from, bytes);
     if (code != CUDA_SUCCESS) return code;
     NOT_WHILE_CAPTURING("download");
-    const copy c = {to, device(from), bytes, 0, false};
+    copy c = {to, device(from), bytes, 0, false, NULL};
     emu_note("download %zu on %d", bytes, s->number);
     bool waits = !is_pinned(to, bytes);
-    if (!waits) memset(to, FRESH, bytes); /* until the device has got here */
+    if (!waits) c.host = memset(to, FRESH, bytes); /* until the device has got here */
     emu_put(s, emu_work(run_copy, NULL, &c, sizeof c, s->of.device));
     if (waits) emu_finish(s);
     return CUDA_SUCCESS;
@@ -245,7 +247,7 @@ EXPORT CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t by
     CUresult code = begin(s, "copy", to, bytes);
     if (code == CUDA_SUCCESS) code = begin(s, "copy", from, bytes);
     if (code != CUDA_SUCCESS) return code;
-    const copy c = {device(to), device(from), bytes, 0, false};
+    const copy c = {device(to), device(from), bytes, 0, false, NULL};
     if (s->captured) emu_note("copy %zu on %d", bytes, s->number);
     else emu_note("copy %zu %08x on %d", bytes, sum_of(device(from), bytes), s->number);
     emu_put(s, emu_work(run_copy, NULL, &c, sizeof c, s->of.device));
@@ -257,7 +259,7 @@ EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t n, C
     CUstream s = emu_stream(stream);
     CUresult code = begin(s, "set", to, n);
     if (code != CUDA_SUCCESS) return code;
-    const copy c = {device(to), NULL, n, value, false};
+    const copy c = {device(to), NULL, n, value, false, NULL};
     emu_note("set %zu on %d", n, s->number);
     emu_put(s, emu_work(run_set, NULL, &c, sizeof c, s->of.device));
     return CUDA_SUCCESS;
