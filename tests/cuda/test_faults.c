@@ -1,5 +1,5 @@
-/* Faults that the CUDA backend had, each as a test on the emulated device: test_faults NAME... runs those named. faults.sh
- * says in which environment, and what else must be seen. */
+/* Faults that the CUDA backend had, each as a test on the emulated device: test_faults NAME... runs those named.
+ * faults.sh says in which environment, and what else must be seen. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>

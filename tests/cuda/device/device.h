@@ -28,7 +28,8 @@
  *   EMU_RACES=1   accesses to memory are followed (kernels compiled for that: races.c)
  *   EMU_ALGORITHMS, EMU_CUBLASLT   algorithms that cuBLASLt proposes, its version
  *   EMU_CUDNN     cuDNN's version, 91900; 0: it does not start
- *   EMU_NCCL=0    NCCL refuses to join; alone: it stands for all ranks, who have the same; EMU_LOST=n: after so many questions for its state another rank is gone */
+ *   EMU_NCCL      0: NCCL refuses to join; alone: one process stands for all ranks, who have the same
+ *   EMU_LOST=n    after so many questions for NCCL's state another rank is gone */
 #ifndef TESTS_CUDA_DEVICE_H
 #define TESTS_CUDA_DEVICE_H
 

@@ -1,6 +1,6 @@
-/* NCCL: sums over the processes of a job, through a file in shared memory whose name is in the unique id. An exchange is
- * work of its stream like any other; when it is run it meets the same exchange of all ranks. So that nobody waits for a
- * rank whose host is busy elsewhere, as a GPU would not, a thread runs what is pending when others ask for it. */
+/* NCCL: sums over the processes of a job, through a file in shared memory whose name is in the unique id. An exchange
+ * is work of its stream like any other; when it is run it meets the same exchange of all ranks. So that nobody waits
+ * for a rank whose host is busy elsewhere, as a GPU would not, a thread runs what is pending when others ask for it. */
 #include "device.h"
 #include "kit/nvidia/nccl.h"
 
