@@ -101,7 +101,8 @@ static CUresult check(const emu_kernel *k, void **parameters) {
         if (k->kinds[i] != 'p') continue;
         memcpy(&at, parameters[i], sizeof at); /* a buffer, and the bytes into it follow */
         memcpy(&off, parameters[i + 1], sizeof off);
-        if (emu_inside(at + off, 1)) continue;
+        /* an operand without elements may lie at the end of a block, or nowhere */
+        if (!at || (emu_inside(at, 1) && emu_inside(at + off, 0))) continue;
         emu_complain("kernel %s: parameter %d is no device memory", k->name, i);
         return CUDA_ERROR_INVALID_VALUE;
     }
