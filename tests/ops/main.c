@@ -188,8 +188,8 @@ static void kernels_of(tester *t, const op_case *c, int32_t dtype) {
     call_free(&rows);
 }
 
-/* Through the tape: in F64 on the reference device; others have no F64 to difference in, and are held to its gradients in
- * F32. */
+/* Through the tape: in F64 on the reference device; others have no F64 to difference in, and are held to its gradients
+ * in F32. */
 static void tape_of(tester *t, const hct_op *op, const op_case *c) {
     call k;
     hct_err why = {0, ""};
