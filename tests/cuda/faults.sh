@@ -25,6 +25,7 @@ fault HEADCT_SPLIT_SUMS=1 split
 fault "" graph 1 "no graph of a step can be used"            # f
 fault EMU_ORDER=lazy pool                                    # g
 fault EMU_ORDER=random pool
+fault EMU_ORDER=lazy uploads
 fault "" reopened                                            # h
 fault "" threads
 fault EMU_DEVICES=2 devices

@@ -282,6 +282,28 @@ static void pool(void) {
     hct_tensor_free(target), hct_tensor_free(input), hct_tensor_free(rates);
 }
 
+/* Uploads and downloads through pinned pieces, which are filled and read when the device is done with them. */
+static void uploads(void) {
+    enum { N = 6000000, ROUNDS = 3 };
+    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
+    hct_tensor *t[ROUNDS];
+    int ok = 1, wrong = 0;
+    for (int r = 0; r < ROUNDS; r++) t[r] = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){N}, &err);
+    for (int r = 0; r < ROUNDS && ok; r++) {
+        for (int i = 0; i < N; i++) x[i] = (float)((i + r) % 9973);
+        ok = hct_tensor_write(t[r], x, &err) == HCT_OK;
+    }
+    memset(x, 0, N * sizeof *x);
+    for (int r = 0; r < ROUNDS && ok; r++) {
+        ok = hct_tensor_read(t[r], y, &err) == HCT_OK;
+        for (int i = 0; i < N; i++) wrong += y[i] != (float)((i + r) % 9973);
+    }
+    tap_ok(ok && !wrong, "72 MB go up in a row, and come back (%d wrong, %s)", wrong, err.msg);
+    for (int r = 0; r < ROUNDS; r++) hct_tensor_free(t[r]);
+    free(x);
+    free(y);
+}
+
 /* ---- h: contexts ---- */
 
 static int attention_works(hct_dev *d, int64_t tokens, int64_t keys, int expanded) {
@@ -448,11 +470,11 @@ static void flops(void) {
 static const struct {
     const char *name;
     void (*run)(void);
-} tests[] = {{"wide", wide},         {"refused", refused},     {"lost", lost},       {"alignment", alignment},
-             {"bias", bias},         {"split", split},         {"graph", graph},     {"pool", pool},
-             {"reopened", reopened}, {"threads", threads},     {"devices", devices}, {"mean", mean},
-             {"side", side},         {"attention", attention}, {"token", token},     {"strides", strides},
-             {"release", release},   {"waits", waits},         {"flops", flops}};
+} tests[] = {{"wide", wide},       {"refused", refused},   {"lost", lost},           {"alignment", alignment},
+             {"bias", bias},       {"split", split},       {"graph", graph},         {"pool", pool},
+             {"uploads", uploads}, {"reopened", reopened}, {"threads", threads},     {"devices", devices},
+             {"mean", mean},       {"side", side},         {"attention", attention}, {"token", token},
+             {"strides", strides}, {"release", release},   {"waits", waits},         {"flops", flops}};
 
 int main(int argc, char **argv) {
     const hct_comm *comm = NULL;
