@@ -270,7 +270,7 @@ hct_program_stats hct_stats(const hct_tape *t) { return t->stats; }
 
 typedef struct line {
     const char *name;
-    double seconds;
+    double seconds, bytes, flops; /* bytes: of its operands, each counted once */
     size_t calls;
 } line;
 
@@ -283,6 +283,20 @@ static double now(void) {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+/* Adds what a call moves and computes. */
+static void work_of(const node *n, line *l) {
+    hct_problem p = {.size = sizeof p,
+                     .op = n->op->name,
+                     .in = n->views,
+                     .out = n->views + n->n_in,
+                     .attr = n->attr,
+                     .n_in = n->n_in,
+                     .n_out = n->n_out,
+                     .n_attr = n->n_attr};
+    for (uint32_t k = 0; k < n->n_in + n->n_out; k++) l->bytes += (double)hct_view_bytes(&n->views[k]);
+    l->flops += hct_node_flops(&p);
 }
 
 hct_status hct_profile(hct_tape *t, hct_err *err) {
@@ -303,12 +317,15 @@ hct_status hct_profile(hct_tape *t, hct_err *err) {
         if (k == n) lines[n++].name = t->nodes[i].kernel->name;
         lines[k].seconds += took;
         lines[k].calls++;
+        work_of(&t->nodes[i], &lines[k]);
         total += took;
     }
     qsort(lines, n, sizeof *lines, slowest_first);
     for (size_t k = 0; st == HCT_OK && k < n; k++)
-        printf("%8.2f ms %5.1f%% %6zu calls  %s\n", 1e3 * lines[k].seconds,
-               100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls, lines[k].name);
+        printf("%8.2f ms %5.1f%% %6zu calls  %8.1f GB/s %8.3f TFLOP/s  %s\n", 1e3 * lines[k].seconds,
+               100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls,
+               1e-9 * lines[k].bytes / (lines[k].seconds > 0 ? lines[k].seconds : 1),
+               1e-12 * lines[k].flops / (lines[k].seconds > 0 ? lines[k].seconds : 1), lines[k].name);
     free(lines);
     return st;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_DEVICES = 64, LEAST = 80 /* compute capability 8.0: bf16 */ };
 static hct_device *opened[MAX_DEVICES];
@@ -52,11 +53,20 @@ hct_status cuda_probe(int index, char *text, size_t n, hct_err *err) {
 
 CUresult cuda_enter(const hct_device *d) { return cu->cuCtxSetCurrent(d->context); }
 
+double cuda_time(const hct_device *d) {
+    struct timespec t;
+    if (!d->times.on || clock_gettime(CLOCK_MONOTONIC, &t) != 0) return 0;
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static int enter(const hct_cuda_device *shown) {
     return cu->cuCtxSetCurrent((CUcontext)shown->context) == CUDA_SUCCESS;
 }
 
 static void destroy(hct_device *d) {
+    if (d->times.on)
+        cuda_say("CUDA: times: %llu graphs started, %.3f s of waiting for the device, %.3f s of copying %.3f GB up",
+                 (unsigned long long)d->times.graphs, d->times.waits, d->times.uploads, 1e-9 * (double)d->times.bytes);
     if (d->context) {
         cuda_enter(d);
         for (cuda_closer *c = d->shown.closers; c; c = c->next) c->close(c->arg);
@@ -78,6 +88,8 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
     size_t bytes = 0;
     hct_status st = HCT_OK;
     if (!d) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    const char *times = getenv("HCT_TIMES");
+    d->times.on = times && *times == '1';
     d->id = id;
     d->index = index;
     cu->cuDeviceGetName(d->name, sizeof d->name - 1, d->id);

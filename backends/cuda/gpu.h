@@ -63,6 +63,11 @@ struct hct_device { /* one for each index, shared by all who open it */
     hct_stream *streams; /* all that are open */
     int lost_memory;     /* the driver refused to take a block back: told about once */
     int told_lt;         /* and that there is no cuBLASLt */
+    struct {             /* HCT_TIMES=1: what the host did, told about when the device is closed */
+        int on;
+        double uploads, waits;  /* seconds */
+        uint64_t bytes, graphs; /* that went up; graphs that were started */
+    } times;
 };
 
 enum { CUDA_STAGES = 2, CUDA_STAGE = 8 << 20 };
@@ -85,6 +90,8 @@ extern pthread_mutex_t cuda_lock; /* devices, modules, libraries */
 /* A line on stderr, by the host. */
 void cuda_say(const char *fmt, ...) HCT_PRINTF(1, 2);
 extern const hct_host *cuda_host;
+/* Seconds, from some moment on; 0 where HCT_TIMES is not 1. */
+double cuda_time(const hct_device *);
 /* Makes the device's context current on this thread; the driver's answer. */
 CUresult cuda_enter(const hct_device *);
 

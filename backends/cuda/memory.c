@@ -141,8 +141,12 @@ hct_status cuda_copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst
     CUdeviceptr to = (CUdeviceptr)(uintptr_t)dst + dst_off, from = (CUdeviceptr)(uintptr_t)src + src_off;
     if ((code = cuda_enter(d)) != CUDA_SUCCESS) return cuda_fail(err, code, "copying");
     if (kind == HCT_DEVICE_TO_DEVICE) code = cu->cuMemcpyDtoDAsync(to, from, bytes, s->stream);
-    else if (kind == HCT_HOST_TO_DEVICE) code = upload(s, to, (const char *)src + src_off, bytes);
-    else code = download(s, (char *)dst + dst_off, from, bytes);
+    else if (kind == HCT_HOST_TO_DEVICE) {
+        double start = cuda_time(d);
+        code = upload(s, to, (const char *)src + src_off, bytes);
+        d->times.uploads += cuda_time(d) - start;
+        d->times.bytes += bytes;
+    } else code = download(s, (char *)dst + dst_off, from, bytes);
     if (code == CUDA_SUCCESS) return HCT_OK;
     s->failed = cuda_is_lost(code);
     return cuda_fail(err, code, "copying");

@@ -83,8 +83,10 @@ static CUresult wait(hct_stream *s, hct_status *ret_state, hct_err *err) {
 hct_status cuda_stream_sync(hct_stream *s, hct_err *err) {
     hct_status st = HCT_OK;
     if (s->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
+    double start = cuda_time(s->device);
     CUresult code = cuda_enter(s->device);
     if (code == CUDA_SUCCESS) code = wait(s, &st, err);
+    s->device->times.waits += cuda_time(s->device) - start;
     if (st < 0) {
         s->failed = 1;
         return st;
@@ -152,6 +154,7 @@ hct_status cuda_graph_launch(hct_stream *s, void *graph, hct_err *err) {
     if (s->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
     CUresult code = cuda_enter(s->device);
     if (code == CUDA_SUCCESS) code = cu->cuGraphLaunch(graph, s->stream);
+    s->device->times.graphs++;
     return code == CUDA_SUCCESS ? HCT_OK : cuda_fail(err, code, "starting a captured step");
 }
 

@@ -142,7 +142,8 @@ typedef struct hct_program_stats {
     double flops;               /* multiply-adds of matrix products and attention, times 2 */
 } hct_program_stats;
 HCT_API hct_program_stats hct_stats(const hct_tape *);
-/* Program: prints time by kernel of one run, slowest first (for `headct bench --profile`). */
+/* Program: prints time, bytes of operands and work by kernel of one run, slowest first (for `headct bench --profile`).
+ * Each call is waited for, so that a small one shows what waiting takes. */
 HCT_API hct_status hct_profile(hct_tape *, hct_err *);
 
 #include "hct/ops.h"
