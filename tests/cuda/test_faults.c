@@ -19,7 +19,8 @@ static hct_dev *dev;
 
 static hct_tensor *tensor_on(hct_dev *d, hct_dtype dtype, int ndim, const int64_t *dim, double (*value)(int64_t)) {
     hct_tensor *t = hct_tensor_new(d, dtype, ndim, dim, &err);
-    int64_t n = t ? hct_numel(hct_tensor_view(t)) : 0;
+    if (!t) tap_ok(0, "memory for the test (%s)", err.msg), exit(tap_done());
+    int64_t n = hct_numel(hct_tensor_view(t));
     char *bytes = malloc((size_t)n * 4 + 1);
     for (int64_t i = 0; i < n; i++) {
         float f = (float)value(i);
@@ -27,7 +28,7 @@ static hct_tensor *tensor_on(hct_dev *d, hct_dtype dtype, int ndim, const int64_
         if (dtype == HCT_F32) memcpy(bytes + 4 * i, &f, 4);
         else memcpy(bytes + 2 * i, &h, 2);
     }
-    if (t) hct_tensor_write(t, bytes, &err);
+    hct_tensor_write(t, bytes, &err);
     free(bytes);
     return t;
 }
@@ -250,6 +251,7 @@ static int steps_work(const char *fails) {
     program_free(&p);
     return ok;
 }
+static void steps(void) { tap_ok(steps_work(""), "four steps, the last three as a graph (%s)", err.msg); }
 static void graph(void) {
     static const char *const fails[] = {"capture@1+", "endcapture@1+", "instantiate@1+", "graph@1+"};
     tap_ok(steps_work(""), "four steps, the last three as a graph (%s)", err.msg);
@@ -285,10 +287,10 @@ static void pool(void) {
 /* Uploads and downloads through pinned pieces, which are filled and read when the device is done with them. */
 static void uploads(void) {
     enum { N = 6000000, ROUNDS = 3 };
-    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
     hct_tensor *t[ROUNDS];
     int ok = 1, wrong = 0;
-    for (int r = 0; r < ROUNDS; r++) t[r] = hct_tensor_new(dev, HCT_F32, 1, (int64_t[]){N}, &err);
+    for (int r = 0; r < ROUNDS; r++) t[r] = TENSOR(HCT_F32, one, N);
+    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
     for (int r = 0; r < ROUNDS && ok; r++) {
         for (int i = 0; i < N; i++) x[i] = (float)((i + r) % 9973);
         ok = hct_tensor_write(t[r], x, &err) == HCT_OK;
@@ -470,11 +472,12 @@ static void flops(void) {
 static const struct {
     const char *name;
     void (*run)(void);
-} tests[] = {{"wide", wide},       {"refused", refused},   {"lost", lost},           {"alignment", alignment},
-             {"bias", bias},       {"split", split},       {"graph", graph},         {"pool", pool},
-             {"uploads", uploads}, {"reopened", reopened}, {"threads", threads},     {"devices", devices},
-             {"mean", mean},       {"side", side},         {"attention", attention}, {"token", token},
-             {"strides", strides}, {"release", release},   {"waits", waits},         {"flops", flops}};
+} tests[] = {{"wide", wide},       {"refused", refused}, {"lost", lost},         {"alignment", alignment},
+             {"bias", bias},       {"split", split},     {"steps", steps},       {"graph", graph},
+             {"pool", pool},       {"uploads", uploads}, {"reopened", reopened}, {"threads", threads},
+             {"devices", devices}, {"mean", mean},       {"side", side},         {"attention", attention},
+             {"token", token},     {"strides", strides}, {"release", release},   {"waits", waits},
+             {"flops", flops}};
 
 int main(int argc, char **argv) {
     const hct_comm *comm = NULL;
