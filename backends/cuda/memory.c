@@ -120,15 +120,15 @@ static CUresult upload(hct_stream *s, CUdeviceptr to, const char *from, uint64_t
     return code;
 }
 
+/* Through one piece: the stream itself has this copy wait for the piece's last one. */
 static CUresult download(hct_stream *s, char *to, CUdeviceptr from, uint64_t bytes) {
     CUresult code = CUDA_SUCCESS;
     for (uint64_t at = 0; code == CUDA_SUCCESS && at < bytes; at += CUDA_STAGE) {
         size_t n = bytes - at < CUDA_STAGE ? bytes - at : CUDA_STAGE;
-        int k = s->next_stage;
-        code = cu->cuEventSynchronize(s->staged[k]);
-        if (code == CUDA_SUCCESS) code = cu->cuMemcpyDtoHAsync(s->stage[k], from + at, n, s->stream);
+        char *piece = s->stage[s->next_stage];
+        code = cu->cuMemcpyDtoHAsync(piece, from + at, n, s->stream);
         if (code == CUDA_SUCCESS) code = cu->cuStreamSynchronize(s->stream);
-        if (code == CUDA_SUCCESS) memcpy(to + at, s->stage[k], n);
+        if (code == CUDA_SUCCESS) memcpy(to + at, piece, n);
     }
     return code;
 }

@@ -74,7 +74,7 @@ def tests_of(path):
         return ["ops-bf16:attention", "ops-bf16:attention.bwd", "ops-bf16:conv3d", "faults"]
     if path.startswith("backends/kernels"):
         return ["ops", "ops@unfair", "ops@reverse", "gradients", "train:mae@eager", "train:dino@eager"]
-    return ["fault:uploads@EMU_ORDER=lazy", "fault:pool@EMU_ORDER=lazy", "train:mae@lazy", "train:dino@lazy", "train:mae@random", "ranks:mae@lazy", "ranks:dino@lazy",
+    return ["fault:uploads@EMU_ORDER=lazy", "fault:pool@EMU_ORDER=lazy", "fault:ahead@EMU_ORDER=lazy", "fault:closing@EMU_ORDER=lazy", "train:mae@lazy", "train:dino@lazy", "train:mae@random", "ranks:mae@lazy", "ranks:dino@lazy",
             "faults"]
 
 

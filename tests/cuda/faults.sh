@@ -26,12 +26,16 @@ fault "" graph 1 "no graph of a step can be used"            # f
 fault EMU_ORDER=lazy pool                                    # g
 fault EMU_ORDER=random pool
 fault EMU_ORDER=lazy uploads
+fault EMU_ORDER=lazy ahead
+fault EMU_ORDER=random ahead
+fault EMU_ORDER=lazy closing
 fault "" reopened                                            # h
 fault "" threads
-fault EMU_DEVICES=2 devices
+fault EMU_DEVICES=2 devices 0 "no graph of a step can be used"
 alone="OMPI_COMM_WORLD_SIZE=%s HCT_PLUGIN_PATH=$plugins:$lone EMU_NCCL=alone"
 for ranks in 2 3 49 98 103 107 161 187 196 197; do fault "$(printf "$alone" $ranks)" mean; done # i
 fault "$(printf "$alone" 2) EMU_ORDER=lazy" side
+fault "$(printf "$alone" 2) EMU_ORDER=lazy" crossing
 for version in 90000 90101 90501 90600 90900 91002 91200 91301 91501 91600 91900; do # j
     fault "EMU_CUDNN=$version EMU_LOG=$work/log" attention 0 "goes to the portable kernels"
     [ "$(grep -c "^attention on" "$work/log")" -eq 4 ] && [ "$(grep -c "^attention.bwd on" "$work/log")" -eq 4 ]

@@ -137,8 +137,12 @@ static cublasStatus_t fits(const desc *x, const layout *a, const layout *b, cons
     uint64_t m = x->ta ? a->cols : a->rows, k = x->ta ? a->rows : a->cols, kb = x->tb ? b->cols : b->rows,
              n = x->tb ? b->rows : b->cols;
     if (m != d->rows || n != d->cols || k != kb || a->batch != b->batch || a->batch != d->batch || c->rows != d->rows ||
-        c->cols != d->cols || c->batch != d->batch || c->ld != d->ld)
+        c->cols != d->cols || c->batch != d->batch || c->ld != d->ld) {
+        emu_complain("a product of %llu x %llu and %llu x %llu into %llu x %llu", (unsigned long long)m,
+                     (unsigned long long)k, (unsigned long long)kb, (unsigned long long)n, (unsigned long long)d->rows,
+                     (unsigned long long)d->cols);
         return CUBLAS_STATUS_INVALID_VALUE;
+    }
     if (a->type != b->type || c->type != d->type || (d->type != a->type && d->type != CUDA_R_32F))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (x->epilogue != CUBLASLT_EPILOGUE_DEFAULT && x->epilogue != CUBLASLT_EPILOGUE_BIAS)
