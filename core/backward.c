@@ -11,7 +11,18 @@ static void describe(hct_tape *t, hct_id id, hct_view *ret) { *ret = hct_value(t
 
 int32_t hct_grad_dtype(hct_tape *t, hct_id id) {
     const value *v = hct_value(t, id);
-    return hct_value(t, v->master ? v->master : id)->view.dtype;
+    return v->wide ? HCT_F32 : hct_value(t, v->master ? v->master : id)->view.dtype;
+}
+
+static int is_half(int32_t dtype) { return dtype == HCT_BF16 || dtype == HCT_F16; }
+
+int hct_grad_stays_wide(hct_tape *t, const char *op, const hct_id *in, uint32_t n_in) {
+    static const char *const through[] = {"reshape", "permute", "mul", "l2_normalize"};
+    int passes = 0, wide = 0;
+    for (size_t i = 0; i < sizeof through / sizeof *through; i++) passes |= !strcmp(op, through[i]);
+    for (uint32_t i = 0; passes && i < n_in; i++)
+        wide |= is_half(hct_value(t, in[i])->view.dtype) && hct_grad_dtype(t, in[i]) == HCT_F32;
+    return wide;
 }
 
 static void add_grad(hct_tape *t, hct_id id, hct_id g) {
@@ -25,8 +36,13 @@ static void add_grad(hct_tape *t, hct_id id, hct_id g) {
         hct_tape_fail(t, HCT_EINVAL, "a gradient for value %d is no value of this tape", id);
         return;
     }
+    /* a value of 16 bits beside one whose gradient is wide, or the other way round */
+    int32_t want = hct_grad_dtype(t, id), have_dtype = hct_value(t, g)->view.dtype;
+    if ((want == HCT_F32 && is_half(have_dtype)) || (is_half(want) && have_dtype == HCT_F32))
+        g = hct_cast(t, g, (hct_dtype)want);
+    if (t->error.code < 0) return;
     const hct_view *x = &hct_value(t, id)->view, *d = &hct_value(t, g)->view;
-    if (x->ndim != d->ndim || x->dtype != d->dtype || memcmp(x->dim, d->dim, (size_t)x->ndim * sizeof x->dim[0]) != 0) {
+    if (x->ndim != d->ndim || want != d->dtype || memcmp(x->dim, d->dim, (size_t)x->ndim * sizeof x->dim[0]) != 0) {
         hct_tape_fail(t, HCT_ESHAPE, "a gradient for value %d has another shape or dtype than the value", id);
         return;
     }

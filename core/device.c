@@ -58,9 +58,10 @@ hct_dev *hct_device_open(hct_ctx *ctx, const char *spec, hct_err *err) {
         hct_fail(err, HCT_ENOMEM, "out of memory");
         return NULL;
     }
-    const char *ranges = getenv("HCT_RANGES");
+    const char *ranges = getenv("HCT_RANGES"), *sync = getenv("HCT_SYNC");
     d->ctx = ctx;
     d->backend = b;
+    d->waits = sync && *sync == '1';
     d->ranges = ranges && *ranges == '1' && HCT_HAS(b, range_push) && HCT_HAS(b, range_pop);
     if (b->open(index, &d->device, err) < 0 || b->stream_new(d->device, &d->stream, err) < 0) {
         hct_device_close(d);

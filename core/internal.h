@@ -8,6 +8,10 @@
 
 #include <stdatomic.h>
 
+/* Each value of an arena and each packed copy begins at a multiple of this: cuBLASLt's fastest algorithms, and its
+ * workspace, want 256. */
+enum { HCT_ALIGN = 256 };
+
 /* ---- growable array: HCT_PUSH(array, count, capacity, item) is 0 when out of memory ---- */
 int hct_grow(void **array, size_t count, size_t *capacity, size_t item_size);
 #define HCT_PUSH(a, n, cap, item) (hct_grow((void **)&(a), (n), &(cap), sizeof *(a)) ? ((a)[(n)++] = (item), 1) : 0)
@@ -65,7 +69,9 @@ struct hct_dev {
     hct_tensor **ahead; /* with a second place; those whose `staged` is set wait to be taken */
     size_t n_ahead, cap_ahead;
     int writes_ahead;
-    int ranges; /* HCT_RANGES=1, and the backend can name what runs */
+    int ranges;        /* HCT_RANGES=1, and the backend can name what runs */
+    int graph_refused; /* how often the backend refused one */
+    int waits;         /* HCT_SYNC=1: each call is waited for */
 };
 
 struct hct_tensor {
@@ -102,9 +108,9 @@ typedef struct value {
     hct_id grad;
     hct_id master;       /* of a copy in lower precision: the parameter that its gradients belong to; else 0 */
     int32_t first, last; /* root only: node that writes it first, node that reads it last (program) */
-    uint32_t needs_grad : 1, keep : 1, owned : 1, written : 1, read : 1;
+    uint32_t needs_grad : 1, keep : 1, owned : 1, written : 1, read : 1, wide : 1;
     /* owned: eager memory of this tape; written: a tensor that a call writes; read (program): by a live call, or
-     * kept */
+     * kept; wide: made from a 16-bit copy of a parameter, whose gradient goes through this value and stays F32 */
 } value;
 
 typedef struct node {
@@ -148,6 +154,9 @@ value *hct_value(hct_tape *, hct_id);
 uint64_t hct_view_bytes(const hct_view *);
 void hct_make_contiguous(hct_view *); /* sets strides from dims */
 void hct_node_release(node *);
+/* Whether the gradient of what op makes of these values stays in F32 although they have 16 bits: one of them is a copy
+ * of an F32 parameter, or made from one, and op only moves or scales it (backward.c). */
+int hct_grad_stays_wide(hct_tape *, const char *op, const hct_id *in, uint32_t n_in);
 /* Runs one planned node now. */
 hct_status hct_node_run(hct_tape *, node *, hct_err *);
 /* Tensors that it writes get another version. */

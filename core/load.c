@@ -94,6 +94,8 @@ hct_status hct_load_plugin(hct_ctx *ctx, const char *file, hct_err *err) {
     const hct_plugin *desc = dlsym(lib, "hct_plugin_v1");
     st = desc ? check(file, desc, err)
               : hct_fail(err, HCT_EVERSION, "%s: not a headct plugin: it exports no hct_plugin_v1", file);
+    for (size_t i = 0; i < ctx->n_plugins && st == HCT_OK; i++)
+        if (ctx->plugins[i].desc == desc) return HCT_OK; /* the same file by another name */
     if (st < 0) {
         dlclose(lib); /* none of its code was called */
         return st;

@@ -2,7 +2,7 @@
  * tensor was written. */
 #include "internal.h"
 
-enum { ALIGN = 128, STEADY_BITS = 64 };
+enum { STEADY_BITS = 64 };
 
 void hct_keep_packed(hct_tape *t) {
     if (t->planned)
@@ -27,7 +27,7 @@ hct_status hct_packed_plan(hct_tape *t, node *n, uint64_t steady, hct_err *err) 
                         "%s: %s asks for a packed copy of input %u, which is not steady, or it cannot pack",
                         n->op->name, n->kernel->name, p->packs);
     n->views[n->n_in + n->n_out + 1].off = t->packed_bytes;
-    t->packed_bytes += (p->packed + ALIGN - 1) / ALIGN * ALIGN;
+    t->packed_bytes += (p->packed + HCT_ALIGN - 1) / HCT_ALIGN * HCT_ALIGN;
     return HCT_OK;
 }
 

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { ALIGN = 128 };
-
 static int is_view(const node *n) { return (n->op->flags & HCT_OP_VIEW) != 0; }
 
 /* Backwards: a call is live if it writes a tensor, a kept value, or something a live call reads. */
@@ -108,8 +106,8 @@ static void make_blocks(hct_tape *t, int32_t *block_of, hct_block *blocks, size_
                 if (can_take_over(t, i, o, k, block_of, blocks))
                     block_of[n->out[o]] = block_of[hct_value(t, n->in[k])->root];
             if (block_of[n->out[o]] < 0) {
-                uint64_t bytes = (hct_view_bytes(&v->view) + ALIGN - 1) / ALIGN * ALIGN;
-                blocks[nb] = (hct_block){.bytes = bytes ? bytes : ALIGN, .first = (int32_t)i, .last = v->last};
+                uint64_t bytes = (hct_view_bytes(&v->view) + HCT_ALIGN - 1) / HCT_ALIGN * HCT_ALIGN;
+                blocks[nb] = (hct_block){.bytes = bytes ? bytes : HCT_ALIGN, .first = (int32_t)i, .last = v->last};
                 block_of[n->out[o]] = (int32_t)nb++;
             } else if (v->last > blocks[block_of[n->out[o]]].last) {
                 blocks[block_of[n->out[o]]].last = v->last;
@@ -188,6 +186,7 @@ hct_status hct_compile(hct_tape *t, hct_err *err) {
 static int can_capture(const hct_tape *t) {
     const hct_backend *b = t->dev->backend;
     const char *wish = getenv("HCT_GRAPH");
+    if (t->dev->waits) return 0; /* nothing can be waited for while it is captured */
     if (!HCT_HAS(b, capture_begin) || !HCT_HAS(b, capture_end) || !HCT_HAS(b, graph_launch) || !HCT_HAS(b, graph_free))
         return 0;
     for (size_t i = 0; i < t->n_nodes; i++)
@@ -202,30 +201,48 @@ static hct_status run_calls(hct_tape *t, hct_err *err) {
     return st;
 }
 
-/* The whole step as one graph of the backend's. What calls enqueue meanwhile is recorded, not run. */
-static hct_status capture(hct_tape *t, hct_err *err) {
-    const hct_backend *b = t->dev->backend;
-    hct_err late = {0, ""};
-    hct_status st = b->capture_begin(t->dev->stream, err);
-    if (st != HCT_OK) return st;
-    st = run_calls(t, err);
-    hct_status ended = b->capture_end(t->dev->stream, &t->graph, &late);
-    if (st == HCT_OK && ended < 0) st = hct_fail(err, ended, "%s", late.msg);
-    return st;
+/* Steps are run call by call from now on: a graph is worth time, and never worth a training. Said once a device. */
+static void give_up_graph(hct_tape *t, const char *why) {
+    char line[400];
+    if (t->graph) t->dev->backend->graph_free(t->dev->stream, t->graph);
+    t->graph = NULL;
+    t->captures = 0;
+    snprintf(line, sizeof line, "%s: no graph of a step can be used, its calls are run one by one: %s",
+             t->dev->backend->name, why);
+    if (!t->dev->graph_refused++) t->dev->ctx->host.log(&t->dev->ctx->host, line);
 }
 
-/* run_calls, as it was captured. */
+/* The whole step as one graph of the backend's. What calls enqueue meanwhile is recorded, not run. */
+static void capture(hct_tape *t) {
+    const hct_backend *b = t->dev->backend;
+    hct_err why = {0, ""}, late = {0, ""};
+    hct_status st = b->capture_begin(t->dev->stream, &why);
+    if (st == HCT_OK) {
+        st = run_calls(t, &why);
+        hct_status ended = b->capture_end(t->dev->stream, &t->graph, &late);
+        if (st == HCT_OK && ended < 0) st = hct_fail(&why, ended, "%s", late.msg);
+    }
+    if (st != HCT_OK) give_up_graph(t, why.msg);
+}
+
+/* run_calls, as it was captured; or itself, where the graph is refused. */
 static hct_status launch(hct_tape *t, hct_err *err) {
+    hct_err why = {0, ""};
+    hct_status st = t->dev->backend->graph_launch(t->dev->stream, t->graph, &why);
+    if (st != HCT_OK) {
+        give_up_graph(t, why.msg);
+        return run_calls(t, err);
+    }
     for (size_t i = 0; i < t->n_nodes; i++)
         if (t->nodes[i].views) hct_node_wrote(t, &t->nodes[i]);
-    return t->dev->backend->graph_launch(t->dev->stream, t->graph, err);
+    return HCT_OK;
 }
 
 /* The first run is never captured: it warms up what is lazy. */
 static hct_status run_step(hct_tape *t, hct_err *err) {
     hct_status st = hct_packed_refresh(t, err);
     if (t->runs == 0) t->captures = can_capture(t);
-    if (st == HCT_OK && t->runs == 1 && t->captures) st = capture(t, err);
+    if (st == HCT_OK && t->runs == 1 && t->captures) capture(t);
     if (st == HCT_OK) st = t->graph ? launch(t, err) : run_calls(t, err);
     t->runs++;
     return st;
@@ -253,7 +270,7 @@ hct_program_stats hct_stats(const hct_tape *t) { return t->stats; }
 
 typedef struct line {
     const char *name;
-    double seconds;
+    double seconds, bytes, flops; /* bytes: of its operands, each counted once */
     size_t calls;
 } line;
 
@@ -266,6 +283,20 @@ static double now(void) {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+/* Adds what a call moves and computes. */
+static void work_of(const node *n, line *l) {
+    hct_problem p = {.size = sizeof p,
+                     .op = n->op->name,
+                     .in = n->views,
+                     .out = n->views + n->n_in,
+                     .attr = n->attr,
+                     .n_in = n->n_in,
+                     .n_out = n->n_out,
+                     .n_attr = n->n_attr};
+    for (uint32_t k = 0; k < n->n_in + n->n_out; k++) l->bytes += (double)hct_view_bytes(&n->views[k]);
+    l->flops += hct_node_flops(&p);
 }
 
 hct_status hct_profile(hct_tape *t, void (*print)(void *context, const char *text), void *context, hct_err *err) {
@@ -286,13 +317,16 @@ hct_status hct_profile(hct_tape *t, void (*print)(void *context, const char *tex
         if (k == n) lines[n++].name = t->nodes[i].kernel->name;
         lines[k].seconds += took;
         lines[k].calls++;
+        work_of(&t->nodes[i], &lines[k]);
         total += took;
     }
     qsort(lines, n, sizeof *lines, slowest_first);
     for (size_t k = 0; st == HCT_OK && k < n; k++) {
-        char text[200];
-        snprintf(text, sizeof text, "%8.2f ms %5.1f%% %6zu calls  %s", 1e3 * lines[k].seconds,
-                 100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls, lines[k].name);
+        char text[256];
+        double seconds = lines[k].seconds > 0 ? lines[k].seconds : 1;
+        snprintf(text, sizeof text, "%8.2f ms %5.1f%% %6zu calls  %8.1f GB/s %8.3f TFLOP/s  %s", 1e3 * lines[k].seconds,
+                 100 * lines[k].seconds / (total > 0 ? total : 1), lines[k].calls, 1e-9 * lines[k].bytes / seconds,
+                 1e-12 * lines[k].flops / seconds, lines[k].name);
         print(context, text);
     }
     free(lines);

@@ -239,6 +239,8 @@ hct_status hct_node_run(hct_tape *t, node *n, hct_err *err) {
     hct_status st =
         n->kernel->run(&n->plan, t->dev->stream, n->views, n->views + n->n_in, n->views + n->n_in + n->n_out, &why);
     if (t->dev->ranges) b->range_pop(t->dev->stream);
+    if (st == HCT_OK && t->dev->waits && (st = b->stream_sync(t->dev->stream, &why)) < 0)
+        return hct_fail(err, st, "%s: found after %s (HCT_SYNC=1): %s", n->op->name, n->kernel->name, why.msg);
     return st < 0 ? hct_fail(err, st, "%s: %s", n->op->name, why.msg) : HCT_OK;
 }
 
@@ -275,6 +277,7 @@ static hct_status append(hct_tape *t, const char *name, const hct_id *in, uint32
         out[i] = id;
         t->values[id].needs_grad = needs && HCT_HAS(op, grad);
         if (op->flags & HCT_OP_VIEW) t->values[id].root = t->values[in[0]].root;
+        t->values[id].wide = needs && i == 0 && hct_grad_stays_wide(t, name, in, n_in);
     }
     free(views);
     if (t->error.code == 0 && !HCT_PUSH(t->nodes, t->n_nodes, t->cap_nodes, n))

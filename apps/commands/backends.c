@@ -7,13 +7,14 @@
 #include "hct/hct.h"
 #include "hct/log.h"
 
-static const char doc[] = "Lists the backends and plugins that are loaded, the devices each backend sees, how many ops "
-                          "it has kernels for and which are missing.\v"
-                          "Example:\n  headct backends\n\n"
-                          "Plugins are looked for in each folder of HCT_PLUGIN_PATH, then in the installed plugin "
-                          "folder. HCT_VERBOSE=dispatch prints which kernel "
-                          "is chosen for each call and why others refuse; HCT_KERNEL=op=name forces one. What is "
-                          "unknown in them is said on stderr.";
+static const char doc[] =
+    "Lists the backends and plugins that are loaded, the devices each backend sees, the libraries "
+    "it opens (version, file, or why not), how many ops it has kernels for and which are missing.\v"
+    "Example:\n  headct backends\n\n"
+    "Plugins are looked for in each folder of HCT_PLUGIN_PATH, then in the installed plugin "
+    "folder. HCT_VERBOSE=dispatch prints which kernel "
+    "is chosen for each call and why others refuse; HCT_KERNEL=op=name forces one. What is "
+    "unknown in them is said on stderr.";
 
 enum { OPT_KERNELS = 256 };
 
@@ -43,6 +44,8 @@ static void print_backend(const hct_ctx *ctx, const hct_backend *b, int kernels)
     while (b->probe(devices, text, sizeof text, &err) == HCT_OK)
         printf("  device %s:%d  %s\n", b->name, devices, text), devices++;
     if (!devices) printf("  no device: %s\n", err.msg);
+    for (int i = 0; HCT_HAS(b, library) && b->library(i, text, sizeof text, &err) == HCT_OK; i++)
+        printf("  library %s\n", text);
     size_t have = 0, ops = 0;
     char missing[1024] = "";
     for (size_t i = 0; i < hct_op_count(ctx); i++) {

@@ -1,6 +1,6 @@
 /* The CPU reference backend: plain memory, work done at once. Registers the kernels of every *_real.c for each
  * dtype. */
-#include "kernel.h"
+#include "kit/cpu.h"
 
 #include "hct/backend.h"
 
@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
+
+extern const hct_comm *cpu_comm; /* real.h */
+const hct_comm *cpu_comm;
 
 /* What kernels in plugins choose by. */
 static const char *instructions(void) {

@@ -1,5 +1,5 @@
 /* Kernels that only move elements, for any dtype: copy, cast, fill, concat, slice.bwd, gather, unfold3d, fold3d. */
-#include "kernel.h"
+#include "kit/cpu.h"
 
 #include "../patches.h"
 #include "hct/half.h"

@@ -53,7 +53,10 @@ static inline real st(acc x) { return hct_f16_from_f32(x); }
 #define SQRT sqrtf
 #endif
 
-#include "kernel.h"
+#include "kit/cpu.h"
+
+/* The job's ranks, NULL: one. */
+extern const hct_comm *cpu_comm;
 
 /* y = gelu(x + b): x [..., C] of any strides, b [C], y without gaps. */
 void REAL(cpu_gelu_of_sum)(const hct_view *x, const hct_view *b, const hct_view *y);

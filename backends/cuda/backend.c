@@ -2,6 +2,25 @@
  * NCCL. */
 #include "gpu.h"
 
+#include <stdarg.h>
+
+const hct_host *cuda_host;
+
+void cuda_say(const char *fmt, ...) {
+    char line[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    cuda_host->log(cuda_host, line);
+}
+
+static hct_status library(int index, char *text, size_t n, hct_err *err) {
+    if (index < 0 || index >= CUDA_LIBRARIES) return hct_plugin_fail(err, HCT_ENOTFOUND, "no more libraries");
+    cuda_library_describe((cuda_library_id)index, text, n);
+    return HCT_OK;
+}
+
 static const hct_backend backend = {
     .size = sizeof backend,
     .name = "cuda",
@@ -19,6 +38,7 @@ static const hct_backend backend = {
     .graph_launch = cuda_graph_launch,
     .graph_free = cuda_graph_free,
     .stream_after = cuda_stream_after,
+    .library = library,
 #ifdef HAVE_NVTX
     .range_push = cuda_range_push,
     .range_pop = cuda_range_pop,
@@ -26,6 +46,7 @@ static const hct_backend backend = {
 };
 
 static hct_status init(const hct_host *host, hct_err *err) {
+    cuda_host = host;
     hct_status st = host->add_backend(host, &backend, err);
     if (st == HCT_OK) st = cuda_add_collectives(host, err);
     return st == HCT_OK ? cuda_add_kernels(host, err) : st;

@@ -18,7 +18,7 @@ static int path_of(const hct_device *d, char *title, size_t n_title, char *path,
     uint64_t hash[2] = HK_HASH_START;
     char folder[PATH_MAX - 64];
     cu->cuDriverGetVersion(&driver);
-    snprintf(title, n_title, "headct cublaslt 1; %s, compute capability %d, driver %d, cuBLASLt %zu", d->name,
+    snprintf(title, n_title, "headct cublaslt 2; %s, compute capability %d, driver %d, cuBLASLt %zu", d->name,
              d->capability, driver, lt.cublasLtGetVersion());
     hk_hash(hash, title, strlen(title));
     return hk_cache_folder(folder, sizeof folder) &&

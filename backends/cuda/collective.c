@@ -2,44 +2,83 @@
  * gradients exist, all_reduce.wait makes the computation wait for it. Both are captured with the step. The ranks
  * meet through the job's communicator. */
 #include "gpu.h"
+#include "kit/nvidia/nccl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const hct_comm *cuda_comm;
 
-#ifdef HAVE_NCCL
-#include <nccl.h>
-
-/* clang-format off */
-#define NCCL_FUNCTIONS(X)                                                                             \
-    X(ncclGetUniqueId) X(ncclCommInitRank) X(ncclCommAbort) X(ncclCommGetAsyncError) X(ncclAllReduce) \
-    X(ncclGroupStart) X(ncclGroupEnd) X(ncclGetErrorString)
-/* clang-format on */
-static struct { NCCL_FUNCTIONS(CUDA_FIELD) } nccl;
+static struct cuda_nccl { NV_NCCL(CUDA_FIELD) } nccl;
 static ncclComm_t ring; /* one a job */
+static const hct_device *ring_device;
 
 static hct_status nccl_fail(hct_err *err, ncclResult_t code, const char *what) {
     return hct_plugin_fail(err, HCT_EDEVICE, "NCCL: %s fails on rank %d: %s; NCCL_DEBUG=INFO says more", what,
                            cuda_comm->rank, nccl.ncclGetErrorString(code));
 }
 
-/* All ranks plan the same calls in the same order, so they meet here. */
-static hct_status meet(hct_device *d, hct_err *err) {
-#define SYMBOL(f) {CUDA_TEXT(f), (size_t)((char *)&nccl.f - (char *)&nccl)},
-    const cuda_symbol symbols[] = {NCCL_FUNCTIONS(SYMBOL)};
+enum { WHY = 200 };
+typedef struct said { /* what a rank tells the others */
+    int32_t ready;
+    char why[WHY];
+} said;
+
+/* HCT_OK where all ranks are ready; else the same refusal on all of them, with the first rank that is not. */
+static hct_status all_ready(int ready, const char *why, hct_err *err) {
+    said mine = {.ready = ready}, *all = calloc((size_t)cuda_comm->ranks, sizeof *all);
+    if (!all) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    snprintf(mine.why, sizeof mine.why, "%s", why);
+    hct_status st = cuda_comm->all_gather(cuda_comm, &mine, all, sizeof mine, err);
+    for (int r = 0; st == HCT_OK && r < cuda_comm->ranks; r++)
+        if (!all[r].ready) st = hct_plugin_fail(err, HCT_NOTIMPL, "rank %d: %s", r, all[r].why);
+    free(all);
+    return st;
+}
+
+static int open_nccl(hct_err *err) {
+#define SYMBOL(ret, name, args) CUDA_SYMBOL(struct cuda_nccl, name),
+    const cuda_symbol symbols[] = {NV_NCCL(SYMBOL)};
 #undef SYMBOL
+    return cuda_library(CUDA_NCCL, symbols, sizeof symbols / sizeof *symbols, &nccl, err);
+}
+
+/* All ranks plan the same calls in the same order, so they meet here. What one of them lacks all must know before
+ * anybody waits for it inside NCCL, where there is no end to waiting. */
+static hct_status meet(hct_device *d, hct_err *err) {
     ncclUniqueId id = {{0}};
+    hct_err why = {0, ""};
     if (ring) return HCT_OK;
-    if (!cuda_library((const char *const[]){"libnccl.so.2", NULL}, symbols, sizeof symbols / sizeof *symbols, &nccl,
-                      err))
-        return HCT_NOTIMPL;
-    cu->cuCtxSetCurrent(d->context);
-    ncclResult_t code = cuda_comm->rank == 0 ? nccl.ncclGetUniqueId(&id) : ncclSuccess;
-    hct_status st = cuda_comm->broadcast(cuda_comm, &id, sizeof id, 0, err);
+    ncclResult_t code = ncclSuccess;
+    int ready = open_nccl(&why);
+    if (ready && cuda_enter(d) != CUDA_SUCCESS) {
+        ready = 0;
+        snprintf(why.msg, sizeof why.msg, "the device's context cannot be entered");
+    }
+    if (ready && cuda_comm->rank == 0 && (code = nccl.ncclGetUniqueId(&id)) != ncclSuccess) {
+        ready = 0;
+        nccl_fail(&why, code, "naming the job");
+    }
+    hct_status st = all_ready(ready, why.msg, err);
+    if (st != HCT_OK) return st;
+    st = cuda_comm->broadcast(cuda_comm, &id, sizeof id, 0, err);
     if (st < 0) return st;
-    if (code == ncclSuccess) code = nccl.ncclCommInitRank(&ring, cuda_comm->ranks, id, cuda_comm->rank);
-    return code == ncclSuccess ? HCT_OK : nccl_fail(err, code, "joining the ranks");
+    code = nccl.ncclCommInitRank(&ring, cuda_comm->ranks, id, cuda_comm->rank);
+    if (code != ncclSuccess) {
+        ring = NULL;
+        nccl_fail(&why, code, "joining the ranks");
+    }
+    st = all_ready(code == ncclSuccess, why.msg, err);
+    if (st == HCT_OK) ring_device = d;
+    else if (ring) nccl.ncclCommAbort(ring), ring = NULL;
+    return st;
+}
+
+void cuda_collective_close(const hct_device *d) {
+    if (!ring || ring_device != d) return;
+    nccl.ncclCommAbort(ring); /* nothing is under way: its streams have been waited for */
+    ring = NULL;
 }
 
 typedef struct bucket { /* of one call */
@@ -51,7 +90,7 @@ typedef struct bucket { /* of one call */
 
 static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     double scale = hct_attr_real(p->attr, p->n_attr, "scale", 1);
-    int mean = scale * cuda_comm->ranks == 1;
+    int mean = scale == 1.0 / cuda_comm->ranks; /* as core/buckets.c writes it: 1 / 49 * 49 is not 1 */
     if (!mean && scale != 1)
         return hct_plugin_fail(err, HCT_NOTIMPL, "NCCL gives sums and means over ranks, not a factor of %g", scale);
     for (uint32_t i = 0; i < p->n_in; i++)
@@ -85,7 +124,7 @@ static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, cons
                       hct_err *err) {
     (void)ws;
     const bucket *b = p->state;
-    CUresult code = CUDA_SUCCESS;
+    CUresult code = cuda_enter(s->device);
     for (uint32_t i = 0; code == CUDA_SUCCESS && i < b->n; i++)
         if (b->count[i] && place(&in[i]) != place(&out[i]))
             code = cu->cuMemcpyDtoDAsync(place(&out[i]), place(&in[i]), b->count[i] * hct_dtype_bytes(in[i].dtype),
@@ -123,7 +162,8 @@ static hct_status plan_wait(hct_device *d, const hct_problem *p, hct_plan *ret, 
 static hct_status run_wait(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
                            const hct_view *ws, hct_err *err) {
     (void)p, (void)in, (void)ws;
-    CUresult code = cu->cuEventRecord(s->there, s->side);
+    CUresult code = cuda_enter(s->device);
+    if (code == CUDA_SUCCESS) code = cu->cuEventRecord(s->there, s->side);
     if (code == CUDA_SUCCESS) code = cu->cuStreamWaitEvent(s->stream, s->there, 0);
     if (code == CUDA_SUCCESS) code = cu->cuMemsetD8Async(place(out), 0, sizeof(float), s->stream);
     return code == CUDA_SUCCESS ? HCT_OK : cuda_fail(err, code, "waiting for an exchange");
@@ -152,11 +192,3 @@ hct_status cuda_add_collectives(const hct_host *host, hct_err *err) {
     hct_status st = host->add_kernel(host, &reduce, err);
     return st == HCT_OK ? host->add_kernel(host, &wait_for, err) : st;
 }
-#else
-hct_status cuda_collective_state(hct_err *err) { return (void)err, HCT_OK; }
-hct_status cuda_add_collectives(const hct_host *host, hct_err *err) {
-    (void)err;
-    cuda_comm = HCT_HAS(host, comm) ? host->comm : NULL;
-    return HCT_OK;
-}
-#endif

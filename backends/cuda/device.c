@@ -1,9 +1,11 @@
 /* Devices: all that the driver shows, in its order. */
 #include "gpu.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_DEVICES = 64, LEAST = 80 /* compute capability 8.0: bf16 */ };
 static hct_device *opened[MAX_DEVICES];
@@ -41,15 +43,34 @@ hct_status cuda_probe(int index, char *text, size_t n, hct_err *err) {
     cu->cuDeviceTotalMem(&bytes, id);
     cu->cuDriverGetVersion(&version);
     int cc = capability(id);
-    snprintf(text, n, "%s, compute capability %d.%d%s, %.1f GiB, %d multiprocessors, driver for CUDA %d.%d", name,
+    char folder[PATH_MAX];
+    snprintf(text, n, "%s, compute capability %d.%d%s, %.1f GiB, %d multiprocessors, driver for CUDA %d.%d%s", name,
              cc / 10, cc % 10, cc < LEAST ? " (unsupported)" : "", (double)bytes / (1 << 30),
-             attribute(id, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), version / 1000, version % 1000 / 10);
+             attribute(id, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), version / 1000, version % 1000 / 10,
+             cuda_has_kernels(folder) ? "" : "; this build has no compiled kernels, so it cannot be used");
     return HCT_OK;
 }
 
+CUresult cuda_enter(const hct_device *d) { return cu->cuCtxSetCurrent(d->context); }
+
+double cuda_time(const hct_device *d) {
+    struct timespec t;
+    if (!d->times.on || clock_gettime(CLOCK_MONOTONIC, &t) != 0) return 0;
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int enter(const hct_cuda_device *shown) {
+    return cu->cuCtxSetCurrent((CUcontext)shown->context) == CUDA_SUCCESS;
+}
+
 static void destroy(hct_device *d) {
+    if (d->times.on)
+        cuda_say("CUDA: times: %llu graphs started, %.3f s of waiting for the device, %.3f s of copying %.3f GB up",
+                 (unsigned long long)d->times.graphs, d->times.waits, d->times.uploads, 1e-9 * (double)d->times.bytes);
     if (d->context) {
-        cu->cuCtxSetCurrent(d->context);
+        cuda_enter(d);
+        for (cuda_closer *c = d->shown.closers; c; c = c->next) c->close(c->arg);
+        cuda_collective_close(d);
         cuda_lt_close(d);
         cuda_pool_release(d);
         if (d->status) cu->cuMemFree(d->status);
@@ -67,6 +88,8 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
     size_t bytes = 0;
     hct_status st = HCT_OK;
     if (!d) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
+    const char *times = getenv("HCT_TIMES");
+    d->times.on = times && *times == '1';
     d->id = id;
     d->index = index;
     cu->cuDeviceGetName(d->name, sizeof d->name - 1, d->id);
@@ -79,6 +102,13 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
                              "cuda:%d: %s has compute capability %d.%d; the kernels need 8.0 or more (A100 and later). "
                              "OpenCL may run on it: --set train.device=opencl",
                              index, d->name, d->capability / 10, d->capability % 10);
+    char folder[PATH_MAX];
+    if (st == HCT_OK && !cuda_has_kernels(folder))
+        st =
+            hct_plugin_fail(err, HCT_ENOTFOUND,
+                            "cuda:%d: this build has no compiled device kernels (none in %s/cuda): it was made without "
+                            "nvcc; install the CUDA toolkit and build again with -Dcuda=enabled",
+                            index, folder);
     CUresult code = CUDA_SUCCESS;
     if (st == HCT_OK) {
         code = cu->cuDevicePrimaryCtxRetain(&d->context, d->id);
@@ -102,7 +132,8 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
     d->with_library.library_bias = 1;
     d->with_subgroups = d->target;
     d->with_subgroups.subgroups = 1;
-    d->shown = (hct_cuda_device){sizeof d->shown, index, d->capability, d->context};
+    d->shown = (hct_cuda_device){
+        .size = sizeof d->shown, .index = index, .capability = d->capability, .context = d->context, .enter = enter};
     if (st == HCT_OK) *ret = d;
     else destroy(d);
     return st;

@@ -9,13 +9,14 @@ const cuda_driver *cu;
 pthread_mutex_t cuda_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int start(cuda_driver *d, hct_err *err) {
-#define SYMBOL(f) {CUDA_TEXT(f), offsetof(cuda_driver, f)},
-    static const cuda_symbol symbols[] = {CUDA_FUNCTIONS(SYMBOL)};
-#undef SYMBOL
+#define NEEDED(field, symbol, args) {#symbol, offsetof(cuda_driver, field), 0},
+#define OPTIONAL(field, symbol, args) {#symbol, offsetof(cuda_driver, field), 1},
+    static const cuda_symbol symbols[] = {NV_DRIVER(NEEDED) NV_DRIVER_OPTIONAL(OPTIONAL)};
+#undef NEEDED
+#undef OPTIONAL
     int version = 0;
     hct_err why = {0, ""};
-    if (!cuda_library((const char *const[]){"libcuda.so.1", NULL}, symbols, sizeof symbols / sizeof *symbols, d,
-                      &why)) {
+    if (!cuda_library(CUDA_DRIVER, symbols, sizeof symbols / sizeof *symbols, d, &why)) {
         hct_plugin_fail(err, why.code,
                         why.code == HCT_EVERSION ? "the NVIDIA driver is too old: %s; update it"
                                                  : "no NVIDIA driver: %s; install the driver of your card",
@@ -32,8 +33,9 @@ static int start(cuda_driver *d, hct_err *err) {
         return 0;
     }
     /* Machine code of a toolkit runs with drivers of its major version and later. */
-    int least = CUDA_VERSION / 1000;
-    if (d->cuDriverGetVersion(&version) != CUDA_SUCCESS || version / 1000 < least) {
+    int least = KERNELS_CUDA_MAJOR;
+    if (d->cuDriverGetVersion(&version) == CUDA_SUCCESS) cuda_library_newest(version / 1000);
+    if (version / 1000 < least) {
         hct_plugin_fail(
             err, HCT_EVERSION,
             "the NVIDIA driver is too old: it speaks CUDA %d.%d, this build needs %d.0 or later; update the driver",
@@ -55,6 +57,25 @@ const cuda_driver *cuda_get_driver(hct_err *err) {
     return state == 1 ? &driver : NULL;
 }
 
+/* Errors that stay: every later call in the context gives them again. */
+int cuda_is_lost(CUresult code) {
+    switch (code) {
+    case CUDA_ERROR_ECC_UNCORRECTABLE:
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_CONTEXT_IS_DESTROYED:
+    case CUDA_ERROR_ASSERT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_UNKNOWN: return 1;
+    default: return 0;
+    }
+}
+
 hct_status cuda_fail(hct_err *err, CUresult code, const char *what) {
     const char *name = NULL;
     cu->cuGetErrorName(code, &name);
@@ -63,8 +84,7 @@ hct_status cuda_fail(hct_err *err, CUresult code, const char *what) {
                            name ? name : "unknown error",
                            memory                                 ? ""
                            : code == CUDA_ERROR_NO_BINARY_FOR_GPU ? "; this build has no kernels for the card"
-                           : code == CUDA_ERROR_ILLEGAL_ADDRESS || code == CUDA_ERROR_ECC_UNCORRECTABLE ||
-                                   code == CUDA_ERROR_LAUNCH_FAILED
+                           : cuda_is_lost(code)
                                ? "; the device cannot be used any more in this process: start again with --resume"
                                : "");
 }

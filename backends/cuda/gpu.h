@@ -4,40 +4,22 @@
 #ifndef CUDA_GPU_H
 #define CUDA_GPU_H
 
-#include <cublasLt.h>
-#include <cuda.h>
-
 #include "hct/backend.h"
 #include "hct/comm.h"
+#include "kit/cuda.h"
+#include "kit/nvidia/cublaslt.h"
+#include "kit/nvidia/driver.h"
 #include "launch.h"
-#include "library.h"
 
 #include <pthread.h>
 
-/* The driver's functions that are called; cuda.h's macros give each the version that this build knows. */
-/* clang-format off */
-#define CUDA_FUNCTIONS(X)                                                                                   \
-    X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) \
-    X(cuDeviceTotalMem) X(cuDeviceGetAttribute) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)    \
-    X(cuCtxSetCurrent) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemHostAlloc) X(cuMemFreeHost)        \
-    X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemcpyDtoDAsync) X(cuMemsetD8Async) X(cuStreamCreate)     \
-    X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamQuery) X(cuStreamWaitEvent) X(cuEventCreate)        \
-    X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) X(cuStreamBeginCapture)  \
-    X(cuStreamEndCapture) X(cuGraphInstantiate) X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy)    \
-    X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuLaunchKernel)
-#define CUBLASLT_FUNCTIONS(X)                                                                                    \
-    X(cublasLtGetVersion) X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtMatmulDescCreate)                       \
-    X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) X(cublasLtMatrixLayoutCreate)                 \
-    X(cublasLtMatrixLayoutDestroy) X(cublasLtMatrixLayoutSetAttribute) X(cublasLtMatmulPreferenceCreate)         \
-    X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatmulAlgoGetHeuristic) \
-    X(cublasLtMatmulAlgoCheck) X(cublasLtMatmul)
-/* clang-format on */
-
+#define CUDA_DRIVER_FIELD(name, symbol, args) CUresult(*name) args;
 typedef struct cuda_driver {
-    CUDA_FUNCTIONS(CUDA_FIELD)
+    NV_DRIVER(CUDA_DRIVER_FIELD)
+    NV_DRIVER_OPTIONAL(CUDA_DRIVER_FIELD) /* NULL where the driver has none */
 } cuda_driver;
 typedef struct cuda_lt {
-    CUBLASLT_FUNCTIONS(CUDA_FIELD)
+    NV_CUBLASLT(CUDA_FIELD)
 } cuda_lt;
 
 /* NULL: err says why there is no driver, or that it is too old. */
@@ -54,7 +36,7 @@ typedef struct cuda_block {
 } cuda_block;
 
 /* All that a product's fastest algorithm depends on, and which it is. */
-enum { CUDA_CHOICE_KEY = 20, CUDA_CHOICE_WORDS = 8 };
+enum { CUDA_CHOICE_KEY = 22, CUDA_CHOICE_WORDS = 8 };
 typedef struct cuda_choice {
     int64_t key[CUDA_CHOICE_KEY];
     uint64_t algo[CUDA_CHOICE_WORDS];
@@ -78,6 +60,14 @@ struct hct_device { /* one for each index, shared by all who open it */
     cuda_choice *choice; /* choices.c */
     size_t n_choice, cap_choice;
     int choices_read, n_timed;
+    hct_stream *streams; /* all that are open */
+    int lost_memory;     /* the driver refused to take a block back: told about once */
+    int told_lt;         /* and that there is no cuBLASLt */
+    struct {             /* HCT_TIMES=1: what the host did, told about when the device is closed */
+        int on;
+        double uploads, waits;  /* seconds */
+        uint64_t bytes, graphs; /* that went up; graphs that were started */
+    } times;
 };
 
 enum { CUDA_STAGES = 2, CUDA_STAGE = 8 << 20 };
@@ -87,6 +77,8 @@ struct hct_stream {
     hct_device *device;
     CUstream stream, side;        /* side: exchanges between ranks, beside the computation */
     CUevent here, there, reached; /* on stream; on side; on stream, for another stream that comes after */
+    CUevent crossing[2];          /* on stream and side, for all others, where memory changes hands */
+    hct_stream *next;             /* of the device's */
     char *stage[CUDA_STAGES];     /* pinned memory that uploads pass through, and when each may be filled again */
     CUevent staged[CUDA_STAGES];
     int next_stage, uses_status, failed, capturing;
@@ -95,8 +87,18 @@ struct hct_stream {
 
 extern pthread_mutex_t cuda_lock; /* devices, modules, libraries */
 
+/* A line on stderr, by the host. */
+void cuda_say(const char *fmt, ...) HCT_PRINTF(1, 2);
+extern const hct_host *cuda_host;
+/* Seconds, from some moment on; 0 where HCT_TIMES is not 1. */
+double cuda_time(const hct_device *);
+/* Makes the device's context current on this thread; the driver's answer. */
+CUresult cuda_enter(const hct_device *);
+
 /* Fills err from a driver's code: ENOMEM for memory, else EDEVICE. */
 hct_status cuda_fail(hct_err *err, CUresult code, const char *what);
+/* Whether the device cannot be used any more in this process. */
+int cuda_is_lost(CUresult code);
 
 /* ---- device.c ---- */
 hct_status cuda_probe(int index, char *text, size_t n, hct_err *err);
@@ -119,6 +121,8 @@ hct_status cuda_capture_begin(hct_stream *, hct_err *err);
 hct_status cuda_capture_end(hct_stream *, void **ret_graph, hct_err *err);
 hct_status cuda_graph_launch(hct_stream *, void *graph, hct_err *err);
 void cuda_graph_free(hct_stream *, void *graph);
+/* What is enqueued on any stream of the device from now on comes behind what has been enqueued on any so far. */
+CUresult cuda_order_all(hct_device *);
 
 #ifdef HAVE_NVTX
 /* ---- ranges.c ---- */
@@ -129,6 +133,8 @@ void cuda_range_pop(hct_stream *);
 /* ---- module.c ---- */
 /* The compiled kernel of a launch, from the fatbins beside this object. */
 hct_status cuda_kernel(hct_device *, const hk_launch *, CUfunction *ret, hct_err *err);
+/* Whether this build has compiled kernels; folder (PATH_MAX bytes): where this object lies. */
+int cuda_has_kernels(char *folder);
 
 /* ---- kernels.c, product.c, collective.c ---- */
 hct_status cuda_add_kernels(const hct_host *, hct_err *);
@@ -174,5 +180,7 @@ int cuda_product_search(hct_device *, const hk_product *, int32_t dtype, cuda_pr
 extern const hct_comm *cuda_comm;
 /* An error that NCCL met meanwhile. */
 hct_status cuda_collective_state(hct_err *err);
+/* Leaves the job's ring, if it was joined on this device. */
+void cuda_collective_close(const hct_device *);
 
 #endif

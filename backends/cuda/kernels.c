@@ -33,9 +33,9 @@ static void release(hct_plan *p) {
 
 /* ---- planning ---- */
 
-/* Bytes, 128 at most, that divide the place of r. */
+/* Bytes, 256 at most, that divide the place of r. */
 static uint32_t alignment(const state *s, const hk_ref *r) {
-    uint64_t at = r->off | 128;
+    uint64_t at = r->off | 256;
     if (r->place == HK_IN) at |= s->problem->in[r->index].off;
     if (r->place == HK_OUT) at |= s->problem->out[r->index].off;
     return (uint32_t)(at & -at);
@@ -113,7 +113,12 @@ static hct_status plan_half(hct_device *d, const hct_problem *p, hct_plan *ret, 
 }
 
 static hct_status plan_library(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
-    if (!cuda_lt_open(d, err)) return HCT_NOTIMPL;
+    hct_err why = {0, ""};
+    if (!cuda_lt_open(d, &why)) {
+        if (!d->told_lt++)
+            cuda_say("CUDA: matrix products go to the portable kernels, which are many times slower: %s", why.msg);
+        return hct_plugin_fail(err, HCT_NOTIMPL, "%s", why.msg);
+    }
     return plan_with(d, p, hk_find(hk_library_families, p->op), &d->with_library, ret, err);
 }
 
@@ -175,6 +180,8 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
     const call c = {in, out, ws, stream};
     uint32_t product = 0;
     if (stream->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
+    CUresult entered = cuda_enter(stream->device);
+    if (entered != CUDA_SUCCESS) return cuda_fail(err, entered, "entering the device's context");
     for (uint32_t i = 0; i < s->plan.n_launch; i++) {
         const hk_launch *l = &s->plan.launch[i];
         hct_status st = HCT_OK;
@@ -186,11 +193,9 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
         } else {
             CUresult code = run_launch(s, &c, i);
             if (code != CUDA_SUCCESS) st = cuda_fail(err, code, l->kernel);
+            stream->failed = cuda_is_lost(code);
         }
-        if (st != HCT_OK) {
-            stream->failed = 1;
-            return st;
-        }
+        if (st != HCT_OK) return st;
     }
     return HCT_OK;
 }

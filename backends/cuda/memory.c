@@ -1,6 +1,7 @@
 /* Device memory with a pool, and copies. A program takes its memory once and never meets the pool again; eager tapes
  * take and give back a block for every value, which the driver would answer by waiting for the device. Freed blocks
- * are kept by size class and handed out again. */
+ * are kept by size class and handed out again; so that a block may go from one stream to another, all streams are
+ * ordered then (a program's steps never get here). */
 #include "gpu.h"
 
 #include <stdio.h>
@@ -26,8 +27,16 @@ static int push(cuda_block **list, size_t *n, size_t *cap, cuda_block b) {
     return 1;
 }
 
+static void give_back(hct_device *d, CUdeviceptr at) {
+    const char *name = NULL;
+    CUresult code = cu->cuMemFree(at);
+    if (code == CUDA_SUCCESS || d->lost_memory++) return;
+    cu->cuGetErrorName(code, &name);
+    cuda_say("CUDA: %s does not take memory back: %s", d->name, name ? name : "unknown error");
+}
+
 void cuda_pool_release(hct_device *d) {
-    for (size_t i = 0; i < d->n_kept; i++) cu->cuMemFree(d->kept[i].at);
+    for (size_t i = 0; i < d->n_kept; i++) give_back(d, d->kept[i].at);
     d->n_kept = 0;
     d->kept_bytes = 0;
 }
@@ -55,9 +64,11 @@ hct_status cuda_alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
     CUdeviceptr at = 0;
     CUresult code = CUDA_SUCCESS;
     pthread_mutex_lock(&cuda_lock);
-    cu->cuCtxSetCurrent(d->context);
-    if (!from_pool(d, want, &at)) {
-        code = cu->cuMemAlloc(&at, want);
+    if (from_pool(d, want, &at)) {
+        code = cuda_order_all(d);
+    } else {
+        code = cuda_enter(d);
+        if (code == CUDA_SUCCESS) code = cu->cuMemAlloc(&at, want);
         if (code == CUDA_ERROR_OUT_OF_MEMORY && d->n_kept) {
             cuda_pool_release(d);
             code = cu->cuMemAlloc(&at, want);
@@ -67,7 +78,7 @@ hct_status cuda_alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
                     : code == CUDA_ERROR_OUT_OF_MEMORY ? none_left(d, bytes, err)
                                                        : cuda_fail(err, code, "taking memory");
     if (st == HCT_OK && !push(&d->used, &d->n_used, &d->cap_used, (cuda_block){want, at})) {
-        cu->cuMemFree(at);
+        give_back(d, at);
         st = hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     }
     pthread_mutex_unlock(&cuda_lock);
@@ -75,18 +86,18 @@ hct_status cuda_alloc(hct_device *d, uint64_t bytes, void **ret, hct_err *err) {
     return st;
 }
 
-/* What is still queued on a stream may use the block: whoever gets it next queues behind that on the same stream. */
+/* What is still queued on a stream may use the block: whoever gets it next queues behind that (cuda_order_all). */
 void cuda_free(hct_device *d, void *mem) {
     CUdeviceptr at = (CUdeviceptr)(uintptr_t)mem;
     pthread_mutex_lock(&cuda_lock);
-    cu->cuCtxSetCurrent(d->context);
+    cuda_enter(d);
     for (size_t i = d->n_used; i-- > 0;) {
         if (d->used[i].at != at) continue;
         cuda_block b = d->used[i];
         d->used[i] = d->used[--d->n_used];
         if (d->kept_bytes + b.bytes <= d->total / KEEP_SHARE && push(&d->kept, &d->n_kept, &d->cap_kept, b))
             d->kept_bytes += b.bytes;
-        else cu->cuMemFree(at);
+        else give_back(d, at);
         break;
     }
     pthread_mutex_unlock(&cuda_lock);
@@ -109,15 +120,15 @@ static CUresult upload(hct_stream *s, CUdeviceptr to, const char *from, uint64_t
     return code;
 }
 
+/* Through one piece: the stream itself has this copy wait for the piece's last one. */
 static CUresult download(hct_stream *s, char *to, CUdeviceptr from, uint64_t bytes) {
     CUresult code = CUDA_SUCCESS;
     for (uint64_t at = 0; code == CUDA_SUCCESS && at < bytes; at += CUDA_STAGE) {
         size_t n = bytes - at < CUDA_STAGE ? bytes - at : CUDA_STAGE;
-        int k = s->next_stage;
-        code = cu->cuEventSynchronize(s->staged[k]);
-        if (code == CUDA_SUCCESS) code = cu->cuMemcpyDtoHAsync(s->stage[k], from + at, n, s->stream);
+        char *piece = s->stage[s->next_stage];
+        code = cu->cuMemcpyDtoHAsync(piece, from + at, n, s->stream);
         if (code == CUDA_SUCCESS) code = cu->cuStreamSynchronize(s->stream);
-        if (code == CUDA_SUCCESS) memcpy(to + at, s->stage[k], n);
+        if (code == CUDA_SUCCESS) memcpy(to + at, piece, n);
     }
     return code;
 }
@@ -127,12 +138,16 @@ hct_status cuda_copy(hct_device *d, hct_stream *s, hct_copy_kind kind, void *dst
     CUresult code;
     if (s->failed) return hct_plugin_fail(err, HCT_EDEVICE, "CUDA: the device failed before");
     if (bytes == 0) return HCT_OK;
-    cu->cuCtxSetCurrent(d->context);
     CUdeviceptr to = (CUdeviceptr)(uintptr_t)dst + dst_off, from = (CUdeviceptr)(uintptr_t)src + src_off;
+    if ((code = cuda_enter(d)) != CUDA_SUCCESS) return cuda_fail(err, code, "copying");
     if (kind == HCT_DEVICE_TO_DEVICE) code = cu->cuMemcpyDtoDAsync(to, from, bytes, s->stream);
-    else if (kind == HCT_HOST_TO_DEVICE) code = upload(s, to, (const char *)src + src_off, bytes);
-    else code = download(s, (char *)dst + dst_off, from, bytes);
+    else if (kind == HCT_HOST_TO_DEVICE) {
+        double start = cuda_time(d);
+        code = upload(s, to, (const char *)src + src_off, bytes);
+        d->times.uploads += cuda_time(d) - start;
+        d->times.bytes += bytes;
+    } else code = download(s, (char *)dst + dst_off, from, bytes);
     if (code == CUDA_SUCCESS) return HCT_OK;
-    s->failed = 1;
+    s->failed = cuda_is_lost(code);
     return cuda_fail(err, code, "copying");
 }

@@ -53,6 +53,13 @@ static char *read_file(const char *name, char folder[PATH_MAX], hct_err *err) {
     return NULL;
 }
 
+int cuda_has_kernels(char *folder) {
+    hct_err why = {0, ""};
+    char *bytes = read_file("elementwise.f32", folder, &why);
+    free(bytes);
+    return bytes != NULL;
+}
+
 static hct_status module_of(hct_device *d, const hk_launch *l, CUmodule *ret, hct_err *err) {
     char name[64], folder[PATH_MAX];
     name_of(l, name);
@@ -84,7 +91,7 @@ hct_status cuda_kernel(hct_device *d, const hk_launch *l, CUfunction *ret, hct_e
     char name[96];
     CUmodule module;
     pthread_mutex_lock(&cuda_lock);
-    cu->cuCtxSetCurrent(d->context);
+    cuda_enter(d);
     hct_status st = module_of(d, l, &module, err);
     if (st == HCT_OK) {
         snprintf(name, sizeof name, "hct_%s_%s", l->kernel, suffix_of(l->dtype));

@@ -1,7 +1,8 @@
 /* Matrix products by cuBLASLt: operands as they are stored, sums in f32, the algorithm chosen once, when a call is
  * planned: what `headct bench --tune` found fastest on this card (HEADCT_TUNE set: found now), else the heuristic's
- * first. TF32 only where HEADCT_TF32=1 asks for it. cuBLASLt thinks in columns: a row-major c = a b is its c' = b'
- * a'. */
+ * first. TF32 only where HEADCT_TF32=1 asks for it; parts of a long sum are added up in f32 too, unless
+ * HEADCT_SPLIT_SUMS=1 lets them be rounded to the result's type before (faster for few rows, less exact). cuBLASLt
+ * thinks in columns: a row-major c = a b is its c' = b' a'. */
 #include "gpu.h"
 
 #include <stdlib.h>
@@ -10,14 +11,18 @@
 cuda_lt lt;
 enum { MOST_WORKSPACE = 32 << 20, CANDIDATES = 16 };
 
+static int is_set(const char *name) {
+    const char *text = getenv(name);
+    return text && *text == '1';
+}
+
 static int library(hct_err *err) {
-#define SYMBOL(f) {CUDA_TEXT(f), offsetof(cuda_lt, f)},
-    static const cuda_symbol symbols[] = {CUBLASLT_FUNCTIONS(SYMBOL)};
+#define SYMBOL(ret, name, args) CUDA_SYMBOL(cuda_lt, name),
+    static const cuda_symbol symbols[] = {NV_CUBLASLT(SYMBOL)};
 #undef SYMBOL
-    static const char *const files[] = {"libcublasLt.so." CUDA_TEXT(CUBLAS_VER_MAJOR), "libcublasLt.so", NULL};
     static int state;
     static hct_err why;
-    if (!state) state = cuda_library(files, symbols, sizeof symbols / sizeof *symbols, &lt, &why) ? 1 : -1;
+    if (!state) state = cuda_library(CUDA_CUBLASLT, symbols, sizeof symbols / sizeof *symbols, &lt, &why) ? 1 : -1;
     if (state < 0 && err) *err = why;
     return state == 1;
 }
@@ -26,7 +31,7 @@ int cuda_lt_open(hct_device *d, hct_err *err) {
     pthread_mutex_lock(&cuda_lock);
     int ok = library(err);
     if (ok && !d->lt) {
-        cu->cuCtxSetCurrent(d->context);
+        cuda_enter(d);
         cublasStatus_t code = lt.cublasLtCreate(&d->lt);
         if (code != CUBLAS_STATUS_SUCCESS) {
             d->lt = NULL;
@@ -68,7 +73,11 @@ static cublasStatus_t layout(cublasLtMatrixLayout_t *ret, cudaDataType type, int
     return code;
 }
 
-static cublasStatus_t describe(cuda_product *p, const hk_product *g, cudaDataType type, int tf32) {
+/* bias_align: bytes that divide the bias's place. The library looks at the pointer when it chooses, so that it has to
+ * have one by then: one that is aligned alike stands in until the call is run. */
+static cublasStatus_t describe(cuda_product *p, const hk_product *g, cudaDataType type, int tf32, uint32_t bias_align) {
+    const void *stands_in = (const void *)(uintptr_t)(4096 + bias_align);
+    cudaDataType result = g->wide ? CUDA_R_32F : type;
     cublasComputeType_t compute = type == CUDA_R_32F && tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     cublasOperation_t op_a = g->t_b ? CUBLAS_OP_T : CUBLAS_OP_N, op_b = g->t_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
@@ -79,12 +88,15 @@ static cublasStatus_t describe(cuda_product *p, const hk_product *g, cudaDataTyp
         code = lt.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &op_b, sizeof op_b);
     if (code == CUBLAS_STATUS_SUCCESS && g->has_bias)
         code = lt.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
+    if (code == CUBLAS_STATUS_SUCCESS && g->has_bias)
+        code =
+            lt.cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &stands_in, sizeof stands_in);
     /* its first operand is our b, stored [k, n] (or [n, k]) by rows, so columns of n (of k) */
     if (code == CUBLAS_STATUS_SUCCESS)
         code = layout(&p->a, type, g->t_b ? g->k : g->n, g->t_b ? g->n : g->k, g->ld_b, g->batch, g->step_b);
     if (code == CUBLAS_STATUS_SUCCESS)
         code = layout(&p->b, type, g->t_a ? g->m : g->k, g->t_a ? g->k : g->m, g->ld_a, g->batch, g->step_a);
-    if (code == CUBLAS_STATUS_SUCCESS) code = layout(&p->c, type, g->n, g->m, g->ld_c, g->batch, g->step_c);
+    if (code == CUBLAS_STATUS_SUCCESS) code = layout(&p->c, result, g->n, g->m, g->ld_c, g->batch, g->step_c);
     return code;
 }
 
@@ -94,8 +106,13 @@ static cublasStatus_t prefer(cublasLtMatmulPreference_t preference, const uint32
                                                               CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
                                                               CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     uint64_t most = MOST_WORKSPACE;
+    uint32_t schemes =
+        is_set("HEADCT_SPLIT_SUMS") ? CUBLASLT_REDUCTION_SCHEME_MASK : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     cublasStatus_t code = lt.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                                   &most, sizeof most);
+    if (code == CUBLAS_STATUS_SUCCESS)
+        code = lt.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes,
+                                                       sizeof schemes);
     for (int i = 0; code == CUBLAS_STATUS_SUCCESS && i < 4; i++)
         code = lt.cublasLtMatmulPreferenceSetAttribute(preference, of[i], &align[i < 3 ? i : 2], sizeof *align);
     return code;
@@ -103,9 +120,17 @@ static cublasStatus_t prefer(cublasLtMatmulPreference_t preference, const uint32
 
 static void key_of(int64_t key[CUDA_CHOICE_KEY], const hk_product *g, int32_t dtype, int tf32,
                    const uint32_t align[4]) {
-    const int64_t all[CUDA_CHOICE_KEY] = {dtype,       tf32,         g->m,      g->n,      g->k,      g->batch, g->ld_a,
-                                          g->ld_b,     g->ld_c,      g->step_a, g->step_b, g->step_c, g->t_a,   g->t_b,
-                                          g->has_bias, g->beta != 0, align[0],  align[1],  align[2],  align[3]};
+    const int64_t all[CUDA_CHOICE_KEY] = {dtype,       tf32,
+                                          g->m,        g->n,
+                                          g->k,        g->batch,
+                                          g->ld_a,     g->ld_b,
+                                          g->ld_c,     g->step_a,
+                                          g->step_b,   g->step_c,
+                                          g->t_a,      g->t_b,
+                                          g->has_bias, g->beta != 0,
+                                          align[0],    align[1],
+                                          align[2],    align[3],
+                                          g->wide,     is_set("HEADCT_SPLIT_SUMS")};
     memcpy(key, all, sizeof all);
 }
 
@@ -138,13 +163,13 @@ static cublasStatus_t propose(hct_device *d, const cuda_product *p, const uint32
 
 hct_status cuda_product_plan(hct_device *d, const hk_product *g, int32_t dtype, const uint32_t align[4],
                              cuda_product *ret, hct_err *err) {
-    const char *tf32 = getenv("HEADCT_TF32"), *tune = getenv("HEADCT_TUNE");
-    int fast = tf32 && *tf32 == '1', search = tune && *tune, n = 0;
+    const char *tune = getenv("HEADCT_TUNE");
+    int fast = is_set("HEADCT_TF32"), search = tune && *tune, n = 0;
     cublasLtMatmulHeuristicResult_t found[CANDIDATES];
     int64_t key[CUDA_CHOICE_KEY];
     *ret = (cuda_product){.beta = g->beta};
-    cu->cuCtxSetCurrent(d->context);
-    cublasStatus_t code = describe(ret, g, type_of(dtype), fast);
+    cuda_enter(d);
+    cublasStatus_t code = describe(ret, g, type_of(dtype), fast, align[3]);
     key_of(key, g, dtype, fast, align);
     if (code == CUBLAS_STATUS_SUCCESS && take_kept(d, key, ret)) return HCT_OK;
     if (code == CUBLAS_STATUS_SUCCESS) code = propose(d, ret, align, search ? CANDIDATES : 1, found, &n);

@@ -22,7 +22,7 @@ static CUresult open_bench(const hk_product *g, int32_t dtype, uint64_t workspac
     uint64_t all = 0, element = hct_dtype_bytes(dtype), a, b, c, bias;
     a = take(&all, g->batch, g->step_a, g->t_a ? g->k : g->m, g->ld_a, g->t_a ? g->m : g->k, element);
     b = take(&all, g->batch, g->step_b, g->t_b ? g->n : g->k, g->ld_b, g->t_b ? g->k : g->n, element);
-    c = take(&all, g->batch, g->step_c, g->m, g->ld_c, g->n, element);
+    c = take(&all, g->batch, g->step_c, g->m, g->ld_c, g->n, g->wide ? sizeof(float) : element);
     bias = take(&all, 1, 0, 1, 0, g->n, element);
     *x = (bench){0};
     CUresult code = cu->cuStreamCreate(&x->stream, CU_STREAM_NON_BLOCKING);
@@ -75,6 +75,11 @@ int cuda_product_search(hct_device *d, const hk_product *g, int32_t dtype, cuda_
     for (int i = 0; i < n; i++)
         if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize > workspace)
             workspace = found[i].workspaceSize;
+    if (!cu->cuEventElapsedTime) {
+        fprintf(stderr, "headct: cuBLASLt: this driver has no cuEventElapsedTime, so nothing can be timed; the "
+                        "heuristic's first is taken\n");
+        return -1;
+    }
     CUresult code = open_bench(g, dtype, workspace, &x);
     for (int i = 0; code == CUDA_SUCCESS && i < n; i++) {
         if (found[i].state != CUBLAS_STATUS_SUCCESS) continue;

@@ -32,7 +32,8 @@ static hct_status grad_mul(const hct_host *h, hct_tape *t, const hct_node *n, hc
     (void)err;
     hct_id g = h->grad_of(t, n->out[0]);
     for (int i = 0; i < 2; i++)
-        if (h->needs_grad(t, n->in[i])) h->add_grad(t, n->in[i], OP1(t, "mul", g, n->in[1 - i]));
+        if (h->needs_grad(t, n->in[i]))
+            h->add_grad(t, n->in[i], OP1(t, "mul", g, hct_cast(t, n->in[1 - i], (hct_dtype)hct_shape(t, g)->dtype)));
     return HCT_OK;
 }
 

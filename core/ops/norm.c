@@ -131,6 +131,7 @@ static hct_status infer_l2_bwd(const hct_problem *p, hct_view *out, hct_err *err
 static hct_status grad_l2(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
     (void)err;
     hct_id in[] = {n->out[0], n->out[1], h->grad_of(t, n->out[0])};
+    if (in[2]) in[0] = hct_cast(t, in[0], (hct_dtype)hct_shape(t, in[2])->dtype); /* of a parameter's: F32 */
     if (in[2]) h->add_grad(t, n->in[0], op1(t, "l2_normalize.bwd", in, 3, n->attr, n->n_attr));
     return HCT_OK;
 }

@@ -24,7 +24,7 @@ static uint32_t avoid(const hct_problem *p) {
 
 static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, hct_err *err) {
     static const char *const names[] = {"stride", "padding", "dilation"};
-    const hct_cuda_device *d = (const hct_cuda_device *)(const void *)device;
+    hct_cuda_device *d = (hct_cuda_device *)(void *)device;
     const hct_view *view[CONV_TENSORS] = {NULL};
     conv_key key;
     memset(&key, 0, sizeof key);
@@ -52,11 +52,15 @@ static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, 
     key.dtype = p->in[0].dtype;
     key.avoid = avoid(p);
     hct_err why = {0, ""};
-    dnn_target on = {NULL, NULL};
-    if (!cudnn_open(d, &on.handle, &why)) return hct_plugin_fail(err, HCT_NOTIMPL, "%s", why.msg);
-    const dnn_plan *made = conv_plan_for(&on, &key, err);
-    dnn_call *c = made ? calloc(1, sizeof *c) : NULL;
-    if (!c) return made ? hct_plugin_fail(err, HCT_ENOMEM, "out of memory") : HCT_NOTIMPL;
+    dnn_device *open = dnn_open(d, &why);
+    const dnn_target on = {open ? open->handle : NULL, NULL, open ? &open->plans : NULL};
+    const dnn_plan *made = open ? conv_plan_for(&on, &key, &why) : NULL;
+    if (!made) {
+        dnn_say_slow("3D convolution", why.msg);
+        return hct_plugin_fail(err, HCT_NOTIMPL, "%s", why.msg);
+    }
+    dnn_call *c = calloc(1, sizeof *c);
+    if (!c) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     c->plan = made;
     c->handle = on.handle;
     for (int i = 0; i < CONV_TENSORS; i++)

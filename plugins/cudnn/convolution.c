@@ -42,7 +42,7 @@ static cudnnBackendDescriptor_t convolution(dnn_maker *m, const conv_key *key) {
 /* y = between + bias */
 static cudnnBackendDescriptor_t add_bias(dnn_maker *m, cudnnBackendDescriptor_t between, cudnnBackendDescriptor_t bias,
                                          cudnnBackendDescriptor_t y) {
-    cudnnBackendDescriptor_t add = dnn_pointwise(m, CUDNN_POINTWISE_ADD),
+    cudnnBackendDescriptor_t add = dnn_pointwise(m, CUDNN_POINTWISE_ADD, CUDNN_DATA_FLOAT, -1),
                              op = dnn_create(m, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "the bias's node");
     dnn_link(m, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, add);
     dnn_link(m, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, between);

@@ -3,26 +3,39 @@
 #ifndef CUDNN_DNN_H
 #define CUDNN_DNN_H
 
-#include <cudnn.h>
 #include <stdbool.h>
 
-#include "library.h"
+#include "kit/cuda.h"
+#include "kit/nvidia/cudnn.h"
 
-/* clang-format off */
-#define CUDNN_FUNCTIONS(X)                                                                                           \
-    X(cudnnGetVersion) X(cudnnGetErrorString) X(cudnnCreate) X(cudnnSetStream) X(cudnnBackendCreateDescriptor)       \
-    X(cudnnBackendDestroyDescriptor) X(cudnnBackendSetAttribute) X(cudnnBackendGetAttribute) X(cudnnBackendFinalize) \
-    X(cudnnBackendExecute)
-/* clang-format on */
 typedef struct cudnn_table {
-    CUDNN_FUNCTIONS(CUDA_FIELD)
+    NV_CUDNN(CUDA_FIELD)
 } cudnn_table;
 extern cudnn_table dnn;
 
 /* Opens the library; 0: err says why there is none. */
 int cudnn_library(hct_err *err);
-/* That, and a device's handle. */
-int cudnn_open(const hct_cuda_device *, cudnnHandle_t *ret, hct_err *err);
+
+/* ---- plugin.c: what is kept for a device until it is closed ---- */
+
+typedef struct dnn_kept dnn_kept; /* a plan and its key */
+typedef struct dnn_lengths dnn_lengths;
+typedef struct dnn_device {
+    int index, open;
+    cudnnHandle_t handle;
+    dnn_kept *plans;
+    dnn_lengths *lengths;
+    cuda_closer closer;
+} dnn_device;
+
+/* Makes the device's context current; its handle and plans. NULL: err says why there are none. */
+dnn_device *dnn_open(hct_cuda_device *, hct_err *err);
+/* n numbers `value` (int32) in the device's memory, written once. NULL: err says why not. */
+void *dnn_lengths_of(dnn_device *, int64_t n, int32_t value, hct_err *err);
+/* Zeros, behind what is on the stream. */
+hct_status dnn_clear(const hct_cuda_stream *, void *at, size_t bytes, hct_err *err);
+/* On stderr, the first time for this `what`: that it is left to slower kernels, and why. */
+void dnn_say_slow(const char *what, const char *why);
 
 /* ---- graph.c: descriptors ---- */
 
@@ -39,7 +52,7 @@ void dnn_destroy(cudnnBackendDescriptor_t);
 /* One operand of an operation. */
 void dnn_link(dnn_maker *, cudnnBackendDescriptor_t op, cudnnBackendAttributeName_t, cudnnBackendDescriptor_t operand);
 
-enum { DNN_DIMS = 5, DNN_TENSORS = 14 };
+enum { DNN_DIMS = 5, DNN_TENSORS = 18 };
 /* align: bytes that divide its address */
 typedef struct dnn_tensor {
     int64_t dims, dim[DNN_DIMS], stride[DNN_DIMS], align;
@@ -50,14 +63,15 @@ cudnnDataType_t dnn_type(int64_t dtype);
 /* v as it lies. */
 dnn_tensor dnn_tensor_of(const hct_view *v);
 
-/* How a pointwise node computes: mode, in float. */
-cudnnBackendDescriptor_t dnn_pointwise(dnn_maker *, cudnnPointwiseMode_t mode);
+/* How a pointwise node computes: mode, in float, int32 or Boolean; axis: of GEN_INDEX, else -1. */
+cudnnBackendDescriptor_t dnn_pointwise(dnn_maker *, cudnnPointwiseMode_t mode, cudnnDataType_t precision, int64_t axis);
 
 /* What a graph is planned for: a device's handle; or, in tests without a GPU, a card's description
  * (CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR). */
 typedef struct dnn_target {
     cudnnHandle_t handle;
     cudnnBackendDescriptor_t card;
+    dnn_kept **plans; /* where its plans are kept */
 } dnn_target;
 /* The graph of these operations, which it destroys. */
 cudnnBackendDescriptor_t dnn_graph_of(dnn_maker *, const dnn_target *, cudnnBackendDescriptor_t *op, int n);
@@ -70,12 +84,13 @@ typedef struct dnn_plan {
     int deterministic; /* its engine says that it gives the same bits every time */
 } dnn_plan;
 
-/* The plan that cuDNN's heuristics make for a graph; kept as long as the process, found again by the bytes of its
- * key (without holes), so that a model's layers share them. avoid: bit i, no engine with CUDNN_NUMERICAL_NOTE i.
- * NULL: err says why not. */
+/* The plan that cuDNN's heuristics make for a graph; kept with the target, found again by the bytes of its key (without
+ * holes), so that a model's layers share them. avoid: bit i, no engine with CUDNN_NUMERICAL_NOTE i. NULL: err says why
+ * not. */
 typedef cudnnBackendDescriptor_t dnn_builder(dnn_maker *, const dnn_target *, const void *key);
 const dnn_plan *dnn_plan_for(const dnn_target *, dnn_builder *, const void *key, size_t bytes, uint32_t avoid,
                              const char *what, hct_err *err);
+void dnn_plans_free(dnn_kept **);
 
 /* ---- graph.c: calls ---- */
 
@@ -94,15 +109,30 @@ void dnn_call_free(dnn_call *);
 /* ---- sdpa.c: scaled dot-product attention; axes batch, head, token, width ---- */
 
 enum { SDPA_Q, SDPA_K, SDPA_V, SDPA_O, SDPA_STATS, SDPA_DO, SDPA_DQ, SDPA_DK, SDPA_DV, SDPA_TENSORS };
-/* uids: 1 + SDPA_...; by value: the scale, and 1; in the workspace of the backward: sums of rows [B, H, N], and dq
- * in float. */
-enum { SDPA_SCALE_UID = 100, SDPA_ONE_UID, SDPA_SUM_UID, SDPA_ACCUMULATOR_UID };
+/* uids: 1 + SDPA_...; by value: the scale, 1, and what stands for minus infinity; in the workspace of the backward:
+ * sums of rows [B, H, N], and dq in float; in memory of the device's: how many queries and keys each batch has. */
+enum {
+    SDPA_SCALE_UID = 100,
+    SDPA_ONE_UID,
+    SDPA_LOW_UID,
+    SDPA_SUM_UID,
+    SDPA_ACCUMULATOR_UID,
+    SDPA_QUERIES_UID,
+    SDPA_KEYS_UID
+};
 typedef struct sdpa_key {
-    int64_t device, backward, dtype, avoid; /* dtype: HCT_BF16 or HCT_F16 */
-    dnn_tensor tensor[SDPA_TENSORS];        /* those that the direction has */
+    int64_t device, backward, dtype, avoid;  /* dtype: HCT_BF16 or HCT_F16 */
+    int64_t composite, masked, masked_twice; /* sdpa_fit's */
+    dnn_tensor tensor[SDPA_TENSORS];         /* those that the direction has */
 } sdpa_key;
-/* uids of a direction, SDPA_... first, then those of the other enum that it has; how many. */
-int sdpa_uids(int backward, int64_t uid[DNN_TENSORS]);
+/* Sets how a graph for this version of cuDNN is built: forward by operations before 9.13.1 has a node for it, backward
+ * with a mask of padding before 9.16 where there are other numbers of keys than multiples of 128. 0: this version does
+ * not compute it rightly; err says so. */
+int sdpa_fit(sdpa_key *, size_t version, hct_err *err);
+/* What minus infinity is in a mask. */
+float sdpa_low(size_t version);
+/* The uids of a graph's tensors in memory or by value; how many. */
+int sdpa_uids(const sdpa_key *, int64_t uid[DNN_TENSORS]);
 const dnn_plan *sdpa_plan_for(const dnn_target *, const sdpa_key *, hct_err *err);
 
 /* ---- convolution.c: x [N, C, D, H, W], w [O, C / groups, ...], y; a direction computes one of the three from the

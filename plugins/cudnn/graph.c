@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CONFIGS = 32 };
+enum { MOST_CONFIGS = 32, MOST_NOTES = 32 };
 
 /* ---- descriptors ---- */
 
@@ -56,11 +56,12 @@ cudnnBackendDescriptor_t dnn_tensor_new(dnn_maker *m, int64_t uid, cudnnDataType
     return d;
 }
 
-cudnnBackendDescriptor_t dnn_pointwise(dnn_maker *m, cudnnPointwiseMode_t mode) {
-    const cudnnDataType_t precision = CUDNN_DATA_FLOAT;
+cudnnBackendDescriptor_t dnn_pointwise(dnn_maker *m, cudnnPointwiseMode_t mode, cudnnDataType_t precision,
+                                       int64_t axis) {
     cudnnBackendDescriptor_t d = dnn_create(m, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "a pointwise node");
     dnn_set(m, d, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
     dnn_set(m, d, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &precision);
+    if (axis >= 0) dnn_set(m, d, CUDNN_ATTR_POINTWISE_AXIS, CUDNN_TYPE_INT64, 1, &axis);
     dnn_finalize(m, d);
     return d;
 }
@@ -79,7 +80,7 @@ cudnnBackendDescriptor_t dnn_graph_of(dnn_maker *m, const dnn_target *on, cudnnB
 /* Bit i: the engine of a configuration has numerical note i. */
 static uint32_t notes_of(dnn_maker *m, cudnnBackendDescriptor_t config) {
     cudnnBackendDescriptor_t engine = dnn_create(m, CUDNN_BACKEND_ENGINE_DESCRIPTOR, "an engine");
-    cudnnBackendNumericalNote_t note[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+    cudnnBackendNumericalNote_t note[MOST_NOTES];
     uint32_t notes = 0;
     int64_t n = 0;
     if (m->code == CUDNN_STATUS_SUCCESS)
@@ -87,9 +88,8 @@ static uint32_t notes_of(dnn_maker *m, cudnnBackendDescriptor_t config) {
                                                &n, &engine);
     if (m->code == CUDNN_STATUS_SUCCESS)
         m->code = dnn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                               CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, note);
-    for (int64_t i = 0; m->code == CUDNN_STATUS_SUCCESS && i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++)
-        notes |= 1u << note[i];
+                                               MOST_NOTES, &n, note);
+    for (int64_t i = 0; m->code == CUDNN_STATUS_SUCCESS && i < n && i < MOST_NOTES; i++) notes |= 1u << (note[i] & 31);
     dnn_destroy(engine);
     return notes;
 }
@@ -126,18 +126,26 @@ static cudnnBackendDescriptor_t choose(dnn_maker *m, const dnn_target *on, cudnn
     return plan;
 }
 
-typedef struct kept {
+struct dnn_kept {
     dnn_plan plan;
     dnn_builder *build;
-    struct kept *next;
+    dnn_kept *next;
     size_t bytes;
     unsigned char key[];
-} kept;
+};
+
+void dnn_plans_free(dnn_kept **list) {
+    for (dnn_kept *k = *list, *next; k; k = next) {
+        next = k->next;
+        dnn_destroy(k->plan.plan);
+        free(k);
+    }
+    *list = NULL;
+}
 
 const dnn_plan *dnn_plan_for(const dnn_target *on, dnn_builder *build, const void *key, size_t bytes, uint32_t avoid,
                              const char *what, hct_err *err) {
-    static kept *all;
-    for (const kept *k = all; k; k = k->next)
+    for (const dnn_kept *k = *on->plans; k; k = k->next)
         if (k->build == build && k->bytes == bytes && !memcmp(k->key, key, bytes)) return &k->plan;
     dnn_maker m = {CUDNN_STATUS_SUCCESS, NULL}, second = {CUDNN_STATUS_SUCCESS, NULL};
     uint32_t notes = 0;
@@ -149,7 +157,7 @@ const dnn_plan *dnn_plan_for(const dnn_target *on, dnn_builder *build, const voi
     if (plan)
         m.code = dnn.cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
                                               &workspace);
-    kept *k = plan && m.code == CUDNN_STATUS_SUCCESS ? malloc(sizeof *k + bytes) : NULL;
+    dnn_kept *k = plan && m.code == CUDNN_STATUS_SUCCESS ? malloc(sizeof *k + bytes) : NULL;
     if (!k) {
         dnn_destroy(plan);
         hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN %zu has no engine for this %s (%s: %s)", dnn.cudnnGetVersion(), what,
@@ -157,9 +165,12 @@ const dnn_plan *dnn_plan_for(const dnn_target *on, dnn_builder *build, const voi
                         m.code == CUDNN_STATUS_SUCCESS ? "every engine refused" : dnn.cudnnGetErrorString(m.code));
         return NULL;
     }
-    *k = (kept){{plan, (uint64_t)workspace, !(notes >> CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC & 1)}, build, all, bytes};
+    *k = (dnn_kept){.plan = {plan, (uint64_t)workspace, !(notes >> CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC & 1)},
+                    .build = build,
+                    .next = *on->plans,
+                    .bytes = bytes};
     memcpy(k->key, key, bytes);
-    all = k;
+    *on->plans = k;
     return &k->plan;
 }
 
@@ -186,7 +197,9 @@ hct_status dnn_run(dnn_call *c, hct_stream *stream, void *const *at, void *work,
         c->work = work;
         c->pack = bind(c);
     }
-    cudnnStatus_t code = c->pack ? dnn.cudnnSetStream(c->handle, (cudaStream_t)on->stream) : CUDNN_STATUS_BAD_PARAM;
+    cudnnStatus_t code = !on->device->enter(on->device) ? CUDNN_STATUS_NOT_INITIALIZED : CUDNN_STATUS_SUCCESS;
+    if (code == CUDNN_STATUS_SUCCESS)
+        code = c->pack ? dnn.cudnnSetStream(c->handle, (cudaStream_t)on->stream) : CUDNN_STATUS_BAD_PARAM;
     if (code == CUDNN_STATUS_SUCCESS) code = dnn.cudnnBackendExecute(c->handle, c->plan->plan, c->pack);
     return code == CUDNN_STATUS_SUCCESS ? HCT_OK
                                         : hct_plugin_fail(err, HCT_EDEVICE, "cuDNN: %s", dnn.cudnnGetErrorString(code));

@@ -1,9 +1,9 @@
-/* plugins/fastcpu/fast.h: what the kernel files share: registration, threads, and the remembered call (of the
- * reference). */
+/* plugins/fastcpu/fast.h: what the kernel files share: registration, threads, and the remembered call
+ * (kit/cpu.h). */
 #ifndef FASTCPU_FAST_H
 #define FASTCPU_FAST_H
 
-#include "kernel.h"
+#include "kit/cpu.h"
 #include "vec.h"
 
 /* Work below this many floating-point operations (or bytes moved) runs on the calling thread: waking the others

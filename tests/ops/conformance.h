@@ -164,6 +164,9 @@ bool reference_run(const device *, call *, hct_err *why);
 
 /* Through the tape, in F64: value against truth, program against eager bit for bit, gradients. */
 verdict tape_check(hct_dev *, const call *, bool contiguous, bool gradients, hct_err *why);
+/* The same on a device that computes in F32: value against truth, program against eager bit for bit, gradients against
+ * those of the reference device. */
+verdict tape_compare(hct_dev *, hct_dev *reference, const call *, bool contiguous, bool gradients, hct_err *why);
 /* The op's compose() against the truth; SKIPPED where it has none. */
 verdict composite_check(hct_dev *, const call *, hct_err *why);
 

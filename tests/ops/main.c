@@ -97,8 +97,8 @@ static bool default_case(const device *ref, const hct_op *op, op_case *ret) {
 typedef struct tester {
     options o;
     device dev, ref;
-    hct_dev *tape_dev;
-    bool reference; /* the device is the CPU, whose kernels take F64 too; the tape is checked there */
+    hct_dev *tape_dev, *other; /* the CPU; the device under test, where that is another one */
+    bool reference;            /* the device is the CPU, whose kernels take F64 too; the tape is checked there */
     size_t runs, skipped;
 } tester;
 
@@ -188,19 +188,26 @@ static void kernels_of(tester *t, const op_case *c, int32_t dtype) {
     call_free(&rows);
 }
 
-/* In F64, through the tape, on the reference device (others have no F64 to difference in). */
+/* Through the tape: in F64 on the reference device; others have no F64 to difference in, and are held to its gradients
+ * in F32. */
 static void tape_of(tester *t, const hct_op *op, const op_case *c) {
     call k;
     hct_err why = {0, ""};
-    bool made = call_make(&k, &t->ref, c, HCT_F64, false, &why), gradients = c->flags & GRAD && HCT_HAS(op, grad);
+    bool made = call_make(&k, &t->ref, c, t->other ? HCT_F32 : HCT_F64, false, &why),
+         gradients = c->flags & GRAD && HCT_HAS(op, grad);
     bool gaps = made && !(c->flags & CONTIGUOUS) && !c->into[0];
     if (!made && why.code == HCT_EDTYPE && !is_core(op)) { /* a plugin chooses its dtypes */
         call_free(&k);
         return;
     }
-    verdict plain = made ? tape_check(t->tape_dev, &k, true, gradients, &why) : FAILED;
-    verdict strided = plain == PASSED && gaps ? tape_check(t->tape_dev, &k, false, gradients, &why) : SKIPPED;
-    verdict composite = plain == PASSED && strided != FAILED ? composite_check(t->tape_dev, &k, &why) : SKIPPED;
+    verdict plain = FAILED, strided = SKIPPED;
+    for (int with_gaps = 0; made && with_gaps <= (gaps && plain == PASSED); with_gaps++)
+        *(with_gaps ? &strided : &plain) = t->other
+                                               ? tape_compare(t->other, t->tape_dev, &k, !with_gaps, gradients, &why)
+                                               : tape_check(t->tape_dev, &k, !with_gaps, gradients, &why);
+    verdict composite = t->other                               ? SKIPPED
+                        : plain == PASSED && strided != FAILED ? composite_check(t->tape_dev, &k, &why)
+                                                               : SKIPPED;
     bool ok = plain == PASSED && strided != FAILED && composite != FAILED;
     tap_ok(ok, "%s %s: %s%s%s", op->name, c->name, gradients ? "gradient" : "value",
            strided == SKIPPED ? "" : ", also with gaps", composite == SKIPPED ? "" : ", composite");
@@ -285,7 +292,8 @@ int main(int argc, char **argv) {
     }
     if (!ok) fprintf(stderr, "test-ops: %s\n", err.msg);
     t.reference = ok && !strcmp(t.dev.backend->name, "cpu");
-    if (!t.reference) t.o.gradients = false;
+    if (!t.reference && t.o.kernels) t.o.gradients = false; /* only where --grad asks for it */
+    if (ok && !t.reference && t.o.gradients) ok = (t.other = hct_device_open(ctx, t.o.device, &err)) != NULL;
     size_t met = 0;
     if (ok && t.o.kernel && !kernel_is_there(&t)) {
         fprintf(stderr, "test-ops: no kernel%s%s on %s is called '%s'; --list shows them\n", t.o.op ? " of " : "",
@@ -300,6 +308,7 @@ int main(int argc, char **argv) {
     }
     if (ok && !met) fprintf(stderr, "test-ops: there is no op '%s'; --list shows them\n", t.o.op);
     hct_device_close(t.tape_dev);
+    hct_device_close(t.other);
     device_close(&t.dev);
     device_close(&t.ref);
     hct_close(ctx);

@@ -28,7 +28,7 @@ static uint32_t n_smooth(const call *k) { return k->c->n_smooth ? k->c->n_smooth
 
 static bool differentiable(const call *k, uint32_t i) {
     input_kind kind = k->c->in[i].kind;
-    return k->in[i].dtype == HCT_F64 &&
+    return (k->in[i].dtype == HCT_F64 || k->in[i].dtype == HCT_F32) &&
            (kind == IN_REAL || kind == IN_POSITIVE || kind == IN_DISTINCT || kind == IN_ANY);
 }
 
@@ -242,7 +242,42 @@ static bool check_trial(trial *t, bool gradients, hct_err *err) {
     return ok;
 }
 
-verdict tape_check(hct_dev *dev, const call *k, bool contiguous, bool gradients, hct_err *why) {
+/* Gradients of the same call on two devices, in F32: both add up in more, and round a few times. */
+static bool near_gradients(const trial *t, const result *got, const result *want, hct_err *err) {
+    const double most = 64 * 0x1p-24; /* relative L2 */
+    for (uint32_t i = 0; i < t->k->n_in; i++) {
+        double error = 0, truth = 0;
+        for (int64_t j = 0; got->g[i] && j < t->n[i]; j++) {
+            error += (got->g[i][j] - want->g[i][j]) * (got->g[i][j] - want->g[i][j]);
+            truth += want->g[i][j] * want->g[i][j];
+        }
+        if (!(sqrt(error) <= most * sqrt(truth))) /* NaN fails */
+            return hct_fail(err, HCT_EINVAL, "gradient of input %u: relative L2 to the reference's is %.3g", i,
+                            sqrt(error / truth)) == HCT_OK;
+    }
+    return true;
+}
+
+static bool compare_trial(trial *t, hct_dev *reference, bool gradients, hct_err *err) {
+    const call *k = t->k;
+    uint32_t wrt = 0;
+    for (uint32_t i = 0; gradients && i < k->n_in; i++) wrt |= (uint32_t)differentiable(k, i) << i;
+    trial there = *t;
+    there.dev = reference;
+    result eager, program = {0}, want = {0};
+    bool ok = evaluate(t, HCT_EAGER, wrt, &eager, err) && evaluate(t, HCT_PROGRAM, wrt, &program, err) &&
+              same_bits(t, &eager, &program, err) && evaluate(&there, HCT_EAGER, wrt, &want, err) &&
+              near_gradients(t, &eager, &want, err);
+    for (uint32_t o = 0; ok && o < k->n_out; o++) ok = call_compare(k, o, eager.y[o], err);
+    result_free(&eager);
+    result_free(&program);
+    result_free(&want);
+    return ok;
+}
+
+/* reference: NULL, or the device whose gradients count. */
+static verdict try_tape(hct_dev *dev, hct_dev *reference, const call *k, bool contiguous, bool gradients,
+                        hct_err *why) {
     trial t = {.k = k, .dev = dev, .gaps = !contiguous};
     uint64_t state = 5;
     for (uint32_t i = 0; i < k->n_in; i++) fill_base(&t, i);
@@ -252,10 +287,18 @@ verdict tape_check(hct_dev *dev, const call *k, bool contiguous, bool gradients,
         if (!t.v[o]) abort();
         for (int64_t j = 0; j < n; j++) t.v[o][j] = random_64th(&state);
     }
-    bool ok = check_trial(&t, gradients, why);
+    bool ok = reference ? compare_trial(&t, reference, gradients, why) : check_trial(&t, gradients, why);
     for (int i = 0; i < MAX_IN; i++) free(t.x[i]);
     for (int o = 0; o < MAX_OUT; o++) free(t.v[o]);
     return ok ? PASSED : FAILED;
+}
+
+verdict tape_check(hct_dev *dev, const call *k, bool contiguous, bool gradients, hct_err *why) {
+    return try_tape(dev, NULL, k, contiguous, gradients, why);
+}
+
+verdict tape_compare(hct_dev *dev, hct_dev *reference, const call *k, bool contiguous, bool gradients, hct_err *why) {
+    return try_tape(dev, reference, k, contiguous, gradients, why);
 }
 
 verdict composite_check(hct_dev *dev, const call *k, hct_err *why) {

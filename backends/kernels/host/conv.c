@@ -56,7 +56,7 @@ static hct_status multiply(hk *b, const conv *c, hk_gemm *g, hk_ref to, hk_ref x
         hk_gemm_own(b, c->dtype, g, to, x, y, bias, to_float);
         return HCT_OK;
     }
-    return hk_gemm_library(b, g, to, x, y, g->add || g->has_bias, NULL)
+    return hk_gemm_library(b, g, to, x, y, g->add || g->has_bias, NULL, 0)
                ? HCT_OK
                : hct_plugin_fail(err, HCT_NOTIMPL, "the library does not take these matrices");
 }

@@ -124,7 +124,7 @@ void hk_f32(hk *b, double v) {
 
 hk_ref hk_work(hk *b, uint64_t bytes) {
     hk_ref r = {HK_WORK, 0, b->workspace};
-    b->workspace += (bytes + 127) / 128 * 128;
+    b->workspace += (bytes + HK_ALIGN - 1) / HK_ALIGN * HK_ALIGN;
     return r;
 }
 

@@ -59,7 +59,7 @@ typedef enum hk_kind {
  * leading dimensions and strides in elements. */
 typedef struct hk_product {
     hk_ref a, b, c, temp, bias;
-    int t_a, t_b, has_bias;
+    int t_a, t_b, has_bias, wide; /* wide: c is F32, whatever dtype a and b have */
     int64_t m, n, k, ld_a, ld_b, ld_c, batch, step_a, step_b, step_c;
     float beta;
     uint64_t temp_bytes; /* set by the backend's ask (hk.product_temp) */
@@ -113,7 +113,8 @@ void hk_bias_gelu(hk *, int32_t dtype, int64_t rows, int64_t c, hk_ref to, hk_re
 /* n elements of a dtype. */
 void hk_fill(hk *, hk_ref to, int32_t dtype, int64_t n, double value);
 
-/* Workspace of this call. */
+/* Workspace of this call, at a multiple of HK_ALIGN: cuBLASLt asks for that. */
+enum { HK_ALIGN = 256 };
 hk_ref hk_work(hk *, uint64_t bytes);
 static inline hk_ref hk_at(hk_ref r, uint64_t bytes) { return r.off += bytes, r; }
 

@@ -35,12 +35,13 @@ static int library_matrix(int64_t rows, int64_t cols, int64_t row, int64_t col, 
 }
 
 /* The batch is one even step or none. */
-int hk_gemm_library(hk *b, const hk_gemm *g, hk_ref c, hk_ref x, hk_ref y, float beta, const hk_ref *bias) {
+int hk_gemm_library(hk *b, const hk_gemm *g, hk_ref c, hk_ref x, hk_ref y, float beta, const hk_ref *bias, int wide) {
     hk_product p = {.a = x,
                     .b = y,
                     .c = c,
                     .bias = bias ? *bias : c,
                     .has_bias = bias != NULL,
+                    .wide = wide,
                     .m = g->m,
                     .n = g->n,
                     .k = g->k,
@@ -92,7 +93,8 @@ static hct_status linear(hk *b, const hct_problem *p, int has_bias, hk_ref out, 
             hk_i64(b, g.n);
             hk_i64(b, g.step_bias);
         }
-        if (hk_gemm_library(b, &g, out, rows, HK_IN_(1), g.has_bias && !inside, inside ? &bias : NULL)) return HCT_OK;
+        if (hk_gemm_library(b, &g, out, rows, HK_IN_(1), g.has_bias && !inside, inside ? &bias : NULL, 0))
+            return HCT_OK;
         return hct_plugin_fail(err, HCT_NOTIMPL, "the library takes matrices with one axis that lies together");
     }
     hk_gemm_own(b, dtype, &g, out, rows, HK_IN_(1), bias, 0);
@@ -112,7 +114,7 @@ static hct_status plan_linear_gelu(hk *b, const hct_problem *p, hct_err *err) {
     return st;
 }
 
-/* wide: into F32, whatever dtype the factors have; a library's result of their dtype goes through workspace. */
+/* wide: into F32, whatever dtype the factors have. */
 static hct_status matmul(hk *b, const hct_problem *p, int wide, hct_err *err) {
     const hct_view *x = &p->in[0], *y = &p->in[1], *c = &p->out[0];
     int n = x->ndim;
@@ -134,13 +136,10 @@ static hct_status matmul(hk *b, const hct_problem *p, int wide, hct_err *err) {
     }
     if (hct_numel(c) == 0) return HCT_OK;
     if (hk_library_takes(b, x->dtype)) {
-        int through = wide && x->dtype != HCT_F32;
-        hk_ref to = through ? hk_work(b, (uint64_t)hct_numel(c) * hct_dtype_bytes(x->dtype)) : HK_OUT_(0);
-        if (!hk_gemm_library(b, &g, to, HK_IN_(0), HK_IN_(1), 0, NULL))
-            return hct_plugin_fail(err, HCT_NOTIMPL,
-                                   "the library takes matrices with one axis that lies together, evenly spaced");
-        if (through) hk_cast(b, HK_OUT_(0), HCT_F32, to, x->dtype, hct_numel(c));
-        return HCT_OK;
+        if (hk_gemm_library(b, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), 0, NULL, wide && x->dtype != HCT_F32))
+            return HCT_OK;
+        return hct_plugin_fail(err, HCT_NOTIMPL,
+                               "the library takes matrices with one axis that lies together, evenly spaced");
     }
     hk_gemm_own(b, x->dtype, &g, HK_OUT_(0), HK_IN_(0), HK_IN_(1), HK_IN_(0), wide);
     return HCT_OK;

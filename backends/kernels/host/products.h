@@ -18,8 +18,9 @@ typedef struct hk_gemm {
 static inline int hk_library_takes(const hk *b, int32_t dtype) { return (int)(b->target->library >> dtype & 1); }
 /* By gemm.cl; bias: any operand where there is none. to_float: c is F32, whatever dtype a and b have. */
 void hk_gemm_own(hk *, int32_t dtype, hk_gemm *, hk_ref c, hk_ref a, hk_ref b, hk_ref bias, int to_float);
-/* By the library: c = a b + beta c (+ bias [n], where it is given and the target's library adds one). 0, and nothing
- * planned, where the matrices lie otherwise than it takes them. */
-int hk_gemm_library(hk *, const hk_gemm *, hk_ref c, hk_ref a, hk_ref b, float beta, const hk_ref *bias);
+/* By the library: c = a b + beta c (+ bias [n], where it is given and the target's library adds one); wide: c is F32,
+ * from sums that were never rounded to less. 0, and nothing planned, where the matrices lie otherwise than it takes
+ * them. */
+int hk_gemm_library(hk *, const hk_gemm *, hk_ref c, hk_ref a, hk_ref b, float beta, const hk_ref *bias, int wide);
 
 #endif

@@ -23,6 +23,8 @@ struct hct_backend {
     void (*close)(hct_device *);
     /* Device memory, aligned to 128 bytes or more. A zero-byte request gives a valid address. */
     hct_status (*alloc)(hct_device *, uint64_t bytes, void **ret, hct_err *);
+    /* While work that is queued may still use it: a backend that hands the memory out again orders what comes then
+     * behind that work, on whatever stream. */
     void (*free)(hct_device *, void *mem);
     /* In stream order; returns when the host side may be reused. */
     hct_status (*copy)(hct_device *, hct_stream *, hct_copy_kind, void *dst, uint64_t dst_off, const void *src,
@@ -43,6 +45,9 @@ struct hct_backend {
     /* Optional: what is enqueued on a stream from now on waits for what has been enqueued on `other` so far. With it
      * inputs are written ahead, on a second stream, while a step runs. */
     hct_status (*stream_after)(hct_stream *, hct_stream *other, hct_err *);
+    /* Since 1.5, optional: a line about the index-th library that the backend or its plugins open at run time: its
+     * name, version and file, or why it is not there. HCT_ENOTFOUND past the last one. Opens no device. */
+    hct_status (*library)(int index, char *text, size_t n, hct_err *);
 };
 
 #ifdef __cplusplus

@@ -142,8 +142,9 @@ typedef struct hct_program_stats {
     double flops;               /* multiply-adds of matrix products and attention, times 2 */
 } hct_program_stats;
 HCT_API hct_program_stats hct_stats(const hct_tape *);
-/* Program: time by kernel of one run, slowest first, a line each ("   12.34 ms  56.7%     12 calls  NAME"), given to
- * line (for `headct bench --profile`). */
+/* Program: time, bytes of operands and work by kernel of one run, slowest first, given to `line` one kernel at a time
+ * ("   12.34 ms  56.7%     12 calls      1.2 GB/s    0.003 TFLOP/s  NAME"; for `headct bench --profile`). Each call is
+ * waited for, so that a small one shows what waiting takes. */
 HCT_API hct_status hct_profile(hct_tape *, void (*line)(void *context, const char *text), void *context, hct_err *);
 
 #include "hct/ops.h"

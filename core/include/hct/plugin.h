@@ -24,8 +24,9 @@ extern "C" {
 
 #define HCT_MAGIC 0x31544348u /* "HCT1" */
 #define HCT_MAJOR 1           /* another major is refused before anything is called */
-#define HCT_MINOR                                                                                                      \
-    4 /* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after; 3: packed copies; 4: unused outputs */
+/* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after; 3: packed copies; 4: unused outputs;
+ * 5: hct_backend.library */
+#define HCT_MINOR 5
 #define HCT_HAS(p, f) ((p)->size >= (size_t)((const char *)&(p)->f - (const char *)(p)) + sizeof(p)->f && (p)->f)
 
 typedef struct hct_host hct_host;

@@ -1,13 +1,13 @@
-/* The mock driver as a profiler: NVTX_INJECTION64_PATH names it, and ranges are written down, with how deep they
+/* The emulated device as a profiler: NVTX_INJECTION64_PATH names it, and ranges are written down, with how deep they
  * lie. */
-#include "mock.h"
+#include "device.h"
 
 #include <nvtx3/nvToolsExt.h>
 
 static int depth;
 
-static int NVTX_API push(const char *name) { return mock_note("range %d %s", depth, name), depth++; }
-static int NVTX_API pop(void) { return mock_note("range end %d", --depth), depth; }
+static int NVTX_API push(const char *name) { return emu_note("range %d %s", depth, name), depth++; }
+static int NVTX_API pop(void) { return emu_note("range end %d", --depth), depth; }
 
 EXPORT int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get);
 int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get) {

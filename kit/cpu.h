@@ -1,6 +1,17 @@
-/* backends/cpu/kernel.h: what the reference kernels share: the remembered call, and strided loops. */
-#ifndef CPU_KERNEL_H
-#define CPU_KERNEL_H
+/* kit/cpu.h: what CPU kernels share, the reference's and a plugin's alike: the remembered call, workspace for each
+ * thread, and loops over operands with any strides.
+ *
+ *   static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, ...) {
+ *       cpu_loop l;
+ *       cpu_loop_init(&l, 2, (const hct_view *const[]){out, in});
+ *       for (int64_t t = 0; t < l.tasks; t++) {          share these out over threads as you like
+ *           int64_t at[CPU_OPERANDS], n;
+ *           cpu_loop_task(&l, t, at, &n);
+ *           ... n elements, cpu_step(&l, 0) and cpu_step(&l, 1) apart, from elements at[0] and at[1] on
+ *
+ *   {.plan = cpu_plan, .run = run, .release = cpu_release}   cpu_int(p, "axis") then gives an attribute in run() */
+#ifndef KIT_CPU_H
+#define KIT_CPU_H
 
 #include "hct/plugin.h"
 
@@ -27,9 +38,6 @@ hct_status cpu_plan_workspace(const hct_problem *, hct_plan *ret, uint64_t per_t
 /* cpu_plan, and out[0] may lie on in[0] (and in[1], where there is one). */
 hct_status cpu_plan_in_place(hct_device *, const hct_problem *, hct_plan *ret, hct_err *);
 void cpu_release(hct_plan *);
-
-/* The job's ranks, NULL: one. */
-extern const hct_comm *cpu_comm;
 
 static inline const cpu_call *cpu_state(const hct_plan *p) { return p->state; }
 static inline int64_t cpu_int(const hct_plan *p, const char *name) {

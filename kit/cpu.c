@@ -1,10 +1,8 @@
-/* What all CPU kernels share: views checked and walked. */
-#include "kernel.h"
+/* What all CPU kernels share: the remembered call, views checked and walked. */
+#include "kit/cpu.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-const hct_comm *cpu_comm;
 
 hct_status cpu_plan_workspace(const hct_problem *p, hct_plan *ret, uint64_t per_thread, hct_err *err) {
     size_t names = 0;

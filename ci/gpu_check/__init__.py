@@ -1,0 +1,1 @@
+"""ci/gpu-check's areas. report.py: running, time, what is written; machine.py, speed.py, right.py: an area a function."""
