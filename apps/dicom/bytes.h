@@ -1,6 +1,6 @@
 /* The bytes of a DICOM file, wherever they lie: on disk, in memory (a member of an archive), or deflated behind the
- * first part of another one. Read through a window that moves, so that a header costs a few KiB whatever the file's size
- * and a deflated file costs no more memory than what is looked at. */
+ * first part of another one. Read through a window that moves, so that a header costs a few KiB whatever the file's
+ * size and a deflated file costs no more memory than what is looked at. */
 #ifndef DICOM_BYTES_H
 #define DICOM_BYTES_H
 
@@ -14,8 +14,8 @@ typedef struct dicom_bytes dicom_bytes;
 hct_status dicom_bytes_file(const char *path, dicom_bytes **ret, hct_err *err);
 /* Borrows the bytes; name goes into messages. */
 hct_status dicom_bytes_memory(const char *name, const void *bytes, size_t n, dicom_bytes **ret, hct_err *err);
-/* What the bytes of `from` from `at` on inflate to (RFC 1951, without a header of zlib's), counted from `at` on as well.
- * Borrows `from`, which nothing else may use meanwhile. Only moves forward cheaply; going back begins anew. */
+/* What the bytes of `from` from `at` on inflate to (RFC 1951, without a header of zlib's), counted from `at` on as
+ * well. Borrows `from`, which nothing else may use meanwhile. Only moves forward cheaply; going back begins anew. */
 hct_status dicom_bytes_inflate(dicom_bytes *from, uint64_t at, dicom_bytes **ret, hct_err *err);
 /* b may be NULL. */
 void dicom_bytes_close(dicom_bytes *b);

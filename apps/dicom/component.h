@@ -4,8 +4,8 @@
 
 #include "hct_dicom.h"
 
-/* Searches the folders that plugins are searched in. HCT_EDEVICE: there is none, or it cannot be used; the message names the
- * package to install, and is the same for every later call. Any thread. */
+/* Searches the folders that plugins are searched in. HCT_EDEVICE: there is none, or it cannot be used; the message
+ * names the package to install, and is the same for every later call. Any thread. */
 hct_status dicom_component(const hct_dicom_plugin **ret, hct_err *err);
 
 #endif

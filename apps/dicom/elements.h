@@ -1,15 +1,16 @@
-/* Data elements of a DICOM file one after the other, as DICOM PS3.5 section 7 lays them out: structure only, no meaning.
+/* Data elements of a DICOM file one after the other, as DICOM PS3.5 section 7 lays them out: structure only, no
+ * meaning.
  *
- * Nothing in the bytes is believed. A length is compared with what its sequence, its item and the file still hold before
- * anything is read or skipped; sequences may lie MOST_NESTED deep; each step moves forward, so that no file keeps the
- * walk busy for longer than its bytes last; nothing is allocated. (GDCM's own reader, as Debian builds it, ends the whole
- * process by an assertion on one damaged header in four; docs/architecture.md.)
+ * Nothing in the bytes is believed. A length is compared with what its sequence, its item and the file still hold
+ * before anything is read or skipped; sequences may lie MOST_NESTED deep; each step moves forward, so that no file
+ * keeps the walk busy for longer than its bytes last; nothing is allocated. (GDCM's own reader, as Debian builds it,
+ * ends the whole process by an assertion on one damaged header in four; docs/architecture.md.)
  *
  *   dicom_walk w;
  *   dicom_walk_begin(&w, bytes, at, encoding);
  *   while ((more = dicom_walk_next(&w, &e, err)) == 1)
  *       if (e.tag == ...) dicom_walk_enter(&w);     the elements of its items come next, e.depth one more
- */
+ * */
 #ifndef DICOM_ELEMENTS_H
 #define DICOM_ELEMENTS_H
 

@@ -1,11 +1,11 @@
 /* What headct wants to know of a DICOM file, as a plain record: read once, before the pixels, and never written to.
  *
- * A tag that is absent, one that is there and empty, and one that cannot be read are three things, and stay so: a text is
- * NULL, "" or what it says; a number has a state. Texts are UTF-8 (converted from the file's character set), without blanks at
- * both ends; several values are parted by a backslash, as in the file.
+ * A tag that is absent, one that is there and empty, and one that cannot be read are three things, and stay so: a
+ * text is NULL, "" or what it says; a number has a state. Texts are UTF-8 (converted from the file's character set),
+ * without blanks at both ends; several values are parted by a backslash, as in the file.
  *
- * A record holds the patient's id, dates, accession number and descriptions. None of them may enter a log, an error or a table
- * in clear; no message made in this room names any of them. The patient's name is not read at all. */
+ * A record holds the patient's id, dates, accession number and descriptions. None of them may enter a log, an error
+ * or a table in clear; no message made in this room names any of them. The patient's name is not read at all. */
 #ifndef DICOM_HEADER_H
 #define DICOM_HEADER_H
 
@@ -139,9 +139,9 @@ typedef struct dicom_header {
     struct dicom_chunk *chunks; /* of the texts */
 } dicom_header;
 
-/* Reads the record of an opened file. HCT_ENOTFOUND: no DICOM file; HCT_EFORMAT: one whose header is damaged, or ends early;
- * *ret then holds what stood before the damage. Free *ret in any case. A file without preamble is DICOM where it begins with
- * elements of group 2 or 8. Pixels are not looked at. */
+/* Reads the record of an opened file. HCT_ENOTFOUND: no DICOM file; HCT_EFORMAT: one whose header is damaged, or ends
+ * early; *ret then holds what stood before the damage. Free *ret in any case. A file without preamble is DICOM where
+ * it begins with elements of group 2 or 8. Pixels are not looked at. */
 hct_status dicom_header_read(dicom_bytes *bytes, dicom_header *ret, hct_err *err);
 /* The same of a file by its path. HCT_EIO: it cannot be read. */
 hct_status dicom_header_of(const char *path, dicom_header *ret, hct_err *err);

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Samples of `each` bytes (1, 2 or 4), n of them, little endian, from one frame of `length` bytes. false: the frame does not
- * hold exactly that. */
+/* Samples of `each` bytes (1, 2 or 4), n of them, little endian, from one frame of `length` bytes. false: the frame
+ * does not hold exactly that. */
 bool rle_decode(const unsigned char *from, size_t length, size_t n, int each, unsigned char *to);
 
 #endif

@@ -1,6 +1,6 @@
-// The component hct_dicom_gdcm.so: JPEG, JPEG-LS and JPEG 2000 frames through GDCM's codecs. Only its codecs: its reader of
-// files ends the process by assertions on damaged headers (docs/architecture.md). Each stream was compared with the header
-// of its file before it comes here, so that the codecs are told what the stream itself says.
+// The component hct_dicom_gdcm.so: JPEG, JPEG-LS and JPEG 2000 frames through GDCM's codecs. Only its codecs: its
+// reader of files ends the process by assertions on damaged headers (docs/architecture.md). Each stream was compared
+// with the header of its file before it comes here, so that the codecs are told what the stream itself says.
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -23,7 +23,8 @@ hct_status fail(char *why, size_t n, const char *text) {
     return HCT_EFORMAT;
 }
 
-// GDCM prints by default; and its codecs assert that the format is one of whole words but where they look at the stream.
+// GDCM prints by default; and its codecs assert that the format is one of whole words but where they look at the
+// stream.
 void set_up(gdcm::ImageCodec &codec, const hct_dicom_stream &s) {
     static std::once_flag once;
     std::call_once(once, [] {

@@ -1,11 +1,11 @@
 /* hct_dicom.h: what a component that decodes compressed DICOM pixels implements.
  *
- * One shared object, hct_dicom_NAME.so in a plugin folder, that exports the data symbol `hct_dicom_v1`. It is opened when
- * the first compressed frame is met (apps/dicom/component.c), and never unloaded. Everything else of DICOM is read
- * without it.
+ * One shared object, hct_dicom_NAME.so in a plugin folder, that exports the data symbol `hct_dicom_v1`. It is opened
+ * when the first compressed frame is met (apps/dicom/component.c), and never unloaded. Everything else of DICOM is
+ * read without it.
  *
- * The caller has looked at the stream's own header: it holds one component of `columns` x `rows` samples of `bits` bits, and
- * it ends with the marker that ends such streams. A decoder refuses what turns out otherwise. */
+ * The caller has looked at the stream's own header: it holds one component of `columns` x `rows` samples of `bits`
+ * bits, and it ends with the marker that ends such streams. A decoder refuses what turns out otherwise. */
 #ifndef HCT_DICOM_H
 #define HCT_DICOM_H
 
