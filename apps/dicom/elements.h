@@ -10,7 +10,7 @@
  *   dicom_walk_begin(&w, bytes, at, encoding);
  *   while ((more = dicom_walk_next(&w, &e, err)) == 1)
  *       if (e.tag == ...) dicom_walk_enter(&w);     the elements of its items come next, e.depth one more
- * */
+ */
 #ifndef DICOM_ELEMENTS_H
 #define DICOM_ELEMENTS_H
 
