@@ -118,21 +118,21 @@ typedef struct dicom_header {
 #define X(member, tag, keyword) dicom_number member;
     DICOM_NUMBERS(X)
 #undef X
-    int contrast_items;          /* of ContrastBolusAgentSequence */
-    int64_t n_frames;            /* images in the file: NumberOfFrames, else 1 */
-    int64_t int64_t n_described; /* those in frames[]: n_frames, or 1 where a file of several says nothing of each */
-    dicom_frame *frames;         /* n_described of them; never NULL after dicom_header_read, whatever it returned */
+    int contrast_items;  /* of ContrastBolusAgentSequence */
+    int64_t n_frames;    /* images in the file: NumberOfFrames, else 1 */
+    int64_t n_described; /* those in frames[]: n_frames, or 1 where a file of several says nothing of each */
+    dicom_frame *frames; /* n_described of them; never NULL after dicom_header_read, whatever it returned */
 
     const char *syntax_uid;     /* as the file says; NULL: it does not, and the syntax was guessed from its bytes */
     const dicom_syntax *syntax; /* NULL: one that DICOM does not know */
     bool is_directory;          /* a DICOMDIR: a table of contents */
     bool has_preamble;
-    bool has_pixels;               /* PixelData was found */
-    dicom_encoding encoding;       /* of the data set, as it really is */
-    uint64_t uint64_t deflated_at; /* of a deflated file: its data set's start; places from there on are as inflated */
-    uint64_t pixels_at;            /* of the value of PixelData */
-    uint32_t pixels_length;        /* as told; DICOM_UNDEFINED_LENGTH where encapsulated */
-    uint64_t pixels_missing;       /* bytes by which the file is too short for it (1: too short, of a deflated file) */
+    bool has_pixels;         /* PixelData was found */
+    dicom_encoding encoding; /* of the data set, as it really is */
+    uint64_t deflated_at;    /* of a deflated file: its data set's start; places from there on are as inflated */
+    uint64_t pixels_at;      /* of the value of PixelData */
+    uint32_t pixels_length;  /* as told; DICOM_UNDEFINED_LENGTH where encapsulated */
+    uint64_t pixels_missing; /* bytes by which the file is too short for it (1: too short, of a deflated file) */
 
     struct dicom_chunk *chunks; /* of the texts */
 } dicom_header;
