@@ -8,12 +8,14 @@
 #include "imaging/plane_fit.h"
 
 /* rotation = M Z^-1: Gram-Schmidt on the columns of M, which is what the Cholesky factor of M'M amounts to. */
-static void rotation_of(const volume *v, double q[3][3]) {
-    for (int a = 0; a < 3; a++) {
+static void rotation_of(const volume *v, const int order[3], double q[3][3]) {
+    for (int n = 0; n < 3; n++) {
+        int a = order[n];
         double col[3], norm = 0;
         for (int i = 0; i < 3; i++) col[i] = v->affine[i][a];
         for (int pass = 0; pass < 2; pass++) /* the second removes the first's rounding */
-            for (int b = 0; b < a; b++) {
+            for (int k = 0; k < n; k++) {
+                int b = order[k];
                 double dot = col[0] * q[0][b] + col[1] * q[1][b] + col[2] * q[2][b];
                 for (int i = 0; i < 3; i++) col[i] -= dot * q[i][b];
             }
@@ -23,8 +25,14 @@ static void rotation_of(const volume *v, double q[3][3]) {
 }
 
 hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_affine[4][4], hct_err *err) {
+    static const int in_turn[3] = {0, 1, 2};
+    return resample_grid_1mm_along(v, in_turn, ret_dim, ret_affine, err);
+}
+
+hct_status resample_grid_1mm_along(const volume *v, const int order[3], int64_t ret_dim[3], double ret_affine[4][4],
+                                   hct_err *err) {
     double q[3][3], corner[8][3], lo[3] = {INFINITY, INFINITY, INFINITY}, hi[3] = {-INFINITY, -INFINITY, -INFINITY};
-    rotation_of(v, q);
+    rotation_of(v, order, q);
     for (int c = 0; c < 8; c++) {
         double world[3];
         for (int i = 0; i < 3; i++) {
@@ -94,8 +102,7 @@ typedef struct job {
     size_t per_thread;
 } job;
 
-/* New voxel indices to old ones. Returns whether the grids are the same one. */
-static int index_map(const volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]) {
+int resample_index_map(const volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]) {
     double inverse[4][4], product[4][4], own[4][4],
         identity[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
     memcpy(own, v->affine, sizeof own);
@@ -235,7 +242,8 @@ hct_status volume_resample_1mm(volume *v, hct_err *err) {
     double affine[4][4], m[3][4];
     hct_status s = resample_grid_1mm(v, dim, affine, err);
     if (s < 0) return s;
-    return index_map(v, dim, affine, m) ? volume_to_f32(v, err) : resample(v, dim, affine, m, dim, HCT_F32, 0, err);
+    return resample_index_map(v, dim, affine, m) ? volume_to_f32(v, err)
+                                                 : resample(v, dim, affine, m, dim, HCT_F32, 0, err);
 }
 
 hct_status volume_resample_1mm_cut(volume *v, const int64_t size[3], int32_t dtype, float fill, hct_err *err) {
@@ -243,7 +251,7 @@ hct_status volume_resample_1mm_cut(volume *v, const int64_t size[3], int32_t dty
     double affine[4][4], m[3][4];
     hct_status s = resample_grid_1mm(v, dim, affine, err);
     if (s < 0) return s;
-    if (!index_map(v, dim, affine, m)) return resample(v, dim, affine, m, size, dtype, fill, err);
+    if (!resample_index_map(v, dim, affine, m)) return resample(v, dim, affine, m, size, dtype, fill, err);
     s = dtype == HCT_I16 ? volume_to_i16(v, err) : volume_to_f32(v, err);
     return s < 0 ? s : volume_pad_crop(v, size, fill, err);
 }

@@ -11,6 +11,13 @@
  * axes (within 1e-8) becomes the origin; without one, origin = A (size_in / 2) - B (size_out / 2).
  * HCT_ESHAPE where the grid would exceed 2^30 voxels. */
 hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_affine[4][4], hct_err *err);
+/* The same, M's columns taken in that order (MONAI: 0, 1, 2): of a sheared M the first two give the plane that the
+ * new grid keeps, the third is turned square to it. */
+hct_status resample_grid_1mm_along(const volume *v, const int order[3], int64_t ret_dim[3], double ret_affine[4][4],
+                                   hct_err *err);
+/* Maps voxels of the grid dim, to_world to those of v: old = m[a][0..2] new + m[a][3]. Returns whether both are one
+ * grid (volume_resample_1mm). */
+int resample_index_map(const volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]);
 
 /* Replaces v by its cubic spline (spline.h) on that grid, float32; overshoot is not clipped. A volume that lies on the
  * new grid already (same size; both affines, or the map between them and the identity, equal within 1e-3) is only
