@@ -24,6 +24,8 @@ struct dicom_bytes {
     uint64_t packed_at, fed;
     z_stream z;
     bool inflating, ended;
+    dicom_bytes_more *more; /* of a stream, inflated or not: what comes behind the window */
+    void *context;
 };
 
 static dicom_bytes *new_bytes(const char *name, hct_err *err) {
@@ -74,21 +76,6 @@ hct_status dicom_bytes_memory(const char *name, const void *bytes, size_t n, dic
     return HCT_OK;
 }
 
-hct_status dicom_bytes_inflate(dicom_bytes *from, uint64_t at, dicom_bytes **ret, hct_err *err) {
-    dicom_bytes *b = *ret = new_bytes(from->name, err);
-    if (!b || inflateInit2(&b->z, -MAX_WBITS) != Z_OK) {
-        dicom_bytes_close(b);
-        *ret = NULL;
-        return hct_fail(err, HCT_ENOMEM, "no memory to inflate a DICOM file");
-    }
-    b->inflating = true;
-    b->packed = from;
-    b->packed_at = at;
-    b->size = UINT64_MAX;
-    b->from = at;
-    return HCT_OK;
-}
-
 static bool make_room(dicom_bytes *b, size_t n) {
     if (n <= b->capacity) return true;
     unsigned char *more = realloc(b->window, n);
@@ -115,10 +102,10 @@ static bool fill_from_file(dicom_bytes *b, uint64_t at, size_t n) {
     return b->held >= n;
 }
 
-/* More inflated bytes behind those in the window, `room` at most; false at the end and where the data are damaged. */
-static bool inflate_more(dicom_bytes *b, size_t room) {
+static size_t inflate_more(void *context, unsigned char *to, size_t room) {
     enum { PIECE = 1 << 15 };
-    b->z.next_out = b->window + b->held;
+    dicom_bytes *b = context;
+    b->z.next_out = to;
     b->z.avail_out = (uInt)room;
     while (b->z.avail_out && !b->ended) {
         uint64_t at = b->packed_at + b->fed, left = at < b->packed->size ? b->packed->size - at : 0;
@@ -130,20 +117,22 @@ static bool inflate_more(dicom_bytes *b, size_t room) {
         b->fed += (in ? k : 0) - b->z.avail_in;
         if (code != Z_OK || !in) b->ended = true;
     }
-    size_t made = room - b->z.avail_out;
-    b->held += made;
-    return made > 0;
+    return room - b->z.avail_out;
 }
 
-static bool fill_by_inflating(dicom_bytes *b, uint64_t at, size_t n) {
-    if (at + n > INFLATED_MOST + b->packed_at) return false;
-    if (at < b->from) { /* begin anew */
-        if (inflateReset(&b->z) != Z_OK) return false;
-        b->from = b->packed_at;
-        b->held = 0;
-        b->fed = 0;
-        b->ended = false;
-    }
+/* A stream cannot go back; what is inflated begins anew. */
+static bool go_back(dicom_bytes *b) {
+    if (!b->inflating || inflateReset(&b->z) != Z_OK) return false;
+    b->from = b->packed_at;
+    b->held = 0;
+    b->fed = 0;
+    b->ended = false;
+    return true;
+}
+
+static bool fill_from_stream(dicom_bytes *b, uint64_t at, size_t n) {
+    if (b->inflating && at + n > INFLATED_MOST + b->packed_at) return false;
+    if (at < b->from && !go_back(b)) return false;
     if (!make_room(b, n > LATER_WINDOW ? n : LATER_WINDOW)) return false;
     while (b->from + b->held < at + n) {
         uint64_t past = at > b->from ? at - b->from : 0; /* what is no longer wanted */
@@ -151,9 +140,38 @@ static bool fill_by_inflating(dicom_bytes *b, uint64_t at, size_t n) {
         memmove(b->window, b->window + drop, b->held - drop);
         b->from += drop;
         b->held -= drop;
-        if (!inflate_more(b, b->capacity - b->held)) return false;
+        size_t made = b->more(b->context, b->window + b->held, b->capacity - b->held);
+        if (!made) return false;
+        b->held += made;
     }
     return true;
+}
+
+hct_status dicom_bytes_stream(const char *name, uint64_t size, dicom_bytes_more *more, void *context, dicom_bytes **ret,
+                              hct_err *err) {
+    dicom_bytes *b = *ret = new_bytes(name, err);
+    if (!b) return HCT_ENOMEM;
+    b->size = size;
+    b->more = more;
+    b->context = context;
+    return HCT_OK;
+}
+
+hct_status dicom_bytes_inflate(dicom_bytes *from, uint64_t at, dicom_bytes **ret, hct_err *err) {
+    dicom_bytes *b = *ret = new_bytes(from->name, err);
+    if (!b || inflateInit2(&b->z, -MAX_WBITS) != Z_OK) {
+        dicom_bytes_close(b);
+        *ret = NULL;
+        return hct_fail(err, HCT_ENOMEM, "no memory to inflate a DICOM file");
+    }
+    b->inflating = true;
+    b->packed = from;
+    b->packed_at = at;
+    b->size = UINT64_MAX;
+    b->from = at;
+    b->more = inflate_more;
+    b->context = b;
+    return HCT_OK;
 }
 
 const unsigned char *dicom_bytes_at(dicom_bytes *b, uint64_t at, size_t n) {
@@ -163,7 +181,7 @@ const unsigned char *dicom_bytes_at(dicom_bytes *b, uint64_t at, size_t n) {
     if (n == 0) return nothing;
     if (b->memory) return b->memory + at;
     if (at < b->from || at - b->from > b->held || n > b->held - (at - b->from))
-        if (!(b->inflating ? fill_by_inflating(b, at, n) : fill_from_file(b, at, n))) return NULL;
+        if (!(b->more ? fill_from_stream(b, at, n) : fill_from_file(b, at, n))) return NULL;
     return b->window + (at - b->from);
 }
 

@@ -17,6 +17,11 @@ hct_status dicom_bytes_memory(const char *name, const void *bytes, size_t n, dic
 /* What the bytes of `from` from `at` on inflate to (RFC 1951, without a header of zlib's), counted from `at` on as
  * well. Borrows `from`, which nothing else may use meanwhile. Only moves forward cheaply; going back begins anew. */
 hct_status dicom_bytes_inflate(dicom_bytes *from, uint64_t at, dicom_bytes **ret, hct_err *err);
+/* `size` bytes that come one behind the other: more() puts up to `room` of them to `to` and returns how many, 0 at
+ * the end or where they cannot be read. Never goes back by more than the window holds. */
+typedef size_t dicom_bytes_more(void *context, unsigned char *to, size_t room);
+hct_status dicom_bytes_stream(const char *name, uint64_t size, dicom_bytes_more *more, void *context, dicom_bytes **ret,
+                              hct_err *err);
 /* b may be NULL. */
 void dicom_bytes_close(dicom_bytes *b);
 

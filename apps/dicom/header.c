@@ -272,9 +272,9 @@ static dicom_encoding encoding_at(dicom_bytes *b, uint64_t at, dicom_encoding to
 
 /* 1: *ret is where group 2 or the data set begins; 0: no DICOM file. */
 static int find_start(dicom_bytes *b, start *ret) {
-    const unsigned char *p = dicom_bytes_at(b, 128, 4);
+    const unsigned char *p = dicom_bytes_at(b, 0, 132);
     *ret = (start){0};
-    if (p && memcmp(p, "DICM", 4) == 0) {
+    if (p && memcmp(p + 128, "DICM", 4) == 0) {
         ret->preamble = true;
         ret->at = 132;
         return 1;
