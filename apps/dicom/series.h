@@ -37,8 +37,7 @@ typedef struct series_slice {
 typedef struct series {
     size_t *files; /* places in the list that was grouped, ascending: all files that belong to this part */
     size_t n_files;
-    size_t *
-        strays; /* files that could not be read, lie in its folders, and are named like its own: most likely its slices */
+    size_t *strays; /* files that could not be read, in its folders and named like its own: its slices, most likely */
     size_t n_strays;
     series_slice *slices; /* by position; by file where positions are absent */
     size_t n_slices;
