@@ -1,26 +1,26 @@
 /* Which series are wanted: a plain struct of settings, read from a YAML file (recipes/filters/).
  *
- *   absent: pass                 a tag that is absent or empty: pass (not held against the series), or refuse
- *   modality: CT                 or any
- *   kinds: [axial]               of axial, localizer, secondary-capture, reformat, perfusion-map, dose-page
- *   derived: keep                ImageType DERIVED: keep (marked), or refuse
- *   orientation: any             any, or axial: the slices' normal within 45 degrees of the patient's long axis
+ *   absent: pass              a tag that is absent or empty: pass (not held against the series), or refuse
+ *   modality: CT              or any
+ *   kinds: [axial]            of axial, localizer, secondary-capture, reformat, perfusion-map, dose-page
+ *   derived: keep             ImageType DERIVED: keep (marked), or refuse
+ *   orientation: any          any, or axial: the slices' normal within 45 degrees of the patient's long axis
  *   least_slices: 10
- *   thickness: [0.5, 5]          mm, the median of the slices'; [] any
- *   kvp: [70, 150]               [] any
- *   kernels: [REGEX, ...]        the first value of ConvolutionKernel is wholly one of these; [] any
- *   no_kernels: [REGEX, ...]     and none of these
- *   whitelist: FILE              a CSV of 'Study Description,KVP,Convolution Kernel' beside this file; absent: none. Only its
- *                                triples are wanted: the description and kVp as in the header, the kernel bare ("Hr40s") or, of
- *                                several values, as Python shows a list ("['J37s', '1']")
- *   contrast: refuse             refuse: ContrastBolusAgent names one, or the texts do; keep: not asked
- *   head_words: [REGEX, ...]     one of them in body part or descriptions: it is a head; [] not asked
- *   other_words: [REGEX, ...]    none of head_words, but one of these: it is something else; neither: as if absent
- *   contrast_words, no_words     in the series' own texts, or in the study's where the series' texts do not name the head
- *   least_coverage: 0            mm along the normal
- *   least_matrix: 128            pixels, the smaller side
- *   least_extent: 100            mm, the smaller side of the field of view
- *   hu: warn                     values that cannot be Hounsfield units: warn, refuse, or keep (not asked)
+ *   thickness: [0.5, 5]       mm, the median of the slices'; [] any
+ *   kvp: [70, 150]            [] any
+ *   kernels: [REGEX, ...]     the first value of ConvolutionKernel is wholly one of these; [] any
+ *   no_kernels: [REGEX, ...]  and none of these
+ *   whitelist: FILE           a CSV of 'Study Description,KVP,Convolution Kernel' beside this file. Only its triples
+ *                             are wanted, and kernels are not asked: description and kVp as in the header, the kernel
+ *                             bare ("Hr40s") or, of several values, as Python shows a list ("['J37s', '1']")
+ *   contrast: refuse          refuse: ContrastBolusAgent names one, or the texts do; keep: not asked
+ *   head_words: [REGEX, ...]  one of them in body part or descriptions: it is a head; [] not asked
+ *   other_words: [REGEX, ...] none of head_words, but one of these: it is something else; neither: as if absent
+ *   contrast_words, no_words  in the series' own texts, or in the study's where the series' do not name the head
+ *   least_coverage: 0         mm along the normal
+ *   least_matrix: 128         pixels, the smaller side
+ *   least_extent: 100         mm, the smaller side of the field of view
+ *   hu: warn                  values that cannot be Hounsfield units: warn, refuse, or keep (not asked)
  *
  * Every key may be left out: it then is as in any-head-ct.yaml. Patterns are POSIX extended regular expressions,
  * without regard to case. Kernels are matched as they are; words in texts where all but letters, digits and + has

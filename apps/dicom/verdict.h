@@ -12,8 +12,8 @@
 /* X(name, word, whether the filters decide) in the order of the checks */
 /* clang-format off */
 #define VERDICT_REASONS(X)                                                                                             \
-    X(REASON_NO_IMAGE,          "no-image",          0) /* a DICOM object without an image: a report, a presentation */ \
-    X(REASON_UNREADABLE,        "unreadable",        0) /* a file whose pixels cannot be read, with its transfer syntax */ \
+    X(REASON_NO_IMAGE,          "no-image",          0) /* a DICOM object without an image: a report */                \
+    X(REASON_UNREADABLE,        "unreadable",        0) /* a file whose pixels cannot be read, with its syntax */      \
     X(REASON_MEMBER_UNREADABLE, "member-unreadable", 0) /* a file that most likely belongs to it cannot be read */     \
     X(REASON_MODALITY,          "modality",          1)                                                                \
     X(REASON_LOCALIZER,         "localizer",         1)                                                                \
@@ -47,8 +47,8 @@
     X(REASON_TILT,              "tilt",              0) /* resolved */                                                 \
     X(REASON_UNEVEN,            "uneven",            0) /* resolved */                                                 \
     X(REASON_LOSSY,             "lossy",             0)                                                                \
-    X(REASON_MONOCHROME1,       "monochrome1",       0) /* values are read as they are; only their display is inverted */ \
-    X(REASON_HU,                "hu",                1) /* values that cannot be Hounsfield units; after the volume was made */ \
+    X(REASON_MONOCHROME1,       "monochrome1",       0) /* values are read as they are; their display is inverted */   \
+    X(REASON_HU,                "hu",                1) /* values that cannot be HU; after the volume was made */      \
     X(REASON_WRAPPED,           "wrapped",           1) /* 12-bit values that wrapped, mended or not */                \
     X(REASON_HEAD_OUTSIDE,      "head-outside",      0) /* the model's cube misses a part of the body */
 /* clang-format on */

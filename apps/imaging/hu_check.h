@@ -24,8 +24,10 @@ void hu_stats_volume(hu_stats *s, const volume *v);
 /* clang-format off */
 #define HU_FAULTS(X)                                                                                                   \
     X(HU_FINE, "", "")                                                                                                 \
-    X(HU_NO_AIR, "no-air", "no voxel lies below -200 HU, as air does: these are no Hounsfield units, or the air was cut off") \
-    X(HU_NO_SOFT, "no-soft-tissue", "no voxel lies from 0 to 100 HU, as the brain does: these are no Hounsfield units")  \
+    X(HU_NO_AIR, "no-air",                                                                                             \
+      "no voxel lies below -200 HU, as air does: these are no Hounsfield units, or the air was cut off")               \
+    X(HU_NO_SOFT, "no-soft-tissue",                                                                                    \
+      "no voxel lies from 0 to 100 HU, as the brain does: these are no Hounsfield units")                              \
     X(HU_LITTLE_TISSUE, "little-tissue", "less than 5% of the middle lies from -20 to 80 HU, as a brain does")
 /* clang-format on */
 typedef enum hu_fault {

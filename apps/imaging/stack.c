@@ -296,6 +296,21 @@ static void turn(const stack_resampler *r, const float *pixels, float *to) {
         for (int64_t x = 0; x < nx; x++) to[x + nx * y] = pixels[start + x * step_x + y * step_y];
 }
 
+/* Where a slice that slides over the others does not reach, nothing is known, and nothing is there: its edge is not
+ * drawn out over the new plane. */
+static void clear_outside(const stack_resampler *r, int64_t z, int64_t nx, int64_t ny, double *plane) {
+    double first_x = first_in_slice(r, z, 0), first_y = first_in_slice(r, z, 1);
+    int64_t low_x = r->box.low[r->plane[0]], low_y = r->box.low[r->plane[1]];
+    for (int64_t j = 0; j < r->n[1]; j++) {
+        double y = old_place(r, 1, low_y + j, first_y);
+        int row_outside = y < -0.5 || y > (double)ny - 0.5;
+        for (int64_t i = 0; i < r->n[0]; i++) {
+            double x = old_place(r, 0, low_x + i, first_x);
+            if (row_outside || x < -0.5 || x > (double)nx - 0.5) plane[j * r->n[0] + i] = r->o.fill;
+        }
+    }
+}
+
 hct_status stack_add(stack_resampler *r, int64_t k, const float *pixels, hct_err *err) {
     if (!stack_wants(r, k)) return HCT_OK;
     int64_t z = r->upside_down ? r->slices - 1 - k : k, plane = r->n[0] * r->n[1];
@@ -312,6 +327,7 @@ hct_status stack_add(stack_resampler *r, int64_t k, const float *pixels, hct_err
     if (s == HCT_OK) {
         turn(r, pixels, turned);
         plane_fit_run(&f, turned, HCT_F32, scratch, to);
+        if (!r->straight) clear_outside(r, z, nx, ny, to);
         memset(to + plane, 0, (size_t)(r->stride - plane) * sizeof *to);
     }
     free(own);

@@ -1,13 +1,14 @@
 /* A stack of parallel slices at their true positions, straight to a prepared volume: the resampling of resample.h for
  * images that no voxel grid describes.
  *
- * The new grid is the one that resample.h gives for the stack: its planes are parallel to the slices, its third axis is
- * their normal, 1 mm each way. So a slice is resampled in its own plane alone, by the cubic spline, where the new
+ * The new grid is the one that resample.h gives for the stack: its planes are parallel to the slices, its third axis
+ * is their normal, 1 mm each way. So a slice is resampled in its own plane alone, by the cubic spline, where the new
  * grid's columns and rows meet it: a tilted gantry (slices that slide over each other) is an offset there, of either
  * sign, and leaves no shear. Along the normal a new voxel then lies between slices whose distances are known. Evenly
  * spaced (within STACK_EVEN_MM): the same cubic spline as of a volume; with no tilt either the result is that of the
  * equal NIfTI volume. Otherwise: linear between the two true neighbours. A spline through unequal steps overshoots
- * where they grow (7 mm beside 4 at the skull base), and nothing tells what lies between.
+ * where they grow (7 mm beside 4 at the skull base), and nothing tells what lies between. Where slices slide, none of
+ * them is drawn out beyond its edge: there is nothing (fill).
  *
  * Nothing is interpolated twice, and no volume of the source's size is ever held: slices are added in any order, each
  * costs its share of the new grid's plane. */
