@@ -41,7 +41,7 @@ lint: deps
 	@ci/lint
 
 format: deps
-	@clang-format -i $$(git ls-files '*.c' '*.cc' '*.h' '*.cl' '*.cu')
+	@clang-format -i $$(git ls-files '*.c' '*.h' '*.cl' '*.cu')
 
 install: build
 	@DESTDIR='$(DESTDIR)' ci/install $(BUILD) '$(PREFIX)'

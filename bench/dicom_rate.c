@@ -1,7 +1,7 @@
 /* Our side of bench/dicom.
- *   dicom_rate walk FOLDER                        headers of a tree of files: how many, and how many a second
- *   dicom_rate prepare FOLDER OUT.nii REPEATS     the first series that makes a volume, from its folder to the prepared volume in
- *                                                 memory: seconds of each, the last written out; peak memory */
+ *   dicom_rate walk FOLDER                     headers of a tree of files: how many, and how many a second
+ *   dicom_rate prepare FOLDER OUT.nii REPEATS  the first series that makes a volume, from its folder to the prepared
+ *                                              volume in memory: seconds of each, the last written out; peak memory */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -154,7 +154,7 @@ static int holds(const char *folder, const char *name) {
 static int load_named(void *ctx, const char *folder) {
     int n = load_all(ctx, folder);
     if (n < 0) fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s: %s\n", folder, strerror(errno));
-    if (n == 0 && !holds(folder, "hct_comm_mpi.so") && !holds(folder, "hct_dicom_gdcm.so"))
+    if (n == 0 && !holds(folder, "hct_comm_mpi.so") && !holds(folder, "hct_dicom_codecs.so"))
         fprintf(stderr, "headct: HCT_PLUGIN_PATH: %s holds no hct_kernel_*.so or hct_backend_*.so\n", folder);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Finding hct_dicom_gdcm.so, once. */
+/* Finding hct_dicom_codecs.so, once. */
 #include "dicom/component.h"
 
 #include <dlfcn.h>
@@ -9,7 +9,7 @@
 
 #include "hct/hct.h"
 
-#define FILE_NAME "hct_dicom_gdcm.so"
+#define FILE_NAME "hct_dicom_codecs.so"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const hct_dicom_plugin *found;
@@ -24,13 +24,15 @@ static void look(void) {
     char path[PATH_MAX];
     if (!hct_each_plugin_folder(has_file, path)) {
         hct_fail(&why, HCT_EDEVICE,
-                 "needs " FILE_NAME
-                 ", which is in no plugin folder: apt-get install libgdcm-dev and build headct again");
+                 "needs " FILE_NAME ", which is in no plugin folder: apt-get install libgdcm-dev libopenjp2-7-dev "
+                 "libcharls-dev and build headct again");
         return;
     }
     void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!lib) {
-        hct_fail(&why, HCT_EDEVICE, "needs GDCM, which cannot be loaded (apt-get install libgdcm3.0): %s", dlerror());
+        hct_fail(&why, HCT_EDEVICE,
+                 "needs a library that cannot be loaded (apt-get install libgdcm3.0 libopenjp2-7 libcharls2): %s",
+                 dlerror());
         return;
     }
     const hct_dicom_plugin *desc = dlsym(lib, "hct_dicom_v1");

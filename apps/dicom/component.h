@@ -1,4 +1,4 @@
-/* The component that decodes compressed frames (plugins/gdcm), opened when the first is met. */
+/* The component that decodes compressed frames (plugins/dicom), opened when the first is met. */
 #ifndef DICOM_COMPONENT_H
 #define DICOM_COMPONENT_H
 
