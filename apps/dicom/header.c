@@ -250,7 +250,7 @@ static bool plausible(dicom_bytes *b, uint64_t at, dicom_encoding encoding) {
     uint32_t before = 0;
     for (int i = 0; i < 3; i++) {
         dicom_element e;
-        if (!dicom_element_at(b, at, encoding, &e)) return i > 0 && at == dicom_bytes_size(b);
+        if (!dicom_element_at(b, at, encoding, &e)) return i > 1 && at == dicom_bytes_size(b);
         bool sized = e.length != DICOM_UNDEFINED_LENGTH && dicom_bytes_has(b, e.at, e.length);
         if (e.tag <= before || !sized || (!encoding.implicit && !e.vr[0])) return false;
         before = e.tag;

@@ -170,6 +170,7 @@ static hct_status find_body(work *w, const slice_stack *stack, double grid[4][4]
     for (int i = 0; i < 3; i++) {
         at.step_x[i] = stack->row[i] * stack->spacing[0];
         at.step_y[i] = stack->column[i] * stack->spacing[1];
+        at.step_z[i] = (stack->position[stack->n - 1][i] - stack->position[0][i]) / (double)(stack->n - 1);
     }
     return body_find(&w->map, &at, grid, &w->info->body, err);
 }

@@ -104,13 +104,22 @@ hct_status body_find(body_map *m, const body_slices *at, double grid[4][4], body
     ret->found = affine_invert(grid, to_grid) == 0 && keep_largest(m, stack);
     free(stack);
     if (!ret->found) return HCT_OK;
-    for (int a = 0; a < 3; a++) ret->low[a] = INFINITY, ret->high[a] = -INFINITY;
+    double half[3]; /* of a cell, along the grid's axes */
+    for (int a = 0; a < 3; a++) {
+        const double *g = to_grid[a];
+        double x = g[0] * at->step_x[0] + g[1] * at->step_x[1] + g[2] * at->step_x[2];
+        double y = g[0] * at->step_y[0] + g[1] * at->step_y[1] + g[2] * at->step_y[2];
+        double z = g[0] * at->step_z[0] + g[1] * at->step_z[1] + g[2] * at->step_z[2];
+        half[a] = 0.5 * ((fabs(x) + fabs(y)) * (double)m->factor + fabs(z));
+        ret->low[a] = INFINITY;
+        ret->high[a] = -INFINITY;
+    }
     for (int64_t i = 0; i < n; i++) {
         if (!m->dense[i]) continue;
         cell_place(m, at, to_grid, i, place);
         for (int a = 0; a < 3; a++) {
-            ret->low[a] = fmin(ret->low[a], place[a]);
-            ret->high[a] = fmax(ret->high[a], place[a]);
+            ret->low[a] = fmin(ret->low[a], place[a] - half[a]);
+            ret->high[a] = fmax(ret->high[a], place[a] + half[a]);
         }
     }
     for (int64_t i = 0; i < n; i++) {

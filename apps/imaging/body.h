@@ -30,12 +30,12 @@ void body_map_free(body_map *m);
 /* Where slices lie: a pixel (x, y) of slice k is at origin[k] + x step_x + y step_y, mm in RAS. */
 typedef struct body_slices {
     double (*origin)[3];
-    double step_x[3], step_y[3];
+    double step_x[3], step_y[3], step_z[3]; /* step_z: from a slice to the next, on the average */
 } body_slices;
 
 typedef struct body_place {
     int found;
-    double low[3], high[3]; /* what the body covers, voxels of the grid */
+    double low[3], high[3]; /* what the body covers, to the edges of its cells and slices, voxels of the grid */
     double head[3];         /* the middle of the head across; along the grid's third axis the top of the body */
 } body_place;
 
