@@ -29,6 +29,11 @@ typedef struct walk {
     const pile_options *o;
     pile_counts *counts;
     seen seen;
+    struct later { /* links, followed when all else was seen: what they lead to keeps its own path */
+        char *path, *relative;
+        int depth;
+    } * links;
+    size_t n_links;
 } walk;
 
 /* 1: it was there already; 0: it is now; < 0: no memory. */
@@ -207,6 +212,26 @@ static int not_dots(const struct dirent *e) { return strcmp(e->d_name, ".") != 0
 
 static hct_status take_path(walk *w, const char *path, const char *relative, int depth, hct_err *err);
 
+static bool is_link(const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+static hct_status put_off(walk *w, const char *path, const char *relative, int depth, hct_err *err) {
+    struct later *more = realloc(w->links, (w->n_links + 1) * sizeof *more);
+    if (more) w->links = more;
+    if (more) more[w->n_links] = (struct later){strdup(path), strdup(relative), depth};
+    if (more && more[w->n_links].path && more[w->n_links].relative) {
+        w->n_links++;
+        return HCT_OK;
+    }
+    if (more) {
+        free(more[w->n_links].path);
+        free(more[w->n_links].relative);
+    }
+    return hct_fail(err, HCT_ENOMEM, "no memory to walk a folder");
+}
+
 static hct_status take_folder(walk *w, const char *path, const char *relative, int depth, hct_err *err) {
     struct dirent **names = NULL;
     char text[PATH_MAX + 80];
@@ -228,7 +253,7 @@ static hct_status take_folder(walk *w, const char *path, const char *relative, i
         char *below = s == HCT_OK ? path_join(path, names[i]->d_name) : NULL;
         char *short_path = s == HCT_OK ? path_join(relative, names[i]->d_name) : NULL;
         if (s == HCT_OK && (!below || !short_path)) s = hct_fail(err, HCT_ENOMEM, "no memory to walk a folder");
-        if (s == HCT_OK) s = take_path(w, below, short_path, depth + 1, err);
+        if (s == HCT_OK) s = (is_link(below) ? put_off : take_path)(w, below, short_path, depth + 1, err);
         free(below);
         free(short_path);
         free(names[i]);
@@ -286,6 +311,13 @@ hct_status pile_walk(const pile_options *o, pile_counts *ret, hct_err *err) {
     hct_status s = HCT_OK;
     *ret = (pile_counts){0};
     for (size_t i = 0; i < o->n_inputs && s == HCT_OK; i++) s = take_input(&w, o->inputs[i], err);
+    for (size_t i = 0; i < w.n_links && s == HCT_OK; i++) /* what they lead to may hold more links */
+        s = take_path(&w, w.links[i].path, w.links[i].relative, w.links[i].depth, err);
+    for (size_t i = 0; i < w.n_links; i++) {
+        free(w.links[i].path);
+        free(w.links[i].relative);
+    }
+    free(w.links);
     free(w.seen.at);
     return s;
 }

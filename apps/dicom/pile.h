@@ -1,9 +1,9 @@
 /* A tree of files as hospitals have it, walked once: files and folders as deep as they go, without endings, without
  * preambles, CDs with their DICOMDIR and DIRFILEs, zip and tar files, NIfTI beside DICOM. Each file that is found is
  * handed over once, under one heading (files.h), as soon as it was seen; nothing is kept but which files were seen
- * (16 bytes each), so that a link is followed once and leads in no circle. Headers are read once. Order: inputs as
- * given, names in byte order.
- * */
+ * (16 bytes each), so that a link is followed once, after all else, and leads in no circle. Headers are read once.
+ * Order: inputs as given, names in byte order.
+ */
 #ifndef DICOM_PILE_H
 #define DICOM_PILE_H
 
