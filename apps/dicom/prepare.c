@@ -10,7 +10,7 @@
 #include "imaging/scan.h"
 #include "imaging/workers.h"
 
-enum { FRAMES_AT_ONCE = 32, MODEL_CUBE = 192 };
+enum { FRAMES_AT_ONCE = 32 };
 
 /* Slices of one file that one thread reads: places in `order`, [from, to). */
 typedef struct batch {

@@ -222,13 +222,15 @@ static hct_status run(job *q, hct_err *err) {
 
 /* On the grid given by dim and affine, whose map to the old one is m. */
 static hct_status resample(volume *v, const int64_t dim[3], double affine[4][4], double m[3][4], const int64_t size[3],
-                           int32_t dtype, float fill, hct_err *err) {
+                           const int64_t shift[3], int32_t dtype, float fill, hct_err *err) {
     volume out;
     job q = {.v = v, .out = &out};
     memcpy(q.m, m, sizeof q.m);
-    hct_status s = volume_padded(dim, affine, dtype, size, fill, &out, &q.box, err);
+    hct_status s = volume_padded_at(dim, affine, dtype, size, shift, fill, &out, &q.box, err);
     if (s < 0) return s;
-    s = run(&q, err);
+    int empty = 0; /* the cut misses the grid */
+    for (int a = 0; a < 3; a++) empty = empty || q.box.low[a] >= q.box.high[a];
+    if (!empty) s = run(&q, err);
     for (int a = 0; a < 2; a++) free(q.tap[a]);
     free(q.c);
     free(q.scratch);
@@ -237,21 +239,28 @@ static hct_status resample(volume *v, const int64_t dim[3], double affine[4][4],
     return s;
 }
 
+static const int64_t centred[3];
+
 hct_status volume_resample_1mm(volume *v, hct_err *err) {
     int64_t dim[3];
     double affine[4][4], m[3][4];
     hct_status s = resample_grid_1mm(v, dim, affine, err);
     if (s < 0) return s;
     return resample_index_map(v, dim, affine, m) ? volume_to_f32(v, err)
-                                                 : resample(v, dim, affine, m, dim, HCT_F32, 0, err);
+                                                 : resample(v, dim, affine, m, dim, centred, HCT_F32, 0, err);
 }
 
 hct_status volume_resample_1mm_cut(volume *v, const int64_t size[3], int32_t dtype, float fill, hct_err *err) {
+    return volume_resample_1mm_cut_at(v, size, centred, dtype, fill, err);
+}
+
+hct_status volume_resample_1mm_cut_at(volume *v, const int64_t size[3], const int64_t shift[3], int32_t dtype,
+                                      float fill, hct_err *err) {
     int64_t dim[3];
     double affine[4][4], m[3][4];
     hct_status s = resample_grid_1mm(v, dim, affine, err);
     if (s < 0) return s;
-    if (!resample_index_map(v, dim, affine, m)) return resample(v, dim, affine, m, size, dtype, fill, err);
+    if (!resample_index_map(v, dim, affine, m)) return resample(v, dim, affine, m, size, shift, dtype, fill, err);
     s = dtype == HCT_I16 ? volume_to_i16(v, err) : volume_to_f32(v, err);
-    return s < 0 ? s : volume_pad_crop(v, size, fill, err);
+    return s < 0 ? s : volume_pad_crop_at(v, size, shift, fill, err);
 }

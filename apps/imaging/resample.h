@@ -27,5 +27,8 @@ hct_status volume_resample_1mm(volume *v, hct_err *err);
 /* What volume_resample_1mm, then (dtype HCT_I16) volume_to_i16, then volume_pad_crop to `size` would give, made in one
  * go: only the voxels that are kept are computed, and nothing of the new grid's size is held but the result. */
 hct_status volume_resample_1mm_cut(volume *v, const int64_t size[3], int32_t dtype, float fill, hct_err *err);
+/* The same cut `shift` voxels of the new grid further along each axis. */
+hct_status volume_resample_1mm_cut_at(volume *v, const int64_t size[3], const int64_t shift[3], int32_t dtype,
+                                      float fill, hct_err *err);
 
 #endif

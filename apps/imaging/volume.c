@@ -177,9 +177,14 @@ hct_status volume_padded_at(const int64_t dim[3], double affine[4][4], int32_t d
 }
 
 hct_status volume_pad_crop(volume *v, const int64_t size[3], float fill, hct_err *err) {
+    static const int64_t centred[3];
+    return volume_pad_crop_at(v, size, centred, fill, err);
+}
+
+hct_status volume_pad_crop_at(volume *v, const int64_t size[3], const int64_t shift[3], float fill, hct_err *err) {
     volume w;
     pad_box b;
-    hct_status s = volume_padded(v->dim, v->affine, v->dtype, size, fill, &w, &b, err);
+    hct_status s = volume_padded_at(v->dim, v->affine, v->dtype, size, shift, fill, &w, &b, err);
     if (s < 0) return s;
     size_t voxel = hct_dtype_size(v->dtype);
     for (int64_t k = b.low[2]; k < b.high[2]; k++)
