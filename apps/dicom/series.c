@@ -148,7 +148,9 @@ static hct_status take_group(series_list *l, const pile_file *files, const size_
         size_t k = 0;
         for (size_t i = 0; i < n; i++)
             if (c.bucket[c.folder[i]] == b) some[k++] = members[i];
+        size_t before = l->n;
         s = split_into(l, files, some, k, err);
+        for (size_t i = before; i < l->n; i++) l->items[i].copy = (int)b;
     }
     free(some);
     free(c.conflict);
@@ -160,49 +162,97 @@ static hct_status take_group(series_list *l, const pile_file *files, const size_
 
 /* ---- files that most likely were slices ---- */
 
-/* Whether two names are alike but for their numbers: runs of digits, and of six or more hex digits. */
+/* How long the number at t is: a run of digits, or of six and more hex digits with a digit among them; 0: none. */
 static size_t number_at(const char *t) {
     size_t hex = 0, digits = strspn(t, "0123456789");
-    while (isxdigit((unsigned char)t[hex])) hex++;
     bool some = false;
-    for (size_t i = 0; i < hex; i++) some = some || isdigit((unsigned char)t[i]);
+    for (; isxdigit((unsigned char)t[hex]); hex++) some = some || isdigit((unsigned char)t[hex]);
     return hex >= 6 && some ? hex : digits;
 }
 
-static bool named_alike(const char *one, const char *other) {
-    one += folder_length(one);
-    other += folder_length(other);
-    while (*one && *other) {
-        size_t a = number_at(one), b = number_at(other);
-        if ((a > 0) != (b > 0) || (!a && *one != *other)) return false;
-        one += a ? a : 1;
-        other += a ? b : 1;
+/* A path with # for each number in its last part: equal for files of one folder that are named alike. */
+static char *shape_of(const char *path) {
+    char *shape = strdup(path);
+    if (!shape) return NULL;
+    char *to = shape + folder_length(path);
+    for (const char *from = path + folder_length(path); *from;) {
+        size_t n = number_at(from);
+        *to++ = n ? '#' : *from;
+        from += n ? n : 1;
     }
-    return *one == *other;
+    *to = 0;
+    return shape;
 }
 
-static bool is_stray_of(const pile_file *files, const series *s, const pile_file *f) {
-    const dicom_header *own = series_header(files, s);
-    if (f->kind == PILE_UNREAD && *text(f->header.series_uid) && *text(own->series_uid))
-        return strcmp(f->header.series_uid, own->series_uid) == 0 && same_folder(f->path, files[s->files[0]].path);
-    for (size_t i = 0; i < s->n_files; i++)
-        if (same_folder(files[s->files[i]].path, f->path) && named_alike(files[s->files[i]].path, f->path)) return true;
-    return false;
+/* Folder and series UID: of files whose header was read before it turned out damaged. */
+static char *uid_in_folder(const pile_file *f) {
+    text_buffer t = {0};
+    text_printf(&t, "%.*s\x1f%s", (int)folder_length(f->path), f->path, text(f->header.series_uid));
+    if (!t.failed) return t.bytes;
+    free(t.bytes);
+    return NULL;
+}
+
+/* Keys of all series' files, sorted; file is here the place of the series. */
+static hct_status list_shapes(const series_list *l, const pile_file *files, keyed **ret, size_t *ret_n, hct_err *err) {
+    size_t total = 0;
+    for (size_t k = 0; k < l->n; k++) total += 2 * l->items[k].n_files;
+    *ret_n = 0;
+    *ret = malloc((total + 1) * sizeof **ret);
+    if (!*ret) return no_memory(err);
+    for (size_t k = 0; k < l->n; k++)
+        for (size_t i = 0; i < 2 * l->items[k].n_files; i++) {
+            const pile_file *f = &files[l->items[k].files[i / 2]];
+            bool by_uid = i % 2;
+            if (by_uid && !*text(f->header.series_uid)) continue;
+            char *key = by_uid ? uid_in_folder(f) : shape_of(f->path);
+            if (!key) return no_memory(err);
+            (*ret)[(*ret_n)++] = (keyed){key, k};
+        }
+    qsort(*ret, *ret_n, sizeof **ret, by_key);
+    size_t kept = 0; /* each key of a series once */
+    for (size_t i = 0; i < *ret_n; i++) {
+        keyed *last = kept ? &(*ret)[kept - 1] : NULL;
+        if (last && last->file == (*ret)[i].file && strcmp(last->key, (*ret)[i].key) == 0) free((*ret)[i].key);
+        else (*ret)[kept++] = (*ret)[i];
+    }
+    *ret_n = kept;
+    return HCT_OK;
+}
+
+/* Adds file i to the strays of all series that have the key. */
+static hct_status add_stray(series_list *l, const keyed *shapes, size_t n, const char *key, size_t i, hct_err *err) {
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(shapes[middle].key, key) < 0) low = middle + 1;
+        else high = middle;
+    }
+    for (; low < n && strcmp(shapes[low].key, key) == 0; low++) {
+        series *s = &l->items[shapes[low].file];
+        if (s->n_strays && s->strays[s->n_strays - 1] == i) continue;
+        size_t *more = realloc(s->strays, (s->n_strays + 1) * sizeof *more);
+        if (!more) return no_memory(err);
+        s->strays = more;
+        more[s->n_strays++] = i;
+    }
+    return HCT_OK;
 }
 
 static hct_status find_strays(series_list *l, const pile_file *files, size_t n, hct_err *err) {
-    for (size_t i = 0; i < n; i++) {
+    keyed *shapes = NULL;
+    size_t n_shapes = 0;
+    hct_status s = list_shapes(l, files, &shapes, &n_shapes, err);
+    for (size_t i = 0; i < n && s == HCT_OK; i++) {
         if (files[i].kind != PILE_UNREAD && files[i].kind != PILE_OTHER) continue;
-        for (size_t k = 0; k < l->n; k++) {
-            series *s = &l->items[k];
-            if (!is_stray_of(files, s, &files[i])) continue;
-            size_t *more = realloc(s->strays, (s->n_strays + 1) * sizeof *more);
-            if (!more) return no_memory(err);
-            s->strays = more;
-            more[s->n_strays++] = i;
-        }
+        bool by_uid = files[i].kind == PILE_UNREAD && *text(files[i].header.series_uid);
+        char *key = by_uid ? uid_in_folder(&files[i]) : shape_of(files[i].path);
+        s = key ? add_stray(l, shapes, n_shapes, key, i, err) : no_memory(err);
+        free(key);
     }
-    return HCT_OK;
+    for (size_t i = 0; i < n_shapes; i++) free(shapes[i].key);
+    free(shapes);
+    return s;
 }
 
 /* ---- the whole ---- */
@@ -252,7 +302,9 @@ char *series_key(const pile_file *files, const series *s) {
     char *key = group_key(&files[s->files[0]]);
     text_buffer t = {0};
     if (!key) return NULL;
+    const char *relative = files[s->files[0]].relative;
     text_printf(&t, "%s\x1f%d/%d", key, s->part, s->parts);
+    if (s->copy) text_printf(&t, "\x1f%.*s", (int)folder_length(relative), relative);
     free(key);
     if (!t.failed) return t.bytes;
     free(t.bytes);

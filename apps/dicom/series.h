@@ -43,6 +43,7 @@ typedef struct series {
     size_t n_slices;
     series_class kind;
     int part, parts; /* of the series that these images were grouped as, from 1 */
+    int copy;        /* 0; from 1 on: a folder (or several) with images that an earlier one holds too */
 
     /* Measured, where every slice has a position and an orientation, and all orientations agree; else false: */
     bool placed;

@@ -521,6 +521,35 @@ static void test_copies(void) {
     judge(&r, "any-head-ct", "keep gap");
 }
 
+/* The sets of ../shared/data, by their README. */
+static void test_sets(const char *data) {
+    static const struct {
+        const char *set, *verdicts, *sometimes; /* sometimes: findings that must be there */
+        int slices;
+    } table[] = {
+        {"philips_head_study", "localizer keep secondary-capture secondary-capture", NULL, 1},
+        {"philips_head_tilt", "keep", "tilt", 58},
+        {"dicom_ge_tilt", "keep", "tilt uneven", 28},
+        {"siemens_abdomen_j2k", "contrast", NULL, 20},
+        {"siemens_bolus_monitor", "one-position", "few-slices", 4},
+        {"pydicom_dicomdir/77654033", "modality modality modality gap", NULL, 1},
+        {"pydicom_dicomdir/98892001", "localizer localizer few-slices", "not-head", 1},
+        {"enhanced_ct", "few-slices few-slices perfusion-map", NULL, 3},
+        {"ge_mr_head_epi", "modality", NULL, 15},
+        {"odd_single", "few-slices few-slices no-image unreadable", "contrast reformat", 1},
+        {"transfer_syntaxes", "one-position few-slices few-slices", "lossy", 6},
+    };
+    for (size_t t = 0; t < sizeof table / sizeof *table; t++) {
+        snprintf(folder, sizeof folder, "%s/%s", data, table[t].set);
+        if (access(folder, R_OK) < 0) {
+            tap_skip(table[t].set, "%s is absent; set HEADCT_DATA", folder);
+            continue;
+        }
+        row r = {.name = table[t].set, .notes = table[t].sometimes, .slices = table[t].slices};
+        judge(&r, "any-head-ct", table[t].verdicts);
+    }
+}
+
 /* The order of slices is that of their positions; the key of a series is the same on every run and no other's. */
 static void test_order(void) {
     snprintf(folder, sizeof folder, "%s/order", scratch_folder());
@@ -543,6 +572,22 @@ static void test_order(void) {
         placed = placed && s->placed && s->normal[2] == 1 && s->extent[2] == 175;
     }
     tap_ok(l.n == 4 && ascending && even && placed, "35 slices of each of %zu folders, by position", l.n);
+    int clash = 0, changed = 0;
+    series_list again;
+    if (series_group(p.files, p.n, &again, &err) < 0) return;
+    for (size_t i = 0; i < l.n; i++) {
+        char *key = series_key(p.files, &l.items[i]), *same = series_key(p.files, &again.items[i]);
+        changed += strcmp(key, same) != 0;
+        for (size_t k = 0; k < i; k++) {
+            char *other = series_key(p.files, &l.items[k]);
+            clash += strcmp(key, other) == 0;
+            free(other);
+        }
+        free(key);
+        free(same);
+    }
+    tap_ok(clash == 0 && changed == 0, "each has a key of its own, the same again");
+    series_list_free(&again);
     series_list_free(&l);
     pile_free(&p);
 }
@@ -557,5 +602,7 @@ int main(void) {
     }
     test_copies();
     test_order();
+    const char *data = getenv("HEADCT_DATA");
+    test_sets(data && *data ? data : DATA_DEFAULT);
     return tap_done();
 }
