@@ -258,7 +258,9 @@ hct_status prepare_series(const pile_file *files, const series *s, const series_
     }
     if (status == HCT_OK) status = resample(&w, &stack, ret, err);
     stack_discard(w.resampler);
+    bool of_content = status == HCT_EFORMAT || status == HCT_EDTYPE || status == HCT_EINVAL || status == HCT_ESHAPE;
     if (status == HCT_OK) status = warn(&w, f, v, err);
+    else if (of_content && v && err) verdict_add(v, REASON_UNREADABLE, VERDICT_REFUSE, NULL, "%s", err->msg);
     if (status < 0) volume_free(ret);
     body_map_free(&w.map);
     pthread_mutex_destroy(&w.lock);

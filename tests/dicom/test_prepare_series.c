@@ -397,6 +397,35 @@ static void test_center(void) {
     }
 }
 
+/* ---- pixels that only decoding shows to be broken ---- */
+
+static void spoil(maker *m, int k, void *c) {
+    static const unsigned char stream[400] = {0xff, 0xd8, 0xff, 0xf7};
+    const void *bytes[] = {stream};
+    size_t lengths[] = {sizeof stream};
+    (void)k, (void)c;
+    maker_fragments(m, NULL, 0, bytes, lengths, 1);
+}
+
+static void test_unreadable(void) {
+    head_series s = head("broken");
+    head_series_write(&s);
+    s.n = 1;
+    s.start = 21;
+    s.first = 15;
+    s.step = 1;
+    s.form.syntax = "1.2.840.10008.1.2.4.80";
+    s.edit = spoil;
+    head_series_write(&s);
+    outcome o;
+    hct_err err = {0};
+    prepare_series_options options = {0};
+    hct_status status = prepare(s.folder, "any-head-ct", &options, &o, &err);
+    int told = status == HCT_EFORMAT && strstr(err.msg, "IM0021.dcm") && strstr(err.msg, "1.2.840.10008.1.2.4.80") &&
+               strstr(o.words, "unreadable") && !o.v.data;
+    tap_ok(status == HCT_EDEVICE || told, "a slice that cannot be decoded: %s", err.msg);
+}
+
 /* ---- Enhanced CT: one file of frames gives what single files give ---- */
 
 static void test_enhanced(void) {
@@ -525,6 +554,7 @@ int main(void) {
     test_ways();
     test_values();
     test_center();
+    test_unreadable();
     test_enhanced();
     test_sets(data && *data ? data : DATA_DEFAULT);
     return tap_done();
