@@ -29,9 +29,9 @@ typedef struct prepared_series {
     size_t wrapped;    /* slices whose 12-bit values may have wrapped; with unwrap they were mended */
 } prepared_series;
 
-/* s: kept by its verdict. Adds what was found (hu by f, head outside, wrapped) to v, which may then refuse. v and f may be
- * NULL. HCT_EFORMAT, HCT_EDTYPE: a slice cannot be read, its file and transfer syntax are named, and v then refuses with
- * REASON_UNREADABLE; HCT_EIO: not today; HCT_EDEVICE: a component is missing, no fault of the series'. */
+/* s: kept by its verdict. Adds what was found (hu by f, head outside, wrapped) to v, which may then refuse. v and f
+ * may be NULL. HCT_EFORMAT, HCT_EDTYPE: a slice cannot be read, its file and transfer syntax are named, and v then
+ * refuses with REASON_UNREADABLE; HCT_EIO: not today; HCT_EDEVICE: a component is missing, no fault of the series'. */
 hct_status prepare_series(const pile_file *files, const series *s, const series_filters *f,
                           const prepare_series_options *o, volume *ret, prepared_series *ret_info, verdict *v,
                           hct_err *err);

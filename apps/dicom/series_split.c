@@ -23,7 +23,8 @@ static bool has_word(const char *text, const char *const *list) {
 }
 
 series_class class_of(const dicom_header *h, const dicom_frame *f) {
-    static const char *const scout[] = {"LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM", "TOPO", "SCANOGRAM", "SCANO", "SCANOSCOPE", NULL};
+    static const char *const scout[] = {"LOCALIZER", "SCOUT", "SURVIEW",    "TOPOGRAM", "TOPO",
+                                        "SCANOGRAM", "SCANO", "SCANOSCOPE", NULL};
     static const char *const reformat[] = {"MPR",   "MPVR", "REFORMATTED", "REFORMAT",  "PROJECTION", "MIP",
                                            "MINIP", "VRT",  "RENDERED",    "3D",        "SSD",        "CURVED",
                                            "VR",    "CPR",  "AVERAGE",     "RENDERING", NULL};
