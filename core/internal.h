@@ -44,8 +44,6 @@ hct_status hct_register_core_ops(hct_ctx *, hct_err *);
 /* Loads what lies in the folders that are searched. A folder of HCT_PLUGIN_PATH without a plugin is one line on
  * stderr. */
 void hct_load_default(hct_ctx *);
-/* Calls f with each folder that is searched for plugins, in order, until it returns other than 0, and returns that. */
-int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg);
 /* The functions of the host table that work on tapes. */
 void hct_host_fill_tape(hct_host *);
 

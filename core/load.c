@@ -149,12 +149,17 @@ static int load_folder(void *ctx, const char *folder) {
     return 0;
 }
 
+/* A component that is opened only where it is needed. */
+static int holds(const char *folder, const char *name) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
 static int load_named(void *ctx, const char *folder) {
     int n = load_all(ctx, folder);
     if (n < 0) hct_log(HCT_LOG_WARNING, "headct: HCT_PLUGIN_PATH: %s: %s", folder, strerror(errno));
-    char comm[PATH_MAX]; /* comm.c opens it, where several ranks were started */
-    snprintf(comm, sizeof comm, "%s/hct_comm_mpi.so", folder);
-    if (n == 0 && access(comm, F_OK) < 0)
+    if (n == 0 && !holds(folder, "hct_comm_mpi.so") && !holds(folder, "hct_dicom_codecs.so"))
         hct_log(HCT_LOG_WARNING, "headct: HCT_PLUGIN_PATH: %s holds no hct_kernel_*.so or hct_backend_*.so", folder);
     return 0;
 }

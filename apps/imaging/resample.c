@@ -5,16 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "imaging/plane_fit.h"
 #include "support/parallel.h"
-#include "imaging/spline.h"
 
 /* rotation = M Z^-1: Gram-Schmidt on the columns of M, which is what the Cholesky factor of M'M amounts to. */
-static void rotation_of(const volume *v, double q[3][3]) {
-    for (int a = 0; a < 3; a++) {
+static void rotation_of(const volume *v, const int order[3], double q[3][3]) {
+    for (int n = 0; n < 3; n++) {
+        int a = order[n];
         double col[3], norm = 0;
         for (int i = 0; i < 3; i++) col[i] = v->affine[i][a];
         for (int pass = 0; pass < 2; pass++) /* the second removes the first's rounding */
-            for (int b = 0; b < a; b++) {
+            for (int k = 0; k < n; k++) {
+                int b = order[k];
                 double dot = col[0] * q[0][b] + col[1] * q[1][b] + col[2] * q[2][b];
                 for (int i = 0; i < 3; i++) col[i] -= dot * q[i][b];
             }
@@ -24,8 +26,14 @@ static void rotation_of(const volume *v, double q[3][3]) {
 }
 
 hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_affine[4][4], hct_err *err) {
+    static const int in_turn[3] = {0, 1, 2};
+    return resample_grid_1mm_along(v, in_turn, ret_dim, ret_affine, err);
+}
+
+hct_status resample_grid_1mm_along(const volume *v, const int order[3], int64_t ret_dim[3], double ret_affine[4][4],
+                                   hct_err *err) {
     double q[3][3], corner[8][3], lo[3] = {INFINITY, INFINITY, INFINITY}, hi[3] = {-INFINITY, -INFINITY, -INFINITY};
-    rotation_of(v, q);
+    rotation_of(v, order, q);
     for (int c = 0; c < 8; c++) {
         double world[3];
         for (int i = 0; i < 3; i++) {
@@ -95,8 +103,7 @@ typedef struct job {
     size_t per_thread;
 } job;
 
-/* New voxel indices to old ones. Returns whether the grids are the same one. */
-static int index_map(const volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]) {
+int resample_index_map(const volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]) {
     double inverse[4][4], product[4][4], own[4][4],
         identity[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
     memcpy(own, v->affine, sizeof own);
@@ -131,68 +138,21 @@ static void find_spans(job *q) {
     }
 }
 
-/* Element m of SPLINE_LINES neighbouring columns of plane k, from voxel x on (past the end the last one again). */
-static void load_columns(const job *q, int64_t k, int64_t x, double *block) {
-    const volume *v = q->v;
-    int64_t at[SPLINE_LINES], last = v->dim[0] - 1;
-    for (int l = 0; l < SPLINE_LINES; l++) at[l] = x + l < last ? x + l : last;
-    for (int64_t m = 0; m < q->span[1].n; m++, block += SPLINE_LINES) {
-        int64_t row = v->dim[0] * (spline_voxel(&q->span[1], m, v->dim[1]) + v->dim[1] * k);
-        if (v->dtype == HCT_I16 && at[SPLINE_LINES - 1] == x + SPLINE_LINES - 1)
-            for (int l = 0; l < SPLINE_LINES; l++) block[l] = v->i16[row + x + l];
-        else
-            for (int l = 0; l < SPLINE_LINES; l++)
-                block[l] = v->dtype == HCT_I16 ? v->i16[row + at[l]] : v->f32[row + at[l]];
-    }
-}
-
-/* Old plane k, filtered along y and x, resampled where that can be done: [n y][n x] to `to`. */
-static void fit_plane(const job *q, int64_t k, double *to) {
-    const spline_span *sx = &q->span[0], *sy = &q->span[1];
-    int64_t from = spline_voxel(sx, 0, q->v->dim[0]), width = spline_voxel(sx, sx->n - 1, q->v->dim[0]) + 1 - from;
-    int64_t pitch = (width + SPLINE_LINES - 1) / SPLINE_LINES * SPLINE_LINES;
-    double *plane = q->scratch + (size_t)parallel_self() * q->per_thread, *block = plane + q->n[1] * pitch;
-    for (int64_t x = 0; x < pitch; x += SPLINE_LINES) {
-        load_columns(q, k, from + x, block);
-        spline_filter(block, sy->n, SPLINE_LINES);
-        for (int64_t j = 0; j < q->n[1]; j++)
-            if (q->apart[1]) spline_blend(&q->tap[1][j], block, SPLINE_LINES, SPLINE_LINES, plane + j * pitch + x);
-            else memcpy(plane + j * pitch + x, block + j * SPLINE_LINES, SPLINE_LINES * sizeof *block);
-    }
-    for (int64_t j = 0; j < q->n[1]; j += SPLINE_LINES) { /* rows turned into columns and back */
-        int64_t rows = q->n[1] - j < SPLINE_LINES ? q->n[1] - j : SPLINE_LINES;
-        for (int64_t m = 0; m < sx->n; m++) {
-            const double *row = plane + j * pitch + spline_voxel(sx, m, q->v->dim[0]) - from;
-            for (int64_t l = 0; l < SPLINE_LINES; l++) block[m * SPLINE_LINES + l] = row[(l < rows ? l : 0) * pitch];
-        }
-        spline_filter(block, sx->n, SPLINE_LINES);
-        for (int64_t i = 0; i < q->n[0]; i++) {
-            double blended[SPLINE_LINES], *column = q->apart[0] ? blended : block + i * SPLINE_LINES;
-            if (q->apart[0]) spline_blend(&q->tap[0][i], block, SPLINE_LINES, SPLINE_LINES, blended);
-            for (int64_t l = 0; l < rows; l++) to[(j + l) * q->n[0] + i] = column[l];
-        }
-    }
-}
-
 static void fit(job *q) {
     const spline_span *sz = &q->span[2];
-    int64_t depth = q->v->dim[2], plane = q->n[0] * q->n[1];
+    const volume *v = q->v;
+    int64_t depth = v->dim[2], plane = q->n[0] * q->n[1], voxels = v->dim[0] * v->dim[1];
+    size_t voxel = hct_dtype_size(v->dtype);
+    plane_fit f = {{v->dim[0], v->dim[1]}, {q->span[0], q->span[1]}, {q->tap[0], q->tap[1]}, {q->n[0], q->n[1]}};
     PARALLEL_FOR
-    for (int64_t m = 0; m < sz->n; m++) /* the copies before and behind the volume are made below */
-        if (sz->first + m >= 0 && sz->first + m < depth) {
-            double *to = q->c + m * q->stride;
-            fit_plane(q, sz->first + m, to);
-            memset(to + plane, 0, (size_t)(q->stride - plane) * sizeof *to);
-        }
-    PARALLEL_FOR
-    for (int64_t p = 0; p < (plane + SPLINE_LINES - 1) / SPLINE_LINES; p++) {
-        double *c = q->c + p * SPLINE_LINES;
-        for (int64_t m = 0; m < sz->n; m++) {
-            int64_t from = spline_voxel(sz, m, depth) - sz->first;
-            if (from != m) memcpy(c + m * q->stride, c + from * q->stride, SPLINE_LINES * sizeof *c);
-        }
-        spline_filter(c, sz->n, q->stride);
+    for (int64_t m = 0; m < sz->n; m++) { /* the copies before and behind the volume are made below */
+        int64_t k = sz->first + m;
+        if (k < 0 || k >= depth) continue;
+        double *to = q->c + m * q->stride, *scratch = q->scratch + (size_t)parallel_self() * q->per_thread;
+        plane_fit_run(&f, (const char *)v->data + voxel * (size_t)(k * voxels), v->dtype, scratch, to);
+        memset(to + plane, 0, (size_t)(q->stride - plane) * sizeof *to);
     }
+    plane_fit_depth(q->c, plane, q->stride, sz, depth);
 }
 
 /* n voxels of the result, from element `to` on: the blend of four rows `stride` apart. */
@@ -245,8 +205,7 @@ static hct_status run(job *q, hct_err *err) {
         }
         if (!q->tap[a]) s = HCT_ENOMEM;
     }
-    /* The last block of lines may reach past a plane; and planes a multiple of 4 KiB apart would share cache sets. */
-    q->stride = (q->n[0] * q->n[1] + SPLINE_LINES - 1) / SPLINE_LINES * SPLINE_LINES + SPLINE_LINES;
+    q->stride = plane_fit_stride(q->n[0] * q->n[1]);
     int64_t longest = q->span[0].n > q->span[1].n ? q->span[0].n : q->span[1].n, wide = q->span[0].n + SPLINE_LINES;
     if (wide < q->n[0]) wide = q->n[0];
     q->per_thread = (size_t)(q->n[1] * wide + longest * SPLINE_LINES + q->out->dim[0] + 3);
@@ -264,13 +223,15 @@ static hct_status run(job *q, hct_err *err) {
 
 /* On the grid given by dim and affine, whose map to the old one is m. */
 static hct_status resample(volume *v, const int64_t dim[3], double affine[4][4], double m[3][4], const int64_t size[3],
-                           int32_t dtype, float fill, hct_err *err) {
+                           const int64_t shift[3], int32_t dtype, float fill, hct_err *err) {
     volume out;
     job q = {.v = v, .out = &out};
     memcpy(q.m, m, sizeof q.m);
-    hct_status s = volume_padded(dim, affine, dtype, size, fill, &out, &q.box, err);
+    hct_status s = volume_padded_at(dim, affine, dtype, size, shift, fill, &out, &q.box, err);
     if (s < 0) return s;
-    s = run(&q, err);
+    int empty = 0; /* the cut misses the grid */
+    for (int a = 0; a < 3; a++) empty = empty || q.box.low[a] >= q.box.high[a];
+    if (!empty) s = run(&q, err);
     for (int a = 0; a < 2; a++) free(q.tap[a]);
     free(q.c);
     free(q.scratch);
@@ -279,20 +240,28 @@ static hct_status resample(volume *v, const int64_t dim[3], double affine[4][4],
     return s;
 }
 
+static const int64_t centred[3];
+
 hct_status volume_resample_1mm(volume *v, hct_err *err) {
     int64_t dim[3];
     double affine[4][4], m[3][4];
     hct_status s = resample_grid_1mm(v, dim, affine, err);
     if (s < 0) return s;
-    return index_map(v, dim, affine, m) ? volume_to_f32(v, err) : resample(v, dim, affine, m, dim, HCT_F32, 0, err);
+    return resample_index_map(v, dim, affine, m) ? volume_to_f32(v, err)
+                                                 : resample(v, dim, affine, m, dim, centred, HCT_F32, 0, err);
 }
 
 hct_status volume_resample_1mm_cut(volume *v, const int64_t size[3], int32_t dtype, float fill, hct_err *err) {
+    return volume_resample_1mm_cut_at(v, size, centred, dtype, fill, err);
+}
+
+hct_status volume_resample_1mm_cut_at(volume *v, const int64_t size[3], const int64_t shift[3], int32_t dtype,
+                                      float fill, hct_err *err) {
     int64_t dim[3];
     double affine[4][4], m[3][4];
     hct_status s = resample_grid_1mm(v, dim, affine, err);
     if (s < 0) return s;
-    if (!index_map(v, dim, affine, m)) return resample(v, dim, affine, m, size, dtype, fill, err);
+    if (!resample_index_map(v, dim, affine, m)) return resample(v, dim, affine, m, size, shift, dtype, fill, err);
     s = dtype == HCT_I16 ? volume_to_i16(v, err) : volume_to_f32(v, err);
-    return s < 0 ? s : volume_pad_crop(v, size, fill, err);
+    return s < 0 ? s : volume_pad_crop_at(v, size, shift, fill, err);
 }

@@ -89,13 +89,17 @@ static void polar_rotation(double r[4][4]) {
     }
 }
 
-/* world[a]: the world axis (0 R, 1 A, 2 S) that voxel axis a runs along; sign[a]: +1 or -1. */
-static void closest_axes(const volume *v, int world[3], int sign[3]) {
+static void step_lengths(double affine[4][4], double ret[3]) {
+    for (int a = 0; a < 3; a++)
+        ret[a] = sqrt(affine[0][a] * affine[0][a] + affine[1][a] * affine[1][a] + affine[2][a] * affine[2][a]);
+}
+
+void affine_ras_order(double affine[4][4], int world[3], int sign[3]) {
     double r[4][4] = {{0}}, spacing[3], best[3];
     r[3][3] = 1;
-    volume_spacing(v, spacing);
+    step_lengths(affine, spacing);
     for (int i = 0; i < 3; i++)
-        for (int a = 0; a < 3; a++) r[i][a] = v->affine[i][a] / spacing[a];
+        for (int a = 0; a < 3; a++) r[i][a] = affine[i][a] / spacing[a];
     polar_rotation(r);
     int order[3] = {0, 1, 2}, used[3] = {0};
     for (int a = 0; a < 3; a++) best[a] = fmax(fmax(fabs(r[0][a]), fabs(r[1][a])), fabs(r[2][a]));
@@ -117,7 +121,7 @@ static void closest_axes(const volume *v, int world[3], int sign[3]) {
 
 hct_status volume_to_ras(volume *v, hct_err *err) {
     int world[3], sign[3];
-    closest_axes(v, world, sign);
+    affine_ras_order(v->affine, world, sign);
     int64_t stride[3] = {1, v->dim[0], v->dim[0] * v->dim[1]}, dim[3], step[3], start = 0;
     double from_new[4][4] = {{0}}, affine[4][4]; /* new voxel indices to old ones */
     from_new[3][3] = 1;
@@ -146,14 +150,22 @@ hct_status volume_to_ras(volume *v, hct_err *err) {
 
 hct_status volume_padded(const int64_t dim[3], double affine[4][4], int32_t dtype, const int64_t size[3], float fill,
                          volume *ret, pad_box *box, hct_err *err) {
+    static const int64_t centred[3];
+    return volume_padded_at(dim, affine, dtype, size, centred, fill, ret, box, err);
+}
+
+hct_status volume_padded_at(const int64_t dim[3], double affine[4][4], int32_t dtype, const int64_t size[3],
+                            const int64_t shift[3], float fill, volume *ret, pad_box *box, hct_err *err) {
     hct_status s = volume_alloc(ret, dtype, size, err);
     if (s < 0) return s;
     memcpy(ret->affine, affine, sizeof ret->affine);
     int inner = 1;
     for (int a = 0; a < 3; a++) {
         int64_t off = box->off[a] = size[a] >= dim[a] ? (size[a] - dim[a]) / 2 : size[a] / 2 - dim[a] / 2;
+        off = box->off[a] -= shift[a];
         box->low[a] = off > 0 ? off : 0;
         box->high[a] = off + dim[a] < size[a] ? off + dim[a] : size[a];
+        if (box->low[a] >= box->high[a]) box->low[a] = box->high[a] = 0;
         inner = inner && box->low[a] == 0 && box->high[a] == size[a];
         for (int i = 0; i < 3; i++) ret->affine[i][3] -= affine[i][a] * (double)off;
     }
@@ -166,9 +178,14 @@ hct_status volume_padded(const int64_t dim[3], double affine[4][4], int32_t dtyp
 }
 
 hct_status volume_pad_crop(volume *v, const int64_t size[3], float fill, hct_err *err) {
+    static const int64_t centred[3];
+    return volume_pad_crop_at(v, size, centred, fill, err);
+}
+
+hct_status volume_pad_crop_at(volume *v, const int64_t size[3], const int64_t shift[3], float fill, hct_err *err) {
     volume w;
     pad_box b;
-    hct_status s = volume_padded(v->dim, v->affine, v->dtype, size, fill, &w, &b, err);
+    hct_status s = volume_padded_at(v->dim, v->affine, v->dtype, size, shift, fill, &w, &b, err);
     if (s < 0) return s;
     size_t voxel = hct_dtype_size(v->dtype);
     for (int64_t k = b.low[2]; k < b.high[2]; k++)
@@ -184,9 +201,9 @@ hct_status volume_pad_crop(volume *v, const int64_t size[3], float fill, hct_err
 }
 
 void volume_spacing(const volume *v, double ret[3]) {
-    for (int a = 0; a < 3; a++)
-        ret[a] = sqrt(v->affine[0][a] * v->affine[0][a] + v->affine[1][a] * v->affine[1][a] +
-                      v->affine[2][a] * v->affine[2][a]);
+    double affine[4][4];
+    memcpy(affine, v->affine, sizeof affine);
+    step_lengths(affine, ret);
 }
 
 double affine_det(double a[4][4]) {

@@ -36,9 +36,15 @@ hct_status volume_to_i16(volume *v, hct_err *err);
  * decomposition, axes with the clearest direction first. The affine follows. On failure v is unchanged. */
 hct_status volume_to_ras(volume *v, hct_err *err);
 
+/* How axes are permuted and flipped for that: axis a of an affine's voxels comes to lie along world[a] (0 right, 1
+ * anterior, 2 superior), backwards where sign[a] is -1. */
+void affine_ras_order(double affine[4][4], int world[3], int sign[3]);
+
 /* Pads with `fill` or crops each axis about its centre, in place: padding puts floor(n/2) before and the rest after,
  * a crop starts at dim/2 - size/2 (both MONAI's ResizeWithPadOrCrop). The affine follows. */
 hct_status volume_pad_crop(volume *v, const int64_t size[3], float fill, hct_err *err);
+/* The same about another place than the middle: `shift` voxels further along each axis. */
+hct_status volume_pad_crop_at(volume *v, const int64_t size[3], const int64_t shift[3], float fill, hct_err *err);
 /* What volume_pad_crop does apart from copying voxels: a new volume *ret of `size`, all `fill`, with the affine that
  * follows from the grid dim and affine given; its voxels low..high-1 are those of the grid with `off` added. */
 typedef struct pad_box {
@@ -46,6 +52,8 @@ typedef struct pad_box {
 } pad_box;
 hct_status volume_padded(const int64_t dim[3], double affine[4][4], int32_t dtype, const int64_t size[3], float fill,
                          volume *ret, pad_box *box, hct_err *err);
+hct_status volume_padded_at(const int64_t dim[3], double affine[4][4], int32_t dtype, const int64_t size[3],
+                            const int64_t shift[3], float fill, volume *ret, pad_box *box, hct_err *err);
 
 /* Length in mm of one step along each axis. */
 void volume_spacing(const volume *v, double ret[3]);

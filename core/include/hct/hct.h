@@ -35,6 +35,9 @@ typedef struct hct_options {
 HCT_API hct_ctx *hct_open(const hct_options *, hct_err *);
 HCT_API void hct_close(hct_ctx *);
 HCT_API hct_status hct_load_plugin(hct_ctx *, const char *file, hct_err *);
+/* Calls f with each folder that is searched for plugins, in that order, until it returns other than 0, and returns
+ * that: for components that are no plugins (an app's own, hct_comm_*.so). */
+HCT_API int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg);
 
 /* What is registered; i < count. Used by `headct backends` and the conformance table. */
 HCT_API size_t hct_op_count(const hct_ctx *);
