@@ -103,8 +103,8 @@ static hct_status store(dataset_index *ix, const patient *list, const size_t cou
  * model learned by heart would be tested. */
 static hct_status check_copies(dataset_index *ix, hct_err *err) {
     sqlite3_stmt *q = index_query(ix, err,
-                                  "SELECT a.id, b.id, count(*) FROM scans a JOIN scans b ON a.source_sha256="
-                                  "b.source_sha256 AND a.patient<b.patient",
+                                  "SELECT min(a.id), b.id, count(*) FROM scans a JOIN scans b ON a.source_sha256="
+                                  "b.source_sha256 AND a.id<b.id AND a.patient<>b.patient",
                                   "");
     int step = q ? index_step(ix, q, err) : HCT_EIO;
     hct_status s = step < 0 ? step : HCT_OK;
