@@ -122,6 +122,11 @@ static void tell(const prepare_result *r, const char *dataset) {
     if (r->n_refused > SHOWN)
         hct_log(HCT_LOG_WARNING, "headct prepare: and %zu more: headct dataset refused %s", r->n_refused - SHOWN,
                 dataset);
+    for (size_t i = 0; i < r->n_warned && i < PREPARE_TOLD; i++)
+        hct_log(HCT_LOG_WARNING, "headct prepare: warning: %s", r->warned[i]);
+    if (r->n_warned > PREPARE_TOLD)
+        hct_log(HCT_LOG_WARNING, "headct prepare: warning: and %zu more: %s/qc.html", r->n_warned - PREPARE_TOLD,
+                dataset);
     const char *words[64];
     size_t counts[64], n = 0;
     for (size_t i = 0; i < r->n_refused; i++) {

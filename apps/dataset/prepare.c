@@ -186,14 +186,23 @@ static hct_status check_stop(run *r, hct_err *err) {
     return stop_check(done, r->n_mine, err);
 }
 
+static hct_status list_warning(prepare_result *out, const char *id, const verdict_finding *f, hct_err *err) {
+    if (!out->warned && !(out->warned = calloc(PREPARE_TOLD, sizeof *out->warned))) return no_memory(err);
+    char *line = NULL;
+    if (out->n_warned < PREPARE_TOLD &&
+        asprintf(&line, "scan '%s': %s: %s", id, verdict_word(f->reason), f->sentence) < 0)
+        return no_memory(err);
+    if (out->n_warned < PREPARE_TOLD) out->warned[out->n_warned] = line;
+    out->n_warned++;
+    return HCT_OK;
+}
+
 static hct_status note_kept(run *r, work *w, const index_scan *s, bool current, hct_err *err) {
     hct_status status = current ? index_refresh_scan(&r->index, s, err) : index_put_scan(&r->index, s, err);
     if (status == HCT_OK) status = found_judge(&r->found, w->list, w->c, w->id, NULL, NULL, current, err);
     for (size_t i = 0; i < w->c->verdict.n; i++)
-        if (w->c->verdict.findings[i].weight == VERDICT_WARN) {
-            r->result->warned++;
-            break;
-        }
+        if (w->c->verdict.findings[i].weight == VERDICT_WARN && status == HCT_OK)
+            status = list_warning(r->result, w->id, &w->c->verdict.findings[i], err);
     if (current) r->result->unchanged++;
     else r->result->prepared++;
     return status;
@@ -484,5 +493,7 @@ void prepare_free(prepare_result *r) {
     free(r->made_key);
     for (size_t i = 0; i < r->n_unread; i++) free(r->unread[i]);
     free(r->unread);
+    for (size_t i = 0; r->warned && i < r->n_warned && i < PREPARE_TOLD; i++) free(r->warned[i]);
+    free(r->warned);
     *r = (prepare_result){0};
 }

@@ -42,10 +42,12 @@ typedef struct prepare_refusal {
     bool expected;    /* a scout, a dose page or the like, which no one takes for a scan */
 } prepare_refusal;
 
-enum { PREPARE_TOLD = 50 };
+enum { PREPARE_TOLD = 200 };
 
 typedef struct prepare_result {
-    size_t prepared, unchanged, warned, n_refused;
+    size_t prepared, unchanged, n_refused;
+    char **warned; /* a line each on scans that were kept with a warning, the first PREPARE_TOLD of n_warned */
+    size_t n_warned;
     prepare_refusal *refused; /* in order of id */
     pile_counts files;
     char **unread; /* a line each on files that could not be read, the first PREPARE_TOLD of them */
