@@ -82,6 +82,7 @@ static hct_status save(embedding *q, hct_err *err) {
         {"weights_sha256", q->weights},
         {"recipe_sha256", q->info.recipe},
         {"preprocessing_sha256", q->c->preprocessing},
+        {"identifiers", q->c->data ? "as in the dataset" : "clear: names and paths of files"},
     };
     hct_status st = check_unseen(q, err);
     if (st == HCT_OK)

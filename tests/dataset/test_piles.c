@@ -141,6 +141,26 @@ START_TEST(patients_share_a_split_and_nothing_is_told) {
 }
 END_TEST
 
+static void thick_and_bone(maker *m, int k, void *context) {
+    (void)k, (void)context;
+    maker_text(m, 0x00180050, "DS", "1.5");
+    maker_text(m, 0x00181210, "SH", "H70h");
+}
+
+START_TEST(one_series_of_a_study) {
+    enter("study");
+    slices("cd/a", 2, person, "A"); /* 5 mm */
+    slices("cd/b", 3, thick_and_bone, NULL);
+    static const struct { const char *how, *kept; } cases[] = {{"thin", "b"}, {"thick", "a"}, {"soft", "a"}};
+    for (int i = 0; i < 3; i++) {
+        runs(OK, "prepare --in cd --out %s --filters none --one-per-study %s --quiet", cases[i].how, cases[i].how);
+        says("1 not-chosen");
+        shell("test \"$(ls %s/scans)\" = %s.nii.gz", cases[i].how, cases[i].kept);
+    }
+    runs(USAGE, "prepare --in cd --out x --one-per-study best");
+}
+END_TEST
+
 START_TEST(keys_and_dates) {
     hct_err err = {0};
     dataset_key k;
@@ -269,5 +289,5 @@ int main(int argc, char **argv) {
         return CHECK_RUN("piles", killed_and_started_again);
     }
     return CHECK_RUN("piles", every_file_under_one_heading, ids_stay, patients_share_a_split_and_nothing_is_told,
-                     keys_and_dates, archives_and_filters, killed_and_started_again);
+                     one_series_of_a_study, keys_and_dates, archives_and_filters, killed_and_started_again);
 }
