@@ -464,6 +464,17 @@ static hct_status set_up(run *r, hct_err *err) {
     return s;
 }
 
+static hct_status count_without_split(run *r, hct_err *err) {
+    sqlite3_stmt *q = index_query(&r->index, err,
+                                  "SELECT count(*) FROM scans WHERE EXISTS (SELECT 1 FROM splits) AND patient NOT IN"
+                                  " (SELECT patient FROM splits)",
+                                  "");
+    int step = q ? index_step(&r->index, q, err) : HCT_EIO;
+    if (step > 0) r->result->without_split = sqlite3_column_int64(q, 0);
+    sqlite3_finalize(q);
+    return step < 0 ? step : HCT_OK;
+}
+
 hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, hct_err *err) {
     run r = {.options = options, .result = ret};
     *ret = (prepare_result){0};
@@ -475,6 +486,7 @@ hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, 
         if (s == HCT_OK) progress_end(&r.progress, "");
         else progress_break(&r.progress);
     }
+    if (s == HCT_OK) s = count_without_split(&r, err);
     if (ret->n_refused) qsort(ret->refused, ret->n_refused, sizeof *ret->refused, by_id);
     pthread_mutex_destroy(&r.lock);
     study_pick_free(r.pick);
