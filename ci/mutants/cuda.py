@@ -109,7 +109,8 @@ class Bench:
     def __init__(self, root):
         self.work = tempfile.mkdtemp(prefix="headct-cuda-mutants-")
         self.source, self.build = os.path.join(self.work, "source"), os.path.join(self.work, "build")
-        shutil.copytree(root, self.source, ignore=shutil.ignore_patterns(".git", "build*", "runs"), symlinks=True)
+        shutil.copytree(root, self.source, ignore=lambda folder, names: [n for n in names if folder == root and (n in (".git", "runs") or n.startswith("build"))],
+                        symlinks=True)
         setup = subprocess.run(["meson", "setup", "-Dwerror=false", "-Demulated_dtypes=F32,BF16", "-Dopencl=disabled", "-Donednn=disabled", self.build, self.source],
                                stdout=subprocess.PIPE, text=True)
         broken = setup.stdout[-1500:] if setup.returncode else self.compile()
