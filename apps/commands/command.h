@@ -30,6 +30,7 @@ typedef struct command {
 
 int command_backends(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_dataset(int argc, char **argv);
 int command_embed(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
 int command_export(int argc, char **argv);
@@ -42,6 +43,7 @@ int command_predict(int argc, char **argv);
 int command_prepare(int argc, char **argv);
 int command_pretrain(int argc, char **argv);
 int command_probe(int argc, char **argv);
+int command_qc(int argc, char **argv);
 int command_recipe(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_split(int argc, char **argv);

@@ -81,6 +81,9 @@ hct_status verdict_of(series *s, const pile_file *files, const series_filters *f
 hct_status verdict_add(verdict *v, verdict_reason reason, verdict_weight weight, hct_err *err, const char *fmt, ...)
     HCT_PRINTF(5, 6);
 void verdict_free(verdict *v);
+/* Whether it refuses what nobody takes for a scan of a head: an object without an image, a scout, a screen capture, a
+ * reformat, a perfusion map, a dose page. */
+bool verdict_is_no_scan(const verdict *v);
 
 /* equal for files as they lie on disk or in archives: compares the frames' HU. context: NULL. */
 int verdict_equal(void *files, const series_slice *a, const series_slice *b, hct_err *err);
