@@ -132,8 +132,7 @@ static void refused(void) {
 
 /* EMU_FAIL=kernel@3=716: a kernel of ours is misaligned. */
 static void lost(void) {
-    int works = 0;
-    for (int i = 0; i < 4; i++) works += linear_works(dev);
+    for (int i = 0; i < 4; i++) (void)linear_works(dev); /* the third kernel of all is the one */
     hct_tape *t = hct_tape_new(dev, HCT_EAGER);
     hct_id y = hct_fill(t, HCT_F32, 1, (int64_t[]){5}, 1);
     for (int i = 0; i < 4; i++) y = hct_scale(t, y, 2, 1);
