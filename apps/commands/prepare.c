@@ -55,6 +55,7 @@ enum {
     OPT_DCM2NIIX,
     OPT_CLEAR_DATES,
     OPT_PARTIAL,
+    OPT_ONE,
     OPT_UNCERTAIN,
     OPT_EXACT = 'x',
     OPT_QUIET = 'q'
@@ -69,6 +70,8 @@ static const struct argp_option options[] = {
     {"partial", OPT_PARTIAL, NULL, 0, "labels of scans that are nowhere are no error", 0},
     {"filters", OPT_FILTERS, "NAME|FILE", 0,
      "which series are wanted: any-head-ct (default), nyu, none, or a YAML file of the keys of recipes/filters", 0},
+    {"one-per-study", OPT_ONE, "HOW", 0,
+     "keep one series of each study: thin, thick or soft (by kernel); default: all that fit", 0},
     {"strict", OPT_STRICT, NULL, 0, "refuse scans whose values cannot be Hounsfield units, instead of warning", 0},
     {"fix-rsna-wrap", OPT_WRAP, NULL, 0, "mend 12-bit values that wrapped (RSNA 2019), and count them", 0},
     {"center", OPT_CENTER, "WHERE", 0,
@@ -122,6 +125,11 @@ static void tell(const prepare_result *r, const char *dataset) {
     if (r->n_refused > SHOWN)
         hct_log(HCT_LOG_WARNING, "headct prepare: and %zu more: headct dataset refused %s", r->n_refused - SHOWN,
                 dataset);
+    for (size_t i = 0; i < r->n_warned && i < PREPARE_TOLD; i++)
+        hct_log(HCT_LOG_WARNING, "headct prepare: warning: %s", r->warned[i]);
+    if (r->n_warned > PREPARE_TOLD)
+        hct_log(HCT_LOG_WARNING, "headct prepare: warning: and %zu more: %s/qc.html", r->n_warned - PREPARE_TOLD,
+                dataset);
     const char *words[64];
     size_t counts[64], n = 0;
     for (size_t i = 0; i < r->n_refused; i++) {
@@ -153,6 +161,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_CENTER: s->o.how.scan.center_head = choice(state, "--center", arg, "image", "head"); break;
     case OPT_MONAI: s->o.how.scan.like_monai = 1; break;
     case OPT_WRAP: s->o.how.scan.unwrap = 1; break;
+    case OPT_ONE:
+        if (!study_choice_find(arg, &s->o.one_per_study))
+            argp_error(state, "--one-per-study '%s': thin, thick or soft is needed", arg);
+        break;
     case OPT_STRICT: s->o.strict = true; break;
     case OPT_DCM2NIIX: s->o.how.like_dcm2niix = true; break;
     case OPT_CLEAR_DATES: s->o.clear_dates = true; break;

@@ -237,6 +237,16 @@ static void describe_series(const series *s, const pile_file *files, candidate_f
     ret->tilt = s->tilted ? atan(hypot(s->shear[0], s->shear[1])) * DEGREES : 0;
 }
 
+/* Whether a volume is images of a usual size, and only a few of them. */
+static bool is_few(const int64_t dim[3], int64_t least) {
+    int least_at = 0;
+    for (int a = 1; a < 3; a++)
+        if (dim[a] < dim[least_at]) least_at = a;
+    for (int a = 0; a < 3; a++)
+        if (a != least_at && dim[a] < 64) return false;
+    return dim[least_at] < least;
+}
+
 static hct_status prepare_nifti(const candidate_list *l, candidate *c, const series_filters *f,
                                 const candidate_options *o, volume *ret, candidate_facts *facts, hct_err *err) {
     const pile_file *file = &l->files[c->nifti];
@@ -256,6 +266,12 @@ static hct_status prepare_nifti(const candidate_list *l, candidate *c, const ser
     if (s < 0) return hct_fail(err, s, "%s: %.900s", file->path, why.msg);
     facts->beyond = found.beyond;
     facts->wrapped = (size_t)found.unwrapped;
+    if (f && is_few(facts->info.dim, f->least_slices))
+        return verdict_add(&c->verdict, REASON_FEW_SLICES, VERDICT_REFUSE, err,
+                           "%lld x %lld x %lld voxels: fewer than %lld "
+                           "slices",
+                           (long long)facts->info.dim[0], (long long)facts->info.dim[1], (long long)facts->info.dim[2],
+                           (long long)f->least_slices);
     if (found.unwrapped)
         s = verdict_add(&c->verdict, REASON_WRAPPED, VERDICT_WARN, err, "12-bit values that had wrapped were mended");
     hu_fault fault = hu_check(&found.hu);

@@ -27,6 +27,7 @@ typedef struct run {
     series_filters filters;
     dataset_key key;
     found found;
+    study_pick *pick; /* NULL: all */
     found_unit *units;
     size_t n_units, *mine, n_mine; /* this shard's units */
     label_table labels;
@@ -186,14 +187,23 @@ static hct_status check_stop(run *r, hct_err *err) {
     return stop_check(done, r->n_mine, err);
 }
 
+static hct_status list_warning(prepare_result *out, const char *id, const verdict_finding *f, hct_err *err) {
+    if (!out->warned && !(out->warned = calloc(PREPARE_TOLD, sizeof *out->warned))) return no_memory(err);
+    char *line = NULL;
+    if (out->n_warned < PREPARE_TOLD &&
+        asprintf(&line, "scan '%s': %s: %s", id, verdict_word(f->reason), f->sentence) < 0)
+        return no_memory(err);
+    if (out->n_warned < PREPARE_TOLD) out->warned[out->n_warned] = line;
+    out->n_warned++;
+    return HCT_OK;
+}
+
 static hct_status note_kept(run *r, work *w, const index_scan *s, bool current, hct_err *err) {
     hct_status status = current ? index_refresh_scan(&r->index, s, err) : index_put_scan(&r->index, s, err);
     if (status == HCT_OK) status = found_judge(&r->found, w->list, w->c, w->id, NULL, NULL, current, err);
     for (size_t i = 0; i < w->c->verdict.n; i++)
-        if (w->c->verdict.findings[i].weight == VERDICT_WARN) {
-            r->result->warned++;
-            break;
-        }
+        if (w->c->verdict.findings[i].weight == VERDICT_WARN && status == HCT_OK)
+            status = list_warning(r->result, w->id, &w->c->verdict.findings[i], err);
     if (current) r->result->unchanged++;
     else r->result->prepared++;
     return status;
@@ -305,6 +315,7 @@ static hct_status prepare_unit(void *context, int64_t i, hct_err *err) {
             snprintf(w->file, sizeof w->file, "scans/%s.nii.gz", w->id);
             snprintf(w->path, sizeof w->path, "%.4095s/%.4390s", r->options->dataset, w->file);
         }
+        if (s == HCT_OK && w->c->series) s = study_pick_apply(r->pick, w->id, &w->c->verdict, err);
         if (s == HCT_OK) s = prepare_candidate(r, w, err);
         if (w) free(w->place);
         free(w);
@@ -400,6 +411,9 @@ static hct_status find_scans(run *r, hct_err *err) {
     for (size_t i = 0; i < r->n_units && s == HCT_OK; i++) s = name_unit(r, &r->units[i], err);
     if (begun && s == HCT_OK) s = index_exec(&r->index, "COMMIT", err);
     else if (begun) index_exec(&r->index, "ROLLBACK", NULL);
+    if (s == HCT_OK && o->one_per_study != STUDY_ALL &&
+        !(r->pick = study_pick_new(&r->found, r->units, r->n_units, &r->filters, o->one_per_study, err)))
+        s = err ? err->code : HCT_ENOMEM;
     if (s == HCT_OK && !r->n_units && !r->found.counts.of[PILE_UNREAD])
         s = hct_fail(err, HCT_ENOTFOUND, "%s%s: no scan there (no .nii, .nii.gz or DICOM file)%s", o->inputs[0],
                      o->n_inputs > 1 ? " and the other inputs" : "",
@@ -461,6 +475,7 @@ hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, 
     }
     if (ret->n_refused) qsort(ret->refused, ret->n_refused, sizeof *ret->refused, by_id);
     pthread_mutex_destroy(&r.lock);
+    study_pick_free(r.pick);
     found_units_free(r.units, r.n_units);
     found_end(&r.found);
     index_close(&r.index);
@@ -484,5 +499,7 @@ void prepare_free(prepare_result *r) {
     free(r->made_key);
     for (size_t i = 0; i < r->n_unread; i++) free(r->unread[i]);
     free(r->unread);
+    for (size_t i = 0; r->warned && i < r->n_warned && i < PREPARE_TOLD; i++) free(r->warned[i]);
+    free(r->warned);
     *r = (prepare_result){0};
 }

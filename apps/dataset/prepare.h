@@ -10,6 +10,7 @@
 
 #include "dataset/candidate.h"
 #include "dataset/labels.h"
+#include "dataset/one_per_study.h"
 
 typedef struct prepare_options {
     const char *const *inputs; /* files, folders, archives (dicom/pile.h) */
@@ -19,12 +20,13 @@ typedef struct prepare_options {
     const char *const *label_columns;
     size_t n_label_columns;
     label_uncertain uncertain;
-    bool partial;        /* labels of scans that are nowhere are no error */
-    const char *filters; /* which series are wanted (dicom/filters.h): a file, or a name; NULL: any-head-ct */
-    const char *key;     /* file of the key (key.h), NULL: the user's */
-    bool ids_by_uid;     /* ids of DICOM series are marks of their UIDs, not paths */
-    bool clear_dates;    /* dates go into the index as they are */
-    bool strict;         /* values that are no HU refuse a scan */
+    bool partial;               /* labels of scans that are nowhere are no error */
+    const char *filters;        /* which series are wanted (dicom/filters.h): a file, or a name; NULL: any-head-ct */
+    const char *key;            /* file of the key (key.h), NULL: the user's */
+    study_choice one_per_study; /* STUDY_ALL: all that fit are kept */
+    bool ids_by_uid;            /* ids of DICOM series are marks of their UIDs, not paths */
+    bool clear_dates;           /* dates go into the index as they are */
+    bool strict;                /* values that are no HU refuse a scan */
     candidate_options how;
     int jobs;          /* threads, 0: one a CPU */
     int shard, shards; /* does every shards-th scan of the sorted list, the shard-th of each; 1 of 1 does all */
@@ -42,10 +44,12 @@ typedef struct prepare_refusal {
     bool expected;    /* a scout, a dose page or the like, which no one takes for a scan */
 } prepare_refusal;
 
-enum { PREPARE_TOLD = 50 };
+enum { PREPARE_TOLD = 200 };
 
 typedef struct prepare_result {
-    size_t prepared, unchanged, warned, n_refused;
+    size_t prepared, unchanged, n_refused;
+    char **warned; /* a line each on scans that were kept with a warning, the first PREPARE_TOLD of n_warned */
+    size_t n_warned;
     prepare_refusal *refused; /* in order of id */
     pile_counts files;
     char **unread; /* a line each on files that could not be read, the first PREPARE_TOLD of them */

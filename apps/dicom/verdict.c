@@ -35,7 +35,8 @@ bool verdict_is_no_scan(const verdict *v) {
     case REASON_SECONDARY:
     case REASON_REFORMAT:
     case REASON_PERFUSION:
-    case REASON_DOSE: return true;
+    case REASON_DOSE:
+    case REASON_NOT_CHOSEN: return true;
     default: return false;
     }
 }

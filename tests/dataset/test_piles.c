@@ -6,6 +6,7 @@
 
 #include "check_main.h"
 #include "dataset/dataset.h"
+#include "dataset/index.h"
 #include "dataset/key.h"
 #include "dataset/scan_tags.h"
 #include "make_dicom.h"
@@ -140,6 +141,26 @@ START_TEST(patients_share_a_split_and_nothing_is_told) {
 }
 END_TEST
 
+static void thick_and_bone(maker *m, int k, void *context) {
+    (void)k, (void)context;
+    maker_text(m, 0x00180050, "DS", "1.5");
+    maker_text(m, 0x00181210, "SH", "H70h");
+}
+
+START_TEST(one_series_of_a_study) {
+    enter("study");
+    slices("cd/a", 2, person, "A"); /* 5 mm */
+    slices("cd/b", 3, thick_and_bone, NULL);
+    static const struct { const char *how, *kept; } cases[] = {{"thin", "b"}, {"thick", "a"}, {"soft", "a"}};
+    for (int i = 0; i < 3; i++) {
+        runs(OK, "prepare --in cd --out %s --filters none --one-per-study %s --quiet", cases[i].how, cases[i].how);
+        says("1 not-chosen");
+        shell("test \"$(ls %s/scans)\" = %s.nii.gz", cases[i].how, cases[i].kept);
+    }
+    runs(USAGE, "prepare --in cd --out x --one-per-study best");
+}
+END_TEST
+
 START_TEST(keys_and_dates) {
     hct_err err = {0};
     dataset_key k;
@@ -193,5 +214,80 @@ START_TEST(archives_and_filters) {
 }
 END_TEST
 
-CHECK_MAIN("piles", every_file_under_one_heading, ids_stay, patients_share_a_split_and_nothing_is_told, keys_and_dates,
-           archives_and_filters)
+/* The whole index as text, without row numbers, times and what tells runs apart. */
+static char *index_text_of(const char *folder) {
+    static const char *const queries[] = {
+        "SELECT id, place, kind, slices, reason FROM items ORDER BY id",
+        "SELECT f.path, f.bytes, f.kind, f.folder, f.grp, f.why, i.id FROM files f LEFT JOIN items i ON i.n=f.item "
+        "ORDER BY "
+        "f.path",
+        "SELECT s.id, p.name, s.file, s.source, s.source_bytes, s.source_sha256, s.preprocessing, s.provenance FROM "
+        "scans s "
+        "JOIN patients p ON p.id=s.patient ORDER BY s.id",
+        "SELECT s.id, t.key, t.value FROM tags t JOIN scans s ON s.n=t.scan ORDER BY s.id, t.key",
+        "SELECT i.id, f.at, f.word, f.weight, f.sentence FROM findings f JOIN items i ON i.n=f.item ORDER BY i.id, "
+        "f.at",
+        "SELECT id, source, reason FROM refusals ORDER BY id",
+    };
+    dataset_index ix;
+    text_buffer t = {0};
+    hct_err err = {0};
+    ck_assert_msg(index_open(&ix, folder, 0, &err) == HCT_OK, "%s", err.msg);
+    for (size_t k = 0; k < sizeof queries / sizeof *queries; k++) {
+        sqlite3_stmt *q = index_query(&ix, &err, queries[k], "");
+        ck_assert_msg(q != NULL, "%s", err.msg);
+        while (index_step(&ix, q, &err) > 0) {
+            for (int c = 0; c < sqlite3_column_count(q); c++)
+                text_printf(&t, "%s|", sqlite3_column_text(q, c) ? (const char *)sqlite3_column_text(q, c) : "");
+            text_printf(&t, "\n");
+        }
+        sqlite3_finalize(q);
+    }
+    index_close(&ix);
+    return text_take(&t, "index", &err);
+}
+
+static int many_series; /* the pile that is killed, where it is not the small one */
+
+START_TEST(killed_and_started_again) {
+    int n = many_series ? many_series : 12, kills = many_series ? 10 : 4;
+    enter("killed");
+    for (int i = 0; i < n; i++) {
+        char folder[64], who[32];
+        snprintf(folder, sizeof folder, "pile/d%02d/s%04d", i / 50, i);
+        snprintf(who, sizeof who, "P%d", i / 3);
+        shell("mkdir -p pile/d%02d", i / 50);
+        head_series_write(&(head_series){.folder = folder,
+                                         .name = "IM%03d",
+                                         .n = 3,
+                                         .columns = 16,
+                                         .rows = 16,
+                                         .series = 2 + i,
+                                         .edit = i % 7 == 3 ? magnet : person,
+                                         .context = who});
+    }
+#define PREPARE "prepare --in pile --filters killed.yaml --jobs 2 --quiet --out "
+    shell("printf 'least_slices: 2\nleast_matrix: 8\nleast_extent: 0\n' > killed.yaml");
+    runs(PARTIAL, PREPARE "whole");
+    srand(5);
+    for (int k = 0; k < kills; k++)
+        shell("timeout -s KILL %.2f \"$HEADCT\" " PREPARE "data >said 2>&1 || true",
+              0.05 + (0.2 + 0.05 * n) * k / kills);
+    runs(PARTIAL, PREPARE "data");
+    char *whole = index_text_of("whole"), *data = index_text_of("data");
+    ck_assert_str_eq(whole, data);
+    free(whole);
+    free(data);
+    shell("for f in whole/scans/*; do cmp $f data/scans/$(basename $f) || exit 1; done; test -z \"$(find data -name "
+          "'*.tmp*')\"");
+}
+END_TEST
+
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        many_series = atoi(argv[1]);
+        return CHECK_RUN("piles", killed_and_started_again);
+    }
+    return CHECK_RUN("piles", every_file_under_one_heading, ids_stay, patients_share_a_split_and_nothing_is_told,
+                     one_series_of_a_study, keys_and_dates, archives_and_filters, killed_and_started_again);
+}
