@@ -390,12 +390,14 @@ static hct_status list_unread(run *r, hct_err *err) {
 }
 
 static hct_status make_folders(run *r, hct_err *err) {
-    char *scans = path_join(r->options->dataset, "scans"), *inputs = path_join(r->options->dataset, "inputs");
-    hct_status s = scans && inputs ? path_make_folders(scans, err) : no_memory(err);
-    if (s == HCT_OK) hct_leftovers_remove(scans);
-    if (s == HCT_OK) hct_leftovers_remove(inputs);
-    free(scans);
-    free(inputs);
+    static const char *const folders[] = {"scans", "inputs", "qc"}; /* that others may have been killed in */
+    hct_status s = HCT_OK;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && s == HCT_OK; i++) {
+        char *path = path_join(r->options->dataset, folders[i]);
+        s = !path ? no_memory(err) : i == 0 ? path_make_folders(path, err) : HCT_OK;
+        if (s == HCT_OK) hct_leftovers_remove(path);
+        free(path);
+    }
     return s;
 }
 
