@@ -423,6 +423,24 @@ static hct_status find_scans(run *r, hct_err *err) {
     return s;
 }
 
+/* All dates of a dataset are shifted, or none. */
+static hct_status check_dates(run *r, hct_err *err) {
+    const char *now = r->options->clear_dates ? "clear" : "shifted";
+    bool other = false;
+    hct_status s = index_run(&r->index, err, "INSERT OR IGNORE INTO settings VALUES('dates', ?)", "s", now);
+    sqlite3_stmt *q =
+        s == HCT_OK ? index_query(&r->index, err, "SELECT value<>? FROM settings WHERE key='dates'", "s", now) : NULL;
+    int step = q ? index_step(&r->index, q, err) : HCT_EIO;
+    if (step > 0) other = sqlite3_column_int64(q, 0) != 0;
+    sqlite3_finalize(q);
+    if (s == HCT_OK && step < 0) s = step;
+    if (s == HCT_OK && other)
+        s = hct_fail(err, HCT_EINVAL,
+                     "%s: its dates are %s, and --clear-dates asks for the other: make a dataset of its own",
+                     r->index.path, r->options->clear_dates ? "shifted" : "clear");
+    return s;
+}
+
 static hct_status set_up(run *r, hct_err *err) {
     const prepare_options *o = r->options;
     char buffer[512];
@@ -440,6 +458,7 @@ static hct_status set_up(run *r, hct_err *err) {
     if (s == HCT_OK && r->key.made && !(r->result->made_key = strdup(r->key.path))) s = no_memory(err);
     if (s == HCT_OK) s = index_open(&r->index, o->dataset, 1, err);
     made = s == HCT_OK;
+    if (s == HCT_OK) s = check_dates(r, err);
     if (s == HCT_OK) s = find_scans(r, err);
     if (s == HCT_OK && text_length(&r->left_out) &&
         !(r->result->left_out = text_take(&r->left_out, "the list of inputs", err)))

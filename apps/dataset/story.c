@@ -60,6 +60,15 @@ static void put_files(sqlite3_stmt *q, text_buffer *out) {
                 text_at(q, 2));
 }
 
+/* Only headct label makes the table. */
+static bool has_evidence(dataset_index *ix) {
+    hct_err ignored;
+    sqlite3_stmt *q = index_query(ix, &ignored, "SELECT 1 FROM sqlite_master WHERE name='evidence'", "");
+    bool there = q && index_step(ix, q, &ignored) > 0;
+    sqlite3_finalize(q);
+    return there;
+}
+
 static hct_status tell_item(dataset_index *ix, const char *id, text_buffer *out, hct_err *err) {
     hct_status s =
         each(ix, "SELECT id, place, kind, slices, reason FROM items WHERE id=?", id, put_item, out, NULL, err);
@@ -80,6 +89,12 @@ static hct_status tell_item(dataset_index *ix, const char *id, text_buffer *out,
         s = each(ix,
                  "SELECT 'label '||n.name, l.value FROM labels l JOIN label_names n ON n.id=l.label JOIN scans s ON"
                  " s.n=l.scan WHERE s.id=? ORDER BY n.id",
+                 id, put_pair, out, NULL, err);
+    if (s == HCT_OK && has_evidence(ix))
+        s = each(ix,
+                 "SELECT 'evidence of '||e.label, e.what||', '||e.days||' days after the scan' FROM evidence e JOIN "
+                 "scans s ON"
+                 " s.n=e.scan WHERE s.id=? ORDER BY e.label, e.days, e.what",
                  id, put_pair, out, NULL, err);
     if (s == HCT_OK)
         s = each(ix,
