@@ -8,6 +8,7 @@
 #include "commands/command.h"
 #include "dataset/prepare.h"
 #include "hct/log.h"
+#include "labelling/public.h"
 #include "qc/qc.h"
 #include "support/stop.h"
 #include "support/text.h"
@@ -33,7 +34,8 @@ static const char doc[] =
     "Examples:\n"
     "  headct prepare --in phantoms --out data --labels phantoms/labels.csv\n"
     "  headct prepare --in a.nii.gz --in cd.zip --in archive --out data --jobs 8\n"
-    "  headct prepare --in archive --out data --filters nyu --center-head\n"
+    "  headct prepare --in archive --out data --filters nyu --center head\n"
+    "  headct prepare --in stage_2_train --out rsna --layout rsna --labels stage_2_train.csv --fix-rsna-wrap\n"
     "  headct prepare --in scans --out data --shard $SLURM_ARRAY_TASK_ID/16      (sbatch --array=1-16)\n\n"
     "The CSV of --labels has the columns scan (the ID), patient, and one for each label: 1, 0, or empty for not known. "
     "Without it a NIfTI file counts as its own patient.";
@@ -55,6 +57,7 @@ enum {
     OPT_DCM2NIIX,
     OPT_CLEAR_DATES,
     OPT_PARTIAL,
+    OPT_LAYOUT,
     OPT_ONE,
     OPT_UNCERTAIN,
     OPT_EXACT = 'x',
@@ -65,6 +68,8 @@ static const struct argp_option options[] = {
     {"in", OPT_IN, "DIR|FILE", 0, "where scans are; may be given several times, further names may follow it", 0},
     {"out", OPT_OUT, "DATASET", 0, "the dataset's folder; made where it is missing", 0},
     {"labels", OPT_LABELS, "CSV", 0, "patients and labels of the scans", 0},
+    {"layout", OPT_LAYOUT, "NAME", 0,
+     "--labels is the table of a public set: rsna (RSNA 2019, stage_2_train.csv) or cq500 (reads.csv)", 0},
     {"label", OPT_LABEL, "COLUMN", 0, "take only this column of the CSV as a label; may be given several times", 0},
     {"uncertain", OPT_UNCERTAIN, "AS", 0, "what a label of -1 counts as: 0, 1 or empty (default: it is refused)", 0},
     {"partial", OPT_PARTIAL, NULL, 0, "labels of scans that are nowhere are no error", 0},
@@ -93,6 +98,8 @@ static const struct argp_option options[] = {
 
 typedef struct settings {
     prepare_options o;
+    public_layout layout;
+    const char *table;              /* of the layout */
     const char **inputs, **columns; /* as many as there are arguments fit */
 } settings;
 
@@ -173,6 +180,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
                          : choice(state, "--uncertain", arg, "0", "1") ? UNCERTAIN_PRESENT
                                                                        : UNCERTAIN_ABSENT;
         break;
+    case OPT_LAYOUT:
+        if (!public_layout_find(arg, &s->layout)) argp_error(state, "--layout '%s': rsna or cq500 is needed", arg);
+        break;
     case OPT_PARTIAL: s->o.partial = true; break;
     case OPT_QUIET: s->o.progress = NULL; break;
     case OPT_SHARD: {
@@ -185,11 +195,32 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_END:
         if (s->o.n_inputs == 0) argp_error(state, "--in DIR or FILE is missing");
         if (!s->o.dataset || !*s->o.dataset) argp_error(state, "--out DATASET is missing");
+        if (s->layout != LAYOUT_NONE && !s->o.labels) argp_error(state, "--layout needs --labels CSV");
+        if (s->layout != LAYOUT_NONE) {
+            s->table = s->o.labels;
+            s->o.labels = NULL;
+            if (s->o.n_label_columns)
+                argp_error(state, "--label chooses columns of a table of scans, not of --layout's");
+        }
         if (s->o.n_label_columns && !s->o.labels) argp_error(state, "--label needs --labels CSV");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
+}
+
+static hct_status label_by_layout(const settings *s, hct_err *err) {
+    public_result r;
+    hct_status st = public_label(s->o.dataset, s->layout, s->table, &r, err);
+    if (st < 0) return st;
+    printf("labels:");
+    for (int k = 0; k < r.n; k++) printf("%s %s %lld", k ? "," : "", r.names[k], (long long)r.positive[k]);
+    printf("; %lld scans labelled, %lld lack the labels of some slices, %lld have none; of %lld rows %lld repeat "
+           "others, %lld "
+           "slices or studies are not here\n",
+           (long long)r.labelled, (long long)r.incomplete, (long long)r.without, (long long)r.rows,
+           (long long)r.repeated, (long long)r.unused);
+    return HCT_OK;
 }
 
 int command_prepare(int argc, char **argv) {
@@ -218,6 +249,7 @@ int command_prepare(int argc, char **argv) {
             (long long)r.without_split, s.o.dataset);
     size_t refused = r.n_unread;
     for (size_t i = 0; i < r.n_refused; i++) refused += !r.refused[i].expected;
+    if (status == HCT_OK && s.table) status = label_by_layout(&s, &err);
     int exit_status = command_end(argv[0], status, &err);
     if (status == HCT_OK && (refused || (r.n_refused && !(r.prepared + r.unchanged)))) exit_status = EXIT_PARTIAL;
     tell(&r, s.o.dataset);

@@ -144,4 +144,82 @@ START_TEST(refuses_what_would_mislead) {
 }
 END_TEST
 
-CHECK_MAIN("label", every_trap_in_both_windows, refuses_what_would_mislead)
+static void study(maker *m, int k, void *context) {
+    (void)k;
+    maker_text(m, 0x00100020, "LO", context);
+}
+
+START_TEST(public_tables) {
+    enter("public");
+    for (int i = 0; i < 3; i++) { /* RSNA: all slices of all scans in one folder, told by SeriesInstanceUID */
+        char name[32], who[8];
+        snprintf(name, sizeof name, "ID_%d00%%02dabc.dcm", i);
+        snprintf(who, sizeof who, "R%d", i);
+        head_series_write(&(head_series){.folder = "stage_2_train",
+                                         .name = name,
+                                         .n = 3,
+                                         .columns = 16,
+                                         .rows = 16,
+                                         .series = 2 + i,
+                                         .edit = study,
+                                         .context = who});
+    }
+    shell("printf 'least_slices: 2\nleast_matrix: 8\nleast_extent: 0\n' > small.yaml; ls stage_2_train");
+    /* all of scan 0 negative; slice 2 of scan 1 has IPH; scan 2 lacks a slice's rows; a row twice; an image that is
+     * not here */
+    shell("echo ID,Label > t.csv; for f in stage_2_train/*; do id=$(basename $f .dcm); for t in epidural "
+          "intraparenchymal "
+          "intraventricular subarachnoid subdural any; do v=0; case $id-$t in "
+          "ID_10002abc-intraparenchymal|ID_10002abc-any) v=1;; "
+          "esac; [ $id = ID_20003abc ] || echo ${id}_$t,$v; done; done >> t.csv; tail -1 t.csv >> t.csv; echo "
+          "ID_fffffffff_any,1 >> t.csv");
+#define RSNA_PREPARE "prepare --in stage_2_train --out rsna --filters small.yaml --layout rsna --quiet --labels "
+    runs(OK, RSNA_PREPARE "t.csv");
+    says("labels: any 1, IPH 1, IVH 0, SAH 0, SDH 0, EDH 0; 2 scans labelled, 1 lack the labels of some slices, 0 have "
+         "none");
+    says("1 repeat others, 1 slices or studies are not here");
+    shell("(cat t.csv; tail -2 t.csv | head -1 | sed 's/,0$/,1/') > two.csv; sed 's/_any,0/_all,0/' t.csv > type.csv; "
+          "sed "
+          "'s/_any,0/_any,x/' t.csv > value.csv");
+    runs(ERROR, RSNA_PREPARE "two.csv");
+    says("has two different labels");
+    runs(ERROR, RSNA_PREPARE "type.csv");
+    says("is no ID_<image>_<type>");
+    runs(ERROR, RSNA_PREPARE "value.csv");
+    says("is no label");
+    runs(OK, "dataset list rsna --out l.csv");
+    shell("test $(cut -d, -f7- l.csv | grep -c '^1,1,0,0,0,0') = 1"); /* what was written stays */
+
+    for (int i = 0; i < 2; i++) {
+        char folder[64], who[8];
+        snprintf(folder, sizeof folder, "cq/CQ500CT%d CQ500CT%d/Unknown Study/CT Plain", 11 * i + 1, 11 * i + 1);
+        snprintf(who, sizeof who, "C%d", i);
+        shell("mkdir -p '%s'", folder);
+        head_series_write(&(head_series){.folder = folder,
+                                         .name = "CT%06d.dcm",
+                                         .n = 3,
+                                         .columns = 16,
+                                         .rows = 16,
+                                         .series = 7 + i,
+                                         .edit = study,
+                                         .context = who});
+    }
+    /* three readers: of study 1 two see an ICH, of study 12 one does; line ends of CRLF */
+    shell(
+        "awk 'BEGIN { n = split(\"ICH IPH IVH SDH EDH SAH BleedLocation-Left BleedLocation-Right ChronicBleed Fracture "
+        "CalvarialFracture OtherFracture MassEffect MidlineShift\", t, \" \"); printf \"name,Category\"; for (r = 1; r "
+        "< 4; r++) "
+        "for (k = 1; k <= n; k++) printf \",R%%d:%%s\", r, t[k]; printf \"\\r\\n\"; split(\"1 12\", s, \" \"); for (i "
+        "= 1; i < 3; "
+        "i++) { printf \"CQ500-CT-%%d,B1\", s[i]; for (r = 1; r < 4; r++) for (k = 1; k <= n; k++) printf \",%%d\", k "
+        "== 1 && r "
+        "< (i == 1 ? 3 : 2); printf \"\\r\\n\" } }' > reads.csv");
+    runs(OK, "prepare --in cq --out cq500 --filters small.yaml --layout cq500 --labels reads.csv --quiet");
+    says("labels: ICH 1, IPH 0");
+    says("2 scans labelled, 0 lack the labels of some slices, 0 have none");
+    runs(USAGE, "prepare --in cq --out x --layout cq500");
+    runs(USAGE, "prepare --in cq --out x --layout other --labels reads.csv");
+}
+END_TEST
+
+CHECK_MAIN("label", public_tables, every_trap_in_both_windows, refuses_what_would_mislead)
