@@ -18,10 +18,21 @@ static const char doc[] = "Makes labels of a dataset's scans from records: a sca
                           "rules 'nyu' are the paper's ten "
                           "diseases (recipes/labels/nyu.yaml says the form).";
 
-enum { OPT_DIAGNOSES = 256, OPT_MEDICATIONS, OPT_BRANDS, OPT_ICD9, OPT_KEY, OPT_PATIENT, OPT_DATE, OPT_CODE, OPT_DRY };
+enum {
+    OPT_RULES = 256,
+    OPT_DIAGNOSES,
+    OPT_MEDICATIONS,
+    OPT_BRANDS,
+    OPT_ICD9,
+    OPT_KEY,
+    OPT_PATIENT,
+    OPT_DATE,
+    OPT_CODE,
+    OPT_DRY
+};
 
 static const struct argp_option options[] = {
-    {"rules", 'r', "NAME|FILE", 0, "rules of the labels: nyu, or a YAML file", 0},
+    {"rules", OPT_RULES, "NAME|FILE", 0, "rules of the labels: nyu, or a YAML file", 0},
     {"diagnoses", OPT_DIAGNOSES, "CSV", 0, "patient, date, code", 0},
     {"medications", OPT_MEDICATIONS, "CSV", 0, "patient, date, name", 0},
     {"brands", OPT_BRANDS, "CSV", 0, "brand names of medications: columns brand and name", 0},
@@ -37,7 +48,7 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     label_options *o = state->input;
     switch (key) {
-    case 'r': o->rules = arg; break;
+    case OPT_RULES: o->rules = arg; break;
     case OPT_DIAGNOSES: o->diagnoses = arg; break;
     case OPT_MEDICATIONS: o->medications = arg; break;
     case OPT_BRANDS: o->brands = arg; break;

@@ -1,9 +1,11 @@
 /* Labels of public sets, from the tables they are published with, onto a dataset that was prepared of their files.
  *
- *   rsna    RSNA Intracranial Hemorrhage Detection 2019: CSV `ID,Label`, ID = ID_<image>_<type>, a row a slice and
- *           type; a scan is positive where one of its slices is. Slices are told by their files' names (ID_<image>.dcm).
+ *   rsna    RSNA Intracranial Hemorrhage Detection 2019: CSV `ID,Label`, ID = ID_<image>_<type>, a row a slice
+ *           and type; a scan is positive where one of its slices is. Slices are told by their files' names
+ *           (ID_<image>.dcm).
  *   cq500   CQ500's reads.csv: `name,Category,R1:ICH,...,R3:MidlineShift`; a study is positive where two of three
- *           readers say so. Studies are told by the number in their files' paths (CQ500CT120, CQ500-CT-120). */
+ *           readers say so. Studies are told by the number in their files' paths (CQ500CT120, CQ500-CT-120).
+ */
 #ifndef LABELLING_PUBLIC_H
 #define LABELLING_PUBLIC_H
 

@@ -162,6 +162,8 @@ static hct_status read_parts(const weights_source *f, const char *path, state_di
 static hct_status read_torch(torch_file *f, const char *path, state_dict_which which, state_dict *ret, hct_err *err) {
     const pickle *p = torch_values(f);
     pickle_id dict = find(p, which == STATE_DICT_TEACHER ? teachers : students, ret->key);
+    if (dict == PICKLE_NONE && which == STATE_DICT_TEACHER)
+        dict = find(p, students, ret->key); /* both in one, by prefix */
     if (dict == PICKLE_NONE) dict = pickle_root(p);
     if (!*ret->key && !holds_tensors(f, dict))
         return *pickle_unknown(p)
