@@ -325,27 +325,28 @@ hct_status predictions_align(const predictions *a, predictions *b, hct_err *err)
 
 hct_status predictions_patients(const predictions *p, row_groups *ret, hct_err *err) {
     place *order = malloc((p->n + 1) * sizeof *order);
-    uint32_t *group = calloc(p->n + 1, sizeof *group), *times = calloc(p->n + 1, sizeof *times);
-    if (!order || !group || !times) {
+    uint32_t *first = calloc(p->n + 2, sizeof *first), *row = calloc(p->n + 1, sizeof *row);
+    if (!order || !first || !row) {
         free(order);
-        free(group);
-        free(times);
+        free(first);
+        free(row);
         return hct_fail(err, HCT_ENOMEM, "out of memory for the patients of %zu scans", p->n);
     }
     for (size_t i = 0; i < p->n; i++) order[i] = (place){p->patient[i], i};
     qsort(order, p->n, sizeof *order, by_name);
     size_t groups = 0;
     for (size_t i = 0; i < p->n; i++) {
-        groups += i == 0 || !*order[i].name || by_name(&order[i - 1], &order[i]) != 0;
-        group[order[i].row] = (uint32_t)(groups - 1);
+        if (i == 0 || !*order[i].name || by_name(&order[i - 1], &order[i]) != 0) first[groups++] = (uint32_t)i;
+        row[i] = (uint32_t)order[i].row;
     }
+    first[groups] = (uint32_t)p->n;
     free(order);
-    *ret = (row_groups){groups, group, times};
+    *ret = (row_groups){groups, first, row};
     return HCT_OK;
 }
 
 void row_groups_free(row_groups *g) {
-    free((uint32_t *)(uintptr_t)g->of_row);
-    free(g->times);
+    free((uint32_t *)(uintptr_t)g->first);
+    free((uint32_t *)(uintptr_t)g->row);
     *g = (row_groups){0};
 }

@@ -56,20 +56,19 @@ static void write_data(FILE *f, const plot *p) {
 }
 
 static void write_script(FILE *f, const plot *p, const char *terminal) {
-    int width = p->width         ? p->width
-                : p->unit_square ? 520
-                                 : 720,
-        height = p->height        ? p->height
-                 : p->unit_square ? 520
-                                  : 420;
+    int width = p->width ? p->width : p->square ? 520 : 720, height = p->height ? p->height : p->square ? 520 : 420;
     fprintf(f, "set terminal %s size %d,%d font 'DejaVu Sans,11' background '#ffffff' noenhanced\n", terminal, width,
             height);
     label(f, "title", p->title);
     label(f, "xlabel", p->x_label);
     label(f, "ylabel", p->y_label);
     fputs("set border 3 lc rgb '#666666'\nset tics nomirror\nset grid lc rgb '#e4e4e4' lt 1\n", f);
-    fprintf(f, "set key %s\n", p->unit_square ? "bottom right" : p->n > KEY_INSIDE ? "outside right top" : "top right");
-    if (p->unit_square) fputs("set size square\nset xrange [0:1]\nset yrange [0:1]\n", f);
+    fprintf(f, "set key %s\n",
+            p->square == SQUARE_LEVEL ? "bottom left"
+            : p->square               ? "bottom right"
+            : p->n > KEY_INSIDE       ? "outside right top"
+                                      : "top right");
+    if (p->square) fputs("set size square\nset xrange [0:1]\nset yrange [0:1]\n", f);
     if (p->log_y) fputs("set logscale y\n", f);
     write_data(f, p);
     const char *comma = "plot ";
@@ -79,8 +78,9 @@ static void write_script(FILE *f, const plot *p, const char *terminal) {
                     comma, s, colours[s % COLOURS]);
             comma = ", ";
         }
-    if (p->unit_square) {
-        fprintf(f, "%sx with lines lc rgb '#999999' dt 2 notitle", comma);
+    if (p->square) {
+        fprintf(f, p->square == SQUARE_LEVEL ? "%s%.6g" : "%sx", comma, p->level);
+        fputs(" with lines lc rgb '#999999' dt 2 notitle", f);
         comma = ", ";
     }
     for (size_t s = 0; s < p->n; s++) {

@@ -13,13 +13,20 @@ typedef struct plot_series {
     size_t n;
 } plot_series;
 
+typedef enum plot_square {
+    SQUARE_NOT,
+    SQUARE_DIAGONAL, /* both axes 0 to 1 and a dashed diagonal: a ROC plot, a reliability diagram */
+    SQUARE_LEVEL     /* both axes 0 to 1 and a dashed line at `level`: precision and recall, at the prevalence */
+} plot_square;
+
 typedef struct plot {
     const char *title, *x_label, *y_label; /* NULL: none */
     const plot_series *series;
     size_t n;
-    bool unit_square; /* both axes 0 to 1 and a dashed diagonal: a ROC plot */
+    plot_square square;
+    double level;
     bool log_y;
-    int width, height; /* pixels; 0: 720 x 420 (a square for unit_square) */
+    int width, height; /* pixels; 0: 720 x 420 (520 x 520 where square) */
 } plot;
 
 /* path ends in .svg or .png; the file is whole or not there. HCT_ENOTFOUND where gnuplot is not installed, HCT_EIO with

@@ -217,12 +217,16 @@ hct_status run_report_better(report *r, const char *a, const char *b, int *ret_b
     return HCT_OK;
 }
 
-/* What stands under a figure: evaluation.h's ROC plots are named roc_TASK. */
+/* What stands under a figure: evaluation.h's plots are named roc_TASK and pr_TASK. */
 static hct_status add_figure(report *r, const char *path, hct_err *err) {
     char *stem = path_stem(path), caption[300];
     if (!stem) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     if (strncmp(stem, "roc_", 4) == 0)
         snprintf(caption, sizeof caption, "ROC of %s; bands: 95%% of bootstrap resamples.", stem + 4);
+    else if (strncmp(stem, "pr_", 3) == 0)
+        snprintf(caption, sizeof caption,
+                 "Precision and recall of %s; bands: 95%% of bootstrap resamples; dashed: the share of positives.",
+                 stem + 3);
     else if (strcmp(stem, "reconstruction") == 0)
         snprintf(caption, sizeof caption,
                  "The validation scan with the most contrast of its batch, the patches that the encoder sees (blue: "

@@ -150,7 +150,8 @@ hct_status validation_run(const validation_options *s, FILE *table, size_t *ret_
     }
     if (status == HCT_OK)
         status =
-            evaluation_run_by(&a, (const char *const *)p.task, &draws, s->by_patient ? "patient" : "scan", &e, err);
+            evaluation_run_by(&a, (const char *const *)p.task, &(bootstrap_options){.draws = &draws, .level = 0.95},
+                              s->by_patient ? "patient" : "scan", &e, err);
     if (status == HCT_OK && s->compare) status = compare(s, &p, &e, &other, err);
     if (status == HCT_OK && table) evaluation_print(&e, table);
     score_table b = predictions_table(&other);

@@ -32,7 +32,12 @@ static hct_status draw(const char *name, bool square, hct_err *err) {
         {NULL, x, x, NULL, NULL, 50},
         {"few", x, y, NULL, NULL, 2},
     };
-    plot p = {.title = "A title; quit", .x_label = "x", .y_label = "y", .series = s, .n = 3, .unit_square = square};
+    plot p = {.title = "A title; quit",
+              .x_label = "x",
+              .y_label = "y",
+              .series = s,
+              .n = 3,
+              .square = square ? SQUARE_DIAGONAL : SQUARE_NOT};
     return plot_write(&p, scratch_path(name), err);
 }
 
