@@ -1,6 +1,6 @@
 /* Tables of scores, and the ways of drawing them again: with replacement (bootstrap), in whole groups, by coins
- * (permutation). Counter-based: draw b depends on the seed, b and n alone, so that draws may be made in any order and by
- * any number of threads. */
+ * (permutation). Counter-based: draw b depends on the seed, b and n alone, so that draws may be made in any order and
+ * by any number of threads. */
 #ifndef EVALUATION_RESAMPLE_H
 #define EVALUATION_RESAMPLE_H
 
