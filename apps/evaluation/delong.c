@@ -120,11 +120,11 @@ hct_status delong_test(const ranking *a, const ranking *b, delong_comparison *re
         if (st == HCT_OK) {
             double var = covariance(a, place, place) + covariance(a, other, other) - 2 * covariance(a, place, other);
             double error = sqrt(fmax(var, 0));
-            int same = error < 1e-12;
+            int sure = error < 1e-12; /* alike, or told apart without any spread: then there is no test */
             ret->difference = x - y;
-            ret->error = same ? 0 : error;
-            ret->z = same ? 0 : ret->difference / error;
-            ret->p = isnan(var) ? NAN : same ? 1 : normal_two_sided(ret->z);
+            ret->error = sure ? 0 : error;
+            ret->z = !sure ? ret->difference / error : fabs(ret->difference) < 1e-12 ? 0 : NAN;
+            ret->p = isnan(var) ? NAN : normal_two_sided(ret->z);
         }
     }
     free(place);

@@ -23,8 +23,9 @@ typedef struct delong_comparison {
     double difference, error, z, p; /* AUC(a) - AUC(b), its standard error; two-sided. NaN where a class is missing */
 } delong_comparison;
 
-/* Both rankings are of the same cases and labels (ranking.of, at most n). Where the models rank alike (error 0), p
- * is 1. */
+/* Both rankings are of the same cases and labels (ranking.of, at most n). Where the models rank alike
+ * (error and difference 0), p is 1; where the error is 0 but the difference is not, z and p are NaN: both rank without
+ * any spread, such as a perfect model beside a constant one, and this variance cannot tell. */
 hct_status delong_test(const ranking *a, const ranking *b, delong_comparison *ret, hct_err *err);
 
 /* P(|Z| >= |z|) of a standard normal. */

@@ -261,6 +261,117 @@ START_TEST(permutation_test_keeps_its_level) {
 }
 END_TEST
 
+/* Two tables of three tasks, ties and unknown labels among them. */
+static double first_scores[3 * N], second_scores[3 * N];
+static int8_t three_labels[3 * N];
+
+static void fill_three(void) {
+    for (unsigned k = 0; k < 3; k++) {
+        fill(30 + k, k == 1 ? 7 : 1000000, k == 2);
+        for (int i = 0; i < N; i++) {
+            first_scores[3 * i + (int)k] = score[i] + 0.2 * (label[i] == 1);
+            second_scores[3 * i + (int)k] = score[N - 1 - i] + 0.1 * (label[i] == 1);
+            three_labels[3 * i + (int)k] = label[i];
+        }
+    }
+}
+
+START_TEST(threads_change_nothing) {
+    fill_three();
+    score_table a = {N, 3, first_scores, three_labels}, b = {N, 3, second_scores, three_labels};
+    resampler r = bootstrap_resampler(203, 8), coins = permutation_resampler(203, 8);
+    for (int kind = INTERVAL_PERCENTILE; kind <= INTERVAL_BCA; kind++) {
+        metric_intervals one[4], many[4];
+        bootstrap_options o = {&r, 0.9, (interval_kind)kind, 1, NULL, NULL};
+        ck_assert_int_eq(bootstrap(&a, &o, one, &one[3], NULL), HCT_OK);
+        o.threads = 5;
+        ck_assert_int_eq(bootstrap(&a, &o, many, &many[3], NULL), HCT_OK);
+        ck_assert_mem_eq(one, many, sizeof one);
+    }
+    comparison one[4], many[4];
+    ck_assert_int_eq(paired_permutation(&a, &b, &coins, 1, one, &one[3], NULL), HCT_OK);
+    ck_assert_int_eq(paired_permutation(&a, &b, &coins, 5, many, &many[3], NULL), HCT_OK);
+    ck_assert_mem_eq(one, many, sizeof one);
+    uint8_t inside[N];
+    for (int i = 0; i < N; i++) inside[i] = i % 3 == 0;
+    ck_assert_int_eq(group_permutation(&a, 1, inside, 203, 5, 1, one, NULL), HCT_OK);
+    ck_assert_int_eq(group_permutation(&a, 1, inside, 203, 5, 5, many, NULL), HCT_OK);
+    ck_assert_mem_eq(one, many, sizeof *one);
+}
+END_TEST
+
+/* One pass gives what ranking.h gives, weights and ties included. */
+START_TEST(one_pass_equals_the_rankings) {
+    fill_three();
+    score_table a = {N, 3, first_scores, three_labels};
+    metric_intervals got[4];
+    uint32_t w[N];
+    for (size_t b = 0; b < 20; b++) {
+        resampler r = bootstrap_resampler(b + 1, 6);
+        r.draw(&r, b, N, w);
+        double want[3], sum = 0;
+        for (size_t k = 0; k < 3; k++) {
+            double s[N];
+            int8_t y[N];
+            ranking rank;
+            for (int i = 0; i < N; i++) s[i] = first_scores[3 * (size_t)i + k], y[i] = three_labels[3 * (size_t)i + k];
+            ranking_make(s, y, N, &rank, NULL);
+            sum += want[k] = ranking_auc(&rank, w);
+            ranking_free(&rank);
+        }
+        ck_assert_int_eq(bootstrap(&a, &(bootstrap_options){.draws = &r, .level = 1}, got, &got[3], NULL), HCT_OK);
+        /* with level 1 the ends are the least and the most: draw b lies between */
+        for (size_t k = 0; k < 3; k++) ck_assert(got[k].auc.low <= want[k] && want[k] <= got[k].auc.high);
+        if (b == 0) ck_assert_double_eq(got[3].auc.low, sum / 3);
+    }
+}
+END_TEST
+
+/* Cases inside and outside of one kind: p is large. Labels that scores tell inside alone: p is small. */
+START_TEST(groups_that_differ) {
+    fill(40, 1000000, 1);
+    uint8_t inside[N];
+    for (int i = 0; i < N; i++) inside[i] = i % 2 == 0;
+    score_table t = {N, 1, score, label};
+    comparison c;
+    double in = 0, out = 0, pairs[2] = {0};
+    for (int i = 0; i < N; i++)
+        if (inside[i] && label[i] == 1) score[i] += 2;
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < N; k++)
+            if (label[i] == 1 && label[k] == 0 && inside[i] == inside[k]) {
+                *(inside[i] ? &in : &out) += score[i] > score[k];
+                pairs[inside[i]]++;
+            }
+    ck_assert_int_eq(group_permutation(&t, 0, inside, 999, 1, 0, &c, NULL), HCT_OK);
+    ck_assert_double_eq_tol(c.difference, in / pairs[1] - out / pairs[0], 1e-13);
+    ck_assert_msg(c.p < 0.02, "p %f", c.p);
+    fill(41, 1000000, 1);
+    ck_assert_int_eq(group_permutation(&t, 0, inside, 999, 1, 0, &c, NULL), HCT_OK);
+    ck_assert_msg(c.p > 0.05, "p %f", c.p);
+    for (int i = 0; i < N; i++) inside[i] = label[i] == 1;
+    ck_assert_int_eq(group_permutation(&t, 0, inside, 99, 1, 0, &c, NULL), HCT_OK);
+    ck_assert(isnan(c.difference) && isnan(c.p));
+}
+END_TEST
+
+/* The band of precision and recall: at the prevalence where everything is called positive. */
+START_TEST(precision_and_recall_with_a_band) {
+    fill(5, 20, 1);
+    ranking rank;
+    ranking_make(score, label, N, &rank, NULL);
+    double y[11], low[11], high[11], p, n;
+    resampler r = bootstrap_resampler(300, 3);
+    ck_assert_int_eq(
+        curve_band(&rank, CURVE_PR, &(bootstrap_options){.draws = &r, .level = 0.95}, 11, y, low, high, NULL), HCT_OK);
+    ranking_counts(&rank, NULL, &p, &n);
+    ck_assert(y[10] >= p / (p + n));
+    for (int i = 0; i < 11; i++) ck_assert(low[i] <= high[i] && low[i] >= 0 && high[i] <= 1);
+    ranking_free(&rank);
+}
+END_TEST
+
 CHECK_MAIN("statistics", metrics_by_definition, undefined_and_refused, percentiles, resamplers_draw_evenly,
            intervals_hold_the_value_and_repeat, groups_are_drawn_whole, undefined_tasks_stay_out_of_the_mean,
-           band_round_the_curve, permutation_test_tells_apart, permutation_test_keeps_its_level)
+           band_round_the_curve, permutation_test_tells_apart, permutation_test_keeps_its_level, threads_change_nothing,
+           one_pass_equals_the_rankings, groups_that_differ, precision_and_recall_with_a_band)
