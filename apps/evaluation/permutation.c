@@ -23,7 +23,7 @@ typedef struct job {
     size_t *at_least; /* [tasks + 1], below lock */
 } job;
 
-static void differences(const job *j, const uint32_t *swap, double *d) {
+static void differences(const job *j, const uint64_t *swap, double *d) {
     for (size_t k = 0; k < j->tasks; k++) d[k] = rank_order_difference(&j->orders[k], swap);
     d[j->tasks] = mean_defined(d, j->tasks);
 }
@@ -32,18 +32,22 @@ static hct_status exchange_chunk(void *context, int64_t chunk, hct_err *err) {
     job *j = context;
     size_t first = (size_t)chunk * CHUNK, count = j->draws->count, end = first + CHUNK < count ? first + CHUNK : count;
     uint32_t *swap = malloc(j->n * sizeof *swap + 1);
+    uint64_t *bits = malloc((j->n / 64 + 1) * sizeof *bits);
     double *d = malloc((j->tasks + 1) * sizeof *d);
     size_t *found = calloc(j->tasks + 1, sizeof *found);
-    hct_status st = swap && d && found ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a permutation");
+    hct_status st = swap && bits && d && found ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a permutation");
     for (size_t p = first; st == HCT_OK && p < end; p++) {
         j->draws->draw(j->draws, p, j->n, swap);
-        differences(j, swap, d);
+        memset(bits, 0, (j->n / 64 + 1) * sizeof *bits);
+        for (size_t i = 0; i < j->n; i++) bits[i / 64] |= (uint64_t)(swap[i] != 0) << (i & 63);
+        differences(j, bits, d);
         for (size_t k = 0; k <= j->tasks; k++) found[k] += fabs(d[k]) >= fabs(j->observed[k].difference) - tie;
     }
     pthread_mutex_lock(&j->lock);
     for (size_t k = 0; st == HCT_OK && k <= j->tasks; k++) j->at_least[k] += found[k];
     pthread_mutex_unlock(&j->lock);
     free(swap);
+    free(bits);
     free(d);
     free(found);
     return st;
@@ -60,10 +64,11 @@ hct_status paired_permutation(const score_table *a, const score_table *b, const 
     if (st < 0) return st;
     comparison *observed = calloc(tasks + 1, sizeof *observed);
     double *d = malloc((tasks + 1) * sizeof *d);
+    uint64_t *none = calloc(n / 64 + 1, sizeof *none);
     job j = {r, orders, observed, n, tasks, PTHREAD_MUTEX_INITIALIZER, calloc(tasks + 1, sizeof *j.at_least)};
-    if (!observed || !d || !j.at_least) st = hct_fail(err, HCT_ENOMEM, "out of memory for a permutation test");
+    if (!observed || !d || !none || !j.at_least) st = hct_fail(err, HCT_ENOMEM, "out of memory for a permutation test");
     if (st == HCT_OK) {
-        differences(&j, NULL, d);
+        differences(&j, none, d);
         for (size_t k = 0; k <= tasks; k++) observed[k].difference = d[k];
         st = workers_run(threads, (int64_t)((r->count + CHUNK - 1) / CHUNK), exchange_chunk, &j, err);
     }
@@ -73,6 +78,7 @@ hct_status paired_permutation(const score_table *a, const score_table *b, const 
         if (!isnan(c->difference)) c->p = (double)(c->at_least + 1) / (double)(r->count + 1);
     }
     free(observed);
+    free(none);
     free(d);
     free(j.at_least);
     rank_orders_free(orders, tasks);
