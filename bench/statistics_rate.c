@@ -1,5 +1,5 @@
-/* Seconds of the statistics of a table: statistics_rate FILE ROWS TASKS DRAWS THREADS. FILE: float64 scores of model a, of model b, then int8 labels,
- * each [ROWS, TASKS]. Prints what bench/statistics compares. */
+/* Seconds of the statistics of a table: statistics_rate FILE ROWS TASKS DRAWS THREADS. FILE: float64 scores of model a,
+ * of model b, then int8 labels, each [ROWS, TASKS]. Prints what bench/statistics compares. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

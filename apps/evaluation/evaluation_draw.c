@@ -49,7 +49,8 @@ static hct_status draw_task(const evaluation *e, size_t k, curve_kind kind, cons
     plot_series s[2];
     for (size_t m = 0; m < n && status == HCT_OK; m++) {
         status = band_of(e, tables[m], k, kind, names[m], &b[m], err);
-        s[m] = (plot_series){b[m].title, b[m].x, b[m].y, e->draws.count ? b[m].low : NULL, b[m].high, BAND_POINTS};
+        s[m] = (plot_series){.title = b[m].title, .x = b[m].x, .y = b[m].y, .n = BAND_POINTS};
+        if (e->draws.count) s[m].low = b[m].low, s[m].high = b[m].high;
     }
     snprintf(title, sizeof title, "%s: %zu of %zu scans", task->name, task->positives, all);
     plot figure = {.title = title,

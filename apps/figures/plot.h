@@ -11,6 +11,8 @@ typedef struct plot_series {
     const double *x, *y;      /* n points; NaN in y makes a gap */
     const double *low, *high; /* a band round y; NULL: none */
     size_t n;
+    bool points; /* marked points on the line, the band as error bars */
+    bool dots;   /* points alone: a scatter plot */
 } plot_series;
 
 typedef enum plot_square {

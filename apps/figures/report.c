@@ -65,6 +65,10 @@ void report_heading(report *r, const char *text) {
     if (r) element(r, "<h2>", text, "</h2>\n");
 }
 
+void report_subheading(report *r, const char *text) {
+    if (r) element(r, "<h3>", text, "</h3>\n");
+}
+
 static void formatted(report *r, const char *open, const char *fmt, va_list ap) {
     char *text = NULL;
     if (!r || r->err.code < 0) return;

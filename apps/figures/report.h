@@ -17,6 +17,7 @@ report *report_new(const char *title);
 /* A line under the title, smaller: what it is, when. */
 void report_subtitle(report *r, const char *text);
 void report_heading(report *r, const char *text);
+void report_subheading(report *r, const char *text);
 void report_paragraph(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
 /* A paragraph that stands out: what must not be overlooked. */
 void report_note(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check_main.h"
+#include "evaluation/calibration.h"
 #include "evaluation/statistics.h"
 
 enum { N = 60 };
@@ -371,7 +372,31 @@ START_TEST(precision_and_recall_with_a_band) {
 }
 END_TEST
 
+/* Where scores tell the classes apart, a logistic regression has no answer: it is undefined, not large. */
+START_TEST(fits_without_an_answer) {
+    const double apart[4] = {0.9, 0.6, 0.6, 0.2}, mixed[4] = {0.9, 0.2, 0.6, 0.3};
+    const int8_t y[4] = {1, 1, 0, 0};
+    ranking r;
+    calibration c;
+    calibration_map m;
+    ranking_make(apart, y, 4, &r, NULL); /* a tie across the classes helps nothing */
+    ck_assert_int_eq(calibration_of(&r, 10, &c, NULL, NULL), HCT_OK);
+    ck_assert(isnan(c.slope) && isnan(c.intercept) && !isnan(c.brier));
+    ck_assert_int_eq(calibration_fit(&r, CALIBRATION_PLATT, &m, NULL), HCT_OK); /* smoothed targets: there is one */
+    ck_assert(m.slope > 0);
+    ranking_free(&r);
+    ranking_make(mixed, y, 4, &r, NULL);
+    ck_assert_int_eq(calibration_of(&r, 10, &c, NULL, NULL), HCT_OK);
+    ck_assert(!isnan(c.slope) && !isnan(c.intercept));
+    ranking_free(&r);
+    const double sure[4] = {0.9, 0.8, 0.4, 0.1};
+    ranking_make(sure, y, 4, &r, NULL);
+    ck_assert_int_eq(calibration_fit(&r, CALIBRATION_TEMPERATURE, &m, NULL), HCT_EINVAL);
+    ranking_free(&r);
+}
+END_TEST
+
 CHECK_MAIN("statistics", metrics_by_definition, undefined_and_refused, percentiles, resamplers_draw_evenly,
            intervals_hold_the_value_and_repeat, groups_are_drawn_whole, undefined_tasks_stay_out_of_the_mean,
            band_round_the_curve, permutation_test_tells_apart, permutation_test_keeps_its_level, threads_change_nothing,
-           one_pass_equals_the_rankings, groups_that_differ, precision_and_recall_with_a_band)
+           one_pass_equals_the_rankings, groups_that_differ, precision_and_recall_with_a_band, fits_without_an_answer)

@@ -28,9 +28,9 @@ static hct_status draw(const char *name, bool square, hct_err *err) {
         high[i] = y[i] < 0.9 ? y[i] * 1.1 : 1;
     }
     plot_series s[] = {
-        {"it's <one> & \"two\"", x, y, low, high, 50},
-        {NULL, x, x, NULL, NULL, 50},
-        {"few", x, y, NULL, NULL, 2},
+        {.title = "it's <one> & \"two\"", .x = x, .y = y, .low = low, .high = high, .n = 50},
+        {.x = x, .y = x, .n = 50},
+        {.title = "few", .x = x, .y = y, .n = 2},
     };
     plot p = {.title = "A title; quit",
               .x_label = "x",
@@ -94,7 +94,7 @@ START_TEST(many_curves_over_decades) {
     for (int i = 0; i < N; i++) {
         y[i][0] = 1;
         y[i][1] = i ? 0.5 : 0.0001;
-        s[i] = (plot_series){titles[i], x, y[i], NULL, NULL, 2};
+        s[i] = (plot_series){.title = titles[i], .x = x, .y = y[i], .n = 2};
     }
     plot p = {.series = s, .n = N, .log_y = true};
     hct_err err = {0};
