@@ -109,6 +109,28 @@ hct_status delong_interval(const ranking *r, double level, interval *ret, hct_er
     return st;
 }
 
+static double hanley_mcneil(double t, double m, double n) {
+    double more = (m + n) / 2 - 1;
+    return t * (1 - t) * (1 + more * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n);
+}
+
+hct_status newcombe_interval(const ranking *r, double level, interval *ret) {
+    double m, n, auc = ranking_auc(r, NULL), z = normal_quantile((1 + level) / 2), end[2];
+    *ret = (interval){NAN, NAN, NAN, NAN, 0};
+    if (isnan(auc)) return HCT_OK;
+    ranking_counts(r, NULL, &m, &n);
+    for (int side = 0; side < 2; side++) { /* between the AUC found, which is near enough, and 0 or 1, which is not */
+        double near = auc, far = side;
+        for (int i = 0; i < 200; i++) {
+            double t = (near + far) / 2;
+            *(fabs(auc - t) <= z * sqrt(hanley_mcneil(t, m, n)) ? &near : &far) = t;
+        }
+        end[side] = near;
+    }
+    *ret = (interval){auc, auc, end[0], end[1], 0};
+    return HCT_OK;
+}
+
 hct_status delong_test(const ranking *a, const ranking *b, delong_comparison *ret, hct_err *err) {
     double x = ranking_auc(a, NULL), y = ranking_auc(b, NULL), *place = malloc((2 * a->of + 1) * sizeof *place);
     *ret = (delong_comparison){NAN, NAN, NAN, NAN};

@@ -19,6 +19,15 @@ hct_status delong_placements(const ranking *r, double *place, hct_err *err);
  * missing or has one case. */
 hct_status delong_interval(const ranking *r, double level, interval *ret, hct_err *err);
 
+/* Newcombe's interval (2006, Statistics in Medicine 25:559, method 5): the AUCs t that are not further from the one
+ * found than z sqrt(V(t)), with Hanley & McNeil's variance at t,
+ *
+ *   V(t) = t (1 - t) (1 + N ((1 - t) / (2 - t) + t / (1 + t))) / (m n),   N = (m + n) / 2 - 1
+ *
+ * for few positives, where resampling cannot know what it has not seen: it keeps its level down to three of them, and
+ * has a width where the AUC found is 1. All NaN where a class is missing. */
+hct_status newcombe_interval(const ranking *r, double level, interval *ret);
+
 typedef struct delong_comparison {
     double difference, error, z, p; /* AUC(a) - AUC(b), its standard error; two-sided. NaN where a class is missing */
 } delong_comparison;

@@ -15,16 +15,18 @@ hct_status evaluation_run(const score_table *t, const char *const *names, size_t
     return evaluation_run_by(t, names, &(bootstrap_options){.draws = &r, .level = LEVEL}, "scan", ret, err);
 }
 
-static hct_status delong_of(const score_table *t, size_t k, double level, interval *ret, hct_err *err) {
+static hct_status without_draws(const score_table *t, size_t k, double level, task_result *ret, hct_err *err) {
     ranking r = {0};
     hct_status st = ranking_of_task(t, k, &r, err);
-    if (st == HCT_OK) st = delong_interval(&r, level, ret, err);
+    if (st == HCT_OK) st = delong_interval(&r, level, &ret->delong, err);
+    if (st == HCT_OK) st = newcombe_interval(&r, level, &ret->newcombe);
     ranking_free(&r);
     return st;
 }
 
 hct_status evaluation_run_by(const score_table *t, const char *const *names, const bootstrap_options *o,
                              const char *unit, evaluation *ret, hct_err *err) {
+    const interval none = {NAN, NAN, NAN, NAN, 0};
     size_t n = t->n_tasks;
     evaluation e = {.n = t->n,
                     .n_tasks = n,
@@ -34,7 +36,7 @@ hct_status evaluation_run_by(const score_table *t, const char *const *names, con
                     .threads = o->threads,
                     .unit = unit,
                     .tasks = calloc(n + 1, sizeof *e.tasks),
-                    .macro = {.name = "macro", .delong = {NAN, NAN, NAN, NAN, 0}}};
+                    .macro = {.name = "macro", .delong = none, .newcombe = none}};
     metric_intervals *each = calloc(n + 1, sizeof *each);
     hct_status status = e.tasks && each ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for an evaluation");
     if (status == HCT_OK) status = bootstrap(t, o, each, &each[n], err);
@@ -43,7 +45,7 @@ hct_status evaluation_run_by(const score_table *t, const char *const *names, con
         r->name = names[k];
         r->auc = each[k].auc;
         r->average_precision = each[k].average_precision;
-        status = delong_of(t, k, o->level, &r->delong, err);
+        status = without_draws(t, k, o->level, r, err);
         for (size_t i = 0; i < t->n; i++) {
             r->positives += t->label[i * n + k] == 1;
             r->negatives += t->label[i * n + k] == 0;

@@ -14,6 +14,7 @@ typedef struct task_result {
     size_t positives, negatives;
     interval auc, average_precision;
     interval delong;   /* of the AUC, by its variance (delong.h); NaN of the macro mean */
+    interval newcombe; /* of the AUC, for few positives (delong.h); NaN of the macro mean */
     double other_auc;  /* of the model compared with */
     comparison versus; /* filled by evaluation_compare */
 } task_result;
