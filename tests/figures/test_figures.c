@@ -188,7 +188,9 @@ START_TEST(a_page_in_one_file) {
     const char *path = scratch_path("report.html");
     ck_assert_msg(report_write(r, path, &err) == HCT_OK, "%s", err.msg);
     char *html = text_of(path);
-    ck_assert_ptr_nonnull(strstr(html, "<figure class=\"half\"><svg"));
+    ck_assert_ptr_nonnull(strstr(html, "<figure class=\"half\"><img alt=\"plot\" src=\"data:image/svg+xml;base64,"));
+    ck_assert_ptr_nonnull(strstr(html, "default-src 'none'; img-src data:"));
+    ck_assert_ptr_null(strstr(html, "<nav")); /* one heading needs no contents */
     ck_assert_ptr_null(strstr(html, "<script"));
     ck_assert_ptr_null(strstr(html, "<?xml"));
     ck_assert_ptr_null(strstr(html, "<i>"));
@@ -197,6 +199,15 @@ START_TEST(a_page_in_one_file) {
     ck_assert_ptr_nonnull(strstr(html, "<td>undefined</td>"));
     ck_assert_ptr_nonnull(strstr(html, "base64,iVBORw0KGgo"));
     ck_assert_ptr_nonnull(strstr(html, "Title &lt;b&gt; &amp; &quot;co&quot;"));
+    free(html);
+    r = report_new("x");
+    report_heading(r, "First & last");
+    report_subheading(r, "Second");
+    ck_assert_int_eq(report_write(r, scratch_path("two.html"), &err), HCT_OK);
+    html = text_of(scratch_path("two.html"));
+    const char *link = strstr(html, "<li><a href=\"#part1\">First &amp; last</a></li>"),
+               *part = strstr(html, "<h2 id=\"part1\">First");
+    ck_assert(link && part && link < part && strstr(html, "<h3 id=\"part2\">Second"));
     free(html);
     r = report_new("x");
     report_figure(r, scratch_path("none.svg"), "c");
