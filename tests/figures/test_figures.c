@@ -204,11 +204,12 @@ START_TEST(a_page_in_one_file) {
     report_heading(r, "First & last");
     report_subheading(r, "Second");
     ck_assert_int_eq(report_write(r, scratch_path("two.html"), &err), HCT_OK);
-    html = text_of(scratch_path("two.html"));
-    const char *link = strstr(html, "<li><a href=\"#part1\">First &amp; last</a></li>"),
-               *part = strstr(html, "<h2 id=\"part1\">First");
-    ck_assert(link && part && link < part && strstr(html, "<h3 id=\"part2\">Second"));
-    free(html);
+    char *two = NULL; /* in text_of gcc 12 sees a pointer that dangles */
+    ck_assert_int_eq(hct_read_file(scratch_path("two.html"), &two, NULL, NULL), HCT_OK);
+    const char *link = strstr(two, "<li><a href=\"#part1\">First &amp; last</a></li>"),
+               *part = strstr(two, "<h2 id=\"part1\">First");
+    ck_assert(link && part && link < part && strstr(two, "<h3 id=\"part2\">Second"));
+    free(two);
     r = report_new("x");
     report_figure(r, scratch_path("none.svg"), "c");
     ck_assert_int_eq(report_write(r, scratch_path("bad.html"), &err), HCT_ENOTFOUND);
