@@ -22,6 +22,8 @@ static const command commands[] = {
     {"sweep", "a grid of probes, the best by validation", command_sweep},
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
+    {"project", "embeddings on a plane, by t-SNE and principal components", command_project},
+    {"retrieve", "the scans nearest to a scan, and how often they share a label", command_retrieve},
     {"import", "weights from a PyTorch checkpoint", command_import},
     {"export", "weights as safetensors or a PyTorch state dict, and a model card", command_export},
     {"evaluate", "AUC and average precision of predictions, with intervals", command_evaluate},

@@ -42,8 +42,10 @@ int command_predict(int argc, char **argv);
 int command_prepare(int argc, char **argv);
 int command_pretrain(int argc, char **argv);
 int command_probe(int argc, char **argv);
+int command_project(int argc, char **argv);
 int command_recipe(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_retrieve(int argc, char **argv);
 int command_split(int argc, char **argv);
 int command_sweep(int argc, char **argv);
 

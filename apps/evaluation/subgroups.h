@@ -15,12 +15,8 @@ typedef struct subgroups_options {
 
 enum { SUBGROUPS_FEW = 10 }; /* positives below which a row is marked */
 
-/* by: "sex", or "age:18-40-65-80": numbers cut at these edges, each with its lower edge, the last with both; values
- * outside and missing ones are groups of their own. source: a CSV with the columns scan and `by`, or a dataset.
- *
- * Adds a row a task and group: scans, positives, prevalence, AUC with the bootstrap's interval, difference to the rest
- * with its permutation test, a note. Errors: no such column (with the nearest), no edge, more than 64 groups, no scan
- * that the source knows. */
+/* by, source: grouping.h. Adds a row a task and group: scans, positives, prevalence, AUC with the bootstrap's interval,
+ * difference to the rest with its permutation test, a note. */
 hct_status subgroups_add(sheet *s, const predictions *p, const char *source, const char *by, const subgroups_options *o,
                          hct_err *err);
 sheet *subgroups_sheet(void);
