@@ -14,7 +14,8 @@ typedef struct embeddings {
  * finite, by scan. */
 hct_status embeddings_read(const char *path, const char *split, embeddings *ret, hct_err *err);
 void embeddings_free(embeddings *e);
-/* Labels from a CSV (columns scan, patient, one a label) or a dataset. HCT_ENOTFOUND where none of the scans has any. */
+/* Labels from a CSV (columns scan, patient, one a label) or a dataset. HCT_ENOTFOUND where none of the scans has any.
+ */
 hct_status embeddings_label(embeddings *e, const char *source, hct_err *err);
 
 #endif
