@@ -22,6 +22,7 @@ static const command commands[] = {
     {"sweep", "a grid of probes, the best by validation", command_sweep},
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
+    {"explain", "where in a scan a model looks", command_explain},
     {"project", "embeddings on a plane, by t-SNE and principal components", command_project},
     {"retrieve", "the scans nearest to a scan, and how often they share a label", command_retrieve},
     {"import", "weights from a PyTorch checkpoint", command_import},

@@ -32,6 +32,7 @@ int command_backends(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_embed(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_fewshot(int argc, char **argv);
 int command_finetune(int argc, char **argv);

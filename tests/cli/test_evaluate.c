@@ -188,7 +188,7 @@ START_TEST(subgroups) {
     assert_says(headct_run("evaluate %s --by sex", scratch_path("p.csv")), 2, "--by needs --groups");
     put("g.csv", "scan,sex\nx,M\n");
     assert_says(headct_run("evaluate %s --by sex --groups %s", scratch_path("p.csv"), scratch_path("g.csv")), 1,
-                "has none of the scans");
+                "has none of these scans");
 }
 END_TEST
 

@@ -148,7 +148,8 @@ START_TEST(slices_face_the_right_way) {
             for (int k = 0; k < C; k++) v[i][j][k] = (float)(100 * i + 10 * j + k);
     for (int plane = 0; plane < 3; plane++) {
         int rows = plane == SLICE_AXIAL ? B : C, columns = plane == SLICE_SAGITTAL ? B : A;
-        picture_tile t = {&v[0][0][0], {A, B, C}, plane, 1, 0, 510, "caption"};
+        picture_tile t = {
+            .volume = &v[0][0][0], .dim = {A, B, C}, .plane = plane, .at = 1, .high = 510, .caption = "caption"};
         hct_err err = {0};
         ck_assert_msg(picture_write(&t, 1, rows * SCALE, scratch_path("s.png"), &err) == HCT_OK, "%s", err.msg);
         cairo_surface_t *s = cairo_image_surface_create_from_png(scratch_path("s.png"));
@@ -161,7 +162,7 @@ START_TEST(slices_face_the_right_way) {
             }
         cairo_surface_destroy(s);
     }
-    picture_tile t = {&v[0][0][0], {A, B, C}, SLICE_AXIAL, C, 0, 1, NULL};
+    picture_tile t = {.volume = &v[0][0][0], .dim = {A, B, C}, .plane = SLICE_AXIAL, .at = C, .high = 1};
     hct_err err = {0};
     ck_assert_int_eq(picture_write(&t, 1, 10, scratch_path("t.png"), &err), HCT_ESHAPE);
     t.at = -1;
