@@ -7,13 +7,15 @@
 #include "commands/command.h"
 #include "hct/log.h"
 
-enum { OPT_SPLIT = 300 };
+enum { OPT_SPLIT = 300, OPT_FILTERS };
 
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "weights file", 0},
     {"data", 'd', "DATASET", 0, "all scans of a dataset made by headct prepare, instead of SCAN...", 0},
     {"split", OPT_SPLIT, "NAME", 0, "only this split of the dataset: train, val, test (default: all)", 0},
     {"part", OPT_SPLIT, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL, 0},
+    {"filters", OPT_FILTERS, "NAME|FILE", 0,
+     "which series of DICOM files are scans: any-head-ct (default), nyu, none, or a file of such keys", 0},
     {"device", 'D', "NAME", 0,
      "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
     {"quiet", 'q', NULL, 0, "no progress line", 0},
@@ -26,6 +28,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'w': a->weights = arg; break;
     case 'd': a->data = arg; break;
     case OPT_SPLIT: a->split = arg; break;
+    case OPT_FILTERS: a->filters = arg; break;
     case 'D': a->device = arg; break;
     case 'q': a->quiet = 1; break;
     case ARGP_KEY_ARG: {
@@ -48,14 +51,16 @@ const struct argp cohort_argp = {options, parse, NULL, doc, NULL, NULL, NULL};
 
 void cohort_args_check(const cohort_args *a, struct argp_state *state) {
     if (!a->n_scans && !a->data)
-        argp_error(state, "SCAN (a NIfTI file or a DICOM folder) or --data DATASET is missing");
+        argp_error(state, "SCAN (a NIfTI file, a folder or an archive) or --data DATASET is missing");
     if (a->n_scans && a->data) argp_error(state, "either SCAN... or --data DATASET, not both");
+    if (a->filters && a->data)
+        argp_error(state, "--filters is for SCAN...; a dataset was filtered when it was prepared");
     if (a->split && !a->data) argp_error(state, "--split needs --data DATASET");
 }
 
 hct_status cohort_from_args(const cohort_args *a, cohort *ret, hct_err *err) {
     if (a->data) return cohort_of_dataset(a->data, a->split ? a->split : "all", ret, err);
-    return cohort_of_files(a->scans, a->n_scans, ret, err);
+    return cohort_of_files(a->scans, a->n_scans, a->filters, ret, err);
 }
 
 void cohort_args_free(cohort_args *a) {

@@ -30,6 +30,7 @@ typedef struct command {
 
 int command_backends(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_dataset(int argc, char **argv);
 int command_embed(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
 int command_explain(int argc, char **argv);
@@ -44,6 +45,7 @@ int command_prepare(int argc, char **argv);
 int command_pretrain(int argc, char **argv);
 int command_probe(int argc, char **argv);
 int command_project(int argc, char **argv);
+int command_qc(int argc, char **argv);
 int command_recipe(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_retrieve(int argc, char **argv);

@@ -13,7 +13,8 @@
 static const char doc[] =
     "Writes the class token of each scan to one safetensors file: 'embeddings' [scans, width], with scans, patients "
     "and all hashes in its metadata. A "
-    "SCAN is a NIfTI file, a folder of DICOM files of one series, or a folder of such. What is done is saved every "
+    "SCAN is a NIfTI file, or a DICOM file, folder, CD, zip or tar file, searched as deep as it goes. What is done is "
+    "saved every "
     "minute and at any signal: run the "
     "same command again and it does only what is missing. Scans that cannot be read are listed with their reason, and "
     "the exit status is 3.\n\n"
@@ -26,7 +27,7 @@ static const char doc[] =
     "and the crop, where scans are embedded.\v"
     "Examples:\n"
     "  headct embed --weights runs/mae/weights.safetensors --data data --out embeddings.safetensors\n"
-    "  headct embed --weights runs/mae/weights.safetensors scan.nii.gz dicom_folder --out two.safetensors\n"
+    "  headct embed --weights runs/mae/weights.safetensors scan.nii.gz ct_folder --out two.safetensors\n"
     "  headct embed --weights vit.safetensors --heads 12 --tensor in.safetensors --out tokens.safetensors";
 
 enum { OPT_OUT = 'o', OPT_TENSOR = 256, OPT_HEADS = 'H', OPT_RECIPE = 'r', OPT_EPS = 257, OPT_EVERY = 258 };

@@ -10,9 +10,13 @@
 #include "weights/import.h"
 
 static const char doc[] =
-    "Reads a checkpoint of the published code (a .pth file of torch.save) and writes weights that headct runs. Nothing "
-    "in the file is executed: tensors, "
-    "dicts, numbers and text are read, any other Python name is refused. Optimiser and scheduler are ignored.\n\n"
+    "Reads a checkpoint of the published code (a .pth file of torch.save, a .safetensors file, or the .index.json of "
+    "several) "
+    "and writes weights that headct runs. Nothing in the file is executed: tensors, dicts, numbers and text are read, "
+    "any "
+    "other Python object is left as an empty value. Optimiser and scheduler are ignored. A file that headct export "
+    "wrote keeps its "
+    "windows, crop and heads; options override them.\n\n"
     "Sizes come from the tensors' shapes. What no shape tells has the paper's values where no option says otherwise: "
     "attention heads (64 channels each), the "
     "HU windows, the crop. The encoder of DINO is taken without its head, MAE with its decoder. A fine-tuned model "

@@ -6,21 +6,23 @@
 #include "inference/predict.h"
 #include "support/stop.h"
 
-static const char doc[] = "Prints the probability of each label (task) for each scan, by the classifier of a run of "
-                          "headct probe or headct finetune; of a "
-                          "run with a model a task, by all of them, in one row.\n\n"
-                          "A SCAN is a NIfTI file in HU, a folder of DICOM files of one series (needs dcm2niix), or a "
-                          "folder with such files and folders in it. With "
-                          "--out the rows go to a CSV keyed by scan and patient, one batch at a time: run the same "
-                          "command again and it does only what is missing. "
-                          "FILE.json beside it says which weights (of each model), recipe and preparation made the "
-                          "rows; rows of other weights are refused. Scans that cannot be read are "
-                          "listed with their reason, and the exit status is 3. This is no medical device.\v"
-                          "Examples:\n"
-                          "  headct predict --run runs/probe scan.nii.gz\n"
-                          "  headct predict --run runs/probe --json scan.nii.gz dicom_folder\n"
-                          "  headct predict --run runs/finetune --data data --split test --out test.csv\n"
-                          "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz";
+static const char doc[] =
+    "Prints the probability of each label (task) for each scan, by the classifier of a run of "
+    "headct probe or headct finetune; of a "
+    "run with a model a task, by all of them, in one row.\n\n"
+    "A SCAN is a NIfTI file in HU, or a DICOM file, folder, CD, zip or tar file, searched as deep as it goes: "
+    "each series that --filters keep is a scan, and each that is left out is named with its "
+    "reason. With "
+    "--out the rows go to a CSV keyed by scan and patient, one batch at a time: run the same "
+    "command again and it does only what is missing. "
+    "FILE.json beside it says which weights (of each model), recipe and preparation made the "
+    "rows; rows of other weights are refused. Scans that cannot be read are "
+    "listed with their reason, and the exit status is 3. This is no medical device.\v"
+    "Examples:\n"
+    "  headct predict --run runs/probe scan.nii.gz\n"
+    "  headct predict --run runs/probe --json scan.nii.gz ct_folder\n"
+    "  headct predict --run runs/finetune --data data --split test --out test.csv\n"
+    "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz";
 
 enum { OPT_RUN = 256, OPT_JSON = 257, OPT_OUT = 'o' };
 

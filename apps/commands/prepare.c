@@ -8,26 +8,35 @@
 #include "commands/command.h"
 #include "dataset/prepare.h"
 #include "hct/log.h"
+#include "qc/qc.h"
 #include "support/stop.h"
 #include "support/text.h"
 
 static const char doc[] =
     "Prepares head CTs for training and prediction: RAS orientation, 1 mm voxels (cubic spline), int16 HU, padded or "
-    "cropped "
-    "to 224^3, one DATASET/scans/ID.nii.gz each, and an index DATASET/index.sqlite.\n\n"
-    "A scan is a NIfTI file (.nii, .nii.gz) or a folder of DICOM files of one series (needs dcm2niix; "
-    "whatever else lies in it is not looked at). Other folders are searched for them, but for the prepared scans of "
-    "datasets. A scan's ID is its path below the folder given, without ending, '/' turned into '_'.\n\n"
-    "Scans that cannot be read are left out, listed with their reason here and in the index, and the exit status is 3. "
-    "A full disk, or a folder of DICOM files without dcm2niix, ends the run with status 1; what was prepared stays. "
-    "SIGINT and SIGTERM stop it after the scans in work, with status 75. "
+    "cropped to 224^3, one DATASET/scans/ID.nii.gz each, and an index DATASET/index.sqlite.\n\n"
+    "Folders, CDs, zip and tar files are searched as deep as they go. A scan is a NIfTI file (.nii, .nii.gz) or a "
+    "series of DICOM slices, told by what the files say, not by where they lie; slices are resampled at their true "
+    "positions. Each series is judged in one order of checks; --filters chooses which are wanted. Every file found is "
+    "in "
+    "the index under one heading: 'headct dataset why DATASET NAME' tells it. DATASET/qc.html shows every scan (of "
+    "shards: "
+    "headct qc DATASET, when all are done).\n\n"
+    "A scan's ID is its path below the folder given, without ending, '/' turned into '_'; of a series its folder, with "
+    "'_sN' (its number) where the folder holds several. IDs stay the same on the next run. Patients are told apart by "
+    "PatientID, kept as a keyed hash; dates are shifted by a number of days of the patient's: docs/privacy.md.\n\n"
+    "Scans that cannot be read or used are left out, listed with their reason here and in the index, and the exit "
+    "status is 3; scouts, dose pages and the like are listed and no fault. A full disk ends the run with status 1; "
+    "what "
+    "was prepared stays. SIGINT and SIGTERM stop it after the scans in work, with status 75. "
     "Running the same command again does only what is missing or has changed.\v"
     "Examples:\n"
     "  headct prepare --in phantoms --out data --labels phantoms/labels.csv\n"
-    "  headct prepare --in a.nii.gz --in ct_folder --out data --jobs 8\n"
+    "  headct prepare --in a.nii.gz --in cd.zip --in archive --out data --jobs 8\n"
+    "  headct prepare --in archive --out data --filters nyu --center-head\n"
     "  headct prepare --in scans --out data --shard $SLURM_ARRAY_TASK_ID/16      (sbatch --array=1-16)\n\n"
     "The CSV of --labels has the columns scan (the ID), patient, and one for each label: 1, 0, or empty for not known. "
-    "Without it every scan counts as its own patient.";
+    "Without it a NIfTI file counts as its own patient.";
 
 enum {
     OPT_IN = 'i',
@@ -36,6 +45,18 @@ enum {
     OPT_LABEL = 'L',
     OPT_JOBS = 'j',
     OPT_SHARD = 256,
+    OPT_FILTERS,
+    OPT_KEY,
+    OPT_ID,
+    OPT_CENTER,
+    OPT_MONAI,
+    OPT_WRAP,
+    OPT_STRICT,
+    OPT_DCM2NIIX,
+    OPT_CLEAR_DATES,
+    OPT_PARTIAL,
+    OPT_ONE,
+    OPT_UNCERTAIN,
     OPT_EXACT = 'x',
     OPT_QUIET = 'q'
 };
@@ -45,6 +66,23 @@ static const struct argp_option options[] = {
     {"out", OPT_OUT, "DATASET", 0, "the dataset's folder; made where it is missing", 0},
     {"labels", OPT_LABELS, "CSV", 0, "patients and labels of the scans", 0},
     {"label", OPT_LABEL, "COLUMN", 0, "take only this column of the CSV as a label; may be given several times", 0},
+    {"uncertain", OPT_UNCERTAIN, "AS", 0, "what a label of -1 counts as: 0, 1 or empty (default: it is refused)", 0},
+    {"partial", OPT_PARTIAL, NULL, 0, "labels of scans that are nowhere are no error", 0},
+    {"filters", OPT_FILTERS, "NAME|FILE", 0,
+     "which series are wanted: any-head-ct (default), nyu, none, or a YAML file of the keys of recipes/filters", 0},
+    {"one-per-study", OPT_ONE, "HOW", 0,
+     "keep one series of each study: thin, thick or soft (by kernel); default: all that fit", 0},
+    {"strict", OPT_STRICT, NULL, 0, "refuse scans whose values cannot be Hounsfield units, instead of warning", 0},
+    {"fix-rsna-wrap", OPT_WRAP, NULL, 0, "mend 12-bit values that wrapped (RSNA 2019), and count them", 0},
+    {"center", OPT_CENTER, "WHERE", 0,
+     "what is cut out about: image (the middle of the field of view, as in the paper; default) or head", 0},
+    {"like-monai", OPT_MONAI, NULL, 0, "do not raise padding below -1024 HU before the spline, as in the paper's code",
+     0},
+    {"like-dcm2niix", OPT_DCM2NIIX, NULL, 0, "read DICOM folders through dcm2niix, for comparison", 0},
+    {"id", OPT_ID, "HOW", 0, "IDs of DICOM series: path (default), or uid: a keyed hash of study and series", 0},
+    {"key", OPT_KEY, "FILE", 0,
+     "key of patients and dates (default: $XDG_CONFIG_HOME/headct/key, made where it is missing); never in DATASET", 0},
+    {"clear-dates", OPT_CLEAR_DATES, NULL, 0, "keep study dates as they are, instead of shifting them by patient", 0},
     {"jobs", OPT_JOBS, "J", 0, "threads (default: one a CPU); each needs about 1 GiB for a thin-sliced scan", 0},
     {"shard", OPT_SHARD, "I/N", 0,
      "only every N-th scan, from the I-th on (I from 1); all shards may run at once on one dataset", 0},
@@ -66,6 +104,47 @@ static int64_t whole(struct argp_state *state, const char *what, const char *tex
     return v;
 }
 
+/* 0 for the first word, 1 for the second. */
+static int choice(struct argp_state *state, const char *option, const char *text, const char *first,
+                  const char *second) {
+    if (strcmp(text, first) != 0 && strcmp(text, second) != 0)
+        argp_error(state, "%s '%s': %s or %s is needed", option, text, first, second);
+    return strcmp(text, second) == 0;
+}
+
+/* Refusals, one line each, and how many there are of each reason. */
+static void tell(const prepare_result *r, const char *dataset) {
+    enum { SHOWN = 200 };
+    for (size_t i = 0; i < r->n_unread; i++) hct_log(HCT_LOG_WARNING, "headct prepare: not read: %s", r->unread[i]);
+    if (r->files.of[PILE_UNREAD] > r->n_unread)
+        hct_log(HCT_LOG_WARNING, "headct prepare: not read: %llu more files",
+                (unsigned long long)(r->files.of[PILE_UNREAD] - r->n_unread));
+    for (size_t i = 0; i < r->n_refused && i < SHOWN; i++)
+        hct_log(HCT_LOG_WARNING, "headct prepare: %s scan '%s': %s", r->refused[i].expected ? "left out" : "refused",
+                r->refused[i].id, r->refused[i].reason);
+    if (r->n_refused > SHOWN)
+        hct_log(HCT_LOG_WARNING, "headct prepare: and %zu more: headct dataset refused %s", r->n_refused - SHOWN,
+                dataset);
+    for (size_t i = 0; i < r->n_warned && i < PREPARE_TOLD; i++)
+        hct_log(HCT_LOG_WARNING, "headct prepare: warning: %s", r->warned[i]);
+    if (r->n_warned > PREPARE_TOLD)
+        hct_log(HCT_LOG_WARNING, "headct prepare: warning: and %zu more: %s/qc.html", r->n_warned - PREPARE_TOLD,
+                dataset);
+    const char *words[64];
+    size_t counts[64], n = 0;
+    for (size_t i = 0; i < r->n_refused; i++) {
+        size_t k = 0;
+        while (k < n && strcmp(words[k], r->refused[i].word) != 0) k++;
+        if (k == 64) continue;
+        if (k == n) words[n] = r->refused[i].word, counts[n++] = 0;
+        counts[k]++;
+    }
+    if (!n) return;
+    printf("left out:");
+    for (size_t k = 0; k < n; k++) printf("%s %zu %s", k ? "," : "", counts[k], words[k]);
+    printf("\n");
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     switch (key) {
@@ -75,7 +154,26 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_LABELS: s->o.labels = arg; break;
     case OPT_LABEL: s->columns[s->o.n_label_columns++] = arg; break;
     case OPT_JOBS: s->o.jobs = (int)whole(state, "--jobs", arg, 1, 1024); break;
-    case OPT_EXACT: s->o.exact = 1; break;
+    case OPT_EXACT: s->o.how.scan.exact = 1; break;
+    case OPT_FILTERS: s->o.filters = arg; break;
+    case OPT_KEY: s->o.key = arg; break;
+    case OPT_ID: s->o.ids_by_uid = choice(state, "--id", arg, "path", "uid"); break;
+    case OPT_CENTER: s->o.how.scan.center_head = choice(state, "--center", arg, "image", "head"); break;
+    case OPT_MONAI: s->o.how.scan.like_monai = 1; break;
+    case OPT_WRAP: s->o.how.scan.unwrap = 1; break;
+    case OPT_ONE:
+        if (!study_choice_find(arg, &s->o.one_per_study))
+            argp_error(state, "--one-per-study '%s': thin, thick or soft is needed", arg);
+        break;
+    case OPT_STRICT: s->o.strict = true; break;
+    case OPT_DCM2NIIX: s->o.how.like_dcm2niix = true; break;
+    case OPT_CLEAR_DATES: s->o.clear_dates = true; break;
+    case OPT_UNCERTAIN:
+        s->o.uncertain = strcmp(arg, "empty") == 0                     ? UNCERTAIN_UNKNOWN
+                         : choice(state, "--uncertain", arg, "0", "1") ? UNCERTAIN_PRESENT
+                                                                       : UNCERTAIN_ABSENT;
+        break;
+    case OPT_PARTIAL: s->o.partial = true; break;
     case OPT_QUIET: s->o.progress = NULL; break;
     case OPT_SHARD: {
         int64_t first, step;
@@ -95,7 +193,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 int command_prepare(int argc, char **argv) {
-    settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr}};
+    settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr, .made = qc_picture, .left_out = qc_slice}};
     const struct argp argp = {options, parse, "--in DIR|FILE... --out DATASET", doc, NULL, NULL, NULL};
     s.o.inputs = s.inputs = calloc((size_t)argc, sizeof *s.inputs);
     s.o.label_columns = s.columns = calloc((size_t)argc, sizeof *s.columns);
@@ -107,10 +205,20 @@ int command_prepare(int argc, char **argv) {
     stop_listen();
     hct_status status = prepare_dataset(&s.o, &r, &err);
     if (r.left_out) hct_log(HCT_LOG_WARNING, "headct prepare: left out, prepared already: %s", r.left_out);
-    for (size_t i = 0; i < r.n_refused; i++)
-        hct_log(HCT_LOG_WARNING, "headct prepare: refused scan '%s': %s", r.refused[i].id, r.refused[i].reason);
+    if (r.made_key)
+        hct_log(
+            HCT_LOG_WARNING,
+            "headct prepare: made a key, %s: keep a copy of it; without it the dataset's patients cannot be told again",
+            r.made_key);
+    size_t refused = r.n_unread;
+    for (size_t i = 0; i < r.n_refused; i++) refused += !r.refused[i].expected;
     int exit_status = command_end(argv[0], status, &err);
-    if (status == HCT_OK && r.n_refused) exit_status = EXIT_PARTIAL;
+    if (status == HCT_OK && (refused || (r.n_refused && !(r.prepared + r.unchanged)))) exit_status = EXIT_PARTIAL;
+    tell(&r, s.o.dataset);
+    if (status == HCT_OK && s.o.shards == 1) { /* of several shards the last page would be read while others write */
+        status = qc_page(s.o.dataset, NULL, &err);
+        if (status < 0) exit_status = command_end(argv[0], status, &err);
+    }
     if (status == HCT_OK)
         printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
     prepare_free(&r);

@@ -20,6 +20,22 @@ enum { BUSY_MS = 60000, BUSY_STEP_MS = 20 };
     "CREATE TABLE forms(scan INTEGER NOT NULL REFERENCES scans(n) ON DELETE CASCADE, form TEXT NOT NULL, file TEXT"    \
     " NOT NULL, spec TEXT NOT NULL, PRIMARY KEY(scan, form)) WITHOUT ROWID;"
 
+/* What was found below the inputs of headct prepare (index_found.h). Since version 3. */
+#define FOUND                                                                                                          \
+    "CREATE TABLE roots(n INTEGER PRIMARY KEY, mark TEXT NOT NULL UNIQUE);"                                            \
+    "CREATE TABLE items(n INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, id TEXT NOT NULL UNIQUE, place TEXT NOT" \
+    " NULL, kind TEXT NOT NULL, slices INTEGER NOT NULL, reason TEXT);"                                                \
+    "CREATE TABLE files(root INTEGER NOT NULL REFERENCES roots(n), path TEXT NOT NULL, archive TEXT, member INTEGER"   \
+    " NOT NULL, bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, kind TEXT NOT NULL, folder TEXT NOT NULL, grp "     \
+    "TEXT,"                                                                                                            \
+    " header BLOB, why TEXT, seen INTEGER NOT NULL, item INTEGER REFERENCES items(n) ON DELETE SET NULL,"              \
+    " PRIMARY KEY(root, path)) WITHOUT ROWID;"                                                                         \
+    "CREATE INDEX files_grp ON files(grp); CREATE INDEX files_folder ON files(folder);"                                \
+    "CREATE INDEX files_item ON files(item);"                                                                          \
+    "CREATE TABLE findings(item INTEGER NOT NULL REFERENCES items(n) ON DELETE CASCADE, at INTEGER NOT NULL, word "    \
+    "TEXT"                                                                                                             \
+    " NOT NULL, weight INTEGER NOT NULL, sentence TEXT NOT NULL, PRIMARY KEY(item, at)) WITHOUT ROWID;"
+
 static const char schema[] =
     "CREATE TABLE patients(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
     /* id: the user's word for the scan; file: relative to the dataset; preprocessing, provenance: SHA-256 */
@@ -39,10 +55,11 @@ static const char schema[] =
     /* split: train, val or test; before version 2 the column was named part */
     "CREATE TABLE splits(patient INTEGER PRIMARY KEY REFERENCES patients(id), split TEXT NOT NULL);"
     "CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE refusals(id TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;" FORMS;
+    "CREATE TABLE refusals(id TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;" FORMS FOUND;
 
 /* What brings a file of version i + 1 to i + 2. */
-static const char *const migrations[INDEX_VERSION - 1] = {"ALTER TABLE splits RENAME COLUMN part TO split;" FORMS};
+static const char *const migrations[INDEX_VERSION - 1] = {"ALTER TABLE splits RENAME COLUMN part TO split;" FORMS,
+                                                          FOUND};
 
 hct_status index_fail(dataset_index *ix, hct_err *err) {
     int code = ix->db ? sqlite3_errcode(ix->db) & 0xff : SQLITE_NOMEM;
@@ -62,9 +79,18 @@ hct_status index_exec(dataset_index *ix, const char *sql, hct_err *err) {
 static sqlite3_stmt *bind(dataset_index *ix, hct_err *err, const char *sql, const char *format, va_list ap) {
     sqlite3_stmt *stmt = NULL;
     int ok = sqlite3_prepare_v2(ix->db, sql, -1, &stmt, NULL) == SQLITE_OK;
-    for (int k = 1; ok && *format; k++, format++)
-        ok = (*format == 's' ? sqlite3_bind_text(stmt, k, va_arg(ap, const char *), -1, SQLITE_TRANSIENT)
-                             : sqlite3_bind_int64(stmt, k, va_arg(ap, int64_t))) == SQLITE_OK;
+    for (int k = 1; ok && *format; k++, format++) {
+        int code;
+        if (*format == 'b') {
+            const void *bytes = va_arg(ap, const void *);
+            code = sqlite3_bind_blob64(stmt, k, bytes, (sqlite3_uint64)va_arg(ap, int64_t), SQLITE_TRANSIENT);
+        } else if (*format == 's') {
+            code = sqlite3_bind_text(stmt, k, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+        } else {
+            code = sqlite3_bind_int64(stmt, k, va_arg(ap, int64_t));
+        }
+        ok = code == SQLITE_OK;
+    }
     if (ok) return stmt;
     index_fail(ix, err);
     sqlite3_finalize(stmt);
@@ -272,20 +298,10 @@ static hct_status put_patient_and_labels(dataset_index *ix, const index_scan *s,
 }
 
 static hct_status put_tags(dataset_index *ix, const index_scan *s, hct_err *err) {
-    const scan_info *in = &s->info;
-    char size[80], spacing[80];
-    snprintf(size, sizeof size, "%lld x %lld x %lld", (long long)in->dim[0], (long long)in->dim[1],
-             (long long)in->dim[2]);
-    snprintf(spacing, sizeof spacing, "%.4g x %.4g x %.4g", in->spacing[0], in->spacing[1], in->spacing[2]);
-    const char *pairs[][2] = {
-        {"source kind", in->dicom ? "DICOM" : "NIfTI"},
-        {"source size", size},
-        {"source spacing mm", spacing},
-    };
-    hct_status r = HCT_OK;
-    for (size_t k = 0; r == HCT_OK && k < sizeof pairs / sizeof *pairs; k++)
-        r = index_run(ix, err, "INSERT OR REPLACE INTO tags SELECT n, ?, ? FROM scans WHERE id=?", "sss", pairs[k][0],
-                      pairs[k][1], s->id);
+    hct_status r = index_run(ix, err, "DELETE FROM tags WHERE scan=(SELECT n FROM scans WHERE id=?)", "s", s->id);
+    for (size_t k = 0; r == HCT_OK && k < s->n_tags; k++)
+        r = index_run(ix, err, "INSERT OR REPLACE INTO tags SELECT n, ?, ? FROM scans WHERE id=?", "sss", s->tags[k][0],
+                      s->tags[k][1], s->id);
     return r;
 }
 
@@ -360,7 +376,10 @@ int index_find_scan(dataset_index *ix, const char *id, source_state *state, char
 
 int index_knows(dataset_index *ix, const char *id, hct_err *err) {
     sqlite3_stmt *stmt =
-        index_query(ix, err, "SELECT 1 FROM scans WHERE id=?1 UNION ALL SELECT 1 FROM refusals WHERE id=?1", "s", id);
+        index_query(ix, err,
+                    "SELECT 1 FROM scans WHERE id=?1 UNION ALL SELECT 1 FROM refusals WHERE id=?1 UNION ALL SELECT 1"
+                    " FROM items WHERE id=?1",
+                    "s", id);
     int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
     sqlite3_finalize(stmt);
     return step;

@@ -7,10 +7,9 @@
 
 #include <sqlite3.h>
 
-#include "hct/types.h"
-#include "imaging/scan.h"
+#include "dataset/candidate.h"
 
-enum { INDEX_VERSION = 2 };
+enum { INDEX_VERSION = 3 };
 
 typedef struct dataset_index {
     sqlite3 *db;
@@ -28,8 +27,8 @@ int index_is_in(const char *folder);
 
 /* Runs SQL without results. */
 hct_status index_exec(dataset_index *ix, const char *sql, hct_err *err);
-/* Prepares a statement and binds its parameters: format has a letter for each, s (const char *, NULL allowed) or
- * i (int64_t). NULL and err on failure. Finish with sqlite3_finalize. */
+/* Prepares a statement and binds its parameters: format has a letter for each, s (const char *, NULL allowed) or i
+ * (int64_t), or b (const void *, then its bytes as int64_t). NULL and err on failure. Finish with sqlite3_finalize. */
 sqlite3_stmt *index_query(dataset_index *ix, hct_err *err, const char *sql, const char *format, ...);
 /* The same for statements without result rows: prepare, bind, run. */
 hct_status index_run(dataset_index *ix, hct_err *err, const char *sql, const char *format, ...);
@@ -45,12 +44,6 @@ hct_status index_check(dataset_index *ix, hct_err *err);
 /* The error SQLite met last, as one of ours. */
 hct_status index_fail(dataset_index *ix, hct_err *err);
 
-/* What tells whether a source has changed. */
-typedef struct source_state {
-    int64_t bytes, mtime_ns; /* of a folder: the sum of sizes and the latest time */
-    char sha256[65];         /* of the bytes; of a folder: of names and bytes in order of name. "" until asked for */
-} source_state;
-
 /* A prepared scan as it is put into the index. */
 typedef struct index_scan {
     const char *id, *file, *source;
@@ -58,7 +51,8 @@ typedef struct index_scan {
     const char *preprocessing; /* SHA-256 of scan_preprocessing()'s text */
     const char *provenance;    /* SHA-256 of that and the source's */
     source_state state;
-    scan_info info;
+    const char *const (*tags)[2]; /* keys and values; tags that it does not name go */
+    size_t n_tags;
     const int8_t *labels; /* one a label: 0, 1, or -1 not known; NULL: leave what is there */
     const int64_t *label_ids;
     size_t n_labels;

@@ -1,9 +1,11 @@
 /* Labels from a CSV file into the index. */
 #include "dataset/labels.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Which columns are labels. */
 static hct_status choose_columns(const csv *t, const char *const *wanted, size_t n_wanted, int *columns, size_t *ret_n,
@@ -32,15 +34,29 @@ static hct_status choose_columns(const csv *t, const char *const *wanted, size_t
     return HCT_OK;
 }
 
-static hct_status read_row(label_table *t, size_t row, size_t scan, size_t patient, const int *columns, hct_err *err) {
+/* 1, 0, or -1 where it is not known; false: no label. */
+static bool label_of(const char *cell, label_uncertain uncertain, int8_t *ret) {
+    double number;
+    bool yes;
+    if (!*cell || !strcasecmp(cell, "nan") || !strcasecmp(cell, "na") || !strcasecmp(cell, "n/a")) *ret = -1;
+    else if (text_double(cell, &number) && (number == 0 || number == 1)) *ret = (int8_t)number;
+    else if (text_double(cell, &number) && number == -1 && uncertain != UNCERTAIN_REFUSED)
+        *ret = uncertain == UNCERTAIN_ABSENT ? 0 : uncertain == UNCERTAIN_PRESENT ? 1 : -1;
+    else if ((!strcasecmp(cell, "true") || !strcasecmp(cell, "false")) && text_bool(cell, &yes)) *ret = yes;
+    else return false;
+    return true;
+}
+
+static hct_status read_row(label_table *t, label_uncertain uncertain, size_t row, size_t scan, size_t patient,
+                           const int *columns, hct_err *err) {
     const csv *c = t->csv;
     const char *id = csv_cell(c, row, scan), *who = csv_cell(c, row, patient);
     t->line[row] = c->lines[row];
-    t->patients[row] = who;
+    t->patients[row] = text_plain(who);
     t->ids[row] = source_id(id);
-    if (!t->ids[row]) return hct_fail(err, HCT_ENOMEM, "no memory for labels");
     t->rows = row + 1;
-    if (!*id || !*who)
+    if (!t->ids[row] || !t->patients[row]) return hct_fail(err, HCT_ENOMEM, "no memory for labels");
+    if (!*id || !*t->patients[row])
         return hct_fail(err, HCT_EFORMAT, "%s line %d: column '%s' is empty: fill it in", c->path, c->lines[row],
                         *id ? "patient" : "scan");
     if (text_control(id) || text_control(who))
@@ -48,14 +64,19 @@ static hct_status read_row(label_table *t, size_t row, size_t scan, size_t patie
                         c->lines[row], text_control(who) ? "patient" : "scan");
     for (size_t k = 0; k < t->n; k++) {
         const char *cell = csv_cell(c, row, (size_t)columns[k]);
-        int8_t *v = &t->values[row * t->n + k];
-        if (!*cell) *v = -1;
-        else if (!strcmp(cell, "0") || !strcmp(cell, "1")) *v = (int8_t)(*cell - '0');
-        else
+        double number;
+        if (label_of(cell, uncertain, &t->values[row * t->n + k])) continue;
+        if (text_double(cell, &number) && number == -1)
             return hct_fail(
                 err, HCT_EFORMAT,
-                "%s line %d: column '%s' holds '%.40s', a label is 0, 1 or empty: choose label columns with --label",
-                c->path, c->lines[row], t->names[k], cell);
+                "%s line %d: column '%s' holds -1, which often means uncertain: whether that is 0, 1 or empty "
+                "is yours to decide (--uncertain 0|1|empty)",
+                c->path, c->lines[row], t->names[k]);
+        return hct_fail(
+            err, HCT_EFORMAT,
+            "%s line %d: column '%s' holds '%.40s', a label is 0, 1 or empty (also 1.0, True, NaN): choose label "
+            "columns with --label",
+            c->path, c->lines[row], t->names[k], cell);
     }
     return HCT_OK;
 }
@@ -77,7 +98,8 @@ static hct_status sort_rows(label_table *t, hct_err *err) {
     return HCT_OK;
 }
 
-hct_status labels_read(const char *path, const char *const *wanted, size_t n_wanted, label_table *ret, hct_err *err) {
+hct_status labels_read(const char *path, const char *const *wanted, size_t n_wanted, label_uncertain uncertain,
+                       label_table *ret, hct_err *err) {
     memset(ret, 0, sizeof *ret);
     csv *t = ret->csv = csv_read(path, err);
     if (!t) return err->code;
@@ -97,7 +119,7 @@ hct_status labels_read(const char *path, const char *const *wanted, size_t n_wan
     if (s == HCT_OK) s = choose_columns(t, wanted, n_wanted, columns, &ret->n, err);
     for (size_t k = 0; s == HCT_OK && k < ret->n; k++) ret->names[k] = t->names[columns[k]];
     for (size_t row = 0; s == HCT_OK && row < t->rows; row++)
-        s = read_row(ret, row, (size_t)scan, (size_t)patient, columns, err);
+        s = read_row(ret, uncertain, row, (size_t)scan, (size_t)patient, columns, err);
     if (s == HCT_OK) s = sort_rows(ret, err);
     free(columns);
     if (s < 0) labels_free(ret);
@@ -105,7 +127,10 @@ hct_status labels_read(const char *path, const char *const *wanted, size_t n_wan
 }
 
 void labels_free(label_table *t) {
-    for (size_t i = 0; i < t->rows; i++) free(t->ids[i]);
+    for (size_t i = 0; i < t->rows; i++) {
+        free(t->ids[i]);
+        free(t->patients[i]);
+    }
     free(t->ids);
     free(t->line);
     free(t->order);

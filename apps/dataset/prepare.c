@@ -4,77 +4,103 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "dataset/index.h"
+#include "dataset/index_found.h"
 #include "dataset/labels.h"
+#include "dataset/scan_tags.h"
 #include "dataset/sources.h"
 #include "hct/io.h"
 #include "imaging/nifti.h"
-#include "support/workers.h"
 #include "support/paths.h"
 #include "support/progress.h"
 #include "support/sha256.h"
 #include "support/stop.h"
+#include "support/workers.h"
 
 enum { GZIP_LEVEL = 1 };   /* prepared volumes are mostly air and noise: higher levels cost time and save little */
 enum { LONGEST_ID = 200 }; /* with its ending and that of the file being written it must stay below NAME_MAX, 255 */
 
 typedef struct run {
     const prepare_options *options;
-    source_list sources;
-    size_t *mine, n_mine; /* this shard's sources */
+    series_filters filters;
+    dataset_key key;
+    found found;
+    study_pick *pick; /* NULL: all */
+    found_unit *units;
+    size_t n_units, *mine, n_mine; /* this shard's units */
     label_table labels;
     int64_t *label_ids;
     char preprocessing[SHA256_HEX];
     dataset_index index;
-    pthread_mutex_t lock; /* guards index, result, progress, done */
+    pthread_mutex_t lock; /* guards index, found, result, progress, done */
     prepare_result *result;
+    text_buffer left_out;
     progress progress;
     int64_t done;
 } run;
 
-/* Every labelled scan must be among the inputs or already in the dataset, where there is one. */
+/* A candidate at hand. */
+typedef struct work {
+    const candidate_list *list;
+    candidate *c;
+    char id[FOUND_ID], file[FOUND_ID + 32], path[2 * FOUND_ID];
+    char provenance[SHA256_HEX], patient[KEY_HEX], patient_name[SCAN_PATIENT];
+    char *place;
+    candidate_facts facts;
+    scan_tags tags;
+} work;
+
+static hct_status no_memory(hct_err *err) { return hct_fail(err, HCT_ENOMEM, "no memory for the list of scans"); }
+
+/* ---- labels ---- */
+
+/* Every labelled scan must be among the inputs or already in the dataset. */
 static hct_status check_labels(run *r, hct_err *err) {
-    for (size_t i = 0; i < r->labels.rows; i++) {
-        const char *id = r->labels.ids[i];
-        size_t low = 0, high = r->sources.n;
-        while (low < high && strcmp(r->sources.items[low].id, id) != 0) {
-            size_t middle = low + (high - low) / 2;
-            int side = strcmp(r->sources.items[middle].id, id);
-            if (side < 0) low = middle + 1;
-            else if (side > 0) high = middle;
-            else low = middle;
-        }
-        if (low < high) continue;
-        int known = r->index.db ? index_knows(&r->index, id, err) : 0;
-        if (known < 0) return known;
-        if (!known)
-            return hct_fail(
-                err, HCT_ENOTFOUND,
-                "%s line %d: labels of scan '%s', which is neither among the inputs nor in the dataset: add the "
-                "scan or remove the line",
-                r->options->labels, r->labels.line[i], id);
+    text_buffer missing = {0};
+    size_t n = 0;
+    int line = 0;
+    hct_status s = HCT_OK;
+    for (size_t i = 0; i < r->labels.rows && s == HCT_OK; i++) {
+        int known = index_knows(&r->index, r->labels.ids[i], err);
+        if (known < 0) s = known;
+        if (known) continue;
+        if (n++ == 0) line = r->labels.line[i];
+        if (n <= 10) text_printf(&missing, "%s'%s'", n > 1 ? ", " : "", r->labels.ids[i]);
     }
-    return HCT_OK;
+    if (s == HCT_OK && n && !r->options->partial)
+        s = hct_fail(err, HCT_ENOTFOUND,
+                     "%s line %d: labels of scan %s%s, which %s neither among the inputs nor in the dataset: add %s, "
+                     "remove the line%s, or go on without (--partial)",
+                     r->options->labels, line, text_so_far(&missing), n > 10 ? " and more" : "", n > 1 ? "are" : "is",
+                     n > 1 ? "the scans" : "the scan", n > 1 ? "s" : "");
+    if (s == HCT_ENOTFOUND && err) { /* a frequent reason */
+        for (size_t i = 0; i < r->labels.rows; i++) {
+            if (r->labels.line[i] != line) continue;
+            const char *cell = csv_cell(r->labels.csv, i, (size_t)csv_column(r->labels.csv, "scan"));
+            char *base = strchr(cell, '/') ? source_id(path_base(cell)) : NULL;
+            hct_err ignored;
+            if (base && index_knows(&r->index, base, &ignored) > 0) {
+                size_t length = strlen(err->msg);
+                snprintf(err->msg + length, sizeof err->msg - length,
+                         "; the column holds paths: this scan's ID is '%s'", base);
+            }
+            free(base);
+        }
+    }
+    text_free(&missing);
+    return s;
 }
 
-/* Nothing is made where the labels do not fit: the index is opened before they are checked only where it is there. */
-static hct_status check_labels_first(run *r, hct_err *err) {
-    char *path = path_join(r->options->dataset, "index.sqlite");
-    hct_status s = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "no memory");
-    if (s == HCT_OK && path_is_file(path)) s = index_open(&r->index, r->options->dataset, 1, err);
-    free(path);
-    return s == HCT_OK ? check_labels(r, err) : s;
-}
-
-static void describe(const run *r, const scan_source *src, const char *file, index_scan *s) {
+static void describe(const run *r, const work *w, index_scan *s) {
     memset(s, 0, sizeof *s);
-    s->id = src->id;
-    s->source = src->path;
-    s->file = file;
+    s->id = w->id;
+    s->source = w->place;
+    s->file = w->file;
     s->preprocessing = r->preprocessing;
-    int64_t row = r->options->labels ? labels_row(&r->labels, src->id) : -1;
+    if (*w->patient) s->patient = w->patient_name;
+    int64_t row = r->options->labels ? labels_row(&r->labels, w->id) : -1;
     if (row < 0) return;
     s->patient = r->labels.patients[row];
     s->labels = r->labels.values + (size_t)row * r->labels.n;
@@ -82,57 +108,75 @@ static void describe(const run *r, const scan_source *src, const char *file, ind
     s->n_labels = r->labels.n;
 }
 
+/* ---- one scan ---- */
+
 /* What is wrong with a scan, not with its place: a disk that fails, a source that is not there today. */
 static int is_of_content(hct_status why) {
     return why == HCT_EFORMAT || why == HCT_EINVAL || why == HCT_ESHAPE || why == HCT_EDTYPE;
 }
 
-/* Lists a scan. What an earlier state of its source gave goes where the source is bad now, and stays where it only
- * could not be read. */
-static hct_status refuse(run *r, const scan_source *src, const char *path, const hct_err *why, hct_err *err) {
-    const char *reason = why->msg;
-    /* whichever its row says */
-    int stays = !is_of_content(why->code) && (scan_is_prepared(path, 0) || scan_is_prepared(path, 1));
-    hct_status s = stays ? HCT_OK : index_put_refusal(&r->index, src->id, src->path, reason, err);
-    if (s < 0) return s;
-    if (!stays) unlink(path);
+static hct_status list_refusal(run *r, const work *w, const char *word, const char *reason, bool expected,
+                               hct_err *err) {
     prepare_result *out = r->result;
     prepare_refusal *more = realloc(out->refused, (out->n_refused + 1) * sizeof *more);
-    if (!more) return hct_fail(err, HCT_ENOMEM, "no memory for the list of refused scans");
+    if (!more) return no_memory(err);
     out->refused = more;
-    more[out->n_refused++] = (prepare_refusal){strdup(src->id), strdup(src->path), strdup(reason)};
-    return HCT_OK;
+    prepare_refusal *one = &more[out->n_refused++];
+    *one = (prepare_refusal){strdup(w->id), strdup(w->place), strdup(reason), word, expected};
+    return one->id && one->source && one->reason ? HCT_OK : no_memory(err);
+}
+
+/* Lists a scan. What an earlier state of its source gave goes where the source is bad now, and stays where it only
+ * could not be read. */
+static hct_status refuse(run *r, work *w, hct_status code, const char *reason, hct_err *err) {
+    const verdict_finding *f = w->c->verdict.refusal;
+    const char *word = f ? verdict_word(f->reason) : verdict_word(REASON_UNREADABLE);
+    /* whichever its row says */
+    int stays = !is_of_content(code) && (scan_is_prepared(w->path, 0) || scan_is_prepared(w->path, 1));
+    char *plain = found_relative(&r->found, reason);
+    hct_status s = plain ? HCT_OK : no_memory(err);
+    if (s == HCT_OK && !stays) s = index_put_refusal(&r->index, w->id, w->place, plain, err);
+    if (s == HCT_OK) s = found_judge(&r->found, w->list, w->c, w->id, stays ? NULL : word, plain, false, err);
+    if (s == HCT_OK && !stays) unlink(w->path);
+    free(plain);
+    return s == HCT_OK ? list_refusal(r, w, word, reason, verdict_is_no_scan(&w->c->verdict), err) : s;
 }
 
 /* 1: the prepared file is there and whole, and its source has not changed; s->state is the source's. */
-static int up_to_date(run *r, const scan_source *src, const char *path, index_scan *s, hct_err *why, hct_err *err) {
+static int up_to_date(run *r, const work *w, index_scan *s, hct_err *why, hct_err *err) {
     source_state old;
     char preprocessing[SHA256_HEX];
     pthread_mutex_lock(&r->lock);
-    int there = index_find_scan(&r->index, src->id, &old, preprocessing, err);
+    int there = index_find_scan(&r->index, w->id, &old, preprocessing, err);
     pthread_mutex_unlock(&r->lock);
     if (there < 0) return there;
-    if (source_stat(src->path, &s->state, why) < 0) return 0;
-    if (!there || strcmp(preprocessing, r->preprocessing) != 0 || !scan_is_prepared(path, r->options->exact)) return 0;
+    candidate_state(w->list, w->c, &s->state);
+    if (!there || strcmp(preprocessing, r->preprocessing) != 0 ||
+        !scan_is_prepared(w->path, r->options->how.scan.exact))
+        return 0;
     if (s->state.bytes == old.bytes && s->state.mtime_ns == old.mtime_ns) return 1;
-    return source_hash(src->path, &s->state, why) == HCT_OK && strcmp(s->state.sha256, old.sha256) == 0;
+    return candidate_hash(w->list, w->c, s->state.sha256, why) == HCT_OK && strcmp(s->state.sha256, old.sha256) == 0;
 }
 
 /* Reads and prepares; errors in *why are the scan's. */
-static hct_status make_volume(const run *r, const scan_source *src, index_scan *s, volume *v,
-                              char provenance[SHA256_HEX], hct_err *why) {
+static hct_status make_volume(const run *r, work *w, index_scan *s, volume *v, hct_err *why) {
     char text[2 * SHA256_HEX];
-    if (strlen(src->id) > LONGEST_ID)
-        return hct_fail(why, HCT_EINVAL,
-                        "its ID has %zu letters, more than the %d that a file's name holds: shorten its folders' names",
-                        strlen(src->id), LONGEST_ID);
-    hct_status status = source_check_name(src->path, src->id, why);
-    if (status == HCT_OK) status = source_hash(src->path, &s->state, why);
-    if (status == HCT_OK) status = scan_open(src->path, r->options->exact, v, &s->info, why);
+    if (strlen(w->id) > LONGEST_ID)
+        return hct_fail(
+            why, HCT_EINVAL,
+            "its ID has %zu characters, more than the %d that a file's name holds: shorten its folders' names",
+            strlen(w->id), LONGEST_ID);
+    hct_status status = source_check_name(candidate_file(w->list, w->c)->path, w->id, why);
+    if (status == HCT_OK) status = candidate_hash(w->list, w->c, s->state.sha256, why);
+    if (status == HCT_OK) status = candidate_prepare(w->list, w->c, &r->filters, &r->options->how, v, &w->facts, why);
     if (status < 0) return status;
     snprintf(text, sizeof text, "%s %s", r->preprocessing, s->state.sha256);
-    status = sha256_bytes(text, strlen(text), provenance, why);
-    s->provenance = provenance;
+    status = sha256_bytes(text, strlen(text), w->provenance, why);
+    s->provenance = w->provenance;
+    if (status == HCT_OK)
+        status = scan_tags_of(w->list, w->c, &w->facts, &r->key, w->patient, r->options->clear_dates, &w->tags, why);
+    s->tags = (const char *const(*)[2])w->tags.pairs;
+    s->n_tags = w->tags.n;
     return status;
 }
 
@@ -143,37 +187,149 @@ static hct_status check_stop(run *r, hct_err *err) {
     return stop_check(done, r->n_mine, err);
 }
 
-static hct_status prepare_one(void *context, int64_t i, hct_err *err) {
-    run *r = context;
-    const scan_source *src = &r->sources.items[r->mine[i]];
-    char file[4096], path[8192], provenance[SHA256_HEX];
+static hct_status list_warning(prepare_result *out, const char *id, const verdict_finding *f, hct_err *err) {
+    if (!out->warned && !(out->warned = calloc(PREPARE_TOLD, sizeof *out->warned))) return no_memory(err);
+    char *line = NULL;
+    if (out->n_warned < PREPARE_TOLD &&
+        asprintf(&line, "scan '%s': %s: %s", id, verdict_word(f->reason), f->sentence) < 0)
+        return no_memory(err);
+    if (out->n_warned < PREPARE_TOLD) out->warned[out->n_warned] = line;
+    out->n_warned++;
+    return HCT_OK;
+}
+
+static hct_status note_kept(run *r, work *w, const index_scan *s, bool current, hct_err *err) {
+    hct_status status = current ? index_refresh_scan(&r->index, s, err) : index_put_scan(&r->index, s, err);
+    if (status == HCT_OK) status = found_judge(&r->found, w->list, w->c, w->id, NULL, NULL, current, err);
+    for (size_t i = 0; i < w->c->verdict.n; i++)
+        if (w->c->verdict.findings[i].weight == VERDICT_WARN && status == HCT_OK)
+            status = list_warning(r->result, w->id, &w->c->verdict.findings[i], err);
+    if (current) r->result->unchanged++;
+    else r->result->prepared++;
+    return status;
+}
+
+/* A slice from the middle of what was left out, where it can be read. */
+static hct_status show_left_out(const run *r, const work *w, hct_err *err) {
+    float *hu = NULL;
+    int64_t columns = 0, rows = 0;
+    hct_err ignored = {0};
+    if (!r->options->left_out || strlen(w->id) > LONGEST_ID ||
+        candidate_middle(w->list, w->c, &hu, &columns, &rows, &ignored) < 0)
+        return HCT_OK;
+    hct_status s = r->options->left_out(r->options->dataset, w->id, hu, columns, rows, err);
+    free(hu);
+    return s;
+}
+
+static hct_status prepare_candidate(run *r, work *w, hct_err *err) {
     hct_err why = {0};
     index_scan s;
     volume v = {0};
-    hct_status status = check_stop(r, err);
+    if (w->c->verdict.refusal) {
+        char *said = candidate_refusal(w->c);
+        pthread_mutex_lock(&r->lock);
+        hct_status status = said ? refuse(r, w, HCT_EINVAL, said, err) : no_memory(err);
+        pthread_mutex_unlock(&r->lock);
+        free(said);
+        return status == HCT_OK ? show_left_out(r, w, err) : status;
+    }
+    hct_status status = scan_patient(w->list, w->c, &r->key, w->patient, err);
     if (status < 0) return status;
-    snprintf(file, sizeof file, "scans/%s.nii.gz", src->id);
-    snprintf(path, sizeof path, "%s/%s", r->options->dataset, file);
-    describe(r, src, file, &s);
-    int current = up_to_date(r, src, path, &s, &why, err);
+    scan_patient_name(w->patient, w->patient_name);
+    describe(r, w, &s);
+    int current = up_to_date(r, w, &s, &why, err);
     if (current < 0) return current;
-    hct_status made = current ? HCT_OK : make_volume(r, src, &s, &v, provenance, &why);
+    hct_status made = current ? HCT_OK : make_volume(r, w, &s, &v, &why);
     if (made == HCT_EIO) status = check_stop(r, err); /* Ctrl-C ends dcm2niix too */
     /* no scan's fault: the next ones would fail alike */
-    if (made == HCT_EDEVICE) status = hct_fail(err, made, "%s", why.msg);
-    if (!current && made == HCT_OK) status = nifti_write(path, &v, GZIP_LEVEL, err);
+    if (made == HCT_EDEVICE || made == HCT_ENOMEM) status = hct_fail(err, made, "%s", why.msg);
+    if (status == HCT_OK && !current && made == HCT_OK) status = nifti_write(w->path, &v, GZIP_LEVEL, err);
+    if (status == HCT_OK && !current && made == HCT_OK && r->options->made)
+        status = r->options->made(r->options->dataset, w->id, &v, err);
     volume_free(&v);
     if (status < 0) return status;
     pthread_mutex_lock(&r->lock);
-    if (current) status = index_refresh_scan(&r->index, &s, err);
-    else if (made == HCT_OK) status = index_put_scan(&r->index, &s, err);
-    else status = refuse(r, src, path, &why, err);
-    if (current) r->result->unchanged++;
-    else if (made == HCT_OK) r->result->prepared++;
-    progress_show(&r->progress, ++r->done, "");
+    status = made == HCT_OK ? note_kept(r, w, &s, current, err) : refuse(r, w, made, why.msg, err);
     pthread_mutex_unlock(&r->lock);
     return status;
 }
+
+/* ---- one unit: a NIfTI file, or the files of one series ---- */
+
+/* The id by which a candidate is known, given anew or found again. */
+static hct_status name_candidate(run *r, const candidate_list *l, const candidate *c, char id[FOUND_ID], hct_err *err) {
+    int64_t series = 1;
+    char mark[KEY_HEX], *base = NULL, *identity = NULL;
+    hct_status s = c->series ? found_neighbours(&r->found, candidate_file(l, c), &series, err) : HCT_OK;
+    if (s == HCT_OK && c->series && r->options->ids_by_uid) {
+        identity = candidate_identity(l, c);
+        s = identity ? key_mark(&r->key, "id", identity, mark, err) : no_memory(err);
+        mark[16] = 0;
+        base = strdup(mark);
+    } else if (s == HCT_OK) {
+        base = candidate_id(l, c, series <= 1);
+    }
+    if (s == HCT_OK) s = base ? found_item(&r->found, l, c, base, id, err) : no_memory(err);
+    free(base);
+    free(identity);
+    return s;
+}
+
+static hct_status name_unit(run *r, const found_unit *u, hct_err *err) {
+    pile_file *files = NULL;
+    size_t n = 0;
+    candidate_list l = {0};
+    char id[FOUND_ID];
+    hct_status s = found_files(&r->found, u, &files, &n, err);
+    if (s == HCT_OK) s = candidates_of(files, n, NULL, &l, err);
+    for (size_t i = 0; i < l.n && s == HCT_OK; i++) s = name_candidate(r, &l, &l.items[i], id, err);
+    candidates_free(&l);
+    found_files_free(files, n);
+    return s;
+}
+
+static hct_status prepare_unit(void *context, int64_t i, hct_err *err) {
+    run *r = context;
+    const found_unit *u = &r->units[r->mine[i]];
+    pile_file *files = NULL;
+    size_t n = 0;
+    candidate_list l = {0};
+    hct_status s = check_stop(r, err);
+    if (s < 0) return s;
+    pthread_mutex_lock(&r->lock);
+    s = found_files(&r->found, u, &files, &n, err);
+    pthread_mutex_unlock(&r->lock);
+    if (s == HCT_OK) s = candidates_of(files, n, &r->filters, &l, err);
+    for (size_t k = 0; k < l.n && s == HCT_OK; k++) {
+        work *w = calloc(1, sizeof *w);
+        if (!w) s = no_memory(err);
+        else if (k) s = check_stop(r, err);
+        if (s == HCT_OK) {
+            w->list = &l;
+            w->c = &l.items[k];
+            w->place = candidate_place(&l, w->c);
+            pthread_mutex_lock(&r->lock);
+            s = w->place ? found_id(&r->found, &l, w->c, w->id, err) : no_memory(err);
+            pthread_mutex_unlock(&r->lock);
+            snprintf(w->file, sizeof w->file, "scans/%s.nii.gz", w->id);
+            snprintf(w->path, sizeof w->path, "%.4095s/%.4390s", r->options->dataset, w->file);
+        }
+        if (s == HCT_OK && w->c->series) s = study_pick_apply(r->pick, w->id, &w->c->verdict, err);
+        if (s == HCT_OK) s = prepare_candidate(r, w, err);
+        if (w) free(w->place);
+        free(w);
+    }
+    candidates_free(&l);
+    found_files_free(files, n);
+    if (s < 0) return s;
+    pthread_mutex_lock(&r->lock);
+    progress_show(&r->progress, ++r->done, "");
+    pthread_mutex_unlock(&r->lock);
+    return HCT_OK;
+}
+
+/* ---- the whole ---- */
 
 static int by_id(const void *a, const void *b) {
     return strcmp(((const prepare_refusal *)a)->id, ((const prepare_refusal *)b)->id);
@@ -200,31 +356,108 @@ static hct_status check_output(const char *dataset, hct_err *err) {
     return s;
 }
 
-static hct_status set_up(run *r, hct_err *err) {
-    const prepare_options *o = r->options;
-    const char *text = scan_preprocessing(o->exact);
-    hct_status s = sha256_bytes(text, strlen(text), r->preprocessing, err);
-    if (s == HCT_OK) s = check_output(o->dataset, err);
-    if (s == HCT_OK) s = sources_find(o->inputs, o->n_inputs, o->dataset, &r->sources, err);
-    if (s == HCT_OK && text_length(&r->sources.left_out) &&
-        !(r->result->left_out = text_take(&r->sources.left_out, "the list of inputs", err)))
-        s = hct_fail(err, HCT_ENOMEM, "no memory");
-    if (s == HCT_OK && o->labels) s = labels_read(o->labels, o->label_columns, o->n_label_columns, &r->labels, err);
-    if (s == HCT_OK && o->labels) s = check_labels_first(r, err);
-    if (s == HCT_OK && !r->index.db) s = index_open(&r->index, o->dataset, 1, err);
-    if (s < 0) return s;
-    r->mine = malloc((r->sources.n + 1) * sizeof *r->mine);
-    r->label_ids = calloc(r->labels.n + 1, sizeof *r->label_ids);
-    char *scans = path_join(o->dataset, "scans"), *inputs = path_join(o->dataset, "inputs");
-    if (!r->mine || !r->label_ids || !scans || !inputs)
-        s = hct_fail(err, HCT_ENOMEM, "no memory for the list of scans");
-    if (s == HCT_OK) s = path_make_folders(scans, err);
-    if (s == HCT_OK) s = index_label_ids(&r->index, r->labels.names, r->labels.n, r->label_ids, err);
+/* Folders of prepared scans are no sources. */
+static bool leaves_out(void *context, const char *folder) {
+    run *r = context;
+    char *parent = path_folder(folder);
+    bool prepared = parent && source_holds_prepared(folder, parent, r->options->dataset);
+    free(parent);
+    if (prepared) text_printf(&r->left_out, "%s%s", text_length(&r->left_out) ? ", " : "", folder);
+    return prepared;
+}
+
+/* Says what could not be read, and so is part of no scan. */
+static hct_status list_unread(run *r, hct_err *err) {
+    prepare_result *out = r->result;
+    sqlite3_stmt *q =
+        index_query(&r->index, err, "SELECT path, why FROM files WHERE kind='unread' AND seen>=? ORDER BY root, path",
+                    "i", r->found.run);
+    int step = q ? 1 : HCT_EIO;
+    if (!(out->unread = calloc(PREPARE_TOLD, sizeof *out->unread))) step = no_memory(err);
+    while (step > 0 && out->n_unread < PREPARE_TOLD && (step = index_step(&r->index, q, err)) > 0) {
+        const char *path = (const char *)sqlite3_column_text(q, 0), *why = (const char *)sqlite3_column_text(q, 1);
+        bool named = path && why && strncmp(why, path, strlen(path)) == 0;
+        if (asprintf(&out->unread[out->n_unread], "%s%s%s",
+                     named  ? ""
+                     : path ? path
+                            : "",
+                     named ? "" : ": ", why ? why : "cannot be read") < 0)
+            out->unread[out->n_unread] = NULL, step = no_memory(err);
+        else out->n_unread++;
+    }
+    sqlite3_finalize(q);
+    return step < 0 ? step : HCT_OK;
+}
+
+static hct_status make_folders(run *r, hct_err *err) {
+    char *scans = path_join(r->options->dataset, "scans"), *inputs = path_join(r->options->dataset, "inputs");
+    hct_status s = scans && inputs ? path_make_folders(scans, err) : no_memory(err);
     if (s == HCT_OK) hct_leftovers_remove(scans);
     if (s == HCT_OK) hct_leftovers_remove(inputs);
     free(scans);
     free(inputs);
-    for (size_t k = 0; s == HCT_OK && k < r->sources.n; k++)
+    return s;
+}
+
+/* Every file into the index, every candidate to its id, in one order whatever the number of threads. */
+static hct_status find_scans(run *r, hct_err *err) {
+    const prepare_options *o = r->options;
+    hct_status s = found_begin(&r->index, &r->key, &r->found, err);
+    if (s == HCT_OK) s = found_walk(&r->found, o->inputs, o->n_inputs, leaves_out, r, err);
+    r->result->files = r->found.counts;
+    if (s == HCT_OK) s = found_units(&r->found, &r->units, &r->n_units, err);
+    bool begun = s == HCT_OK && index_exec(&r->index, "BEGIN IMMEDIATE", err) == HCT_OK;
+    if (s == HCT_OK && !begun) s = err ? err->code : HCT_EIO;
+    for (size_t i = 0; i < r->n_units && s == HCT_OK; i++) s = name_unit(r, &r->units[i], err);
+    if (begun && s == HCT_OK) s = index_exec(&r->index, "COMMIT", err);
+    else if (begun) index_exec(&r->index, "ROLLBACK", NULL);
+    if (s == HCT_OK && o->one_per_study != STUDY_ALL &&
+        !(r->pick = study_pick_new(&r->found, r->units, r->n_units, &r->filters, o->one_per_study, err)))
+        s = err ? err->code : HCT_ENOMEM;
+    if (s == HCT_OK && !r->n_units && !r->found.counts.of[PILE_UNREAD])
+        s = hct_fail(err, HCT_ENOTFOUND, "%s%s: no scan there (no .nii, .nii.gz or DICOM file)%s", o->inputs[0],
+                     o->n_inputs > 1 ? " and the other inputs" : "",
+                     text_length(&r->left_out) ? " but prepared ones, of a dataset" : "");
+    return s;
+}
+
+static hct_status set_up(run *r, hct_err *err) {
+    const prepare_options *o = r->options;
+    char buffer[512];
+    const char *text = scan_preprocessing_with(&o->how.scan, buffer);
+    char *index = path_join(o->dataset, "index.sqlite");
+    hct_status s = index ? sha256_bytes(text, strlen(text), r->preprocessing, err) : no_memory(err);
+    bool is_new = index && !path_is_file(index), made = false;
+    if (s == HCT_OK) s = check_output(o->dataset, err);
+    if (s == HCT_OK) s = sources_check(o->inputs, o->n_inputs, o->dataset, err);
+    if (s == HCT_OK) s = filters_read(o->filters ? o->filters : "any-head-ct", &r->filters, err);
+    if (s == HCT_OK && o->strict) r->filters.hu = FILTER_REFUSE;
+    if (s == HCT_OK && o->labels)
+        s = labels_read(o->labels, o->label_columns, o->n_label_columns, o->uncertain, &r->labels, err);
+    if (s == HCT_OK) s = key_open(o->key, o->dataset, &r->key, err);
+    if (s == HCT_OK && r->key.made && !(r->result->made_key = strdup(r->key.path))) s = no_memory(err);
+    if (s == HCT_OK) s = index_open(&r->index, o->dataset, 1, err);
+    made = s == HCT_OK;
+    if (s == HCT_OK) s = find_scans(r, err);
+    if (s == HCT_OK && text_length(&r->left_out) &&
+        !(r->result->left_out = text_take(&r->left_out, "the list of inputs", err)))
+        s = no_memory(err);
+    if (s == HCT_OK) s = list_unread(r, err);
+    if (s == HCT_OK && o->labels) s = check_labels(r, err);
+    if (s < 0 && is_new && made) { /* nothing is left of a dataset that does not come about */
+        found_end(&r->found);
+        index_close(&r->index);
+        unlink(index);
+        rmdir(o->dataset);
+    }
+    free(index);
+    if (s < 0) return s;
+    r->mine = malloc((r->n_units + 1) * sizeof *r->mine);
+    r->label_ids = calloc(r->labels.n + 1, sizeof *r->label_ids);
+    if (!r->mine || !r->label_ids) s = no_memory(err);
+    if (s == HCT_OK) s = make_folders(r, err);
+    if (s == HCT_OK) s = index_label_ids(&r->index, r->labels.names, r->labels.n, r->label_ids, err);
+    for (size_t k = 0; s == HCT_OK && k < r->n_units; k++)
         if ((int)(k % (size_t)o->shards) == o->shard - 1) r->mine[r->n_mine++] = k;
     return s;
 }
@@ -236,15 +469,20 @@ hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, 
     hct_status s = set_up(&r, err);
     if (s == HCT_OK) {
         r.progress = progress_begin(options->progress, "scan", 0, (int64_t)r.n_mine, "scans", 1);
-        s = workers_run(options->jobs, (int64_t)r.n_mine, prepare_one, &r, err);
+        s = workers_run(options->jobs, (int64_t)r.n_mine, prepare_unit, &r, err);
         if (s == HCT_OK) progress_end(&r.progress, "");
         else progress_break(&r.progress);
     }
     if (ret->n_refused) qsort(ret->refused, ret->n_refused, sizeof *ret->refused, by_id);
     pthread_mutex_destroy(&r.lock);
+    study_pick_free(r.pick);
+    found_units_free(r.units, r.n_units);
+    found_end(&r.found);
     index_close(&r.index);
     labels_free(&r.labels);
-    sources_free(&r.sources);
+    filters_free(&r.filters);
+    key_free(&r.key);
+    text_free(&r.left_out);
     free(r.mine);
     free(r.label_ids);
     return s;
@@ -258,5 +496,10 @@ void prepare_free(prepare_result *r) {
     }
     free(r->refused);
     free(r->left_out);
+    free(r->made_key);
+    for (size_t i = 0; i < r->n_unread; i++) free(r->unread[i]);
+    free(r->unread);
+    for (size_t i = 0; r->warned && i < r->n_warned && i < PREPARE_TOLD; i++) free(r->warned[i]);
+    free(r->warned);
     *r = (prepare_result){0};
 }

@@ -99,7 +99,29 @@ static hct_status store(dataset_index *ix, const patient *list, const size_t cou
     return s;
 }
 
-hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64_t seed, hct_err *err) {
+/* The same bytes as scans of two patients: a study that was exported twice, most likely. Dealt into two splits, what a
+ * model learned by heart would be tested. */
+static hct_status check_copies(dataset_index *ix, hct_err *err) {
+    sqlite3_stmt *q = index_query(ix, err,
+                                  "SELECT min(a.id), b.id, count(*) FROM scans a JOIN scans b ON a.source_sha256="
+                                  "b.source_sha256 AND a.id<b.id AND a.patient<>b.patient",
+                                  "");
+    int step = q ? index_step(ix, q, err) : HCT_EIO;
+    hct_status s = step < 0 ? step : HCT_OK;
+    int64_t n = step > 0 ? sqlite3_column_int64(q, 2) : 0;
+    if (n) {
+        const char *one = (const char *)sqlite3_column_text(q, 0), *other = (const char *)sqlite3_column_text(q, 1);
+        s = hct_fail(err, HCT_EINVAL,
+                     "%s: scans '%s' and '%s' are the same bytes under two patients%s: give them one patient in the "
+                     "table of labels, remove one, or split all the same (--allow-copies)",
+                     ix->path, one ? one : "?", other ? other : "?", n > 1 ? ", and there are more such pairs" : "");
+    }
+    sqlite3_finalize(q);
+    return s;
+}
+
+hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64_t seed, bool allow_copies,
+                         hct_err *err) {
     dataset_index ix;
     patient *list = NULL;
     size_t n = 0, count[SPLITS];
@@ -107,6 +129,7 @@ hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64
     if (s < 0) return s;
     s = index_exec(&ix, "BEGIN IMMEDIATE", err);
     if (s == HCT_OK) s = index_check(&ix, err);
+    if (s == HCT_OK && !allow_copies) s = check_copies(&ix, err);
     if (s == HCT_OK) s = load_patients(&ix, seed, &list, &n, err);
     if (s == HCT_OK && n == 0) s = hct_fail(err, HCT_ENOTFOUND, "%s: no prepared scan to split", dataset);
     if (s == HCT_OK) {

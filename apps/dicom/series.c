@@ -22,7 +22,7 @@ static size_t folder_length(const char *path) {
 }
 
 /* What images of one series have in common. */
-static char *group_key(const pile_file *f) {
+char *series_group_key(const pile_file *f) {
     const dicom_header *h = &f->header;
     text_buffer t = {0};
     text_printf(&t, "%s\x1f%s\x1f", text(h->patient_id), text(h->study_uid));
@@ -263,7 +263,7 @@ hct_status series_group(const pile_file *files, size_t n, series_list *ret, hct_
     hct_status s = keys && members ? HCT_OK : no_memory(err);
     for (size_t i = 0; i < n && s == HCT_OK; i++) {
         if (files[i].kind != PILE_DICOM) continue;
-        keys[images] = (keyed){group_key(&files[i]), i};
+        keys[images] = (keyed){series_group_key(&files[i]), i};
         if (keys[images].key) images++;
         else s = no_memory(err);
     }
@@ -293,7 +293,7 @@ void series_list_free(series_list *l) {
 }
 
 char *series_key(const pile_file *files, const series *s) {
-    char *key = group_key(&files[s->files[0]]);
+    char *key = series_group_key(&files[s->files[0]]);
     text_buffer t = {0};
     if (!key) return NULL;
     const char *relative = files[s->files[0]].relative;

@@ -70,6 +70,9 @@ typedef struct series_list {
 hct_status series_group(const pile_file *files, size_t n, series_list *ret, hct_err *err);
 void series_list_free(series_list *l);
 
+/* What the images of one series have in common (see Grouping): equal for all files that are grouped together. It holds
+ * the patient's id: to be hashed with a key, never shown. The caller's to free; NULL: no memory. */
+char *series_group_key(const pile_file *f);
 /* What a series can be told apart by, for an id that stays: patient, study and series UID (or what stands for it),
  * the folder where several hold copies, the part. To be hashed with a key, never shown. The caller's to free; NULL:
  * no memory. */

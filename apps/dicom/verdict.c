@@ -27,6 +27,20 @@ void verdict_free(verdict *v) {
     *v = (verdict){0};
 }
 
+bool verdict_is_no_scan(const verdict *v) {
+    if (!v->refusal) return false;
+    switch (v->refusal->reason) {
+    case REASON_NO_IMAGE:
+    case REASON_LOCALIZER:
+    case REASON_SECONDARY:
+    case REASON_REFORMAT:
+    case REASON_PERFUSION:
+    case REASON_DOSE:
+    case REASON_NOT_CHOSEN: return true;
+    default: return false;
+    }
+}
+
 hct_status verdict_add(verdict *v, verdict_reason reason, verdict_weight weight, hct_err *err, const char *fmt, ...) {
     char *sentence = NULL;
     va_list ap;

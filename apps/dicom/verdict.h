@@ -48,6 +48,7 @@
     X(REASON_UNEVEN,            "uneven",            0) /* resolved */                                                 \
     X(REASON_LOSSY,             "lossy",             0)                                                                \
     X(REASON_MONOCHROME1,       "monochrome1",       0) /* values are read as they are; their display is inverted */   \
+    X(REASON_NOT_CHOSEN,        "not-chosen",        0) /* another series of its study was, where one is asked for */ \
     X(REASON_HU,                "hu",                1) /* values that cannot be HU; after the volume was made */      \
     X(REASON_WRAPPED,           "wrapped",           1) /* 12-bit values that wrapped, mended or not */                \
     X(REASON_HEAD_OUTSIDE,      "head-outside",      0) /* the model's cube misses a part of the body */
@@ -81,6 +82,9 @@ hct_status verdict_of(series *s, const pile_file *files, const series_filters *f
 hct_status verdict_add(verdict *v, verdict_reason reason, verdict_weight weight, hct_err *err, const char *fmt, ...)
     HCT_PRINTF(5, 6);
 void verdict_free(verdict *v);
+/* Whether it refuses what nobody takes for a scan of a head: an object without an image, a scout, a screen capture, a
+ * reformat, a perfusion map, a dose page; or what was not chosen of a study's series. */
+bool verdict_is_no_scan(const verdict *v);
 
 /* equal for files as they lie on disk or in archives: compares the frames' HU. context: NULL. */
 int verdict_equal(void *files, const series_slice *a, const series_slice *b, hct_err *err);

@@ -74,12 +74,69 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
     return st;
 }
 
-/* Paths that are not there are left out; the others are what sources_find makes of them. */
-hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_err *err) {
+/* ---- files and folders ---- */
+
+static int known(const cohort *c, const char *id) {
+    for (size_t i = 0; i < c->n; i++)
+        if (!strcmp(c->scans[i].id, id)) return 1;
+    return 0;
+}
+
+/* Its id; where another scan has that already, with -2, -3 ... behind it. */
+static char *new_id(const cohort *c, const candidate *one) {
+    char *base = candidate_id(&c->candidates, one, candidate_is_alone(&c->candidates, one)), *id = base;
+    for (int k = 2; id && known(c, id); k++) {
+        if (id != base) free(id);
+        if (asprintf(&id, "%s-%d", base, k) < 0) id = NULL;
+    }
+    if (id != base) free(base);
+    return id;
+}
+
+static hct_status add_candidate(cohort *c, candidate *one, hct_err *err) {
+    char *reason = candidate_refusal(one), *place = candidate_place(&c->candidates, one), *id = new_id(c, one);
+    hct_status s = place && id && (reason || !one->verdict.refusal) ? HCT_OK : out_of_memory(err);
+    if (s == HCT_OK && verdict_is_no_scan(&one->verdict)) text_printf(&c->left_out, "left out '%s': %s\n", id, reason);
+    else if (s == HCT_OK) {
+        s = add(c, id, id, "", one->series ? place : candidate_file(&c->candidates, one)->path, reason, err);
+        c->scans[c->n - 1].found = one;
+    }
+    free(reason);
+    free(place);
+    free(id);
+    return s;
+}
+
+static hct_status add_missing(cohort *c, const char *path, int code, hct_err *err) {
+    char *id = source_id(path_base(path)), why[4200];
+    snprintf(why, sizeof why, "%s: %s", path, strerror(code));
+    hct_status s = id ? add(c, id, id, "", path, why, err) : out_of_memory(err);
+    free(id);
+    return s;
+}
+
+/* Files that are part of no series, and could not be read. */
+static void tell_unread(cohort *c) {
+    enum { SHOWN = 20 };
+    size_t n = 0;
+    for (size_t i = 0; i < c->pile.n; i++) {
+        const pile_file *f = &c->pile.files[i];
+        bool stray = false;
+        if (f->kind != PILE_UNREAD || n++ >= SHOWN) continue;
+        for (size_t k = 0; k < c->candidates.series.n && !stray; k++)
+            for (size_t j = 0; j < c->candidates.series.items[k].n_strays && !stray; j++)
+                stray = c->candidates.series.items[k].strays[j] == i;
+        if (!stray) text_printf(&c->left_out, "not read: %s\n", f->why ? f->why : f->path);
+    }
+    if (n > SHOWN) text_printf(&c->left_out, "not read: %zu more files\n", n - SHOWN);
+}
+
+hct_status cohort_of_files(const char *const *paths, size_t n, const char *filters, cohort *ret, hct_err *err) {
     cohort c = {0};
-    source_list found = {0};
-    const char **there = calloc(n + 1, sizeof *there), *steps = scan_preprocessing(0);
+    const char **there = calloc(n + 1, sizeof *there);
     int *missing = calloc(n + 1, sizeof *missing);
+    char buffer[512];
+    const char *steps = scan_preprocessing_with(&(scan_options){0}, buffer);
     size_t n_there = 0;
     struct stat st;
     hct_status s = there && missing ? sha256_bytes(steps, strlen(steps), c.preprocessing, err) : out_of_memory(err);
@@ -87,18 +144,20 @@ hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_
         if (stat(paths[i], &st) < 0) missing[i] = errno;
         else there[n_there++] = paths[i];
     }
-    if (s == HCT_OK) s = sources_find(there, n_there, NULL, &found, err);
-    if (s == HCT_OK && !(c.scans = calloc(found.n + n - n_there + 1, sizeof *c.scans))) s = out_of_memory(err);
-    for (size_t i = 0; s == HCT_OK && i < found.n; i++)
-        s = add(&c, found.items[i].id, found.items[i].id, "", found.items[i].path, NULL, err);
-    for (size_t i = 0; s == HCT_OK && i < n; i++) {
-        if (!missing[i]) continue;
-        char *id = source_id(path_base(paths[i])), why[4200];
-        snprintf(why, sizeof why, "%s: %s", paths[i], strerror(missing[i]));
-        s = id ? add(&c, id, id, "", paths[i], why, err) : out_of_memory(err);
-        free(id);
+    if (s == HCT_OK) s = filters_read(filters ? filters : "any-head-ct", &c.filters, err);
+    if (s == HCT_OK) s = pile_read(there, n_there, &c.pile, err);
+    if (s == HCT_OK) s = candidates_of(c.pile.files, c.pile.n, &c.filters, &c.candidates, err);
+    size_t most = c.candidates.n + n - n_there;
+    if (s == HCT_OK && !(c.scans = calloc(most + 1, sizeof *c.scans))) s = out_of_memory(err);
+    for (size_t i = 0; s == HCT_OK && i < c.candidates.n; i++) s = add_candidate(&c, &c.candidates.items[i], err);
+    for (size_t i = 0; s == HCT_OK && i < n; i++)
+        if (missing[i]) s = add_missing(&c, paths[i], missing[i], err);
+    if (s == HCT_OK) tell_unread(&c);
+    if (s == HCT_OK && !c.n) {
+        hct_log(HCT_LOG_WARNING, "%s", text_so_far(&c.left_out));
+        s = hct_fail(err, HCT_ENOTFOUND, "%s%s: no scan there (no .nii, .nii.gz or series of DICOM slices)",
+                     n ? paths[0] : "", n > 1 ? " and the other inputs" : "");
     }
-    sources_free(&found);
     free(there);
     free(missing);
     if (s == HCT_OK) s = sort_ids(&c, err);
@@ -119,6 +178,10 @@ void cohort_free(cohort *c) {
     free(c->scans);
     free(c->by_id);
     dataset_close(c->data);
+    candidates_free(&c->candidates);
+    pile_free(&c->pile);
+    filters_free(&c->filters);
+    text_free(&c->left_out);
     *c = (cohort){0};
 }
 
@@ -147,6 +210,12 @@ size_t cohort_refused(const cohort *c) {
 }
 
 size_t cohort_tell_refused(const cohort *c) {
+    const char *line = text_so_far(&c->left_out);
+    for (size_t n; *line; line += n) {
+        n = strcspn(line, "\n");
+        hct_log(HCT_LOG_WARNING, "%.*s", (int)n, line);
+        n += line[n] == '\n';
+    }
     for (size_t i = 0; i < c->n; i++)
         if (c->scans[i].reason) hct_log(HCT_LOG_WARNING, "refused scan '%s': %s", c->scans[i].id, c->scans[i].reason);
     return cohort_refused(c);
@@ -156,17 +225,23 @@ int64_t cohort_batch(const cohort *c) { return c->n < BATCH ? (c->n ? (int64_t)c
 
 /* ---- running ---- */
 
-static hct_status read_file(cohort_scan *s, const model_info *info, float *out, hct_err *why) {
-    source_state state;
+static hct_status read_file(const cohort *c, cohort_scan *s, const model_info *info, float *out, hct_err *why) {
     volume v = {0};
+    candidate_facts facts;
+    char hash[65] = "";
+    const candidate_options o = {.jobs = 0};
     hct_status st = source_check_name(s->path, s->id, why);
-    if (st == HCT_OK) st = source_hash(s->path, &state, why);
-    if (st == HCT_OK) st = scan_open(s->path, 0, &v, NULL, why);
+    if (st == HCT_OK) st = candidate_hash(&c->candidates, s->found, hash, why);
+    if (st == HCT_OK) st = candidate_prepare(&c->candidates, s->found, &c->filters, &o, &v, &facts, why);
     if (st == HCT_OK) {
-        snprintf(s->input, MODEL_HASH, "%s", state.sha256);
+        snprintf(s->input, MODEL_HASH, "%s", hash);
         st = input_make(&info->encoder.input, &v, out, why);
         volume_free(&v);
     }
+    for (size_t i = 0; st == HCT_OK && i < s->found->verdict.n; i++)
+        if (s->found->verdict.findings[i].weight == VERDICT_WARN)
+            hct_log(HCT_LOG_WARNING, "scan '%s': %s: %s", s->id, verdict_word(s->found->verdict.findings[i].reason),
+                    s->found->verdict.findings[i].sentence);
     return st;
 }
 
@@ -179,7 +254,7 @@ static hct_status read_input(cohort *c, loader *l, embedder *e, size_t scan, flo
         int got = loader_next(l, out, NULL, &why);
         if (!got) return hct_fail(err, HCT_EINVAL, "the loader ended early");
     } else {
-        read_file(s, &e->info, out, &why);
+        read_file(c, s, &e->info, out, &why);
     }
     *ret_read = why.code >= 0;
     if (*ret_read) return HCT_OK;

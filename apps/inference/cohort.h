@@ -1,26 +1,33 @@
 /* A cohort: the scans a model is run over, one after the other, those that cannot be read left out with their reason.
  *
  *   cohort c;
- *   cohort_of_dataset("data", "test", &c, &err);          or cohort_of_files(paths, n, &c, &err)
+ *   cohort_of_dataset("data", "test", &c, &err);          or cohort_of_files(paths, n, NULL, &c, &err)
  *   cohort_run(&c, &encoder, 1, todo, n, &sink, stderr, &err);
  *   cohort_free(&c);
  */
 #ifndef INFERENCE_COHORT_H
 #define INFERENCE_COHORT_H
 
+#include "dataset/candidate.h"
 #include "dataset/dataset.h"
 #include "inference/embedder.h"
+#include "support/text.h"
 
 typedef struct cohort_scan {
-    char *id, *patient, *split; /* of a file: dataset/sources.h's id, which is its own patient; split "" */
-    char *path;                 /* NIfTI file or DICOM folder; of a dataset: the prepared volume */
+    char *id, *patient, *split; /* of a file: candidate_id, which is its own patient; split "" */
+    char *path;                 /* NIfTI file, or where a series lies; of a dataset: the prepared volume */
     size_t at;                  /* number in the dataset */
-    char input[MODEL_HASH];     /* SHA-256 of the source's bytes; of a file "" until it is read */
+    candidate *found;           /* of a file or series */
+    char input[MODEL_HASH];     /* SHA-256 of the source (candidate_hash); of a file "" until it is read */
     char *reason;               /* why it was left out; NULL: it was not */
 } cohort_scan;
 
 typedef struct cohort {
-    dataset *data; /* NULL: files and folders */
+    dataset *data; /* NULL: files and folders: */
+    pile pile;
+    candidate_list candidates;
+    series_filters filters;
+    text_buffer left_out; /* a line each: scouts and the like, files that could not be read */
     size_t n;
     cohort_scan *scans;
     size_t *by_id;                  /* [n], numbers of scans in order of id */
@@ -29,8 +36,10 @@ typedef struct cohort {
 
 /* split: "train", "val", "test" or "all". HCT_EINVAL: prepared in more than one way. */
 hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret, hct_err *err);
-/* Files and folders as `headct prepare --in` takes them. A path that is not there is a scan that is left out. */
-hct_status cohort_of_files(const char *const *paths, size_t n, cohort *ret, hct_err *err);
+/* Files, folders and archives as `headct prepare --in` takes them; filters: dicom/filters.h, NULL: any-head-ct. A path
+ * that is not there, and a series that is refused, is a scan that is left out; scouts, dose pages and the like are told
+ * of, and no scans. */
+hct_status cohort_of_files(const char *const *paths, size_t n, const char *filters, cohort *ret, hct_err *err);
 void cohort_free(cohort *c);
 /* Number of the scan with this id; -1 where there is none. */
 int64_t cohort_find(const cohort *c, const char *id);

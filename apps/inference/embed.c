@@ -2,6 +2,7 @@
 #include "inference/embed.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -81,6 +82,7 @@ static hct_status save(embedding *q, hct_err *err) {
         {"weights_sha256", q->weights},
         {"recipe_sha256", q->info.recipe},
         {"preprocessing_sha256", q->c->preprocessing},
+        {"identifiers", q->c->data ? "as in the dataset" : "clear: names and paths of files"},
     };
     hct_status st = check_unseen(q, err);
     if (st == HCT_OK)
@@ -98,6 +100,10 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
     embedding *q = context;
     (void)probability;
     for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < q->width; k++)
+            if (!isfinite(cls[i * q->width + k]))
+                return hct_fail(err, HCT_EINVAL, "%s: scan '%s': its embedding holds %g; the weights are damaged",
+                                q->o->model.path, q->c->scans[scans[i]].id, (double)cls[i * q->width + k]);
         memcpy(q->row + scans[i] * q->width, cls + i * q->width, q->width * sizeof *cls);
         q->done[scans[i]] = 1;
     }

@@ -25,6 +25,7 @@ static void add_hashes(const predicting *q, json_out *j) {
     json_text(j, "weights_sha256", q->set.weights);
     json_text(j, "recipe_sha256", q->set.recipe);
     json_text(j, "preprocessing_sha256", q->c->preprocessing);
+    json_text(j, "identifiers", q->c->data ? "as in the dataset" : "clear: names and paths of files");
     if (q->set.n < 2) return;
     json_object(j, "models");
     for (size_t i = 0; i < q->set.n; i++) {

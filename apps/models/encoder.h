@@ -70,8 +70,12 @@ struct encoder_kind {
      * tensor that is missing or impossible. */
     hct_status (*sizes)(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err);
     const char *const *untold; /* fields that no shape tells; ends with NULL */
-    /* Files without a description (headct import). Whether these tensors are of this kind; NULL: it cannot be told. */
+    /* Files without a description (headct import). key: a tensor that each of this kind has, by which prefixes of
+     * others are found; NULL: none. recognises: whether these tensors are of this kind; NULL: it cannot be told. */
+    const char *key;
     int (*recognises)(const hct_st_entry *sorted, size_t n);
+    /* Whether a new model of these sizes can be begun, without weights to load; NULL: any. */
+    hct_status (*beginnable)(const encoder *, hct_err *err);
     /* What no shape tells, as published models of this kind have it; HCT_EINVAL names the option that must say it.
      * NULL: nothing. */
     hct_status (*presume)(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err);

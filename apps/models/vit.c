@@ -35,9 +35,6 @@ hct_status vit_check(const vit_config *c, hct_err *err) {
     if (c->width % c->heads)
         return hct_fail(err, HCT_EINVAL, "model.width: %lld is not divisible by model.heads %lld", (long long)c->width,
                         (long long)c->heads);
-    if (c->width % 6)
-        return hct_fail(err, HCT_EINVAL, "model.width: %lld is not divisible by 6, which 3D sine-cosine positions need",
-                        (long long)c->width);
     return HCT_OK;
 }
 
@@ -65,7 +62,8 @@ static void write_positions(params *p, const vit_config *c) {
         hct_fail(&p->error, HCT_ENOMEM, "out of memory for the position table");
         return;
     }
-    position_sincos(vit_grid(c), c->width, table);
+    if (c->width % 6) memset(table, 0, (size_t)(vit_patches(c) * c->width) * sizeof *table); /* a file has its own */
+    else position_sincos(vit_grid(c), c->width, table);
     params_set(p, POSITIONS, table, &p->error);
     free(table);
 }

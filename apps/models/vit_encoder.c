@@ -118,6 +118,14 @@ static const hct_st_entry *patches_of(const hct_st_entry *sorted, size_t n) {
 
 static int recognises(const hct_st_entry *sorted, size_t n) { return patches_of(sorted, n) != NULL; }
 
+/* The position table of a file may have any width; the formula of a new one needs a multiple of 6. */
+static hct_status beginnable(const encoder *e, hct_err *err) {
+    const vit_config c = vit_of(e);
+    if (c.width % 6 == 0) return HCT_OK;
+    return hct_fail(err, HCT_EINVAL, "model.width: %lld is not divisible by 6, which 3D sine-cosine positions need",
+                    (long long)c.width);
+}
+
 /* Heads of 64 channels. */
 static hct_status presume(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err) {
     const hct_st_entry *patch = patches_of(sorted, n);
@@ -157,7 +165,9 @@ const encoder_kind encoder_vit = {
     .adapt = adapt,
     .sizes = sizes,
     .untold = untold,
+    .key = "patch_embedding.patch_embeddings.weight",
     .recognises = recognises,
+    .beginnable = beginnable,
     .presume = presume,
     .load = load,
 };

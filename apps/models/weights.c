@@ -103,6 +103,14 @@ static hct_status check_sizes(const hct_st_file *f, const char *path, const mode
     return st == HCT_OK && info->role == MODEL_PRETRAINING ? check_pretext_sizes(sorted, n, path, info, err) : st;
 }
 
+hct_status weights_read_description(const char *text, const char *format, model_info *ret, hct_err *err) {
+    int older = format && !strcmp(format, OLDER_FORMAT);
+    if (!older && (!format || strcmp(format, WEIGHTS_FORMAT) != 0))
+        return hct_fail(err, HCT_EVERSION, "its description is of the format '%s': use a newer headct",
+                        format ? format : "none");
+    return description_read(text, older, ret, err);
+}
+
 hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret, hct_err *err) {
     const char *format = hct_st_meta(f, "format"), *text = hct_st_meta(f, "headct");
     int older = format && !strcmp(format, OLDER_FORMAT);

@@ -35,6 +35,8 @@ hct_status weights_save(const char *path, const params *p, const model_info *inf
 /* Reads the description, and holds it to the tensors. HCT_EFORMAT where the file has none, or one that does not fit: it
  * names what to do. A pretext task that this headct does not know is left out: the file is then its encoder. */
 hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret, hct_err *err);
+/* Reads a description's text; held to nothing. format: as it stands beside it. */
+hct_status weights_read_description(const char *text, const char *format, model_info *ret, hct_err *err);
 /* SHA-256 over names, shapes and bytes of all tensors: equal for equal weights, whatever the metadata. */
 hct_status weights_hash(const params *p, char ret[MODEL_HASH], hct_err *err);
 /* The description as the JSON text that goes into metadata; free it. NULL and err where memory ran out. */

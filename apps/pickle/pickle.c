@@ -11,6 +11,7 @@ struct pickle {
     void **kept;
     size_t n_kept, kept_capacity;
     pickle_id root;
+    char unknown[264];
 };
 
 /* The machine: a stack of values, marks in it, numbered values. */
@@ -62,6 +63,7 @@ void *pickle_keep(pickle *p, size_t n) {
 }
 
 const pickle_value *pickle_at(const pickle *p, pickle_id v) { return &p->value[v]; }
+const char *pickle_unknown(const pickle *p) { return p->unknown; }
 pickle_id pickle_root(const pickle *p) { return p->root; }
 
 void pickle_free(pickle *p) {
@@ -182,6 +184,7 @@ static hct_status tuple_of(machine *m, size_t n) {
 
 static hct_status extend(machine *m, pickle_id target, pickle_kind kind, const pickle_id *item, size_t n) {
     pickle_value *v = &m->p->value[target];
+    if (v->kind == PICKLE_INERT) return HCT_OK; /* a dict, list or set of a class of its own */
     if (v->kind != kind)
         return kind == PICKLE_DICT ? BAD("it puts a key into something that is no dict")
                                    : BAD("it appends to something that is no list");
@@ -269,11 +272,10 @@ static hct_status push_global(machine *m, const char *module, size_t module_n, c
     memcpy(b, name, name_n);
     a[module_n] = b[name_n] = '\0';
     int64_t known = m->hooks->global(m->hooks->context, a, b);
-    if (known < 0)
-        return hct_fail(m->err, HCT_EFORMAT,
-                        "%s: refers to the Python name '%s.%s', which weights do not need; nothing was run. Load it "
-                        "where it comes from, and save the state dict alone",
-                        m->path, a, b);
+    if (known < 0) {
+        if (!*m->p->unknown) snprintf(m->p->unknown, sizeof m->p->unknown, "%s.%s", a, b);
+        return push_new(m, (pickle_value){.kind = PICKLE_INERT});
+    }
     return push_new(m, (pickle_value){.kind = PICKLE_GLOBAL, .whole = known});
 }
 
@@ -307,6 +309,7 @@ static hct_status reduce(machine *m) {
     pickle_id arguments, callable, result;
     TRY(pop(m, &arguments));
     TRY(pop(m, &callable));
+    if (pickle_at(m->p, callable)->kind == PICKLE_INERT) return push_new(m, (pickle_value){.kind = PICKLE_INERT});
     if (pickle_at(m->p, callable)->kind != PICKLE_GLOBAL || pickle_at(m->p, arguments)->kind != PICKLE_TUPLE)
         return BAD("it calls something that is no function");
     TRY(m->hooks->reduce(m->hooks->context, m->p, pickle_at(m->p, callable)->whole, arguments, &result, m->err));
@@ -317,6 +320,7 @@ static hct_status build(machine *m) {
     pickle_id state, object;
     TRY(pop(m, &state));
     TRY(top(m, &object));
+    if (pickle_at(m->p, object)->kind == PICKLE_INERT) return HCT_OK;
     return m->hooks->build(m->hooks->context, m->p, object, state, m->err);
 }
 
@@ -374,11 +378,14 @@ static hct_status step(machine *m, unsigned char op) {
     case 0x94: return memo_set(m, m->memoized); /* MEMOIZE */
     case 'h': /* BINGET */ TRY(take_number(m, 1, &v)); return memo_get(m, v);
     case 'j': /* LONG_BINGET */ TRY(take_number(m, 4, &v)); return memo_get(m, v);
-    case 'c': return global(m);        /* GLOBAL */
-    case 0x93: return stack_global(m); /* STACK_GLOBAL */
-    case 'R': return reduce(m);        /* REDUCE */
-    case 'b': return build(m);         /* BUILD */
-    case 'Q': return persistent(m);    /* BINPERSID */
+    case 'c': return global(m);                                          /* GLOBAL */
+    case 0x93: return stack_global(m);                                   /* STACK_GLOBAL */
+    case 'R': return reduce(m);                                          /* REDUCE */
+    case 0x81: return reduce(m);                                         /* NEWOBJ: class and arguments, as REDUCE */
+    case 0x8f: return push_new(m, (pickle_value){.kind = PICKLE_INERT}); /* EMPTY_SET */
+    case 0x90: return extend_by_mark(m, PICKLE_LIST);                    /* ADDITEMS */
+    case 'b': return build(m);                                           /* BUILD */
+    case 'Q': return persistent(m);                                      /* BINPERSID */
     default:
         return hct_fail(
             m->err, HCT_EFORMAT,

@@ -1,6 +1,7 @@
-/* A reader of Python pickles that executes nothing: it knows the opcodes that tensors, dicts, lists, tuples, numbers
- * and strings need, and a handful of names (globals) that its owner lists. Any other opcode or name is an error that
- * says which.
+/* A reader of Python pickles that executes nothing: it knows the opcodes that tensors, dicts, lists, tuples, sets,
+ * numbers and strings need, and a handful of names (globals) that its owner lists. What other names would make
+ * becomes an inert value: nothing is run, made or looked up, and whoever asks the value for something finds nothing.
+ * Any other opcode is an error that says which.
  *
  * Safe against hostile input: no recursion anywhere; each opcode makes at most one value, so memory is bounded by
  * the pickle's length (PICKLE_BYTES_MAX); memo numbers are bounded by it too; values may contain each other in
@@ -27,6 +28,7 @@ typedef enum pickle_kind {
     PICKLE_LIST,   /* item[n] */
     PICKLE_DICT,   /* item[n]: key, value, key, value, in the order of the file */
     PICKLE_GLOBAL, /* whole: what hooks.global returned */
+    PICKLE_INERT,  /* what an unknown name stands for, or would have made */
     PICKLE_OWN     /* whole: the owner's, made by its hooks; n tells its kinds apart */
 } pickle_kind;
 
@@ -46,7 +48,7 @@ typedef struct pickle pickle;
 /* What the owner knows. Hooks return HCT_OK and set *ret, or fill err. */
 typedef struct pickle_hooks {
     void *context;
-    int64_t (*global)(void *context, const char *module, const char *name); /* -1: refused */
+    int64_t (*global)(void *context, const char *module, const char *name); /* -1: unknown */
     hct_status (*reduce)(void *context, pickle *, int64_t global, pickle_id arguments, pickle_id *ret, hct_err *);
     hct_status (*build)(void *context, pickle *, pickle_id object, pickle_id state, hct_err *);
     hct_status (*persistent)(void *context, pickle *, pickle_id id, pickle_id *ret, hct_err *);
@@ -57,6 +59,8 @@ pickle *pickle_read(const char *path, const unsigned char *bytes, size_t n, cons
 /* p may be NULL. */
 void pickle_free(pickle *p);
 pickle_id pickle_root(const pickle *p);
+/* The first unknown name that it refers to, "module.name"; "" where there is none. */
+const char *pickle_unknown(const pickle *p);
 /* Borrowed until the next value is made. */
 const pickle_value *pickle_at(const pickle *p, pickle_id);
 

@@ -112,6 +112,10 @@ static hct_status made(torch_file *f, pickle_id id, pickle_id *ret, hct_err *err
     return id != PICKLE_NONE ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory for its pickle", f->path);
 }
 
+static hct_status inert(torch_file *f, pickle *p, pickle_id *ret, hct_err *err) {
+    return made(f, pickle_make(p, (pickle_value){.kind = PICKLE_INERT}), ret, err);
+}
+
 /* Whole numbers of a tuple, each 0 or more. */
 static int read_lengths(const pickle *p, pickle_id v, int64_t *out, int32_t *ret_n) {
     const pickle_value *t = pickle_at(p, v);
@@ -145,6 +149,7 @@ static hct_status rebuild_tensor(torch_file *f, pickle *p, pickle_id arguments, 
     const pickle_value *s = item(p, arguments, 0), *offset = item(p, arguments, 1);
     torch_tensor t = {0};
     int32_t strides = 0;
+    if (s && s->kind == PICKLE_INERT) return inert(f, p, ret, err);
     int ok = s && s->kind == PICKLE_OWN && s->n == OWN_STORAGE && offset && offset->kind == PICKLE_WHOLE &&
              offset->whole >= 0 && item(p, arguments, 5) && read_lengths(p, item_id(p, arguments, 2), t.dim, &t.ndim) &&
              read_lengths(p, item_id(p, arguments, 3), t.stride, &strides) && strides == t.ndim;
@@ -168,6 +173,7 @@ static hct_status rebuild_tensor(torch_file *f, pickle *p, pickle_id arguments, 
 /* (tensor, requires_grad, hooks) */
 static hct_status rebuild_parameter(torch_file *f, pickle *p, pickle_id arguments, pickle_id *ret, hct_err *err) {
     const pickle_value *t = item(p, arguments, 0);
+    if (t && t->kind == PICKLE_INERT) return inert(f, p, ret, err);
     if (!t || t->kind != PICKLE_OWN || t->n != OWN_TENSOR) return REFUSE("%s: a parameter holds no tensor", f->path);
     *ret = item_id(p, arguments, 0);
     return HCT_OK;
@@ -182,7 +188,7 @@ static hct_status encode(torch_file *f, pickle *p, pickle_id arguments, pickle_i
     uint32_t n = 0;
     for (uint32_t i = 0; i < text->n; i++) {
         unsigned char c = (unsigned char)text->text[i], d = i + 1 < text->n ? (unsigned char)text->text[i + 1] : 0;
-        if (n == NUMBER_BYTES) return REFUSE("%s: _codecs.encode makes more bytes than a number has", f->path);
+        if (n == NUMBER_BYTES) return inert(f, p, ret, err); /* an array's, which nobody asks for */
         if (c < 0x80) bytes[n++] = (char)c;
         else if ((c == 0xc2 || c == 0xc3) && (d & 0xc0) == 0x80)
             bytes[n++] = (char)(unsigned char)((unsigned)(c & 3) << 6 | (d & 0x3f)), i++;
@@ -200,12 +206,13 @@ static hct_status numpy_dtype(torch_file *f, pickle *p, pickle_id arguments, pic
             return made(
                 f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_NUMPY, .whole = numpy_types[i].dtype}),
                 ret, err);
-    return REFUSE("%s: holds a numpy value of another type than a plain number", f->path);
+    return inert(f, p, ret, err);
 }
 
 /* scalar(dtype, bytes) -> the number */
 static hct_status numpy_scalar(torch_file *f, pickle *p, pickle_id arguments, pickle_id *ret, hct_err *err) {
     const pickle_value *type = item(p, arguments, 0), *bytes = item(p, arguments, 1);
+    if (type && type->kind == PICKLE_INERT) return inert(f, p, ret, err);
     if (!type || type->kind != PICKLE_OWN || type->n != OWN_NUMPY || !bytes || bytes->kind != PICKLE_BYTES ||
         bytes->n != hct_dtype_size((int32_t)type->whole))
         return REFUSE("%s: a numpy number is damaged", f->path);
@@ -249,6 +256,7 @@ static hct_status build(void *context, pickle *p, pickle_id object, pickle_id st
 static hct_status persistent(void *context, pickle *p, pickle_id id, pickle_id *ret, hct_err *err) {
     torch_file *f = context;
     const pickle_value *type = item(p, id, 1), *key = item(p, id, 2), *n = item(p, id, 4);
+    if (type && type->kind == PICKLE_INERT) return inert(f, p, ret, err); /* of a type that is not read: complex, ... */
     if (!pickle_is_text(p, item_id(p, id, 0), "storage") || !type || type->kind != PICKLE_GLOBAL ||
         type->whole < STORAGE || !key || key->kind != PICKLE_TEXT || key->n > KEY_BYTES || !n ||
         n->kind != PICKLE_WHOLE || n->whole < 0)

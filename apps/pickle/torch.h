@@ -3,8 +3,8 @@
  *
  * Names that are understood, and what becomes of them: collections.OrderedDict (a dict; its attributes such as
  * _metadata are dropped), torch._utils._rebuild_tensor_v2 and _rebuild_parameter (a tensor), torch.FloatStorage and
- * its kin, and for numbers numpy.dtype, numpy.core.multiarray.scalar (numpy._core too) and _codecs.encode. Every
- * other name is refused. */
+ * its kin, and for numbers numpy.dtype, numpy.core.multiarray.scalar (numpy._core too) and _codecs.encode. What
+ * every other name would make is inert (pickle.h). */
 #ifndef PICKLE_TORCH_H
 #define PICKLE_TORCH_H
 

@@ -53,10 +53,12 @@ hct_status model_of_recipe(const recipe *r, const pretext_kind *pretext, model_i
     if (st == HCT_OK && pretext) st = fill(r, pretext->fields, ret->pretext.own, err);
     if (st == HCT_OK && pretext && pretext->adjust) pretext->adjust(&ret->encoder);
     if (st == HCT_OK) st = encoder_check(&ret->encoder, err);
+    if (st == HCT_OK && kind->beginnable) st = kind->beginnable(&ret->encoder, err);
     if (st == HCT_OK && pretext) st = pretext_check(&ret->pretext, &ret->encoder, err);
     ret->pool_mean = (recipe_finetunes(r) ? r->finetune.pool : r->probe.pool) == POOL_MEAN;
     if (recipe_probes(r) && r->probe.kind == PROBE_ATTENTIVE) ret->probe_heads = r->probe.heads;
-    const char *steps = scan_preprocessing(0);
+    char buffer[512];
+    const char *steps = scan_preprocessing_with(&(scan_options){0}, buffer);
     if (st == HCT_OK) st = recipe_hash(r, ret->recipe, err);
     return st < 0 ? st : sha256_bytes(steps, strlen(steps), ret->preprocessing, err);
 }

@@ -1,6 +1,7 @@
 /* CSV, read and written. */
 #include "support/csv.h"
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +27,12 @@ static bool append(cell_list *l, const char *cell) {
     return true;
 }
 
-/* Reads one cell at *at, unquoting in place and ending it with NUL. Returns the character after it (',', '\n', '\0'),
+/* Reads one cell at *at, unquoting in place and ending it with NUL. Returns the character after it (comma, '\n', '\0'),
  * or 'q' for an open quote, 'x' for text after a closing quote. */
-static char read_cell(char **at, char **ret, int *line) {
+static char read_cell(char **at, char **ret, char comma, int *line) {
     char *in = *at, *out = in, end;
-    *ret = in;
+    if (comma != '\t' && in[strspn(in, " \t")] == '"') in += strspn(in, " \t");
+    out = *ret = in;
     if (*in == '"') {
         for (in++;; in++) {
             if (*in == '\0') return 'q';
@@ -39,13 +41,16 @@ static char read_cell(char **at, char **ret, int *line) {
             *out++ = *in;
         }
         if (in[0] == '\r' && (in[1] == '\n' || in[1] == '\0')) in++;
-        if (*in != ',' && *in != '\n' && *in != '\0') return 'x';
+        in += strspn(in, comma == '\t' ? " " : " \t");
+        if (*in != comma && *in != '\n' && *in != '\0') return 'x';
         end = *in;
     } else {
-        while (*in != ',' && *in != '\n' && *in != '\0') in++;
+        while (*in != comma && *in != '\n' && *in != '\0') in++;
         out = in;
         end = *in;
-        if (end != ',' && out > *ret && out[-1] == '\r') out--;
+        if (end != comma && out > *ret && out[-1] == '\r') out--;
+        while (out > *ret && (out[-1] == ' ' || out[-1] == '\t')) out--; /* blanks at both ends are no part of a cell */
+        *ret += strspn(*ret, " \t") < (size_t)(out - *ret) ? strspn(*ret, " \t") : (size_t)(out - *ret);
     }
     *at = end ? in + 1 : in;
     *line += end == '\n';
@@ -92,14 +97,55 @@ static hct_status take_row(csv *t, const cell_list *all, size_t first, int line,
     return HCT_OK;
 }
 
+/* What parts the cells: a comma, or where the header has none, semicolons (spreadsheets of many countries) or tabs. */
+static char separator(const char *text) {
+    bool quoted = false, semicolon = false, tab = false;
+    for (const char *c = text; *c && (quoted || *c != '\n'); c++) {
+        if (*c == '"') quoted = !quoted;
+        if (quoted) continue;
+        if (*c == ',') return ',';
+        semicolon = semicolon || *c == ';';
+        tab = tab || *c == '\t';
+    }
+    return semicolon ? ';' : tab ? '\t' : ',';
+}
+
+/* Lines that end in CR alone (old spreadsheets) to lines that end in LF. */
+static void mend_line_ends(char *text) {
+    if (strchr(text, '\n')) return;
+    for (char *c = text; (c = strchr(c, '\r')); c++) *c = '\n';
+}
+
+/* UTF-16, which spreadsheets save as "Unicode text", told by its byte order mark, to UTF-8. */
+static hct_status from_utf16(csv *t, size_t *size, hct_err *err) {
+    const unsigned char *b = (const unsigned char *)t->text;
+    if (*size < 2 || !((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff))) return HCT_OK;
+    gsize n = 0;
+    gchar *utf8 = g_convert(t->text, (gssize)*size, "UTF-8", b[0] == 0xff ? "UTF-16LE" : "UTF-16BE", NULL, &n, NULL);
+    if (!utf8) return hct_fail(err, HCT_EFORMAT, "%s: begins as UTF-16 and is not: save the table as UTF-8", t->path);
+    char *text = malloc(n + 1);
+    if (text) {
+        memcpy(text, utf8, n);
+        text[n] = 0;
+        free(t->text);
+        t->text = text;
+        *size = n;
+    }
+    g_free(utf8);
+    return text ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
+}
+
 static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err *err) {
     if (strlen(text) != size) return hct_fail(err, HCT_EFORMAT, "%s: holds a NUL byte; is it a CSV table?", t->path);
     if (strncmp(text, "\xef\xbb\xbf", 3) == 0) text += 3;
+    mend_line_ends(text);
+    char comma = separator(text);
     int line = 1;
     const char *bad = text_not_utf8(text);
     for (const char *c = text; bad && c < bad; c++) line += *c == '\n';
     if (bad)
-        return hct_fail(err, HCT_EFORMAT, "%s:%d: a letter that is no UTF-8: save the table as UTF-8", t->path, line);
+        return hct_fail(err, HCT_EFORMAT, "%s:%d: a character that is no UTF-8: save the table as UTF-8", t->path,
+                        line);
     for (const char *c = text; (c = text_control(c)); c++) {
         if (strchr("\t\n\r", *c)) continue;
         for (line = 1; c-- > text;) line += *c == '\n';
@@ -115,12 +161,12 @@ static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err
         int start = line;
         char end, *cell;
         do {
-            end = read_cell(&text, &cell, &line);
+            end = read_cell(&text, &cell, comma, &line);
             if (end == 'q')
                 return hct_fail(err, HCT_EFORMAT, "%s:%d: a quote is opened and never closed", t->path, start);
             if (end == 'x') return hct_fail(err, HCT_EFORMAT, "%s:%d: text follows a closing quote", t->path, start);
             if (!append(all, without_mark(cell))) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
-        } while (end == ',');
+        } while (end == comma);
         hct_status status = take_row(t, all, first, start, err);
         if (status < 0) return status;
     }
@@ -139,6 +185,7 @@ csv *csv_read(const char *path, hct_err *err) {
         return NULL;
     }
     hct_status status = hct_read_file(path, &t->text, &size, err);
+    if (status == HCT_OK) status = from_utf16(t, &size, err);
     if (status == HCT_OK) status = parse(t, t->text, size, &all, err);
     t->names = all.cells;
     if (status == HCT_OK) return t;

@@ -1,5 +1,7 @@
-/* CSV tables with a header row (RFC 4180): comma, double quotes, quoted line breaks, CRLF or LF, UTF-8 with or without
- * the byte order mark. Lines of nothing are skipped; every row must have as many cells as the header.
+/* CSV tables with a header row (RFC 4180): comma, or where the header has none semicolon or tab; double quotes,
+ * quoted line breaks; CRLF, LF, or CR alone; UTF-8 with or without the byte order mark, or UTF-16 with it. Blanks at
+ * both ends of a cell that is not quoted are cut. Lines of nothing are skipped; every row must have as many cells as
+ * the header.
  *
  * A cell that a spreadsheet would take for a formula (its text begins with = + - @, a tab or CR, and is no number) is
  * written with ' before it, and read without; OWASP, "CSV injection". */

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <glib.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,15 @@ const char *text_not_utf8(const char *text) {
     for (size_t n = strlen(text), step; n; text += step, n -= step)
         if (!(step = hct_utf8_length(text, n))) return text;
     return NULL;
+}
+
+char *text_plain(const char *text) {
+    size_t from = strspn(text, " \t\r\n"), to = strlen(text);
+    while (to > from && strchr(" \t\r\n", text[to - 1])) to--;
+    gchar *composed = g_utf8_normalize(text + from, (gssize)(to - from), G_NORMALIZE_NFC);
+    char *plain = composed ? strdup(composed) : strndup(text + from, to - from);
+    g_free(composed);
+    return plain;
 }
 
 const char *text_control(const char *text) {

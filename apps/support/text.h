@@ -18,6 +18,11 @@ bool text_bool(const char *text, bool *ret);
 /* The first byte that is no UTF-8; NULL: all is. */
 const char *text_not_utf8(const char *text);
 
+/* A name as it is compared with others: blanks at both ends cut, in Unicode's normalisation form C, so that "e" with an
+ * accent is one text whether it came as one character or two. What is no UTF-8 is only cut. The caller's to free;
+ * NULL: no memory. */
+char *text_plain(const char *text);
+
 /* The first control character (C0, DEL, or C1 as UTF-8), which no name needs and terminals obey; NULL: none. */
 const char *text_control(const char *text);
 

@@ -9,7 +9,7 @@
 #include "support/paths.h"
 #include "weights/card.h"
 
-typedef struct export {
+typedef struct exporter {
     const export_options *o;
     hct_st_file *f;
     model_info info;
@@ -17,25 +17,24 @@ typedef struct export {
     size_t n;
     void **merged; /* [n_merged], values of our own */
     size_t n_merged;
-}
-export;
+} exporter;
 
 static int starts(const char *name, const char *prefix) { return !strncmp(name, prefix, strlen(prefix)); }
 
 /* What finds an encoder among the tensors of a student and a teacher; NULL: there is one encoder. */
-static const char *(*plain_name_of(const export *q))(const char *, int) {
+static const char *(*plain_name_of(const exporter *q))(const char *, int) {
     return q->info.role == MODEL_PRETRAINING ? q->info.pretext.kind->plain_name : NULL;
 }
 
 /* The name that an entry gets; NULL: it stays behind. */
-static const char *name_for_others(const export *q, const char *name) {
+static const char *name_for_others(const exporter *q, const char *name) {
     const char *(*plain_name)(const char *, int) = plain_name_of(q);
     if (starts(name, "optimizer.") || strstr(name, ".lora_") || !strcmp(name, LORA_SCALE)) return NULL;
     return plain_name ? plain_name(name, q->o->which == EXPORT_STUDENT) : name;
 }
 
 /* The values of NAME.weight with the product of its additions, where the file has some. */
-static hct_status merge(export *q, hct_st_entry *e, hct_err *err) {
+static hct_status merge(exporter *q, hct_st_entry *e, hct_err *err) {
     char name[256];
     size_t n = strlen(e->name);
     if (n < 7 || n + 8 > sizeof name || strcmp(e->name + n - 7, ".weight") != 0) return HCT_OK;
@@ -71,7 +70,7 @@ static hct_status merge(export *q, hct_st_entry *e, hct_err *err) {
     return st;
 }
 
-static hct_status choose(export *q, hct_err *err) {
+static hct_status choose(exporter *q, hct_err *err) {
     if (q->o->which != EXPORT_ALL && !plain_name_of(q))
         return hct_fail(err, HCT_EINVAL,
                         "%s: holds one model, not a student and a teacher; leave --which out (checkpoints/ of a DINO "
@@ -91,7 +90,7 @@ static hct_status choose(export *q, hct_err *err) {
     return st;
 }
 
-static hct_status write_weights(export *q, hct_err *err) {
+static hct_status write_weights(exporter *q, hct_err *err) {
     int one_of_two = plain_name_of(q) != NULL;
     const char *which = q->o->which == EXPORT_STUDENT ? "student" : "teacher";
     model_info info = q->info;
@@ -121,7 +120,7 @@ static char *folder_of(const char *path) {
     return run;
 }
 
-static hct_status write_card(const export *q, hct_err *err) {
+static hct_status write_card(const exporter *q, hct_err *err) {
     char *run = q->o->run ? strdup(q->o->run) : folder_of(q->o->weights);
     if (!run) return hct_fail(err, HCT_ENOMEM, "out of memory");
     const char *which = !plain_name_of(q) ? NULL : q->o->which == EXPORT_STUDENT ? "student" : "teacher";
@@ -132,7 +131,7 @@ static hct_status write_card(const export *q, hct_err *err) {
 }
 
 hct_status export_run(const export_options *o, hct_err *err) {
-    export q = {.o = o, .f = hct_st_open(o->weights, err)};
+    exporter q = {.o = o, .f = hct_st_open(o->weights, err)};
     if (!q.f) return err->code;
     hct_status st = weights_info(q.f, o->weights, &q.info, err);
     if (st == HCT_OK) st = choose(&q, err);

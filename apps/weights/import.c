@@ -1,6 +1,7 @@
 /* Checkpoints of others, read and described. */
 #include "weights/import.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "support/json_out.h"
 #include "support/paths.h"
 #include "support/sha256.h"
+#include "support/text.h"
 #include "models/build.h"
 #include "support/device.h"
 
@@ -17,18 +19,21 @@
 
 /* A head's tensors come from a file of their own, under the prefix "head.TASK.". */
 typedef struct head_file {
-    torch_file *f;
+    weights_source f;
     state_dict s;
 } head_file;
 
-typedef struct import {
+typedef struct importer {
     const import_options *o;
-    torch_file *f;
+    weights_source f;
+    char *told; /* the description that headct left in the file; NULL: none */
     state_dict s;
+    size_t not_finite; /* values, the first of them in: */
+    char first_not_finite[128];
     head_file *head; /* [o->n_heads] */
     model_info info;
     load_report report;
-} import;
+} importer;
 
 static void drop(state_dict *s, const char *name) {
     for (size_t i = 0; i < s->n; i++) {
@@ -40,7 +45,7 @@ static void drop(state_dict *s, const char *name) {
 }
 
 /* Tasks of heads in the file itself: each "head.TASK.linear.weight", as headct export writes them. */
-static hct_status find_tasks(import *q, hct_err *err) {
+static hct_status find_tasks(importer *q, hct_err *err) {
     const char *end = ".linear.weight";
     for (size_t i = 0; i < q->s.n; i++) {
         const char *name = q->s.entry[i].name;
@@ -56,14 +61,14 @@ static hct_status find_tasks(import *q, hct_err *err) {
         for (int k = 0; k < q->info.n_tasks; k++)
             if (!strcmp(q->info.task[k], task)) return hct_fail(err, HCT_EINVAL, "task '%s' has two heads", task);
         if (q->info.n_tasks == MODEL_TASKS || strlen(task) >= MODEL_NAME || !*task)
-            return hct_fail(err, HCT_EINVAL, "--classifier: at most %d tasks with names of 1 to %d letters",
+            return hct_fail(err, HCT_EINVAL, "--classifier: at most %d tasks with names of 1 to %d characters",
                             MODEL_TASKS, MODEL_NAME - 1);
         snprintf(q->info.task[q->info.n_tasks++], MODEL_NAME, "%s", task);
     }
     return HCT_OK;
 }
 
-static hct_status set_windows(import *q, hct_err *err) {
+static hct_status set_windows(importer *q, hct_err *err) {
     const import_options *o = q->o;
     input_spec *input = &q->info.encoder.input;
     const hu_window *w = o->window ? o->window : paper_windows;
@@ -84,24 +89,33 @@ static void set_field(const model_field *fields, void *own, const char *name, do
 }
 
 /* The kind whose keys these are; none: the first, which says what it misses. */
-static hct_status find_kind(const import *q, const encoder_kind **ret, hct_err *err) {
+static hct_status find_kind(const importer *q, const encoder_kind **ret, hct_err *err) {
     const hct_st_entry *e = q->s.entry;
     for (const encoder_kind *const *k = encoder_kinds; *k; k++)
         if ((*k)->recognises && (*k)->recognises(e, q->s.n)) return *ret = *k, HCT_OK;
     *ret = encoder_kinds[0];
-    if (!geometry_find(e, q->s.n, "linear.weight")) return HCT_OK;
+    if (!geometry_find(e, q->s.n, "linear.weight")) {
+        text_buffer keys = {0};
+        for (size_t i = 0; i < q->s.names && i < 6; i++) text_printf(&keys, "%s%s", i ? ", " : "", q->s.name[i]);
+        hct_status st = hct_fail(err, HCT_EFORMAT,
+                                 "%s: holds no tensor '%s', so it is no vision transformer with the paper's keys; its "
+                                 "first keys: %.400s",
+                                 q->o->path, (*ret)->key, text_so_far(&keys));
+        text_free(&keys);
+        return st;
+    }
     return hct_fail(err, HCT_EFORMAT,
                     "%s: holds a classifier's head alone; import its backbone's file, with --classifier TASK=%s",
                     q->o->path, q->o->path);
 }
 
-static const pretext_kind *find_pretext(const import *q) {
+static const pretext_kind *find_pretext(const importer *q) {
     for (const pretext_kind *const *k = pretext_kinds; *k && !q->o->encoder_only; k++)
         if ((*k)->recognises && (*k)->recognises(q->s.entry, q->s.n)) return *k;
     return NULL;
 }
 
-static hct_status describe_encoder(import *q, const encoder_kind *kind, const pretext_kind *pretext, hct_err *err) {
+static hct_status describe_encoder(importer *q, const encoder_kind *kind, const pretext_kind *pretext, hct_err *err) {
     const import_options *o = q->o;
     encoder *e = &q->info.encoder;
     hct_status st = HCT_OK;
@@ -113,7 +127,7 @@ static hct_status describe_encoder(import *q, const encoder_kind *kind, const pr
     return st == HCT_OK ? kind->sizes(q->s.entry, q->s.n, o->path, e, err) : st;
 }
 
-static hct_status describe_pretext(import *q, const pretext_kind *kind, hct_err *err) {
+static hct_status describe_pretext(importer *q, const pretext_kind *kind, hct_err *err) {
     const import_options *o = q->o;
     pretext *x = &q->info.pretext;
     hct_status st = HCT_OK;
@@ -124,7 +138,37 @@ static hct_status describe_pretext(import *q, const pretext_kind *kind, hct_err 
     return st == HCT_OK ? kind->sizes(q->s.entry, q->s.n, o->path, &q->info.encoder, x, err) : st;
 }
 
-static hct_status describe(import *q, hct_err *err) {
+/* As headct export left it in the file; options say it again. */
+static hct_status describe_as_told(importer *q, hct_err *err) {
+    const import_options *o = q->o;
+    hct_err why = {0};
+    char *format = weights_source_told(&q->f, "format");
+    hct_status st = weights_read_description(q->told, format, &q->info, &why);
+    free(format);
+    encoder *e = &q->info.encoder, held;
+    if (st == HCT_OK) {
+        set_field(e->kind->fields, e->own, "heads", (double)o->heads);
+        set_field(e->kind->fields, e->own, "norm_eps", o->norm_eps);
+        held = *e;
+        st = encoder_check(e, &why);
+    }
+    if (st == HCT_OK && e->kind->sizes) st = e->kind->sizes(q->s.entry, q->s.n, o->path, &held, &why);
+    if (st == HCT_OK) st = fields_compare(e->kind->fields, e->own, held.own, e->kind->untold, &why);
+    if (st < 0) return hct_fail(err, st, "%s: its headct description is damaged: %.900s", o->path, why.msg);
+    if (o->encoder_only && q->info.role == MODEL_PRETRAINING) q->info.role = MODEL_ENCODER;
+    if (o->window && o->n_windows != e->input.n_windows)
+        return hct_fail(err, HCT_EINVAL, "%s: takes %d channels, --windows gives %d", o->path, e->input.n_windows,
+                        o->n_windows);
+    for (int i = 0; o->window && i < o->n_windows; i++) e->input.window[i] = o->window[i];
+    for (int a = 0; o->crop && a < 3; a++) e->input.crop[a] = o->crop;
+    for (size_t i = 0; i < o->n_heads; i++)
+        return hct_fail(err, HCT_EINVAL, "%s: was written by headct export, with its heads; --classifier is for others",
+                        o->path);
+    return HCT_OK;
+}
+
+static hct_status describe(importer *q, hct_err *err) {
+    if (q->told) return describe_as_told(q, err);
     const encoder_kind *kind;
     const pretext_kind *pretext = find_pretext(q);
     hct_status st = find_kind(q, &kind, err);
@@ -141,7 +185,7 @@ static hct_status describe(import *q, hct_err *err) {
 }
 
 /* The entry of one of the model's tensors; NULL where there is none. */
-static const hct_st_entry *entry_of(const import *q, const char *name) {
+static const hct_st_entry *entry_of(const importer *q, const char *name) {
     const hct_st_entry *e = geometry_find(q->s.entry, q->s.n, name);
     for (size_t i = 0; !e && i < q->o->n_heads; i++) {
         char prefix[MODEL_NAME + 8];
@@ -151,7 +195,7 @@ static const hct_st_entry *entry_of(const import *q, const char *name) {
     return e;
 }
 
-static hct_status fill(import *q, params *p, hct_err *err) {
+static hct_status fill(importer *q, params *p, hct_err *err) {
     load_report *r = &q->report;
     for (size_t i = 0; i < p->n; i++) {
         const char *name = p->items[i].name;
@@ -163,6 +207,10 @@ static hct_status fill(import *q, params *p, hct_err *err) {
                             q->o->path, name);
         float *x = malloc((hct_st_elements(e) + 1) * sizeof *x);
         hct_status st = x ? hct_st_to_f32(e, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", name);
+        size_t wrong = 0, n = st == HCT_OK ? hct_st_elements(e) : 0;
+        for (size_t k = 0; k < n; k++) wrong += !isfinite(x[k]);
+        if (wrong && !q->not_finite) snprintf(q->first_not_finite, sizeof q->first_not_finite, "%s", name);
+        q->not_finite += wrong;
         if (st == HCT_OK) st = hct_tensor_write(p->items[i].tensor, x, err);
         free(x);
         if (st < 0) return st;
@@ -175,7 +223,7 @@ static hct_status fill(import *q, params *p, hct_err *err) {
 }
 
 /* Where the weights come from, as JSON. */
-static char *origin(const import *q, hct_err *err) {
+static char *origin(const importer *q, hct_err *err) {
     char hash[SHA256_HEX];
     if (sha256_file(q->o->path, hash, err) < 0) return NULL;
     json_out j = {0};
@@ -187,15 +235,26 @@ static char *origin(const import *q, hct_err *err) {
     return json_take(&j, q->o->path, err);
 }
 
-static hct_status open_files(import *q, hct_err *err) {
+static hct_status open_files(importer *q, hct_err *err) {
     const import_options *o = q->o;
-    if (!(q->f = torch_open(o->path, err))) return err->code;
-    hct_status st = state_dict_read(q->f, o->path, o->which, &q->s, err);
+    const char *wanted[8] = {NULL};
+    size_t n = 0;
+    for (const encoder_kind *const *k = encoder_kinds; *k && n < 7; k++)
+        if ((*k)->key) wanted[n++] = (*k)->key;
+    hct_status st = weights_source_open(o->path, &q->f, err);
+    if (st == HCT_OK) st = state_dict_read(&q->f, o->path, o->which, wanted, &q->s, err);
+    if (st == HCT_OK) q->told = weights_source_told(&q->f, "headct");
+    if (st == HCT_OK && q->f.torch && *pickle_unknown(torch_values(q->f.torch)))
+        hct_log(HCT_LOG_INFO,
+                "%s: holds Python objects beside its tensors ('%s'); they are not looked at, and nothing of "
+                "them was run",
+                o->path, pickle_unknown(torch_values(q->f.torch)));
     q->head = calloc(o->n_heads + 1, sizeof *q->head);
     if (st == HCT_OK && !q->head) st = hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < o->n_heads; i++) {
-        if (!(q->head[i].f = torch_open(o->head[i].path, err))) return err->code;
-        st = state_dict_read(q->head[i].f, o->head[i].path, STATE_DICT_STUDENT, &q->head[i].s, err);
+        st = weights_source_open(o->head[i].path, &q->head[i].f, err);
+        if (st == HCT_OK)
+            st = state_dict_read(&q->head[i].f, o->head[i].path, STATE_DICT_STUDENT, NULL, &q->head[i].s, err);
     }
     if (st == HCT_OK && o->drop_registers) {
         if (geometry_find(q->s.entry, q->s.n, REGISTERS))
@@ -206,18 +265,19 @@ static hct_status open_files(import *q, hct_err *err) {
     return st;
 }
 
-static void close_files(import *q) {
+static void close_files(importer *q) {
     for (size_t i = 0; q->head && i < q->o->n_heads; i++) {
         state_dict_free(&q->head[i].s);
-        torch_close(q->head[i].f);
+        weights_source_close(&q->head[i].f);
     }
     free(q->head);
     state_dict_free(&q->s);
-    torch_close(q->f);
+    weights_source_close(&q->f);
+    free(q->told);
 }
 
 hct_status import_run(const import_options *o, model_info *ret, hct_err *err) {
-import q = {.o = o };
+    importer q = {.o = o};
     hct_status st = open_files(&q, err);
     if (st == HCT_OK) st = describe(&q, err);
     hct_dev *dev = NULL;
@@ -228,6 +288,11 @@ import q = {.o = o };
     if (st == HCT_OK && !(from = origin(&q, err))) st = err->code;
     if (st == HCT_OK) st = weights_save(o->out, p, &q.info, NULL, 0, (hct_st_pair[]){{"imported_from", from}}, 1, err);
     if (st == HCT_OK) load_report_print(&q.report, o->path);
+    if (st == HCT_OK && q.not_finite)
+        hct_log(HCT_LOG_WARNING,
+                "%s: %zu of its values are NaN or infinite (the first in '%s'): whatever is made with "
+                "these weights will be too",
+                o->path, q.not_finite, q.first_not_finite);
     if (st == HCT_OK && ret) *ret = q.info;
     free(from);
     params_free(p);

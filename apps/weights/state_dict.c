@@ -1,6 +1,7 @@
 /* The state dict in a file of torch.save, under plain names. */
 #include "weights/state_dict.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,53 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const hct_st_entry *)a)->name, ((const hct_st_entry *)b)->name);
 }
 
+/* ---- prefixes ---- */
+
+static bool ends_with_key(const char *name, const char *key) {
+    size_t n = strlen(name), m = strlen(key);
+    return n > m && name[n - m - 1] == '.' && strcmp(name + n - m, key) == 0;
+}
+
+static bool is_teachers(const char *prefix) {
+    return strstr(prefix, "teacher") || strstr(prefix, "momentum") || strstr(prefix, "ema");
+}
+
+/* Takes a prefix off that stands before a key which an encoder needs, where no tensor has the key itself. Of several
+ * the student's, or the teacher's; others than these: which is meant cannot be told. */
+static hct_status strip_prefix(state_dict *s, const char *path, state_dict_which which, const char *const *wanted,
+                               hct_err *err) {
+    char found[NAME_BYTES + 1] = "", other[NAME_BYTES + 1] = "";
+    for (; wanted && *wanted; wanted++)
+        for (size_t i = 0; i < s->n; i++) {
+            const char *name = s->entry[i].name;
+            if (strcmp(name, *wanted) == 0) return HCT_OK;
+            if (!ends_with_key(name, *wanted)) continue;
+            char prefix[NAME_BYTES + 1] = "";
+            snprintf(prefix, sizeof prefix, "%.*s", (int)(strlen(name) - strlen(*wanted)), name);
+            if (is_teachers(prefix) != (which == STATE_DICT_TEACHER) && *found) continue;
+            if (is_teachers(found) != (which == STATE_DICT_TEACHER) || !*found) memcpy(found, prefix, sizeof found);
+            else memcpy(other, prefix, sizeof other);
+        }
+    if (*other)
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: holds several models, under '%s' and '%s': save the one that is meant alone", path, found,
+                        other);
+    size_t n = strlen(found);
+    for (size_t i = 0; n && i < s->n; i++)
+        if (strncmp(s->entry[i].name, found, n) == 0) s->entry[i].name += n;
+    return HCT_OK;
+}
+
+static hct_status sort_entries(state_dict *s, const char *path, hct_err *err) {
+    if (!s->n) return hct_fail(err, HCT_EFORMAT, "%s: its state dict is empty, or holds no tensors", path);
+    qsort(s->entry, s->n, sizeof *s->entry, by_name);
+    for (size_t i = 1; i < s->n; i++)
+        if (!by_name(&s->entry[i - 1], &s->entry[i]))
+            return hct_fail(err, HCT_EFORMAT, "%s: two tensors are named '%s' without their prefixes", path,
+                            s->entry[i].name);
+    return HCT_OK;
+}
+
 static hct_status read_entries(torch_file *f, const char *path, pickle_id dict, state_dict *s, hct_err *err) {
     const pickle *p = torch_values(f);
     const pickle_value *d = pickle_at(p, dict);
@@ -65,13 +113,13 @@ static hct_status read_entries(torch_file *f, const char *path, pickle_id dict, 
     for (uint32_t i = 0; i + 1 < d->n; i += 2) {
         const pickle_value *key = pickle_at(p, d->item[i]);
         if (key->kind != PICKLE_TEXT || key->n > NAME_BYTES || !clean(key->text, key->n))
-            return hct_fail(err, HCT_EFORMAT, "%s: a key of its state dict is no name of at most %d letters", path,
+            return hct_fail(err, HCT_EFORMAT, "%s: a key of its state dict is no name of at most %d characters", path,
                             NAME_BYTES);
         if (!(s->name[s->names] = plain(key->text, key->n)))
             return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
         const char *name = s->name[s->names++];
         const torch_tensor *t = torch_tensor_at(f, d->item[i + 1]);
-        if (!t) return hct_fail(err, HCT_EFORMAT, "%s: '%s' of its state dict is no tensor", path, name);
+        if (!t) continue; /* None, text, a number: what the model does not ask for */
         uint64_t size = hct_dtype_size(t->dtype);
         /* torch_open has bounded it by its storage */
         for (int32_t k = 0; k < t->ndim; k++) size *= (uint64_t)t->dim[k];
@@ -83,32 +131,63 @@ static hct_status read_entries(torch_file *f, const char *path, pickle_id dict, 
         s->n++;
         if (st < 0) return st;
     }
-    if (!s->n) return hct_fail(err, HCT_EFORMAT, "%s: its state dict is empty", path);
-    qsort(s->entry, s->n, sizeof *s->entry, by_name);
-    for (size_t i = 1; i < s->n; i++)
-        if (!by_name(&s->entry[i - 1], &s->entry[i]))
-            return hct_fail(err, HCT_EFORMAT, "%s: two tensors are named '%s' without their prefixes", path,
-                            s->entry[i].name);
     return HCT_OK;
 }
 
-/* Whether the dict's first value is a tensor. */
+/* Whether one of the dict's values is a tensor. */
 static int holds_tensors(torch_file *f, pickle_id dict) {
     const pickle_value *d = pickle_at(torch_values(f), dict);
-    return d->kind == PICKLE_DICT && d->n > 1 && torch_tensor_at(f, d->item[1]);
+    for (uint32_t i = 1; d->kind == PICKLE_DICT && i < d->n; i += 2)
+        if (torch_tensor_at(f, d->item[i])) return 1;
+    return 0;
 }
 
-hct_status state_dict_read(torch_file *f, const char *path, state_dict_which which, state_dict *ret, hct_err *err) {
-    *ret = (state_dict){0};
+static hct_status read_parts(const weights_source *f, const char *path, state_dict *s, hct_err *err) {
+    size_t n = 0;
+    for (size_t k = 0; k < f->n_parts; k++) n += hct_st_count(f->parts[k]);
+    s->entry = calloc(n + 1, sizeof *s->entry);
+    s->name = calloc(n + 1, sizeof *s->name);
+    if (!s->entry || !s->name) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for its list of tensors", path);
+    for (size_t k = 0; k < f->n_parts; k++)
+        for (size_t i = 0; i < hct_st_count(f->parts[k]); i++) {
+            const hct_st_entry *e = hct_st_at(f->parts[k], i);
+            if (!(s->name[s->names] = plain(e->name, strlen(e->name))))
+                return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+            s->entry[s->n] = *e;
+            s->entry[s->n++].name = s->name[s->names++];
+        }
+    return HCT_OK;
+}
+
+static hct_status read_torch(torch_file *f, const char *path, state_dict_which which, state_dict *ret, hct_err *err) {
     const pickle *p = torch_values(f);
     pickle_id dict = find(p, which == STATE_DICT_TEACHER ? teachers : students, ret->key);
-    if (dict == PICKLE_NONE && which == STATE_DICT_TEACHER)
-        return hct_fail(err, HCT_EFORMAT, "%s: holds no teacher (momentum_model_state_dict); leave --which teacher out",
-                        path);
     if (dict == PICKLE_NONE) dict = pickle_root(p);
     if (!*ret->key && !holds_tensors(f, dict))
-        return hct_fail(err, HCT_EFORMAT, "%s: holds neither a 'state_dict' nor tensors by name", path);
-    hct_status st = read_entries(f, path, dict, ret, err);
+        return *pickle_unknown(p)
+                   ? hct_fail(err, HCT_EFORMAT,
+                              "%s: holds neither a 'state_dict' nor tensors by name; it is a Python object ('%s'), of "
+                              "which nothing was run: save its state_dict() with torch.save",
+                              path, pickle_unknown(p))
+                   : hct_fail(err, HCT_EFORMAT, "%s: holds neither a 'state_dict' nor tensors by name", path);
+    return read_entries(f, path, dict, ret, err);
+}
+
+hct_status state_dict_read(const weights_source *f, const char *path, state_dict_which which, const char *const *wanted,
+                           state_dict *ret, hct_err *err) {
+    *ret = (state_dict){0};
+    char key[64] = "";
+    hct_status st = HCT_OK;
+    bool several =
+        which == STATE_DICT_TEACHER && (!f->torch || find(torch_values(f->torch), teachers, key) == PICKLE_NONE);
+    st = f->torch ? read_torch(f->torch, path, which, ret, err) : read_parts(f, path, ret, err);
+    if (st == HCT_OK) st = strip_prefix(ret, path, which, wanted, err);
+    if (st == HCT_OK) st = sort_entries(ret, path, err);
+    bool found = false; /* a teacher by prefix */
+    for (size_t i = 0; several && i < ret->names && st == HCT_OK; i++) found = found || is_teachers(ret->name[i]);
+    if (st == HCT_OK && several && !found)
+        st = hct_fail(err, HCT_EFORMAT, "%s: holds no teacher (momentum_model_state_dict); leave --which teacher out",
+                      path);
     if (st < 0) state_dict_free(ret);
     return st;
 }

@@ -78,13 +78,17 @@ for command in "predict --run $work/encoder --json" "embed --weights $w --out $w
     refuses 3 "no UTF-8" "${command%% *}: a name that no table can hold is listed and left out" "$headct" $command "$latin" "$one" $q
 done
 check "and the other scan is embedded" test -s "$work/latin.safetensors"
-# Two at once into one file: the second, run by a stand-in for dcm2niix while the first is at work, has finished when that one saves.
-mkdir "$work/bin" "$work/series"
-gzip -dc "$one" >"$work/made.nii"
-{ head -c 128 /dev/zero; printf DICM; } >"$work/series/IM1"
-printf '#!/bin/sh\n"%s" embed --weights "%s" "%s" --out "%s/both.safetensors" --quiet\ncp "%s/made.nii" "${10}/1_1.nii"\n' "$headct" "$w" "$one" "$work" "$work" >"$work/bin/dcm2niix"
-chmod +x "$work/bin/dcm2niix"
-refuses 1 "another program wrote it meanwhile" "embed: what another wrote meanwhile is not written over" env PATH="$work/bin:$PATH" "$headct" embed --weights "$w" "$work/series" --out "$work/both.safetensors" $q
+# Two at once into one file: the first is halted while it reads its scans, and goes on when the second has finished.
+two_at_once() {
+    "$headct" embed --weights "$w" "$work"/ph/*.nii.gz --out "$work/both.safetensors" $q &
+    first=$!
+    while kill -0 $first 2>/dev/null && ! grep -q '[.]nii[.]gz' "/proc/$first/maps" 2>/dev/null; do :; done
+    kill -STOP $first
+    "$headct" embed --weights "$w" "$one" --out "$work/both.safetensors" $q || return 9
+    kill -CONT $first
+    wait $first
+}
+refuses 1 "another program wrote it meanwhile" "embed: what another wrote meanwhile is not written over" two_at_once
 check "and is whole" "$headct" embed --weights "$w" "$one" --out "$work/both.safetensors" $q
 rm -f "$latin" "$work/latin.safetensors"
 

@@ -19,12 +19,12 @@ enum { OK = 0, ERROR = 1, USAGE = 2, PARTIAL = 3, STOPPED = 75 }; /* commands/co
 #define says(text) ck_assert_msg(strstr(headct_said, text), "does not say '%s' but: %s", text, headct_said)
 
 /* A fresh folder below the scratch folder, as working folder of the rest of the test. */
-static void enter(const char *name) {
+static inline void enter(const char *name) {
     shell("rm -rf '%s' && mkdir '%s'", scratch_path(name), scratch_path(name));
     if (chdir(scratch_path(name)) < 0) exit(1);
 }
 
-static void phantoms(int patients) {
+static inline void phantoms(int patients) {
     runs(OK, "phantom --out ph --patients %d --scans-per-patient 2 --size tiny --seed 4 --quiet", patients);
 }
 

@@ -108,14 +108,16 @@ START_TEST(split_refuses_damage) {
     const char *folder = make("split");
     hct_err err = {0};
     run_sql(folder, "DELETE FROM patients WHERE name='p03'");
-    ck_assert_int_eq(split_dataset(folder, (const double[]){8, 1, 1}, 0, &err), HCT_EFORMAT);
+    ck_assert_int_eq(split_dataset(folder, (const double[]){8, 1, 1}, 0, false, &err), HCT_EFORMAT);
     ck_assert_msg(strstr(err.msg, "is damaged"), "%s", err.msg);
 }
 END_TEST
 
 /* As version 1 had it: the split's column was named part, and there were no forms. */
-static void make_older(const char *folder) {
-    run_sql(folder, "ALTER TABLE splits RENAME COLUMN split TO part; DROP TABLE forms; PRAGMA user_version=1");
+static void make_older(const char *folder, int version) {
+    run_sql(folder, "DROP TABLE findings; DROP TABLE files; DROP TABLE items; DROP TABLE roots");
+    if (version == 1) run_sql(folder, "ALTER TABLE splits RENAME COLUMN split TO part; DROP TABLE forms");
+    run_sql(folder, version == 1 ? "PRAGMA user_version=1" : "PRAGMA user_version=2");
 }
 
 static int64_t version_of(const char *folder) {
@@ -130,20 +132,20 @@ static int64_t version_of(const char *folder) {
 START_TEST(older_files_are_read_and_brought_up_to_date) {
     const char *folder = make("older");
     hct_err err = {0};
-    ck_assert_msg(split_dataset(folder, (const double[]){5, 3, 3}, 1, &err) == HCT_OK, "%s", err.msg);
+    ck_assert_msg(split_dataset(folder, (const double[]){5, 3, 3}, 1, true, &err) == HCT_OK, "%s", err.msg);
     size_t *before, *list, n, n_before;
     dataset *d = dataset_open(folder, &err);
     ck_assert_int_eq(dataset_split(d, "test", &before, &n_before, &err), HCT_OK);
     dataset_close(d);
-    make_older(folder);
-    for (int round = 0; round < 2; round++) { /* read as it is; then after headct prepare has opened it */
+    for (int round = 0; round < 4; round++) { /* read as it is; then after headct prepare has opened it */
+        if (round % 2 == 0) make_older(folder, 1 + round / 2);
         d = dataset_open(folder, &err);
         ck_assert_msg(d != NULL, "%s", err.msg);
         ck_assert_int_eq(dataset_split(d, "test", &list, &n, &err), HCT_OK);
         ck_assert(n == n_before && !memcmp(list, before, n * sizeof *list));
         free(list);
         dataset_close(d);
-        ck_assert_int_eq(version_of(folder), 1 + round);
+        ck_assert_int_eq(version_of(folder), round % 2 ? INDEX_VERSION : 1 + round / 2);
         dataset_index ix;
         ck_assert_msg(index_open(&ix, folder, 1, &err) == HCT_OK, "%s", err.msg);
         index_close(&ix);

@@ -182,7 +182,7 @@ START_TEST(leaves_prepared_scans_out) {
     runs(ERROR, "prepare --in z.nii.gz --out new --quiet");
     says("prepared already");
     runs(ERROR, "prepare --in elsewhere --out new --quiet");
-    says("no scan in this folder");
+    says("no scan there");
     says("but prepared ones");
     /* volumes without an index are not known to be prepared ones, and nothing is written between them */
     shell("rm heads/data/index.sqlite");
@@ -262,6 +262,26 @@ START_TEST(labels_must_fit) {
     ck_assert_int_lt(dataset_find(d, "c", &err), 0);
     dataset_close(d);
     FAILS("absent.csv", "", "line 4: labels of scan 'zz'"); /* of a dataset that is there, too */
+    runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels absent.csv --partial");
+    /* labels as pandas and others write them; blanks about a patient's id are no part of it */
+    shell("printf 'scan,patient,IPH,SDH\\na, p1 ,1.0,False\\nb,p1,NaN,TRUE\\n' > pandas.csv");
+    runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels pandas.csv");
+    d = dataset_open("data", &err);
+    ck_assert_mem_eq(d->labels, want, 4);
+    ck_assert_str_eq(d->scans[0].patient, d->scans[1].patient);
+    dataset_close(d);
+    shell("sed 's/p1,1,0/p1,-1,0/' good.csv > unsure.csv");
+    FAILS("unsure.csv", "", "--uncertain 0|1|empty");
+    runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels unsure.csv --uncertain 1");
+    shell("printf 'scan,patient,IPH\\nsome/where/a.nii,p1,1\\n' > paths.csv");
+    FAILS("paths.csv", "", "this scan's ID is 'a'");
+    /* the same bytes under two patients */
+    shell("cp b.nii.gz other.nii.gz && printf 'scan,patient,IPH\\nb,p1,1\\nother,p9,0\\n' > two.csv");
+    runs(OK, "prepare --in b.nii.gz other.nii.gz --out copies --quiet --labels two.csv");
+    runs(ERROR, "split copies");
+    says("scans 'b' and 'other' are the same bytes under two patients");
+    runs(OK, "split copies --allow-copies");
+    runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels good.csv");
     /* labels of a scan that is already in the dataset are fine; they change without preparing anew */
     shell("sed 's/p1,1,0/p2,0,/' good.csv > new.csv");
     runs(OK, "prepare --in a.nii --out data --quiet --labels new.csv --label IPH --label SDH");
@@ -293,7 +313,7 @@ START_TEST(splits_by_patient) {
     shell("for i in $(seq 0 29); do n=s$(printf %%03d $i); cp -n in/s000.nii in/$n.nii; echo $n,p$((i %% 11)),$((i %% "
           "2)) >> labels.csv; done");
     runs(OK, "prepare --in in --out data --labels labels.csv --quiet");
-    runs(OK, "split data --ratios 8:1:1 --seed 3");
+    runs(OK, "split data --ratios 8:1:1 --seed 3 --allow-copies");
     says("train");
     says("IPH");
     char first[sizeof headct_said];
@@ -317,21 +337,21 @@ START_TEST(splits_by_patient) {
     for (int p = 0; p < 3; p++) free(part[p]);
     ck_assert_int_eq(dataset_split(d, "trian", &part[0], &n[0], &err), HCT_ENOTFOUND);
     dataset_close(d);
-    runs(OK, "split data --ratios 8:1:1 --seed 3");
+    runs(OK, "split data --ratios 8:1:1 --seed 3 --allow-copies");
     ck_assert_str_eq(first, headct_said);
     /* a dataset made in another order, with other row numbers, is split alike */
     runs(OK, "prepare --in in --out data3 --labels labels.csv --quiet --shard 2/2");
     runs(OK, "prepare --in in --out data3 --labels labels.csv --quiet --shard 1/2");
-    runs(OK, "split data3 --ratios 8:1:1 --seed 3");
+    runs(OK, "split data3 --ratios 8:1:1 --seed 3 --allow-copies");
     ck_assert_str_eq(first, headct_said);
-    runs(OK, "split data --ratios 8:1:1 --seed 4");
+    runs(OK, "split data --ratios 8:1:1 --seed 4 --allow-copies");
     dataset *e = dataset_open("data", &err), *f = dataset_open("data3", &err);
     int differ = 0;
     for (size_t i = 0; i < e->n; i++) differ |= strcmp(e->scans[i].split, f->scans[i].split) != 0;
     ck_assert(differ);
     dataset_close(e);
     dataset_close(f);
-    runs(OK, "split data --ratios 1:0:0");
+    runs(OK, "split data --ratios 1:0:0 --allow-copies");
     runs(USAGE, "split data --ratios 8:1");
     runs(USAGE, "split data --ratios 8:-1:1");
     runs(USAGE, "split data --ratios 0:0:0");

@@ -10,11 +10,10 @@
 #include "check_main.h"
 #include "dataset/dataset.h"
 #include "dataset/prepare.h"
+#include "make_dicom.h"
 #include "make_nifti.h"
 #include "prepare_runs.h"
 #include "write_shim.h"
-
-static const char dicom_head[200] = {[128] = 'D', 'I', 'C', 'M'};
 
 static double one_nan(int64_t i) { return i == 9 ? NAN : 0; }
 
@@ -81,7 +80,7 @@ START_TEST(faults_of_the_machine_and_names) {
     runs(OK, "prepare --in ph --out data --labels ph/labels.csv --quiet");
     shell("cp data/scans/p0001_s1.nii.gz kept; mv ph/p0001_s1.nii.gz away; ln -s nowhere ph/p0001_s1.nii.gz");
     runs(PARTIAL, "prepare --in ph --out data --labels ph/labels.csv --quiet");
-    says("refused scan 'p0001_s1'");
+    says("not read: p0001_s1.nii.gz: No such file or directory");
     shell("cmp kept data/scans/p0001_s1.nii.gz; rm ph/p0001_s1.nii.gz; mv away ph/p0001_s1.nii.gz");
     runs(OK, "prepare --in ph --out data --quiet");
     hct_err err = {0};
@@ -94,8 +93,9 @@ START_TEST(faults_of_the_machine_and_names) {
         "mkdir in; cp ph/p0001_s1.nii.gz in/a.nii.gz; ln -s . in/loop; cp in/a.nii.gz in/$(printf '%%0230d' 0).nii.gz");
     shell("mkfifo in/pipe.nii.gz"); /* not waited for */
     runs(PARTIAL, "prepare --in in --out out --quiet");
-    says("its ID has 230 letters");
-    says("pipe.nii.gz: is a device or pipe");
+    says("its ID has 230 characters");
+    runs(OK, "dataset why out pipe.nii.gz");
+    says("pipe.nii.gz: no image");
     shell("test $(ls out/scans | wc -l) = 1");
 }
 END_TEST
@@ -106,48 +106,49 @@ START_TEST(a_machine_that_cannot_convert) {
     enter("convert");
     nifti_spec good = nifti_plain();
     nifti_file(&good, "convert/made.nii");
-    scratch_file("convert/IM1", dicom_head, sizeof dicom_head);
-    shell("mkdir bin none series tmp && mv IM1 series && head -c 400 made.nii > cut.nii");
+    head_series_write(&(head_series){.folder = "series", .name = "IM%02d", .n = 12});
+    shell("mkdir bin none tmp && head -c 400 made.nii > cut.nii");
     shell("printf '#!/bin/sh\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix && chmod +x bin/dcm2niix");
     char *path = strdup(getenv("PATH"));
     setenv("MADE", "made.nii", 1);
     setenv("PATH", "bin", 1);
     setenv("TMPDIR", "tmp", 1);
-    runs(OK, "prepare --in series made.nii --out data --quiet");
+    runs(OK, "prepare --like-dcm2niix --in series made.nii --out data --quiet");
     setenv("MADE", "cut.nii", 1);
-    runs(ERROR, "prepare --in series made.nii --out data --quiet --exact --jobs 1");
+    runs(ERROR, "prepare --like-dcm2niix --in series made.nii --out data --quiet --exact --jobs 1");
     says("series: the volume that dcm2niix makes of it does not fit into the temporary folder tmp/");
     setenv("PATH", "none", 1);
-    runs(ERROR, "prepare --in series --out data --quiet --exact");
+    runs(ERROR, "prepare --like-dcm2niix --in series --out data --quiet --exact");
     says("apt-get install dcm2niix");
     setenv("PATH", "bin", 1);
     setenv("TMPDIR", "nowhere", 1);
-    runs(ERROR, "prepare --in series --out data --quiet --exact");
+    runs(ERROR, "prepare --like-dcm2niix --in series --out data --quiet --exact");
     says("set TMPDIR");
     setenv("TMPDIR", "tmp", 1);
     setenv("MADE", "made.nii", 1);
-    runs(OK, "prepare --in series made.nii --out data --quiet");
-    says("1 unchanged, 0 refused"); /* the other one was made with --exact before the run ended */
-    shell("/bin/rm -r data && /bin/cp -r series again");
+    runs(OK, "prepare --like-dcm2niix --in series made.nii --out data --quiet");
+    says("0 prepared, 2 unchanged, 0 refused");
+    shell("/bin/rm -r data");
+    head_series_write(&(head_series){.folder = "again", .name = "IM%02d", .n = 12, .series = 3});
     /* a terminal's Ctrl-C reaches both */
     static const char *const signals[] = {"INT", "TERM"}, *const ends[] = {"", "kill -TERM $$"};
     for (int k = 0; k < 4; k++) {
         shell("printf '#!/bin/sh\nkill -%s $PPID\n%s\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix",
               signals[k % 2], ends[k / 2]);
-        runs(STOPPED, "prepare --in again series --out data --quiet --jobs 1");
+        runs(STOPPED, "prepare --like-dcm2niix --in again series --out data --quiet --jobs 1");
         says(k < 2 ? "stopped after 1 of 2 scans; run it again for the rest" : "stopped after 0 of 2 scans");
         ck_assert_ptr_null(strstr(headct_said, "refused"));
         shell("test -z \"$(/bin/ls tmp)\"");
         shell("/bin/rm -r data");
     }
-    runs(STOPPED, "prepare --in again series --out data --quiet --jobs 1");
+    runs(STOPPED, "prepare --like-dcm2niix --in again series --out data --quiet --jobs 1");
     shell("printf '#!/bin/sh\n/bin/cp \"$MADE\" \"${10}/1_1.nii\"\n' > bin/dcm2niix");
-    runs(OK, "prepare --in made.nii again series --out data --quiet");
+    runs(OK, "prepare --like-dcm2niix --in made.nii again series --out data --quiet");
     ck_assert_int_eq(chdir("series"), 0); /* of a folder that is named "." the ID is its real name */
     setenv("PATH", "../bin", 1);
     setenv("TMPDIR", "../tmp", 1);
     setenv("MADE", "../made.nii", 1);
-    runs(OK, "prepare --in . --out ../data --quiet");
+    runs(OK, "prepare --like-dcm2niix --in . --out ../data --quiet");
     says("../data: 0 prepared, 1 unchanged");
     ck_assert_int_eq(chdir(".."), 0);
     setenv("PATH", path, 1);
@@ -161,27 +162,32 @@ START_TEST(refuses_useless_input) {
     enter("useless");
     shell("mkdir -p empty/below");
     runs(ERROR, "prepare --in empty --out data --quiet");
-    says("no scan in this folder");
+    says("no scan there");
     runs(ERROR, "prepare --in nowhere.nii --out data --quiet");
     says("nowhere.nii: No such file");
     shell("test ! -e data");
     nifti_spec good = nifti_plain();
     nifti_file(&good, "useless/a_b.nii");
     runs(USAGE, "prepare --in a_b.nii --out ''");
-    scratch_file("useless/slice.dcm", dicom_head, sizeof dicom_head);
-    runs(PARTIAL, "prepare --in slice.dcm --out slices --quiet");
-    says("slice.dcm: a DICOM file, one slice of a scan: give the folder");
-    shell("rm -r slice.dcm slices");
+    head_series_write(&(head_series){.folder = "series", .name = "IM%02d", .n = 2});
+    runs(PARTIAL, "prepare --in series/IM01 --out slices --quiet");
+    says("refused scan 'IM01': few-slices");
+    shell("rm -r series slices");
     shell("mkdir twice && cp a_b.nii twice/$(printf 'M\\374ller').nii");
     runs(PARTIAL, "prepare --in twice a_b.nii --out data --quiet"); /* no table could name it; the other is made */
     says("its name is no UTF-8, as tables of results must be: rename it");
     shell("test -e data/scans/a_b.nii.gz && rm -r data twice");
-    runs(ERROR, "prepare --in a_b.nii . --out data --quiet");
-    says("./a_b.nii is given twice: name it");
-    shell("mkdir a && cp a_b.nii a/b.nii");
-    runs(ERROR, "prepare --in . --out data --quiet");
-    says("would both be scan 'a_b'");
-    runs(ERROR, "split data");
+    runs(OK, "prepare --in a_b.nii . --out data --quiet"); /* given twice: it is one scan */
+    says("1 prepared, 0 unchanged, 0 refused");
+    good.inter = 5; /* other bytes */
+    shell("mkdir a");
+    nifti_file(&good, "useless/a/b.nii");
+    runs(OK, "prepare --in . --out data --quiet"); /* two scans of one name get two ids, and keep them */
+    says("1 prepared, 1 unchanged, 0 refused");
+    shell("test $(ls data/scans | wc -l) = 2 && test $(ls data/scans | grep -c 'a_b-........[.]nii') = 1 && rm -r a "
+          "a_b.nii");
+    nifti_file(&good, "useless/a_b.nii");
+    runs(ERROR, "split fresh");
     says("no dataset");
     shell("mkdir fake && echo 'not a database at all, just some text that is longer' > fake/index.sqlite");
     runs(ERROR, "split fake");

@@ -101,8 +101,9 @@ static int listed(const cJSON *names, const char *name) {
 static void check_unused(const bench *b, const params *p, const cJSON *names) {
     state_dict s;
     hct_err err = {0, ""};
-    if (!tap_ok(state_dict_read(b->f, b->path, STATE_DICT_STUDENT, &s, &err) == HCT_OK, "%s (%s)",
-                label(b, "state dict"), err.msg))
+    if (!tap_ok(state_dict_read(&(weights_source){.torch = b->f}, b->path, STATE_DICT_STUDENT, NULL, &s, &err) ==
+                    HCT_OK,
+                "%s (%s)", label(b, "state dict"), err.msg))
         return;
     double unused = 0, right = 0;
     for (size_t i = 0; i < s.n; i++) {
@@ -163,8 +164,9 @@ static void check_head(const bench *b, const char *stem) {
     hct_st_file *want = expected(b, stem);
     state_dict s;
     hct_err err = {0, ""};
-    if (tap_ok(want && state_dict_read(b->f, b->path, STATE_DICT_STUDENT, &s, &err) == HCT_OK, "%s (%s)",
-               label(b, "state dict"), err.msg)) {
+    if (tap_ok(want && state_dict_read(&(weights_source){.torch = b->f}, b->path, STATE_DICT_STUDENT, NULL, &s, &err) ==
+                           HCT_OK,
+               "%s (%s)", label(b, "state dict"), err.msg)) {
         check_entries(b, want, "w.", s.entry, s.n);
         state_dict_free(&s);
     }

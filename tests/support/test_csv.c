@@ -39,6 +39,38 @@ START_TEST(header_only_and_last_line_without_end) {
 }
 END_TEST
 
+/* As spreadsheets of several countries and ages save one table. */
+START_TEST(reads_what_spreadsheets_write) {
+    static const struct {
+        const char *bytes;
+        size_t n;
+    } forms[] = {
+        {"scan,patient\na,p 1\n", 18},
+        {"scan,patient\ra,p 1\r", 18},         /* CR alone */
+        {"scan;patient\r\na;p 1\r\n", 20},     /* semicolons */
+        {"scan\tpatient\na\tp 1\n", 18},       /* tabs */
+        {"scan, patient\na , \"p 1\" \n", 24}, /* blanks about cells */
+        {"\xff\xfe"
+         "s\0c\0a\0n\0,\0p\0a\0t\0i\0e\0n\0t\0\n\0a\0,\0p\0 \0"
+         "1\0\n\0",
+         38}, /* UTF-16 */
+        {"\xfe\xff"
+         "\0s\0c\0a\0n\0,\0p\0a\0t\0i\0e\0n\0t\0\n\0a\0,\0p\0 \0"
+         "1\0\n",
+         38},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        hct_err err = {0};
+        csv *t = csv_read(scratch_file("t.csv", forms[i].bytes, forms[i].n), &err);
+        ck_assert_msg(t && t->columns == 2 && t->rows == 1, "form %zu: %s", i, err.msg);
+        ck_assert_str_eq(t->names[1], "patient");
+        ck_assert_str_eq(csv_cell(t, 0, 0), "a");
+        ck_assert_str_eq(csv_cell(t, 0, 1), "p 1");
+        csv_free(t);
+    }
+}
+END_TEST
+
 START_TEST(refuses) {
     const struct {
         const char *text, *says;
@@ -50,8 +82,8 @@ START_TEST(refuses) {
         {"a,b\n1,2,3\n", ":2: 3 cells"},
         {"a,b\n1,\"x\n\n", ":2: a quote is opened"},
         {"a,b\n\"1\"x,2\n", ":2: text follows"},
-        {"a,b\nM\xc3\xbcller,2\nM\xfcller,3\n", ":3: a letter that is no UTF-8: save"},
-        {"a,b\xff", ":1: a letter that is no UTF-8"},
+        {"a,b\nM\xc3\xbcller,2\nM\xfcller,3\n", ":3: a character that is no UTF-8: save"},
+        {"a,b\xff", ":1: a character that is no UTF-8"},
         {"a,b\n1,2\nx\x1b[31m,3\n", ":3: a control character"},
         {"a,b\n1,\xc2\x9b\n", ":2: a control character"},
     };
@@ -130,5 +162,5 @@ START_TEST(formulas_are_marked) {
 }
 END_TEST
 
-CHECK_MAIN("csv", formulas_are_marked, reads_quotes_and_line_ends, header_only_and_last_line_without_end, refuses,
-           names_the_nearest_column, writes_what_it_reads)
+CHECK_MAIN("csv", reads_what_spreadsheets_write, formulas_are_marked, reads_quotes_and_line_ends,
+           header_only_and_last_line_without_end, refuses, names_the_nearest_column, writes_what_it_reads)

@@ -1,0 +1,16 @@
+/* What the index tells of what was found: of one file, series or scan, of all that were left out, and in numbers. */
+#ifndef DATASET_STORY_H
+#define DATASET_STORY_H
+
+#include "dataset/index.h"
+#include "support/text.h"
+
+/* Everything about one name: a scan's id, a path below an input (a file, or a folder with all in it), as sentences.
+ * HCT_ENOTFOUND: the index knows nothing of that name. */
+hct_status story_why(dataset_index *ix, const char *name, text_buffer *out, hct_err *err);
+/* What was left out, as a CSV: scan,place,kind,slices,reason,sentence; files that could not be read have no scan. */
+hct_status story_refused(dataset_index *ix, text_buffer *out, hct_err *err);
+/* Counts: scans, patients, splits, labels, files by heading, what was left out by reason, warnings by word. */
+hct_status story_info(dataset_index *ix, text_buffer *out, hct_err *err);
+
+#endif
