@@ -146,9 +146,12 @@ hct_status run_report_metrics(report *r, const char *metrics_json, const char *c
         cJSON_ArrayForEach(task, tasks) metrics_row(task, &c.text[k++ * columns], compared);
         metrics_row(cJSON_GetObjectItem(json, "macro"), &c.text[k * columns], compared);
         report_table(r, head, c.at, rows, columns, caption);
-        report_paragraph(r, "%.0f scans; 95%% percentile intervals of %.0f bootstrap resamples.%s",
-                         number(json, "scans"), number(json, "resamples"),
-                         compared ? " p: two-sided paired permutation test." : "");
+        const cJSON *kind = cJSON_GetObjectItem(json, "interval"), *unit = cJSON_GetObjectItem(json, "resampled");
+        report_paragraph(r, "%.0f scans; 95%% %s intervals of %.0f bootstrap resamples of %ss, seed %.0f.%s",
+                         number(json, "scans"),
+                         cJSON_IsString(kind) && !strcmp(kind->valuestring, "bca") ? "BCa" : "percentile",
+                         number(json, "resamples"), cJSON_IsString(unit) ? unit->valuestring : "scan",
+                         number(json, "seed"), compared ? " p: two-sided paired permutation test." : "");
     }
     cells_free(&c);
     cJSON_Delete(json);
@@ -344,6 +347,34 @@ static hct_status add_evaluations(report *r, const char *run, hct_err *err) {
     return st;
 }
 
+/* Hashes of what made the run's predictions, so that a reader can tell whether two pages are of one model. */
+static hct_status add_origin(report *r, const char *run, hct_err *err) {
+    static const char *const keys[][2] = {{"weights_sha256", "weights, SHA-256"},
+                                          {"recipe_sha256", "recipe, SHA-256"},
+                                          {"preprocessing_sha256", "preparation of scans, SHA-256"},
+                                          {"data_sha256", "training data, SHA-256"},
+                                          {"parent_sha256", "weights it started from, SHA-256"}};
+    enum { KEYS = sizeof keys / sizeof *keys };
+    const char *cell[2 * KEYS];
+    char *path = path_join(run, "predictions.csv.json"), *text = NULL;
+    if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    hct_status st = path_is_file(path) ? hct_read_file(path, &text, NULL, err) : HCT_OK;
+    cJSON *json = text ? cJSON_Parse(text) : NULL;
+    size_t rows = 0;
+    for (size_t k = 0; k < KEYS; k++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, keys[k][0]);
+        if (!cJSON_IsString(value) || !*value->valuestring) continue;
+        cell[2 * rows] = keys[k][1];
+        cell[2 * rows++ + 1] = value->valuestring;
+    }
+    if (st == HCT_OK && text && !json) st = hct_fail(err, HCT_EFORMAT, "%s: is no JSON", path);
+    if (st == HCT_OK && rows) report_table(r, NULL, cell, rows, 2, "What made its predictions");
+    cJSON_Delete(json);
+    free(text);
+    free(path);
+    return st;
+}
+
 /* A part that is missing is fine; anything else is not. */
 static hct_status optional(hct_status status, size_t *parts) {
     *parts += status == HCT_OK;
@@ -366,6 +397,7 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
     if (status == HCT_OK) status = add_sheets(r, run, err);
     if (status == HCT_OK) status = add_figures(r, run, &figures, err);
     if (status == HCT_OK) status = add_evaluations(r, run, err);
+    if (status == HCT_OK) status = add_origin(r, run, err);
     char *text = NULL;
     if (status == HCT_OK && path_is_file(recipe) && (status = hct_read_file(recipe, &text, NULL, err)) == HCT_OK) {
         report_folded(r, "recipe.yaml", text);

@@ -259,6 +259,7 @@ START_TEST(a_run_and_its_report) {
         "{\"step\":2,\"phase\":\"validation\",\"loss\":1.5}\n");
     put("run/recipe.yaml", "name: \"<b>\"\n");
     put("run/p.csv", SELF);
+    put("run/predictions.csv.json", "{\"weights_sha256\":\"0123<4\",\"recipe_sha256\":\"\"}");
     assert_says(headct_run("report %s", scratch_path("run")), 0, "run/report.html"); /* not evaluated yet */
     ck_assert_int_eq(hct_read_file(scratch_path("run/report.html"), &html, NULL, NULL), HCT_OK);
     ck_assert_ptr_nonnull(strstr(html, "not evaluated yet: headct evaluate --run"));
@@ -274,8 +275,8 @@ START_TEST(a_run_and_its_report) {
     assert_says(headct_run("report %s", scratch_path("run")), 0, "run/report.html");
     ck_assert_int_eq(hct_read_file(scratch_path("run/report.html"), &html, NULL, NULL), HCT_OK);
     const char *wanted[] = {
-        "Loss over optimiser steps",   "0.917 (",       "undefined",    "ROC of A; bands", "other AUC</th>",
-        "name: &quot;&lt;b&gt;&quot;", "evaluate-test", "p_delong_holm"};
+        "Loss over optimiser steps",   "0.917 (",       "undefined",     "ROC of A; bands",   "other AUC</th>",
+        "name: &quot;&lt;b&gt;&quot;", "evaluate-test", "p_delong_holm", "<td>0123&lt;4</td>"};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) ck_assert_msg(strstr(html, wanted[i]), "%s", wanted[i]);
     free(html);
     assert_says(headct_run("report %s %s --out %s --title 'Two runs'", scratch_path("run"), scratch_path("run"),
