@@ -169,7 +169,7 @@ hct_status run_report_comparison(report *r, const char *const *runs, size_t n, h
     for (size_t i = 0; i < n; i++) {
         hct_err why = {0};
         cJSON *json = metrics_of(runs[i], &why);
-        if (!json && why.code == HCT_ENOTFOUND) continue; /* not evaluated */
+        if (!json && why.code != HCT_ENOMEM) continue; /* not evaluated, or damaged, which its own section says */
         if (!json) {
             cells_free(&c);
             return hct_fail(err, why.code, "%s", why.msg);

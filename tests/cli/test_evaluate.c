@@ -285,6 +285,12 @@ START_TEST(a_run_and_its_report) {
     ck_assert_int_eq(hct_read_file(scratch_path("two.html"), &html, NULL, NULL), HCT_OK);
     ck_assert(strstr(html, "<h1>Two runs</h1>") && strstr(html, "Macro means"));
     free(html);
+    assert_says(headct_run("report %s %s --out %s", scratch_path("run"), scratch_path("gone"),
+                           scratch_path("two.html")),
+                3, "gone: there is no such run folder");
+    ck_assert_int_eq(hct_read_file(scratch_path("two.html"), &html, NULL, NULL), HCT_OK);
+    ck_assert(strstr(html, "Left out:") && strstr(html, "0.917 ("));
+    free(html);
     path_make_folders(scratch_path("bare"), NULL);
     assert_says(headct_run("report %s", scratch_path("bare")), 1, "holds no metrics.jsonl");
     assert_says(headct_run("report %s", scratch_path("absent")), 1, "no such run folder");
