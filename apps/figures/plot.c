@@ -26,7 +26,14 @@ static void write_data(FILE *f, const plot *p) {
 }
 
 static const char *series_style(const plot_series *s) {
-    return s->dots ? "points pt 7 ps 0.4" : s->points || s->n < 3 ? "linespoints lw 2 pt 7 ps 0.5" : "lines lw 2";
+    return s->stars                ? "points pt 3 ps 1.4 lw 2"
+           : s->dots               ? "points pt 7 ps 0.4"
+           : s->points || s->n < 3 ? "linespoints lw 2 pt 7 ps 0.5"
+                                   : "lines lw 2";
+}
+
+static const char *colour_of(const plot *p, size_t s) {
+    return gnuplot_colours[(p->series[s].colour ? p->series[s].colour - 1 : s) % GNUPLOT_COLOURS];
 }
 
 static void write_script(FILE *f, const void *context) {
@@ -41,11 +48,12 @@ static void write_script(FILE *f, const void *context) {
             : p->n > KEY_INSIDE                ? "outside right top"
                                                : "top right");
     if (p->square) fputs("set size square\nset xrange [0:1]\nset yrange [0:1]\n", f);
+    if (p->log_x) fputs("set logscale x 2\n", f);
     if (p->log_y) fputs("set logscale y\n", f);
     write_data(f, p);
     const char *comma = "plot ";
     for (size_t s = 0; s < p->n; s++) {
-        const char *colour = gnuplot_colours[s % GNUPLOT_COLOURS];
+        const char *colour = colour_of(p, s);
         if (!p->series[s].low || !p->series[s].n) continue;
         if (p->series[s].points)
             fprintf(f, "%s$d%zu using 1:2:3:4 with yerrorbars lw 1 pt 0 lc rgb '%s' notitle", comma, s, colour);
@@ -63,8 +71,7 @@ static void write_script(FILE *f, const void *context) {
     }
     for (size_t s = 0; s < p->n; s++) {
         if (p->series[s].n == 0) continue;
-        fprintf(f, "%s$d%zu using 1:2 with %s lc rgb '%s' ", comma, s, series_style(&p->series[s]),
-                gnuplot_colours[s % GNUPLOT_COLOURS]);
+        fprintf(f, "%s$d%zu using 1:2 with %s lc rgb '%s' ", comma, s, series_style(&p->series[s]), colour_of(p, s));
         if (p->series[s].title) {
             fputs("title ", f);
             gnuplot_quoted(f, p->series[s].title);

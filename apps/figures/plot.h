@@ -11,8 +11,10 @@ typedef struct plot_series {
     const double *x, *y;      /* n points; NaN in y makes a gap */
     const double *low, *high; /* a band round y; NULL: none */
     size_t n;
-    bool points; /* marked points on the line, the band as error bars */
-    bool dots;   /* points alone: a scatter plot */
+    bool points;   /* marked points on the line, the band as error bars */
+    bool dots;     /* points alone: a scatter plot */
+    bool stars;    /* stars alone */
+    size_t colour; /* 0: that of its place among the series; n: that of series n - 1 */
 } plot_series;
 
 typedef enum plot_square {
@@ -27,7 +29,7 @@ typedef struct plot {
     size_t n;
     plot_square square;
     double level;
-    bool log_y;
+    bool log_x, log_y; /* log_x: base 2 */
     int width, height; /* pixels; 0: 720 x 420 (520 x 520 where square) */
 } plot;
 

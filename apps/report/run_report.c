@@ -10,6 +10,7 @@
 #include "evaluation/evaluation.h"
 #include "figures/plot.h"
 #include "hct/io.h"
+#include "report/fewshot_report.h"
 #include "run/runlog.h"
 #include "support/csv.h"
 #include "support/paths.h"
@@ -239,6 +240,10 @@ static hct_status add_figure(report *r, const char *path, hct_err *err) {
                  stem + 12);
     else if (strncmp(stem, "forest_", 7) == 0)
         snprintf(caption, sizeof caption, "Subgroups: %s; dashed: all scans.", stem + 7);
+    else if (strncmp(stem, "fewshot_", 8) == 0)
+        snprintf(caption, sizeof caption,
+                 "Few-shot AUC of %s by examples of each class; bands: 95%% over draws; stars: all training scans.",
+                 stem + 8);
     else if (strncmp(stem, "models_", 7) == 0)
         snprintf(caption, sizeof caption, "AUC of each model, %s, with 95%% intervals.", stem + 7);
     else if (strcmp(stem, "reconstruction") == 0)
@@ -310,16 +315,21 @@ static const struct {
     {"subgroups.csv",
      "Subgroups: AUC inside, its difference to the rest of the scans, p of the permutation test of that"},
     {"operating_points.csv", "Operating points, chosen on validation, on test; low and high: Wilson's 95% intervals"},
+    {"fewshot.csv", "Few-shot: AUC and average precision by examples of each class, with 95% intervals"},
+    {"sweep.csv", "Sweep: the points that are done, by validation"},
     {"calibration.csv", "Calibration: Brier score, expected calibration error, logistic recalibration"},
 };
 
 /* The tables beside metrics.json. */
-static hct_status add_sheets(report *r, const char *folder, hct_err *err) {
+static hct_status add_sheets(report *r, const char *folder, size_t *ret_n, hct_err *err) {
     hct_status st = HCT_OK;
     for (size_t i = 0; i < sizeof sheets / sizeof *sheets && st == HCT_OK; i++) {
         char *path = path_join(folder, sheets[i].file);
         if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
-        if (path_is_file(path)) st = add_csv(r, path, sheets[i].caption, err);
+        if (path_is_file(path)) {
+            st = add_csv(r, path, sheets[i].caption, err);
+            ++*ret_n;
+        }
         free(path);
     }
     return st;
@@ -328,7 +338,7 @@ static hct_status add_sheets(report *r, const char *folder, hct_err *err) {
 /* RUN/evaluate-NAME: evaluations after the run's own. */
 static hct_status add_evaluations(report *r, const char *run, hct_err *err) {
     char **names = NULL;
-    size_t n = 0, figures = 0;
+    size_t n = 0, figures = 0, tables = 0;
     hct_status st = path_list(run, "", &names, &n, err);
     for (size_t i = 0; i < n; i++) {
         char *folder = strncmp(names[i], "evaluate-", 9) ? NULL : path_join(run, names[i]);
@@ -336,7 +346,7 @@ static hct_status add_evaluations(report *r, const char *run, hct_err *err) {
         if (st == HCT_OK && metrics && path_is_file(metrics)) {
             report_subheading(r, names[i]);
             st = run_report_metrics(r, metrics, names[i], err);
-            if (st == HCT_OK) st = add_sheets(r, folder, err);
+            if (st == HCT_OK) st = add_sheets(r, folder, &tables, err);
             if (st == HCT_OK) st = add_figures(r, folder, &figures, err);
         }
         free(metrics);
@@ -394,7 +404,10 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
         status = optional(run_report_metrics(r, metrics, "Held-out evaluation", err), &parts);
     else if (status == HCT_OK && path_is_file(scores))
         report_note(r, "Its predictions are not evaluated yet: headct evaluate --run %s", run);
-    if (status == HCT_OK) status = add_sheets(r, run, err);
+    size_t tables = 0;
+    if (status == HCT_OK) status = fewshot_report_draw(run, err);
+    if (status == HCT_OK) status = add_sheets(r, run, &tables, err);
+    parts += tables;
     if (status == HCT_OK) status = add_figures(r, run, &figures, err);
     if (status == HCT_OK) status = add_evaluations(r, run, err);
     if (status == HCT_OK) status = add_origin(r, run, err);

@@ -291,6 +291,19 @@ START_TEST(a_run_and_its_report) {
     ck_assert_int_eq(hct_read_file(scratch_path("two.html"), &html, NULL, NULL), HCT_OK);
     ck_assert(strstr(html, "Left out:") && strstr(html, "0.917 ("));
     free(html);
+    path_make_folders(scratch_path("few"), NULL);
+    put("few/fewshot.csv", "task,method,k,draws,positives,negatives,auc,auc_low,auc_high,ap,ap_low,ap_high\n"
+                           "A,knn,8,5,8,8,0.7,0.6,0.8,0.5,0.4,0.6\nA,knn,32,5,32,32,0.8,0.7,0.85,0.6,0.5,0.7\n"
+                           "A,knn,all,1,90,90,0.9,0.85,0.95,0.7,0.6,0.8\nA,linear,8,1,8,8,0.72,,,0.5,,\n"
+                           "B,linear,all,1,9,9,0.66,,,0.5,,\n");
+    assert_says(headct_run("report %s", scratch_path("few")), 0, "report.html");
+    ck_assert(path_is_file(scratch_path("few/figures/fewshot_A.svg")) &&
+              path_is_file(scratch_path("few/figures/fewshot_B.svg")));
+    ck_assert_int_eq(hct_read_file(scratch_path("few/report.html"), &html, NULL, NULL), HCT_OK);
+    ck_assert(strstr(html, "Few-shot AUC of A") && strstr(html, "<td>0.8500</td>"));
+    free(html);
+    put("few/fewshot.csv", "task,method,k,auc\n");
+    assert_says(headct_run("report %s", scratch_path("few")), 1, "few/fewshot.csv");
     path_make_folders(scratch_path("bare"), NULL);
     assert_says(headct_run("report %s", scratch_path("bare")), 1, "holds no metrics.jsonl");
     assert_says(headct_run("report %s", scratch_path("absent")), 1, "no such run folder");
