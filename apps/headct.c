@@ -14,6 +14,7 @@
 static const command commands[] = {
     {"phantom", "makes up head CTs with known findings", command_phantom},
     {"prepare", "turns scans into a dataset", command_prepare},
+    {"label", "labels of scans from diagnoses and medications", command_label},
     {"dataset", "what became of each file, series and scan of a dataset", command_dataset},
     {"qc", "a page to look at every scan of a dataset", command_qc},
     {"split", "deals a dataset's patients into train, val and test", command_split},

@@ -38,6 +38,7 @@ int command_export(int argc, char **argv);
 int command_fewshot(int argc, char **argv);
 int command_finetune(int argc, char **argv);
 int command_import(int argc, char **argv);
+int command_label(int argc, char **argv);
 int command_phantom(int argc, char **argv);
 int command_plan(int argc, char **argv);
 int command_predict(int argc, char **argv);

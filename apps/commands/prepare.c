@@ -210,6 +210,12 @@ int command_prepare(int argc, char **argv) {
             HCT_LOG_WARNING,
             "headct prepare: made a key, %s: keep a copy of it; without it the dataset's patients cannot be told again",
             r.made_key);
+    if (r.without_split)
+        hct_log(
+            HCT_LOG_WARNING,
+            "headct prepare: %lld scans are of patients without a split, and will not be trained on: headct split %s "
+            "--keep deals these, and moves nobody",
+            (long long)r.without_split, s.o.dataset);
     size_t refused = r.n_unread;
     for (size_t i = 0; i < r.n_refused; i++) refused += !r.refused[i].expected;
     int exit_status = command_end(argv[0], status, &err);

@@ -15,15 +15,18 @@ static const char doc[] =
     "split is stored in "
     "the "
     "dataset's index, replacing an earlier one. It depends on the seed and the patients' names only.\v"
-    "Example:\n"
-    "  headct split data --ratios 8:1:1 --seed 0\n\n"
+    "Examples:\n"
+    "  headct split data --ratios 8:1:1 --seed 0\n"
+    "  headct split data --keep\n\n"
     "Prints scans and patients of each split and, for each label, positive scans / scans whose label is known.";
 
-enum { OPT_RATIOS = 256, OPT_SEED = 'S', OPT_COPIES = 257 };
+enum { OPT_RATIOS = 256, OPT_SEED = 'S', OPT_COPIES = 257, OPT_KEEP = 258 };
 
 static const struct argp_option options[] = {
     {"ratios", OPT_RATIOS, "A:B:C", 0, "proportions of train, val and test (default 8:1:1)", 0},
     {"seed", OPT_SEED, "S", 0, "seed of the order of patients (default 0)", 0},
+    {"keep", OPT_KEEP, NULL, 0,
+     "deal only patients that have no split yet, and move nobody: after scans were added to a dataset in use", 0},
     {"allow-copies", OPT_COPIES, NULL, 0, "split though the same bytes are scans of two patients", 0},
     {0},
 };
@@ -32,7 +35,7 @@ typedef struct settings {
     const char *dataset;
     double ratios[SPLITS];
     int64_t seed;
-    bool allow_copies;
+    bool allow_copies, keep;
 } settings;
 
 static int parse_ratios(const char *text, double ret[SPLITS]) {
@@ -57,6 +60,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (parse_ratios(arg, s->ratios) < 0)
             argp_error(state, "--ratios %s: three numbers such as 8:1:1 are needed", arg);
         break;
+    case OPT_KEEP: s->keep = true; break;
     case OPT_COPIES: s->allow_copies = true; break;
     case OPT_SEED: s->seed = argument_whole(state, "seed", arg, 0, INT64_MAX); break;
     case ARGP_KEY_ARG:
@@ -117,7 +121,10 @@ int command_split(int argc, char **argv) {
     const struct argp argp = {options, parse, "DATASET", doc, NULL, NULL, NULL};
     command_parse(&argp, argc, argv, &s);
     hct_err err = {0};
-    hct_status status = split_dataset(s.dataset, s.ratios, s.seed, s.allow_copies, &err);
+    size_t new_patients = 0;
+    hct_status status = s.keep ? split_new_patients(s.dataset, s.ratios, s.seed, s.allow_copies, &new_patients, &err)
+                               : split_dataset(s.dataset, s.ratios, s.seed, s.allow_copies, &err);
+    if (status == HCT_OK && s.keep) printf("%zu patients were new\n", new_patients);
     dataset *d = status < 0 ? NULL : dataset_open(s.dataset, &err);
     if (status == HCT_OK) status = d ? print_counts(d, &err) : err.code;
     dataset_close(d);

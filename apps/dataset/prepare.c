@@ -390,12 +390,14 @@ static hct_status list_unread(run *r, hct_err *err) {
 }
 
 static hct_status make_folders(run *r, hct_err *err) {
-    char *scans = path_join(r->options->dataset, "scans"), *inputs = path_join(r->options->dataset, "inputs");
-    hct_status s = scans && inputs ? path_make_folders(scans, err) : no_memory(err);
-    if (s == HCT_OK) hct_leftovers_remove(scans);
-    if (s == HCT_OK) hct_leftovers_remove(inputs);
-    free(scans);
-    free(inputs);
+    static const char *const folders[] = {"scans", "inputs", "qc"}; /* that others may have been killed in */
+    hct_status s = HCT_OK;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && s == HCT_OK; i++) {
+        char *path = path_join(r->options->dataset, folders[i]);
+        s = !path ? no_memory(err) : i == 0 ? path_make_folders(path, err) : HCT_OK;
+        if (s == HCT_OK) hct_leftovers_remove(path);
+        free(path);
+    }
     return s;
 }
 
@@ -421,6 +423,24 @@ static hct_status find_scans(run *r, hct_err *err) {
     return s;
 }
 
+/* All dates of a dataset are shifted, or none. */
+static hct_status check_dates(run *r, hct_err *err) {
+    const char *now = r->options->clear_dates ? "clear" : "shifted";
+    bool other = false;
+    hct_status s = index_run(&r->index, err, "INSERT OR IGNORE INTO settings VALUES('dates', ?)", "s", now);
+    sqlite3_stmt *q =
+        s == HCT_OK ? index_query(&r->index, err, "SELECT value<>? FROM settings WHERE key='dates'", "s", now) : NULL;
+    int step = q ? index_step(&r->index, q, err) : HCT_EIO;
+    if (step > 0) other = sqlite3_column_int64(q, 0) != 0;
+    sqlite3_finalize(q);
+    if (s == HCT_OK && step < 0) s = step;
+    if (s == HCT_OK && other)
+        s = hct_fail(err, HCT_EINVAL,
+                     "%s: its dates are %s, and --clear-dates asks for the other: make a dataset of its own",
+                     r->index.path, r->options->clear_dates ? "shifted" : "clear");
+    return s;
+}
+
 static hct_status set_up(run *r, hct_err *err) {
     const prepare_options *o = r->options;
     char buffer[512];
@@ -438,6 +458,7 @@ static hct_status set_up(run *r, hct_err *err) {
     if (s == HCT_OK && r->key.made && !(r->result->made_key = strdup(r->key.path))) s = no_memory(err);
     if (s == HCT_OK) s = index_open(&r->index, o->dataset, 1, err);
     made = s == HCT_OK;
+    if (s == HCT_OK) s = check_dates(r, err);
     if (s == HCT_OK) s = find_scans(r, err);
     if (s == HCT_OK && text_length(&r->left_out) &&
         !(r->result->left_out = text_take(&r->left_out, "the list of inputs", err)))
@@ -462,6 +483,17 @@ static hct_status set_up(run *r, hct_err *err) {
     return s;
 }
 
+static hct_status count_without_split(run *r, hct_err *err) {
+    sqlite3_stmt *q = index_query(&r->index, err,
+                                  "SELECT count(*) FROM scans WHERE EXISTS (SELECT 1 FROM splits) AND patient NOT IN"
+                                  " (SELECT patient FROM splits)",
+                                  "");
+    int step = q ? index_step(&r->index, q, err) : HCT_EIO;
+    if (step > 0) r->result->without_split = sqlite3_column_int64(q, 0);
+    sqlite3_finalize(q);
+    return step < 0 ? step : HCT_OK;
+}
+
 hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, hct_err *err) {
     run r = {.options = options, .result = ret};
     *ret = (prepare_result){0};
@@ -473,6 +505,7 @@ hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, 
         if (s == HCT_OK) progress_end(&r.progress, "");
         else progress_break(&r.progress);
     }
+    if (s == HCT_OK) s = count_without_split(&r, err);
     if (ret->n_refused) qsort(ret->refused, ret->n_refused, sizeof *ret->refused, by_id);
     pthread_mutex_destroy(&r.lock);
     study_pick_free(r.pick);

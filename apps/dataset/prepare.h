@@ -54,8 +54,9 @@ typedef struct prepare_result {
     pile_counts files;
     char **unread; /* a line each on files that could not be read, the first PREPARE_TOLD of them */
     size_t n_unread;
-    char *left_out; /* folders of prepared scans among the inputs; NULL: none */
-    char *made_key; /* the key's file, where it was made now */
+    int64_t without_split; /* scans of patients that came after headct split */
+    char *left_out;        /* folders of prepared scans among the inputs; NULL: none */
+    char *made_key;        /* the key's file, where it was made now */
 } prepare_result;
 
 /* Walks the inputs, notes every file in the index (index_found.h), judges every series, and prepares those that are

@@ -21,9 +21,14 @@ static int by_rank(const void *a, const void *b) {
 }
 
 /* Only patients that have a scan. */
-static hct_status load_patients(dataset_index *ix, int64_t seed, patient **ret, size_t *ret_n, hct_err *err) {
+static hct_status load_patients(dataset_index *ix, int64_t seed, bool only_new, patient **ret, size_t *ret_n,
+                                hct_err *err) {
     sqlite3_stmt *stmt =
-        index_query(ix, err, "SELECT id, name FROM patients WHERE id IN (SELECT patient FROM scans)", "");
+        index_query(ix, err,
+                    only_new ? "SELECT id, name FROM patients WHERE id IN (SELECT patient FROM scans) AND"
+                               " id NOT IN (SELECT patient FROM splits)"
+                             : "SELECT id, name FROM patients WHERE id IN (SELECT patient FROM scans)",
+                    "");
     if (!stmt) return err->code;
     patient *list = NULL;
     size_t n = 0;
@@ -130,7 +135,7 @@ hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64
     s = index_exec(&ix, "BEGIN IMMEDIATE", err);
     if (s == HCT_OK) s = index_check(&ix, err);
     if (s == HCT_OK && !allow_copies) s = check_copies(&ix, err);
-    if (s == HCT_OK) s = load_patients(&ix, seed, &list, &n, err);
+    if (s == HCT_OK) s = load_patients(&ix, seed, false, &list, &n, err);
     if (s == HCT_OK && n == 0) s = hct_fail(err, HCT_ENOTFOUND, "%s: no prepared scan to split", dataset);
     if (s == HCT_OK) {
         qsort(list, n, sizeof *list, by_rank);
@@ -139,6 +144,39 @@ hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64
     }
     if (s == HCT_OK) s = index_exec(&ix, "COMMIT", err);
     if (s < 0) index_exec(&ix, "ROLLBACK", NULL);
+    free(list);
+    index_close(&ix);
+    return s;
+}
+
+/* Where a patient's rank falls in the proportions. */
+static int split_of_rank(const char *rank, const double ratios[SPLITS]) {
+    char start[14] = "";
+    memcpy(start, rank, 13); /* 52 bits */
+    double at = (double)strtoull(start, NULL, 16) / 4503599627370496.0, total = 0, sum = 0;
+    for (int p = 0; p < SPLITS; p++) total += ratios[p];
+    for (int p = 0; p < SPLITS; p++)
+        if (at < (sum += ratios[p] / total)) return p;
+    return 0;
+}
+
+hct_status split_new_patients(const char *dataset, const double ratios[SPLITS], int64_t seed, bool allow_copies,
+                              size_t *ret_new, hct_err *err) {
+    dataset_index ix;
+    patient *list = NULL;
+    size_t n = 0;
+    hct_status s = index_open(&ix, dataset, 0, err);
+    if (s < 0) return s;
+    s = index_exec(&ix, "BEGIN IMMEDIATE", err);
+    if (s == HCT_OK) s = index_check(&ix, err);
+    if (s == HCT_OK && !allow_copies) s = check_copies(&ix, err);
+    if (s == HCT_OK) s = load_patients(&ix, seed, true, &list, &n, err);
+    for (size_t i = 0; i < n && s == HCT_OK; i++)
+        s = index_run(&ix, err, "INSERT INTO splits VALUES(?, ?)", "is", list[i].id,
+                      split_names[split_of_rank(list[i].rank, ratios)]);
+    if (s == HCT_OK) s = index_exec(&ix, "COMMIT", err);
+    if (s < 0) index_exec(&ix, "ROLLBACK", NULL);
+    *ret_new = n;
     free(list);
     index_close(&ix);
     return s;

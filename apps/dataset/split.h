@@ -15,5 +15,9 @@ extern const char *const split_names[SPLITS]; /* "train", "val", "test" */
  * are scans of two patients, unless allow_copies. */
 hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64_t seed, bool allow_copies,
                          hct_err *err);
+/* Deals only patients that have no split yet, each by its own place in that order (its SHA-256 as a number from 0 to 1,
+ * cut in the proportions): nobody else moves, so that what was trained on stays in train. *ret_new: how many. */
+hct_status split_new_patients(const char *dataset, const double ratios[SPLITS], int64_t seed, bool allow_copies,
+                              size_t *ret_new, hct_err *err);
 
 #endif

@@ -2,9 +2,12 @@
 #include "dataset/story.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support/csv.h"
+#include "support/paths.h"
 
 static const char *text_at(sqlite3_stmt *q, int column) {
     const char *text = (const char *)sqlite3_column_text(q, column);
@@ -57,6 +60,15 @@ static void put_files(sqlite3_stmt *q, text_buffer *out) {
                 text_at(q, 2));
 }
 
+/* Only headct label makes the table. */
+static bool has_evidence(dataset_index *ix) {
+    hct_err ignored;
+    sqlite3_stmt *q = index_query(ix, &ignored, "SELECT 1 FROM sqlite_master WHERE name='evidence'", "");
+    bool there = q && index_step(ix, q, &ignored) > 0;
+    sqlite3_finalize(q);
+    return there;
+}
+
 static hct_status tell_item(dataset_index *ix, const char *id, text_buffer *out, hct_err *err) {
     hct_status s =
         each(ix, "SELECT id, place, kind, slices, reason FROM items WHERE id=?", id, put_item, out, NULL, err);
@@ -77,6 +89,12 @@ static hct_status tell_item(dataset_index *ix, const char *id, text_buffer *out,
         s = each(ix,
                  "SELECT 'label '||n.name, l.value FROM labels l JOIN label_names n ON n.id=l.label JOIN scans s ON"
                  " s.n=l.scan WHERE s.id=? ORDER BY n.id",
+                 id, put_pair, out, NULL, err);
+    if (s == HCT_OK && has_evidence(ix))
+        s = each(ix,
+                 "SELECT 'evidence of '||e.label, e.what||', '||e.days||' days after the scan' FROM evidence e JOIN "
+                 "scans s ON"
+                 " s.n=e.scan WHERE s.id=? ORDER BY e.label, e.days, e.what",
                  id, put_pair, out, NULL, err);
     if (s == HCT_OK)
         s = each(ix,
@@ -161,6 +179,106 @@ hct_status story_refused(dataset_index *ix, text_buffer *out, hct_err *err) {
                 NULL, put_refused, out, NULL, err);
 }
 
+/* ---- list ---- */
+
+/* Names of labels or tags, in columns; values by one query a scan, by name. */
+typedef struct columns {
+    char *names[256];
+    size_t n;
+} columns;
+
+static hct_status read_columns(dataset_index *ix, const char *sql, columns *ret, hct_err *err) {
+    sqlite3_stmt *q = index_query(ix, err, sql, "");
+    int step = q ? 1 : HCT_EIO;
+    while (step > 0 && ret->n < sizeof ret->names / sizeof *ret->names && (step = index_step(ix, q, err)) > 0)
+        if (!(ret->names[ret->n++] = strdup(text_at(q, 0)))) {
+            ret->n--;
+            step = hct_fail(err, HCT_ENOMEM, "no memory for the table");
+        }
+    sqlite3_finalize(q);
+    return step < 0 ? step : HCT_OK;
+}
+
+static hct_status put_values(dataset_index *ix, const char *sql, const char *id, const columns *c, size_t first,
+                             text_buffer *out, hct_err *err) {
+    const char *value[256] = {0};
+    char kept[256][112];
+    sqlite3_stmt *q = index_query(ix, err, sql, "s", id);
+    int step = q ? 1 : HCT_EIO;
+    while (step > 0 && (step = index_step(ix, q, err)) > 0)
+        for (size_t k = 0; k < c->n; k++)
+            if (strcmp(c->names[k], text_at(q, 0)) == 0) {
+                snprintf(kept[k], sizeof kept[k], "%s", text_at(q, 1));
+                value[k] = kept[k];
+            }
+    sqlite3_finalize(q);
+    for (size_t k = 0; k < c->n && step >= 0; k++) csv_add(out, first + k, value[k] ? value[k] : "");
+    return step < 0 ? step : HCT_OK;
+}
+
+static hct_status put_scans(dataset_index *ix, const columns *labels, const columns *tags, text_buffer *out,
+                            hct_err *err) {
+    sqlite3_stmt *q =
+        index_query(ix, err,
+                    "SELECT s.id, p.name, COALESCE(x.split, ''), s.file, s.source, (SELECT group_concat(f.word,"
+                    " ' ') FROM findings f JOIN items i ON i.n=f.item WHERE i.id=s.id AND f.weight=1) FROM"
+                    " scans s JOIN patients p ON p.id=s.patient LEFT JOIN splits x ON x.patient=s.patient"
+                    " ORDER BY s.id",
+                    "");
+    int step = q ? 1 : HCT_EIO;
+    while (step > 0 && (step = index_step(ix, q, err)) > 0) {
+        for (int k = 0; k < 6; k++) csv_add(out, (size_t)k, text_at(q, k));
+        hct_status s =
+            put_values(ix,
+                       "SELECT n.name, l.value FROM labels l JOIN label_names n ON n.id=l.label JOIN scans s ON"
+                       " s.n=l.scan WHERE s.id=?",
+                       text_at(q, 0), labels, 6, out, err);
+        if (s == HCT_OK)
+            s = put_values(ix, "SELECT t.key, t.value FROM tags t JOIN scans s ON s.n=t.scan WHERE s.id=?",
+                           text_at(q, 0), tags, 6 + labels->n, out, err);
+        text_add(out, "\n", 1);
+        if (s < 0) step = s;
+    }
+    sqlite3_finalize(q);
+    return step < 0 ? step : HCT_OK;
+}
+
+hct_status story_list(dataset_index *ix, text_buffer *out, hct_err *err) {
+    columns labels = {.n = 0}, tags = {.n = 0};
+    hct_status s = read_columns(ix, "SELECT name FROM label_names ORDER BY id", &labels, err);
+    if (s == HCT_OK) s = read_columns(ix, "SELECT DISTINCT key FROM tags ORDER BY key", &tags, err);
+    text_printf(out, "scan,patient,split,file,source,warnings");
+    for (size_t k = 0; k < labels.n; k++) csv_add(out, 1, labels.names[k]);
+    for (size_t k = 0; k < tags.n; k++) csv_add(out, 1, tags.names[k]);
+    text_add(out, "\n", 1);
+    if (s == HCT_OK) s = put_scans(ix, &labels, &tags, out, err);
+    for (size_t k = 0; k < labels.n; k++) free(labels.names[k]);
+    for (size_t k = 0; k < tags.n; k++) free(tags.names[k]);
+    return s;
+}
+
+/* ---- remove ---- */
+
+hct_status story_remove(dataset_index *ix, const char *folder, const char *id, hct_err *err) {
+    sqlite3_stmt *q = index_query(ix, err, "SELECT file FROM scans WHERE id=?", "s", id);
+    int step = q ? index_step(ix, q, err) : HCT_EIO;
+    char *file = step > 0 ? path_join(folder, text_at(q, 0)) : NULL, *picture = NULL;
+    sqlite3_finalize(q);
+    if (step < 0) return step;
+    if (step == 0) return hct_fail(err, HCT_ENOTFOUND, "%s: holds no scan '%s'", ix->path, id);
+    hct_status s = file && asprintf(&picture, "%s/qc/%s.png", folder, id) >= 0
+                       ? index_run(ix, err, "DELETE FROM scans WHERE id=?", "s", id)
+                       : hct_fail(err, HCT_ENOMEM, "no memory");
+    if (s == HCT_OK) s = index_run(ix, err, "UPDATE items SET reason='removed' WHERE id=?", "s", id);
+    if (s == HCT_OK) {
+        unlink(file);
+        unlink(picture);
+    }
+    free(file);
+    free(picture);
+    return s;
+}
+
 /* ---- info ---- */
 
 static void put_count(sqlite3_stmt *q, text_buffer *out) {
@@ -168,16 +286,19 @@ static void put_count(sqlite3_stmt *q, text_buffer *out) {
 }
 
 hct_status story_info(dataset_index *ix, text_buffer *out, hct_err *err) {
-    return each(ix,
-                "SELECT 'scans', count(*) FROM scans UNION ALL SELECT 'patients', count(DISTINCT patient) FROM scans"
-                " UNION ALL SELECT * FROM (SELECT 'split '||x.split, count(*) FROM scans s JOIN splits x ON"
-                " x.patient=s.patient GROUP BY x.split ORDER BY 1)"
-                " UNION ALL SELECT * FROM (SELECT 'label '||n.name||' = '||l.value, count(*) FROM labels l JOIN"
-                " label_names n ON n.id=l.label GROUP BY n.id, l.value ORDER BY n.id, l.value)"
-                " UNION ALL SELECT * FROM (SELECT 'left out: '||reason, count(*) FROM items WHERE reason IS NOT NULL"
-                " GROUP BY reason ORDER BY count(*) DESC, reason)"
-                " UNION ALL SELECT * FROM (SELECT 'warning: '||f.word, count(*) FROM findings f JOIN items i ON"
-                " i.n=f.item WHERE i.reason IS NULL AND f.weight=1 GROUP BY f.word ORDER BY count(*) DESC, f.word)"
-                " UNION ALL SELECT * FROM (SELECT 'files: '||kind, count(*) FROM files GROUP BY kind ORDER BY kind)",
-                NULL, put_count, out, NULL, err);
+    return each(
+        ix,
+        "SELECT 'scans', count(*) FROM scans UNION ALL SELECT 'patients', count(DISTINCT patient) FROM scans"
+        " UNION ALL SELECT * FROM (SELECT 'split '||x.split, count(*) FROM scans s JOIN splits x ON"
+        " x.patient=s.patient GROUP BY x.split ORDER BY 1)"
+        " UNION ALL SELECT 'scans without a split', count(*) FROM scans WHERE patient NOT IN (SELECT patient FROM"
+        " splits)"
+        " UNION ALL SELECT * FROM (SELECT 'label '||n.name||' = '||l.value, count(*) FROM labels l JOIN"
+        " label_names n ON n.id=l.label GROUP BY n.id, l.value ORDER BY n.id, l.value)"
+        " UNION ALL SELECT * FROM (SELECT 'left out: '||reason, count(*) FROM items WHERE reason IS NOT NULL"
+        " GROUP BY reason ORDER BY count(*) DESC, reason)"
+        " UNION ALL SELECT * FROM (SELECT 'warning: '||f.word, count(*) FROM findings f JOIN items i ON"
+        " i.n=f.item WHERE i.reason IS NULL AND f.weight=1 GROUP BY f.word ORDER BY count(*) DESC, f.word)"
+        " UNION ALL SELECT * FROM (SELECT 'files: '||kind, count(*) FROM files GROUP BY kind ORDER BY kind)",
+        NULL, put_count, out, NULL, err);
 }

@@ -10,6 +10,11 @@
 hct_status story_why(dataset_index *ix, const char *name, text_buffer *out, hct_err *err);
 /* What was left out, as a CSV: scan,place,kind,slices,reason,sentence; files that could not be read have no scan. */
 hct_status story_refused(dataset_index *ix, text_buffer *out, hct_err *err);
+/* One row a scan, as a CSV: scan,patient,split,file,source,warnings, each label, each tag. */
+hct_status story_list(dataset_index *ix, text_buffer *out, hct_err *err);
+/* Takes a scan out of the index and its files off the disk. HCT_ENOTFOUND: no such scan. It comes back with the next
+ * headct prepare over its source. */
+hct_status story_remove(dataset_index *ix, const char *folder, const char *id, hct_err *err);
 /* Counts: scans, patients, splits, labels, files by heading, what was left out by reason, warnings by word. */
 hct_status story_info(dataset_index *ix, text_buffer *out, hct_err *err);
 

@@ -189,7 +189,7 @@ static void make_slice(const job *q, int64_t k) {
     }
 }
 
-static hct_status run(job *q, hct_err *err) {
+static hct_status resample_box(job *q, hct_err *err) {
     find_spans(q);
     q->apart[0] = q->m[0][1] == 0 && q->m[0][2] == 0;
     q->apart[1] = q->m[1][2] == 0;
@@ -231,7 +231,7 @@ static hct_status resample(volume *v, const int64_t dim[3], double affine[4][4],
     if (s < 0) return s;
     int empty = 0; /* the cut misses the grid */
     for (int a = 0; a < 3; a++) empty = empty || q.box.low[a] >= q.box.high[a];
-    if (!empty) s = run(&q, err);
+    if (!empty) s = resample_box(&q, err);
     for (int a = 0; a < 2; a++) free(q.tap[a]);
     free(q.c);
     free(q.scratch);

@@ -125,7 +125,7 @@ static char *folder_of_recipes(void) {
 }
 
 char *recipe_find(const char *name) {
-    char *folder = path_is_file(name) || strchr(name, '/') ? NULL : folder_of_recipes(), *path = NULL;
+    char *folder = path_is_file(name) || *name == '/' || *name == '.' ? NULL : folder_of_recipes(), *path = NULL;
     const char *ending = strstr(name, ".yaml") ? "" : ".yaml";
     if (folder && asprintf(&path, "%s/%s%s", folder, name, ending) < 0) path = NULL;
     free(folder);

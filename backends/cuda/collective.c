@@ -88,7 +88,7 @@ typedef struct bucket { /* of one call */
     uint64_t count[]; /* elements */
 } bucket;
 
-static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+static hct_status plan_exchange(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     double scale = hct_attr_real(p->attr, p->n_attr, "scale", 1);
     int mean = scale == 1.0 / cuda_comm->ranks; /* as core/buckets.c writes it: 1 / 49 * 49 is not 1 */
     if (!mean && scale != 1)
@@ -112,7 +112,7 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     return HCT_OK;
 }
 
-static void release(hct_plan *p) {
+static void release_exchange(hct_plan *p) {
     free(p->state);
     p->state = NULL;
 }
@@ -120,8 +120,8 @@ static void release(hct_plan *p) {
 static CUdeviceptr place(const hct_view *v) { return (CUdeviceptr)(uintptr_t)v->mem + v->off; }
 
 /* In place on the results, so that the planner may give the inputs' memory to what comes next. */
-static hct_status run(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out, const hct_view *ws,
-                      hct_err *err) {
+static hct_status run_exchange(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,
+                               const hct_view *ws, hct_err *err) {
     (void)ws;
     const bucket *b = p->state;
     CUresult code = cuda_enter(s->device);
@@ -175,9 +175,9 @@ static const hct_kernel reduce = {.size = sizeof reduce,
                                   .backend = "cuda",
                                   .priority = 100,
                                   .dtypes = 1u << HCT_F32 | 1u << HCT_F64 | 1u << HCT_BF16 | 1u << HCT_F16,
-                                  .plan = plan,
-                                  .run = run,
-                                  .release = release};
+                                  .plan = plan_exchange,
+                                  .run = run_exchange,
+                                  .release = release_exchange};
 static const hct_kernel wait_for = {.size = sizeof wait_for,
                                     .name = "nccl:all_reduce.wait",
                                     .op = "all_reduce.wait",

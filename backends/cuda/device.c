@@ -16,7 +16,7 @@ static int attribute(CUdevice id, CUdevice_attribute what) {
     return v;
 }
 
-static hct_status find(int index, CUdevice *ret, hct_err *err) {
+static hct_status find_device(int index, CUdevice *ret, hct_err *err) {
     int n = 0;
     if (!cuda_get_driver(err)) return err ? err->code : HCT_ENOTFOUND;
     CUresult code = cu->cuDeviceGetCount(&n);
@@ -37,7 +37,7 @@ hct_status cuda_probe(int index, char *text, size_t n, hct_err *err) {
     int version = 0;
     char name[128] = "?";
     size_t bytes = 0;
-    hct_status st = find(index, &id, err);
+    hct_status st = find_device(index, &id, err);
     if (st != HCT_OK) return st;
     cu->cuDeviceGetName(name, sizeof name, id);
     cu->cuDeviceTotalMem(&bytes, id);
@@ -63,7 +63,7 @@ static int enter(const hct_cuda_device *shown) {
     return cu->cuCtxSetCurrent((CUcontext)shown->context) == CUDA_SUCCESS;
 }
 
-static void destroy(hct_device *d) {
+static void destroy_device(hct_device *d) {
     if (d->times.on)
         cuda_say("CUDA: times: %llu graphs started, %.3f s of waiting for the device, %.3f s of copying %.3f GB up",
                  (unsigned long long)d->times.graphs, d->times.waits, d->times.uploads, 1e-9 * (double)d->times.bytes);
@@ -83,7 +83,7 @@ static void destroy(hct_device *d) {
     free(d);
 }
 
-static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
+static hct_status make_device(int index, CUdevice id, hct_device **ret, hct_err *err) {
     hct_device *d = calloc(1, sizeof *d);
     size_t bytes = 0;
     hct_status st = HCT_OK;
@@ -135,7 +135,7 @@ static hct_status make(int index, CUdevice id, hct_device **ret, hct_err *err) {
     d->shown = (hct_cuda_device){
         .size = sizeof d->shown, .index = index, .capability = d->capability, .context = d->context, .enter = enter};
     if (st == HCT_OK) *ret = d;
-    else destroy(d);
+    else destroy_device(d);
     return st;
 }
 
@@ -143,10 +143,10 @@ hct_status cuda_open(int index, hct_device **ret, hct_err *err) {
     hct_err own;
     if (!err) err = &own;
     CUdevice id;
-    hct_status st = find(index, &id, err);
+    hct_status st = find_device(index, &id, err);
     if (st != HCT_OK) return st;
     pthread_mutex_lock(&cuda_lock);
-    if (!opened[index]) st = make(index, id, &opened[index], err);
+    if (!opened[index]) st = make_device(index, id, &opened[index], err);
     if (st == HCT_OK) {
         opened[index]->users++;
         *ret = opened[index];
@@ -159,7 +159,7 @@ void cuda_close(hct_device *d) {
     pthread_mutex_lock(&cuda_lock);
     if (--d->users == 0) {
         opened[d->index] = NULL;
-        destroy(d);
+        destroy_device(d);
     }
     pthread_mutex_unlock(&cuda_lock);
 }

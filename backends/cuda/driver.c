@@ -8,7 +8,7 @@
 const cuda_driver *cu;
 pthread_mutex_t cuda_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static int start(cuda_driver *d, hct_err *err) {
+static int start_driver(cuda_driver *d, hct_err *err) {
 #define NEEDED(field, symbol, args) {#symbol, offsetof(cuda_driver, field), 0},
 #define OPTIONAL(field, symbol, args) {#symbol, offsetof(cuda_driver, field), 1},
     static const cuda_symbol symbols[] = {NV_DRIVER(NEEDED) NV_DRIVER_OPTIONAL(OPTIONAL)};
@@ -50,7 +50,7 @@ const cuda_driver *cuda_get_driver(hct_err *err) {
     static int state; /* 0 not tried, 1 there, -1 not */
     static hct_err why;
     pthread_mutex_lock(&cuda_lock);
-    if (!state) state = start(&driver, &why) ? 1 : -1;
+    if (!state) state = start_driver(&driver, &why) ? 1 : -1;
     if (state == 1) cu = &driver;
     else if (err) *err = why;
     pthread_mutex_unlock(&cuda_lock);

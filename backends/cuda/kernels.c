@@ -26,7 +26,7 @@ static void release_state(state *s) {
     free(s);
 }
 
-static void release(hct_plan *p) {
+static void release_launches(hct_plan *p) {
     if (p->state) release_state(p->state);
     p->state = NULL;
 }
@@ -98,7 +98,7 @@ static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op
     return HCT_OK;
 }
 
-static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+static hct_status plan_portable(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     return plan_with(d, p, hk_find(hk_families, p->op), &d->target, ret, err);
 }
 
@@ -174,8 +174,8 @@ static CUresult run_launch(const state *s, const call *c, uint32_t i) {
                               NULL);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
-                      const hct_view *ws, hct_err *err) {
+static hct_status run_launches(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                               const hct_view *ws, hct_err *err) {
     const state *s = p->state;
     const call c = {in, out, ws, stream};
     uint32_t product = 0;
@@ -203,12 +203,18 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
 /* ---- registration ---- */
 
 hct_status cuda_add_kernels(const hct_host *host, hct_err *err) {
-    const hct_kernel own = {.backend = "cuda", .priority = 10, .plan = plan, .run = run, .release = release};
-    const hct_kernel library = {
-        .backend = "cuda", .dtypes = HK_REAL, .priority = 100, .plan = plan_library, .run = run, .release = release};
+    const hct_kernel own = {
+        .backend = "cuda", .priority = 10, .plan = plan_portable, .run = run_launches, .release = release_launches};
+    const hct_kernel library = {.backend = "cuda",
+                                .dtypes = HK_REAL,
+                                .priority = 100,
+                                .plan = plan_library,
+                                .run = run_launches,
+                                .release = release_launches};
     const hct_kernel subgroups = {
-        .backend = "cuda", .priority = 50, .plan = plan_subgroups, .run = run, .release = release};
-    const hct_kernel half = {.backend = "cuda", .priority = 50, .plan = plan_half, .run = run, .release = release};
+        .backend = "cuda", .priority = 50, .plan = plan_subgroups, .run = run_launches, .release = release_launches};
+    const hct_kernel half = {
+        .backend = "cuda", .priority = 50, .plan = plan_half, .run = run_launches, .release = release_launches};
     hct_status st = hk_add_kernels(host, hk_families, &own, "cu", cuda_comm != NULL, err);
     if (st == HCT_OK) st = hk_add_kernels(host, hk_subgroup_families, &subgroups, "cu-subgroups", 0, err);
     if (st == HCT_OK) st = hk_add_kernels(host, hk_half_families, &half, "cu-f16", 0, err);

@@ -101,8 +101,7 @@ def main():
     source, folder = os.path.join(work, "source"), os.path.join(work, "build")
     failures = number = 0
     try:
-        skip = shutil.ignore_patterns(".git", "build*", "runs")
-        shutil.copytree(root, source, ignore=skip, symlinks=True)
+        shutil.copytree(root, source, ignore=lambda at, names: [n for n in names if at == root and (n in (".git", "runs") or n.startswith("build"))], symlinks=True)
         setup = subprocess.run(["meson", "setup", "-Dwerror=false", folder, source], stdout=subprocess.PIPE, text=True)
         broken = setup.stdout[-1500:] if setup.returncode else build(folder)
         if broken:

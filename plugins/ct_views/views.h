@@ -14,7 +14,7 @@
 
 #include "hct/view.h"
 
-enum { MOST_TAPS = 65 };
+enum { MOST_TAPS = 2 * HCT_VIEW_TAPS + 1 };
 
 /* A source in its memory order: [channels or 1][slow][mid][fast]. HU volumes have x fastest, ready images z. */
 typedef struct view_source {

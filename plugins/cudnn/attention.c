@@ -12,7 +12,7 @@ typedef struct state {
     void *queries, *keys;                         /* lengths, in the device's memory */
 } state;
 
-static void release(hct_plan *p) {
+static void release_attention(hct_plan *p) {
     if (p->state) dnn_call_free(&((state *)p->state)->call);
     free(p->state);
     p->state = NULL;
@@ -82,7 +82,7 @@ static int complete(state *s, dnn_device *open, const sdpa_key *key, hct_err *er
     return s->keys != NULL;
 }
 
-static hct_status prepare(hct_cuda_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+static hct_status prepare_attention(hct_cuda_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     sdpa_key key;
     memset(&key, 0, sizeof key);
     key.device = d->index;
@@ -111,7 +111,7 @@ static hct_status prepare(hct_cuda_device *d, const hct_problem *p, hct_plan *re
     return HCT_OK;
 }
 
-static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, hct_err *err) {
+static hct_status plan_attention(hct_device *device, const hct_problem *p, hct_plan *ret, hct_err *err) {
     int back = !strcmp(p->op, "attention.bwd");
     hct_err why = {0, ""};
     if (hct_numel(&p->in[0]) == 0 || hct_numel(&p->in[1]) == 0)
@@ -120,7 +120,7 @@ static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, 
         return hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN has no backward of one query and one key");
     if (back && p->flags & HCT_DETERMINISTIC)
         return hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN sums dq in no fixed order");
-    hct_status st = prepare((hct_cuda_device *)(void *)device, p, ret, &why);
+    hct_status st = prepare_attention((hct_cuda_device *)(void *)device, p, ret, &why);
     if (st == HCT_OK) return st;
     dnn_say_slow(back ? "attention's backward" : "attention", why.msg);
     return hct_plugin_fail(err, st, "%s", why.msg);
@@ -144,8 +144,8 @@ static void *address(state *s, int64_t uid, const hct_view *in, const hct_view *
     return i < SDPA_O ? place(&in[i]) : place(&out[i - SDPA_O]);
 }
 
-static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
-                      const hct_view *ws, hct_err *err) {
+static hct_status run_attention(const hct_plan *p, hct_stream *stream, const hct_view *in, const hct_view *out,
+                                const hct_view *ws, hct_err *err) {
     state *s = p->state;
     void *at[DNN_TENSORS], *work = s->call.plan->workspace ? place(ws) : NULL;
     for (int i = 0; i < s->call.n; i++) at[i] = address(s, s->call.uid[i], in, out, ws);
@@ -163,17 +163,17 @@ static const hct_kernel forward = {.size = sizeof forward,
                                    .backend = "cuda",
                                    .dtypes = HALVES,
                                    .priority = 200,
-                                   .plan = plan,
-                                   .run = run,
-                                   .release = release};
+                                   .plan = plan_attention,
+                                   .run = run_attention,
+                                   .release = release_attention};
 static const hct_kernel backward = {.size = sizeof backward,
                                     .name = "cudnn:attention.bwd",
                                     .op = "attention.bwd",
                                     .backend = "cuda",
                                     .dtypes = HALVES,
                                     .priority = 200,
-                                    .plan = plan,
-                                    .run = run,
-                                    .release = release};
+                                    .plan = plan_attention,
+                                    .run = run_attention,
+                                    .release = release_attention};
 
 const hct_kernel *const cudnn_attention[] = {&forward, &backward, NULL};

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void release(hct_plan *p) {
+static void release_conv3d(hct_plan *p) {
     if (p->state) dnn_call_free(p->state);
     free(p->state);
     p->state = NULL;
@@ -22,7 +22,7 @@ static uint32_t avoid(const hct_problem *p) {
     return notes;
 }
 
-static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, hct_err *err) {
+static hct_status plan_conv3d(hct_device *device, const hct_problem *p, hct_plan *ret, hct_err *err) {
     static const char *const names[] = {"stride", "padding", "dilation"};
     hct_cuda_device *d = (hct_cuda_device *)(void *)device;
     const hct_view *view[CONV_TENSORS] = {NULL};
@@ -73,8 +73,8 @@ static hct_status plan(hct_device *device, const hct_problem *p, hct_plan *ret, 
 
 static void *place(const hct_view *v) { return (char *)v->mem + v->off; }
 
-static hct_status enqueue(const hct_plan *p, hct_stream *stream, const hct_view *x, const hct_view *w,
-                          const hct_view *y, const hct_view *bias, const hct_view *ws, hct_err *err) {
+static hct_status enqueue_conv3d(const hct_plan *p, hct_stream *stream, const hct_view *x, const hct_view *w,
+                                 const hct_view *y, const hct_view *bias, const hct_view *ws, hct_err *err) {
     dnn_call *c = p->state;
     void *const at[CONV_TENSORS] = {place(x), place(w), place(y), bias ? place(bias) : NULL};
     return dnn_run(c, stream, at, c->plan->workspace ? place(ws) : NULL, err);
@@ -83,11 +83,12 @@ static hct_status enqueue(const hct_plan *p, hct_stream *stream, const hct_view 
 #define RUN(name)                                                                                                      \
     static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,                  \
                            const hct_view *ws, hct_err *err)
-RUN(run) {
-    return enqueue(p, s, &in[0], &in[1], out, ((const dnn_call *)p->state)->n > CONV_BIAS ? &in[2] : NULL, ws, err);
+RUN(run_conv3d) {
+    return enqueue_conv3d(p, s, &in[0], &in[1], out, ((const dnn_call *)p->state)->n > CONV_BIAS ? &in[2] : NULL, ws,
+                          err);
 }
-RUN(run_bwd_x) { return enqueue(p, s, out, &in[0], &in[1], NULL, ws, err); }
-RUN(run_bwd_w) { return enqueue(p, s, &in[0], out, &in[1], NULL, ws, err); }
+RUN(run_conv3d_bwd_x) { return enqueue_conv3d(p, s, out, &in[0], &in[1], NULL, ws, err); }
+RUN(run_conv3d_bwd_w) { return enqueue_conv3d(p, s, &in[0], out, &in[1], NULL, ws, err); }
 
 #define REAL ((uint64_t)(1u << HCT_F32 | 1u << HCT_BF16 | 1u << HCT_F16))
 #define KERNEL(var, op_, run_)                                                                                         \
@@ -97,11 +98,11 @@ RUN(run_bwd_w) { return enqueue(p, s, &in[0], out, &in[1], NULL, ws, err); }
                                    .backend = "cuda",                                                                  \
                                    .dtypes = REAL,                                                                     \
                                    .priority = 200,                                                                    \
-                                   .plan = plan,                                                                       \
+                                   .plan = plan_conv3d,                                                                \
                                    .run = run_,                                                                        \
-                                   .release = release}
-KERNEL(forward, "conv3d", run);
-KERNEL(backward_x, "conv3d.bwd_x", run_bwd_x);
-KERNEL(backward_w, "conv3d.bwd_w", run_bwd_w);
+                                   .release = release_conv3d}
+KERNEL(forward, "conv3d", run_conv3d);
+KERNEL(backward_x, "conv3d.bwd_x", run_conv3d_bwd_x);
+KERNEL(backward_w, "conv3d.bwd_w", run_conv3d_bwd_w);
 
 const hct_kernel *const cudnn_conv[] = {&forward, &backward_x, &backward_w, NULL};

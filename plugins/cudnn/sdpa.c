@@ -1,7 +1,7 @@
 /* Graphs of scaled dot-product attention. Forward: cuDNN's own node (9.13.1 and later), else the operations of its
  * formula; its statistics are the log-sum-exps of scaled scores, as our op keeps them. Backward: the products and
  * pointwise operations of its formula, which cuDNN recognises and fuses. There is no SDPA_BWD node to use instead: 9.19
- * has it in its header, but its graph builder accepts no graph of one (the experiment: tests/cuda/test_cudnn.c).
+ * has it in its header, but its graph builder accepts no graph of one (tests/cuda/test_cudnn.c asks for one).
  *
  * What older versions need is what NVIDIA's cudnn-frontend gives them (docs: include/cudnn_frontend/node/
  * scaled_dot_product_flash_attention.h): a mask of padding in the backward up to 9.15 where there is another number of

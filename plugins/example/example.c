@@ -54,15 +54,15 @@ static int64_t place(const hct_view *v, int64_t i) {
     static hct_status name(const hct_plan *p, hct_stream *s, const hct_view *in, const hct_view *out,                  \
                            const hct_view *ws, hct_err *err)
 
-/* y = x s(x); outputs have no gaps */
+/* y = x s(x); outputs have no gaps. Below 0: x e / (1 + e), e = exp(x); exp(-x) overflows where y is still a number */
 #define SILU(real, exp_)                                                                                               \
     RUN(run_silu_##real) {                                                                                             \
         (void)p, (void)s, (void)ws, (void)err;                                                                         \
         const real *x = hct_ptr(&in[0]);                                                                               \
         real *y = hct_ptr(&out[0]);                                                                                    \
         for (int64_t i = 0; i < hct_numel(&in[0]); i++) {                                                              \
-            real v = x[place(&in[0], i)];                                                                              \
-            y[i] = v / (1 + exp_(-v));                                                                                 \
+            real v = x[place(&in[0], i)], e = exp_(v < 0 ? v : -v);                                                    \
+            y[i] = v * (v < 0 ? e : 1) / (1 + e);                                                                      \
         }                                                                                                              \
         return HCT_OK;                                                                                                 \
     }
@@ -73,7 +73,7 @@ static int64_t place(const hct_view *v, int64_t i) {
         const real *x = hct_ptr(&in[0]), *dy = hct_ptr(&in[1]);                                                        \
         real *dx = hct_ptr(&out[0]);                                                                                   \
         for (int64_t i = 0; i < hct_numel(&in[0]); i++) {                                                              \
-            real v = x[place(&in[0], i)], sigmoid = 1 / (1 + exp_(-v));                                                \
+            real v = x[place(&in[0], i)], e = exp_(v < 0 ? v : -v), sigmoid = (v < 0 ? e : 1) / (1 + e);               \
             dx[i] = dy[place(&in[1], i)] * sigmoid * (1 + v * (1 - sigmoid));                                          \
         }                                                                                                              \
         return HCT_OK;                                                                                                 \

@@ -91,11 +91,11 @@ static hct_status plan_common(const hct_problem *p, hct_plan *ret, int backward,
     return HCT_OK;
 }
 
-static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+static hct_status plan_attention(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
     return plan_common(p, ret, 0, err);
 }
-static hct_status plan_bwd(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+static hct_status plan_attention_bwd(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
     (void)d;
     return plan_common(p, ret, 1, err);
 }
@@ -210,7 +210,7 @@ static float exponentials(const float *s, factor *e, int64_t m, float scale, flo
     return vsum(sum) + rest;
 }
 
-RUN(run) {
+RUN(run_attention) {
     UNUSED_RUN_ARGUMENTS;
     const attention_plan *a = p->state;
     int threads = (int)a->threads;
@@ -263,7 +263,7 @@ static void softmax_backward(const float *s, const float *ds, factor *p, factor 
 }
 
 /* P = exp(scale q k^T - lse), dv = P^T do, dP = do v^T, dS = scale P (dP - rowsum(do o)), dq = dS k, dk = dS^T q */
-RUN(run_bwd) {
+RUN(run_attention_bwd) {
     UNUSED_RUN_ARGUMENTS;
     const attention_plan *a = p->state;
     const hct_view *lse = &in[4], *go = &in[5];
@@ -301,7 +301,7 @@ RUN(run_bwd) {
     return HCT_OK;
 }
 
-FAST_KERNEL(k_attention, "attention", plan, run);
-FAST_KERNEL(k_attention_bwd, "attention.bwd", plan_bwd, run_bwd);
+FAST_KERNEL(k_attention, "attention", plan_attention, run_attention);
+FAST_KERNEL(k_attention_bwd, "attention.bwd", plan_attention_bwd, run_attention_bwd);
 
 const hct_kernel *const FAST(fast_attention)[] = {&k_attention, &k_attention_bwd, NULL};

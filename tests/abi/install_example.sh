@@ -31,7 +31,16 @@ step "the example builds with its Makefile" make -C "$work"
 links_nothing_of_ours() { ! ldd "$work/hct_kernel_example.so" | grep -q libhct; }
 step "it links nothing of headct" links_nothing_of_ours
 step "its new op passes the conformance table" "$test_ops" --plugin "$work/hct_kernel_example.so" --op silu
-step "so does that op's backward" "$test_ops" --plugin "$work/hct_kernel_example.so" --op silu.bwd
+step "and the cases installed beside it" "$test_ops" --plugin "$work/hct_kernel_example.so" --cases "$share/example.cases" --op silu
+step "so does that op's backward" "$test_ops" --plugin "$work/hct_kernel_example.so" --cases "$share/example.cases" --op silu.bwd
+# A kernel whose exp overflows: only the file's extreme values show it.
+overflows() {
+    mkdir "$work/wrong" && sed 's/e = exp_(v < 0 ? v : -v);/e = exp_(-v);/; s/v \* (v < 0 ? e : 1)/v/' "$work/example.c" >"$work/wrong/example.c" &&
+        ! cmp -s "$work/example.c" "$work/wrong/example.c" && cp "$work/Makefile" "$work/wrong" && make -C "$work/wrong" hct_kernel_example.so &&
+        "$test_ops" --plugin "$work/wrong/hct_kernel_example.so" --op silu &&
+        ! "$test_ops" --plugin "$work/wrong/hct_kernel_example.so" --cases "$share/example.cases" --op silu
+}
+step "which find what the table alone does not" overflows
 step "its faster kernel for an old op passes" "$test_ops" --plugin "$work/hct_kernel_example.so" --op max_pool3d.bwd --kernel example:max_pool3d.bwd:f32
 # On one thread; about ten times as fast, so no other load turns it round.
 is_faster() {
@@ -42,7 +51,7 @@ step "and is faster than the one it takes the place of" is_faster
 installed_backend() { find "$work/root" -path '*/hct/hct_backend_cpu.so' | grep -q .; }
 step "the reference backend is installed in a folder of its own" installed_backend
 installed_ops=$(find "$work/root" -path '*/bin/test-ops')
-step "so is the conformance table" env -u LD_LIBRARY_PATH "$installed_ops" --plugin "$work/hct_kernel_example.so" --op silu
+step "so is the conformance table" env -u LD_LIBRARY_PATH "$installed_ops" --plugin "$work/hct_kernel_example.so" --cases "$share/example.cases" --op silu
 step "a program of thirty lines builds against libhct" make -C "$work" use
 calls() {
     LD_LIBRARY_PATH=$(dirname "$(find "$work/root" -name 'libhct.so.1')") "$work/use" "$work/hct_kernel_example.so" >"$work/said" &&

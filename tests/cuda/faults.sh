@@ -29,6 +29,7 @@ fault EMU_ORDER=lazy uploads
 fault EMU_ORDER=lazy ahead
 fault EMU_ORDER=random ahead
 fault EMU_ORDER=lazy closing
+fault EMU_ORDER=lazy dropped
 fault "" reopened                                            # h
 fault "" threads
 fault EMU_DEVICES=2 devices 0 "no graph of a step can be used"

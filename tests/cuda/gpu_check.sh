@@ -44,9 +44,9 @@ ok $? "a sentence and the logs of every area, in one small file, without names"
 figure whole 'len(a["probe"]["figures"]) == 16 and {l["mode"] for l in a["bench"]["figures"]["lines"]} == {"dino", "mae", "forward"}'
 ok $? "all primitives and all modes"
 
-EMU_MEMORY=3000000 report memory --only probe,bench,train
+EMU_MEMORY=3000000 report memory --only bench,train
 ok $((1 - ($? > 0))) "too little memory is red"
-look memory "machine build probe bench train" "probe bench train"
+look memory "machine build bench train" "bench train"
 ok $? "every area is in the report"
 figure memory '[(l["batch"], "out of memory" in l.get("error", "")) for l in a["bench"]["figures"]["lines"]] == [(4, True), (2, True), (1, False), (4, True),
     (2, True), (1, True), (4, False)] and "out of memory" in a["train"]["sentence"]'

@@ -70,6 +70,16 @@ START_TEST(every_file_under_one_heading) {
     says("files: dicom                 36");
     runs(PARTIAL, "prepare --in cd --out data --quiet");
     says("0 prepared, 2 unchanged, 2 refused");
+    runs(OK, "dataset list data --out list.csv");
+    shell("test $(wc -l < list.csv) = 3 && head -1 list.csv | grep -q "
+          "'^scan,patient,split,file,source,warnings,.*age,' && "
+          "grep -q '^head,p.*,DICOM,' list.csv");
+    runs(OK, "dataset remove data head");
+    shell("test ! -e data/scans/head.nii.gz && test ! -e data/qc/head.png");
+    runs(ERROR, "dataset remove data head");
+    says("holds no scan 'head'");
+    runs(PARTIAL, "prepare --in cd --out data --quiet");
+    says("1 prepared, 1 unchanged, 2 refused");
     shell("rm -r cd/mr cd/empty.dcm");
     runs(OK, "prepare --in cd --out data --quiet"); /* what is gone is told of no more */
     says("0 prepared, 2 unchanged, 1 refused");
@@ -278,8 +288,8 @@ START_TEST(killed_and_started_again) {
     ck_assert_str_eq(whole, data);
     free(whole);
     free(data);
-    shell("for f in whole/scans/*; do cmp $f data/scans/$(basename $f) || exit 1; done; test -z \"$(find data -name "
-          "'*.tmp*')\"");
+    shell("for f in whole/scans/*; do cmp $f data/scans/$(basename $f) || exit 1; done");
+    shell("test \"$(ls -A whole/scans whole/qc | sed s/^whole//)\" = \"$(ls -A data/scans data/qc | sed s/^data//)\"");
 }
 END_TEST
 

@@ -351,6 +351,18 @@ START_TEST(splits_by_patient) {
     ck_assert(differ);
     dataset_close(e);
     dataset_close(f);
+    /* scans that come later are named, and dealt without moving anybody */
+    shell("mkdir later");
+    good.inter = 7;
+    nifti_file(&good, "split/later/new1.nii");
+    runs(OK, "prepare --in later --out data --quiet");
+    says("1 scans are of patients without a split");
+    shell("\"$HEADCT\" dataset list data | cut -d, -f1-3 | grep -v ^new > before");
+    runs(OK, "split data --keep --allow-copies");
+    says("1 patients were new");
+    shell("\"$HEADCT\" dataset list data | cut -d, -f1-3 | grep -v ^new | cmp - before && \"$HEADCT\" dataset info "
+          "data | "
+          "grep -q '^scans without a split *0$'");
     runs(OK, "split data --ratios 1:0:0 --allow-copies");
     runs(USAGE, "split data --ratios 8:1");
     runs(USAGE, "split data --ratios 8:-1:1");

@@ -17,7 +17,8 @@ enum rule {
     STRIDES,
     UNWRITTEN,
     UNPACKED,
-    LEAVING
+    LEAVING,
+    CLAMPING
 };
 
 typedef struct state {
@@ -61,6 +62,7 @@ static hct_status run(const hct_plan *p, hct_stream *stream, const hct_view *in,
         int64_t from = s->rule == STRIDES ? i : place(&in[0], i);
         y[i] = a[from] - b[place(&in[1], i)];
         if (s->rule == INACCURATE) y[i] *= 1.0001f;
+        if (s->rule == CLAMPING) y[i] = fmaxf(-1e30f, fminf(1e30f, y[i])); /* nan becomes a number too */
         if (s->rule == CHANGING) y[i] = nextafterf(y[i], s->nudge);
     }
     s->nudge += 8;
@@ -105,6 +107,7 @@ KERNEL(strides, STRIDES, "strides");
 KERNEL(unwritten, UNWRITTEN, "unwritten");
 KERNEL(unpacked, UNPACKED, "unpacked");
 KERNEL(leaving, LEAVING, "leaving");
+KERNEL(clamping, CLAMPING, "clamping");
 
 /* wrong.gradient(x) = x^3 with the gradient of x^2; no.case takes three inputs. */
 static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
@@ -144,7 +147,7 @@ static const hct_kernel cube = {.size = sizeof(hct_kernel),
 static hct_status init(const hct_host *h, hct_err *err) {
     static const hct_kernel *const kernels[] = {&good,     &overrun,  &underrun,   &workspace, &input,
                                                 &changing, &in_place, &inaccurate, &strides,   &unwritten,
-                                                &unpacked, &leaving,  &cube};
+                                                &unpacked, &leaving,  &clamping,   &cube};
     hct_status st = h->add_op(h, &wrong, err);
     if (st == HCT_OK) st = h->add_op(h, &no_case, err);
     for (size_t i = 0; st == HCT_OK && i < sizeof kernels / sizeof *kernels; i++)

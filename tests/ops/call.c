@@ -75,6 +75,10 @@ static double draw(const case_input *in, int32_t dtype, int64_t i, uint64_t *sta
     case IN_FINE: return ((double)(r % 4194304) - 2097152) / 1048576;
     case IN_DISTINCT: return (double)((97 * i + 31) % 257 - 128) / 64;
     case IN_LARGE: return (double)((int64_t)(r % 257) - 128) * 4;
+    case IN_LIST: return listed_value(in, dtype, i);
+    case IN_RANGE:
+        if (!real_dtype(dtype)) return in->low + (double)(r % (uint64_t)(in->high - in->low + 1));
+        return in->low + (in->high - in->low) * (double)(r >> 11) * 0x1p-53;
     case IN_WIDE: return real_dtype(dtype) ? (double)(r % 241) / 2 - 20 : (double)(r % 100);
     case IN_ANY:
         if (!real_dtype(dtype)) return (double)(1 + r % 100);
@@ -83,7 +87,9 @@ static double draw(const case_input *in, int32_t dtype, int64_t i, uint64_t *sta
     }
 }
 
-static int32_t input_dtype(input_kind kind, int32_t dtype) {
+static int32_t input_dtype(const case_input *in, int32_t dtype) {
+    input_kind kind = in->kind;
+    if (in->fixed) return in->fixed - 1;
     if (kind == IN_STAT) return dtype == HCT_F64 ? HCT_F64 : HCT_F32;
     if (kind == IN_F32) return HCT_F32;
     if (kind == IN_COPY) return HCT_BF16;
@@ -107,14 +113,15 @@ static double *values(int64_t n) {
 static void make_input(call *k, uint32_t i, int32_t dtype, bool broadcast) {
     const case_input *in = &k->c->in[i];
     hct_view *v = &k->in[i];
-    *v = (hct_view){.ndim = in->ndim, .dtype = input_dtype(in->kind, dtype)};
+    *v = (hct_view){.ndim = in->ndim, .dtype = input_dtype(in, dtype)};
     memcpy(v->dim, in->dim, sizeof v->dim);
     contiguous(v);
     int64_t n = hct_numel(v), row = v->ndim && v->dim[0] ? n / v->dim[0] : n;
     uint64_t state = i + 1;
     for (const char *s = k->c->op; *s; s++) state = state * 31 + (unsigned char)*s;
     k->x[i] = values(n);
-    for (int64_t j = 0; j < n; j++) k->x[i][j] = broadcast && j >= row ? k->x[i][j - row] : draw(in, dtype, j, &state);
+    for (int64_t j = 0; j < n; j++)
+        k->x[i][j] = broadcast && j >= row ? k->x[i][j - row] : draw(in, in->fixed ? v->dtype : dtype, j, &state);
 }
 
 bool call_make(call *k, const device *reference, const op_case *c, int32_t dtype, bool broadcast, hct_err *why) {
@@ -178,7 +185,29 @@ static double rounded(double x, int32_t dtype) {
     return back;
 }
 
+/* Element by element: what the dtype rounds to inf or nan is that; the rest within c eps of itself, or of the smallest
+ * normal number, below which a device may have no numbers. EXACT: the sign of a zero too. */
+static bool elements_compare(const call *k, uint32_t o, const double *got, hct_err *why) {
+    int32_t dtype = k->out[o].dtype;
+    const double *truth = k->y[o];
+    double c = dtype == HCT_F16 || dtype == HCT_BF16 ? 2 : 64;
+    for (int64_t i = 0; i < hct_numel(&k->out[o]); i++) {
+        double want = rounded(truth[i], dtype);
+        bool ok = isnan(want)   ? isnan(got[i])
+                  : isinf(want) ? got[i] == want
+                  : k->c->flags & EXACT
+                      ? got[i] == want && !signbit(got[i]) == !signbit(want)
+                      : fabs(got[i] - truth[i]) <= c * eps_of(dtype) * fabs(truth[i]) + least_normal(dtype);
+        if (ok) continue;
+        hct_fail(why, HCT_EINVAL, "output %u (%s): element %lld is %.9g, the truth %.9g", o, hct_dtype_name(dtype),
+                 (long long)i, got[i], truth[i]);
+        return false;
+    }
+    return true;
+}
+
 bool call_compare(const call *k, uint32_t o, const double *got, hct_err *why) {
+    if (k->c->flags & ELEMENTWISE) return elements_compare(k, o, got, why);
     int32_t dtype = k->out[o].dtype;
     int64_t n = hct_numel(&k->out[o]), worst = 0;
     double eps = eps_of(dtype), scale = 0, most = 0, sum_error = 0, sum_truth = 0;

@@ -2,6 +2,7 @@
  *
  *   main.c        options, and the walk over ops, kernels, dtypes and cases
  *   cases_*.c     the table: shapes, attributes and kinds of input, a family of ops a file
+ *   cases_file.c  more of it from a text file (--cases): what plugins bring along
  *   naive_*.c     what each op means, as plain loops over doubles, written from the op's definition, not from a kernel
  *   call.c        one case made concrete: values, shapes of outputs, the true result
  *   layout.c      how an input lies in memory: transposed, sliced, strided, broadcast
@@ -9,8 +10,8 @@
  *   tape_run.c    the same call through the tape: gradients, eager against program, composites
  *   bench.c       --bench
  *
- * To add a case, add a line to a table. An op of the core without a case fails the run; an op of a plugin gets a case
- * of one or two real inputs [3,7]. */
+ * To add a case, add a line to a table. An op of the core without a case fails the run; an op of a plugin that no file
+ * of cases names gets a case of one or two real inputs [3,7]. */
 #ifndef TESTS_OPS_CONFORMANCE_H
 #define TESTS_OPS_CONFORMANCE_H
 
@@ -34,7 +35,9 @@ typedef enum input_kind {
     IN_COPY,     /* BF16, only written */
     IN_INDEX,    /* I32 in [0, limit) */
     IN_MASK,     /* the dtype under test, 1 in about three of four places, else 0; no gradient */
-    IN_RNG       /* I32: key and step of dropout */
+    IN_RNG,      /* I32: key and step of dropout */
+    IN_RANGE, /* uniform within [low, high]; of the dtype under test or a fixed one. Differentiable where not fixed */
+    IN_LIST   /* the listed values in turn, extreme ones among them; likewise */
 } input_kind;
 
 typedef struct case_input {
@@ -42,6 +45,11 @@ typedef struct case_input {
     int ndim;
     int64_t dim[HCT_MAX_DIMS];
     int32_t limit;
+    /* of a file's cases */
+    double low, high;
+    char **list; /* numbers, or names of numbers, which each dtype has its own of */
+    int n_list;
+    int32_t fixed; /* 1 + a dtype; 0: the one under test */
 } case_input;
 
 enum {
@@ -52,7 +60,9 @@ enum {
     BENCH = 16,       /* only for --bench */
     ANY_DTYPE = 32,   /* integer dtypes too */
     ZEROS = 64,       /* a result that is mostly zero is meant */
-    EXACT = 128       /* the truth, rounded to nearest even, bit for bit: ops that only move or convert */
+    EXACT = 128,      /* the truth, rounded to nearest even, bit for bit: ops that only move or convert */
+    ELEMENTWISE =
+        256 /* each element is compared on its own: among extreme values the largest says nothing of the others */
 };
 
 /* The name of BENCH cases of six times "vit-b"'s rows: arrays of 151 MB in F32. */
@@ -106,6 +116,16 @@ typedef struct op_case {
 
 extern const op_case cases_elementwise[], cases_products[], cases_norm[], cases_softmax[], cases_shape[],
     cases_tokens[], cases_optim[], cases_dino[], cases_views[], cases_volume[];
+
+/* ---- cases_file.c ---- */
+
+/* The cases of a file, ended by one without an op. NULL: err names the file, the line and what is wrong with it. */
+op_case *case_file_read(const char *path, hct_err *err);
+void case_file_free(op_case *);
+/* Element i of an IN_LIST input in a dtype. */
+double listed_value(const case_input *, int32_t dtype, int64_t i);
+/* The smallest normal number of a real dtype; 0: of another. */
+double least_normal(int32_t dtype);
 
 /* ---- a case made concrete ---- */
 

@@ -2,6 +2,7 @@
  *
  *   test-ops                                   all of it
  *   test-ops --plugin ./hct_kernel_mine.so     the plugin's ops and kernels too
+ *   test-ops --plugin ./hct_kernel_mine.so --cases mine.cases      and the cases of that file
  *   test-ops --op softmax --dtype BF16 --case 5x7 --layout strided --kernel ref:softmax:bf16
  */
 #include "conformance.h"
@@ -15,7 +16,7 @@
 #include "tap.h"
 
 typedef struct options {
-    const char *device, *plugins[16], *op, *name, *dtype, *layout, *kernel;
+    const char *device, *plugins[16], *cases, *op, *name, *dtype, *layout, *kernel;
     size_t n_plugins;
     bool kernels, gradients, list, bench;
 } options;
@@ -23,6 +24,7 @@ typedef struct options {
 static const struct argp_option known[] = {
     {"device", 'd', "SPEC", 0, "device to test (default cpu)", 0},
     {"plugin", 'p', "FILE", 0, "load a plugin first; may be given again", 0},
+    {"cases", 'f', "FILE", 0, "and the cases of a text file (docs/writing-a-plugin.md)", 0},
     {"op", 'o', "NAME", 0, "only this op", 0},
     {"case", 'c', "NAME", 0, "only cases of this name", 0},
     {"dtype", 't', "NAME", 0, "only this dtype (F32, BF16, ...)", 0},
@@ -43,6 +45,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (o->n_plugins == 16) argp_error(state, "at most 16 plugins");
         o->plugins[o->n_plugins++] = arg;
         break;
+    case 'f': o->cases = arg; break;
     case 'o': o->op = arg; break;
     case 'c': o->name = arg; break;
     case 't': o->dtype = arg; break;
@@ -67,6 +70,7 @@ static bool wanted_kernel(const char *filter, const char *name) {
 
 static const op_case *const tables[] = {cases_elementwise, cases_products, cases_norm, cases_softmax, cases_shape,
                                         cases_tokens,      cases_optim,    cases_dino, cases_views,   cases_volume};
+static const size_t n_tables = sizeof tables / sizeof *tables;
 
 /* An op of a plugin, without a case of its own: one or two real inputs, no attributes. */
 static const op_case one_input = {.name = "3x7", .in = {REAL(3, 7)}, .flags = GRAD},
@@ -98,6 +102,7 @@ typedef struct tester {
     options o;
     device dev, ref;
     hct_dev *tape_dev, *other; /* the CPU; the device under test, where that is another one */
+    op_case *more;             /* of a file */
     bool reference;            /* the device is the CPU, whose kernels take F64 too; the tape is checked there */
     size_t runs, skipped;
 } tester;
@@ -109,9 +114,10 @@ static void repeat(const tester *t, const op_case *c, const char *more, const ch
         size_t n = strlen(plugins);
         snprintf(plugins + n, sizeof plugins - n, " --plugin %s", t->o.plugins[i]);
     }
-    tap_note("repeat: %s --device %s%s --op %s --case '%s'%s%s%s%s%s%s%s", program_invocation_name, t->o.device,
-             plugins, c->op, c->name, more, kernel ? " --kernel " : "", kernel ? kernel : "", dtype ? " --dtype " : "",
-             dtype ? dtype : "", layout ? " --layout " : "", layout ? layout : "");
+    tap_note("repeat: %s --device %s%s%s%s --op %s --case '%s'%s%s%s%s%s%s%s", program_invocation_name, t->o.device,
+             plugins, t->o.cases ? " --cases " : "", t->o.cases ? t->o.cases : "", c->op, c->name, more,
+             kernel ? " --kernel " : "", kernel ? kernel : "", dtype ? " --dtype " : "", dtype ? dtype : "",
+             layout ? " --layout " : "", layout ? layout : "");
 }
 
 static bool takes(const hct_kernel *kernel, const call *k) {
@@ -240,8 +246,8 @@ static void op_of(tester *t, const hct_op *op) {
     size_t cases = 0, gradients = 0;
     if (t->o.list)
         printf("%s%s\n", op->name, HCT_HAS(op, grad) ? " (gradient)" : op->flags & HCT_OP_VIEW ? " (view)" : "");
-    for (size_t f = 0; f < sizeof tables / sizeof *tables; f++)
-        for (const op_case *c = tables[f]; c->op; c++) {
+    for (size_t f = 0; f < n_tables + 1; f++)
+        for (const op_case *c = f < n_tables ? tables[f] : t->more; c && c->op; c++) {
             if (strcmp(c->op, op->name) != 0) continue;
             cases++;
             case_of(t, op, c, &gradients);
@@ -260,9 +266,9 @@ static void op_of(tester *t, const hct_op *op) {
     }
 }
 
-static void unknown_cases(const hct_ctx *ctx) {
-    for (size_t f = 0; f < sizeof tables / sizeof *tables; f++)
-        for (const op_case *c = tables[f]; c->op; c++)
+static void unknown_cases(const tester *t, const hct_ctx *ctx) {
+    for (size_t f = 0; f < n_tables + 1; f++)
+        for (const op_case *c = f < n_tables ? tables[f] : t->more; c && c->op; c++)
             if (!hct_op_find(ctx, c->op))
                 tap_ok(0, "the table has a case '%s' for '%s', which is no op", c->name, c->op);
 }
@@ -290,6 +296,7 @@ int main(int argc, char **argv) {
         hct_close(ctx);
         return 0;
     }
+    if (ok && t.o.cases) ok = (t.more = case_file_read(t.o.cases, &err)) != NULL;
     if (!ok) fprintf(stderr, "test-ops: %s\n", err.msg);
     t.reference = ok && !strcmp(t.dev.backend->name, "cpu");
     if (!t.reference && t.o.kernels) t.o.gradients = false; /* only where --grad asks for it */
@@ -300,7 +307,7 @@ int main(int argc, char **argv) {
                 t.o.op ? t.o.op : "", t.dev.backend->name, t.o.kernel);
         ok = false;
     }
-    if (ok && !t.o.op && !t.o.list && !t.o.bench) unknown_cases(ctx);
+    if (ok && !t.o.op && !t.o.list && !t.o.bench) unknown_cases(&t, ctx);
     for (size_t i = 0; ok && i < hct_op_count(ctx); i++) {
         if (!wanted(t.o.op, hct_op_at(ctx, i)->name)) continue;
         met++;
@@ -312,6 +319,7 @@ int main(int argc, char **argv) {
     device_close(&t.dev);
     device_close(&t.ref);
     hct_close(ctx);
+    case_file_free(t.more);
     if (!ok || !met) return 2;
     if (t.o.list || t.o.bench) return 0;
     tap_note("ran %zu kernel runs; %zu cases refused by a kernel", t.runs, t.skipped);

@@ -28,8 +28,8 @@ static uint32_t n_smooth(const call *k) { return k->c->n_smooth ? k->c->n_smooth
 
 static bool differentiable(const call *k, uint32_t i) {
     input_kind kind = k->c->in[i].kind;
-    return (k->in[i].dtype == HCT_F64 || k->in[i].dtype == HCT_F32) &&
-           (kind == IN_REAL || kind == IN_POSITIVE || kind == IN_DISTINCT || kind == IN_ANY);
+    return (k->in[i].dtype == HCT_F64 || k->in[i].dtype == HCT_F32) && !k->c->in[i].fixed &&
+           (kind == IN_RANGE || kind == IN_REAL || kind == IN_POSITIVE || kind == IN_DISTINCT || kind == IN_ANY);
 }
 
 /* ---- inputs ---- */

@@ -1,7 +1,6 @@
 /* ct_views, whose op is plugins/ct_views: views.cl. */
+#include "hct/view.h"
 #include "launch.h"
-
-enum { MOST = 32 }; /* as in views.cl */
 
 typedef struct views { /* views.cl's */
     int64_t batch, channels, size, dim[3], step[3], step_batch, step_channel, hu;
@@ -30,13 +29,13 @@ static hct_status plan_views(hk *b, const hct_problem *p, hct_err *err) {
     int64_t seen = p->out[0].dim[0] * z.batch, cube = z.size * z.size * z.size, n = seen * z.channels * cube;
     if (n == 0) return HCT_OK;
     hk_ref other = hk_work(b, (uint64_t)n * sizeof(float)),
-           taps = hk_work(b, (uint64_t)(seen * 3 * (MOST + 1)) * sizeof(float)),
+           taps = hk_work(b, (uint64_t)(seen * 3 * (HCT_VIEW_TAPS + 1)) * sizeof(float)),
            range = hk_work(b, (uint64_t)(seen * 2) * sizeof(float));
     hk_each(b, "views", -1, "views_check", seen);
     hk_mem(b, HK_IN_(1));
     hk_mem(b, (hk_ref){HK_STATUS, 0, 0});
     hk_struct(b, &z, sizeof z);
-    hk_each(b, "views", -1, "views_taps", seen * 3 * (MOST + 1));
+    hk_each(b, "views", -1, "views_taps", seen * 3 * (HCT_VIEW_TAPS + 1));
     hk_mem(b, taps);
     hk_mem(b, HK_IN_(1));
     hk_each(b, "views", -1, "views_resize", n);

@@ -115,9 +115,12 @@ EXPORT CUresult cuGraphDestroy(CUgraph graph) {
     return CUDA_SUCCESS;
 }
 
+/* The driver does not say whether a graph that is under way may go: here that is a complaint. */
 EXPORT CUresult cuGraphExecDestroy(CUgraphExec exec) {
     EMU_CALL;
     CUresult code = emu_valid(&exec->of, "a captured graph");
+    if (code == CUDA_SUCCESS && exec->last && !exec->last->done)
+        emu_complain("graph %d is destroyed before its work has ended", exec->number);
     emu_note("free graph %d", exec->number);
     emu_op_free(exec->last);
     graph_free(exec->graph);

@@ -25,7 +25,7 @@
  *   EMU_DEVICES, EMU_CAPABILITY, EMU_DRIVER, EMU_MEMORY, EMU_NAME    1, 90, 13000, 4 GiB, Emulated H100
  *   EMU_SKIP=1    calls are checked and noted; kernels, products and exchanges do nothing, memory begins as zeros
  *   EMU_BLOCKS=ends   of a grid's blocks the first two and the last two of each axis alone are run
- *   EMU_RACES=1   accesses to memory are followed (kernels compiled for that: races.c)
+ *   EMU_ABORT=1   the first complaint aborts, for a debugger; EMU_REPORT=1: how many kernels were run
  *   EMU_ALGORITHMS, EMU_CUBLASLT   algorithms that cuBLASLt proposes, its version
  *   EMU_CUDNN     cuDNN's version, 91900; 0: it does not start
  *   EMU_NCCL      0: NCCL refuses to join; alone: one process stands for all ranks, who have the same

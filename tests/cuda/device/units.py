@@ -49,11 +49,13 @@ def sources(cc, kernels, include, units, outs):
         names = re.findall(r"__global__\s+void\s+(\w+)\s*\(", text)
         if not names:
             sys.exit(f"units.py: {file} has no kernel")
-        with open(out, "w") as f:
-            f.write("".join("#define " + d.replace("=", " ", 1) + "\n" for d in defines))
-            f.write(f'#define EMU_MODULE "{module}"\n#define EMU_SHARED shared_{name}\n#include "kernel_side.h"\n#include "{os.path.join(kernels, file)}"\n')
-            meets = meeting(text)
-            f.write("".join(f'EMU_KERNEL("{n.split("__")[0]}", {n}, {int(n in meets)})\n' for n in names))
+        meets = meeting(text)
+        unit = "".join("#define " + d.replace("=", " ", 1) + "\n" for d in defines)
+        unit += f'#define EMU_MODULE "{module}"\n#define EMU_SHARED shared_{name}\n#include "kernel_side.h"\n#include "{os.path.join(kernels, file)}"\n'
+        unit += "".join(f'EMU_KERNEL("{n.split("__")[0]}", {n}, {int(n in meets)})\n' for n in names)
+        if not os.path.exists(out) or open(out).read() != unit:  # one that stays as it is need not be compiled again (ninja's restat)
+            with open(out, "w") as f:
+                f.write(unit)
 
 
 def folder(out, libraries, units):

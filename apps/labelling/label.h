@@ -1,0 +1,35 @@
+/* The work of `headct label`: records of patients to labels of their scans.
+ *
+ * A patient's records are found by the keyed mark of the patient's id (dataset/key.h), and their dates shifted as
+ * the scans' were, so that distances in days are true. A scan with a record in its window has each label of the
+ * rules, 1 or 0; one without has none: it is not known. */
+#ifndef LABELLING_LABEL_H
+#define LABELLING_LABEL_H
+
+#include <stdio.h>
+
+#include "labelling/rules.h"
+
+typedef struct label_options {
+    const char *dataset, *rules; /* rules.h */
+    const char *diagnoses;       /* CSV: patient, date (YYYY-MM-DD), code */
+    const char *medications;     /* CSV: patient, date, name; NULL: none */
+    const char *brands;          /* CSV: brand, name; other words for medications; NULL: none */
+    const char *icd9;            /* CSV: icd9, icd10; NULL: a code of ICD-9 is an error */
+    const char *key;             /* NULL: the user's */
+    const char *patient_column, *date_column, *code_column; /* NULL: "patient", "date", "code" or "name" */
+    bool dry;                                               /* counts, and writes nothing */
+} label_options;
+
+typedef struct label_result {
+    int n;
+    char names[RULES_LABELS][RULES_NAME];
+    int64_t positive[RULES_LABELS], known, scans, undated; /* scans: of the dataset; undated: without a date */
+    int64_t records, unmatched;                            /* rows; those of patients that the dataset lacks */
+} label_result;
+
+/* All in one transaction; why a label is positive goes into the table evidence (headct dataset why). Errors name file,
+ * line and what is wrong. HCT_EINVAL: another key than the dataset's. */
+hct_status label_dataset(const label_options *o, label_result *ret, hct_err *err);
+
+#endif

@@ -1,0 +1,147 @@
+/* headct label: a small hospital with known answers, every trap of codes and days, shifted dates and true ones. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check_main.h"
+#include "dataset/dataset.h"
+#include "make_dicom.h"
+#include "prepare_runs.h"
+
+static void person(maker *m, int k, void *context) {
+    (void)k;
+    maker_text(m, 0x00080020, "DA", "20190310");
+    maker_text(m, 0x00100020, "LO", context);
+}
+
+/* One scan a patient, P0 to P8, all of 2019-03-10. */
+static void hospital(void) {
+    for (int i = 0; i < 9; i++) {
+        char folder[16], who[8];
+        snprintf(folder, sizeof folder, "in/s%d", i);
+        snprintf(who, sizeof who, "P%d", i);
+        shell("mkdir -p in");
+        head_series_write(&(head_series){.folder = folder,
+                                         .name = "IM%03d",
+                                         .n = 3,
+                                         .columns = 16,
+                                         .rows = 16,
+                                         .series = 2 + i,
+                                         .edit = person,
+                                         .context = who});
+    }
+    shell("printf 'least_slices: 2\nleast_matrix: 8\nleast_extent: 0\n' > small.yaml");
+    shell("cat > dx.csv <<'X'\npatient,date,code\n"
+          "P0,2019-03-15,S06.5X0A\n"                 /* SDH, a code of seven characters */
+          "P1,2019-03-10,i61.0\nP1,2019-04-01,Z00\n" /* IPH and so ICH: lower case, the first day */
+          "P2,2019-06-08,I615\n"                     /* IVH and so ICH: no dot, the last day, the 90th */
+          "P3,2019-06-09,I615\n"                     /* a day late: not known */
+          "P4,2019-03-09,I61.5\n"                    /* a day before: not known; known where the window is centred */
+          "P5,2019-03-20,I61\n"                      /* no hit, and known: negative */
+          "P6,2019-03-20 14:05,Z99.9\n"              /* ADRD by a medication alone */
+          "P7,2019-03-20,I62.9\n"                    /* ICH by its own code */
+          "Q9,2019-03-20,I62.9\nX\n");               /* nobody here; P8 has no record */
+    shell("cat > rx.csv <<'X'\npatient,date,name\nP6,2019-03-21,donepezil hcl 10 mg\nP0,2019-03-21,Aricept\nX\n");
+}
+
+/* Labels of the dataset as text, a scan a line: "s0 SDH" where positive, "s3 ?" where not known. */
+static char *labels_of(const char *folder) {
+    static char text[4000];
+    hct_err err = {0};
+    dataset *d = dataset_open(folder, &err);
+    ck_assert_msg(d != NULL, "%s", err.msg);
+    size_t at = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s", d->scans[i].id);
+        int known = 0;
+        for (size_t k = 0; k < d->n_labels; k++) {
+            known += d->labels[i * d->n_labels + k] >= 0;
+            if (d->labels[i * d->n_labels + k] == 1)
+                at += (size_t)snprintf(text + at, sizeof text - at, " %s", d->label_names[k]);
+        }
+        ck_assert(known == 0 || known == (int)d->n_labels);
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s\n", known ? "" : " ?");
+    }
+    dataset_close(d);
+    return text;
+}
+
+static const char forward[] = "s0 SDH\ns1 IPH ICH\ns2 IVH ICH\ns3 ?\ns4 ?\ns5\ns6 ADRD\ns7 ICH\ns8 ?\n";
+
+START_TEST(every_trap_in_both_windows) {
+    enter("traps");
+    hospital();
+    runs(OK, "prepare --in in --out data --filters small.yaml --key a.key --quiet");
+    runs(OK, "label data --rules nyu --diagnoses dx.csv --medications rx.csv --key a.key");
+    says(
+        "6 of 9 scans have a record in their window, 0 have no date; 12 records, 1 of patients that the dataset lacks");
+    ck_assert_str_eq(labels_of("data"), forward);
+    runs(OK, "dataset why data s1");
+    says("evidence of ICH: I610, 0 days after the scan");
+    says("evidence of IPH: I610, 0 days after the scan");
+    /* dates as they are give the same */
+    runs(OK, "prepare --in in --out clear --filters small.yaml --key b.key --clear-dates --quiet");
+    runs(OK, "label clear --rules nyu --diagnoses dx.csv --medications rx.csv --key b.key");
+    ck_assert_str_eq(labels_of("clear"), forward);
+    runs(ERROR, "prepare --in in --out clear --filters small.yaml --key b.key --quiet");
+    says("its dates are clear");
+    /* the other reading of the window */
+    shell("sed 's/^window: .*/window: [-45, 45]/' '%s/labels/nyu.yaml' > centred.yaml", RECIPES);
+    runs(OK, "label data --rules centred.yaml --diagnoses dx.csv --medications rx.csv --key a.key");
+    ck_assert_str_eq(labels_of("data"), "s0 SDH\ns1 IPH ICH\ns2 ?\ns3 ?\ns4 IVH ICH\ns5\ns6 ADRD\ns7 ICH\ns8 ?\n");
+    /* brand names are the user's to give */
+    shell("printf 'brand,name\nAricept,donepezil\n' > brands.csv");
+    runs(OK, "label data --rules nyu --diagnoses dx.csv --medications rx.csv --brands brands.csv --key a.key");
+    ck_assert_ptr_nonnull(strstr(labels_of("data"), "s0 ADRD SDH\n"));
+}
+END_TEST
+
+START_TEST(refuses_what_would_mislead) {
+    enter("wrong");
+    hospital();
+    runs(OK, "prepare --in in --out data --filters small.yaml --key a.key --quiet");
+#define LABEL "label data --key a.key --rules "
+    runs(ERROR, "label data --rules nyu --diagnoses dx.csv --key other.key");
+    says("was made with another key");
+    shell("printf 'patient,date,code\nP0,2019-03-15,431\n' > nine.csv; printf 'icd9,icd10\n431,I61.9\n' > map.csv");
+    runs(ERROR, LABEL "nyu --diagnoses nine.csv");
+    says("nine.csv line 2: '431' is a code of ICD-9");
+    runs(OK, LABEL "nyu --diagnoses nine.csv --icd9 map.csv");
+    ck_assert_ptr_nonnull(strstr(labels_of("data"), "s0 IPH ICH\n"));
+    shell("printf 'patient,date,code\nP0,03/15/2019,I61.9\n' > date.csv; printf "
+          "'patient,date,code\nP0,2019-02-30,I61.9\n' > "
+          "no.csv; printf 'patient,date,code\nP0,2019-03-15T10:00:00Z,I61.9\n' > zone.csv; printf 'mrn,date,code\n' > "
+          "col.csv");
+    runs(ERROR, LABEL "nyu --diagnoses date.csv");
+    says("date.csv line 2: date '03/15/2019': YYYY-MM-DD is needed");
+    runs(ERROR, LABEL "nyu --diagnoses no.csv");
+    says("no.csv line 2");
+    runs(ERROR, LABEL "nyu --diagnoses zone.csv");
+    says("time zone");
+    runs(ERROR, LABEL "nyu --diagnoses col.csv");
+    says("no column 'patient'");
+    ck_assert_ptr_nonnull(strstr(labels_of("data"), "s0 IPH ICH\n")); /* what was written stays */
+    static const struct {
+        const char *yaml, *says;
+    } rules[] = {{"window: [0, 90]\nlabels: {A: {any_of: [B]}}", "which is not defined"},
+                 {"window: [0, 90]\nlabels: {A: {any_of: [B]}, B: {any_of: [A]}}", "made of each other"},
+                 {"window: [0, 90]\nlabels: {A: {codes: [431]}}", "no ICD-10 code can match '431'"},
+                 {"window: [90, 0]\nlabels: {A: {codes: [I61]}}", "the window is empty"},
+                 {"window: [0, 90]\nlabels: {A: {code: [I61]}}", "unknown key 'code'"},
+                 {"labels: {A: {codes: [I61]}}", "needs 'window' and 'labels'"},
+                 {"window: [0, 90]\nlabels: {A: {codes: [I61]}, A: {codes: [I62]}}", "twice"}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        scratch_file("wrong/r.yaml", rules[i].yaml, strlen(rules[i].yaml));
+        runs(ERROR, LABEL "r.yaml --diagnoses dx.csv");
+        says(rules[i].says);
+    }
+    runs(ERROR, LABEL "nowhere --diagnoses dx.csv");
+    says("nowhere");
+    runs(OK, LABEL "nyu --diagnoses dx.csv --dry-run");
+    says("nothing was written");
+    ck_assert_ptr_nonnull(strstr(labels_of("data"), "s0 IPH ICH\n"));
+}
+END_TEST
+
+CHECK_MAIN("label", every_trap_in_both_windows, refuses_what_would_mislead)
