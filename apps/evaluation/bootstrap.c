@@ -61,7 +61,7 @@ static hct_status draw_chunk(void *context, int64_t chunk, hct_err *err) {
     return st;
 }
 
-static hct_status run(job *j, hct_err *err) {
+static hct_status draw_all(job *j, hct_err *err) {
     size_t n = METRICS * (j->table->n_tasks + 1) * j->count;
     j->values = malloc(n * sizeof *j->values + 1);
     if (!j->values) return hct_fail(err, HCT_ENOMEM, "out of memory for %zu resamples", j->count);
@@ -115,8 +115,8 @@ hct_status bootstrap(const score_table *t, const bootstrap_options *o, metric_in
     itself.values = malloc(METRICS * (tasks + 1) * sizeof *one);
     if (!one || !itself.values) st = hct_fail(err, HCT_ENOMEM, "out of memory for %zu tasks", tasks);
     bool bca = o->kind == INTERVAL_BCA && o->draws->count > 0;
-    if (st == HCT_OK) st = run(&draws, err);
-    if (st == HCT_OK && bca) st = run(&jack, err);
+    if (st == HCT_OK) st = draw_all(&draws, err);
+    if (st == HCT_OK && bca) st = draw_all(&jack, err);
     if (st == HCT_OK) measure(&itself, 0, NULL, one);
     for (size_t k = 0; st == HCT_OK && k <= tasks; k++)
         for (int m = 0; m < METRICS; m++) {

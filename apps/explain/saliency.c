@@ -7,7 +7,6 @@
 
 #include "explain/attention.h"
 #include "models/probe.h"
-#include "models/vit_encoder.h"
 
 enum { LAYERS = 64, OTHER_CELLS = 8 };
 
@@ -32,16 +31,25 @@ struct saliency {
     hct_id attention[LAYERS], attention_gradient[LAYERS], x_gradient;
 };
 
-/* Tokens as patches of a cube's grid. */
+/* A size of the encoder's kind by name; 0 where it has none such. */
+static int64_t own_size(const encoder *e, const char *name) {
+    for (const model_field *f = e->kind->fields; f && f->name; f++)
+        if (!strcmp(f->name, name)) return (int64_t)field_get(f, e->own);
+    return 0;
+}
+
+/* Tokens as patches of a grid: told by the kind's sizes, and by the number of tokens that they make. */
 static void shape_of(saliency *s) {
     const encoder *e = &s->info.encoder;
+    int64_t patch = own_size(e, "patch"), heads = own_size(e, "heads"), layers = e->kind->layers(e),
+            tokens = e->kind->tokens(e);
     for (int a = 0; a < 3; a++) s->cells[a] = OTHER_CELLS < s->input[a] ? OTHER_CELLS : s->input[a];
-    if (e->kind != &encoder_vit) return;
-    const vit_config c = vit_of(e);
-    for (int a = 0; a < 3; a++) s->cells[a] = s->input[a] / c.patch;
-    if (s->info.pool_mean || s->info.probe_heads || c.depth > LAYERS) return;
-    s->shape =
-        (attention_shape){.layers = c.depth, .heads = c.heads, .tokens = e->kind->tokens(e), .lead = 1 + c.registers};
+    if (!patch || patch > s->input[0]) return;
+    for (int a = 0; a < 3; a++) s->cells[a] = s->input[a] / patch;
+    int64_t lead = tokens - s->cells[0] * s->cells[1] * s->cells[2];
+    if (!e->kind->has_attention(e) || lead != 1 + own_size(e, "registers") || !heads) return;
+    if (s->info.pool_mean || s->info.probe_heads || layers > LAYERS) return;
+    s->shape = (attention_shape){.layers = layers, .heads = heads, .tokens = tokens, .lead = lead};
     memcpy(s->shape.grid, s->cells, sizeof s->cells);
     for (int d = 0; d < 3; d++) {
         int a = e->input.order[d] - 'x';
@@ -263,7 +271,7 @@ hct_status saliency_run(saliency *s, const float *input, saliency_method m,
         return hct_fail(err, HCT_EINVAL, "method '%s' needs %s", saliency_names[m],
                         m == SALIENCY_INPUT || m == SALIENCY_OCCLUSION ? "a classifier and --task"
                         : s->shape.layers                              ? "a classifier and --task"
-                                                                       : "a vit whose heads take the class token");
+                                          : "an encoder of patches with attention, whose heads take the class token");
     saliency_map map = {.value = NULL};
     memcpy(map.dim, m == SALIENCY_INPUT ? s->input : s->cells, sizeof map.dim);
     map.value = calloc((size_t)cells(map.dim) + 1, sizeof *map.value);
