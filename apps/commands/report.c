@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "commands/command.h"
+#include "hct/log.h"
 #include "report/run_report.h"
 #include "support/paths.h"
 #include "support/text.h"
@@ -13,6 +14,9 @@ static const char doc[] =
     "One HTML file of one run or several: loss curves, metrics with intervals, every figure in RUN/figures, the "
     "recipe. "
     "Plots and pictures are inside the file, so it can be mailed.\v"
+    "A folder that headct evaluate wrote makes a page, too. Of several runs those that cannot be shown are named, on "
+    "the "
+    "page and on standard error, and the exit status is 3.\n\n"
     "Examples:\n"
     "  headct report runs/probe\n"
     "  headct report runs/pretrain runs/probe runs/random --out compare.html --title \"Pre-trained or random\"\n"
@@ -83,7 +87,14 @@ int command_report(int argc, char **argv) {
         status = run_report_better(r, s.pair[i][0], s.pair[i][1], &holds, &err);
         better += holds;
     }
-    for (int i = 0; i < s.n_runs && status == HCT_OK; i++) status = run_report(r, s.runs[i], &err);
+    int left_out = 0;
+    for (int i = 0; i < s.n_runs && status == HCT_OK; i++) {
+        status = run_report(r, s.runs[i], &err);
+        if (status == HCT_OK || status == HCT_ENOMEM || s.n_runs == 1) continue;
+        report_note(r, "Left out: %s", err.msg);
+        hct_log(HCT_LOG_WARNING, "%s", err.msg);
+        status = ++left_out < s.n_runs ? HCT_OK : status; /* of several, the others are worth a page */
+    }
     char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html");
     if (status == HCT_OK && !path) status = hct_fail(&err, HCT_ENOMEM, "out of memory");
     if (status == HCT_OK) status = report_write(r, path, &err);
@@ -94,5 +105,6 @@ int command_report(int argc, char **argv) {
         status =
             hct_fail(&err, HCT_EINVAL, "%d of %d runs are better with intervals that do not overlap; %lld are needed",
                      better, s.n_pairs, (long long)s.need);
-    return command_end(argv[0], status, &err);
+    int ended = command_end(argv[0], status, &err);
+    return ended == EXIT_OK && left_out ? EXIT_PARTIAL : ended;
 }

@@ -67,6 +67,19 @@ static int newton(const ranking *r, double high, double low, int both, calibrati
     return fabs(g[0]) + fabs(g[1]) < 1e-6 * (double)r->n;
 }
 
+/* Whether a line of slope and intercept (or of slope alone, through p = 0.5) puts all positives on one side and all
+ * negatives on the other, or at it: then the cross-entropy has no minimum, or not only one. */
+static int told_apart(const ranking *r, int both) {
+    double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+    for (size_t i = 0; i < r->n; i++) {
+        int y = r->at[i].positive;
+        low[y] = fmin(low[y], r->at[i].score);
+        high[y] = fmax(high[y], r->at[i].score);
+    }
+    if (both) return low[1] >= high[0] || high[1] <= low[0];
+    return (low[1] >= 0.5 && high[0] <= 0.5) || (high[1] <= 0.5 && low[0] >= 0.5);
+}
+
 hct_status calibration_fit(const ranking *r, calibration_kind kind, calibration_map *ret, hct_err *err) {
     double positives, negatives;
     *ret = (calibration_map){1, 0};
@@ -78,7 +91,7 @@ hct_status calibration_fit(const ranking *r, calibration_kind kind, calibration_
                       positives, negatives);
     if (st < 0) return st;
     if (kind == CALIBRATION_TEMPERATURE) {
-        if (!newton(r, 1, 0, 0, ret))
+        if (told_apart(r, 0) || !newton(r, 1, 0, 0, ret))
             return hct_fail(err, HCT_EINVAL,
                             "no temperature fits: the scores tell the classes apart without a mistake");
         return HCT_OK;
@@ -115,7 +128,7 @@ hct_status calibration_of(const ranking *r, size_t n_bins, calibration *ret, cal
         ret->brier = brier / (double)r->n;
         ret->ece = ece;
         ranking_counts(r, NULL, &positives, &negatives);
-        if (positives > 0 && negatives > 0 && newton(r, 1, 0, 1, &m))
+        if (positives > 0 && negatives > 0 && !told_apart(r, 1) && newton(r, 1, 0, 1, &m))
             ret->slope = m.slope, ret->intercept = m.intercept;
     }
     if (!bins) free(own);

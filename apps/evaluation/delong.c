@@ -109,6 +109,28 @@ hct_status delong_interval(const ranking *r, double level, interval *ret, hct_er
     return st;
 }
 
+static double hanley_mcneil(double t, double m, double n) {
+    double more = (m + n) / 2 - 1;
+    return t * (1 - t) * (1 + more * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n);
+}
+
+hct_status newcombe_interval(const ranking *r, double level, interval *ret) {
+    double m, n, auc = ranking_auc(r, NULL), z = normal_quantile((1 + level) / 2), end[2];
+    *ret = (interval){NAN, NAN, NAN, NAN, 0};
+    if (isnan(auc)) return HCT_OK;
+    ranking_counts(r, NULL, &m, &n);
+    for (int side = 0; side < 2; side++) { /* between the AUC found, which is near enough, and 0 or 1, which is not */
+        double near = auc, far = side;
+        for (int i = 0; i < 200; i++) {
+            double t = (near + far) / 2;
+            *(fabs(auc - t) <= z * sqrt(hanley_mcneil(t, m, n)) ? &near : &far) = t;
+        }
+        end[side] = near;
+    }
+    *ret = (interval){auc, auc, end[0], end[1], 0};
+    return HCT_OK;
+}
+
 hct_status delong_test(const ranking *a, const ranking *b, delong_comparison *ret, hct_err *err) {
     double x = ranking_auc(a, NULL), y = ranking_auc(b, NULL), *place = malloc((2 * a->of + 1) * sizeof *place);
     *ret = (delong_comparison){NAN, NAN, NAN, NAN};
@@ -120,11 +142,11 @@ hct_status delong_test(const ranking *a, const ranking *b, delong_comparison *re
         if (st == HCT_OK) {
             double var = covariance(a, place, place) + covariance(a, other, other) - 2 * covariance(a, place, other);
             double error = sqrt(fmax(var, 0));
-            int same = error < 1e-12;
+            int sure = error < 1e-12; /* alike, or told apart without any spread: then there is no test */
             ret->difference = x - y;
-            ret->error = same ? 0 : error;
-            ret->z = same ? 0 : ret->difference / error;
-            ret->p = isnan(var) ? NAN : same ? 1 : normal_two_sided(ret->z);
+            ret->error = sure ? 0 : error;
+            ret->z = !sure ? ret->difference / error : fabs(ret->difference) < 1e-12 ? 0 : NAN;
+            ret->p = isnan(var) ? NAN : normal_two_sided(ret->z);
         }
     }
     free(place);

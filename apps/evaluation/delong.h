@@ -19,12 +19,22 @@ hct_status delong_placements(const ranking *r, double *place, hct_err *err);
  * missing or has one case. */
 hct_status delong_interval(const ranking *r, double level, interval *ret, hct_err *err);
 
+/* Newcombe's interval (2006, Statistics in Medicine 25:559, method 5): the AUCs t that are not further from the one
+ * found than z sqrt(V(t)), with Hanley & McNeil's variance at t,
+ *
+ *   V(t) = t (1 - t) (1 + N ((1 - t) / (2 - t) + t / (1 + t))) / (m n),   N = (m + n) / 2 - 1
+ *
+ * for few positives, where resampling cannot know what it has not seen: it keeps its level down to three of them, and
+ * has a width where the AUC found is 1. All NaN where a class is missing. */
+hct_status newcombe_interval(const ranking *r, double level, interval *ret);
+
 typedef struct delong_comparison {
     double difference, error, z, p; /* AUC(a) - AUC(b), its standard error; two-sided. NaN where a class is missing */
 } delong_comparison;
 
-/* Both rankings are of the same cases and labels (ranking.of, at most n). Where the models rank alike (error 0), p
- * is 1. */
+/* Both rankings are of the same cases and labels (ranking.of, at most n). Where the models rank alike
+ * (error and difference 0), p is 1; where the error is 0 but the difference is not, z and p are NaN: both rank without
+ * any spread, such as a perfect model beside a constant one, and this variance cannot tell. */
 hct_status delong_test(const ranking *a, const ranking *b, delong_comparison *ret, hct_err *err);
 
 /* P(|Z| >= |z|) of a standard normal. */

@@ -6,15 +6,15 @@
 #include "evaluation/delong.h"
 
 double operating_threshold(const ranking *r, operating_rule rule, double wanted) {
-    double positives, negatives, p = 0, n = 0, best = -1, at = INFINITY;
+    double positives, negatives, p = 0, n = 0, best = -INFINITY, at = INFINITY;
     ranking_counts(r, NULL, &positives, &negatives);
     if (positives == 0 || negatives == 0) return NAN;
     for (size_t i = 0; i < r->n;) { /* thresholds at each distinct score, the highest first */
         double score = r->at[i].score;
         for (; i < r->n && r->at[i].score == score; i++) *(r->at[i].positive ? &p : &n) += 1;
         double sensitivity = p / positives, specificity = 1 - n / negatives;
-        if (rule == OPERATING_YOUDEN && sensitivity + specificity - 1 > best)
-            best = sensitivity + specificity - 1, at = score;
+        double youden = p * negatives - n * positives; /* times both counts: whole, so that equals are equal */
+        if (rule == OPERATING_YOUDEN && youden > best) best = youden, at = score;
         if (rule == OPERATING_SENSITIVITY && sensitivity >= wanted - 1e-12) return score;
         if (rule == OPERATING_SPECIFICITY && specificity >= wanted - 1e-12) at = score;
     }

@@ -143,7 +143,7 @@ static place *sorted_scans(const predictions *p) {
     return order;
 }
 
-static hct_status refuse_twins(const char *path, const predictions *p, hct_err *err) {
+hct_status predictions_refuse_twins(const char *path, const predictions *p, hct_err *err) {
     place *order = sorted_scans(p);
     if (!order) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     hct_status status = HCT_OK;
@@ -177,7 +177,7 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
         status = predictions_text(&p.task[k], t->names[c.task[k].score], err);
     for (size_t i = 0, to = 0; status == HCT_OK && i < t->rows; i++)
         if (taken[i]) status = read_row(t, &c, i, &p, to++, err);
-    if (status == HCT_OK) status = refuse_twins(path, &p, err);
+    if (status == HCT_OK) status = predictions_refuse_twins(path, &p, err);
     free(taken);
     free(c.task);
     csv_free(t);
@@ -287,6 +287,35 @@ size_t predictions_drop_unlabelled(predictions *p) {
     return tasks - kept;
 }
 
+hct_status predictions_shared(const predictions *a, const predictions *b, bool *keep, hct_err *err) {
+    place *order = sorted_scans(b);
+    if (!order) return hct_fail(err, HCT_ENOMEM, "out of memory for %zu scans", b->n);
+    for (size_t i = 0; i < a->n; i++) {
+        const place key = {a->scan[i], 0};
+        if (!b->n || !bsearch(&key, order, b->n, sizeof *order, by_name)) keep[i] = false;
+    }
+    free(order);
+    return HCT_OK;
+}
+
+void predictions_keep(predictions *p, const bool *keep) {
+    size_t kept = 0, tasks = p->n_tasks;
+    for (size_t i = 0; i < p->n; i++) {
+        if (!keep[i]) {
+            free(p->scan[i]);
+            free(p->patient[i]);
+            free(p->split[i]);
+            continue;
+        }
+        p->scan[kept] = p->scan[i];
+        p->patient[kept] = p->patient[i];
+        p->split[kept] = p->split[i];
+        memmove(p->score + kept * tasks, p->score + i * tasks, tasks * sizeof *p->score);
+        memmove(p->label + kept++ * tasks, p->label + i * tasks, tasks);
+    }
+    p->n = kept;
+}
+
 hct_status predictions_align(const predictions *a, predictions *b, hct_err *err) {
     predictions out = {0};
     place *order = sorted_scans(b);
@@ -325,27 +354,28 @@ hct_status predictions_align(const predictions *a, predictions *b, hct_err *err)
 
 hct_status predictions_patients(const predictions *p, row_groups *ret, hct_err *err) {
     place *order = malloc((p->n + 1) * sizeof *order);
-    uint32_t *group = calloc(p->n + 1, sizeof *group), *times = calloc(p->n + 1, sizeof *times);
-    if (!order || !group || !times) {
+    uint32_t *first = calloc(p->n + 2, sizeof *first), *row = calloc(p->n + 1, sizeof *row);
+    if (!order || !first || !row) {
         free(order);
-        free(group);
-        free(times);
+        free(first);
+        free(row);
         return hct_fail(err, HCT_ENOMEM, "out of memory for the patients of %zu scans", p->n);
     }
     for (size_t i = 0; i < p->n; i++) order[i] = (place){p->patient[i], i};
     qsort(order, p->n, sizeof *order, by_name);
     size_t groups = 0;
     for (size_t i = 0; i < p->n; i++) {
-        groups += i == 0 || !*order[i].name || by_name(&order[i - 1], &order[i]) != 0;
-        group[order[i].row] = (uint32_t)(groups - 1);
+        if (i == 0 || !*order[i].name || by_name(&order[i - 1], &order[i]) != 0) first[groups++] = (uint32_t)i;
+        row[i] = (uint32_t)order[i].row;
     }
+    first[groups] = (uint32_t)p->n;
     free(order);
-    *ret = (row_groups){groups, group, times};
+    *ret = (row_groups){groups, first, row};
     return HCT_OK;
 }
 
 void row_groups_free(row_groups *g) {
-    free((uint32_t *)(uintptr_t)g->of_row);
-    free(g->times);
+    free((uint32_t *)(uintptr_t)g->first);
+    free((uint32_t *)(uintptr_t)g->row);
     *g = (row_groups){0};
 }

@@ -45,6 +45,13 @@ size_t predictions_drop_unlabelled(predictions *p);
  * b's labels become a's. */
 hct_status predictions_align(const predictions *a, predictions *b, hct_err *err);
 
+/* One scan twice is an error, as predictions_read's. */
+hct_status predictions_refuse_twins(const char *path, const predictions *p, hct_err *err);
+/* Clears keep[i] of every scan of a that b lacks. */
+hct_status predictions_shared(const predictions *a, const predictions *b, bool *keep, hct_err *err);
+/* Drops the scans that are not to be kept. */
+void predictions_keep(predictions *p, const bool *keep);
+
 /* Each patient's scans as a group (a scan without a patient is its own); HCT_ENOMEM otherwise. */
 hct_status predictions_patients(const predictions *p, row_groups *ret, hct_err *err);
 void row_groups_free(row_groups *g);

@@ -84,9 +84,17 @@ size_t ranking_roc(const ranking *r, const uint32_t *weight, double *fpr, double
     }
 }
 
-double ranking_roc_at(const double *fpr, const double *tpr, size_t points, double x) {
-    size_t i = 0;
-    while (i + 1 < points && fpr[i + 1] <= x) i++;
-    if (i + 1 == points || fpr[i] == x) return tpr[i];
-    return tpr[i] + (tpr[i + 1] - tpr[i]) * (x - fpr[i]) / (fpr[i + 1] - fpr[i]);
+size_t ranking_pr(const ranking *r, const uint32_t *weight, double *recall, double *precision) {
+    double all_positives, all_negatives, p = 0, n = 0;
+    size_t points = 0;
+    ranking_counts(r, weight, &all_positives, &all_negatives);
+    if (all_positives == 0 || all_negatives == 0) return 0;
+    for (size_t i = 0; i < r->n;) {
+        double before = p;
+        take_group(r, weight, &i, &p, &n);
+        if (p == before) continue;
+        recall[points] = p / all_positives;
+        precision[points++] = p / (p + n);
+    }
+    return points;
 }

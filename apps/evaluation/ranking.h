@@ -38,7 +38,8 @@ double ranking_average_precision(const ranking *r, const uint32_t *weight);
  * many; 0 where one class is missing. */
 size_t ranking_roc(const ranking *r, const uint32_t *weight, double *fpr, double *tpr);
 
-/* Highest true positive rate that the curve reaches at false positive rate x, linear between its points. */
-double ranking_roc_at(const double *fpr, const double *tpr, size_t points, double x);
+/* Points (recall[i], precision[i]) of the distinct scores that have a positive, from the highest; recall rises to 1.
+ * Arrays of r->n. Returns how many; 0 where one class is missing. Their steps add up to the average precision. */
+size_t ranking_pr(const ranking *r, const uint32_t *weight, double *recall, double *precision);
 
 #endif

@@ -45,12 +45,11 @@ static hct_status metrics(const evaluating *q, fewshot_row *row, hct_err *err) {
 static hct_status add_intervals(const evaluating *q, fewshot_row *row, hct_err *err) {
     score_table t = {q->draw.n_test, 1, q->m.score, q->draw.test_label};
     resampler draws = bootstrap_resampler(RESAMPLES, (uint64_t)q->r->seed);
-    interval a, p, macro;
-    hct_status st = bootstrap(&t, METRIC_AUC, &draws, 0.95, &a, &macro, err);
-    if (st == HCT_OK) st = bootstrap(&t, METRIC_AVERAGE_PRECISION, &draws, 0.95, &p, &macro, err);
+    metric_intervals task, macro;
+    hct_status st = bootstrap(&t, &(bootstrap_options){.draws = &draws, .level = 0.95}, &task, &macro, err);
     if (st < 0) return st;
-    row->auc.low = a.low, row->auc.high = a.high;
-    row->ap.low = p.low, row->ap.high = p.high;
+    row->auc.low = task.auc.low, row->auc.high = task.auc.high;
+    row->ap.low = task.average_precision.low, row->ap.high = task.average_precision.high;
     return HCT_OK;
 }
 

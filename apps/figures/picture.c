@@ -3,10 +3,11 @@
 
 #include <cairo.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "hct/io.h"
 
-enum { GAP = 8, CAPTION = 26 };
+enum { GAP = 8, CAPTION = 26, BAR = 72 };
 
 /* Columns and rows of the slice as drawn. */
 static void extent(const picture_tile *t, int *ret_columns, int *ret_rows) {
@@ -14,16 +15,16 @@ static void extent(const picture_tile *t, int *ret_columns, int *ret_rows) {
     *ret_rows = (int)t->dim[t->plane == SLICE_AXIAL ? 1 : 2];
 }
 
-/* Value at column x from the left, row y from the top. Both axes run against the volume's: right is on the left, the
- * front is up (or left), up is up. */
-static float value_at(const picture_tile *t, int64_t cut, int x, int y) {
+/* The voxel at column x from the left, row y from the top. Both axes run against the volume's: right is on the
+ * left, the front is up (or left), up is up. */
+static int64_t voxel_at(const picture_tile *t, int64_t cut, int x, int y) {
     int columns, rows;
     extent(t, &columns, &rows);
     int64_t u = columns - 1 - x, v = rows - 1 - y;
     int64_t i = t->plane == SLICE_SAGITTAL ? cut : u;
     int64_t j = t->plane == SLICE_SAGITTAL ? u : t->plane == SLICE_CORONAL ? cut : v;
     int64_t k = t->plane == SLICE_AXIAL ? cut : v;
-    return t->volume[(i * t->dim[1] + j) * t->dim[2] + k];
+    return (i * t->dim[1] + j) * t->dim[2] + k;
 }
 
 static uint32_t colour_of(float value, double low, double high) {
@@ -31,6 +32,29 @@ static uint32_t colour_of(float value, double low, double high) {
     double g = high > low ? (value - low) / (high - low) : 0;
     uint32_t grey = (uint32_t)(255 * (g < 0 ? 0 : g > 1 ? 1 : g) + 0.5);
     return grey << 16 | grey << 8 | grey;
+}
+
+/* Dark red, orange, yellow: lighter is more, in grey print and for the colour-blind too. */
+static uint32_t heat_of(double part) {
+    static const double stop[4][3] = {{0.30, 0.02, 0.10}, {0.80, 0.15, 0.10}, {0.98, 0.60, 0.10}, {1, 0.98, 0.70}};
+    double x = fmin(fmax(part, 0), 1) * 3;
+    int i = x < 2.999 ? (int)x : 2;
+    uint32_t colour = 0;
+    for (int c = 0; c < 3; c++)
+        colour = colour << 8 | (uint32_t)(255 * (stop[i][c] + (stop[i + 1][c] - stop[i][c]) * (x - i)) + 0.5);
+    return colour;
+}
+
+/* The overlay's colour over a grey: the more, the less of the grey is left, four tenths at the least. */
+static uint32_t blend(uint32_t grey, double part) {
+    if (!(part > 0)) return grey;
+    uint32_t heat = heat_of(part), mixed = 0;
+    double w = 0.6 * fmin(part, 1);
+    for (int shift = 16; shift >= 0; shift -= 8) {
+        double g = grey >> shift & 255, h = heat >> shift & 255;
+        mixed |= (uint32_t)(g + (h - g) * w + 0.5) << shift;
+    }
+    return mixed;
 }
 
 static cairo_surface_t *slice_surface(const picture_tile *t) {
@@ -43,7 +67,11 @@ static cairo_surface_t *slice_surface(const picture_tile *t) {
     int stride = cairo_image_surface_get_stride(s);
     for (int y = 0; y < rows; y++) {
         uint32_t *row = (uint32_t *)(void *)(bytes + (ptrdiff_t)y * stride);
-        for (int x = 0; x < columns; x++) row[x] = colour_of(value_at(t, cut, x, y), t->low, t->high);
+        for (int x = 0; x < columns; x++) {
+            int64_t at = voxel_at(t, cut, x, y);
+            row[x] = colour_of(t->volume[at], t->low, t->high);
+            if (t->overlay && t->overlay_high > 0) row[x] = blend(row[x], t->overlay[at] / t->overlay_high);
+        }
     }
     cairo_surface_mark_dirty(s);
     return s;
@@ -74,6 +102,23 @@ static void draw_tile(cairo_t *c, const picture_tile *t, double x, double width,
     cairo_show_text(c, t->caption);
 }
 
+/* The overlay's colours from 0 at the bottom to overlay_high. */
+static void draw_bar(cairo_t *c, const picture_tile *t, double x, int size) {
+    char text[32];
+    for (int y = 0; y < size; y++) {
+        uint32_t colour = heat_of(1 - (double)y / size);
+        cairo_set_source_rgb(c, (colour >> 16) / 255.0, (colour >> 8 & 255) / 255.0, (colour & 255) / 255.0);
+        cairo_rectangle(c, x, GAP + y, BAR / 4.0, 1);
+        cairo_fill(c);
+    }
+    cairo_set_source_rgb(c, 0.2, 0.2, 0.2);
+    for (int end = 0; end < 2; end++) {
+        snprintf(text, sizeof text, "%.3g", end ? t->overlay_high : 0.0);
+        cairo_move_to(c, x + BAR / 4.0 + 4, end ? GAP + 12 : GAP + size);
+        cairo_show_text(c, text);
+    }
+}
+
 static hct_status check(const picture_tile *t, const char *path, hct_err *err) {
     for (int d = 0; d < 3; d++)
         if (t->dim[d] < 1 || t->dim[d] > 8192)
@@ -86,6 +131,7 @@ static hct_status check(const picture_tile *t, const char *path, hct_err *err) {
 hct_status picture_write(const picture_tile *tiles, size_t n, int size, const char *path, hct_err *err) {
     double total = GAP;
     int captions = 0;
+    const picture_tile *barred = NULL;
     if (n == 0 || size < 1) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to draw", path);
     for (size_t i = 0; i < n; i++) {
         int columns, rows;
@@ -94,7 +140,9 @@ hct_status picture_write(const picture_tile *tiles, size_t n, int size, const ch
         extent(&tiles[i], &columns, &rows);
         total += (double)size * columns / rows + GAP;
         captions |= tiles[i].caption != NULL;
+        if (tiles[i].overlay) barred = &tiles[i];
     }
+    if (barred) total += BAR + GAP;
     cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)ceil(total),
                                                     size + 2 * GAP + (captions ? CAPTION - GAP : 0));
     cairo_t *c = cairo_create(s);
@@ -110,6 +158,7 @@ hct_status picture_write(const picture_tile *tiles, size_t n, int size, const ch
         draw_tile(c, &tiles[i], x, width, size);
         x += width + GAP;
     }
+    if (barred) draw_bar(c, barred, x, size);
     cairo_status_t drawn = cairo_status(c);
     cairo_destroy(c);
     hct_status status;

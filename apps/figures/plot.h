@@ -11,15 +11,26 @@ typedef struct plot_series {
     const double *x, *y;      /* n points; NaN in y makes a gap */
     const double *low, *high; /* a band round y; NULL: none */
     size_t n;
+    bool points;   /* marked points on the line, the band as error bars */
+    bool dots;     /* points alone: a scatter plot */
+    bool stars;    /* stars alone */
+    size_t colour; /* 0: that of its place among the series; n: that of series n - 1 */
 } plot_series;
+
+typedef enum plot_square {
+    SQUARE_NOT,
+    SQUARE_DIAGONAL, /* both axes 0 to 1 and a dashed diagonal: a ROC plot, a reliability diagram */
+    SQUARE_LEVEL     /* both axes 0 to 1 and a dashed line at `level`: precision and recall, at the prevalence */
+} plot_square;
 
 typedef struct plot {
     const char *title, *x_label, *y_label; /* NULL: none */
     const plot_series *series;
     size_t n;
-    bool unit_square; /* both axes 0 to 1 and a dashed diagonal: a ROC plot */
-    bool log_y;
-    int width, height; /* pixels; 0: 720 x 420 (a square for unit_square) */
+    plot_square square;
+    double level;
+    bool log_x, log_y; /* log_x: base 2 */
+    int width, height; /* pixels; 0: 720 x 420 (520 x 520 where square) */
 } plot;
 
 /* path ends in .svg or .png; the file is whole or not there. HCT_ENOTFOUND where gnuplot is not installed, HCT_EIO with

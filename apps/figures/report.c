@@ -10,23 +10,39 @@
 #include "hct/io.h"
 #include "support/text.h"
 
+/* Light and dark by what the reader's system says; plots keep their white ground. */
 static const char STYLE[] =
-    "body{font:16px/1.5 system-ui,'DejaVu Sans',sans-serif;color:#222;background:#f6f7f8;margin:0}"
-    "main{max-width:60rem;margin:0 auto;padding:2rem 2.5rem 4rem;background:#fff}"
-    "h1{font-size:1.7rem;margin:.2rem 0}h2{font-size:1.2rem;margin:2.2rem 0 .6rem;border-bottom:1px solid #ddd}"
-    ".subtitle{color:#666;margin:0 0 1.5rem}"
-    ".note{background:#fff6e0;border-left:4px solid #d9a400;padding:.6rem 1rem}"
-    "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;color:#555;padding-bottom:.3rem}"
-    "th,td{padding:.25rem .8rem;border-bottom:1px solid #e4e4e4;text-align:left}thead th{border-bottom:2px solid #bbb}"
+    ":root{color-scheme:light "
+    "dark;--ink:#222;--soft:#595959;--ground:#f6f7f8;--page:#fff;--line:#d5d5d5;--link:#0b5cad;"
+    "--note:#fff6e0}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--soft:#b3b3b3;--ground:#16181a;--page:#1f2225;--line:#444;"
+    "--link:#8ab8ff;--note:#3a3115}}"
+    "body{font:16px/1.5 system-ui,'DejaVu Sans',sans-serif;color:var(--ink);background:var(--ground);margin:0}"
+    "main{max-width:60rem;margin:0 auto;padding:2rem 2.5rem 4rem;background:var(--page)}"
+    "h1{font-size:1.7rem;margin:.2rem 0}h2{font-size:1.2rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line)}"
+    "h3{font-size:1.05rem;margin:1.6rem 0 .4rem}a{color:var(--link)}nav ul{columns:2;padding-left:1.2rem}"
+    ".subtitle{color:var(--soft);margin:0 0 1.5rem}"
+    ".note{background:var(--note);border-left:4px solid #d9a400;padding:.6rem 1rem}"
+    ".table{overflow-x:auto;margin:1rem 0}table{border-collapse:collapse}"
+    "caption{text-align:left;color:var(--soft);padding-bottom:.3rem}"
+    "th,td{padding:.25rem .8rem;border-bottom:1px solid var(--line);text-align:left}thead th{border-bottom-width:2px}"
     "table.numbers th+th,table.numbers td{text-align:right;font-variant-numeric:tabular-nums}"
-    "figure{margin:1.2rem 0}figure.half{display:inline-block;width:49%;vertical-align:top}figure svg,figure "
-    "img{max-width:100%;height:auto}figcaption{color:#555;font-size:.92rem}"
-    "pre{background:#f6f7f8;padding:1rem;overflow-x:auto;font-size:.85rem}footer{margin-top:3rem;color:#777;font-size:."
-    "85rem}"
-    "@media print{body{background:#fff}main{padding:0}}";
+    "figure{margin:1.2rem 0}figure.half{display:inline-block;width:49%;vertical-align:top}"
+    "figure img{max-width:100%;height:auto;background:#fff}figcaption{color:var(--soft);font-size:.92rem}"
+    "pre{background:var(--ground);padding:1rem;overflow-x:auto;font-size:.85rem}"
+    "footer{margin-top:3rem;color:var(--soft);font-size:.85rem}"
+    "@media(max-width:40rem){main{padding:1rem}figure.half{width:100%}nav ul{columns:1}}"
+    "@media print{:root{color-scheme:light}body,main{background:#fff;color:#000}main{padding:0}nav{display:none}"
+    "figure,table{break-inside:avoid}}";
+
+/* No script, nothing fetched. */
+static const char POLICY[] =
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
+    "'unsafe-inline'\">";
 
 struct report {
-    text_buffer html;
+    text_buffer head, contents, html; /* up to the title; links to headings; what follows them */
+    size_t headings;
     hct_err err; /* the first one */
 };
 
@@ -51,9 +67,12 @@ report *report_new(const char *title) {
     if (!r) return NULL;
     raw(r, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
+    raw(r, POLICY);
     element(r, "<title>", title, "</title><style>");
     raw(r, STYLE);
     element(r, "</style></head>\n<body><main>\n<h1>", title, "</h1>\n");
+    r->head = r->html;
+    r->html = (text_buffer){0};
     return r;
 }
 
@@ -61,9 +80,22 @@ void report_subtitle(report *r, const char *text) {
     if (r) element(r, "<p class=\"subtitle\">", text, "</p>\n");
 }
 
-void report_heading(report *r, const char *text) {
-    if (r) element(r, "<h2>", text, "</h2>\n");
+/* A heading, and its line in the contents. */
+static void heading(report *r, int level, const char *text) {
+    char open[48];
+    if (!r) return;
+    snprintf(open, sizeof open, "<h%d id=\"part%zu\">", level, ++r->headings);
+    element(r, open, text, level == 2 ? "</h2>\n" : "</h3>\n");
+    text_buffer body = r->html;
+    r->html = r->contents;
+    snprintf(open, sizeof open, "<li><a href=\"#part%zu\">", r->headings);
+    element(r, open, text, "</a></li>\n");
+    r->contents = r->html;
+    r->html = body;
 }
+
+void report_heading(report *r, const char *text) { heading(r, 2, text); }
+void report_subheading(report *r, const char *text) { heading(r, 3, text); }
 
 static void formatted(report *r, const char *open, const char *fmt, va_list ap) {
     char *text = NULL;
@@ -93,11 +125,12 @@ void report_note(report *r, const char *fmt, ...) {
 void report_table(report *r, const char *const *head, const char *const *cells, size_t rows, size_t columns,
                   const char *caption) {
     if (!r) return;
+    element(r, "<div class=\"table\" role=\"region\" tabindex=\"0\" aria-label=\"", caption ? caption : "table", "\">");
     raw(r, head ? "<table class=\"numbers\">" : "<table>");
     if (caption) element(r, "<caption>", caption, "</caption>");
     if (head) {
         raw(r, "<thead><tr>");
-        for (size_t c = 0; c < columns; c++) element(r, "<th>", head[c], "</th>");
+        for (size_t c = 0; c < columns; c++) element(r, "<th scope=\"col\">", head[c], "</th>");
         raw(r, "</tr></thead>\n");
     }
     raw(r, "<tbody>");
@@ -105,11 +138,11 @@ void report_table(report *r, const char *const *head, const char *const *cells, 
         raw(r, "<tr>");
         for (size_t c = 0; c < columns; c++) {
             const char *cell = cells[i * columns + c];
-            element(r, c ? "<td>" : "<th>", cell, c ? "</td>" : "</th>");
+            element(r, c ? "<td>" : "<th scope=\"row\">", cell, c ? "</td>" : "</th>");
         }
         raw(r, "</tr>\n");
     }
-    raw(r, "</tbody></table>\n");
+    raw(r, "</tbody></table></div>\n");
 }
 
 static void base64(report *r, const unsigned char *bytes, size_t n) {
@@ -133,18 +166,13 @@ static bool is_square(const hct_mapped *m) {
     return width && height && strtol(width + 7, NULL, 10) == strtol(height + 8, NULL, 10);
 }
 
-/* Without the XML declaration and DOCTYPE, which may not stand inside HTML. */
-static hct_status put_svg(report *r, const char *path, const hct_mapped *m, hct_err *err) {
-    const char *bytes = (const char *)m->bytes, *start = memmem(bytes, m->size, "<svg", 4);
-    if (!start) return hct_fail(err, HCT_EFORMAT, "%s: is not an SVG", path);
-    text_add(&r->html, start, m->size - (size_t)(start - bytes));
-    return HCT_OK;
-}
-
-static hct_status put_png(report *r, const char *path, const hct_mapped *m, const char *caption, hct_err *err) {
-    if (m->size < 8 || memcmp(m->bytes, "\x89PNG\r\n\x1a\n", 8) != 0)
+/* As a data URI: an SVG's own ids, styles and links stay inside it. */
+static hct_status put_picture(report *r, const char *path, const hct_mapped *m, bool svg, const char *caption,
+                              hct_err *err) {
+    if (svg && !memmem(m->bytes, m->size, "<svg", 4)) return hct_fail(err, HCT_EFORMAT, "%s: is not an SVG", path);
+    if (!svg && (m->size < 8 || memcmp(m->bytes, "\x89PNG\r\n\x1a\n", 8) != 0))
         return hct_fail(err, HCT_EFORMAT, "%s: is not a PNG", path);
-    element(r, "<img alt=\"", caption, "\" src=\"data:image/png;base64,");
+    element(r, "<img alt=\"", caption, svg ? "\" src=\"data:image/svg+xml;base64," : "\" src=\"data:image/png;base64,");
     base64(r, m->bytes, m->size);
     raw(r, "\">");
     return HCT_OK;
@@ -157,8 +185,7 @@ void report_figure(report *r, const char *path, const char *caption) {
     const char *ending = strrchr(path, '.');
     bool svg = ending && strcmp(ending, ".svg") == 0;
     raw(r, svg && is_square(&m) ? "<figure class=\"half\">" : "<figure>");
-    if (svg) put_svg(r, path, &m, &r->err);
-    else put_png(r, path, &m, caption, &r->err);
+    put_picture(r, path, &m, svg, caption, &r->err);
     element(r, "<figcaption>", caption, "</figcaption></figure>\n");
     hct_unmap_file(&m);
 }
@@ -169,15 +196,34 @@ void report_folded(report *r, const char *title, const char *text) {
     element(r, "", text, "</pre></details>\n");
 }
 
+/* Head, contents where there are several headings, body. */
+static hct_status assemble(report *r, const char *path, text_buffer *page, hct_err *err) {
+    const text_buffer *const parts[] = {&r->head, &r->contents, &r->html};
+    for (int i = 0; i < 3; i++) {
+        const char *text = text_get(parts[i], path, err);
+        if (!text) return HCT_ENOMEM;
+        if (i == 1 && r->headings < 2) continue;
+        text_printf(page, "%s%s%s", i == 1 ? "<nav aria-label=\"Contents\"><ul>\n" : "", text,
+                    i == 1 ? "</ul></nav>\n" : "");
+    }
+    return HCT_OK;
+}
+
 hct_status report_write(report *r, const char *path, hct_err *err) {
     if (!r) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for a report", path);
     raw(r, "<footer>Made by headct. Not a medical device.</footer>\n</main></body></html>\n");
-    hct_status status = r->err.code < 0 ? hct_fail(err, r->err.code, "%s", r->err.msg) : text_save(&r->html, path, err);
+    text_buffer page = {0};
+    hct_status status = r->err.code < 0 ? hct_fail(err, r->err.code, "%s", r->err.msg) : assemble(r, path, &page, err);
+    if (status == HCT_OK) status = text_save(&page, path, err);
+    text_free(&page);
     report_discard(r);
     return status;
 }
 
 void report_discard(report *r) {
-    if (r) text_free(&r->html);
+    if (!r) return;
+    text_free(&r->head);
+    text_free(&r->contents);
+    text_free(&r->html);
     free(r);
 }

@@ -1,4 +1,5 @@
-/* An HTML page in one file: style, plots and pictures are inside, so it can be mailed. All text is escaped.
+/* An HTML page in one file: style, plots and pictures are inside, so it can be mailed. All text is escaped; nothing is
+ * fetched, no script runs (a Content-Security-Policy says so). Several headings get a table of contents.
  *
  *   report *r = report_new("Demo");
  *   report_heading(r, "Pre-training");
@@ -17,6 +18,7 @@ report *report_new(const char *title);
 /* A line under the title, smaller: what it is, when. */
 void report_subtitle(report *r, const char *text);
 void report_heading(report *r, const char *text);
+void report_subheading(report *r, const char *text);
 void report_paragraph(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
 /* A paragraph that stands out: what must not be overlooked. */
 void report_note(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
@@ -24,7 +26,7 @@ void report_note(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
  * are; without one (head NULL) the table lists facts. */
 void report_table(report *r, const char *const *head, const char *const *cells, size_t rows, size_t columns,
                   const char *caption);
-/* An .svg or .png file, copied into the page; square SVG plots stand two in a row. */
+/* An .svg or .png file, copied into the page, the caption its text alternative; square SVG plots stand two in a row. */
 void report_figure(report *r, const char *path, const char *caption);
 /* Text as it is (a recipe), folded away under a title. */
 void report_folded(report *r, const char *title, const char *text);

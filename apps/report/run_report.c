@@ -10,8 +10,11 @@
 #include "evaluation/evaluation.h"
 #include "figures/plot.h"
 #include "hct/io.h"
-#include "support/paths.h"
+#include "report/fewshot_report.h"
 #include "run/runlog.h"
+#include "support/csv.h"
+#include "support/paths.h"
+#include "support/text.h"
 
 enum { CELL = 64 };
 
@@ -39,7 +42,7 @@ static hct_status draw_loss(const char *run, const char *path, hct_err *err) {
     for (size_t k = 0; k < curves && status == HCT_OK; k++) {
         size_t points;
         status = runlog_read(run, phases[k], "loss", &x[k], &y[k], &points, err);
-        if (status == HCT_OK) s[k] = (plot_series){phases[k], x[k], y[k], NULL, NULL, points};
+        if (status == HCT_OK) s[k] = (plot_series){.title = phases[k], .x = x[k], .y = y[k], .n = points};
     }
     if (status == HCT_OK && n == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no loss", run);
     plot figure = {.title = "Loss", .x_label = "step", .y_label = "loss", .series = s, .n = curves};
@@ -144,9 +147,12 @@ hct_status run_report_metrics(report *r, const char *metrics_json, const char *c
         cJSON_ArrayForEach(task, tasks) metrics_row(task, &c.text[k++ * columns], compared);
         metrics_row(cJSON_GetObjectItem(json, "macro"), &c.text[k * columns], compared);
         report_table(r, head, c.at, rows, columns, caption);
-        report_paragraph(r, "%.0f scans; 95%% percentile intervals of %.0f bootstrap resamples.%s",
-                         number(json, "scans"), number(json, "resamples"),
-                         compared ? " p: two-sided paired permutation test." : "");
+        const cJSON *kind = cJSON_GetObjectItem(json, "interval"), *unit = cJSON_GetObjectItem(json, "resampled");
+        report_paragraph(r, "%.0f scans; 95%% %s intervals of %.0f bootstrap resamples of %ss, seed %.0f.%s",
+                         number(json, "scans"),
+                         cJSON_IsString(kind) && !strcmp(kind->valuestring, "bca") ? "BCa" : "percentile",
+                         number(json, "resamples"), cJSON_IsString(unit) ? unit->valuestring : "scan",
+                         number(json, "seed"), compared ? " p: two-sided paired permutation test." : "");
     }
     cells_free(&c);
     cJSON_Delete(json);
@@ -164,7 +170,7 @@ hct_status run_report_comparison(report *r, const char *const *runs, size_t n, h
     for (size_t i = 0; i < n; i++) {
         hct_err why = {0};
         cJSON *json = metrics_of(runs[i], &why);
-        if (!json && why.code == HCT_ENOTFOUND) continue; /* not evaluated */
+        if (!json && why.code != HCT_ENOMEM) continue; /* not evaluated, or damaged, which its own section says */
         if (!json) {
             cells_free(&c);
             return hct_fail(err, why.code, "%s", why.msg);
@@ -217,12 +223,29 @@ hct_status run_report_better(report *r, const char *a, const char *b, int *ret_b
     return HCT_OK;
 }
 
-/* What stands under a figure: evaluation.h's ROC plots are named roc_TASK. */
+/* What stands under a figure: evaluation.h's plots are named roc_TASK and pr_TASK. */
 static hct_status add_figure(report *r, const char *path, hct_err *err) {
     char *stem = path_stem(path), caption[300];
     if (!stem) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     if (strncmp(stem, "roc_", 4) == 0)
         snprintf(caption, sizeof caption, "ROC of %s; bands: 95%% of bootstrap resamples.", stem + 4);
+    else if (strncmp(stem, "pr_", 3) == 0)
+        snprintf(caption, sizeof caption,
+                 "Precision and recall of %s; bands: 95%% of bootstrap resamples; dashed: the share of positives.",
+                 stem + 3);
+    else if (strncmp(stem, "reliability_", 12) == 0)
+        snprintf(caption, sizeof caption,
+                 "Reliability of %s: share of positives in ten bins of probability, Wilson's 95%% intervals; dashed: "
+                 "perfect calibration.",
+                 stem + 12);
+    else if (strncmp(stem, "forest_", 7) == 0)
+        snprintf(caption, sizeof caption, "Subgroups: %s; dashed: all scans.", stem + 7);
+    else if (strncmp(stem, "fewshot_", 8) == 0)
+        snprintf(caption, sizeof caption,
+                 "Few-shot AUC of %s by examples of each class; bands: 95%% over draws; stars: all training scans.",
+                 stem + 8);
+    else if (strncmp(stem, "models_", 7) == 0)
+        snprintf(caption, sizeof caption, "AUC of each model, %s, with 95%% intervals.", stem + 7);
     else if (strcmp(stem, "reconstruction") == 0)
         snprintf(caption, sizeof caption,
                  "The validation scan with the most contrast of its batch, the patches that the encoder sees (blue: "
@@ -233,7 +256,7 @@ static hct_status add_figure(report *r, const char *path, hct_err *err) {
     return HCT_OK;
 }
 
-/* Every figure of the run but the loss curve, which stands above. */
+/* Every figure of a folder but the loss curve, which stands above. */
 static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err *err) {
     static const char *const endings[] = {".svg", ".png"};
     char *folder = path_join(run, "figures");
@@ -256,6 +279,112 @@ static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err
     return status;
 }
 
+/* As a reader takes it: four decimals, "< 0.0001" of a p. */
+static void shown(const char *column, const char *cell, char out[CELL]) {
+    double v;
+    if (!text_double(cell, &v) || isnan(v)) snprintf(out, CELL, "%s", cell);
+    else if (column[0] == 'p' && (column[1] == '\0' || column[1] == '_') && v < 1e-4) snprintf(out, CELL, "< 0.0001");
+    else if (v == floor(v) && fabs(v) < 1e15) snprintf(out, CELL, "%.0f", v);
+    else snprintf(out, CELL, "%.4f", v);
+}
+
+/* A table that headct evaluate wrote. */
+static hct_status add_csv(report *r, const char *path, const char *caption, hct_err *err) {
+    csv *t = csv_read(path, err);
+    if (!t) return err ? err->code : HCT_EFORMAT;
+    cells c;
+    size_t n = t->rows * t->columns;
+    hct_status st = cells_make(&c, n) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    if (st == HCT_OK) {
+        for (size_t i = 0; i < n; i++) shown(t->names[i % t->columns], t->cells[i], c.text[i]);
+        report_table(r, t->names, c.at, t->rows, t->columns, caption);
+    }
+    cells_free(&c);
+    csv_free(t);
+    return st;
+}
+
+static const struct {
+    const char *file, *caption;
+} sheets[] = {
+    {"models.csv", "Models: AUC and average precision with 95% intervals"},
+    {"comparisons.csv",
+     "Pairs of models: AUCs, difference in points of AUC and relative to the second, p of the permutation test and of "
+     "DeLong's, before and after Holm's correction"},
+    {"p_matrix.csv", "p of the permutation test after Holm's correction, model by model"},
+    {"subgroups.csv",
+     "Subgroups: AUC inside, its difference to the rest of the scans, p of the permutation test of that"},
+    {"operating_points.csv", "Operating points, chosen on validation, on test; low and high: Wilson's 95% intervals"},
+    {"fewshot.csv", "Few-shot: AUC and average precision by examples of each class, with 95% intervals"},
+    {"sweep.csv", "Sweep: the points that are done, by validation"},
+    {"calibration.csv", "Calibration: Brier score, expected calibration error, logistic recalibration"},
+};
+
+/* The tables beside metrics.json. */
+static hct_status add_sheets(report *r, const char *folder, size_t *ret_n, hct_err *err) {
+    hct_status st = HCT_OK;
+    for (size_t i = 0; i < sizeof sheets / sizeof *sheets && st == HCT_OK; i++) {
+        char *path = path_join(folder, sheets[i].file);
+        if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
+        if (path_is_file(path)) {
+            st = add_csv(r, path, sheets[i].caption, err);
+            ++*ret_n;
+        }
+        free(path);
+    }
+    return st;
+}
+
+/* RUN/evaluate-NAME: evaluations after the run's own. */
+static hct_status add_evaluations(report *r, const char *run, hct_err *err) {
+    char **names = NULL;
+    size_t n = 0, figures = 0, tables = 0;
+    hct_status st = path_list(run, "", &names, &n, err);
+    for (size_t i = 0; i < n; i++) {
+        char *folder = strncmp(names[i], "evaluate-", 9) ? NULL : path_join(run, names[i]);
+        char *metrics = folder ? path_join(folder, "metrics.json") : NULL;
+        if (st == HCT_OK && metrics && path_is_file(metrics)) {
+            report_subheading(r, names[i]);
+            st = run_report_metrics(r, metrics, names[i], err);
+            if (st == HCT_OK) st = add_sheets(r, folder, &tables, err);
+            if (st == HCT_OK) st = add_figures(r, folder, &figures, err);
+        }
+        free(metrics);
+        free(folder);
+        free(names[i]);
+    }
+    free(names);
+    return st;
+}
+
+/* Hashes of what made the run's predictions, so that a reader can tell whether two pages are of one model. */
+static hct_status add_origin(report *r, const char *run, hct_err *err) {
+    static const char *const keys[][2] = {{"weights_sha256", "weights, SHA-256"},
+                                          {"recipe_sha256", "recipe, SHA-256"},
+                                          {"preprocessing_sha256", "preparation of scans, SHA-256"},
+                                          {"data_sha256", "training data, SHA-256"},
+                                          {"parent_sha256", "weights it started from, SHA-256"}};
+    enum { KEYS = sizeof keys / sizeof *keys };
+    const char *cell[2 * KEYS];
+    char *path = path_join(run, "predictions.csv.json"), *text = NULL;
+    if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    hct_status st = path_is_file(path) ? hct_read_file(path, &text, NULL, err) : HCT_OK;
+    cJSON *json = text ? cJSON_Parse(text) : NULL;
+    size_t rows = 0;
+    for (size_t k = 0; k < KEYS; k++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, keys[k][0]);
+        if (!cJSON_IsString(value) || !*value->valuestring) continue;
+        cell[2 * rows] = keys[k][1];
+        cell[2 * rows++ + 1] = value->valuestring;
+    }
+    if (st == HCT_OK && text && !json) st = hct_fail(err, HCT_EFORMAT, "%s: is no JSON", path);
+    if (st == HCT_OK && rows) report_table(r, NULL, cell, rows, 2, "What made its predictions");
+    cJSON_Delete(json);
+    free(text);
+    free(path);
+    return st;
+}
+
 /* A part that is missing is fine; anything else is not. */
 static hct_status optional(hct_status status, size_t *parts) {
     *parts += status == HCT_OK;
@@ -275,7 +404,13 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
         status = optional(run_report_metrics(r, metrics, "Held-out evaluation", err), &parts);
     else if (status == HCT_OK && path_is_file(scores))
         report_note(r, "Its predictions are not evaluated yet: headct evaluate --run %s", run);
+    size_t tables = 0;
+    if (status == HCT_OK) status = fewshot_report_draw(run, err);
+    if (status == HCT_OK) status = add_sheets(r, run, &tables, err);
+    parts += tables;
     if (status == HCT_OK) status = add_figures(r, run, &figures, err);
+    if (status == HCT_OK) status = add_evaluations(r, run, err);
+    if (status == HCT_OK) status = add_origin(r, run, err);
     char *text = NULL;
     if (status == HCT_OK && path_is_file(recipe) && (status = hct_read_file(recipe, &text, NULL, err)) == HCT_OK) {
         report_folded(r, "recipe.yaml", text);

@@ -176,14 +176,14 @@ static hct_status validation(const sweep_options *s, const recipe *r, int64_t i,
         st = hct_fail(
             err, HCT_EINVAL,
             "%s: has other tasks than the points before it; remove the point's folder, and run the sweep again", path);
-    interval *each = st == HCT_OK ? calloc(p.n_tasks + 1, sizeof *each) : NULL;
+    metric_intervals *each = st == HCT_OK ? calloc(p.n_tasks + 1, sizeof *each) : NULL;
     score_table t = predictions_table(&p);
     resampler none = bootstrap_resampler(0, 0);
     if (st == HCT_OK)
-        st = each ? bootstrap(&t, METRIC_AUC, &none, 0.95, each, &each[p.n_tasks], err)
+        st = each ? bootstrap(&t, &(bootstrap_options){.draws = &none, .level = 0.95}, each, &each[p.n_tasks], err)
                   : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t k = 0; st == HCT_OK && k <= p.n_tasks; k++) {
-        f->now[k] = each[k].value;
+        f->now[k] = each[k].auc.value;
         if (f->now[k] > f->auc[k]) f->auc[k] = f->now[k], f->best[k] = i; /* ties: the first */
     }
     free(each);

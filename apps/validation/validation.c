@@ -1,16 +1,20 @@
 /* How good predictions are: labels and splits brought to them, metrics, comparisons; a run on another dataset. */
 #include "validation/validation.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "evaluation/evaluation.h"
-#include "evaluation/predictions.h"
+#include "evaluation/pairs.h"
+#include "evaluation/subgroups.h"
+#include "figures/forest.h"
 #include "hct/log.h"
 #include "hct/nearest.h"
 #include "inference/predict.h"
 #include "recipe/recipe.h"
 #include "support/paths.h"
+#include "support/progress.h"
 #include "support/stop.h"
 
 static bool named(const char *list, const char *name) {
@@ -79,10 +83,10 @@ static hct_status predict_other(const validation_options *s, const char *path, s
     return st;
 }
 
-static hct_status read_all(const validation_options *s, const char *path, const char *split, predictions *p,
-                           hct_err *err) {
-    hct_status status = predictions_read(path, split, p, err);
-    if (status == HCT_OK && s->data) status = take_other_labels(s, p, err);
+/* Labels, tasks and kind of scores of the first model. */
+static hct_status complete(const validation_options *s, const char *path, predictions *p, hct_err *err) {
+    hct_status status = HCT_OK;
+    if (s->data) status = take_other_labels(s, p, err);
     for (int i = 0; i < s->n_labels && status == HCT_OK; i++) {
         size_t scans, tasks;
         status = predictions_take_labels(p, s->labels[i], &scans, &tasks, err);
@@ -102,64 +106,275 @@ static hct_status read_all(const validation_options *s, const char *path, const 
     return HCT_OK;
 }
 
-/* *ret: the split that a run keeps for testing: what its recipe says, or where it has none "test"; NULL: every scan. */
-static hct_status choose_split(const validation_options *s, recipe *r, const char **ret, hct_err *err) {
-    *ret = NULL;
-    if (s->data) return HCT_OK; /* its split was chosen before the scans were run */
-    if (s->split && strcmp(s->split, "all") != 0) *ret = s->split;
-    if (s->split || !s->run) return HCT_OK;
+/* Tables and a run's own predictions, all models in the first one's order. */
+static hct_status read_models(const validation_options *s, const char *run_path, const char *split, model_set *m,
+                              size_t *ret_before, hct_err *err) {
+    static const models_format plain = {false, NULL, NULL};
+    hct_status st = run_path ? models_add(m, run_path, &plain, split, err) : HCT_OK;
+    const char *first = run_path ? run_path : s->files[0];
+    for (int i = 0; i < s->n_files && st == HCT_OK; i++) {
+        /* the first table says which scans; whatever else the others hold does not matter */
+        st = models_add(m, s->files[i], &s->format, m->n ? NULL : split, err);
+    }
+    if (st == HCT_OK) st = complete(s, first, &m->of[0], err);
+    for (size_t k = 0; k < m->n && st == HCT_OK; k++) {
+        if (s->logits) predictions_from_logits(&m->of[k]);
+        else if (!s->scores) st = predictions_check_probabilities(&m->of[k], m->n > 1 ? m->name[k] : first, err);
+    }
+    *ret_before = st == HCT_OK ? m->of[0].n : 0;
+    if (st == HCT_OK && m->n > 1) st = models_align(m, ret_before, err);
+    return st;
+}
+
+/* *ret_test: the split that a run keeps for testing: what its recipe says, or where it has none "test"; NULL: every
+ * scan. *ret_validation: the one that was for choosing; NULL: none is known. */
+static hct_status choose_split(const validation_options *s, recipe *r, const char **ret_test,
+                               const char **ret_validation, hct_err *err) {
+    *ret_test = NULL;
+    *ret_validation = s->validation;
+    if (s->split && strcmp(s->split, "all") != 0 && !s->data) *ret_test = s->split;
+    if (!s->run || (s->split && s->validation)) return HCT_OK;
     char *path = path_join(s->run, "recipe.yaml");
     if (!path) return hct_fail(err, HCT_ENOMEM, "out of memory");
     *r = recipe_default();
     hct_err why;
     hct_status st = path_is_file(path) ? recipe_load(path, r, &why) : HCT_OK;
-    if (st < 0) hct_fail(err, st, "%.900s; mend it, or say with --split which scans to take", why.msg);
-    *ret = r->data.test;
     free(path);
+    if (st < 0 && s->split) return HCT_OK; /* what was asked for is known without it */
+    if (st < 0) return hct_fail(err, st, "%.900s; mend it, or say with --split which scans to take", why.msg);
+    if (!s->split && !s->data) *ret_test = r->data.test; /* with data its split was chosen before the scans were run */
+    if (!s->validation) *ret_validation = r->data.validation;
+    return HCT_OK;
+}
+
+/* Where results go: a run's own metrics are never overwritten. NULL: nowhere. The caller's. */
+static hct_status choose_out(const validation_options *s, const char *split, char **ret, hct_err *err) {
+    *ret = NULL;
+    if (!s->out && !s->run) return HCT_OK;
+    char name[128], *there = s->run && !s->out ? path_join(s->run, "metrics.json") : NULL;
+    bool taken = there && path_is_file(there);
+    snprintf(name, sizeof name, "evaluate-%s", split ? split : "all");
+    *ret = s->out ? strdup(s->out) : taken ? path_join(s->run, name) : strdup(s->run);
+    free(there);
+    return *ret ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+}
+
+/* What a run of the command holds. */
+typedef struct state {
+    const validation_options *o;
+    model_set models, validation; /* validation: the first model's scans that choices are made on; n 0: none */
+    row_groups patients;
+    resampler draws;
+    evaluation first;
+    char *out, *figures; /* NULL: nothing is written */
+    FILE *table;
+    progress line;
+} state;
+
+static void tell(void *context, int64_t done) {
+    state *v = context;
+    progress_show(&v->line, done, "");
+}
+
+static void begin_progress(state *v, const char *what, int64_t total) {
+    v->line = progress_begin(v->o->quiet ? NULL : stderr, what, 0, total, what, 1);
+}
+
+/* Prints, writes, frees. */
+static hct_status finish_sheet(state *v, sheet *s, hct_status st, hct_err *err) {
+    if (st == HCT_OK && v->table) sheet_print(s, v->table);
+    if (st == HCT_OK && v->out && sheet_rows(s)) st = sheet_write(s, v->out, err);
+    sheet_free(s);
     return st;
 }
 
-/* Reads the second model's scores of p's scans, whatever else its file holds, and tests the difference. */
-static hct_status compare(const validation_options *s, const predictions *p, evaluation *e, predictions *other,
-                          hct_err *err) {
-    hct_err here = {0};
-    hct_status status = predictions_read(s->compare, NULL, other, err);
-    if (status < 0) return status;
-    if ((status = predictions_align(p, other, &here)) < 0) return hct_fail(err, status, "%s: %s", s->compare, here.msg);
-    score_table a = predictions_table(p), b = predictions_table(other);
-    return evaluation_compare(e, &a, &b, (size_t)s->permutations, err);
+static hct_status evaluate_model(state *v, size_t m, evaluation *ret, hct_err *err) {
+    const predictions *p = &v->models.of[m];
+    score_table t = predictions_table(p);
+    const bootstrap_options b = {.draws = &v->draws,
+                                 .level = 0.95,
+                                 .kind = v->o->interval,
+                                 .threads = (int)v->o->threads,
+                                 .tell = tell,
+                                 .tell_context = v};
+    begin_progress(v, "resample", (int64_t)v->draws.count);
+    hct_status st =
+        evaluation_run_by(&t, (const char *const *)p->task, &b, v->o->by_patient ? "patient" : "scan", ret, err);
+    progress_break(&v->line);
+    return st;
+}
+
+static void put_interval(sheet *s, const interval *i) {
+    sheet_number(s, i->value, 4);
+    sheet_number(s, i->low, 4);
+    sheet_number(s, i->high, 4);
+}
+
+/* Every model's metrics, and a forest of their AUCs for each task. */
+static hct_status tabulate_models(state *v, hct_err *err) {
+    size_t n = v->models.n, tasks = v->first.n_tasks;
+    sheet *s = sheet_new("models", "Models: AUC and average precision with intervals",
+                         "model,task,scans,positives,roc_auc,roc_auc_low,roc_auc_high,average_precision,"
+                         "average_precision_low,average_precision_high");
+    forest_row *rows = calloc(n * (tasks + 1) + 1, sizeof *rows);
+    hct_status st = rows ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for %zu models", n);
+    for (size_t m = 0; m < n && st == HCT_OK; m++) {
+        evaluation e = {0};
+        st = evaluate_model(v, m, &e, err);
+        for (size_t k = 0; st == HCT_OK && k <= tasks; k++) {
+            const task_result *r = k < tasks ? &e.tasks[k] : &e.macro;
+            rows[k * n + m] = (forest_row){v->models.name[m], r->auc.value, r->auc.low, r->auc.high};
+            if (k == tasks && tasks == 1) continue;
+            sheet_text(s, v->models.name[m]);
+            sheet_text(s, r->name);
+            sheet_count(s, e.n);
+            sheet_count(s, r->positives);
+            put_interval(s, &r->auc);
+            put_interval(s, &r->average_precision);
+        }
+        evaluation_free(&e);
+    }
+    for (size_t k = 0; st == HCT_OK && v->figures && k <= tasks; k++) {
+        const char *name = k < tasks ? v->first.tasks[k].name : "macro";
+        char file[200], title[200];
+        if (isnan(rows[k * n].value) || (k == tasks && tasks == 1)) continue;
+        snprintf(title, sizeof title, "%s: AUC of %zu models with 95%% intervals", name, n);
+        char *path = path_join(v->figures, figure_file("models", name, file));
+        const forest f = {.title = title, .x_label = "ROC AUC", .rows = rows + k * n, .n = n, .line = 0.5};
+        st = path ? path_make_folders(v->figures, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+        if (st == HCT_OK) st = forest_write(&f, path, err);
+        free(path);
+    }
+    free(rows);
+    return finish_sheet(v, s, st, err);
+}
+
+static hct_status compare_models(state *v, hct_err *err) {
+    sheet *pairs = NULL, *matrix = NULL;
+    size_t n = v->models.n;
+    const pairs_options p = {(size_t)v->o->permutations, (uint64_t)v->o->seed, (int)v->o->threads, tell, v};
+    hct_status st = HCT_OK;
+    if (n == 2) {
+        score_table a = predictions_table(&v->models.of[0]), b = predictions_table(&v->models.of[1]);
+        st = evaluation_compare(&v->first, &a, &b, (size_t)v->o->permutations, err);
+    }
+    if (st == HCT_OK && v->table) evaluation_print(&v->first, v->table);
+    if (st == HCT_OK) st = tabulate_models(v, err);
+    begin_progress(v, "pair", (int64_t)(n * (n - 1) / 2));
+    if (st == HCT_OK) st = pairs_test(&v->models, &p, &pairs, &matrix, err);
+    progress_break(&v->line);
+    st = finish_sheet(v, pairs, st, err);
+    size_t tests = v->first.n_tasks * n * (n - 1) / 2;
+    if (v->table) fflush(v->table);
+    if (st == HCT_OK && tests > 1 && 20 * tests > (size_t)v->o->permutations + 1)
+        hct_log(HCT_LOG_WARNING,
+                "of %lld permutations the smallest p is %.2g, which after Holm over %zu tests is above 0.05; "
+                "--permutations %zu would tell more",
+                (long long)v->o->permutations, 1.0 / (double)(v->o->permutations + 1), tests, 100 * tests);
+    if (st == HCT_OK && matrix && v->out) st = sheet_write(matrix, v->out, err);
+    sheet_free(matrix);
+    return st;
+}
+
+static hct_status choose_on_validation(state *v, hct_err *err) {
+    const validation_options *o = v->o;
+    predictions *test = &v->models.of[0];
+    sheet *s = NULL;
+    hct_status st = HCT_OK;
+    if ((o->n_rules || o->calibrate) && !v->validation.n)
+        return hct_fail(
+            err, HCT_EINVAL,
+            "thresholds and calibrations are chosen on scans that are not tested: say with --validation SPLIT "
+            "which of the table's splits these are");
+    if (o->n_rules) {
+        st = operate_points(&v->validation.of[0], test, o->rules, (size_t)o->n_rules, 0.95, &s, err);
+        st = finish_sheet(v, s, st, err);
+    }
+    if (st == HCT_OK && (o->calibrate || o->reliability)) {
+        s = NULL;
+        st = operate_calibrate(v->validation.n ? &v->validation.of[0] : NULL, test, o->calibrate, v->figures, &s, err);
+        st = finish_sheet(v, s, st, err);
+    }
+    return st;
+}
+
+static hct_status split_into_groups(state *v, hct_err *err) {
+    const validation_options *o = v->o;
+    if (!o->n_by) return HCT_OK;
+    const subgroups_options g = {
+        (size_t)o->resamples, (size_t)o->permutations, (uint64_t)o->seed, (int)o->threads, 0.95, v->figures};
+    sheet *s = subgroups_sheet();
+    hct_status st = HCT_OK;
+    for (int i = 0; i < o->n_by && st == HCT_OK; i++)
+        st = subgroups_add(s, &v->models.of[0], o->groups ? o->groups : o->data, o->by[i], &g, err);
+    return finish_sheet(v, s, st, err);
+}
+
+/* The scans that choices are made on: the first model's of the validation split. */
+static hct_status read_validation(state *v, const char *path, const char *split, const char *test, hct_err *err) {
+    if (!split || !(v->o->n_rules || v->o->calibrate)) return HCT_OK;
+    if (!test || !strcmp(split, test))
+        return hct_fail(err, HCT_EINVAL,
+                        "--validation %s: the scans that are tested must be others; say with --split which ones",
+                        split);
+    static const models_format plain = {false, NULL, NULL};
+    hct_status st = models_add(&v->validation, path, v->o->run ? &plain : &v->o->format, split, err);
+    predictions *p = v->validation.of;
+    if (st == HCT_OK) st = complete(v->o, path, p, err);
+    if (st == HCT_OK && v->o->logits) predictions_from_logits(p);
+    else if (st == HCT_OK && !v->o->scores) st = predictions_check_probabilities(p, path, err);
+    return st;
+}
+
+static hct_status evaluate(state *v, size_t before, hct_err *err) {
+    const validation_options *o = v->o;
+    predictions *p = &v->models.of[0];
+    bool several = v->models.n > 1;
+    v->draws = bootstrap_resampler((size_t)o->resamples, (uint64_t)o->seed);
+    hct_status st = HCT_OK;
+    if (o->by_patient) {
+        st = predictions_patients(p, &v->patients, err);
+        v->draws = group_resampler((size_t)o->resamples, (uint64_t)o->seed, &v->patients);
+    }
+    if (st == HCT_OK && v->table && several)
+        fprintf(v->table, "%zu models; %zu of the first one's %zu scans are in all of them; first: %s\n\n", v->models.n,
+                p->n, before, v->models.name[0]);
+    if (st == HCT_OK) st = evaluate_model(v, 0, &v->first, err);
+    if (st == HCT_OK && !several && v->table) evaluation_print(&v->first, v->table);
+    if (st == HCT_OK && several) st = compare_models(v, err);
+    score_table a = predictions_table(p), b = several ? predictions_table(&v->models.of[1]) : a;
+    if (st == HCT_OK && v->out)
+        st = evaluation_write(&v->first, &a, v->models.name[0], v->models.n == 2 ? &b : NULL,
+                              several ? v->models.name[1] : NULL, v->out, err);
+    if (st == HCT_OK) st = split_into_groups(v, err);
+    if (st == HCT_OK) st = choose_on_validation(v, err);
+    return st;
 }
 
 hct_status validation_run(const validation_options *s, FILE *table, size_t *ret_refused, hct_err *err) {
     *ret_refused = 0;
-    predictions p = {0}, other = {0};
-    evaluation e = {0};
-    row_groups patients = {0};
+    state v = {.o = s, .table = table};
     recipe of_run;
-    const char *out = s->out ? s->out : s->run, *split = NULL;
-    char *path = s->run ? path_join(s->data ? s->out : s->run, "predictions.csv") : strdup(s->predictions);
-    hct_status status = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (status == HCT_OK) status = choose_split(s, &of_run, &split, err);
-    if (status == HCT_OK && s->data) status = predict_other(s, path, ret_refused, err);
-    if (status == HCT_OK) status = read_all(s, path, split, &p, err);
-    score_table a = predictions_table(&p);
-    resampler draws = bootstrap_resampler((size_t)s->resamples, (uint64_t)s->seed);
-    if (status == HCT_OK && s->by_patient) {
-        status = predictions_patients(&p, &patients, err);
-        draws = group_resampler((size_t)s->resamples, (uint64_t)s->seed, &patients);
-    }
-    if (status == HCT_OK)
-        status =
-            evaluation_run_by(&a, (const char *const *)p.task, &draws, s->by_patient ? "patient" : "scan", &e, err);
-    if (status == HCT_OK && s->compare) status = compare(s, &p, &e, &other, err);
-    if (status == HCT_OK && table) evaluation_print(&e, table);
-    score_table b = predictions_table(&other);
-    if (status == HCT_OK && out)
-        status = evaluation_write(&e, &a, "model", s->compare ? &b : NULL, "compared with", out, err);
-    evaluation_free(&e);
-    row_groups_free(&patients);
-    predictions_free(&p);
-    predictions_free(&other);
+    const char *test = NULL, *validation = NULL;
+    size_t before = 0;
+    char *path = s->run ? path_join(s->data ? s->out : s->run, "predictions.csv") : NULL;
+    hct_status st = s->run && !path ? hct_fail(err, HCT_ENOMEM, "out of memory") : HCT_OK;
+    if (st == HCT_OK) st = choose_split(s, &of_run, &test, &validation, err);
+    if (st == HCT_OK && s->data) st = predict_other(s, path, ret_refused, err);
+    if (st == HCT_OK) st = read_models(s, path, test, &v.models, &before, err);
+    if (st == HCT_OK && !s->data) st = read_validation(&v, path ? path : s->files[0], validation, test, err);
+    if (st == HCT_OK) st = choose_out(s, test, &v.out, err);
+    if (st == HCT_OK && v.out && !(v.figures = path_join(v.out, "figures")))
+        st = hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = evaluate(&v, before, err);
+    if (st == HCT_OK && table && v.out && !s->out && strcmp(v.out, s->run) != 0)
+        fprintf(table, "\nwritten to %s; the run's own metrics are as they were\n", v.out);
+    evaluation_free(&v.first);
+    row_groups_free(&v.patients);
+    models_free(&v.models);
+    models_free(&v.validation);
+    free(v.out);
+    free(v.figures);
     free(path);
-    return status;
+    return st;
 }

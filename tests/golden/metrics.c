@@ -63,6 +63,8 @@ static void draw_stored_masks(const resampler *self, size_t b, size_t n, uint32_
     for (size_t i = 0; i < n; i++) weight[i] = s->rows[b * s->n + i] != 0;
 }
 
+typedef enum metric { METRIC_AUC, METRIC_AVERAGE_PRECISION } metric;
+
 typedef struct tables {
     score_table a, b;
     double *sa, *sb;
@@ -82,13 +84,23 @@ static bool load_tables(const hct_st_file *f, tables *t) {
     return true;
 }
 
-static void check_intervals(const golden_case *c, const char *path, const interval *got, size_t n) {
+/* What bootstrap() gives, of one metric. */
+static const interval *of_metric(const metric_intervals *m, metric which) {
+    return which == METRIC_AUC ? &m->auc : &m->average_precision;
+}
+
+static hct_status run_bootstrap(const score_table *t, const resampler *r, metric_intervals *got, hct_err *err) {
+    return bootstrap(t, &(bootstrap_options){.draws = r, .level = 0.95}, got, &got[t->n_tasks], err);
+}
+
+static void check_intervals(const golden_case *c, const char *path, const metric_intervals *all, metric m, size_t n) {
     char key[160];
     for (size_t k = 0; k <= n; k++) {
         if (k < n) snprintf(key, sizeof key, "%s.per_task.%zu", path, k);
         else snprintf(key, sizeof key, "%s.macro", path);
         const cJSON *want = golden_item(c->json, key);
-        const double g[4] = {got[k].mean, got[k].low, got[k].high, (double)got[k].skipped};
+        const interval *got = of_metric(&all[k], m);
+        const double g[4] = {got->mean, got->low, got->high, (double)got->skipped};
         const double w[4] = {golden_number(want, "mean"), golden_value(cJSON_GetObjectItem(want, "lo2.5")),
                              golden_value(cJSON_GetObjectItem(want, "hi97.5")), golden_number(want, "skipped")};
         golden_check_f64(c, key, g, 4, w, 4, GOLDEN_FORMULA);
@@ -104,21 +116,21 @@ static void check_bootstrap(const golden_case *c, const hct_st_file *f, const ta
         return;
     }
     stored s = {index, t->a.n, 0};
-    resampler r = {draw_stored_indices, count, 0, &s};
-    interval *got = calloc(tasks + 1, sizeof *got);
+    resampler r = {.draw = draw_stored_indices, .count = count, .context = &s};
+    metric_intervals *got = calloc(tasks + 1, sizeof *got);
     char path[160], key[160];
     hct_err err = {0};
     snprintf(path, sizeof path, "bootstrap.%s", name);
-    if (tap_ok(bootstrap(&t->a, m, &r, 0.95, got, &got[tasks], &err) == HCT_OK, "%s runs (%s)", path, err.msg))
-        check_intervals(c, path, got, tasks);
+    if (tap_ok(run_bootstrap(&t->a, &r, got, &err) == HCT_OK, "%s runs (%s)", path, err.msg))
+        check_intervals(c, path, got, m, tasks);
     /* each resample by itself: the mean of one is its value */
     size_t n_want;
     snprintf(key, sizeof key, "%s_per_resample", path);
     double *want = golden_f64(f, key, &n_want), *each = calloc(count * tasks + 1, sizeof *each);
     r.count = 1;
     for (s.first = 0; s.first < count; s.first++) {
-        bootstrap(&t->a, m, &r, 0.95, got, &got[tasks], &err);
-        for (size_t k = 0; k < tasks; k++) each[s.first * tasks + k] = got[k].mean;
+        run_bootstrap(&t->a, &r, got, &err);
+        for (size_t k = 0; k < tasks; k++) each[s.first * tasks + k] = of_metric(&got[k], m)->mean;
     }
     golden_check_f64(c, key, each, count * tasks, want, n_want, GOLDEN_FORMULA);
     free(index);
@@ -140,10 +152,10 @@ static void check_permutation(const golden_case *c, const hct_st_file *f, const 
     int64_t *mask = golden_i64(f, "perm.swap", &n_mask);
     comparison *got = calloc(tasks + 1, sizeof *got);
     stored s = {mask, t->a.n, 0};
-    resampler r = {draw_stored_masks, count, 0, &s};
+    resampler r = {.draw = draw_stored_masks, .count = count, .context = &s};
     hct_err err = {0};
     char key[64];
-    if (tap_ok(n_mask == count * t->a.n && paired_permutation(&t->a, &t->b, &r, got, &got[tasks], &err) == HCT_OK,
+    if (tap_ok(n_mask == count * t->a.n && paired_permutation(&t->a, &t->b, &r, 0, got, &got[tasks], &err) == HCT_OK,
                "permutation runs (%s)", err.msg)) {
         for (size_t k = 0; k < tasks; k++) {
             snprintf(key, sizeof key, "permutation.per_task.%zu", k);
@@ -171,15 +183,14 @@ static double column_precision(const score_table *t, size_t k) {
 static void check_point_values(const golden_case *c, const tables *t, metric m, const char *name) {
     size_t tasks = t->a.n_tasks;
     resampler none = bootstrap_resampler(0, 0);
-    interval *got = calloc(tasks + 1, sizeof *got);
+    metric_intervals *got = calloc(tasks + 1, sizeof *got);
     for (int model = 0; model < 2; model++) {
         char key[96];
         hct_err err = {0};
-        tap_ok(bootstrap(model ? &t->b : &t->a, m, &none, 0.95, got, &got[tasks], &err) == HCT_OK, "values of %s",
-               name);
+        tap_ok(run_bootstrap(model ? &t->b : &t->a, &none, got, &err) == HCT_OK, "values of %s", name);
         for (size_t k = 0; k < tasks; k++) {
             snprintf(key, sizeof key, "tasks.per_task.%s.%zu.%s", model ? "b" : "a", k, name);
-            double value = got[k].value, want = golden_number(c->json, key);
+            double value = of_metric(&got[k], m)->value, want = golden_number(c->json, key);
             /* A task with one class is undefined here and left out of the mean; the set may list what the formula
              * gives, as it does for single columns. */
             if (isnan(value) && !isnan(want) && m == METRIC_AVERAGE_PRECISION)
@@ -187,7 +198,7 @@ static void check_point_values(const golden_case *c, const tables *t, metric m, 
             golden_check_number(c, key, value, want, GOLDEN_FORMULA);
         }
         snprintf(key, sizeof key, "tasks.macro.%s.%s", model ? "b" : "a", name);
-        golden_check_number(c, key, got[tasks].value, golden_number(c->json, key), GOLDEN_FORMULA);
+        golden_check_number(c, key, of_metric(&got[tasks], m)->value, golden_number(c->json, key), GOLDEN_FORMULA);
     }
     free(got);
 }
@@ -198,17 +209,16 @@ static void check_undefined(const golden_case *c, const hct_st_file *f, const ta
     score_table a = t->a;
     a.label = y;
     resampler none = bootstrap_resampler(0, 0);
-    interval *got = calloc(tasks + 1, sizeof *got);
-    if (tap_ok(n == a.n * tasks && bootstrap(&a, METRIC_AUC, &none, 0.95, got, &got[tasks], NULL) == HCT_OK,
-               "undefined tasks")) {
-        golden_check_number(c, "macro AUC without the undefined tasks", got[tasks].value,
+    metric_intervals *got = calloc(tasks + 1, sizeof *got);
+    if (tap_ok(n == a.n * tasks && run_bootstrap(&a, &none, got, NULL) == HCT_OK, "undefined tasks")) {
+        golden_check_number(c, "macro AUC without the undefined tasks", got[tasks].auc.value,
                             golden_number(c->json, "tasks.macro_auc_a_with_undefined_task_skipped"), GOLDEN_FORMULA);
         for (size_t k = 0; k < tasks; k++) {
             bool listed = false;
             const cJSON *item;
             cJSON_ArrayForEach(item, golden_item(c->json, "tasks.undefined_tasks")) listed |=
                 item->valuedouble == (double)k;
-            tap_ok(isnan(got[k].value) == listed, "%s/%s: task %zu is %s", c->family, c->name, k,
+            tap_ok(isnan(got[k].auc.value) == listed, "%s/%s: task %zu is %s", c->family, c->name, k,
                    listed ? "undefined" : "defined");
         }
     }

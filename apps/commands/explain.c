@@ -1,0 +1,90 @@
+/* headct explain: where a model looks. */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/command.h"
+#include "explain/explain.h"
+#include "support/stop.h"
+
+static const char doc[] =
+    "Maps of what a model looks at in a scan, and of what its answer rests on: as NIfTI files on the scan's own "
+    "voxels, "
+    "which any viewer lays over it, and as pictures of three planes through the peak.\v"
+    "Methods: class (the class token's attention in the last layer), rollout (attention through all layers), distance "
+    "(how far attention reaches, in mm); for a --task of a classifier also gradient (attention times its gradient), "
+    "input (gradient times input, of each voxel) and occlusion (how far the answer falls where a patch is black: a run "
+    "of the model "
+    "for each patch). Without --method all that the model allows but occlusion.\n\n"
+    "A map is no proof: a method that shows nothing looks as convincing as one that does. Compare with occlusion, and "
+    "where you know the lesion give its mask: then explain.csv says which share of the top 1% of the map lies in it "
+    "beside the lesion's share of the brain.\n\n"
+    "Writes OUT/SCAN_TASK_METHOD.nii.gz and .png, and OUT/explain.csv. Scans that cannot be read are listed with their "
+    "reason, and the exit status is 3.\n\n"
+    "Examples:\n"
+    "  headct explain --run runs/finetune --task IPH scan.nii.gz --out maps\n"
+    "  headct explain --weights runs/mae/weights.safetensors dicom_folder --method rollout --out maps\n"
+    "  headct explain --run runs/finetune --task IPH scan.nii.gz --lesion mask.nii.gz --method occlusion --out maps";
+
+enum { OPT_TASK = 't', OPT_OUT = 'o', OPT_RUN = 256, OPT_METHOD, OPT_LESION, OPT_BRAIN };
+
+static const struct argp_option options[] = {
+    {"weights", 'w', "FILE", 0, "weights file", 0},
+    {"run", OPT_RUN, "RUN", 0, "a run's weights instead; where it has a model a task, that of --task", 0},
+    {"task", OPT_TASK, "NAME", 0, "a task of the classifier", 0},
+    {"method", OPT_METHOD, "NAME", 0,
+     "class, rollout, distance, gradient, input or occlusion; may be given several times", 0},
+    {"lesion", OPT_LESION, "MASK", 0, "NIfTI mask of the lesion on the voxels of the one SCAN", 0},
+    {"brain", OPT_BRAIN, "MASK", 0, "and of the brain (default: voxels of 0 to 100 HU)", 0},
+    {"out", OPT_OUT, "DIR", 0, "where maps and pictures go", 0},
+    {"device", 'D', "NAME", 0,
+     "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
+    {"quiet", 'q', NULL, 0, "no progress line", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    explain_options *s = state->input;
+    switch (key) {
+    case 'w': s->weights = arg; break;
+    case OPT_RUN: s->run = arg; break;
+    case OPT_TASK: s->task = arg; break;
+    case OPT_METHOD: {
+        int m = saliency_find(arg);
+        if (m < 0) argp_error(state, "--method %s: class, rollout, distance, gradient, input or occlusion", arg);
+        s->method[m] = 1;
+        break;
+    }
+    case OPT_LESION: s->lesion = arg; break;
+    case OPT_BRAIN: s->brain = arg; break;
+    case OPT_OUT: s->out = arg; break;
+    case 'D': s->device = arg; break;
+    case 'q': s->progress = NULL; break;
+    case ARGP_KEY_ARGS:
+        s->scans = (const char **)(state->argv + state->next);
+        s->n_scans = (size_t)(state->argc - state->next);
+        state->next = state->argc;
+        break;
+    case ARGP_KEY_END:
+        if (!s->weights == !s->run) argp_error(state, "either --weights FILE or --run RUN is needed");
+        if (!s->n_scans) argp_error(state, "SCAN is missing");
+        if (!s->out) argp_error(state, "--out DIR is missing");
+        if ((s->lesion || s->brain) && s->n_scans != 1) argp_error(state, "masks are of one SCAN");
+        if (s->brain && !s->lesion) argp_error(state, "--brain belongs to --lesion");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+int command_explain(int argc, char **argv) {
+    explain_options o = {.progress = stderr};
+    const struct argp argp = {options, parse, "SCAN...", doc, NULL, NULL, NULL};
+    command_parse(&argp, argc, argv, &o);
+    hct_err err = {0, ""};
+    size_t refused = 0;
+    stop_listen();
+    int status = command_end(argv[0], explain_run(&o, stdout, &refused, &err), &err);
+    return status == EXIT_OK && refused ? EXIT_PARTIAL : status;
+}

@@ -1,0 +1,225 @@
+/* headct explain: the work. */
+#include "explain/explain.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evaluation/sheet.h"
+#include "explain/overlay.h"
+#include "hct/log.h"
+#include "imaging/nifti.h"
+#include "imaging/scan.h"
+#include "support/device.h"
+#include "support/paths.h"
+#include "support/progress.h"
+#include "support/stop.h"
+
+enum { LEVEL = 6 };
+
+typedef struct work {
+    const explain_options *o;
+    params *p;
+    model_info info;
+    saliency *s;
+    float *input;
+    volume lesion, brain; /* masks; empty: none */
+    sheet *table;
+    FILE *said;
+    progress line;
+} work;
+
+static int tell(void *context, int64_t done, int64_t of) {
+    work *w = context;
+    w->line.total = of;
+    progress_show(&w->line, done, "");
+    return stop_asked();
+}
+
+/* The caller's. */
+static char *weights_path(const explain_options *o) {
+    if (o->weights) return strdup(o->weights);
+    char *path = path_join(o->run, "weights.safetensors");
+    if (!path || path_is_file(path) || !o->task) return path;
+    char *folder = path_join(o->run, o->task), *own = folder ? path_join(folder, "weights.safetensors") : NULL;
+    free(folder);
+    if (own && path_is_file(own)) {
+        free(path);
+        return own;
+    }
+    free(own);
+    return path;
+}
+
+static hct_status read_mask(const char *path, volume *ret, hct_err *err) {
+    if (!path) return HCT_OK;
+    hct_status st = nifti_read(path, ret, err);
+    return st == HCT_OK ? volume_to_f32(ret, err) : st;
+}
+
+/* A scan as it is on disk, and prepared. */
+typedef struct views {
+    volume own, prepared;
+    char *id;
+} views;
+
+static void views_free(views *v) {
+    volume_free(&v->own);
+    volume_free(&v->prepared);
+    free(v->id);
+}
+
+static hct_status read_views(const char *path, views *v, hct_err *err) {
+    scan_info info;
+    v->id = path_stem(path);
+    hct_status st = v->id ? scan_read(path, &v->own, &info, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    if (st == HCT_OK) st = scan_open(path, 0, &v->prepared, NULL, err);
+    if (st == HCT_OK) st = volume_to_f32(&v->own, err);
+    return st;
+}
+
+/* 1 where the scan's HU are those of soft tissue and blood. */
+static hct_status tissue(const volume *scan, volume *ret, hct_err *err) {
+    hct_status st = volume_alloc(ret, HCT_F32, scan->dim, err);
+    for (int64_t i = 0; st == HCT_OK && i < volume_count(scan); i++)
+        ret->f32[i] = scan->f32[i] >= 0 && scan->f32[i] <= 100;
+    return st;
+}
+
+static hct_status measure_hits(work *w, const views *v, const volume *overlay, double *hits, double *chance,
+                               hct_err *err) {
+    volume inside = {0};
+    *hits = *chance = NAN;
+    if (!w->lesion.data) return HCT_OK;
+    hct_status st = w->brain.data ? HCT_OK : tissue(&v->own, &inside, err);
+    if (st == HCT_OK)
+        st = overlay_hits(overlay, w->brain.data ? &w->brain : &inside, &w->lesion, 0.01, hits, chance, err);
+    volume_free(&inside);
+    return st;
+}
+
+static void put_row(work *w, const views *v, saliency_method m, double probability, const volume *overlay, float value,
+                    const int64_t peak[3], double hits, double chance) {
+    double mm[3];
+    for (int a = 0; a < 3; a++)
+        mm[a] = overlay->affine[a][0] * (double)peak[0] + overlay->affine[a][1] * (double)peak[1] +
+                overlay->affine[a][2] * (double)peak[2] + overlay->affine[a][3];
+    sheet_text(w->table, v->id);
+    sheet_text(w->table, w->o->task ? w->o->task : "");
+    sheet_text(w->table, saliency_names[m]);
+    sheet_number(w->table, probability, 4);
+    sheet_number(w->table, value, 4);
+    for (int a = 0; a < 3; a++) sheet_count(w->table, (size_t)peak[a]);
+    for (int a = 0; a < 3; a++) sheet_number(w->table, mm[a], 1);
+    sheet_number(w->table, hits, 4);
+    sheet_number(w->table, chance, 4);
+    sheet_number(w->table, hits / chance, 2);
+}
+
+/* One map of one scan: laid over its own voxels, drawn, noted. */
+static hct_status explain_one(work *w, const views *v, saliency_method m, hct_err *err) {
+    saliency_map map = {{0}, NULL};
+    volume own = {0}, prepared = {0};
+    double probability = NAN, hits = NAN, chance = NAN;
+    const input_spec *spec = &w->info.encoder.input;
+    char file[400], caption[200];
+    w->line = progress_begin(w->o->progress, "cell", 0, 0, "cells", 1);
+    hct_status st = saliency_run(w->s, w->input, m, tell, w, &map, &probability, err);
+    progress_break(&w->line);
+    if (st == HCT_OK) st = overlay_make(&map, &v->prepared, spec, &v->own, &own, err);
+    if (st == HCT_OK) st = overlay_make(&map, &v->prepared, spec, &v->prepared, &prepared, err);
+    if (st == HCT_OK) st = measure_hits(w, v, &own, &hits, &chance, err);
+    for (int picture = 0; picture < 2 && st == HCT_OK; picture++) {
+        int64_t at[3];
+        snprintf(file, sizeof file, "%s_%s%s%s.%s", v->id, w->o->task ? w->o->task : "", w->o->task ? "_" : "",
+                 saliency_names[m], picture ? "png" : "nii.gz");
+        char *path = path_join(w->o->out, file);
+        if (!path) st = hct_fail(err, HCT_ENOMEM, "out of memory");
+        else if (!picture) st = nifti_write(path, &own, LEVEL, err);
+        else {
+            overlay_peak(&prepared, at);
+            snprintf(caption, sizeof caption, "%s%s%s, window %g +- %g HU", saliency_names[m],
+                     w->o->task ? " for " : "", w->o->task ? w->o->task : "", spec->window[0].centre,
+                     spec->window[0].width / 2);
+            st = overlay_draw(&v->prepared, &prepared, at, &spec->window[0], caption, path, err);
+        }
+        free(path);
+    }
+    if (st == HCT_OK) {
+        int64_t peak[3];
+        float value = overlay_peak(&own, peak);
+        put_row(w, v, m, probability, &own, value, peak, hits, chance);
+    }
+    free(map.value);
+    volume_free(&own);
+    volume_free(&prepared);
+    return st;
+}
+
+static hct_status explain_scan(work *w, const char *path, size_t *refused, hct_err *err) {
+    views v = {.id = NULL};
+    hct_err why = {0};
+    const input_spec *spec = &w->info.encoder.input;
+    hct_status st = read_views(path, &v, &why);
+    if (st == HCT_OK) st = input_make(spec, &v.prepared, w->input, &why);
+    if (st < 0) {
+        views_free(&v);
+        if (st == HCT_ENOMEM || st == HCT_EDEVICE) return hct_fail(err, st, "%s", why.msg);
+        hct_log(HCT_LOG_WARNING, "%s", why.msg);
+        ++*refused;
+        return HCT_OK;
+    }
+    int any = 0;
+    for (int m = 0; m < SALIENCY_METHODS; m++) any |= w->o->method[m];
+    for (int m = 0; m < SALIENCY_METHODS && st == HCT_OK; m++)
+        if (any ? w->o->method[m] : m != SALIENCY_OCCLUSION && saliency_allows(w->s, (saliency_method)m))
+            st = explain_one(w, &v, (saliency_method)m, err);
+    views_free(&v);
+    return st;
+}
+
+static hct_status explain_all(work *w, size_t *refused, hct_err *err) {
+    hct_status st = path_make_folders(w->o->out, err);
+    w->table =
+        sheet_new("explain", "Maps: the task's probability, the peak in voxels and mm, the top 1% inside the lesion",
+                  "scan,task,method,probability,peak,i,j,k,x_mm,y_mm,z_mm,top_in_lesion,lesion_of_brain,ratio");
+    for (size_t i = 0; i < w->o->n_scans && st == HCT_OK; i++) st = explain_scan(w, w->o->scans[i], refused, err);
+    if (st == HCT_OK && w->said) sheet_print(w->table, w->said);
+    if (st == HCT_OK && sheet_rows(w->table)) st = sheet_write(w->table, w->o->out, err);
+    if (st == HCT_OK && !sheet_rows(w->table) && !*refused)
+        st = hct_fail(err, HCT_EINVAL, "this model allows no method without --task and a classifier");
+    sheet_free(w->table);
+    return st;
+}
+
+hct_status explain_run(const explain_options *o, FILE *said, size_t *ret_refused, hct_err *err) {
+    work w = {.o = o, .said = said};
+    char hash[MODEL_HASH], *path = weights_path(o);
+    *ret_refused = 0;
+    hct_status st = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_dev *dev = st == HCT_OK ? device_open(o->device, err) : NULL;
+    if (st == HCT_OK && !dev) st = err->code;
+    if (st == HCT_OK && !(w.p = model_file_open(dev, &(model_file_options){.path = path}, &w.info, hash, err)))
+        st = err->code;
+    if (st == HCT_OK && w.info.plain)
+        st = hct_fail(
+            err, HCT_EINVAL,
+            "%s: does not say which windows and crop it was trained with; headct import writes weights that do", path);
+    if (st == HCT_OK && *w.info.encoder.input.form)
+        st = hct_fail(err, HCT_EINVAL, "%s: takes volumes prepared for '%s', which are not mapped back yet", path,
+                      w.info.encoder.input.form);
+    if (st == HCT_OK && !(w.s = saliency_new(dev, w.p, &w.info, o->task, err))) st = err->code;
+    if (st == HCT_OK && !(w.input = malloc(input_floats(&w.info.encoder.input) * sizeof *w.input)))
+        st = hct_fail(err, HCT_ENOMEM, "out of memory for a scan");
+    if (st == HCT_OK) st = read_mask(o->lesion, &w.lesion, err);
+    if (st == HCT_OK) st = read_mask(o->brain, &w.brain, err);
+    if (st == HCT_OK) st = explain_all(&w, ret_refused, err);
+    saliency_free(w.s);
+    params_free(w.p);
+    volume_free(&w.lesion);
+    volume_free(&w.brain);
+    free(w.input);
+    device_close(dev);
+    free(path);
+    return st;
+}
