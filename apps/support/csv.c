@@ -1,7 +1,7 @@
 /* CSV, read and written. */
 #include "support/csv.h"
 
-#include <glib.h>
+#include <iconv.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,19 +120,21 @@ static void mend_line_ends(char *text) {
 static hct_status from_utf16(csv *t, size_t *size, hct_err *err) {
     const unsigned char *b = (const unsigned char *)t->text;
     if (*size < 2 || !((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff))) return HCT_OK;
-    gsize n = 0;
-    gchar *utf8 = g_convert(t->text, (gssize)*size, "UTF-8", b[0] == 0xff ? "UTF-16LE" : "UTF-16BE", NULL, &n, NULL);
-    if (!utf8) return hct_fail(err, HCT_EFORMAT, "%s: begins as UTF-16 and is not: save the table as UTF-8", t->path);
-    char *text = malloc(n + 1);
-    if (text) {
-        memcpy(text, utf8, n);
-        text[n] = 0;
-        free(t->text);
-        t->text = text;
-        *size = n;
+    iconv_t from = iconv_open("UTF-8", b[0] == 0xff ? "UTF-16LE" : "UTF-16BE");
+    size_t left = *size, room = 2 * *size, start = room; /* no character takes more than twice its bytes */
+    char *in = t->text, *text = malloc(room + 1), *out = text;
+    bool fine = from != (iconv_t)-1 && text && iconv(from, &in, &left, &out, &room) != (size_t)-1 && left == 0;
+    if (from != (iconv_t)-1) iconv_close(from);
+    if (!text) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
+    if (!fine) {
+        free(text);
+        return hct_fail(err, HCT_EFORMAT, "%s: begins as UTF-16 and is not: save the table as UTF-8", t->path);
     }
-    g_free(utf8);
-    return text ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", t->path);
+    *size = start - room;
+    text[*size] = 0;
+    free(t->text);
+    t->text = text;
+    return HCT_OK;
 }
 
 static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err *err) {

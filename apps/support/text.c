@@ -4,12 +4,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
-#include <glib.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <utf8proc.h>
 
 #include "hct/utf8.h"
 
@@ -45,9 +45,10 @@ const char *text_not_utf8(const char *text) {
 char *text_plain(const char *text) {
     size_t from = strspn(text, " \t\r\n"), to = strlen(text);
     while (to > from && strchr(" \t\r\n", text[to - 1])) to--;
-    gchar *composed = g_utf8_normalize(text + from, (gssize)(to - from), G_NORMALIZE_NFC);
-    char *plain = composed ? strdup(composed) : strndup(text + from, to - from);
-    g_free(composed);
+    utf8proc_uint8_t *composed = NULL;
+    utf8proc_map((const utf8proc_uint8_t *)text + from, (utf8proc_ssize_t)(to - from), &composed,
+                 UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    char *plain = composed ? (char *)composed : strndup(text + from, to - from);
     return plain;
 }
 
