@@ -8,6 +8,7 @@
 
 #include "dataset/dataset.h"
 #include "dataset/labels.h"
+#include "dataset/sources.h"
 #include "support/csv.h"
 #include "support/paths.h"
 #include "support/text.h"
@@ -104,7 +105,11 @@ static hct_status find_columns(const csv *t, columns *ret, hct_err *err) {
 }
 
 static hct_status read_row(const csv *t, const columns *c, size_t row, predictions *p, size_t i, hct_err *err) {
-    hct_status status = predictions_text(&p->scan[i], csv_cell(t, row, (size_t)c->scan), err);
+    /* as labels name scans: without .nii or .nii.gz */
+    char *id = source_id(csv_cell(t, row, (size_t)c->scan));
+    hct_status status =
+        id ? predictions_text(&p->scan[i], id, err) : hct_fail(err, HCT_ENOMEM, "out of memory for a name");
+    free(id);
     if (status == HCT_OK && c->patient >= 0)
         status = predictions_text(&p->patient[i], csv_cell(t, row, (size_t)c->patient), err);
     if (status == HCT_OK && c->split >= 0)

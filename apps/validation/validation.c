@@ -16,6 +16,7 @@
 #include "support/paths.h"
 #include "support/progress.h"
 #include "support/stop.h"
+#include "support/text.h"
 
 static bool named(const char *list, const char *name) {
     size_t n = strlen(name);
@@ -106,6 +107,25 @@ static hct_status complete(const validation_options *s, const char *path, predic
     return HCT_OK;
 }
 
+/* Says that scans of several splits are taken together, which nobody asked for by name. */
+static void tell_pooled(const validation_options *s, const predictions *p) {
+    const char *names[8];
+    size_t counts[8], n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        size_t k = 0;
+        while (k < n && strcmp(names[k], p->split[i]) != 0) k++;
+        if (k == 8) continue;
+        if (k == n) names[n] = p->split[i], counts[n++] = 0;
+        counts[k]++;
+    }
+    if (n < 2 || s->split) return;
+    text_buffer t = {0};
+    for (size_t k = 0; k < n; k++)
+        text_printf(&t, "%s%s %zu", k ? ", " : "", *names[k] ? names[k] : "without a split", counts[k]);
+    hct_log(HCT_LOG_WARNING, "%zu splits are pooled (%s): --split takes one", n, text_so_far(&t));
+    text_free(&t);
+}
+
 /* Tables and a run's own predictions, all models in the first one's order. */
 static hct_status read_models(const validation_options *s, const char *run_path, const char *split, model_set *m,
                               size_t *ret_before, hct_err *err) {
@@ -117,6 +137,7 @@ static hct_status read_models(const validation_options *s, const char *run_path,
         st = models_add(m, s->files[i], &s->format, m->n ? NULL : split, err);
     }
     if (st == HCT_OK) st = complete(s, first, &m->of[0], err);
+    if (st == HCT_OK && !split) tell_pooled(s, &m->of[0]);
     for (size_t k = 0; k < m->n && st == HCT_OK; k++) {
         if (s->logits) predictions_from_logits(&m->of[k]);
         else if (!s->scores) st = predictions_check_probabilities(&m->of[k], m->n > 1 ? m->name[k] : first, err);

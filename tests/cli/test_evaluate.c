@@ -66,6 +66,19 @@ START_TEST(labels_from_a_table) {
 }
 END_TEST
 
+START_TEST(names_with_endings_and_pooled_splits) {
+    put("p.csv", "scan,A\na.nii.gz,0.1\nb.nii,0.9\n"); /* as files are called, in one table or the other */
+    put("l.csv", "scan,patient,A\na,p,0\nb.nii.gz,q,1\n");
+    assert_says(headct_run("evaluate -p %s -l %s --bootstrap 0", scratch_path("p.csv"), scratch_path("l.csv")), 0,
+                "1.000");
+    put("s.csv", SELF);
+    assert_says(headct_run("evaluate -p %s --bootstrap 0", scratch_path("s.csv")), 0,
+                "2 splits are pooled (test 5, train 1): --split takes one");
+    headct_run("evaluate -p %s --bootstrap 0 --split test", scratch_path("s.csv"));
+    ck_assert_ptr_null(strstr(headct_said, "pooled"));
+}
+END_TEST
+
 START_TEST(comparison_in_any_order) {
     put("p.csv", SELF);
     put("q.csv", "scan,B,A\ns6,0,0.1\ns5,0,0.2\ns4,0,0.3\ns3,0,0.4\ns2,0,0.5\ns1,0,0.6\n");
@@ -313,6 +326,6 @@ START_TEST(a_run_and_its_report) {
 }
 END_TEST
 
-CHECK_MAIN("evaluate", labels_in_the_same_file, labels_from_a_table, comparison_in_any_order,
-           patients_are_resampled_whole, refusals, subgroups, chosen_on_validation, several_models,
-           a_run_and_its_report)
+CHECK_MAIN("evaluate", names_with_endings_and_pooled_splits, labels_in_the_same_file, labels_from_a_table,
+           comparison_in_any_order, patients_are_resampled_whole, refusals, subgroups, chosen_on_validation,
+           several_models, a_run_and_its_report)
