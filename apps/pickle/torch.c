@@ -293,7 +293,7 @@ static hct_status find_root(torch_file *f, const zip_member **ret, hct_err *err)
         if (!ends_with(m, "/data.pkl") || memchr(m->name, '/', m->name_bytes) != m->name + m->name_bytes - 9) continue;
         if (*ret) return REFUSE("%s: holds two files data.pkl; it is no file of torch.save", f->path);
         if (m->name_bytes >= KEY_BYTES + 8)
-            return REFUSE("%s: the name of its archive is longer than %d letters", f->path, KEY_BYTES - 2);
+            return REFUSE("%s: the name of its archive is longer than %d characters", f->path, KEY_BYTES - 2);
         *ret = m;
         snprintf(f->root, sizeof f->root, "%.*s", (int)(m->name_bytes - 8), m->name);
     }

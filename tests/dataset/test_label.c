@@ -164,7 +164,7 @@ START_TEST(public_tables) {
                                          .edit = study,
                                          .context = who});
     }
-    shell("printf 'least_slices: 2\nleast_matrix: 8\nleast_extent: 0\n' > small.yaml; ls stage_2_train");
+    shell("printf 'least_slices: 2\nleast_matrix: 8\nleast_extent: 0\n' > small.yaml");
     /* all of scan 0 negative; slice 2 of scan 1 has IPH; scan 2 lacks a slice's rows; a row twice; an image that is
      * not here */
     shell("echo ID,Label > t.csv; for f in stage_2_train/*; do id=$(basename $f .dcm); for t in epidural "

@@ -115,6 +115,8 @@ START_TEST(patients_share_a_split_and_nothing_is_told) {
     slices("cd/b", 3, person, "PAT 0815 "); /* blanks at the end are no part of an id */
     slices("cd/c", 4, person, "PAT 0816");
     shell("mkdir conf");
+    const char *usual = getenv("XDG_CONFIG_HOME");
+    char *before = usual ? strdup(usual) : NULL;
     setenv("XDG_CONFIG_HOME", scratch_path("patients/conf"), 1);
     runs(OK, "prepare --in cd --out data --quiet");
     says("made a key, ");
@@ -147,7 +149,9 @@ START_TEST(patients_share_a_split_and_nothing_is_told) {
     shell("echo nonsense > bad.key");
     runs(ERROR, "prepare --in cd --out new --key bad.key --quiet");
     says("bad.key: holds no key");
-    unsetenv("XDG_CONFIG_HOME");
+    if (before) setenv("XDG_CONFIG_HOME", before, 1);
+    else unsetenv("XDG_CONFIG_HOME");
+    free(before);
 }
 END_TEST
 
@@ -226,19 +230,19 @@ END_TEST
 
 /* The whole index as text, without row numbers, times and what tells runs apart. */
 static char *index_text_of(const char *folder) {
+    /* clang-format off */
     static const char *const queries[] = {
         "SELECT id, place, kind, slices, reason FROM items ORDER BY id",
-        "SELECT f.path, f.bytes, f.kind, f.folder, f.grp, f.why, i.id FROM files f LEFT JOIN items i ON i.n=f.item "
-        "ORDER BY "
-        "f.path",
-        "SELECT s.id, p.name, s.file, s.source, s.source_bytes, s.source_sha256, s.preprocessing, s.provenance FROM "
-        "scans s "
-        "JOIN patients p ON p.id=s.patient ORDER BY s.id",
+        ("SELECT f.path, f.bytes, f.kind, f.folder, f.grp, f.why, i.id FROM files f LEFT JOIN items i ON i.n=f.item"
+         " ORDER BY f.path"),
+        ("SELECT s.id, p.name, s.file, s.source, s.source_bytes, s.source_sha256, s.preprocessing, s.provenance"
+         " FROM scans s JOIN patients p ON p.id=s.patient ORDER BY s.id"),
         "SELECT s.id, t.key, t.value FROM tags t JOIN scans s ON s.n=t.scan ORDER BY s.id, t.key",
-        "SELECT i.id, f.at, f.word, f.weight, f.sentence FROM findings f JOIN items i ON i.n=f.item ORDER BY i.id, "
-        "f.at",
+        ("SELECT i.id, f.at, f.word, f.weight, f.sentence FROM findings f JOIN items i ON i.n=f.item"
+         " ORDER BY i.id, f.at"),
         "SELECT id, source, reason FROM refusals ORDER BY id",
     };
+    /* clang-format on */
     dataset_index ix;
     text_buffer t = {0};
     hct_err err = {0};
