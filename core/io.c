@@ -74,6 +74,17 @@ static int is_temporary(const char *name, unsigned *ret_system, long *ret_pid) {
     return sscanf(at, ".tmp.%ld.%u%n", ret_pid, &serial, &end) == 2 && at[end] == 0;
 }
 
+/* Whether no such process runs: there is none, or it has ended and nobody has asked for its status yet. */
+static int is_gone(long pid) {
+    if (kill((pid_t)pid, 0) < 0) return errno == ESRCH;
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "r");
+    int known = f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1;
+    if (f) fclose(f);
+    return known && (state == 'Z' || state == 'X');
+}
+
 int hct_leftovers_remove(const char *folder) {
     DIR *d = opendir(folder);
     if (!d) return 0;
@@ -85,8 +96,7 @@ int hct_leftovers_remove(const char *folder) {
         if (!is_temporary(e->d_name, &where, &pid) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
             !S_ISREG(st.st_mode))
             continue;
-        int dead = here && where == here ? pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH
-                                         : st.st_mtime < time(NULL) - LEFT_FOR_GOOD;
+        int dead = here && where == here ? pid > 0 && is_gone(pid) : st.st_mtime < time(NULL) - LEFT_FOR_GOOD;
         removed += dead && unlinkat(dirfd(d), e->d_name, 0) == 0;
     }
     closedir(d);

@@ -287,6 +287,7 @@ START_TEST(killed_and_started_again) {
     for (int k = 0; k < kills; k++)
         shell("timeout -s KILL %.2f \"$HEADCT\" " PREPARE "data >said 2>&1 || true",
               0.05 + (0.2 + 0.05 * n) * k / kills);
+    shell("sleep 0.3"); /* until the last one is really gone */
     runs(PARTIAL, PREPARE "data");
     char *whole = index_text_of("whole"), *data = index_text_of("data");
     ck_assert_str_eq(whole, data);
