@@ -48,14 +48,9 @@ static hct_status note_files(found *f, const candidate_list *l, const candidate 
     hct_status s = HCT_OK;
     for (size_t i = 0; i < n && s == HCT_OK; i++) {
         const pile_file *file = &l->files[c->series ? c->series->files[i] : c->nifti];
-        int64_t root = 0;
-        for (size_t k = 0; k < f->n_roots; k++) {
-            size_t m = strlen(f->roots[k].real);
-            if (strncmp(file->path, f->roots[k].real, m) == 0 && strcmp(file->path + m, file->relative) == 0)
-                root = f->roots[k].n;
-        }
+        const found_root *r = found_root_of(f, file);
         s = index_run(f->ix, err, "UPDATE files SET item=(SELECT n FROM items WHERE id=?) WHERE root=? AND path=?",
-                      "sis", id, root, file->relative);
+                      "sis", id, r ? r->n : (int64_t)0, file->relative);
     }
     return s;
 }
@@ -100,12 +95,11 @@ hct_status found_id(found *f, const candidate_list *l, const candidate *c, char 
 enum { LATE_AT = 100 }; /* places of their own, behind the others */
 static bool is_late(verdict_reason r) { return r == REASON_HU || r == REASON_WRAPPED || r == REASON_HEAD_OUTSIDE; }
 
-hct_status found_judge(found *f, const candidate_list *l, const candidate *c, const char *id, const char *reason,
-                       const char *sentence, bool keep_late, hct_err *err) {
-    (void)l;
+hct_status found_judge(found *f, const candidate *c, const char *id, const char *reason, const char *sentence,
+                       bool stays, bool keep_late, hct_err *err) {
     hct_status s = index_exec(f->ix, "BEGIN IMMEDIATE", err);
     if (s < 0) return s;
-    s = index_run(f->ix, err, "UPDATE items SET reason=? WHERE id=?", "ss", reason, id);
+    s = index_run(f->ix, err, "UPDATE items SET reason=? WHERE id=?", "ss", stays ? NULL : reason, id);
     if (s == HCT_OK)
         s = index_run(f->ix, err,
                       keep_late ? "DELETE FROM findings WHERE item=(SELECT n FROM items WHERE id=?) AND NOT " LATE
@@ -125,7 +119,8 @@ hct_status found_judge(found *f, const candidate_list *l, const candidate *c, co
     if (s == HCT_OK && sentence && !said) {
         char *plain = found_relative(f, sentence);
         s = plain ? index_run(f->ix, err, "INSERT OR REPLACE INTO findings SELECT n, ?, ?, ?, ? FROM items WHERE id=?",
-                              "isiss", (int64_t)c->verdict.n, reason, (int64_t)VERDICT_REFUSE, plain, id)
+                              "isiss", (int64_t)c->verdict.n, reason, (int64_t)(stays ? VERDICT_WARN : VERDICT_REFUSE),
+                              plain, id)
                   : no_memory(err);
         free(plain);
     }

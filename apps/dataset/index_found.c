@@ -392,13 +392,17 @@ void found_files_free(pile_file *files, size_t n) {
     free(files);
 }
 
-hct_status found_neighbours(found *f, const pile_file *file, int64_t *ret, hct_err *err) {
-    const found_root *r = NULL;
-    for (size_t i = 0; i < f->n_roots && !r; i++) {
+const found_root *found_root_of(const found *f, const pile_file *file) {
+    for (size_t i = 0; i < f->n_roots; i++) {
         size_t n = strlen(f->roots[i].real);
         if (strncmp(file->path, f->roots[i].real, n) == 0 && strcmp(file->path + n, file->relative) == 0)
-            r = &f->roots[i];
+            return &f->roots[i];
     }
+    return NULL;
+}
+
+hct_status found_neighbours(found *f, const pile_file *file, int64_t *ret, hct_err *err) {
+    const found_root *r = found_root_of(f, file);
     char *folder = folder_of(r ? r->n : 0, file->relative);
     if (!folder) return no_memory(err);
     hct_status s = one_number(f->ix,
@@ -411,6 +415,9 @@ hct_status found_neighbours(found *f, const pile_file *file, int64_t *ret, hct_e
     return s;
 }
 
+/* Whether a path may begin at a place of a text: "in a/b", not the "a/" of "data/b". */
+static bool begins_here(const char *text, const char *at) { return at == text || strchr(" '\"(:", at[-1]) != NULL; }
+
 char *found_relative(const found *f, const char *text) {
     char *out = strdup(text);
     for (size_t i = 0; out && i < f->n_roots; i++) {
@@ -418,7 +425,10 @@ char *found_relative(const found *f, const char *text) {
         for (int k = 0; k < 2; k++) {
             size_t n = strlen(forms[k]);
             if (n < 2) continue;
-            for (char *at = out; (at = strstr(at, forms[k]));) memmove(at, at + n, strlen(at + n) + 1);
+            for (char *at = out; (at = strstr(at, forms[k]));) {
+                if (begins_here(out, at)) memmove(at, at + n, strlen(at + n) + 1);
+                else at++;
+            }
         }
     }
     return out;

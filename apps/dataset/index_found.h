@@ -62,10 +62,15 @@ hct_status found_item(found *f, const candidate_list *l, const candidate *c, con
                       hct_err *err);
 /* The id of an identity that found_item noted. */
 hct_status found_id(found *f, const candidate_list *l, const candidate *c, char id[FOUND_ID], hct_err *err);
-/* Findings anew and the reason (NULL: kept); keep_late: those that only preparing tells stay as they were. */
-hct_status found_judge(found *f, const candidate_list *l, const candidate *c, const char *id, const char *reason,
-                       const char *sentence, bool keep_late, hct_err *err);
-/* A text with the roots' paths cut off, the caller's to free; NULL: no memory. */
+/* Findings anew: those of c's verdict, and the sentence that refuses it, where it is left out or could not be read
+ * now (NULL: neither), under the reason's word. stays: what an earlier run made of it stays, and so it is no reason
+ * to leave it out. keep_late: findings that only preparing tells stay as they were. */
+hct_status found_judge(found *f, const candidate *c, const char *id, const char *reason, const char *sentence,
+                       bool stays, bool keep_late, hct_err *err);
+/* The root that a file of found_files lies below; NULL: none of this run's. */
+const found_root *found_root_of(const found *f, const pile_file *file);
+/* A text with the roots' paths cut off where one begins (not inside of a word), the caller's to free; NULL: no
+ * memory. */
 char *found_relative(const found *f, const char *text);
 
 #endif

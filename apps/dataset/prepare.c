@@ -136,7 +136,7 @@ static hct_status refuse(run *r, work *w, hct_status code, const char *reason, h
     char *plain = found_relative(&r->found, reason);
     hct_status s = plain ? HCT_OK : no_memory(err);
     if (s == HCT_OK && !stays) s = index_put_refusal(&r->index, w->id, w->place, plain, err);
-    if (s == HCT_OK) s = found_judge(&r->found, w->list, w->c, w->id, stays ? NULL : word, plain, false, err);
+    if (s == HCT_OK) s = found_judge(&r->found, w->c, w->id, word, plain, stays, false, err);
     if (s == HCT_OK && !stays) unlink(w->path);
     free(plain);
     return s == HCT_OK ? list_refusal(r, w, word, reason, verdict_is_no_scan(&w->c->verdict), err) : s;
@@ -200,7 +200,7 @@ static hct_status list_warning(prepare_result *out, const char *id, const verdic
 
 static hct_status note_kept(run *r, work *w, const index_scan *s, bool current, hct_err *err) {
     hct_status status = current ? index_refresh_scan(&r->index, s, err) : index_put_scan(&r->index, s, err);
-    if (status == HCT_OK) status = found_judge(&r->found, w->list, w->c, w->id, NULL, NULL, current, err);
+    if (status == HCT_OK) status = found_judge(&r->found, w->c, w->id, NULL, NULL, false, current, err);
     for (size_t i = 0; i < w->c->verdict.n; i++)
         if (w->c->verdict.findings[i].weight == VERDICT_WARN && status == HCT_OK)
             status = list_warning(r->result, w->id, &w->c->verdict.findings[i], err);

@@ -6,7 +6,7 @@
 
 #include "check_main.h"
 #include "dataset/dataset.h"
-#include "dataset/index.h"
+#include "dataset/index_found.h"
 #include "dataset/key.h"
 #include "dataset/scan_tags.h"
 #include "make_dicom.h"
@@ -161,6 +161,30 @@ static void thick_and_bone(maker *m, int k, void *context) {
     maker_text(m, 0x00181210, "SH", "H70h");
 }
 
+/* What only cannot be read today keeps what was made of it, and it is said why; paths are cut off where they begin. */
+START_TEST(what_cannot_be_read_today_stays) {
+    enter("today");
+    dataset_index ix;
+    hct_err err = {0};
+    candidate c = {.nifti = 0};
+    char walked[] = "a/", real[] = "/x/a/";
+    found_root root = {walked, real, 1};
+    found f = {.ix = &ix, .roots = &root, .n_roots = 1};
+    ck_assert_msg(index_open(&ix, "data", 1, &err) == HCT_OK, "%s", err.msg);
+    ck_assert_int_eq(index_exec(&ix, "INSERT INTO items VALUES(1, 'mark', 's', 's.nii', 'NIfTI', 0, NULL)", &err),
+                     HCT_OK);
+    for (int stays = 1; stays >= 0; stays--) {
+        hct_status s =
+            found_judge(&f, &c, "s", "unreadable", "/x/a/data/s.nii: Input/output error", stays, false, &err);
+        ck_assert_msg(s == HCT_OK, "%s", err.msg);
+        runs(OK, "dataset why data s");
+        says(stays ? "scan 's'" : "left out 's'");
+        says(stays ? "warning: unreadable: data/s.nii: Input" : "refused: unreadable: data/s.nii: Input");
+    }
+    index_close(&ix);
+}
+END_TEST
+
 START_TEST(one_series_of_a_study) {
     enter("study");
     slices("cd/a", 2, person, "A"); /* 5 mm */
@@ -304,5 +328,6 @@ int main(int argc, char **argv) {
         return CHECK_RUN("piles", killed_and_started_again);
     }
     return CHECK_RUN("piles", every_file_under_one_heading, ids_stay, patients_share_a_split_and_nothing_is_told,
-                     one_series_of_a_study, keys_and_dates, archives_and_filters, killed_and_started_again);
+                     what_cannot_be_read_today_stays, one_series_of_a_study, keys_and_dates, archives_and_filters,
+                     killed_and_started_again);
 }
