@@ -385,17 +385,28 @@ int index_knows(dataset_index *ix, const char *id, hct_err *err) {
     return step;
 }
 
+static hct_status label_id(dataset_index *ix, const char *name, int64_t *ret, hct_err *err) {
+    hct_status r = index_run(ix, err, "INSERT OR IGNORE INTO label_names(name) VALUES(?)", "s", name);
+    if (r < 0) return r;
+    sqlite3_stmt *stmt = index_query(ix, err, "SELECT id FROM label_names WHERE name=?", "s", name);
+    int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+    if (step > 0) *ret = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
+}
+
 hct_status index_label_ids(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err) {
     hct_status r = index_exec(ix, "BEGIN IMMEDIATE", err);
     if (r < 0) return r;
-    for (size_t k = 0; r == HCT_OK && k < n; k++) {
-        r = index_run(ix, err, "INSERT OR IGNORE INTO label_names(name) VALUES(?)", "s", names[k]);
-        sqlite3_stmt *stmt =
-            r < 0 ? NULL : index_query(ix, err, "SELECT id FROM label_names WHERE name=?", "s", names[k]);
-        int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
-        if (step > 0) ret[k] = sqlite3_column_int64(stmt, 0);
-        sqlite3_finalize(stmt);
-        if (r == HCT_OK && step < 0) r = step;
-    }
+    for (size_t k = 0; r == HCT_OK && k < n; k++) r = label_id(ix, names[k], &ret[k], err);
     return finish(ix, r, err);
+}
+
+hct_status index_renew_labels(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err) {
+    hct_status r = HCT_OK;
+    for (size_t k = 0; r == HCT_OK && k < n; k++) {
+        r = label_id(ix, names[k], &ret[k], err);
+        if (r == HCT_OK) r = index_run(ix, err, "DELETE FROM labels WHERE label=?", "i", ret[k]);
+    }
+    return r;
 }

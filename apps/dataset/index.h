@@ -71,5 +71,7 @@ int index_find_scan(dataset_index *ix, const char *id, source_state *state, char
 int index_knows(dataset_index *ix, const char *id, hct_err *err);
 /* Ids of labels by name, added where missing, in the given order. */
 hct_status index_label_ids(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
+/* The same inside of the caller's transaction, for labels that are all made anew: what scans have of them goes. */
+hct_status index_renew_labels(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
 
 #endif

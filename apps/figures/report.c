@@ -46,13 +46,7 @@ struct report {
     hct_err err; /* the first one */
 };
 
-static void escaped(report *r, const char *text) {
-    for (const char *c = text; *c; c++) {
-        const char *name = *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '&' ? "&amp;" : *c == '"' ? "&quot;" : NULL;
-        if (name) text_add(&r->html, name, strlen(name));
-        else text_add(&r->html, c, 1);
-    }
-}
+static void escaped(report *r, const char *text) { text_add_html(&r->html, text); }
 
 static void raw(report *r, const char *html) { text_add(&r->html, html, strlen(html)); }
 

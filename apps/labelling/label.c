@@ -278,18 +278,9 @@ static hct_status read_records(run *r, const char *path, bool medications, csv *
 
 static hct_status write_labels(run *r, hct_err *err) {
     int64_t ids[RULES_LABELS];
-    hct_status s = HCT_OK;
-    for (int k = 0; k < r->rules.n && s == HCT_OK; k++) {
-        s = index_run(&r->index, err, "INSERT OR IGNORE INTO label_names(name) VALUES(?)", "s", r->rules.names[k]);
-        sqlite3_stmt *q =
-            s == HCT_OK ? index_query(&r->index, err, "SELECT id FROM label_names WHERE name=?", "s", r->rules.names[k])
-                        : NULL;
-        int step = q ? index_step(&r->index, q, err) : HCT_EIO;
-        if (step > 0) ids[k] = sqlite3_column_int64(q, 0);
-        sqlite3_finalize(q);
-        if (s == HCT_OK && step < 0) s = step;
-        if (s == HCT_OK) s = index_run(&r->index, err, "DELETE FROM labels WHERE label=?", "i", ids[k]);
-    }
+    const char *names[RULES_LABELS];
+    for (int k = 0; k < r->rules.n; k++) names[k] = r->rules.names[k];
+    hct_status s = index_renew_labels(&r->index, names, (size_t)r->rules.n, ids, err);
     sqlite3_stmt *put = s == HCT_OK ? index_query(&r->index, err, "INSERT INTO labels VALUES(?, ?, ?)", "") : NULL;
     if (s == HCT_OK && !put) s = err ? err->code : HCT_EIO;
     for (size_t i = 0; i < r->n_scans && s == HCT_OK; i++)

@@ -180,17 +180,7 @@ typedef struct writer {
 
 static hct_status begin(writer *w, hct_err *err) {
     hct_status s = index_exec(w->ix, "BEGIN IMMEDIATE", err);
-    for (int k = 0; k < w->result->n && s == HCT_OK; k++) {
-        s = index_run(w->ix, err, "INSERT OR IGNORE INTO label_names(name) VALUES(?)", "s", w->result->names[k]);
-        sqlite3_stmt *q =
-            s == HCT_OK ? index_query(w->ix, err, "SELECT id FROM label_names WHERE name=?", "s", w->result->names[k])
-                        : NULL;
-        int step = q ? index_step(w->ix, q, err) : HCT_EIO;
-        if (step > 0) w->ids[k] = sqlite3_column_int64(q, 0);
-        sqlite3_finalize(q);
-        if (s == HCT_OK && step < 0) s = step;
-        if (s == HCT_OK) s = index_run(w->ix, err, "DELETE FROM labels WHERE label=?", "i", w->ids[k]);
-    }
+    if (s == HCT_OK) s = index_renew_labels(w->ix, w->result->names, (size_t)w->result->n, w->ids, err);
     w->all = (1u << w->result->n) - 1;
     return s;
 }

@@ -34,14 +34,6 @@ static const char SCRIPT[] =
     "function only(text){const t=text.toLowerCase();[...box.children].forEach(e=>e.style.display="
     "e.textContent.toLowerCase().includes(t)?'':'none')}</script></body></html>\n";
 
-static void escaped(text_buffer *t, const char *text) {
-    for (const char *c = text; *c; c++) {
-        const char *name = *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '&' ? "&amp;" : *c == '"' ? "&quot;" : NULL;
-        if (name) text_add(t, name, strlen(name));
-        else text_add(t, c, 1);
-    }
-}
-
 /* A file's name in a link. */
 static void url(text_buffer *t, const char *name) {
     for (const char *c = name; *c; c++)
@@ -80,9 +72,9 @@ static hct_status add_findings(page *p, const char *id, hct_err *err) {
     int step = q ? 1 : HCT_EIO;
     while (step > 0 && (step = index_step(&p->index, q, err)) > 0) {
         text_printf(&p->html, "<p class=\"why\"><b>");
-        escaped(&p->html, column(q, 0));
+        text_add_html(&p->html, column(q, 0));
         text_printf(&p->html, "</b>: ");
-        escaped(&p->html, column(q, 1));
+        text_add_html(&p->html, column(q, 1));
         text_printf(&p->html, "</p>");
     }
     sqlite3_finalize(q);
@@ -102,9 +94,9 @@ static hct_status add_tags(page *p, const char *id, hct_err *err) {
         for (size_t k = 0; k < sizeof shown / sizeof *shown; k++) {
             if (strcmp(shown[k], column(q, 0)) != 0) continue;
             text_printf(&p->html, n++ ? "; " : "<p>");
-            escaped(&p->html, column(q, 0));
+            text_add_html(&p->html, column(q, 0));
             text_printf(&p->html, " ");
-            escaped(&p->html, column(q, 1));
+            text_add_html(&p->html, column(q, 1));
         }
     if (n) text_printf(&p->html, "</p>");
     sqlite3_finalize(q);
@@ -122,7 +114,7 @@ static hct_status add_card(page *p, sqlite3_stmt *q, hct_err *err) {
     if (s == HCT_OK) {
         int64_t warnings = sqlite3_column_int64(q, 3) + (*reason ? 1000 : 0);
         text_printf(&p->html, "<div class=\"card%s\" data-name=\"", *reason ? " refused" : warnings ? " warn" : "");
-        escaped(&p->html, id);
+        text_add_html(&p->html, id);
         text_printf(&p->html, "\" data-warning=\"%lld\" data-thickness=\"%s\" data-age=\"%s\">", (long long)warnings,
                     column(q, 4), column(q, 5));
         if (path_is_file(picture)) {
@@ -131,11 +123,11 @@ static hct_status add_card(page *p, sqlite3_stmt *q, hct_err *err) {
             text_printf(&p->html, ".png\">");
         }
         text_printf(&p->html, "<h2>");
-        escaped(&p->html, id);
+        text_add_html(&p->html, id);
         text_printf(&p->html, "</h2>");
         if (*reason) {
             text_printf(&p->html, "<p class=\"why\">left out: ");
-            escaped(&p->html, reason);
+            text_add_html(&p->html, reason);
             text_printf(&p->html, "</p>");
         }
         s = add_findings(p, id, err);

@@ -117,6 +117,14 @@ void text_printf(text_buffer *t, const char *fmt, ...) {
     va_end(again);
 }
 
+void text_add_html(text_buffer *t, const char *text) {
+    for (const char *c = text; *c; c++) {
+        const char *name = *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '&' ? "&amp;" : *c == '"' ? "&quot;" : NULL;
+        if (name) text_add(t, name, strlen(name));
+        else text_add(t, c, 1);
+    }
+}
+
 void text_clear(text_buffer *t) {
     t->length_ = 0;
     t->failed_ = false;

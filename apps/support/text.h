@@ -39,6 +39,8 @@ typedef struct text_buffer {
 
 void text_add(text_buffer *t, const char *bytes, size_t n);
 void text_printf(text_buffer *t, const char *fmt, ...) HCT_PRINTF(2, 3);
+/* Adds text as HTML shows it, in an element or an attribute. */
+void text_add_html(text_buffer *t, const char *text);
 /* Empties it; what ran out before is forgotten. */
 void text_clear(text_buffer *t);
 void text_free(text_buffer *t);
