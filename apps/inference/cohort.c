@@ -61,12 +61,8 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
         st = add(&c, s->id, s->patient, s->split ? s->split : "", s->file, NULL, err);
         c.scans[i].at = list[i];
         snprintf(c.scans[i].input, MODEL_HASH, "%s", s->source_sha256);
-        if (i && strcmp(c.preprocessing, s->preprocessing) != 0)
-            st = hct_fail(err, HCT_EINVAL,
-                          "%s: scans '%s' and '%s' were prepared in different ways; run headct prepare again", folder,
-                          c.scans[0].id, s->id);
-        snprintf(c.preprocessing, MODEL_HASH, "%s", s->preprocessing);
     }
+    if (st == HCT_OK) st = dataset_preparation(c.data, list, n, c.preprocessing, err);
     free(list);
     if (st == HCT_OK) st = sort_ids(&c, err);
     if (st == HCT_OK) *ret = c;
@@ -174,6 +170,7 @@ void cohort_free(cohort *c) {
         free(s->split);
         free(s->path);
         free(s->reason);
+        identifiers_free(&s->names);
     }
     free(c->scans);
     free(c->by_id);
@@ -222,6 +219,40 @@ size_t cohort_tell_refused(const cohort *c) {
 }
 
 int64_t cohort_batch(const cohort *c) { return c->n < BATCH ? (c->n ? (int64_t)c->n : 1) : BATCH; }
+
+/* ---- names ---- */
+
+static hct_status name_dataset(cohort *c, const char *key_path, hct_err *err) {
+    dataset_key key;
+    const char **ids = malloc((c->n + 1) * sizeof *ids);
+    identifiers *all = calloc(c->n + 1, sizeof *all);
+    hct_status s = ids && all ? HCT_OK : out_of_memory(err);
+    if (s == HCT_OK) s = key_open(key_path, c->data->folder, &key, err);
+    if (s == HCT_OK) {
+        for (size_t i = 0; i < c->n; i++) ids[i] = c->scans[i].id;
+        s = identifiers_of_dataset(c->data->folder, &key, ids, c->n, all, err);
+        key_free(&key);
+    }
+    for (size_t i = 0; s == HCT_OK && i < c->n; i++) c->scans[i].names = all[i];
+    free(ids);
+    free(all);
+    return s;
+}
+
+hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err) {
+    hct_status s = c->data ? name_dataset(c, key, err) : HCT_OK;
+    for (size_t i = 0; s == HCT_OK && !c->data && i < c->n; i++) {
+        cohort_scan *one = &c->scans[i];
+        s = one->found ? identifiers_of_candidate(&c->candidates, one->found, &one->names, err)
+                       : identifiers_of_path(one->path, &one->names, err);
+    }
+    c->clear = s == HCT_OK;
+    return s;
+}
+
+const char *cohort_naming(const cohort *c) {
+    return c->clear ? "clear: paths, UIDs and accession numbers" : c->data ? "none: ids of the dataset" : "none: ids";
+}
 
 /* ---- running ---- */
 
