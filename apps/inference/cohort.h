@@ -41,6 +41,8 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
  * of, and no scans. */
 hct_status cohort_of_files(const char *const *paths, size_t n, const char *filters, cohort *ret, hct_err *err);
 void cohort_free(cohort *c);
+/* Keeps scan i of a dataset's cohort where keep[scans[i].at] alone. */
+hct_status cohort_keep(cohort *c, const bool *keep, hct_err *err);
 /* Number of the scan with this id; -1 where there is none. */
 int64_t cohort_find(const cohort *c, const char *id);
 /* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that
