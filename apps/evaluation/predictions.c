@@ -78,7 +78,9 @@ typedef struct columns {
 static bool is_task(const csv *t, const char *name) {
     char with_label[256];
     snprintf(with_label, sizeof with_label, "y_%s", name);
-    if (!strcmp(name, PREDICTIONS_INPUT)) return false;
+    static const char *const beside[] = {PREDICTIONS_INPUT, "path", "study", "series", "accession", NULL};
+    for (int k = 0; beside[k]; k++)
+        if (!strcmp(name, beside[k])) return false;
     if (!strcmp(name, "scan") || !strcmp(name, "patient") || !strcmp(name, "split")) return false;
     return strncmp(name, "y_", 2) != 0 || csv_column(t, with_label) >= 0;
 }

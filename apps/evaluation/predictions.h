@@ -20,7 +20,8 @@ typedef struct predictions {
     int8_t *label;                   /* [n, n_tasks]: 1, 0, -1 not known */
 } predictions;
 
-/* The column of the input's SHA-256 that `headct predict` adds; not read here. */
+/* The column of the input's SHA-256 that `headct predict` adds, after path, study, series and accession
+ * (inference/cohort.h); none of them is read here. */
 #define PREDICTIONS_INPUT "input_sha256"
 
 /* n rows and n_tasks columns of nothing: texts "", scores 0, labels -1. All NULL on HCT_ENOMEM. */

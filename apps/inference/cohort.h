@@ -13,9 +13,15 @@
 #include "inference/embedder.h"
 #include "support/text.h"
 
+/* What results say beside a scan's id, so that it can be found again (docs/privacy.md): of files their path, UIDs and
+ * accession number as they are; of a dataset the path below its input, and the rest as keyed marks. */
+enum { COHORT_KNOWN = 4 };
+extern const char *const cohort_known_names[COHORT_KNOWN]; /* "path", "study", "series", "accession" */
+
 typedef struct cohort_scan {
     char *id, *patient, *split; /* of a file: candidate_id, which is its own patient; split "" */
     char *path;                 /* NIfTI file, or where a series lies; of a dataset: the prepared volume */
+    char *known[COHORT_KNOWN];  /* cohort_known_names; "": nothing tells */
     size_t at;                  /* number in the dataset */
     candidate *found;           /* of a file or series */
     char input[MODEL_HASH];     /* SHA-256 of the source (candidate_hash); of a file "" until it is read */

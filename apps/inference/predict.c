@@ -25,7 +25,7 @@ static void add_hashes(const predicting *q, json_out *j) {
     json_text(j, "weights_sha256", q->set.weights);
     json_text(j, "recipe_sha256", q->set.recipe);
     json_text(j, "preprocessing_sha256", q->c->preprocessing);
-    json_text(j, "identifiers", q->c->data ? "as in the dataset" : "clear: names and paths of files");
+    json_text(j, "identifiers", q->c->data ? "as in the dataset" : "clear: names, paths, UIDs and accession numbers");
     if (q->set.n < 2) return;
     json_object(j, "models");
     for (size_t i = 0; i < q->set.n; i++) {
@@ -51,6 +51,8 @@ static hct_status print_json(const predicting *q, const cohort_scan *s, const do
     json_text(&j, "scan", s->id);
     json_text(&j, "patient", s->patient);
     json_text(&j, "file", s->path);
+    for (int k = 1; k < COHORT_KNOWN; k++)
+        if (*s->known[k]) json_text(&j, cohort_known_names[k], s->known[k]);
     json_object(&j, "probabilities");
     for (int k = 0; k < q->set.n_tasks; k++) json_number(&j, q->set.task[k], p[k]);
     json_end(&j);
@@ -78,6 +80,7 @@ static void add_row(const predicting *q, const cohort_scan *s, const double *p, 
     csv_add(rows, 1, s->patient);
     csv_add(rows, 2, s->split);
     for (int k = 0; k < q->set.n_tasks; k++) csv_add(rows, 3, text_of_double(p[k], number));
+    for (int k = 0; k < COHORT_KNOWN; k++) csv_add(rows, 3, s->known[k]);
     csv_add(rows, 3, s->input);
     text_add(rows, "\n", 1);
 }
@@ -115,6 +118,7 @@ static hct_status open_rows(predicting *q, char *done, size_t *ret_kept, hct_err
     csv_add(&header, 1, "patient");
     csv_add(&header, 2, "split");
     for (int k = 0; k < q->set.n_tasks; k++) csv_add(&header, 3, q->set.task[k]);
+    for (int k = 0; k < COHORT_KNOWN; k++) csv_add(&header, 3, cohort_known_names[k]);
     csv_add(&header, 3, PREDICTIONS_INPUT);
     text_add(&header, "\n", 1);
     char *text = json_take(&origin, q->o->out, err);
