@@ -162,16 +162,17 @@ hct_status cohort_of_files(const char *const *paths, size_t n, const char *filte
     return s;
 }
 
+static void free_scan(cohort_scan *s) {
+    free(s->id);
+    free(s->patient);
+    free(s->split);
+    free(s->path);
+    free(s->reason);
+    identifiers_free(&s->names);
+}
+
 void cohort_free(cohort *c) {
-    for (size_t i = 0; i < c->n; i++) {
-        cohort_scan *s = &c->scans[i];
-        free(s->id);
-        free(s->patient);
-        free(s->split);
-        free(s->path);
-        free(s->reason);
-        identifiers_free(&s->names);
-    }
+    for (size_t i = 0; i < c->n; i++) free_scan(&c->scans[i]);
     free(c->scans);
     free(c->by_id);
     dataset_close(c->data);
@@ -180,6 +181,17 @@ void cohort_free(cohort *c) {
     filters_free(&c->filters);
     text_free(&c->left_out);
     *c = (cohort){0};
+}
+
+hct_status cohort_keep(cohort *c, const bool *keep, hct_err *err) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        if (keep[c->scans[i].at]) c->scans[n++] = c->scans[i];
+        else free_scan(&c->scans[i]);
+    }
+    c->n = n;
+    free(c->by_id);
+    return sort_ids(c, err);
 }
 
 int64_t cohort_find(const cohort *c, const char *id) {

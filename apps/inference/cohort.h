@@ -49,6 +49,8 @@ void cohort_free(cohort *c);
 hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err);
 /* What outputs say of that. */
 const char *cohort_naming(const cohort *c);
+/* Keeps scan i of a dataset's cohort where keep[scans[i].at] alone. */
+hct_status cohort_keep(cohort *c, const bool *keep, hct_err *err);
 /* Number of the scan with this id; -1 where there is none. */
 int64_t cohort_find(const cohort *c, const char *id);
 /* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that

@@ -13,6 +13,7 @@
 #include "probe/features.h"
 #include "probe/probe_fit.h"
 #include "run/run_folder.h"
+#include "run/training_scans.h"
 #include "training/trial.h"
 
 typedef struct probing {
@@ -145,7 +146,8 @@ static hct_status open_folder(probing *q, hct_err *err) {
         st = hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder",
                       run);
     if (st == HCT_OK && !begun) st = run_folder_empty(run, err);
-    return st == HCT_OK ? run_folder_open(run, "checkpoints", q->r, err) : st;
+    if (st == HCT_OK) st = run_folder_open(run, "checkpoints", q->r, err);
+    return st == HCT_OK ? training_scans_write(run, q->data, q->t.scan, q->t.n_train, q->o->resume, err) : st;
 }
 
 hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
