@@ -125,7 +125,6 @@ static hct_status fit_all(probing *q, hct_err *err) {
         if (st == HCT_OK) st = fit_task(q, k, heads[k], err);
     }
     if (st == HCT_OK && q->f.p) st = save_classifier(q, heads, err);
-    if (st == HCT_OK) st = trial_write(&q->t, 0, q->o->run, q->weights, &q->f.info, err);
     for (size_t k = 0; heads && k < tasks; k++) params_free(heads[k]);
     free(heads);
     return st;
@@ -168,6 +167,8 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     hct_err late;
     hct_status closed = runlog_close(q.log, &late);
     if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);
+    /* last: a folder with predictions is a finished run */
+    if (st == HCT_OK) st = trial_write(&q.t, 0, o->run, q.weights, &q.f.info, err);
     run_folder_leave(q.lock);
     features_free(&q.f);
     trial_free(&q.t);

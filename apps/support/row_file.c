@@ -103,7 +103,7 @@ static hct_status check_rows(const row_file *f, const hct_mapped *m, const char 
 /* Cuts what is there to whole rows; an empty file gets its header. */
 static hct_status begin(row_file *f, const char *header, const char *origin, hct_err *err) {
     hct_mapped m = {NULL, 0};
-    hct_status st = hct_map_file(f->path, &m, err);
+    hct_status st = hct_load_file(f->path, &m, err);
     if (st < 0) return st;
     size_t whole = 0;
     if (m.size) st = check_rows(f, &m, header, &whole, err);
@@ -139,7 +139,7 @@ hct_status row_file_add(row_file *f, const text_buffer *rows, hct_err *err) {
 
 hct_status row_file_cut(row_file *f, size_t row, hct_err *err) {
     hct_mapped m = {NULL, 0};
-    hct_status st = hct_map_file(f->path, &m, err);
+    hct_status st = hct_load_file(f->path, &m, err);
     if (st < 0) return st;
     f->size = (off_t)whole_rows((const char *)m.bytes, m.size, row + 1);
     hct_unmap_file(&m);
