@@ -35,10 +35,16 @@ static const char doc[] =
     "  headct prepare --in phantoms --out data --labels phantoms/labels.csv\n"
     "  headct prepare --in a.nii.gz --in cd.zip --in archive --out data --jobs 8\n"
     "  headct prepare --in archive --out data --filters nyu --center head\n"
+    "  headct prepare --in archive --out data --labels reads.csv --id-column file --patient-column mrn --label "
+    "ICH,SDH\n"
     "  headct prepare --in stage_2_train --out rsna --layout rsna --labels stage_2_train.csv --fix-rsna-wrap\n"
     "  headct prepare --in scans --out data --shard $SLURM_ARRAY_TASK_ID/16      (sbatch --array=1-16)\n\n"
-    "The CSV of --labels has the columns scan (the ID), patient, and one for each label: 1, 0, or empty for not known. "
-    "Without it a NIfTI file counts as its own patient.";
+    "The CSV of --labels has the columns scan, patient, and one for each label: 1, 0, or empty for not known. A scan "
+    "is "
+    "told by its ID, by its path or an ending of it that no other scan has, or by its SeriesInstanceUID; columns age "
+    "and "
+    "sex become tags. Rows without a scan are counted and shown. Without the CSV a NIfTI file counts as its own "
+    "patient.";
 
 enum {
     OPT_IN = 'i',
@@ -60,6 +66,8 @@ enum {
     OPT_LAYOUT,
     OPT_ONE,
     OPT_UNCERTAIN,
+    OPT_ID_COLUMN,
+    OPT_PATIENT_COLUMN,
     OPT_EXACT = 'x',
     OPT_QUIET = 'q'
 };
@@ -70,14 +78,19 @@ static const struct argp_option options[] = {
     {"labels", OPT_LABELS, "CSV", 0, "patients and labels of the scans", 0},
     {"layout", OPT_LAYOUT, "NAME", 0,
      "--labels is the table of a public set: rsna (RSNA 2019, stage_2_train.csv) or cq500 (reads.csv)", 0},
-    {"label", OPT_LABEL, "COLUMN", 0, "take only this column of the CSV as a label; may be given several times", 0},
+    {"label", OPT_LABEL, "A,B,...", 0, "take only these columns of the CSV as labels; may be given several times", 0},
+    {"id-column", OPT_ID_COLUMN, "NAME", 0, "the CSV's column of scans (default scan)", 0},
+    {"patient-column", OPT_PATIENT_COLUMN, "NAME", 0,
+     "the CSV's column of patients (default patient); -: it has none, and scans keep theirs", 0},
     {"uncertain", OPT_UNCERTAIN, "AS", 0, "what a label of -1 counts as: 0, 1 or empty (default: it is refused)", 0},
-    {"partial", OPT_PARTIAL, NULL, 0, "labels of scans that are nowhere are no error", 0},
+    {"partial", OPT_PARTIAL, NULL, 0, "rows of --labels without a scan are expected: no warning", 0},
     {"filters", OPT_FILTERS, "NAME|FILE", 0,
      "which series are wanted: any-head-ct (default), nyu, none, or a YAML file of the keys of recipes/filters", 0},
     {"one-per-study", OPT_ONE, "HOW", 0,
      "keep one series of each study: thin, thick or soft (by kernel); default: all that fit", 0},
-    {"strict", OPT_STRICT, NULL, 0, "refuse scans whose values cannot be Hounsfield units, instead of warning", 0},
+    {"strict", OPT_STRICT, NULL, 0,
+     "refuse scans whose values cannot be Hounsfield units, and rows of --labels without a scan, instead of warning",
+     0},
     {"fix-rsna-wrap", OPT_WRAP, NULL, 0, "mend 12-bit values that wrapped (RSNA 2019), and count them", 0},
     {"center", OPT_CENTER, "WHERE", 0,
      "what is cut out about: image (the middle of the field of view, as in the paper; default) or head", 0},
@@ -96,11 +109,14 @@ static const struct argp_option options[] = {
     {0},
 };
 
+enum { PREPARE_COLUMNS = 256 };
+
 typedef struct settings {
     prepare_options o;
     public_layout layout;
-    const char *table;              /* of the layout */
-    const char **inputs, **columns; /* as many as there are arguments fit */
+    const char *table;   /* of the layout */
+    const char **inputs; /* as many as there are arguments fit */
+    const char *columns[PREPARE_COLUMNS];
 } settings;
 
 static int64_t whole(struct argp_state *state, const char *what, const char *text, int64_t low, int64_t high) {
@@ -109,6 +125,17 @@ static int64_t whole(struct argp_state *state, const char *what, const char *tex
         argp_error(state, "%s '%s': a whole number from %lld to %lld is needed", what, text, (long long)low,
                    (long long)high);
     return v;
+}
+
+/* Names with commas between them; arg is cut up. */
+static void add_columns(settings *s, char *arg, struct argp_state *state) {
+    for (char *at = arg, *end = NULL; at; at = end) {
+        end = strchr(at, ',');
+        if (end) *end++ = 0;
+        if (!*at) argp_error(state, "--label: a name is empty");
+        if (s->o.form.n_wanted == PREPARE_COLUMNS) argp_error(state, "more than %d --label", PREPARE_COLUMNS);
+        s->columns[s->o.form.n_wanted++] = at;
+    }
 }
 
 /* 0 for the first word, 1 for the second. */
@@ -159,7 +186,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_ARG: s->inputs[s->o.n_inputs++] = arg; break;
     case OPT_OUT: s->o.dataset = arg; break;
     case OPT_LABELS: s->o.labels = arg; break;
-    case OPT_LABEL: s->columns[s->o.n_label_columns++] = arg; break;
+    case OPT_LABEL: add_columns(s, arg, state); break;
+    case OPT_ID_COLUMN: s->o.form.id = arg; break;
+    case OPT_PATIENT_COLUMN: s->o.form.patient = arg; break;
     case OPT_JOBS: s->o.jobs = (int)whole(state, "--jobs", arg, 1, 1024); break;
     case OPT_EXACT: s->o.how.scan.exact = 1; break;
     case OPT_FILTERS: s->o.filters = arg; break;
@@ -176,9 +205,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_DCM2NIIX: s->o.how.like_dcm2niix = true; break;
     case OPT_CLEAR_DATES: s->o.clear_dates = true; break;
     case OPT_UNCERTAIN:
-        s->o.uncertain = strcmp(arg, "empty") == 0                     ? UNCERTAIN_UNKNOWN
-                         : choice(state, "--uncertain", arg, "0", "1") ? UNCERTAIN_PRESENT
-                                                                       : UNCERTAIN_ABSENT;
+        s->o.form.uncertain = strcmp(arg, "empty") == 0                     ? UNCERTAIN_UNKNOWN
+                              : choice(state, "--uncertain", arg, "0", "1") ? UNCERTAIN_PRESENT
+                                                                            : UNCERTAIN_ABSENT;
         break;
     case OPT_LAYOUT:
         if (!public_layout_find(arg, &s->layout)) argp_error(state, "--layout '%s': rsna or cq500 is needed", arg);
@@ -199,10 +228,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (s->layout != LAYOUT_NONE) {
             s->table = s->o.labels;
             s->o.labels = NULL;
-            if (s->o.n_label_columns)
-                argp_error(state, "--label chooses columns of a table of scans, not of --layout's");
+            if (s->o.form.n_wanted) argp_error(state, "--label chooses columns of a table of scans, not of --layout's");
         }
-        if (s->o.n_label_columns && !s->o.labels) argp_error(state, "--label needs --labels CSV");
+        if (s->o.form.n_wanted && !s->o.labels) argp_error(state, "--label needs --labels CSV");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -227,9 +255,9 @@ int command_prepare(int argc, char **argv) {
     settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr, .made = qc_picture, .left_out = qc_slice}};
     const struct argp argp = {options, parse, "--in DIR|FILE... --out DATASET", doc, NULL, NULL, NULL};
     s.o.inputs = s.inputs = calloc((size_t)argc, sizeof *s.inputs);
-    s.o.label_columns = s.columns = calloc((size_t)argc, sizeof *s.columns);
+    s.o.form.wanted = s.columns;
     hct_err err = {0};
-    if (!s.inputs || !s.columns)
+    if (!s.inputs)
         return command_end(argv[0], hct_fail(&err, HCT_ENOMEM, "out of memory for %d arguments", argc), &err);
     command_parse(&argp, argc, argv, &s);
     prepare_result r;
@@ -241,6 +269,14 @@ int command_prepare(int argc, char **argv) {
             HCT_LOG_WARNING,
             "headct prepare: made a key, %s: keep a copy of it; without it the dataset's patients cannot be told again",
             r.made_key);
+    const label_matches *m = &r.matches;
+    if (status == HCT_OK && m->n_missing && !s.o.partial)
+        hct_log(HCT_LOG_WARNING,
+                "headct prepare: %s: %zu rows have no scan, neither among the inputs nor in the dataset: %s",
+                s.o.labels, m->n_missing, m->missing);
+    if (status == HCT_OK && s.o.labels)
+        printf("labels: %zu rows told by ID, %zu by path, %zu by SeriesInstanceUID; %zu have no scan\n", m->by_id,
+               m->by_path, m->by_series, m->n_missing);
     if (r.without_split)
         hct_log(
             HCT_LOG_WARNING,
@@ -261,6 +297,5 @@ int command_prepare(int argc, char **argv) {
         printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
     prepare_free(&r);
     free(s.inputs);
-    free(s.columns);
     return exit_status;
 }

@@ -305,6 +305,17 @@ static hct_status put_tags(dataset_index *ix, const index_scan *s, hct_err *err)
     return r;
 }
 
+/* What a table of labels says of the person wins over the header. */
+static hct_status put_person(dataset_index *ix, const index_scan *s, hct_err *err) {
+    const char *const pairs[2][2] = {{"age", s->age}, {"sex", s->sex}};
+    hct_status r = HCT_OK;
+    for (int k = 0; r == HCT_OK && k < 2; k++)
+        if (pairs[k][1] && *pairs[k][1])
+            r = index_run(ix, err, "INSERT OR REPLACE INTO tags SELECT n, ?, ? FROM scans WHERE id=?", "sss",
+                          pairs[k][0], pairs[k][1], s->id);
+    return r;
+}
+
 static hct_status finish(dataset_index *ix, hct_status s, hct_err *err) {
     if (s == HCT_OK) s = index_exec(ix, "COMMIT", err);
     if (s < 0) index_exec(ix, "ROLLBACK", NULL);
@@ -331,6 +342,7 @@ hct_status index_put_scan(dataset_index *ix, const index_scan *s, hct_err *err) 
                       s->state.sha256, s->preprocessing, s->provenance);
     if (r == HCT_OK) r = put_patient_and_labels(ix, s, err);
     if (r == HCT_OK) r = put_tags(ix, s, err);
+    if (r == HCT_OK) r = put_person(ix, s, err);
     if (r == HCT_OK) r = index_run(ix, err, "DELETE FROM refusals WHERE id=?", "s", s->id);
     return finish(ix, r, err);
 }
@@ -341,6 +353,7 @@ hct_status index_refresh_scan(dataset_index *ix, const index_scan *s, hct_err *e
     r = index_run(ix, err, "UPDATE scans SET source=?, source_bytes=?, source_mtime_ns=? WHERE id=?", "siis", s->source,
                   s->state.bytes, s->state.mtime_ns, s->id);
     if (r == HCT_OK) r = put_patient_and_labels(ix, s, err);
+    if (r == HCT_OK) r = put_person(ix, s, err);
     return finish(ix, r, err);
 }
 

@@ -56,6 +56,7 @@ typedef struct index_scan {
     const int8_t *labels; /* one a label: 0, 1, or -1 not known; NULL: leave what is there */
     const int64_t *label_ids;
     size_t n_labels;
+    const char *age, *sex; /* tags beside the others, as a table tells them; NULL or "": leave what is there */
 } index_scan;
 
 /* Adds or replaces; forgets an earlier refusal. One transaction. */

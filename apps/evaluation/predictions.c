@@ -246,7 +246,7 @@ hct_status predictions_take_labels(predictions *p, const char *path, size_t *ret
         s.data = dataset_open(path, err);
         if (!s.data) return err ? err->code : HCT_ENOTFOUND;
     } else {
-        hct_status status = labels_read(path, NULL, 0, UNCERTAIN_REFUSED, &s.table, err);
+        hct_status status = labels_read(path, NULL, &s.table, err);
         if (status < 0) return status;
         s.is_table = true;
     }

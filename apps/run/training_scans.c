@@ -95,8 +95,8 @@ static void hash_of_weights(const char *run, char ret[MODEL_HASH]) {
     free(path);
 }
 
-/* Of a run without a table: what its recipe takes of its dataset, if that has the hash that the weights name. *ret_known
- * false: it does not tell. */
+/* Of a run without a table: what its recipe takes of its dataset, if that has the hash that the weights name.
+ * *ret_known false: it does not tell. */
 static hct_status ask_dataset(const char *run, const recipe *r, list *ret, bool *ret_known, hct_err *err) {
     char wanted[MODEL_HASH], hash[MODEL_HASH] = "";
     hct_err why;
