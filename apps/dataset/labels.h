@@ -46,7 +46,8 @@ typedef struct label_form {
 } label_form;
 
 /* Errors name file, line and column: no column of scans or patients (with those that there are), a wanted column
- * that is not there (with the nearest), a value that is no label, one scan twice, an empty patient. f NULL: all by default. */
+ * that is not there (with the nearest), a value that is no label, one scan twice, an empty patient. f NULL: all by
+ * default. */
 hct_status labels_read(const char *path, const label_form *f, label_table *ret, hct_err *err);
 void labels_free(label_table *t);
 typedef struct label_matches {

@@ -9,6 +9,7 @@
 #include "dataset/dataset.h"
 #include "dataset/labels.h"
 #include "dataset/sources.h"
+#include "dataset/split.h"
 #include "support/csv.h"
 #include "support/paths.h"
 #include "support/text.h"
@@ -173,7 +174,8 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     bool *taken = status == HCT_OK ? calloc(t->rows + 1, sizeof *taken) : NULL;
     if (status == HCT_OK && !taken) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     for (size_t i = 0; status == HCT_OK && i < t->rows; i++) {
-        taken[i] = !split || strcmp(csv_cell(t, i, (size_t)c.split), split) == 0;
+        const char *part = split ? csv_cell(t, i, (size_t)c.split) : "";
+        taken[i] = !split || strcmp(part, split) == 0 || split_is_of(part, split);
         n += taken[i];
     }
     if (status == HCT_OK && n == 0)
