@@ -51,6 +51,7 @@ typedef struct work {
     char *place, age[16], sex[4];
     candidate_facts facts;
     scan_tags tags;
+    fingerprint print;
 } work;
 
 static hct_status no_memory(hct_err *err) { return hct_fail(err, HCT_ENOMEM, "no memory for the list of scans"); }
@@ -162,6 +163,8 @@ static hct_status make_volume(const run *r, work *w, index_scan *s, volume *v, h
     s->provenance = w->provenance;
     if (status == HCT_OK)
         status = scan_tags_of(w->list, w->c, &w->facts, &r->key, w->patient, r->options->clear_dates, &w->tags, why);
+    if (status == HCT_OK) status = fingerprint_of(v, &w->print, why);
+    s->print = &w->print;
     s->tags = (const char *const(*)[2])w->tags.pairs;
     s->n_tags = w->tags.n;
     return status;

@@ -302,3 +302,20 @@ hct_status story_info(dataset_index *ix, text_buffer *out, hct_err *err) {
         " UNION ALL SELECT * FROM (SELECT 'files: '||kind, count(*) FROM files GROUP BY kind ORDER BY kind)",
         NULL, put_count, out, NULL, err);
 }
+
+/* ---- evidence ---- */
+
+static void put_evidence(sqlite3_stmt *q, text_buffer *out) {
+    for (int k = 0; k < 4; k++) csv_add(out, (size_t)k, text_at(q, k));
+    text_add(out, "\n", 1);
+}
+
+hct_status story_evidence(dataset_index *ix, text_buffer *out, hct_err *err) {
+    if (!has_evidence(ix))
+        return hct_fail(err, HCT_ENOTFOUND, "%s: no labels were made of records: headct label makes them", ix->path);
+    text_printf(out, "label,what,records,scans\n");
+    return each(ix,
+                "SELECT label, what, count(*), count(DISTINCT scan) FROM evidence GROUP BY label, what"
+                " ORDER BY label, count(*) DESC, what",
+                NULL, put_evidence, out, NULL, err);
+}

@@ -116,7 +116,7 @@ END_TEST
 
 /* As version 1 had it: the split's column was named part, and there were no forms. */
 static void make_older(const char *folder, int version) {
-    run_sql(folder, "DROP TABLE findings; DROP TABLE files; DROP TABLE items; DROP TABLE roots");
+    run_sql(folder, "DROP TABLE prints; DROP TABLE findings; DROP TABLE files; DROP TABLE items; DROP TABLE roots");
     if (version == 1) run_sql(folder, "ALTER TABLE splits RENAME COLUMN split TO part; DROP TABLE forms");
     run_sql(folder, version == 1 ? "PRAGMA user_version=1" : "PRAGMA user_version=2");
 }

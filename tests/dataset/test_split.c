@@ -158,7 +158,8 @@ START_TEST(splits_that_exist) {
 }
 END_TEST
 
-/* The first 100 of the cohort's patients under other names, but the same bytes; 50 with the same names and other bytes. */
+/* The first 100 of the cohort's patients under other names, but the same bytes; 50 with the same names and other
+ * bytes. */
 static void labelled(int i, fake_scan *ret) {
     cohort(i, ret);
     if (i < 100) snprintf(ret->patient, sizeof ret->patient, "z%03d", i);
