@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
     double quick = measure_now() - began;
     fingerprints_free(f);
     static const double details[] = {-1, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8};
-    for (double shape = FINGERPRINT_SHAPE - 2; shape <= FINGERPRINT_SHAPE + 6; shape += 2) {
+    for (double shape = FINGERPRINT_SHAPE - 2; shape <= FINGERPRINT_SHAPE + 4; shape += 2) {
         printf("\nshape within %.0f HU: detail from, found of the same, false of the others\n", shape);
         for (size_t k = 0; k < sizeof details / sizeof *details; k++)
             printf("%8.2f %12.3f%% %10zu\n", details[k],

@@ -8,6 +8,7 @@
 #include "commands/command.h"
 #include "dataset/prepare.h"
 #include "hct/log.h"
+#include "labelling/layout.h"
 #include "labelling/public.h"
 #include "qc/qc.h"
 #include "support/stop.h"
@@ -38,6 +39,7 @@ static const char doc[] =
     "  headct prepare --in archive --out data --labels reads.csv --id-column file --patient-column mrn --label "
     "ICH,SDH\n"
     "  headct prepare --in stage_2_train --out rsna --layout rsna --labels stage_2_train.csv --fix-rsna-wrap\n"
+    "  headct prepare --in ct-ich --out data --layout ct-ich --labels ct-ich/hemorrhage_diagnosis_raw_ct.csv\n"
     "  headct prepare --in scans --out data --shard $SLURM_ARRAY_TASK_ID/16      (sbatch --array=1-16)\n\n"
     "The CSV of --labels has the columns scan, patient, and one for each label: 1, 0, or empty for not known. A scan "
     "is "
@@ -76,8 +78,10 @@ static const struct argp_option options[] = {
     {"in", OPT_IN, "DIR|FILE", 0, "where scans are; may be given several times, further names may follow it", 0},
     {"out", OPT_OUT, "DATASET", 0, "the dataset's folder; made where it is missing", 0},
     {"labels", OPT_LABELS, "CSV", 0, "patients and labels of the scans", 0},
-    {"layout", OPT_LAYOUT, "NAME", 0,
-     "--labels is the table of a public set: rsna (RSNA 2019, stage_2_train.csv) or cq500 (reads.csv)", 0},
+    {"layout", OPT_LAYOUT, "NAME|FILE", 0,
+     "the inputs are a public set: rsna (--labels stage_2_train.csv), cq500 (--labels reads.csv), ct-ich, bhsd, "
+     "instance22, sinoct, johns-hopkins, or a YAML file of the form of recipes/layouts",
+     0},
     {"label", OPT_LABEL, "A,B,...", 0, "take only these columns of the CSV as labels; may be given several times", 0},
     {"id-column", OPT_ID_COLUMN, "NAME", 0, "the CSV's column of scans (default scan)", 0},
     {"patient-column", OPT_PATIENT_COLUMN, "NAME", 0,
@@ -114,6 +118,8 @@ enum { PREPARE_COLUMNS = 256 };
 typedef struct settings {
     prepare_options o;
     public_layout layout;
+    layout form; /* of a YAML file, where its path is not NULL */
+    const char *form_name;
     const char *table;   /* of the layout */
     const char **inputs; /* as many as there are arguments fit */
     const char *columns[PREPARE_COLUMNS];
@@ -209,9 +215,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
                               : choice(state, "--uncertain", arg, "0", "1") ? UNCERTAIN_PRESENT
                                                                             : UNCERTAIN_ABSENT;
         break;
-    case OPT_LAYOUT:
-        if (!public_layout_find(arg, &s->layout)) argp_error(state, "--layout '%s': rsna or cq500 is needed", arg);
-        break;
+    case OPT_LAYOUT: s->form_name = public_layout_find(arg, &s->layout) ? NULL : arg; break;
     case OPT_PARTIAL: s->o.partial = true; break;
     case OPT_QUIET: s->o.progress = NULL; break;
     case OPT_SHARD: {
@@ -225,7 +229,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (s->o.n_inputs == 0) argp_error(state, "--in DIR or FILE is missing");
         if (!s->o.dataset || !*s->o.dataset) argp_error(state, "--out DATASET is missing");
         if (s->layout != LAYOUT_NONE && !s->o.labels) argp_error(state, "--layout needs --labels CSV");
-        if (s->layout != LAYOUT_NONE) {
+        if (s->layout != LAYOUT_NONE || s->form_name) {
             s->table = s->o.labels;
             s->o.labels = NULL;
             if (s->o.form.n_wanted) argp_error(state, "--label chooses columns of a table of scans, not of --layout's");
@@ -251,6 +255,31 @@ static hct_status label_by_layout(const settings *s, hct_err *err) {
     return HCT_OK;
 }
 
+static bool wants(void *context, const char *relative) { return layout_wants(context, relative); }
+
+static hct_status open_form(settings *s, hct_err *err) {
+    if (!s->form_name) return HCT_OK;
+    hct_status st = layout_read(s->form_name, &s->form, err);
+    if (st == HCT_OK && s->form.n && s->form.has_table && !s->table)
+        st = hct_fail(err, HCT_EINVAL, "--layout %s: its labels are of a table: name it with --labels CSV",
+                      s->form_name);
+    s->o.wanted = wants;
+    s->o.wanted_context = &s->form;
+    return st;
+}
+
+static hct_status label_by_form(const settings *s, hct_err *err) {
+    layout_result r;
+    hct_status st = layout_label(s->o.dataset, &s->form, s->table, s->o.inputs, s->o.n_inputs, &r, err);
+    if (st < 0) return st;
+    printf("labels:");
+    for (int k = 0; k < s->form.n; k++)
+        printf("%s %s %lld/%lld", k ? "," : "", s->form.names[k], (long long)r.positive[k], (long long)r.known[k]);
+    printf("%s %lld scans labelled, %lld have none; of %lld rows %lld are of no scan here\n", s->form.n ? ";" : "",
+           (long long)r.labelled, (long long)r.without, (long long)r.rows, (long long)r.unused);
+    return HCT_OK;
+}
+
 int command_prepare(int argc, char **argv) {
     settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr, .made = qc_picture, .left_out = qc_slice}};
     const struct argp argp = {options, parse, "--in DIR|FILE... --out DATASET", doc, NULL, NULL, NULL};
@@ -262,7 +291,13 @@ int command_prepare(int argc, char **argv) {
     command_parse(&argp, argc, argv, &s);
     prepare_result r;
     stop_listen();
-    hct_status status = prepare_dataset(&s.o, &r, &err);
+    hct_status status = open_form(&s, &err);
+    if (status < 0) {
+        layout_free(&s.form);
+        free(s.inputs);
+        return command_end(argv[0], status, &err);
+    }
+    status = prepare_dataset(&s.o, &r, &err);
     if (r.left_out) hct_log(HCT_LOG_WARNING, "headct prepare: left out, prepared already: %s", r.left_out);
     if (r.made_key)
         hct_log(
@@ -285,7 +320,8 @@ int command_prepare(int argc, char **argv) {
             (long long)r.without_split, s.o.dataset);
     size_t refused = r.n_unread;
     for (size_t i = 0; i < r.n_refused; i++) refused += !r.refused[i].expected;
-    if (status == HCT_OK && s.table) status = label_by_layout(&s, &err);
+    if (status == HCT_OK && s.form_name) status = label_by_form(&s, &err);
+    else if (status == HCT_OK && s.table) status = label_by_layout(&s, &err);
     int exit_status = command_end(argv[0], status, &err);
     if (status == HCT_OK && (refused || (r.n_refused && !(r.prepared + r.unchanged)))) exit_status = EXIT_PARTIAL;
     tell(&r, s.o.dataset);
@@ -297,5 +333,6 @@ int command_prepare(int argc, char **argv) {
         printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
     prepare_free(&r);
     free(s.inputs);
+    layout_free(&s.form);
     return exit_status;
 }

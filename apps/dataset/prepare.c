@@ -405,6 +405,24 @@ static hct_status make_folders(run *r, hct_err *err) {
     return s;
 }
 
+/* Units that a layout takes for no scans. */
+static void leave_unwanted(run *r) {
+    size_t kept = 0;
+    for (size_t i = 0; i < r->n_units; i++) {
+        found_unit u = r->units[i];
+        const char *path = u.path[0] == '/' ? u.path + 1 : u.path;
+        if (r->options->wanted(r->options->wanted_context, path)) {
+            r->units[i] = r->units[kept];
+            r->units[kept++] = u;
+        }
+    }
+    for (size_t i = kept; i < r->n_units; i++) {
+        free(r->units[i].grp);
+        free(r->units[i].path);
+    }
+    r->n_units = kept;
+}
+
 /* Every file into the index, every candidate to its id, in one order whatever the number of threads. */
 static hct_status find_scans(run *r, hct_err *err) {
     const prepare_options *o = r->options;
@@ -412,6 +430,7 @@ static hct_status find_scans(run *r, hct_err *err) {
     if (s == HCT_OK) s = found_walk(&r->found, o->inputs, o->n_inputs, leaves_out, r, err);
     r->result->files = r->found.counts;
     if (s == HCT_OK) s = found_units(&r->found, &r->units, &r->n_units, err);
+    if (s == HCT_OK && o->wanted) leave_unwanted(r);
     bool begun = s == HCT_OK && index_exec(&r->index, "BEGIN IMMEDIATE", err) == HCT_OK;
     if (s == HCT_OK && !begun) s = err ? err->code : HCT_EIO;
     for (size_t i = 0; i < r->n_units && s == HCT_OK; i++) s = name_unit(r, &r->units[i], err);

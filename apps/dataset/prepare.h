@@ -28,7 +28,10 @@ typedef struct prepare_options {
     candidate_options how;
     int jobs;          /* threads, 0: one a CPU */
     int shard, shards; /* does every shards-th scan of the sorted list, the shard-th of each; 1 of 1 does all */
-    FILE *progress;    /* NULL: quiet */
+    /* Which files may be scans, by their paths below the inputs; NULL: all. Others are noted as files, and no more. */
+    bool (*wanted)(void *context, const char *relative);
+    void *wanted_context;
+    FILE *progress; /* NULL: quiet */
     /* Optional, from several threads: of each scan that is made its volume; of each series that is left out, but can be
      * read, a slice of HU. What they fail with ends the run. */
     hct_status (*made)(const char *dataset, const char *id, const volume *v, hct_err *err);

@@ -13,9 +13,9 @@ enum { DEEP_MM = 120, LEAST_TISSUE = 300, LEAST_FINE = 300 }; /* cells that both
 #define SOFT_STEP ((SOFT_HIGH - SOFT_LOW) / 254.0f)
 #define MARGIN 60.0f
 #define MOST_DETAIL (6.0f / SOFT_STEP) /* so that ventricles, which all have, do not outweigh folds */
-#define DETAIL_FROM 1.5                /* times the limit of shape: no details are asked for beyond that */
+#define DETAIL_FROM 1.75               /* times the limit of shape: no details are asked for beyond that */
 #define LIKENESS 0.15
-#define LOOSE 2.2 /* how much farther two may be apart before the place of one is mended */
+#define LOOSE 2.5 /* how much farther two may be apart before the place of one is mended */
 #define LOW (-200.0f)
 #define HIGH 300.0f
 #define STEP ((HIGH - LOW) / 254.0f)

@@ -8,9 +8,9 @@
  *
  * Two numbers tell two scans apart. `shape`: the root of the mean squared difference of the wide cells that both know,
  * HU, after the small shift that explains most of it, for thick slices tell the place to a few mm only. `detail`: how
- * far the fine cells, each less the mean of its neighbours and no more than 6 HU, go together (their correlation), at
- * about the same shift. The first is what skulls differ in, the second what folds, ventricles and bleeds do; noise makes
- * it smaller, but does not make two people alike. docs/splits.md has what was measured.
+ * far the fine cells, each less the mean of its neighbours and no more than 6 HU, go together (their correlation),
+ * at about the same shift. The first is what skulls differ in, the second what folds, ventricles and bleeds do; noise
+ * makes it smaller, but does not make two people alike. docs/splits.md has what was measured.
  */
 #ifndef IMAGING_FINGERPRINT_H
 #define IMAGING_FINGERPRINT_H
@@ -36,8 +36,8 @@ enum {
     FINGERPRINT_VERSION = 1
 };
 /* Scans whose shapes are farther apart, or whose details go together less, are not the same (docs/splits.md). */
-#define FINGERPRINT_SHAPE 10.0
-#define FINGERPRINT_DETAIL 0.4
+#define FINGERPRINT_SHAPE 8.0
+#define FINGERPRINT_DETAIL 0.35
 
 typedef struct fingerprint {
     unsigned char

@@ -279,7 +279,7 @@ START_TEST(public_tables) {
     says("labels: ICH 1, IPH 0");
     says("2 scans labelled, 0 lack the labels of some slices, 0 have none");
     runs(USAGE, "prepare --in cq --out x --layout cq500");
-    runs(USAGE, "prepare --in cq --out x --layout other --labels reads.csv");
+    runs(ERROR, "prepare --in cq --out x --layout other --labels reads.csv");
 }
 END_TEST
 

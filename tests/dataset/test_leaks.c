@@ -50,7 +50,7 @@ static void make(const phantom_set *set, int n, int n_planted, bool keep) {
             fprintf(parts, "%c%04d,%s\n", copy ? 'c' : 'o', copy ? i - n : i, copy ? "test" : "train");
         }
         runs(OK, "prepare --in in%d --out data --quiet", at);
-        shell("rm -rf in%d data/qc", at);
+        shell("rm -rf in%d", at);
         if (!keep) shell("rm -f data/scans/*");
     }
     fclose(parts);
