@@ -16,8 +16,9 @@
  *     ICH: Intraventricular or "Other bleed" == yes or mask == 2
  *     Normal: not Abnormal
  *
- * Expressions: `or`, `and`, `not`, brackets; a column (in double quotes where it is no plain word) alone holds a label
- * as tables of labels do, or is compared (==, !=, >=, <=, >, <) with a word or number; `mask` alone: any voxel is not 0;
+ * Expressions: `or`, `and`, `not`, brackets; a column (in double quotes where it is no plain word) alone holds a
+ * label as tables of labels do, or is compared (==, !=, >=, <=, >, <) with a word or number; `mask` alone: any voxel is
+ * not 0;
  * `mask == N`: one is N. What is not known stays so: it is neither true nor false, and `or` with one true is true. */
 #ifndef LABELLING_LAYOUT_H
 #define LABELLING_LAYOUT_H
