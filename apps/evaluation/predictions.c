@@ -64,6 +64,8 @@ hct_status predictions_text(char **slot, const char *text, hct_err *err) {
     return HCT_OK;
 }
 
+const char *const predictions_names[] = {"path", "study_uid", "series_uid", "accession_number", NULL};
+
 /* A task's columns; label -1 absent. */
 typedef struct task_columns {
     int score, label;
@@ -79,9 +81,9 @@ typedef struct columns {
 static bool is_task(const csv *t, const char *name) {
     char with_label[256];
     snprintf(with_label, sizeof with_label, "y_%s", name);
-    static const char *const beside[] = {PREDICTIONS_INPUT, "path", "study", "series", "accession", NULL};
-    for (int k = 0; beside[k]; k++)
-        if (!strcmp(name, beside[k])) return false;
+    if (!strcmp(name, PREDICTIONS_INPUT) || !strcmp(name, PREDICTIONS_REFUSED)) return false;
+    for (const char *const *known = predictions_names; *known; known++)
+        if (!strcmp(name, *known)) return false;
     if (!strcmp(name, "scan") || !strcmp(name, "patient") || !strcmp(name, "split")) return false;
     return strncmp(name, "y_", 2) != 0 || csv_column(t, with_label) >= 0;
 }
@@ -167,7 +169,8 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     if (!t) return err ? err->code : HCT_EFORMAT;
     columns c = {0};
     predictions p = {0};
-    size_t n = 0;
+    size_t n = 0, n_refused = 0;
+    const int refused = csv_column(t, PREDICTIONS_REFUSED);
     hct_status status = find_columns(t, &c, err);
     if (status == HCT_OK && split && c.split < 0)
         status = hct_fail(err, HCT_ENOTFOUND, "%s: has no column 'split' to choose '%s' by", path, split);
@@ -176,6 +179,10 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     for (size_t i = 0; status == HCT_OK && i < t->rows; i++) {
         const char *part = split ? csv_cell(t, i, (size_t)c.split) : "";
         taken[i] = !split || strcmp(part, split) == 0 || split_is_of(part, split);
+        if (taken[i] && refused >= 0 && *csv_cell(t, i, (size_t)refused)) {
+            taken[i] = false;
+            n_refused++;
+        }
         n += taken[i];
     }
     if (status == HCT_OK && n == 0)
@@ -190,6 +197,7 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     free(taken);
     free(c.task);
     csv_free(t);
+    p.n_refused = n_refused;
     if (status == HCT_OK) *ret = p;
     else predictions_free(&p);
     return status;

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "dataset/index.h"
 #include "dataset/loader.h"
 #include "dataset/sources.h"
 #include "hct/log.h"
@@ -17,8 +16,6 @@
 #include "support/stop.h"
 
 enum { BATCH = 8 };
-
-const char *const cohort_known_names[COHORT_KNOWN] = {"path", "study", "series", "accession"};
 
 static hct_status out_of_memory(hct_err *err) {
     return hct_fail(err, HCT_ENOMEM, "out of memory for the list of scans");
@@ -32,17 +29,7 @@ static hct_status add(cohort *c, const char *id, const char *patient, const char
                        .split = strdup(split),
                        .path = strdup(path),
                        .reason = reason ? strdup(reason) : NULL};
-    for (int k = 0; k < COHORT_KNOWN; k++)
-        if (!(s->known[k] = strdup(""))) return out_of_memory(err);
     return s->id && s->patient && s->split && s->path && (s->reason || !reason) ? HCT_OK : out_of_memory(err);
-}
-
-static hct_status set_known(cohort_scan *s, int which, const char *text, hct_err *err) {
-    char *copy = strdup(text ? text : "");
-    if (!copy) return out_of_memory(err);
-    free(s->known[which]);
-    s->known[which] = copy;
-    return HCT_OK;
 }
 
 static int by_id(const void *a, const void *b, void *context) {
@@ -63,29 +50,6 @@ static hct_status sort_ids(cohort *c, hct_err *err) {
     return HCT_OK;
 }
 
-/* Of the index: where scans came from, and the marks of their UIDs. */
-static hct_status read_known(cohort *c, hct_err *err) {
-    dataset_index ix;
-    hct_status st = index_open(&ix, c->data->folder, 0, err);
-    if (st < 0) return st;
-    sqlite3_stmt *q = index_query(&ix, err,
-                                  "SELECT id, 'path', source FROM scans UNION ALL SELECT s.id, t.key, t.value FROM tags"
-                                  " t JOIN scans s ON s.n=t.scan WHERE t.key IN ('study', 'series', 'accession')",
-                                  "");
-    int step = q ? 1 : err->code;
-    while (step > 0 && (step = index_step(&ix, q, err)) > 0) {
-        const char *id = (const char *)sqlite3_column_text(q, 0), *key = (const char *)sqlite3_column_text(q, 1);
-        int64_t at = id ? cohort_find(c, id) : -1;
-        for (int k = 0; at >= 0 && key && k < COHORT_KNOWN; k++)
-            if (!strcmp(key, cohort_known_names[k]) &&
-                set_known(&c->scans[at], k, (const char *)sqlite3_column_text(q, 2), err) < 0)
-                step = HCT_ENOMEM;
-    }
-    sqlite3_finalize(q);
-    index_close(&ix);
-    return step < 0 ? step : HCT_OK;
-}
-
 hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret, hct_err *err) {
     cohort c = {.data = dataset_open(folder, err)};
     size_t *list = NULL, n = 0;
@@ -97,15 +61,10 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
         st = add(&c, s->id, s->patient, s->split ? s->split : "", s->file, NULL, err);
         c.scans[i].at = list[i];
         snprintf(c.scans[i].input, MODEL_HASH, "%s", s->source_sha256);
-        if (i && strcmp(c.preprocessing, s->preprocessing) != 0)
-            st = hct_fail(err, HCT_EINVAL,
-                          "%s: scans '%s' and '%s' were prepared in different ways; run headct prepare again", folder,
-                          c.scans[0].id, s->id);
-        snprintf(c.preprocessing, MODEL_HASH, "%s", s->preprocessing);
     }
+    if (st == HCT_OK) st = dataset_preparation(c.data, list, n, c.preprocessing, err);
     free(list);
     if (st == HCT_OK) st = sort_ids(&c, err);
-    if (st == HCT_OK) st = read_known(&c, err);
     if (st == HCT_OK) *ret = c;
     else cohort_free(&c);
     return st;
@@ -136,13 +95,7 @@ static hct_status add_candidate(cohort *c, candidate *one, hct_err *err) {
     if (s == HCT_OK && verdict_is_no_scan(&one->verdict)) text_printf(&c->left_out, "left out '%s': %s\n", id, reason);
     else if (s == HCT_OK) {
         s = add(c, id, id, "", one->series ? place : candidate_file(&c->candidates, one)->path, reason, err);
-        cohort_scan *scan = &c->scans[c->n - 1];
-        scan->found = one;
-        const dicom_header *h = one->series ? series_header(c->candidates.files, one->series) : NULL;
-        if (s == HCT_OK) s = set_known(scan, 0, scan->path, err);
-        if (s == HCT_OK && h) s = set_known(scan, 1, h->study_uid, err);
-        if (s == HCT_OK && h) s = set_known(scan, 2, h->series_uid, err);
-        if (s == HCT_OK && h) s = set_known(scan, 3, h->accession_number, err);
+        c->scans[c->n - 1].found = one;
     }
     free(reason);
     free(place);
@@ -215,7 +168,7 @@ static void free_scan(cohort_scan *s) {
     free(s->split);
     free(s->path);
     free(s->reason);
-    for (int k = 0; k < COHORT_KNOWN; k++) free(s->known[k]);
+    identifiers_free(&s->names);
 }
 
 void cohort_free(cohort *c) {
@@ -278,6 +231,40 @@ size_t cohort_tell_refused(const cohort *c) {
 }
 
 int64_t cohort_batch(const cohort *c) { return c->n < BATCH ? (c->n ? (int64_t)c->n : 1) : BATCH; }
+
+/* ---- names ---- */
+
+static hct_status name_dataset(cohort *c, const char *key_path, hct_err *err) {
+    dataset_key key;
+    const char **ids = malloc((c->n + 1) * sizeof *ids);
+    identifiers *all = calloc(c->n + 1, sizeof *all);
+    hct_status s = ids && all ? HCT_OK : out_of_memory(err);
+    if (s == HCT_OK) s = key_open(key_path, c->data->folder, &key, err);
+    if (s == HCT_OK) {
+        for (size_t i = 0; i < c->n; i++) ids[i] = c->scans[i].id;
+        s = identifiers_of_dataset(c->data->folder, &key, ids, c->n, all, err);
+        key_free(&key);
+    }
+    for (size_t i = 0; s == HCT_OK && i < c->n; i++) c->scans[i].names = all[i];
+    free(ids);
+    free(all);
+    return s;
+}
+
+hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err) {
+    hct_status s = c->data ? name_dataset(c, key, err) : HCT_OK;
+    for (size_t i = 0; s == HCT_OK && !c->data && i < c->n; i++) {
+        cohort_scan *one = &c->scans[i];
+        s = one->found ? identifiers_of_candidate(&c->candidates, one->found, &one->names, err)
+                       : identifiers_of_path(one->path, &one->names, err);
+    }
+    c->clear = s == HCT_OK;
+    return s;
+}
+
+const char *cohort_naming(const cohort *c) {
+    return c->clear ? "clear: paths, UIDs and accession numbers" : c->data ? "none: ids of the dataset" : "none: ids";
+}
 
 /* ---- running ---- */
 

@@ -10,21 +10,17 @@
 
 #include "dataset/candidate.h"
 #include "dataset/dataset.h"
+#include "dataset/identifiers.h"
 #include "inference/embedder.h"
 #include "support/text.h"
-
-/* What results say beside a scan's id, so that it can be found again (docs/privacy.md): of files their path, UIDs and
- * accession number as they are; of a dataset the path below its input, and the rest as keyed marks. */
-enum { COHORT_KNOWN = 4 };
-extern const char *const cohort_known_names[COHORT_KNOWN]; /* "path", "study", "series", "accession" */
 
 typedef struct cohort_scan {
     char *id, *patient, *split; /* of a file: candidate_id, which is its own patient; split "" */
     char *path;                 /* NIfTI file, or where a series lies; of a dataset: the prepared volume */
-    char *known[COHORT_KNOWN];  /* cohort_known_names; "": nothing tells */
     size_t at;                  /* number in the dataset */
     candidate *found;           /* of a file or series */
     char input[MODEL_HASH];     /* SHA-256 of the source (candidate_hash); of a file "" until it is read */
+    identifiers names;          /* where c->clear; else all NULL */
     char *reason;               /* why it was left out; NULL: it was not */
 } cohort_scan;
 
@@ -37,6 +33,7 @@ typedef struct cohort {
     size_t n;
     cohort_scan *scans;
     size_t *by_id;                  /* [n], numbers of scans in order of id */
+    bool clear;                     /* outputs name paths, UIDs and accession numbers */
     char preprocessing[MODEL_HASH]; /* SHA-256 of what all inputs went through */
 } cohort;
 
@@ -47,6 +44,11 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
  * of, and no scans. */
 hct_status cohort_of_files(const char *const *paths, size_t n, const char *filters, cohort *ret, hct_err *err);
 void cohort_free(cohort *c);
+/* Has outputs name the scans in clear (docs/privacy.md). key: file of the dataset's key, NULL: the default; files and
+ * folders need none. */
+hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err);
+/* What outputs say of that. */
+const char *cohort_naming(const cohort *c);
 /* Keeps scan i of a dataset's cohort where keep[scans[i].at] alone. */
 hct_status cohort_keep(cohort *c, const bool *keep, hct_err *err);
 /* Number of the scan with this id; -1 where there is none. */

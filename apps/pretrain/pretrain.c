@@ -56,6 +56,7 @@ static hct_status open_data(pretraining *q, hct_err *err) {
     hct_status st = training_split(q->data, r, &q->train, &q->n_train, err);
     if (st == HCT_OK) st = dataset_split(q->data, r->data.validation, &q->valid, &q->n_valid, err);
     if (st == HCT_OK) st = dataset_hash(q->data, q->train, q->n_train, q->info.data, err);
+    if (st == HCT_OK) st = dataset_preparation(q->data, q->train, q->n_train, q->info.preprocessing, err);
     if (st < 0) return st;
     q->scans_per_step = recipe_effective_batch(r, ranks_count());
     q->mine = recipe_effective_batch(r, 1);
