@@ -312,6 +312,12 @@ int command_prepare(int argc, char **argv) {
     if (status == HCT_OK && s.o.labels)
         printf("labels: %zu rows told by ID, %zu by path, %zu by SeriesInstanceUID; %zu have no scan\n", m->by_id,
                m->by_path, m->by_series, m->n_missing);
+    if (status == HCT_OK && r.n_gone)
+        hct_log(
+            HCT_LOG_WARNING,
+            "headct prepare: the sources of %zu scans are gone, which stay in the dataset and are trained on: %s%s: "
+            "headct dataset remove %s ID takes one out",
+            r.n_gone, r.gone, r.n_gone > 10 ? " and others" : "", s.o.dataset);
     if (r.without_split)
         hct_log(
             HCT_LOG_WARNING,

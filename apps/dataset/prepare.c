@@ -517,6 +517,25 @@ static hct_status count_without_split(run *r, hct_err *err) {
     return step < 0 ? step : HCT_OK;
 }
 
+/* Scans that stay in the dataset, and would be trained on, though what they were made of was taken away. */
+static hct_status list_gone(run *r, hct_err *err) {
+    prepare_result *out = r->result;
+    size_t length = 0;
+    sqlite3_stmt *q = index_query(&r->index, err,
+                                  "SELECT s.id FROM scans s JOIN items i ON i.id=s.id WHERE NOT EXISTS (SELECT 1 FROM"
+                                  " files f WHERE f.item=i.n) ORDER BY s.id",
+                                  "");
+    int step = q ? 1 : HCT_EIO;
+    while (step > 0 && (step = index_step(&r->index, q, err)) > 0) {
+        const char *id = (const char *)sqlite3_column_text(q, 0);
+        if (out->n_gone++ < 10 && id && length + 80 < sizeof out->gone)
+            length +=
+                (size_t)snprintf(out->gone + length, sizeof out->gone - length, "%s'%.60s'", length ? ", " : "", id);
+    }
+    sqlite3_finalize(q);
+    return step < 0 ? step : HCT_OK;
+}
+
 hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, hct_err *err) {
     run r = {.options = options, .result = ret};
     *ret = (prepare_result){0};
@@ -529,6 +548,7 @@ hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, 
         else progress_break(&r.progress);
     }
     if (s == HCT_OK) s = count_without_split(&r, err);
+    if (s == HCT_OK) s = list_gone(&r, err);
     if (ret->n_refused) qsort(ret->refused, ret->n_refused, sizeof *ret->refused, by_id);
     pthread_mutex_destroy(&r.lock);
     study_pick_free(r.pick);

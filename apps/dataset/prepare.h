@@ -57,6 +57,8 @@ typedef struct prepare_result {
     size_t n_unread;
     int64_t without_split; /* scans of patients that came after headct split */
     char *left_out;        /* folders of prepared scans among the inputs; NULL: none */
+    size_t n_gone;         /* scans of the dataset whose source is no longer below its input */
+    char gone[400];        /* the first ten: 'a', 'b' */
     label_matches matches; /* of the table of labels */
     char *made_key;        /* the key's file, where it was made now */
 } prepare_result;

@@ -116,6 +116,22 @@ START_TEST(columns_of_any_name) {
 }
 END_TEST
 
+START_TEST(sources_that_are_gone) {
+    enter("gone");
+    sites();
+    runs(OK, SITES);
+    ck_assert_ptr_null(strstr(headct_said, "are gone"));
+    shell("mv in/two/ct away");
+    runs(OK, SITES);
+    says("the sources of 1 scans are gone, which stay in the dataset and are trained on: 'two_ct'");
+    runs(OK, "dataset info data");
+    says("scans whose source is gone   1\n");
+    shell("mv away in/two/ct");
+    runs(OK, SITES);
+    ck_assert_ptr_null(strstr(headct_said, "are gone"));
+}
+END_TEST
+
 START_TEST(no_tables) {
     enter("none");
     sites();
@@ -135,4 +151,4 @@ START_TEST(no_tables) {
 }
 END_TEST
 
-CHECK_MAIN("tables", scans_by_their_names, columns_of_any_name, no_tables)
+CHECK_MAIN("tables", scans_by_their_names, columns_of_any_name, sources_that_are_gone, no_tables)
