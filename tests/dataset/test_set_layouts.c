@@ -151,6 +151,9 @@ START_TEST(layouts_of_ones_own) {
     runs(OK, "dataset why data w1_p7_a");
     says("age: 60");
     says("sex: M");
+    says("HU 5%: ");
+    runs(OK, "dataset list data");
+    says(",HU 5%,HU 50%,HU 95%,");
     runs(ERROR, "prepare --in in --out none --layout own.yaml --quiet");
     says("its labels are of a table: name it with --labels CSV");
     runs(ERROR, "prepare --in in --out none --layout nowhere --quiet");
