@@ -36,8 +36,8 @@ enum {
     FINGERPRINT_VERSION = 1
 };
 /* Scans whose shapes are farther apart, or whose details go together less, are not the same (docs/splits.md). */
-#define FINGERPRINT_SHAPE 8.0
-#define FINGERPRINT_DETAIL 0.35
+#define FINGERPRINT_SHAPE 7.5
+#define FINGERPRINT_DETAIL 0.4
 
 typedef struct fingerprint {
     unsigned char
