@@ -331,14 +331,20 @@ static hct_status presume(const hct_st_entry *sorted, size_t n, const char *path
     int64_t depth = 0;
     do snprintf(name, sizeof name, "blocks.%lld.norm1.weight", (long long)depth);
     while (geometry_find(sorted, n, name) && ++depth);
-    if (!patch || patch->ndim != 5 || patch->dim[0] % 64 || depth % 4 || !depth)
-        return hct_fail(err, HCT_EINVAL,
-                        "%s: its sizes are none of a published HLIP model; give --set heads=N and --set period=N",
-                        path);
-    c.heads = patch->dim[0] / 64;
-    c.period = depth / 4;
+    if (!patch) return HCT_OK; /* sizes() says so */
+    int fits = patch->ndim == 5 && patch->dim[0] >= 64 && patch->dim[0] % 64 == 0 && depth && depth % 4 == 0;
+    c.heads = fits ? patch->dim[0] / 64 : 0;
+    c.period = fits ? depth / 4 : 0;
     memcpy(io->own, &c, sizeof c);
-    return HCT_OK;
+    return fits ? HCT_OK
+                : hct_fail(err, HCT_EINVAL,
+                           "%s: its sizes are none of a published HLIP model; give --set heads=N and --set period=N",
+                           path);
+}
+
+/* v1 has one pattern of attention, the models of 2026 (with a register token) two. */
+static const char *must_tell(const hct_st_entry *sorted, size_t n) {
+    return geometry_find(sorted, n, "reg_token") ? "slices" : NULL;
 }
 
 /* The published names of what lies outside of the trunk. */
@@ -372,5 +378,6 @@ const encoder_kind encoder_hlip = {
     .key = "spatial_posemb",
     .recognises = recognises,
     .presume = presume,
+    .must_tell = must_tell,
     .plain_name = plain_name,
 };

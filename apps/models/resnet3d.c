@@ -39,15 +39,13 @@ static const char *const untold[] = {"dilated", NULL};
 resnet_config resnet_of(const encoder *e) {
     resnet_config c;
     memcpy(&c, e->own, sizeof c);
-    if (e->kind == &encoder_resnet3d) {
-        c.channels = e->input.n_windows;
-        c.stem = 7;
-    }
+    c.stem = e->kind == &encoder_merlin ? 3 : 7; /* the kind's, and the input's */
+    if (e->kind == &encoder_resnet3d) c.channels = e->input.n_windows;
     return c;
 }
 
 static void set(encoder *e, resnet_config c) {
-    c.stem = e->kind == &encoder_merlin ? 3 : 0; /* the kind's, and the input's */
+    c.stem = 0;
     if (e->kind == &encoder_resnet3d) c.channels = 0;
     memcpy(e->own, &c, sizeof c);
 }

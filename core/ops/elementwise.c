@@ -1,6 +1,5 @@
 /* Elementwise ops: add, sub, mul, scale, gelu, relu, rsqrt, cast, copy, fill, dropout. Broadcasting is a view
- * (expand), so
- * kernels see operands of equal dims, with stride 0 where an axis was broadcast. */
+ * (expand), so kernels see operands of equal dims, with stride 0 where an axis was broadcast. */
 #include "ops.h"
 #include "../internal.h"
 

@@ -1,0 +1,211 @@
+/* headct import of encoders by published key names: what is found, what is left out, and what is refused with nothing written.
+ *
+ *   test_import FOLDER       cases of make_encoders.py */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check_main.h"
+#include "encoder_cases.h"
+#include "hct/io.h"
+#include "hct/log.h"
+#include "models/build.h"
+#include "scratch.h"
+#include "support/device.h"
+#include "weights/import.h"
+
+static const char *folder;
+static hct_dev *dev;
+static char lines[8192]; /* what was logged */
+
+static void keep_line(void *context, hct_log_level level, const char *line) {
+    (void)context, (void)level;
+    size_t n = strlen(lines);
+    snprintf(lines + n, sizeof lines - n, "%s\n", line);
+}
+
+/* How a file differs from the whole and right one. */
+typedef struct changes {
+    const char *leave_out, *reshape; /* a tensor's own name */
+    const char *add;                 /* a further tensor, by its whole name */
+    size_t cut;                      /* bytes that the file is short of */
+} changes;
+
+/* The published name of one of ours. */
+static void published(const char *prefix, const char *name, char ret[200]) {
+    if (strstr(prefix, "visual.trunk.") && !strcmp(name, "projection.weight"))
+        snprintf(ret, 200, "%.*svisual.head.proj.weight", (int)(strstr(prefix, "visual.") - prefix), prefix);
+    else snprintf(ret, 200, "%s%s", prefix, name);
+}
+
+/* A case's tensors under published names. */
+static void write_file(const char *path, const cJSON *c, const char *prefix, const changes *how) {
+    static const float some[8];
+    int64_t dim[5];
+    encoder e = case_encoder(c, dim);
+    hct_err err = {0};
+    const model_info info = {.role = MODEL_ENCODER, .encoder = e};
+    params *p = model_new(dev, &info, 1, &err);
+    ck_assert_msg(p != NULL, "%s", err.msg);
+    case_fill(p);
+    hct_st_entry *own, *entry;
+    void *bytes;
+    ck_assert(params_entries(p, &own, &bytes, &err) == HCT_OK);
+    char(*name)[200] = calloc(p->n + 2, sizeof *name);
+    entry = calloc(p->n + 3, sizeof *entry);
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        if (how->leave_out && !strcmp(own[i].name, how->leave_out)) continue;
+        entry[n] = own[i];
+        if (how->reshape && !strcmp(own[i].name, how->reshape))
+            entry[n].ndim = 1, entry[n].dim[0] = (int64_t)(own[i].bytes / sizeof(float));
+        published(prefix, own[i].name, name[n]);
+        entry[n].name = name[n];
+        n++;
+    }
+    snprintf(name[n], 200, "%sbn1.num_batches_tracked", prefix);
+    entry[n] = (hct_st_entry){.name = name[n], .dtype = HCT_I64, .data = some, .bytes = 8};
+    n++;
+    if (how->add)
+        entry[n++] =
+            (hct_st_entry){.name = how->add, .dtype = HCT_F32, .ndim = 1, .dim = {2}, .data = some, .bytes = 8};
+    ck_assert_msg(hct_st_write(path, entry, n, NULL, 0, &err) == HCT_OK, "%s", err.msg);
+    if (how->cut) {
+        char *text;
+        size_t size;
+        ck_assert(hct_read_file(path, &text, &size, &err) == HCT_OK);
+        ck_assert(truncate(path, (off_t)(size - how->cut)) == 0);
+        free(text);
+    }
+    free(own);
+    free(bytes);
+    free(name);
+    free(entry);
+    params_free(p);
+}
+
+static const struct right {
+    const char *name, *prefix, *add;
+    import_size set;
+} rights[] = {
+    {"resnet3d", "module.", "fc.weight", {NULL, 0}},
+    {"resnet3d", "", NULL, {NULL, 0}},
+    {"resnet3d-dilated", "module.", "module.conv_seg.0.bias", {NULL, 0}},
+    {"merlin", "encode_image.i3_resnet.", "encode_text.embeddings.weight", {NULL, 0}},
+    {"merlin", "", "logit_scale", {NULL, 0}},
+    {"ct-fm", "", NULL, {NULL, 0}},
+    {"ct-fm", "encoder.", NULL, {NULL, 0}},
+    {"hlip-v1", "module.visual.trunk.", "module.text.transformer.weight", {NULL, 0}},
+    {"hlip-2026", "visual.trunk.", "logit_scale", {"slices", 1}},
+};
+START_TEST(published_names_are_read) {
+    for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) {
+        const struct right *k = &rights[i];
+        cJSON *c = case_read(folder, k->name);
+        int64_t dim[5];
+        encoder want = case_encoder(c, dim);
+        hct_err err = {0};
+        write_file(scratch_path("in.safetensors"), c, k->prefix, &(changes){.add = k->add});
+        /* the small ones' heads and pattern are not the published models' */
+        const import_size hlip[] = {{"heads", 2}, {"period", 3}, k->set};
+        int is_hlip = !strcmp(want.kind->name, "hlip");
+        hu_window window[INPUT_WINDOWS];
+        for (int w = 0; w < INPUT_WINDOWS; w++) window[w] = (hu_window){40, 80};
+        char *in = strdup(scratch_path("in.safetensors")), *out = strdup(scratch_path("out.safetensors"));
+        import_options o = {.path = in,
+                            .out = out,
+                            .window = want.kind->own_input ? NULL : window,
+                            .n_windows = want.input.n_windows,
+                            .set = hlip,
+                            .n_set = is_hlip ? k->set.name ? 3 : 2 : 0};
+        model_info got;
+        lines[0] = 0;
+        ck_assert_msg(import_run(&o, &got, &err) == HCT_OK, "%s: %s", k->name, err.msg);
+        ck_assert_msg(!k->add || strstr(lines, "unexpected"), "%s: nothing tells of %s", k->name, k->add);
+        ck_assert_ptr_eq(got.encoder.kind, want.kind);
+        ck_assert_msg(fields_compare(want.kind->fields, want.own, got.encoder.own, NULL, &err) == HCT_OK, "%s: %s",
+                      k->name, err.msg);
+        model_info back;
+        params *p = model_open(dev, out, &back, &err);
+        ck_assert_msg(p != NULL, "%s: %s", k->name, err.msg);
+        for (size_t t = 0; t < p->n; t++) {
+            const hct_view *v = hct_tensor_view(p->items[t].tensor);
+            size_t bytes = (size_t)hct_numel(v) * sizeof(float);
+            float *a = malloc(bytes + 1), *b = malloc(bytes + 1);
+            case_value(p->items[t].name, v->ndim, v->dim, a);
+            ck_assert(hct_tensor_read(p->items[t].tensor, b, NULL) == HCT_OK);
+            ck_assert_msg(!memcmp(a, b, bytes), "%s: %s has other values", k->name, p->items[t].name);
+            free(a);
+            free(b);
+        }
+        params_free(p);
+        unlink(in);
+        unlink(out);
+        free(in);
+        free(out);
+        cJSON_Delete(c);
+    }
+}
+END_TEST
+
+static const struct wrong {
+    const char *name, *prefix, *as, *says;
+    changes how;
+    import_size set;
+} wrongs[] = {
+    {"merlin", "", NULL, "'layer2.1.bn2.running_var'", {.leave_out = "layer2.1.bn2.running_var"}, {NULL, 0}},
+    {"merlin", "", NULL, "'layer2.1.conv2.weight' has another shape", {.reshape = "layer2.1.conv2.weight"}, {NULL, 0}},
+    {"merlin", "", NULL, "in.safetensors", {.cut = 1000}, {NULL, 0}},
+    {"merlin", "", "ct-fm", "holds no tensor 'conv_init.weight'", {0}, {NULL, 0}},
+    {"merlin", "", "hlip", "holds no tensor 'patch_embed.proj.weight'", {0}, {NULL, 0}},
+    {"merlin", "", "resnet3d", "conv1.weight must be [channels, inputs, 7, 7, 7]", {0}, {NULL, 0}},
+    {"merlin", "", "merling", "there is no such kind", {0}, {NULL, 0}},
+    {"merlin", "", NULL, "holds no tensor 'layer3.0.conv3.weight'", {.leave_out = "layer3.0.conv3.weight"}, {NULL, 0}},
+    {"ct-fm", "some.", NULL, "of no encoder that headct knows", {.leave_out = "conv_init.weight"}, {NULL, 0}},
+    {"ct-fm", "", NULL, "'layers.1.downsample.weight'", {.leave_out = "layers.1.downsample.weight"}, {NULL, 0}},
+    {"hlip-2026", "visual.trunk.", NULL, "no tensor tells its 'slices'", {0}, {NULL, 0}},
+    {"hlip-2026", "visual.trunk.", NULL, "has no such size", {0}, {"slice", 1}},
+    {"hlip-2026", "visual.trunk.", NULL, "the tensors' shapes tell it", {0}, {"depth", 1}},
+    {"hlip-v1", "visual.trunk.", NULL, "'projection.weight'", {.leave_out = "projection.weight"}, {"heads", 2}},
+};
+START_TEST(wrong_files_are_refused) {
+    for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {
+        const struct wrong *k = &wrongs[i];
+        cJSON *c = case_read(folder, k->name);
+        char *in = strdup(scratch_path("in.safetensors")), *out = strdup(scratch_path("out.safetensors"));
+        hct_err err = {0};
+        write_file(in, c, k->prefix, &k->how);
+        import_size set[] = {{"heads", 2}, {"period", 3}, k->set};
+        int is_hlip = !strncmp(k->name, "hlip", 4);
+        if (is_hlip && k->set.name && strcmp(k->set.name, "heads")) set[1] = (import_size){"slices", 1};
+        import_options o = {.path = in,
+                            .out = out,
+                            .as = k->as,
+                            .set = set,
+                            .n_set = !is_hlip                                      ? 0
+                                     : k->set.name && strcmp(k->set.name, "heads") ? 3
+                                                                                   : 2};
+        hct_status st = import_run(&o, NULL, &err);
+        ck_assert_msg(st < 0, "%s, %s: was imported", k->name, k->says);
+        ck_assert_msg(strstr(err.msg, k->says) && !strchr(err.msg, '\n'), "%s: says '%s', not '%s'", k->name, err.msg,
+                      k->says);
+        ck_assert_msg(access(out, F_OK) != 0, "%s, %s: something was written", k->name, k->says);
+        unlink(in);
+        free(in);
+        free(out);
+        cJSON_Delete(c);
+    }
+}
+END_TEST
+
+int main(int argc, char **argv) {
+    hct_err err = {0};
+    if (argc < 2) return 2;
+    folder = argv[1];
+    if (!(dev = device_open("cpu", &err))) return 1;
+    hct_log_to(keep_line, NULL);
+    int failed = CHECK_RUN("import", published_names_are_read, wrong_files_are_refused);
+    device_close(dev);
+    return failed;
+}
