@@ -203,6 +203,15 @@ hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const
                     s->id, input, s->input);
 }
 
+hct_status cohort_take_form(cohort *c, const input_spec *spec, hct_err *err) {
+    const form *f = form_find(spec->form);
+    if (!*spec->form) return HCT_OK;
+    if (!f)
+        return hct_fail(err, HCT_EVERSION, "an encoder takes volumes of the form '%s', which this headct does not make",
+                        spec->form);
+    return sha256_bytes(f->steps, strlen(f->steps), c->preprocessing, err);
+}
+
 size_t cohort_refused(const cohort *c) {
     size_t n = 0;
     for (size_t i = 0; i < c->n; i++) n += c->scans[i].reason != NULL;
@@ -230,9 +239,14 @@ static hct_status read_file(const cohort *c, cohort_scan *s, const model_info *i
     candidate_facts facts;
     char hash[65] = "";
     const candidate_options o = {.jobs = 0};
+    const form *f = *info->encoder.input.form ? form_find(info->encoder.input.form) : NULL;
+    if (*info->encoder.input.form && !f)
+        return hct_fail(why, HCT_EVERSION, "an encoder takes volumes of the form '%s', which this headct does not make",
+                        info->encoder.input.form);
     hct_status st = source_check_name(s->path, s->id, why);
     if (st == HCT_OK) st = candidate_hash(&c->candidates, s->found, hash, why);
-    if (st == HCT_OK) st = candidate_prepare(&c->candidates, s->found, &c->filters, &o, &v, &facts, why);
+    if (st == HCT_OK && f) st = candidate_form(&c->candidates, s->found, &o, f, &v, why);
+    else if (st == HCT_OK) st = candidate_prepare(&c->candidates, s->found, &c->filters, &o, &v, &facts, why);
     if (st == HCT_OK) {
         snprintf(s->input, MODEL_HASH, "%s", hash);
         st = input_make(&info->encoder.input, &v, out, why);

@@ -192,6 +192,7 @@ hct_status embed_run(const embed_options *o, cohort *c, size_t *ret_kept, hct_er
     if (st == HCT_OK && q.info.plain)
         st = hct_fail(err, HCT_EINVAL, "%s: holds no headct description; --recipe FILE must say its windows and crop",
                       o->model.path);
+    if (st == HCT_OK) st = cohort_take_form(c, &q.info.encoder.input, err);
     if (st == HCT_OK) {
         q.width = (size_t)encoder_width(&q.info.encoder);
         q.row = malloc((c->n + 1) * q.width * sizeof *q.row);

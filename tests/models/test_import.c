@@ -1,4 +1,5 @@
-/* headct import of encoders by published key names: what is found, what is left out, and what is refused with nothing written.
+/* headct import of encoders by published key names: what is found, what is left out, and what is refused with
+ * nothing written.
  *
  *   test_import FOLDER       cases of make_encoders.py */
 #include <stdio.h>
