@@ -1,7 +1,8 @@
 /* headct import of encoders by published key names: what is found, what is left out, and what is refused with
  * nothing written.
  *
- *   test_import FOLDER       cases of make_encoders.py */
+ *   test_import FOLDER       cases of make_encoders.py
+ *   test_import FOLDER OUT   writes small models that take the published inputs to OUT, for tests of the program */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,13 +201,41 @@ START_TEST(wrong_files_are_refused) {
 }
 END_TEST
 
+/* Small models that take the published inputs, as files under published names: FOLDER/merlin.safetensors, ... */
+static const char *out_folder;
+START_TEST(models_are_written) {
+    static const struct {
+        const char *name, *prefix;
+        int64_t input[5];
+    } all[] = {{"merlin", "encode_image.i3_resnet.", {1, 1, 160, 224, 224}},
+               {"ct-fm", "", {1, 4, 48, 128, 128}},
+               {"hlip-v1", "module.visual.trunk.", {1, 3, 48, 224, 224}}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char path[1024];
+        cJSON *c = case_read(folder, all[i].name), *sizes = cJSON_GetObjectItem(c, "sizes");
+        for (int d = 0; d < 5; d++)
+            cJSON_SetNumberValue(cJSON_GetArrayItem(cJSON_GetObjectItem(c, "input"), d), (double)all[i].input[d]);
+        if (!strcmp(all[i].name, "hlip-v1")) {
+            static const char *const size[] = {"grid0", "grid1", "grid2", "patch0", "patch1", "patch2", "sequence"};
+            static const double value[] = {6, 14, 14, 8, 16, 16, 40};
+            for (int k = 0; k < 7; k++) cJSON_SetNumberValue(cJSON_GetObjectItem(sizes, size[k]), value[k]);
+        }
+        snprintf(path, sizeof path, "%s/%s.safetensors", out_folder, all[i].name);
+        write_file(path, c, all[i].prefix, &(changes){0});
+        cJSON_Delete(c);
+    }
+}
+END_TEST
+
 int main(int argc, char **argv) {
     hct_err err = {0};
     if (argc < 2) return 2;
     folder = argv[1];
     if (!(dev = device_open("cpu", &err))) return 1;
     hct_log_to(keep_line, NULL);
-    int failed = CHECK_RUN("import", published_names_are_read, wrong_files_are_refused);
+    out_folder = argc > 2 ? argv[2] : NULL;
+    int failed = out_folder ? CHECK_RUN("models", models_are_written)
+                            : CHECK_RUN("import", published_names_are_read, wrong_files_are_refused);
     device_close(dev);
     return failed;
 }
