@@ -38,6 +38,8 @@ hct_status hct_comm_open(const hct_comm **ret, hct_err *err) {
                         "started as one of %d ranks, but hct_comm_mpi.so is in no plugin folder; build headct where "
                         "libopenmpi-dev is installed",
                         ranks);
+    hct_status trusted = hct_trust_file(path, err);
+    if (trusted < 0) return trusted;
     void *lib = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* global: Open MPI's own components look for its symbols */
     if (!lib)
         return hct_fail(err, HCT_ENOTFOUND, "started as one of %d ranks, but MPI cannot be loaded: %s", ranks,

@@ -196,6 +196,13 @@ typedef struct hct_block {
  * memory). *ret_lower_bound: the most bytes alive at one node. */
 uint64_t hct_layout(hct_block *, size_t n, uint64_t *ret_lower_bound);
 
+/* ---- plugins' files (plugin_file.c) ---- */
+
+/* Before any code of the file runs: that it is whole, and built for this interface. HCT_ENOTFOUND, HCT_EVERSION. */
+hct_status plugin_check_file(const char *file, hct_err *err);
+/* Magic, major and size of a description. */
+hct_status plugin_check_version(const char *file, const hct_plugin *, hct_err *err);
+
 /* ---- cost (cost.c) ---- */
 double hct_node_flops(const hct_problem *);
 

@@ -105,6 +105,18 @@ int hct_leftovers_remove(const char *folder) {
 
 /* ---- writing ---- */
 
+/* A new file alone: what somebody has put there under that name, a link among others, is never written through. */
+static void open_temporary(hct_outfile *f) {
+    enum { TRIES = 1000 };
+    for (int i = 0; i < TRIES && f->fd < 0; i++) {
+        free(f->temporary);
+        f->temporary = temporary_of(f->path);
+        if (!f->temporary) return;
+        f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (f->fd < 0 && errno != EEXIST) return;
+    }
+}
+
 hct_outfile *hct_outfile_open(const char *path, hct_err *err) {
     hct_outfile *f = malloc(sizeof *f);
     if (!f) {
@@ -114,8 +126,9 @@ hct_outfile *hct_outfile_open(const char *path, hct_err *err) {
     f->error = 0;
     f->used = 0;
     f->path = strdup(path);
-    f->temporary = temporary_of(path);
-    f->fd = f->path && f->temporary ? open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
+    f->temporary = NULL;
+    f->fd = -1;
+    if (f->path) open_temporary(f);
     if (f->fd < 0) {
         system_error(err, path, "creating it", f->path && f->temporary ? errno : ENOMEM);
         free(f->path);
@@ -249,6 +262,32 @@ hct_status hct_map_file(const char *path, hct_mapped *ret, hct_err *err) {
     return HCT_OK;
 }
 
+hct_status hct_load_file(const char *path, hct_mapped *ret, hct_err *err) {
+    hct_err here = {0};
+    size_t size = 0, at = 0;
+    int fd = open_regular(path, &size, &here);
+    if (fd < 0) return hct_fail(err, here.code, "%s", here.msg);
+    *ret = (hct_mapped){(const unsigned char *)"", 0};
+    unsigned char *p = size ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : NULL;
+    int error = size && p == MAP_FAILED ? ENOMEM : 0;
+    while (!error && at < size) {
+        ssize_t k = read(fd, p + at, size - at);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) {
+            error = k < 0 ? errno : ENODATA;
+            munmap(p, size);
+        }
+        at += k > 0 ? (size_t)k : 0;
+    }
+    close(fd);
+    if (error == ENODATA)
+        return hct_fail(err, HCT_EIO, "%s: became shorter while it was read (%zu of %zu bytes); try it again", path, at,
+                        size);
+    if (error) return system_error(err, path, "reading", error);
+    if (size) *ret = (hct_mapped){p, size};
+    return HCT_OK;
+}
+
 void hct_unmap_file(hct_mapped *m) {
     if (m->size) munmap((void *)(uintptr_t)m->bytes, m->size);
     *m = (hct_mapped){NULL, 0};
@@ -256,7 +295,7 @@ void hct_unmap_file(hct_mapped *m) {
 
 hct_status hct_read_file(const char *path, char **ret, size_t *ret_size, hct_err *err) {
     hct_mapped m;
-    hct_status status = hct_map_file(path, &m, err);
+    hct_status status = hct_load_file(path, &m, err);
     if (status < 0) return status;
     char *text = malloc(m.size + 1);
     if (text) {

@@ -5,15 +5,11 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
-#include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* A plugin that fails half-way through init leaves nothing behind in the registry. */
@@ -39,18 +35,8 @@ static void roll_back(hct_ctx *ctx, const mark *m) {
 }
 
 static hct_status check(const char *file, const hct_plugin *p, hct_err *err) {
-    if (p->magic != HCT_MAGIC)
-        return hct_fail(err, HCT_EVERSION, "%s: hct_plugin_v1 has no headct magic; build it with HCT_PLUGIN_DEFINE",
-                        file);
-    if (p->major != HCT_MAJOR)
-        return hct_fail(
-            err, HCT_EVERSION,
-            "%s: built for plugin interface %u.%u, this headct speaks %d.%d; rebuild it against these headers", file,
-            p->major, p->minor, HCT_MAJOR, HCT_MINOR);
-    if (p->size < sizeof(hct_plugin))
-        return hct_fail(err, HCT_EVERSION,
-                        "%s: its description is too short (%u of %zu bytes); rebuild it against these headers", file,
-                        p->size, sizeof(hct_plugin));
+    hct_status st = plugin_check_version(file, p, err);
+    if (st < 0) return st;
     const char *missing = !p->init ? "init function" : !p->name ? "name" : !p->version ? "version" : NULL;
     if (missing)
         return hct_fail(err, HCT_EVERSION, "%s: its description has no %s; build it with HCT_PLUGIN_DEFINE", file,
@@ -58,36 +44,10 @@ static hct_status check(const char *file, const hct_plugin *p, hct_err *err) {
     return HCT_OK;
 }
 
-/* Whether the file holds all that its program headers name. The dynamic loader maps it without asking, and the
- * program dies of SIGBUS where it was cut. What is no shared object at all is left to the loader. */
-static int is_cut(int fd, off_t size) {
-    ElfW(Ehdr) h;
-    ElfW(Phdr) p;
-    if (pread(fd, &h, sizeof h, 0) != sizeof h || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0) return 0;
-    if (h.e_ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) || h.e_phentsize != sizeof p) return 0;
-    for (unsigned i = 0; i < h.e_phnum; i++) {
-        if (pread(fd, &p, sizeof p, (off_t)(h.e_phoff + i * sizeof p)) != sizeof p) return 1;
-        if (p.p_offset > (uint64_t)size || p.p_filesz > (uint64_t)size - p.p_offset) return 1;
-    }
-    return 0;
-}
-
-/* Names without a slash are searched for by the loader. */
-static hct_status check_file(const char *file, hct_err *err) {
-    struct stat st;
-    if (!strchr(file, '/') || stat(file, &st) < 0) return HCT_OK;
-    if (!S_ISREG(st.st_mode)) return hct_fail(err, HCT_ENOTFOUND, "%s: plugin cannot be loaded: is not a file", file);
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK), cut = fd >= 0 && is_cut(fd, st.st_size);
-    if (fd >= 0) close(fd);
-    return cut ? hct_fail(err, HCT_ENOTFOUND,
-                          "%s: plugin cannot be loaded: the file was cut short; build or copy it again", file)
-               : HCT_OK;
-}
-
 hct_status hct_load_plugin(hct_ctx *ctx, const char *file, hct_err *err) {
     for (size_t i = 0; i < ctx->n_plugins; i++)
         if (!strcmp(ctx->plugins[i].path, file)) return HCT_OK;
-    hct_status st = check_file(file, err);
+    hct_status st = plugin_check_file(file, err);
     if (st < 0) return st;
     void *lib = dlopen(file, RTLD_NOW | RTLD_LOCAL);
     if (!lib) return hct_fail(err, HCT_ENOTFOUND, "plugin cannot be loaded: %s", dlerror());
@@ -132,9 +92,9 @@ static int load_all(hct_ctx *ctx, const char *folder) {
     int n = scandir(folder, &list, is_plugin, alphasort);
     for (int i = 0; i < n; i++) {
         char path[PATH_MAX];
-        hct_err err;
+        hct_err err = {0};
         if (snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name) < (int)sizeof path &&
-            hct_load_plugin(ctx, path, &err) < 0)
+            (hct_trust_file(path, &err) < 0 || hct_load_plugin(ctx, path, &err) < 0))
             hct_log(HCT_LOG_WARNING, "headct: left out: %s", err.msg);
         free(list[i]);
     }
@@ -182,7 +142,7 @@ static int each_named(each *f, void *arg) {
     char *copy = list ? strdup(list) : NULL, *save = NULL;
     int stop = 0;
     for (char *at = copy ? strtok_r(copy, ":", &save) : NULL; at && !stop; at = strtok_r(NULL, ":", &save))
-        stop = f(arg, at);
+        if (*at == '/') stop = f(arg, at);
     free(copy);
     return stop;
 }
@@ -219,7 +179,19 @@ int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg) {
     return stop ? stop : each_own(f, arg);
 }
 
+/* A folder below wherever the program happens to be started could be anybody's. */
+static void tell_relative(void) {
+    const char *list = secure_getenv("HCT_PLUGIN_PATH");
+    for (; list && *list; list += strcspn(list, ":"), list += *list == ':') {
+        int n = (int)strcspn(list, ":");
+        if (n && *list != '/')
+            hct_log(HCT_LOG_WARNING, "headct: HCT_PLUGIN_PATH: %.*s is a relative path, and left out: name it from /",
+                    n, list);
+    }
+}
+
 void hct_load_default(hct_ctx *ctx) {
+    tell_relative();
     each_named(load_named, ctx);
     each_own(load_folder, ctx);
 }

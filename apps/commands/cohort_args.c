@@ -3,11 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "commands/command.h"
 #include "hct/log.h"
 
-enum { OPT_SPLIT = 300, OPT_FILTERS };
+enum { OPT_SPLIT = 300, OPT_FILTERS, OPT_IDENTIFIERS, OPT_KEY };
 
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "weights file", 0},
@@ -16,6 +17,11 @@ static const struct argp_option options[] = {
     {"part", OPT_SPLIT, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL, 0},
     {"filters", OPT_FILTERS, "NAME|FILE", 0,
      "which series of DICOM files are scans: any-head-ct (default), nyu, none, or a file of such keys", 0},
+    {"identifiers", OPT_IDENTIFIERS, "clear|none", 0,
+     "whether results name paths, UIDs and accession numbers beside ids (default: clear for SCAN..., none for --data)",
+     0},
+    {"key", OPT_KEY, "FILE", 0,
+     "key of the dataset, for --data with --identifiers clear (default: $XDG_CONFIG_HOME/headct/key)", 0},
     {"device", 'D', "NAME", 0,
      "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
     {"quiet", 'q', NULL, 0, "no progress line", 0},
@@ -29,6 +35,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'd': a->data = arg; break;
     case OPT_SPLIT: a->split = arg; break;
     case OPT_FILTERS: a->filters = arg; break;
+    case OPT_IDENTIFIERS:
+        if (strcmp(arg, "clear") != 0 && strcmp(arg, "none") != 0)
+            argp_error(state, "--identifiers: '%s' is neither clear nor none", arg);
+        a->identifiers = arg;
+        break;
+    case OPT_KEY: a->key = arg; break;
     case 'D': a->device = arg; break;
     case 'q': a->quiet = 1; break;
     case ARGP_KEY_ARG: {
@@ -55,12 +67,15 @@ void cohort_args_check(const cohort_args *a, struct argp_state *state) {
     if (a->n_scans && a->data) argp_error(state, "either SCAN... or --data DATASET, not both");
     if (a->filters && a->data)
         argp_error(state, "--filters is for SCAN...; a dataset was filtered when it was prepared");
+    if (a->key && !a->data) argp_error(state, "--key needs --data DATASET: a SCAN is read without a key");
     if (a->split && !a->data) argp_error(state, "--split needs --data DATASET");
 }
 
 hct_status cohort_from_args(const cohort_args *a, cohort *ret, hct_err *err) {
-    if (a->data) return cohort_of_dataset(a->data, a->split ? a->split : "all", ret, err);
-    return cohort_of_files(a->scans, a->n_scans, a->filters, ret, err);
+    const bool clear = a->identifiers ? strcmp(a->identifiers, "clear") == 0 : !a->data;
+    hct_status st = a->data ? cohort_of_dataset(a->data, a->split ? a->split : "all", ret, err)
+                            : cohort_of_files(a->scans, a->n_scans, a->filters, ret, err);
+    return st == HCT_OK && clear ? cohort_name_clear(ret, a->key, err) : st;
 }
 
 void cohort_args_free(cohort_args *a) {

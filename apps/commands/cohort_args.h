@@ -1,5 +1,6 @@
 /* The options of commands that run a model over scans: SCAN..., --data, --split, --filters, --weights, --device,
- * --quiet. Use as an argp child: {&cohort_argp, 0, NULL, 0} with state->child_inputs[0] pointing to a cohort_args. */
+ * --identifiers, --key, --quiet. Use as an argp child: {&cohort_argp, 0, NULL, 0} with state->child_inputs[0]
+ * pointing to a cohort_args. */
 #ifndef COMMANDS_COHORT_ARGS_H
 #define COMMANDS_COHORT_ARGS_H
 
@@ -8,7 +9,7 @@
 #include "inference/cohort.h"
 
 typedef struct cohort_args {
-    const char *weights, *data, *split, *device, *filters;
+    const char *weights, *data, *split, *device, *filters, *identifiers, *key;
     const char **scans;
     size_t n_scans;
     int quiet;

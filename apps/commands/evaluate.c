@@ -31,7 +31,8 @@ static const char doc[] =
     "instead of scans: use it where patients have several scans, which are not independent.\n\n"
     "With --run and --data a run's classifier, or all of them where it has a model a task, is applied to another "
     "dataset as it is, nothing is tuned: OUT/predictions.csv is written (and resumed), and judged by "
-    "that dataset's labels of the same names, or by --map's.\n\n"
+    "that dataset's labels of the same names, or by --map's. Scans that the run or its encoder was trained on, and "
+    "those of patients that it was trained on, are left out and counted; left_out.csv lists them.\n\n"
     "  headct evaluate --run runs/probe --data cq500 --map ICH=hemorrhage --out results\n\n"
     "With --out: metrics.json, metrics.csv, a CSV of each table printed, and figures/. With --run alone they go to "
     "RUN, "
@@ -46,6 +47,7 @@ enum {
     OPT_TASKS,
     OPT_BY_PATIENT,
     OPT_MAP,
+    OPT_INCLUDE_TRAINING,
     OPT_IN_COLUMNS,
     OPT_SCAN_COLUMN,
     OPT_LABEL_COLUMN,
@@ -67,6 +69,10 @@ static const struct argp_option options[] = {
     {"run", OPT_RUN, "RUN", 0, "take RUN/predictions.csv", 1},
     {"data", 'd', "DATASET", 0,
      "with --run and --out: apply the run's classifier to this dataset, without tuning (external validation)", 1},
+    {"include-training", OPT_INCLUDE_TRAINING, NULL, 0,
+     "with --data: evaluate also scans and patients that the run was trained on; they are left out and counted "
+     "otherwise",
+     1},
     {"map", OPT_MAP, "TASK=LABEL", 0, "with --data: TASK of the run is LABEL there; may be given several times", 1},
     {"split", OPT_SPLIT, "NAME", 0,
      "only scans of this split, or all (default: with --run the run's test split, else all)", 1},
@@ -124,6 +130,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPT_RUN: s->run = arg; break;
     case 'd': s->data = arg; break;
+    case OPT_INCLUDE_TRAINING: s->include_training = true; break;
     case OPT_MAP:
         if (s->n_maps == VALIDATION_MAPS) argp_error(state, "more than %d --map", VALIDATION_MAPS);
         if (!strchr(arg, '=') || *arg == '=' || !strchr(arg, '=')[1])
@@ -170,6 +177,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (s->data && s->n_labels) argp_error(state, "--data DATASET brings its own labels; leave --labels out");
         if (s->data && (s->n_rules || s->calibrate))
             argp_error(state, "--operating and --calibrate choose on a split of one table; leave --data out");
+        if (s->include_training && !s->data) argp_error(state, "--include-training belongs to --data DATASET");
         if (s->n_maps && !s->data) argp_error(state, "--map belongs to --data DATASET");
         if (s->n_by && !s->groups && !s->data) argp_error(state, "--by needs --groups FILE or DATASET");
         if ((s->format.scan || s->format.label) && !s->format.in_columns)

@@ -323,6 +323,19 @@ hct_status dataset_hash(const dataset *d, const size_t *scans, size_t n, char *h
     return sha256_end(h, hex, err);
 }
 
+hct_status dataset_preparation(const dataset *d, const size_t *scans, size_t n, char *hex, hct_err *err) {
+    for (size_t i = 1; i < n; i++) {
+        const dataset_scan *a = &d->scans[scans[0]], *b = &d->scans[scans[i]];
+        if (strcmp(a->preprocessing, b->preprocessing) != 0)
+            return hct_fail(err, HCT_EINVAL,
+                            "%s: scans '%s' and '%s' were prepared in different ways; run headct prepare again over "
+                            "all of them with the same options",
+                            d->folder, a->id, b->id);
+    }
+    snprintf(hex, SHA256_HEX, "%s", n ? d->scans[scans[0]].preprocessing : "");
+    return HCT_OK;
+}
+
 hct_status dataset_cube(const dataset *d, size_t i, int64_t region, int64_t size, int16_t *out, hct_err *err) {
     volume v;
     hct_status st = dataset_volume(d, i, &v, err);

@@ -53,6 +53,9 @@ hct_status form_spec(const form *f, const char *source_sha256, char ret[65], hct
 
 /* SHA-256 over the provenance of scans[0..n) in that order: what weights say they were trained on. hex of 65. */
 hct_status dataset_hash(const dataset *d, const size_t *scans, size_t n, char *hex, hct_err *err);
+/* SHA-256 of the preparation that scans[0..n) went through (imaging/scan.h), hex of 65. HCT_EINVAL: of more than one:
+ * a model is never trained or run on scans that were prepared in different ways. */
+hct_status dataset_preparation(const dataset *d, const size_t *scans, size_t n, char *hex, hct_err *err);
 /* Reads scan i's prepared volume (imaging/scan.h). */
 hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err);
 /* Scan i as a model takes it: input_floats(spec) floats into out. HCT_ENOTFOUND: the dataset does not hold the form of

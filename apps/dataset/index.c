@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "hct/io.h"
@@ -218,10 +219,27 @@ static void wait_for_others(dataset_index *ix) {
     nanosleep(&(struct timespec){.tv_nsec = BUSY_STEP_MS * 1000000L}, NULL);
 }
 
+/* Whether rows lie in the write-ahead log that the file itself does not hold yet. */
+static hct_status check_log(const dataset_index *ix, hct_err *err) {
+    struct stat st;
+    char *log = NULL;
+    if (asprintf(&log, "%s-wal", ix->path) < 0) return hct_fail(err, HCT_ENOMEM, "no memory");
+    const int rows = stat(log, &st) == 0 && st.st_size > 0;
+    free(log);
+    return rows
+               ? hct_fail(err, HCT_EINVAL,
+                          "%s: its last rows are in %s-wal, which only a program that may write to the folder can take "
+                          "in; run headct dataset info there as its owner, or copy the folder and read the copy",
+                          ix->path, path_base(ix->path))
+               : HCT_OK;
+}
+
 /* A write-ahead log needs a folder that can be written to; where it cannot, nobody else can write either, and the file
  * is read as it stands. */
 static hct_status open_on_read_only_disk(dataset_index *ix, hct_err *err) {
     text_buffer uri = {0};
+    hct_status whole = check_log(ix, err);
+    if (whole < 0) return whole;
     text_printf(&uri, "file:");
     for (const char *c = ix->path; *c; c++) text_printf(&uri, strchr("%?# ", *c) ? "%%%02X" : "%c", (unsigned char)*c);
     text_printf(&uri, "?immutable=1");

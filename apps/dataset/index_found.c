@@ -23,28 +23,38 @@ static hct_status one_number(dataset_index *ix, sqlite3_stmt *stmt, int64_t *ret
 
 /* ---- a run ---- */
 
-static hct_status check_key(found *f, hct_err *err) {
+static hct_status fingerprint(const dataset_key *key, char ret[KEY_HEX], hct_err *err) {
+    hct_status s = key_mark(key, "fingerprint", "", ret, err);
+    ret[16] = 0;
+    return s;
+}
+
+hct_status found_check_key(dataset_index *ix, const dataset_key *key, hct_err *err) {
     char mark[KEY_HEX];
-    hct_status s = key_mark(f->key, "fingerprint", "", mark, err);
-    mark[16] = 0;
-    if (s == HCT_OK) s = index_run(f->ix, err, "INSERT OR IGNORE INTO settings VALUES('key', ?)", "s", mark);
-    int64_t same = 0;
+    int64_t same = 1; /* an index that no key has made anything of yet */
+    hct_status s = fingerprint(key, mark, err);
     if (s == HCT_OK)
-        s = one_number(f->ix, index_query(f->ix, err, "SELECT value=? FROM settings WHERE key='key'", "s", mark), &same,
-                       err);
+        s = one_number(ix, index_query(ix, err, "SELECT value=? FROM settings WHERE key='key'", "s", mark), &same, err);
     if (s == HCT_OK && !same)
         s = hct_fail(err, HCT_EINVAL,
                      "%s: was made with another key than %s: its patients would not be known again; name that key "
                      "with --key FILE",
-                     f->ix->path, f->key->path);
+                     ix->path, key->path);
     return s;
+}
+
+static hct_status take_key(found *f, hct_err *err) {
+    char mark[KEY_HEX];
+    hct_status s = fingerprint(f->key, mark, err);
+    if (s == HCT_OK) s = index_run(f->ix, err, "INSERT OR IGNORE INTO settings VALUES('key', ?)", "s", mark);
+    return s == HCT_OK ? found_check_key(f->ix, f->key, err) : s;
 }
 
 hct_status found_begin(dataset_index *ix, const dataset_key *key, found *ret, hct_err *err) {
     *ret = (found){.ix = ix, .key = key};
     hct_status s = index_exec(ix, "BEGIN IMMEDIATE", err);
     if (s < 0) return s;
-    s = check_key(ret, err);
+    s = take_key(ret, err);
     if (s == HCT_OK)
         s = index_exec(
             ix, "INSERT INTO settings VALUES('run', '1') ON CONFLICT(key) DO UPDATE SET value=CAST(value+1 AS TEXT)",

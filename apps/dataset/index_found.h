@@ -36,6 +36,8 @@ typedef struct found {
 
 /* Begins a run: HCT_EINVAL where the index was made with another key. */
 hct_status found_begin(dataset_index *ix, const dataset_key *key, found *ret, hct_err *err);
+/* HCT_EINVAL where the index was made with another key; nothing is written. */
+hct_status found_check_key(dataset_index *ix, const dataset_key *key, hct_err *err);
 /* Walks the inputs and notes every file; those that are gone since the last run go. leave_out: pile.h. */
 hct_status found_walk(found *f, const char *const *inputs, size_t n, bool (*leave_out)(void *context, const char *),
                       void *context, hct_err *err);

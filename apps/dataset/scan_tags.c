@@ -79,6 +79,14 @@ static void add_of_header(scan_tags *t, const dicom_header *h) {
     if (h->contrast_agent && *h->contrast_agent) add(t, "contrast agent", "yes");
 }
 
+/* 16 digits of a keyed mark, so that what belongs together can be told, and nothing else. */
+static hct_status add_mark(scan_tags *t, const dataset_key *key, const char *what, const char *text, hct_err *err) {
+    char mark[KEY_HEX];
+    hct_status s = text && *text ? key_mark(key, what, text, mark, err) : HCT_OK;
+    if (s == HCT_OK && text && *text) add(t, what, "%.16s", mark);
+    return s;
+}
+
 hct_status scan_tags_of(const candidate_list *l, const candidate *c, const candidate_facts *facts,
                         const dataset_key *key, const char *patient, bool clear_dates, scan_tags *ret, hct_err *err) {
     *ret = (scan_tags){.n = 0};
@@ -95,8 +103,10 @@ hct_status scan_tags_of(const candidate_list *l, const candidate *c, const candi
     add(ret, "slices", "%zu", c->series->n_slices);
     add_of_header(ret, h);
     int days = 0;
-    hct_status s = HCT_OK;
-    if (!clear_dates && patient && *patient) s = key_days(key, patient, &days, err);
+    hct_status s = add_mark(ret, key, "study", h->study_uid, err);
+    if (s == HCT_OK) s = add_mark(ret, key, "series", h->series_uid, err);
+    if (s == HCT_OK) s = add_mark(ret, key, "accession", h->accession_number, err);
+    if (s == HCT_OK && !clear_dates && patient && *patient) s = key_days(key, patient, &days, err);
     if (s == HCT_OK && (clear_dates || days)) {
         char date[16];
         scan_date(h->study_date, days, date);

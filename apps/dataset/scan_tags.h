@@ -6,7 +6,7 @@
 #include "dataset/candidate.h"
 #include "dataset/key.h"
 
-enum { SCAN_TAGS = 24, SCAN_TAG = 96 };
+enum { SCAN_TAGS = 32, SCAN_TAG = 96 };
 
 typedef struct scan_tags {
     const char *pairs[SCAN_TAGS][2]; /* key and value, for index_scan */

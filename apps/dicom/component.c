@@ -28,6 +28,7 @@ static void look(void) {
                  "libcharls-dev and build headct again");
         return;
     }
+    if (hct_trust_file(path, &why) < 0) return;
     void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!lib) {
         hct_fail(&why, HCT_EDEVICE,

@@ -90,6 +90,18 @@ static bool is_colour(const dicom_header *h) {
 
 static bool has_image(const dicom_header *h) { return h->has_pixels || h->rows.state == DICOM_THERE; }
 
+/* Files that could not be read and most likely hold slices of this series. */
+static void check_strays(exam *e) {
+    if (!e->s->n_strays) return;
+    const pile_file *file = &e->files[e->s->strays[0]];
+    const char *what = file->why ? file->why : file->path, *none = file->why ? "" : ": is no DICOM file";
+    if (e->s->n_strays == 1)
+        REFUSE(e, REASON_MEMBER_UNREADABLE, "%s%s; most likely it is a slice of this series", what, none);
+    else
+        REFUSE(e, REASON_MEMBER_UNREADABLE, "%s%s; most likely it and %zu more files are slices of this series", what,
+               none, e->s->n_strays - 1);
+}
+
 static void check_files(exam *e) {
     size_t images = 0, bad = 0, colour = 0;
     char first[1200] = "";
@@ -105,11 +117,7 @@ static void check_files(exam *e) {
     if (!images) REFUSE(e, REASON_NO_IMAGE, "a DICOM object without an image");
     if (bad == 1) REFUSE(e, REASON_UNREADABLE, "%s", first);
     if (bad > 1) REFUSE(e, REASON_UNREADABLE, "%s (and so it is with %zu more files)", first, bad - 1);
-    if (e->s->n_strays)
-        REFUSE(e, REASON_MEMBER_UNREADABLE, "%s%s%s: most likely one of its slices%s",
-               e->files[e->s->strays[0]].why ? "" : e->files[e->s->strays[0]].path,
-               e->files[e->s->strays[0]].why ? e->files[e->s->strays[0]].why : ": is no DICOM file", "",
-               e->s->n_strays > 1 ? ", as are others" : "");
+    check_strays(e);
     if (e->f->modality[0] && (!e->h->modality || strcasecmp(e->h->modality, e->f->modality) != 0)) {
         if (e->h->modality && *e->h->modality) REFUSE(e, REASON_MODALITY, "its modality is not %s", e->f->modality);
         else absent(e, REASON_MODALITY, "Modality");

@@ -1,6 +1,8 @@
 /* The curves of an evaluation: ROC and precision-recall of each task. */
 #include <ctype.h>
 #include <math.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,9 +14,15 @@
 enum { BAND_POINTS = 101 };
 
 const char *figure_file(const char *kind, const char *task, char buffer[200]) {
-    snprintf(buffer, 200, "%s_%s.svg", kind, task);
-    for (char *c = buffer; *c; c++)
+    enum { LONGEST = 120 };
+    char plain[LONGEST + 1];
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    snprintf(plain, sizeof plain, "%s", task);
+    for (char *c = plain; *c; c++)
         if (!isalnum((unsigned char)*c) && *c != '.' && *c != '-' && *c != '_') *c = '_';
+    for (const char *c = task; *c; c++) hash = (hash ^ (unsigned char)*c) * 16777619u;
+    if (!strcmp(plain, task)) snprintf(buffer, 200, "%s_%s.svg", kind, plain);
+    else snprintf(buffer, 200, "%s_%s-%08x.svg", kind, plain, (unsigned)hash); /* "a b" is not "a_b" */
     return buffer;
 }
 

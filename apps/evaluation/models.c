@@ -1,4 +1,5 @@
 /* Several models' predictions: read, put into one order. */
+#include "hct/log.h"
 #include "evaluation/models.h"
 
 #include <math.h>
@@ -257,6 +258,9 @@ hct_status models_add(model_set *s, const char *path, const models_format *forma
         predictions p = {0};
         char *name = model_name(path);
         st = name ? predictions_read(path, split, &p, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+        if (st == HCT_OK && p.n_refused)
+            hct_log(HCT_LOG_WARNING, "%s: %zu scans were left out when it was made, and are not evaluated", path,
+                    p.n_refused);
         if (st == HCT_OK) st = add_model(s, path, name, &p, err);
         free(name);
     }

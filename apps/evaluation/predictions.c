@@ -63,6 +63,8 @@ hct_status predictions_text(char **slot, const char *text, hct_err *err) {
     return HCT_OK;
 }
 
+const char *const predictions_names[] = {"path", "study_uid", "series_uid", "accession_number", NULL};
+
 /* A task's columns; label -1 absent. */
 typedef struct task_columns {
     int score, label;
@@ -78,7 +80,9 @@ typedef struct columns {
 static bool is_task(const csv *t, const char *name) {
     char with_label[256];
     snprintf(with_label, sizeof with_label, "y_%s", name);
-    if (!strcmp(name, PREDICTIONS_INPUT)) return false;
+    if (!strcmp(name, PREDICTIONS_INPUT) || !strcmp(name, PREDICTIONS_REFUSED)) return false;
+    for (const char *const *known = predictions_names; *known; known++)
+        if (!strcmp(name, *known)) return false;
     if (!strcmp(name, "scan") || !strcmp(name, "patient") || !strcmp(name, "split")) return false;
     return strncmp(name, "y_", 2) != 0 || csv_column(t, with_label) >= 0;
 }
@@ -164,7 +168,8 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     if (!t) return err ? err->code : HCT_EFORMAT;
     columns c = {0};
     predictions p = {0};
-    size_t n = 0;
+    size_t n = 0, n_refused = 0;
+    const int refused = csv_column(t, PREDICTIONS_REFUSED);
     hct_status status = find_columns(t, &c, err);
     if (status == HCT_OK && split && c.split < 0)
         status = hct_fail(err, HCT_ENOTFOUND, "%s: has no column 'split' to choose '%s' by", path, split);
@@ -172,6 +177,10 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     if (status == HCT_OK && !taken) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     for (size_t i = 0; status == HCT_OK && i < t->rows; i++) {
         taken[i] = !split || strcmp(csv_cell(t, i, (size_t)c.split), split) == 0;
+        if (taken[i] && refused >= 0 && *csv_cell(t, i, (size_t)refused)) {
+            taken[i] = false;
+            n_refused++;
+        }
         n += taken[i];
     }
     if (status == HCT_OK && n == 0)
@@ -186,6 +195,7 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     free(taken);
     free(c.task);
     csv_free(t);
+    p.n_refused = n_refused;
     if (status == HCT_OK) *ret = p;
     else predictions_free(&p);
     return status;

@@ -14,14 +14,18 @@
 
 typedef struct predictions {
     size_t n, n_tasks;
+    size_t n_refused;                /* further rows of the file, of scans that were left out when it was made */
     char **scan, **patient, **split; /* [n]; "" where the file does not say */
     char **task;                     /* [n_tasks], in the file's order */
     double *score;                   /* [n, n_tasks] */
     int8_t *label;                   /* [n, n_tasks]: 1, 0, -1 not known */
 } predictions;
 
-/* The column of the input's SHA-256 that `headct predict` adds; not read here. */
+/* Columns that `headct predict` adds: the input's SHA-256; why a scan was left out (its other cells are empty); and
+ * what names the scan in clear, NULL at the end. Only the second is read here. */
 #define PREDICTIONS_INPUT "input_sha256"
+#define PREDICTIONS_REFUSED "refused"
+extern const char *const predictions_names[];
 
 /* n rows and n_tasks columns of nothing: texts "", scores 0, labels -1. All NULL on HCT_ENOMEM. */
 hct_status predictions_alloc(size_t n, size_t n_tasks, predictions *ret, hct_err *err);
@@ -29,8 +33,9 @@ void predictions_free(predictions *p);
 /* Replaces one of the texts above. */
 hct_status predictions_text(char **slot, const char *text, hct_err *err);
 
-/* Only rows of `split` (NULL: all). Errors name file and line: no column scan, no task, a cell that is no number or not
- * finite, a label that is not 1, 0 or empty, one scan twice, a split nobody is in. */
+/* Only rows of `split` (NULL: all); those of scans that were left out are counted in n_refused. Errors name file and
+ * line: no column scan, no task, a cell that is no number or not finite, a label that is not 1, 0 or empty, one scan
+ * twice, a split nobody is in. */
 hct_status predictions_read(const char *path, const char *split, predictions *ret, hct_err *err);
 /* Atomic; y_ columns where `labels`. */
 hct_status predictions_write(const predictions *p, bool labels, const char *path, hct_err *err);

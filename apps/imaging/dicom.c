@@ -70,8 +70,10 @@ static hct_status no_room(const char *path, const char *folder, const char *why,
 }
 
 static hct_status convert(const char *path, const char *to, hct_err *err) {
+    char named[PATH_MAX + 4]; /* a name that begins with - is no option */
+    snprintf(named, sizeof named, "%s%s", *path == '-' ? "./" : "", path);
     /* series UID and number as the name; no sidecar, no compression; no scouts, derived or 2D images */
-    const char *argv[] = {"dcm2niix", "-b", "n", "-z", "n", "-i", "y", "-f", "%j_%s", "-o", to, path, NULL};
+    const char *argv[] = {"dcm2niix", "-b", "n", "-z", "n", "-i", "y", "-f", "%j_%s", "-o", to, named, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);

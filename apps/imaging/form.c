@@ -150,7 +150,8 @@ static void pad_lines(volume *v, const pad_box *box, int axis) {
         }
 }
 
-/* Cuts or pads to `size`, int16 with `fill`; NULL: float32 with the least value of each line, the slowest axis first (np.pad's
+/* Cuts or pads to `size`, int16 with `fill`; NULL: float32 with the least value of each line, the slowest axis first
+ * (np.pad's
  * "minimum" of an array [S, P, L]). */
 static hct_status resample_linear(const sampler *s, int lps, const double spacing[3], const int64_t size[3],
                                   const float *fill, volume *ret, hct_err *err) {

@@ -1,12 +1,13 @@
 /* Compressed files in memory: what they begin with, all of them, and back. */
 #include "imaging/gzip.h"
 
+#include <fcntl.h>
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
-
-#include "hct/io.h"
 
 enum { MIN_MEMBER = 18, MAX_RATIO = 1032 }; /* gzip's header and trailer; deflate cannot expand more than that */
 
@@ -24,12 +25,15 @@ static uint32_t stored_length(const unsigned char *bytes, size_t n) {
 }
 
 int64_t gzip_length(const char *path) {
-    hct_mapped m;
-    hct_err ignored;
-    if (hct_map_file(path, &m, &ignored) < 0) return -1;
-    int64_t length = m.size >= MIN_MEMBER && gzip_is(m.bytes, m.size) ? (int64_t)stored_length(m.bytes, m.size) : -1;
-    hct_unmap_file(&m);
-    return length;
+    unsigned char first[MIN_MEMBER], last[4];
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return -1;
+    int is = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= MIN_MEMBER &&
+             pread(fd, first, sizeof first, 0) == (ssize_t)sizeof first && gzip_is(first, sizeof first) &&
+             pread(fd, last, sizeof last, st.st_size - 4) == 4;
+    close(fd);
+    return is ? (int64_t)stored_length(last, sizeof last) : -1;
 }
 
 size_t gzip_first(const unsigned char *bytes, size_t n, unsigned char *out, size_t most) {

@@ -306,7 +306,7 @@ hct_status nifti_read_memory(const char *name, const unsigned char *bytes, size_
 hct_status nifti_read(const char *path, volume *ret, hct_err *err) {
     memset(ret, 0, sizeof *ret);
     hct_mapped m;
-    hct_status s = hct_map_file(path, &m, err);
+    hct_status s = hct_load_file(path, &m, err);
     if (s < 0) return s;
     s = nifti_read_memory(path, m.bytes, m.size, ret, err);
     hct_unmap_file(&m);
@@ -317,7 +317,7 @@ int nifti_ends_early(const char *path) {
     hct_mapped m;
     hct_err err;
     header h;
-    if (hct_map_file(path, &m, &err) < 0) return 0;
+    if (hct_load_file(path, &m, &err) < 0) return 0;
     int early = m.size < sizeof h.raw.n1, bytes = 0, part;
     if (!early && parse_header(path, m.bytes, m.size, &h, &err) == HCT_OK) {
         double need = 1;

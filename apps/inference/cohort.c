@@ -61,12 +61,8 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
         st = add(&c, s->id, s->patient, s->split ? s->split : "", s->file, NULL, err);
         c.scans[i].at = list[i];
         snprintf(c.scans[i].input, MODEL_HASH, "%s", s->source_sha256);
-        if (i && strcmp(c.preprocessing, s->preprocessing) != 0)
-            st = hct_fail(err, HCT_EINVAL,
-                          "%s: scans '%s' and '%s' were prepared in different ways; run headct prepare again", folder,
-                          c.scans[0].id, s->id);
-        snprintf(c.preprocessing, MODEL_HASH, "%s", s->preprocessing);
     }
+    if (st == HCT_OK) st = dataset_preparation(c.data, list, n, c.preprocessing, err);
     free(list);
     if (st == HCT_OK) st = sort_ids(&c, err);
     if (st == HCT_OK) *ret = c;
@@ -166,16 +162,18 @@ hct_status cohort_of_files(const char *const *paths, size_t n, const char *filte
     return s;
 }
 
+static void free_scan(cohort_scan *s) {
+    free(s->id);
+    free(s->patient);
+    free(s->split);
+    free(s->path);
+    free(s->reason);
+    free(s->more);
+    identifiers_free(&s->names);
+}
+
 void cohort_free(cohort *c) {
-    for (size_t i = 0; i < c->n; i++) {
-        cohort_scan *s = &c->scans[i];
-        free(s->id);
-        free(s->patient);
-        free(s->split);
-        free(s->path);
-        free(s->reason);
-        free(s->more);
-    }
+    for (size_t i = 0; i < c->n; i++) free_scan(&c->scans[i]);
     free(c->scans);
     free(c->by_id);
     dataset_close(c->data);
@@ -184,6 +182,17 @@ void cohort_free(cohort *c) {
     filters_free(&c->filters);
     text_free(&c->left_out);
     *c = (cohort){0};
+}
+
+hct_status cohort_keep(cohort *c, const bool *keep, hct_err *err) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        if (keep[c->scans[i].at]) c->scans[n++] = c->scans[i];
+        else free_scan(&c->scans[i]);
+    }
+    c->n = n;
+    free(c->by_id);
+    return sort_ids(c, err);
 }
 
 int64_t cohort_find(const cohort *c, const char *id) {
@@ -244,6 +253,7 @@ static hct_status join(cohort *c, cohort_scan *to, cohort_scan *from, hct_err *e
     free(from->patient);
     free(from->split);
     free(from->path);
+    identifiers_free(&from->names);
     from->id = NULL;
     (void)c;
     return HCT_OK;
@@ -322,6 +332,40 @@ size_t cohort_tell_refused(const cohort *c) {
 }
 
 int64_t cohort_batch(const cohort *c) { return c->n < BATCH ? (c->n ? (int64_t)c->n : 1) : BATCH; }
+
+/* ---- names ---- */
+
+static hct_status name_dataset(cohort *c, const char *key_path, hct_err *err) {
+    dataset_key key;
+    const char **ids = malloc((c->n + 1) * sizeof *ids);
+    identifiers *all = calloc(c->n + 1, sizeof *all);
+    hct_status s = ids && all ? HCT_OK : out_of_memory(err);
+    if (s == HCT_OK) s = key_open(key_path, c->data->folder, &key, err);
+    if (s == HCT_OK) {
+        for (size_t i = 0; i < c->n; i++) ids[i] = c->scans[i].id;
+        s = identifiers_of_dataset(c->data->folder, &key, ids, c->n, all, err);
+        key_free(&key);
+    }
+    for (size_t i = 0; s == HCT_OK && i < c->n; i++) c->scans[i].names = all[i];
+    free(ids);
+    free(all);
+    return s;
+}
+
+hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err) {
+    hct_status s = c->data ? name_dataset(c, key, err) : HCT_OK;
+    for (size_t i = 0; s == HCT_OK && !c->data && i < c->n; i++) {
+        cohort_scan *one = &c->scans[i];
+        s = one->found ? identifiers_of_candidate(&c->candidates, one->found, &one->names, err)
+                       : identifiers_of_path(one->path, &one->names, err);
+    }
+    c->clear = s == HCT_OK;
+    return s;
+}
+
+const char *cohort_naming(const cohort *c) {
+    return c->clear ? "clear: paths, UIDs and accession numbers" : c->data ? "none: ids of the dataset" : "none: ids";
+}
 
 /* ---- running ---- */
 

@@ -10,6 +10,7 @@
 
 #include "dataset/candidate.h"
 #include "dataset/dataset.h"
+#include "dataset/identifiers.h"
 #include "inference/embedder.h"
 #include "support/text.h"
 
@@ -21,6 +22,7 @@ typedef struct cohort_scan {
     candidate **more;           /* [n_more]: further series of its study (cohort_join_studies) */
     size_t n_more;
     char input[MODEL_HASH]; /* SHA-256 of the source (candidate_hash); of a file "" until it is read */
+    identifiers names;      /* where c->clear; else all NULL */
     char *reason;           /* why it was left out; NULL: it was not */
 } cohort_scan;
 
@@ -33,6 +35,7 @@ typedef struct cohort {
     size_t n;
     cohort_scan *scans;
     size_t *by_id;                  /* [n], numbers of scans in order of id */
+    bool clear;                     /* outputs name paths, UIDs and accession numbers */
     char preprocessing[MODEL_HASH]; /* SHA-256 of what all inputs went through */
 } cohort;
 
@@ -43,6 +46,13 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
  * of, and no scans. */
 hct_status cohort_of_files(const char *const *paths, size_t n, const char *filters, cohort *ret, hct_err *err);
 void cohort_free(cohort *c);
+/* Has outputs name the scans in clear (docs/privacy.md). key: file of the dataset's key, NULL: the default; files and
+ * folders need none. */
+hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err);
+/* What outputs say of that. */
+const char *cohort_naming(const cohort *c);
+/* Keeps scan i of a dataset's cohort where keep[scans[i].at] alone. */
+hct_status cohort_keep(cohort *c, const bool *keep, hct_err *err);
 /* Number of the scan with this id; -1 where there is none. */
 int64_t cohort_find(const cohort *c, const char *id);
 /* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that

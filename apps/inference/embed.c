@@ -59,6 +59,20 @@ static const char *id_of(const cohort_scan *s) { return s->id; }
 static const char *patient_of(const cohort_scan *s) { return s->patient; }
 static const char *split_of(const cohort_scan *s) { return s->split; }
 static const char *input_of(const cohort_scan *s) { return s->input; }
+static const char *path_of(const cohort_scan *s) { return s->names.path; }
+static const char *study_of(const cohort_scan *s) { return s->names.study_uid; }
+static const char *series_of(const cohort_scan *s) { return s->names.series_uid; }
+static const char *accession_of(const cohort_scan *s) { return s->names.accession; }
+
+/* Lists of one text a row, under their keys in the metadata; those from CLEAR on only where scans are named in
+ * clear. */
+enum { LISTS = 8, CLEAR = 4 };
+static const struct {
+    const char *key, *(*text)(const cohort_scan *);
+} lists_of[LISTS] = {{"scans", id_of},           {"patients", patient_of},
+                     {"splits", split_of},       {"input_sha256", input_of},
+                     {"paths", path_of},         {"study_uids", study_of},
+                     {"series_uids", series_of}, {"accession_numbers", accession_of}};
 
 static const char *output_of(const embedding *q) {
     const encoder_kind *kind = q->info.encoder.kind;
@@ -66,12 +80,11 @@ static const char *output_of(const embedding *q) {
 }
 
 static hct_status save(embedding *q, hct_err *err) {
-    char *lists[] = {list_of(q, id_of, err), list_of(q, patient_of, err), list_of(q, split_of, err),
-                     list_of(q, input_of, err), weights_describe(&q->info, err)};
-    size_t n = 0;
+    char *lists[LISTS] = {NULL}, *model = weights_describe(&q->info, err);
+    size_t n = 0, n_lists = q->c->clear ? LISTS : CLEAR;
     float *rows = malloc((q->c->n + 1) * q->width * sizeof *rows);
-    int ok = rows != NULL;
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) ok = ok && lists[i];
+    int ok = rows && model;
+    for (size_t i = 0; ok && i < n_lists; i++) ok = (lists[i] = list_of(q, lists_of[i].text, err)) != NULL;
     for (size_t i = 0; ok && i < q->c->n; i++)
         if (q->done[i]) memcpy(rows + n++ * q->width, q->row + i * q->width, q->width * sizeof *rows);
     hct_st_entry e = {.name = "embeddings",
@@ -80,24 +93,22 @@ static hct_status save(embedding *q, hct_err *err) {
                       .dim = {(int64_t)n, (int64_t)q->width},
                       .data = rows,
                       .bytes = n * q->width * sizeof *rows};
-    const hct_st_pair meta[] = {
+    hct_st_pair meta[7 + LISTS] = {
         {"format", FORMAT},
-        {"scans", lists[0]},
-        {"patients", lists[1]},
-        {"splits", lists[2]},
-        {"input_sha256", lists[3]},
-        {"model", lists[4]},
+        {"model", model},
         {"weights_sha256", q->weights},
         {"recipe_sha256", q->info.recipe},
         {"preprocessing_sha256", q->c->preprocessing},
         {"output", output_of(q)},
-        {"identifiers", q->c->data ? "as in the dataset" : "clear: names and paths of files"},
+        {"identifiers", cohort_naming(q->c)},
     };
+    for (size_t i = 0; i < n_lists; i++) meta[7 + i] = (hct_st_pair){lists_of[i].key, lists[i]};
     hct_status st = check_unseen(q, err);
     if (st == HCT_OK)
-        st = ok ? hct_st_write(q->o->out, &e, 1, meta, sizeof meta / sizeof *meta, err)
+        st = ok ? hct_st_write(q->o->out, &e, 1, meta, 7 + n_lists, err)
                 : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]);
+    for (size_t i = 0; i < LISTS; i++) free(lists[i]);
+    free(model);
     free(rows);
     q->saved = measure_now();
     if (st == HCT_OK) q->seen = look(q);
@@ -269,6 +280,7 @@ hct_status embed_run(const embed_options *o, cohort *c, size_t *ret_kept, hct_er
         q.done = calloc(c->n + 1, 1);
         if (!q.row || !q.done) st = hct_fail(err, HCT_ENOMEM, "out of memory for %zu embeddings", c->n);
     }
+    if (st == HCT_OK) weights_warn_preparation(o->model.path, &q.info, c->preprocessing);
     if (st == HCT_OK) st = resume(&q, ret_kept, err);
     if (st == HCT_OK) st = run_missing(&q, dev, p, err);
     free(q.row);

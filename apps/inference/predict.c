@@ -25,7 +25,7 @@ static void add_hashes(const predicting *q, json_out *j) {
     json_text(j, "weights_sha256", q->set.weights);
     json_text(j, "recipe_sha256", q->set.recipe);
     json_text(j, "preprocessing_sha256", q->c->preprocessing);
-    json_text(j, "identifiers", q->c->data ? "as in the dataset" : "clear: names and paths of files");
+    json_text(j, "identifiers", cohort_naming(q->c));
     if (q->set.n < 2) return;
     json_object(j, "models");
     for (size_t i = 0; i < q->set.n; i++) {
@@ -50,7 +50,12 @@ static hct_status print_json(const predicting *q, const cohort_scan *s, const do
     json_object(&j, NULL);
     json_text(&j, "scan", s->id);
     json_text(&j, "patient", s->patient);
-    json_text(&j, "file", s->path);
+    if (q->c->clear) {
+        json_text(&j, "file", s->names.path);
+        json_text(&j, "study_uid", s->names.study_uid);
+        json_text(&j, "series_uid", s->names.series_uid);
+        json_text(&j, "accession_number", s->names.accession);
+    }
     json_object(&j, "probabilities");
     for (int k = 0; k < q->set.n_tasks; k++) json_number(&j, q->set.task[k], p[k]);
     json_end(&j);
@@ -72,14 +77,39 @@ static void print_text(const predicting *q, const cohort_scan *s, const double *
     for (int k = 0; k < q->set.n_tasks; k++) fprintf(q->o->print, "  %-*s  %.4f\n", longest, q->set.task[k], p[k]);
 }
 
+/* p: NULL of a scan that was left out. */
 static void add_row(const predicting *q, const cohort_scan *s, const double *p, text_buffer *rows) {
     char number[32];
     csv_add(rows, 0, s->id);
     csv_add(rows, 1, s->patient);
     csv_add(rows, 2, s->split);
-    for (int k = 0; k < q->set.n_tasks; k++) csv_add(rows, 3, text_of_double(p[k], number));
-    csv_add(rows, 3, s->input);
+    for (int k = 0; k < q->set.n_tasks; k++) csv_add(rows, 3, p ? text_of_double(p[k], number) : "");
+    csv_add(rows, 3, p ? s->input : "");
+    csv_add(rows, 3, p ? "" : s->reason);
+    const char *const names[] = {s->names.path, s->names.study_uid, s->names.series_uid, s->names.accession};
+    for (int k = 0; q->c->clear && k < 4; k++) csv_add(rows, 3, names[k]);
     text_add(rows, "\n", 1);
+}
+
+static void add_header(const predicting *q, text_buffer *header) {
+    csv_add(header, 0, "scan");
+    csv_add(header, 1, "patient");
+    csv_add(header, 2, "split");
+    for (int k = 0; k < q->set.n_tasks; k++) csv_add(header, 3, q->set.task[k]);
+    csv_add(header, 3, PREDICTIONS_INPUT);
+    csv_add(header, 3, PREDICTIONS_REFUSED);
+    for (const char *const *name = predictions_names; q->c->clear && *name; name++) csv_add(header, 3, *name);
+    text_add(header, "\n", 1);
+}
+
+/* Those that were left out stand at the table's end. */
+static hct_status add_refused(const predicting *q, hct_err *err) {
+    text_buffer rows = {0};
+    for (size_t i = 0; i < q->c->n; i++)
+        if (q->c->scans[i].reason) add_row(q, &q->c->scans[i], NULL, &rows);
+    hct_status st = cohort_refused(q->c) ? row_file_add(q->rows, &rows, err) : HCT_OK;
+    text_free(&rows);
+    return st;
 }
 
 static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
@@ -111,21 +141,21 @@ static hct_status open_rows(predicting *q, char *done, size_t *ret_kept, hct_err
     json_text(&origin, "format", "headct-predictions/1");
     add_hashes(q, &origin);
     json_end(&origin);
-    csv_add(&header, 0, "scan");
-    csv_add(&header, 1, "patient");
-    csv_add(&header, 2, "split");
-    for (int k = 0; k < q->set.n_tasks; k++) csv_add(&header, 3, q->set.task[k]);
-    csv_add(&header, 3, PREDICTIONS_INPUT);
-    text_add(&header, "\n", 1);
+    add_header(q, &header);
     char *text = json_take(&origin, q->o->out, err);
     const char *first = text ? text_get(&header, q->o->out, err) : NULL;
     csv *old = NULL;
     hct_status st = first ? HCT_OK : HCT_ENOMEM;
     if (st == HCT_OK && !(q->rows = row_file_open(q->o->out, first, text, &old, err))) st = err->code;
+    const size_t input = 3 + (size_t)q->set.n_tasks, refused = input + 1;
     for (size_t i = 0; st == HCT_OK && i < old->rows; i++) {
+        if (*csv_cell(old, i, refused)) { /* and so are all rows below: they are tried again */
+            st = row_file_cut(q->rows, i, err);
+            break;
+        }
         int64_t at = cohort_find(q->c, csv_cell(old, i, 0));
         if (at < 0) continue;
-        st = cohort_same_input(q->c, (size_t)at, csv_cell(old, i, old->columns - 1), q->o->out, err);
+        st = cohort_same_input(q->c, (size_t)at, csv_cell(old, i, input), q->o->out, err);
         *ret_kept += !done[at];
         done[at] = 1;
     }
@@ -151,10 +181,13 @@ hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hc
     *ret_kept = 0;
     hct_dev *dev = device_open(o->device, err);
     hct_status st = dev ? classifiers_open(dev, o->weights, o->run, &q.set, err) : err->code;
+    for (size_t i = 0; st == HCT_OK && i < q.set.n; i++)
+        weights_warn_preparation(q.set.item[i].path, &q.set.item[i].info, c->preprocessing);
     if (st == HCT_OK) st = open_todo(&q, ret_kept, err);
     if (st == HCT_OK && q.n_todo) st = classifiers_compile(&q.set, cohort_batch(c), (int64_t)q.n_todo, err);
     if (st == HCT_OK && q.n_todo)
         st = cohort_run(c, q.set.embedder, q.set.n, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
+    if (st == HCT_OK && q.rows) st = add_refused(&q, err);
     classifiers_free(&q.set);
     row_file_close(q.rows);
     free(q.todo);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hct/log.h"
 #include "models/description.h"
 #include "support/sha256.h"
 
@@ -174,4 +175,12 @@ hct_status weights_hash(const params *p, char ret[MODEL_HASH], hct_err *err) {
     hct_status ended = sha256_end(h, ret, err);
     free(bytes);
     return st < 0 ? st : ended;
+}
+
+void weights_warn_preparation(const char *path, const model_info *info, const char *scans) {
+    if (!*info->preprocessing || !*scans || !strcmp(info->preprocessing, scans)) return;
+    hct_log(HCT_LOG_WARNING,
+            "%s was trained on scans of another preparation (%.12s) than these (%.12s): prepare them with the options "
+            "of headct prepare that its training set had (--center, --like-monai, ...), or expect other results",
+            path, info->preprocessing, scans);
 }

@@ -41,6 +41,9 @@ hct_status weights_read_description(const char *text, const char *format, model_
 hct_status weights_hash(const params *p, char ret[MODEL_HASH], hct_err *err);
 /* The description as the JSON text that goes into metadata; free it. NULL and err where memory ran out. */
 char *weights_describe(const model_info *info, hct_err *err);
+/* Logs a warning where these weights, and scans with this hash of their preparation (hex; "": not known), are known to
+ * have been prepared in different ways: a model is then shown what it was not trained on. */
+void weights_warn_preparation(const char *path, const model_info *info, const char *scans);
 /* The format that weights_describe writes. */
 #define WEIGHTS_FORMAT "headct-weights/2"
 

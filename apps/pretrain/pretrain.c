@@ -11,6 +11,7 @@
 #include "run/fraction.h"
 #include "run/model.h"
 #include "run/run_folder.h"
+#include "run/training_scans.h"
 #include "support/device.h"
 #include "support/paths.h"
 #include "support/stop.h"
@@ -55,6 +56,7 @@ static hct_status open_data(pretraining *q, hct_err *err) {
     hct_status st = training_split(q->data, r, &q->train, &q->n_train, err);
     if (st == HCT_OK) st = dataset_split(q->data, r->data.validation, &q->valid, &q->n_valid, err);
     if (st == HCT_OK) st = dataset_hash(q->data, q->train, q->n_train, q->info.data, err);
+    if (st == HCT_OK) st = dataset_preparation(q->data, q->train, q->n_train, q->info.preprocessing, err);
     if (st < 0) return st;
     q->scans_per_step = recipe_effective_batch(r, ranks_count());
     q->mine = recipe_effective_batch(r, 1);
@@ -156,7 +158,9 @@ static hct_status open_folder(pretraining *q, hct_err *err) {
         return hct_fail(err, HCT_EINVAL,
                         "%s: there is a run already; continue it with --resume, or name another folder", q->o->run);
     if (path_is_file(q->last)) return HCT_OK; /* resumed: recipe.yaml is there, and stays as it is */
-    return ranks_mine() ? HCT_OK : run_folder_open(q->o->run, "checkpoints", q->r, err);
+    if (ranks_mine()) return HCT_OK;
+    st = run_folder_open(q->o->run, "checkpoints", q->r, err);
+    return st == HCT_OK ? training_scans_write(q->o->run, q->data, q->train, q->n_train, q->o->resume, err) : st;
 }
 
 /* A fork begins with another run's checkpoint, and the lines that its log had then. */

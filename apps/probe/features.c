@@ -75,6 +75,10 @@ hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const si
         return hct_fail(err, HCT_EINVAL, "probe.kind attentive needs the tokens of an encoder; a histogram has none");
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM) return histograms(r, d, scans, ret, err);
     if (st == HCT_OK) st = open_encoder(r, ret, err);
+    char scans_hash[MODEL_HASH];
+    if (st == HCT_OK) st = dataset_preparation(d, scans, n, scans_hash, err);
+    if (st == HCT_OK && r->probe.features == FEATURES_ENCODER)
+        weights_warn_preparation(r->probe.weights, &ret->info, scans_hash);
     embedder e = {0};
     if (st == HCT_OK) {
         const encoder *c = &ret->info.encoder;

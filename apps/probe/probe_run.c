@@ -13,6 +13,7 @@
 #include "probe/features.h"
 #include "probe/probe_fit.h"
 #include "run/run_folder.h"
+#include "run/training_scans.h"
 #include "training/trial.h"
 
 typedef struct probing {
@@ -92,6 +93,7 @@ static hct_status save_classifier(probing *q, params **heads, hct_err *err) {
     params *all = model_new(q->dev, &info, 0, err);
     if (!all) return err->code;
     hct_status st = dataset_hash(q->data, q->t.scan, q->t.n_train, info.data, err);
+    memcpy(info.preprocessing, q->t.preparation, MODEL_HASH);
     for (size_t i = 0; st == HCT_OK && i < all->n; i++) {
         const char *name = all->items[i].name;
         const param *from = params_find(q->f.p, name);
@@ -123,7 +125,6 @@ static hct_status fit_all(probing *q, hct_err *err) {
         if (st == HCT_OK) st = fit_task(q, k, heads[k], err);
     }
     if (st == HCT_OK && q->f.p) st = save_classifier(q, heads, err);
-    if (st == HCT_OK) st = trial_write(&q->t, 0, q->o->run, q->weights, &q->f.info, err);
     for (size_t k = 0; heads && k < tasks; k++) params_free(heads[k]);
     free(heads);
     return st;
@@ -144,7 +145,8 @@ static hct_status open_folder(probing *q, hct_err *err) {
         st = hct_fail(err, HCT_EINVAL, "%s: there is a run already; continue it with --resume, or name another folder",
                       run);
     if (st == HCT_OK && !begun) st = run_folder_empty(run, err);
-    return st == HCT_OK ? run_folder_open(run, "checkpoints", q->r, err) : st;
+    if (st == HCT_OK) st = run_folder_open(run, "checkpoints", q->r, err);
+    return st == HCT_OK ? training_scans_write(run, q->data, q->t.scan, q->t.n_train, q->o->resume, err) : st;
 }
 
 hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
@@ -165,6 +167,8 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     hct_err late;
     hct_status closed = runlog_close(q.log, &late);
     if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);
+    /* last: a folder with predictions is a finished run */
+    if (st == HCT_OK) st = trial_write(&q.t, 0, o->run, q.weights, &q.f.info, err);
     run_folder_leave(q.lock);
     features_free(&q.f);
     trial_free(&q.t);

@@ -65,7 +65,7 @@ static hct_status add_row(const csv *t, const columns *c, size_t row, curve *to,
     return HCT_OK;
 }
 
-static hct_status draw_curves(const char *run, const char *task, const curve *curves, size_t n, hct_err *err) {
+static hct_status draw_curves(const char *folder, const char *task, const curve *curves, size_t n, hct_err *err) {
     plot_series s[2 * METHODS] = {{0}};
     double most = 1;
     size_t used = n;
@@ -86,16 +86,13 @@ static hct_status draw_curves(const char *run, const char *task, const curve *cu
                          .series = s,
                          .n = used,
                          .log_x = true};
-    char *folder = path_join(run, "figures"),
-         *path = folder ? path_join(folder, figure_file("fewshot", task, file)) : NULL;
-    hct_status st = path ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
-    if (st == HCT_OK) st = plot_write(&figure, path, err);
-    free(folder);
+    char *path = path_join(folder, figure_file("fewshot", task, file));
+    hct_status st = path ? plot_write(&figure, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
     free(path);
     return st;
 }
 
-static hct_status draw_task(const csv *t, const columns *c, const char *run, const char *task, hct_err *err) {
+static hct_status draw_task(const csv *t, const columns *c, const char *folder, const char *task, hct_err *err) {
     curve curves[METHODS];
     size_t n = 0, points = 0;
     hct_status st = HCT_OK;
@@ -107,7 +104,7 @@ static hct_status draw_task(const csv *t, const columns *c, const char *run, con
         if (m == METHODS) continue; /* more make a plot nobody can read */
         if (m == n) {
             double *v = malloc((4 * t->rows + 1) * sizeof *v);
-            if (!v) st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+            if (!v) st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
             curves[n++] =
                 (curve){method, v, v ? v + t->rows : NULL, v ? v + 2 * t->rows : NULL, v ? v + 3 * t->rows : NULL,
                         NAN,    0};
@@ -115,12 +112,12 @@ static hct_status draw_task(const csv *t, const columns *c, const char *run, con
         if (st == HCT_OK) st = add_row(t, c, r, &curves[m], err);
     }
     for (size_t m = 0; m < n; m++) points += curves[m].n + !isnan(curves[m].star);
-    if (st == HCT_OK && points) st = draw_curves(run, task, curves, n, err);
+    if (st == HCT_OK && points) st = draw_curves(folder, task, curves, n, err);
     for (size_t m = 0; m < n; m++) free(curves[m].x);
     return st;
 }
 
-hct_status fewshot_report_draw(const char *run, hct_err *err) {
+hct_status fewshot_report_draw(const char *run, const char *folder, hct_err *err) {
     char *path = path_join(run, "fewshot.csv");
     if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     csv *t = path_is_file(path) ? csv_read(path, err) : NULL;
@@ -131,7 +128,7 @@ hct_status fewshot_report_draw(const char *run, hct_err *err) {
         const char *task = csv_cell(t, r, (size_t)c.task);
         size_t first = 0;
         while (strcmp(csv_cell(t, first, (size_t)c.task), task) != 0) first++;
-        if (first == r) st = draw_task(t, &c, run, task, err);
+        if (first == r) st = draw_task(t, &c, folder, task, err);
     }
     if (t) csv_free(t);
     free(path);

@@ -4,9 +4,9 @@
 
 #include "hct/types.h"
 
-/* Draws RUN/figures/fewshot_TASK.svg of each task: AUC of each method over the examples of each class, with the band of
+/* Draws FOLDER/fewshot_TASK.svg of each task: AUC of each method over the examples of each class, with the band of
  * its draws; a star right of the curves where a method saw all training scans. Nothing to do without RUN/fewshot.csv.
  * HCT_EFORMAT: it is not what headct fewshot writes. */
-hct_status fewshot_report_draw(const char *run, hct_err *err);
+hct_status fewshot_report_draw(const char *run, const char *folder, hct_err *err);
 
 #endif

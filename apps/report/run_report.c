@@ -2,10 +2,12 @@
 #include "report/run_report.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "evaluation/evaluation.h"
 #include "figures/plot.h"
@@ -57,14 +59,63 @@ static hct_status draw_loss(const char *run, const char *path, hct_err *err) {
     return status;
 }
 
-hct_status run_report_loss(report *r, const char *run, hct_err *err) {
-    char *folder = path_join(run, "figures"), *path = folder ? path_join(folder, "loss.svg") : NULL;
-    hct_status status = path ? path_make_folders(folder, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
-    if (status == HCT_OK) status = draw_loss(run, path, err);
+static hct_status add_loss(report *r, const char *run, const char *folder, hct_err *err) {
+    char *path = path_join(folder, "loss.svg");
+    hct_status status = path ? draw_loss(run, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     if (status == HCT_OK) report_figure(r, path, "Loss over optimiser steps.");
     free(path);
-    free(folder);
     return status;
+}
+
+/* Where this report draws what it shows of a run: RUN/figures, or of a run that may only be read a folder of its own,
+ * which is removed afterwards. */
+typedef struct drawing_room {
+    char *folder;
+    bool is_own;
+} drawing_room;
+
+static hct_status room_open(const char *run, drawing_room *ret, hct_err *err) {
+    *ret = (drawing_room){.folder = path_join(run, "figures")};
+    if (!ret->folder) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    if (path_make_folders(ret->folder, err) == HCT_OK && access(ret->folder, W_OK | X_OK) == 0) return HCT_OK;
+    const char *tmp = getenv("TMPDIR");
+    free(ret->folder);
+    if (asprintf(&ret->folder, "%s/headct-report-XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0) ret->folder = NULL;
+    if (!ret->folder || !mkdtemp(ret->folder)) {
+        hct_status status =
+            hct_fail(err, HCT_EIO, "%s: may only be read, and no temporary folder for its figures can be made: %s", run,
+                     strerror(errno));
+        free(ret->folder);
+        ret->folder = NULL;
+        return status;
+    }
+    ret->is_own = true;
+    return HCT_OK;
+}
+
+static void room_close(drawing_room *room) {
+    char **names = NULL;
+    size_t n = 0;
+    hct_err ignored;
+    if (room->is_own && path_list(room->folder, "", &names, &n, &ignored) == HCT_OK) {
+        for (size_t i = 0; i < n; i++) {
+            char *path = path_join(room->folder, names[i]);
+            if (path) unlink(path);
+            free(path);
+            free(names[i]);
+        }
+        free(names);
+        rmdir(room->folder);
+    }
+    free(room->folder);
+}
+
+/* A report is shown to others: what a link in a run leads to elsewhere is not copied into it. */
+static hct_status check_inside(const char *run, const char *path, hct_err *err) {
+    return path_is_below(path, run)
+               ? HCT_OK
+               : hct_fail(err, HCT_EINVAL, "%s: is a link that leads out of the run; a report copies none: remove it",
+                          path);
 }
 
 static double number(const cJSON *o, const char *key) {
@@ -256,11 +307,10 @@ static hct_status add_figure(report *r, const char *path, hct_err *err) {
     return HCT_OK;
 }
 
-/* Every figure of a folder but the loss curve, which stands above. */
-static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err *err) {
+/* Every figure of a folder, which lies below `run`, but the loss curve, which stands above. */
+static hct_status add_figures(report *r, const char *run, const char *folder, size_t *ret_n, hct_err *err) {
     static const char *const endings[] = {".svg", ".png"};
-    char *folder = path_join(run, "figures");
-    hct_status status = folder ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    hct_status status = HCT_OK;
     for (int e = 0; e < 2 && status == HCT_OK && path_is_folder(folder); e++) {
         char **names = NULL;
         size_t n = 0;
@@ -268,13 +318,21 @@ static hct_status add_figures(report *r, const char *run, size_t *ret_n, hct_err
         for (size_t i = 0; status == HCT_OK && i < n; i++) {
             if (!strcmp(names[i], "loss.svg")) continue;
             char *path = path_join(folder, names[i]);
-            status = path ? add_figure(r, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+            status = path ? check_inside(run, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+            if (status == HCT_OK) status = add_figure(r, path, err);
             ++*ret_n;
             free(path);
         }
         for (size_t i = 0; i < n; i++) free(names[i]);
         free(names);
     }
+    return status;
+}
+
+static hct_status add_figures_of(report *r, const char *run, size_t *ret_n, hct_err *err) {
+    char *folder = path_join(run, "figures");
+    hct_status status =
+        folder ? add_figures(r, run, folder, ret_n, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     free(folder);
     return status;
 }
@@ -327,7 +385,8 @@ static hct_status add_sheets(report *r, const char *folder, size_t *ret_n, hct_e
         char *path = path_join(folder, sheets[i].file);
         if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
         if (path_is_file(path)) {
-            st = add_csv(r, path, sheets[i].caption, err);
+            st = check_inside(folder, path, err);
+            if (st == HCT_OK) st = add_csv(r, path, sheets[i].caption, err);
             ++*ret_n;
         }
         free(path);
@@ -347,7 +406,7 @@ static hct_status add_evaluations(report *r, const char *run, hct_err *err) {
             report_subheading(r, names[i]);
             st = run_report_metrics(r, metrics, names[i], err);
             if (st == HCT_OK) st = add_sheets(r, folder, &tables, err);
-            if (st == HCT_OK) st = add_figures(r, folder, &figures, err);
+            if (st == HCT_OK) st = add_figures_of(r, folder, &figures, err);
         }
         free(metrics);
         free(folder);
@@ -396,22 +455,28 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
     if (!path_is_folder(run)) return hct_fail(err, HCT_ENOTFOUND, "%s: there is no such run folder", run);
     char *jsonl = path_join(run, "metrics.jsonl"), *metrics = path_join(run, "metrics.json");
     char *recipe = path_join(run, "recipe.yaml"), *scores = path_join(run, "predictions.csv");
+    char *few = path_join(run, "fewshot.csv");
     hct_status status =
-        jsonl && metrics && recipe && scores ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+        jsonl && metrics && recipe && scores && few ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    drawing_room room = {NULL, false};
     report_heading(r, run);
-    if (status == HCT_OK && path_is_file(jsonl)) status = optional(run_report_loss(r, run, err), &parts);
+    if (status == HCT_OK && (path_is_file(jsonl) || path_is_file(few))) status = room_open(run, &room, err);
+    if (status == HCT_OK && path_is_file(jsonl)) status = optional(add_loss(r, run, room.folder, err), &parts);
     if (status == HCT_OK && path_is_file(metrics))
         status = optional(run_report_metrics(r, metrics, "Held-out evaluation", err), &parts);
     else if (status == HCT_OK && path_is_file(scores))
         report_note(r, "Its predictions are not evaluated yet: headct evaluate --run %s", run);
     size_t tables = 0;
-    if (status == HCT_OK) status = fewshot_report_draw(run, err);
+    if (status == HCT_OK && room.folder) status = fewshot_report_draw(run, room.folder, err);
     if (status == HCT_OK) status = add_sheets(r, run, &tables, err);
     parts += tables;
-    if (status == HCT_OK) status = add_figures(r, run, &figures, err);
+    if (status == HCT_OK) status = add_figures_of(r, run, &figures, err);
+    if (status == HCT_OK && room.is_own) status = add_figures(r, room.folder, room.folder, &figures, err);
+    room_close(&room);
     if (status == HCT_OK) status = add_evaluations(r, run, err);
     if (status == HCT_OK) status = add_origin(r, run, err);
     char *text = NULL;
+    if (status == HCT_OK && path_is_file(recipe)) status = check_inside(run, recipe, err);
     if (status == HCT_OK && path_is_file(recipe) && (status = hct_read_file(recipe, &text, NULL, err)) == HCT_OK) {
         report_folded(r, "recipe.yaml", text);
         parts++;
@@ -421,6 +486,7 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
     free(metrics);
     free(recipe);
     free(scores);
+    free(few);
     if (status == HCT_OK && parts + figures == 0)
         return hct_fail(err, HCT_ENOTFOUND, "%s: holds no metrics.jsonl, metrics.json, figures or recipe.yaml", run);
     return status;

@@ -13,10 +13,13 @@
 #include "support/sha256.h"
 
 void run_folder_clean(const char *run) {
-    char *checkpoints = path_join(run, "checkpoints");
+    static const char *const rooms[] = {"checkpoints", "figures"};
     hct_leftovers_remove(run);
-    if (checkpoints) hct_leftovers_remove(checkpoints);
-    free(checkpoints);
+    for (int i = 0; i < 2; i++) {
+        char *room = path_join(run, rooms[i]);
+        if (room) hct_leftovers_remove(room);
+        free(room);
+    }
 }
 
 static hct_status check_recipe(const char *run, const char *file, const recipe *r, int resume, hct_err *err) {

@@ -9,8 +9,8 @@
 hct_status run_folder_enter(const char *run, const recipe *r, int resume, int *ret_lock, hct_err *err);
 void run_folder_leave(int lock);
 
-/* Removes from RUN and RUN/checkpoints what killed writers left there (hct_leftovers_remove); run_folder_enter does,
- * but not for a model's folder below. */
+/* Removes from RUN, RUN/checkpoints and RUN/figures what killed writers left there (hct_leftovers_remove);
+ * run_folder_enter does, but not for a model's folder below. */
 void run_folder_clean(const char *run);
 /* Removes what a run that was cut off before its first checkpoint left: events and figures. */
 hct_status run_folder_empty(const char *run, hct_err *err);

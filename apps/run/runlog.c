@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "hct/io.h"
+#include "hct/log.h"
 #include "support/json_out.h"
 #include "support/paths.h"
 #include "support/tensorboard.h"
@@ -30,7 +31,7 @@ struct runlog {
 static hct_status walk_file(const char *path, bool (*each)(const cJSON *line, void *context), void *context,
                             size_t *ret_bytes, hct_err *err) {
     hct_mapped m;
-    hct_status status = hct_map_file(path, &m, err);
+    hct_status status = hct_load_file(path, &m, err);
     if (status < 0) return status;
     size_t at = 0, number = 1;
     const char *text = (const char *)m.bytes, *end;
@@ -111,7 +112,11 @@ static void append(runlog *log, const char *bytes, size_t n) {
     while (n > 0 && !log->error) {
         ssize_t k = write(log->fd, bytes, n);
         if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) log->error = k < 0 ? errno : EIO;
+        if (k <= 0) {
+            log->error = k < 0 ? errno : EIO;
+            hct_log(HCT_LOG_WARNING, "%s: writing failed: %s; the run goes on, and ends with an error", log->path,
+                    strerror(log->error));
+        }
         if (k > 0) bytes += k, n -= (size_t)k;
     }
 }

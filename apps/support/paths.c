@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,13 @@ bool path_is_file(const char *path) {
 bool path_is_folder(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool path_is_below(const char *path, const char *folder) {
+    char real[PATH_MAX], top[PATH_MAX];
+    if (!realpath(path, real) || !realpath(folder, top)) return false;
+    size_t n = strcmp(top, "/") == 0 ? 0 : strlen(top);
+    return strncmp(real, top, n) == 0 && real[n] == '/';
 }
 
 hct_status path_make_folders(const char *path, hct_err *err) {

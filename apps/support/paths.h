@@ -16,6 +16,8 @@ char *path_folder(const char *path);
 char *path_stem(const char *path);
 bool path_is_file(const char *path);
 bool path_is_folder(const char *path);
+/* Whether it lies in the folder once all links are followed. */
+bool path_is_below(const char *path, const char *folder);
 /* mkdir -p; fine where it is there already. */
 hct_status path_make_folders(const char *path, hct_err *err);
 /* Names in a folder that end in `ending` ("" for all) in byte order, hidden ones left out; free each, then the array.

@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +23,13 @@ static hct_status failed(const row_file *f, hct_err *err) {
     return hct_fail(err, HCT_EIO, "%s: cannot be written: %s", f->path, strerror(errno));
 }
 
-/* Bytes up to the last line end outside quotes. */
-static size_t whole_rows(const char *text, size_t n) {
+/* Bytes up to the last line end outside quotes, or up to the end of line number `most`, counted from 1. */
+static size_t whole_rows(const char *text, size_t n, size_t most) {
     size_t whole = 0;
     int quoted = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && most; i++) {
         if (text[i] == '"') quoted = !quoted;
-        if (text[i] == '\n' && !quoted) whole = i + 1;
+        if (text[i] == '\n' && !quoted) whole = i + 1, most--;
     }
     return whole;
 }
@@ -86,7 +87,7 @@ static hct_status check_origin(const row_file *f, const char *origin, hct_err *e
  * leaves whole rows and part of one, or part of the header. */
 static hct_status check_rows(const row_file *f, const hct_mapped *m, const char *header, size_t *ret_whole,
                              hct_err *err) {
-    size_t length = strlen(header), whole = whole_rows((const char *)m->bytes, m->size);
+    size_t length = strlen(header), whole = whole_rows((const char *)m->bytes, m->size, SIZE_MAX);
     *ret_whole = whole;
     if (whole ? whole < length || memcmp(m->bytes, header, length) != 0
               : m->size > length || memcmp(m->bytes, header, m->size) != 0)
@@ -102,7 +103,7 @@ static hct_status check_rows(const row_file *f, const hct_mapped *m, const char 
 /* Cuts what is there to whole rows; an empty file gets its header. */
 static hct_status begin(row_file *f, const char *header, const char *origin, hct_err *err) {
     hct_mapped m = {NULL, 0};
-    hct_status st = hct_map_file(f->path, &m, err);
+    hct_status st = hct_load_file(f->path, &m, err);
     if (st < 0) return st;
     size_t whole = 0;
     if (m.size) st = check_rows(f, &m, header, &whole, err);
@@ -134,6 +135,15 @@ row_file *row_file_open(const char *path, const char *header, const char *origin
 hct_status row_file_add(row_file *f, const text_buffer *rows, hct_err *err) {
     const char *bytes = text_get(rows, f->path, err);
     return bytes ? append(f, bytes, text_length(rows), err) : HCT_ENOMEM;
+}
+
+hct_status row_file_cut(row_file *f, size_t row, hct_err *err) {
+    hct_mapped m = {NULL, 0};
+    hct_status st = hct_load_file(f->path, &m, err);
+    if (st < 0) return st;
+    f->size = (off_t)whole_rows((const char *)m.bytes, m.size, row + 1);
+    hct_unmap_file(&m);
+    return ftruncate(f->fd, f->size) < 0 ? failed(f, err) : HCT_OK;
 }
 
 void row_file_close(row_file *f) {

@@ -15,6 +15,8 @@ typedef struct row_file row_file;
 row_file *row_file_open(const char *path, const char *header, const char *origin, csv **ret_rows, hct_err *err);
 /* Appends whole rows and puts them on the disk. On failure (full disk) the file is as before. */
 hct_status row_file_add(row_file *f, const text_buffer *rows, hct_err *err);
+/* Takes away all rows from number `row` on (0: the first below the header), before any is added. */
+hct_status row_file_cut(row_file *f, size_t row, hct_err *err);
 /* f may be NULL. */
 void row_file_close(row_file *f);
 

@@ -1,11 +1,13 @@
 /* SHA-256 of bytes and files. */
 #include "support/sha256.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "hct/io.h"
+#include <string.h>
+#include <unistd.h>
 
 struct sha256 {
     EVP_MD_CTX *context;
@@ -42,10 +44,22 @@ hct_status sha256_bytes(const void *bytes, size_t n, char hex[SHA256_HEX], hct_e
 }
 
 hct_status sha256_file(const char *path, char hex[SHA256_HEX], hct_err *err) {
-    hct_mapped m;
-    hct_status status = hct_map_file(path, &m, err);
-    if (status < 0) return status;
-    status = sha256_bytes(m.bytes, m.size, hex, err);
-    hct_unmap_file(&m);
-    return status;
+    enum { PIECE = 1 << 17 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    unsigned char *piece = fd >= 0 ? malloc(PIECE) : NULL;
+    if (fd < 0 || !piece) {
+        int error = errno;
+        if (fd >= 0) close(fd);
+        return hct_fail(err, fd < 0 ? error == ENOENT ? HCT_ENOTFOUND : HCT_EIO : HCT_ENOMEM, "%s: opening failed: %s",
+                        path, fd < 0 ? strerror(error) : "out of memory");
+    }
+    sha256 *h = sha256_begin();
+    ssize_t k;
+    while ((k = read(fd, piece, PIECE)) > 0 || (k < 0 && errno == EINTR))
+        if (k > 0) sha256_add(h, piece, (size_t)k);
+    int error = errno;
+    free(piece);
+    close(fd);
+    hct_status status = sha256_end(h, hex, k < 0 ? NULL : err);
+    return k < 0 ? hct_fail(err, HCT_EIO, "%s: reading failed: %s", path, strerror(error)) : status;
 }

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hct/log.h"
+
 enum { MAX_TAG = 200, MAX_EVENT = MAX_TAG + 100 };
 
 struct tensorboard {
@@ -93,7 +95,10 @@ static void write_record(tensorboard *t, const message *m) {
     memcpy(out + 12 + m->n, r.bytes, 4);
     size_t n = 16 + m->n;
     ssize_t k = t->error ? 0 : write(t->fd, out, n); /* one call a record: other readers see whole ones */
-    if (!t->error && k != (ssize_t)n) t->error = k < 0 ? errno : ENOSPC;
+    if (t->error || k == (ssize_t)n) return;
+    t->error = k < 0 ? errno : ENOSPC;
+    hct_log(HCT_LOG_WARNING, "%s: writing failed: %s; the run goes on, and this file gets nothing more", t->path,
+            strerror(t->error));
 }
 
 tensorboard *tensorboard_open(const char *folder, int64_t first_step, hct_err *err) {

@@ -46,7 +46,8 @@ hct_status trial_of(const dataset *d, scan_list train, scan_list valid, scan_lis
     const scan_list parts[] = {train, valid, test};
     for (size_t p = 0, at = 0; p < 3; at += parts[p++].n)
         if (parts[p].n) memcpy(ret->scan + at, parts[p].scan, parts[p].n * sizeof *ret->scan);
-    hct_status st = fill(ret, tasks, n_tasks, err);
+    hct_status st = dataset_preparation(d, ret->scan, ret->n, ret->preparation, err);
+    if (st == HCT_OK) st = fill(ret, tasks, n_tasks, err);
     if (st < 0) trial_free(ret);
     return st;
 }
@@ -148,7 +149,7 @@ static hct_status write_origin(const trial *t, const char *run, const char *weig
                            "{\"format\":\"headct-predictions/"
                            "1\",\"weights_sha256\":\"%s\",\"recipe_sha256\":\"%s\",\"preprocessing_sha256\":\"%s\","
                            "\"data_sha256\":\"%s\"}\n",
-                           weights, info->recipe, info->preprocessing, data);
+                           weights, info->recipe, t->preparation, data);
     if (st == HCT_OK) st = hct_outfile_close(f, err);
     free(path);
     return st;

@@ -19,7 +19,8 @@ typedef struct trial {
     const dataset *data; /* borrowed */
     size_t *scan, n;     /* train, validation and test scans, one after the other; numbers in data */
     size_t n_train, n_valid, n_test;
-    predictions said; /* row i is scan[i]: labels are filled in, scores are 0 at first */
+    char preparation[MODEL_HASH]; /* SHA-256 of what all scans went through */
+    predictions said;             /* row i is scan[i]: labels are filled in, scores are 0 at first */
 } trial;
 
 typedef struct scan_list {

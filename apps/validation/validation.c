@@ -11,12 +11,11 @@
 #include "figures/forest.h"
 #include "hct/log.h"
 #include "hct/nearest.h"
-#include "inference/predict.h"
 #include "recipe/recipe.h"
 #include "support/paths.h"
 #include "support/progress.h"
-#include "support/stop.h"
 #include "support/text.h"
+#include "validation/other.h"
 
 static bool named(const char *list, const char *name) {
     size_t n = strlen(name);
@@ -70,20 +69,6 @@ static hct_status take_other_labels(const validation_options *s, predictions *p,
     return st;
 }
 
-/* OUT/predictions.csv of the run's classifier on the other dataset; *ret_refused: scans that could not be read, each
- * listed with its reason. */
-static hct_status predict_other(const validation_options *s, const char *path, size_t *ret_refused, hct_err *err) {
-    cohort c = {0};
-    size_t kept;
-    stop_listen();
-    hct_status st = path_make_folders(s->out, err);
-    if (st == HCT_OK) st = cohort_of_dataset(s->data, s->split ? s->split : "all", &c, err);
-    if (st == HCT_OK) st = predict_run(&(predict_options){.run = s->run, .out = path}, &c, &kept, err);
-    *ret_refused = cohort_tell_refused(&c);
-    cohort_free(&c);
-    return st;
-}
-
 /* Labels, tasks and kind of scores of the first model. */
 static hct_status complete(const validation_options *s, const char *path, predictions *p, hct_err *err) {
     hct_status status = HCT_OK;
@@ -127,10 +112,11 @@ static void tell_pooled(const validation_options *s, const predictions *p) {
 }
 
 /* Tables and a run's own predictions, all models in the first one's order. */
-static hct_status read_models(const validation_options *s, const char *run_path, const char *split, model_set *m,
-                              size_t *ret_before, hct_err *err) {
+static hct_status read_models(const validation_options *s, const other_cohort *other, const char *run_path,
+                              const char *split, model_set *m, size_t *ret_before, hct_err *err) {
     static const models_format plain = {false, NULL, NULL};
     hct_status st = run_path ? models_add(m, run_path, &plain, split, err) : HCT_OK;
+    if (st == HCT_OK && s->data) st = other_keep(other, &m->of[0], err);
     const char *first = run_path ? run_path : s->files[0];
     for (int i = 0; i < s->n_files && st == HCT_OK; i++) {
         /* the first table says which scans; whatever else the others hold does not matter */
@@ -378,11 +364,13 @@ hct_status validation_run(const validation_options *s, FILE *table, size_t *ret_
     recipe of_run;
     const char *test = NULL, *validation = NULL;
     size_t before = 0;
+    other_cohort other = {0};
     char *path = s->run ? path_join(s->data ? s->out : s->run, "predictions.csv") : NULL;
     hct_status st = s->run && !path ? hct_fail(err, HCT_ENOMEM, "out of memory") : HCT_OK;
     if (st == HCT_OK) st = choose_split(s, &of_run, &test, &validation, err);
-    if (st == HCT_OK && s->data) st = predict_other(s, path, ret_refused, err);
-    if (st == HCT_OK) st = read_models(s, path, test, &v.models, &before, err);
+    if (st == HCT_OK && s->data) st = other_predict(s, path, table, &other, err);
+    *ret_refused = other.refused;
+    if (st == HCT_OK) st = read_models(s, &other, path, test, &v.models, &before, err);
     if (st == HCT_OK && !s->data) st = read_validation(&v, path ? path : s->files[0], validation, test, err);
     if (st == HCT_OK) st = choose_out(s, test, &v.out, err);
     if (st == HCT_OK && v.out && !(v.figures = path_join(v.out, "figures")))
@@ -394,6 +382,7 @@ hct_status validation_run(const validation_options *s, FILE *table, size_t *ret_
     row_groups_free(&v.patients);
     models_free(&v.models);
     models_free(&v.validation);
+    other_free(&other);
     free(v.out);
     free(v.figures);
     free(path);

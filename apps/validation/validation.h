@@ -4,7 +4,8 @@
  * Writes into OUT: metrics.json, metrics.csv and figures/ of the first model (evaluation/evaluation.h); models.csv,
  * comparisons.csv, p_matrix.csv of several (evaluation/pairs.h); operating_points.csv, calibration.csv
  * (evaluation/operate.h); subgroups.csv (evaluation/subgroups.h); on another dataset also
- * predictions.csv, which is resumed. */
+ * predictions.csv, which is resumed, and left_out.csv: the scans that the run was trained on, or whose patients it was
+ * trained on (run/training_scans.h), which are not evaluated. */
 #ifndef VALIDATION_VALIDATION_H
 #define VALIDATION_VALIDATION_H
 
@@ -21,12 +22,13 @@ enum { VALIDATION_LABELS = 16, VALIDATION_MAPS = 64, VALIDATION_FILES = 256, VAL
 typedef struct validation_options {
     const char *files[VALIDATION_FILES]; /* tables, the first model's first; or */
     int n_files;
-    const char *run;      /* a run: RUN/predictions.csv; where out is NULL it is written to RUN, or, where RUN
+    const char *run;       /* a run: RUN/predictions.csv; where out is NULL it is written to RUN, or, where RUN
                                          has metrics already, to RUN/evaluate-SPLIT */
-    models_format format; /* of files */
-    bool logits, scores;  /* scores are logits; may be any numbers */
-    const char *out;      /* NULL: nothing is written */
-    const char *data;     /* with run and out: the run's classifiers are applied to this dataset, untuned */
+    models_format format;  /* of files */
+    bool logits, scores;   /* scores are logits; may be any numbers */
+    const char *out;       /* NULL: nothing is written */
+    const char *data;      /* with run and out: the run's classifiers are applied to this dataset, untuned */
+    bool include_training; /* with data: also to scans and patients that the run was trained on */
     const char *map[VALIDATION_MAPS]; /* "TASK=LABEL": names of the run's tasks there */
     int n_maps;
     const char *labels[VALIDATION_LABELS]; /* CSV files or datasets; the last one wins */

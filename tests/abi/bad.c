@@ -54,3 +54,14 @@ const hct_plugin hct_plugin_v1 =
 extern HCT_API hct_status (*const bad_unused)(const hct_host *, hct_err *);
 hct_status (*const bad_unused)(const hct_host *, hct_err *) = init;
 #endif
+
+#ifdef WITH_CONSTRUCTOR
+#include <stdio.h>
+#include <unistd.h>
+
+/* Of a plugin that is refused by what its file says no code runs. */
+__attribute__((constructor)) static void must_not_run(void) {
+    fputs("a refused plugin's constructor ran\n", stderr);
+    _exit(9);
+}
+#endif

@@ -244,6 +244,45 @@ START_TEST(a_bad_folder_in_the_search_path_is_one_line) {
 }
 END_TEST
 
+/* Neither is what others could have put there: loaded by name, left out where it was only found. */
+START_TEST(what_others_may_write_is_not_loaded) {
+    char said[8192], want[8192];
+    const char *folder = scratch_path("open");
+    ck_assert_int_eq(mkdir(folder, 0755), 0);
+    char *bytes = NULL;
+    size_t n = 0;
+    ck_assert_int_eq(hct_read_file(v1, &bytes, &n, NULL), HCT_OK);
+    const char *file = scratch_file("open/hct_kernel_v1.so", bytes, n);
+    free(bytes);
+    hct_ctx *ctx = open_searching(folder, said, sizeof said);
+    ck_assert_str_eq(said, "");
+    ck_assert_ptr_nonnull(hct_op_find(ctx, "abi.powers"));
+    hct_close(ctx);
+    ck_assert_int_eq(chmod(folder, 0777), 0);
+    ctx = open_searching(folder, said, sizeof said);
+    snprintf(want, sizeof want, "left out: %s: is not loaded: %s may be written to by everybody", file, folder);
+    ck_assert_msg(strstr(said, want) != NULL, "%s", said);
+    ck_assert_ptr_null(hct_op_find(ctx, "abi.powers"));
+    hct_close(ctx);
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+    ck_assert_int_eq(chmod(file, 0666), 0);
+    hct_err err = {0, ""};
+    ck_assert_int_eq(hct_trust_file(file, &err), HCT_EINVAL);
+    ck_assert_int_eq(chmod(file, 0644), 0);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(file, 12345, 12345), 0);
+        ck_assert_int_eq(hct_trust_file(file, &err), HCT_EINVAL);
+        ck_assert_msg(strstr(err.msg, "belongs to another user"), "%s", err.msg);
+    }
+    ck_assert_int_eq(chdir(scratch_folder()), 0);
+    ctx = open_searching("open", said, sizeof said);
+    ck_assert_str_eq(said, "headct: HCT_PLUGIN_PATH: open is a relative path, and left out: name it from /\n");
+    ck_assert_int_lt(hct_load_plugin(ctx, "hct_kernel_v1.so", &err), 0);
+    ck_assert_msg(strstr(err.msg, "./hct_kernel_v1.so"), "%s", err.msg);
+    hct_close(ctx);
+}
+END_TEST
+
 int main(int argc, char **argv) {
     if (argc != 3) return 2;
     v1 = realpath(argv[1], NULL); /* links to it are made elsewhere */
@@ -252,5 +291,5 @@ int main(int argc, char **argv) {
     return CHECK_RUN("abi", a_plugin_of_1_0_computes_and_differentiates, a_backend_of_1_0_runs,
                      bad_plugins_are_refused_and_harm_nothing, files_that_are_no_shared_objects,
                      cut_plugins_are_refused, a_bad_file_in_the_search_path_is_one_line,
-                     a_bad_folder_in_the_search_path_is_one_line);
+                     a_bad_folder_in_the_search_path_is_one_line, what_others_may_write_is_not_loaded);
 }

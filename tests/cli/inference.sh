@@ -25,6 +25,10 @@ check "probe, attentive" "$headct" probe --recipe "$work/probe.yaml" --data "$wo
 refuses 1 "probe.heads" "heads that do not divide the width" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --kind attentive --set probe.heads=5 --run "$work/five" $q
 refuses 1 "histogram" "an attentive probe of a histogram" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --kind attentive --set probe.features=histogram --run "$work/five" $q
 check "predictions carry the weights' hash" sh -c 'python3 -c "import json, sys; d = json.load(open(sys.argv[1])); sys.exit(any(len(d[k]) != 64 for k in (\"weights_sha256\", \"recipe_sha256\", \"preprocessing_sha256\", \"data_sha256\")))" "$1"' sh "$work/encoder/predictions.csv.json"
+# A run whose last files cannot be written has no predictions: what looks for finished runs does not take it for one.
+mkdir "$work/unwritable" && : >"$work/unwritable/figures"
+refuses 1 "figures" "a probe whose figures cannot be written fails" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --weights "$w" --run "$work/unwritable" $q
+ok "$([ -e "$work/unwritable/predictions.csv" ] && echo 1 || echo 0)" "and leaves no predictions"
 check "report" "$headct" report "$work/mae" "$work/encoder" "$work/random" --out "$work/report.html"
 check "plan" "$headct" plan "$work/mae.yaml" --data "$work/data"
 "$headct" plan "$work/mae.yaml" --data "$work/data" --set data.fraction=0.5 >"$work/plan"
@@ -82,7 +86,8 @@ check "and the other scan is embedded" test -s "$work/latin.safetensors"
 two_at_once() {
     "$headct" embed --weights "$w" "$work"/ph/*.nii.gz --out "$work/both.safetensors" $q &
     first=$!
-    while kill -0 $first 2>/dev/null && ! grep -q '[.]nii[.]gz' "/proc/$first/maps" 2>/dev/null; do :; done
+    # Each scan is read twice, for its hash and its voxels: when the bytes of all were read, some half of them are done.
+    while kill -0 $first 2>/dev/null && [ "$(sed -n 's/^rchar: //p' "/proc/$first/io" 2>/dev/null || echo 0)" -lt $(($(cat "$work"/ph/*.nii.gz | wc -c) * 6 / 5)) ]; do :; done
     kill -STOP $first
     "$headct" embed --weights "$w" "$one" --out "$work/both.safetensors" $q || return 9
     kill -CONT $first

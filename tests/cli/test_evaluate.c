@@ -263,6 +263,23 @@ START_TEST(several_models) {
 }
 END_TEST
 
+/* Two labels whose names differ only in what no file name holds have a figure each; a report copies nothing that a
+ * link in the run leads to. */
+START_TEST(figures_are_the_runs_own) {
+    put("names.csv", "scan,a b,a_b,y_a b,y_a_b\ns1,0.9,0.1,1,0\ns2,0.8,0.9,1,1\ns3,0.5,0.3,0,0\ns4,0.1,0.7,0,1\n");
+    assert_says(headct_run("evaluate %s --out %s", scratch_path("names.csv"), scratch_path("named")), 0, "a_b");
+    shell("test $(ls '%s'/roc_*.svg | wc -l) = 2", scratch_path("named/figures"));
+    shell("cp -r '%s' '%s'", scratch_path("named"), scratch_path("linked"));
+    shell("cp '%s' '%s' && ln -s '%s' '%s'", scratch_path("named/figures/roc_a_b.svg"), scratch_path("secret.svg"),
+          scratch_path("secret.svg"), scratch_path("linked/figures/other.svg"));
+    assert_says(headct_run("report %s", scratch_path("linked")), 1, "other.svg: is a link that leads out of the run");
+    ck_assert(!path_is_file(scratch_path("linked/report.html")));
+    shell("rm '%s' && ln -s roc_a_b.svg '%s'", scratch_path("linked/figures/other.svg"),
+          scratch_path("linked/figures/other.svg"));
+    assert_says(headct_run("report %s", scratch_path("linked")), 0, "report.html"); /* within the run is fine */
+}
+END_TEST
+
 START_TEST(a_run_and_its_report) {
     ck_assert_int_eq(path_make_folders(scratch_path("run"), NULL), HCT_OK);
     char *html;
@@ -328,4 +345,4 @@ END_TEST
 
 CHECK_MAIN("evaluate", names_with_endings_and_pooled_splits, labels_in_the_same_file, labels_from_a_table,
            comparison_in_any_order, patients_are_resampled_whole, refusals, subgroups, chosen_on_validation,
-           several_models, a_run_and_its_report)
+           several_models, figures_are_the_runs_own, a_run_and_its_report)

@@ -85,6 +85,61 @@ START_TEST(two_writers_of_one_path) {
 }
 END_TEST
 
+/* What somebody has put where the temporary files would lie, links to a file of the user's, is not written through. */
+START_TEST(writes_through_no_link) {
+    enum { PLANTED = 40 };
+    const char *victim = scratch_file("victim", "precious", 8), *path = scratch_path("planted.txt");
+    char first[4096], name[5000];
+    unsigned serial;
+    hct_err err = {0};
+    hct_outfile *f = hct_outfile_open(path, &err); /* tells the names of the next ones */
+    snprintf(name, sizeof name, "ls '%s' | grep planted.txt.tmp", scratch_folder());
+    FILE *list = popen(name, "r");
+    ck_assert_ptr_nonnull(fgets(first, sizeof first, list));
+    pclose(list);
+    hct_outfile_discard(f);
+    char *dot = strrchr(first, '.');
+    serial = (unsigned)strtoul(dot + 1, NULL, 10);
+    *dot = 0;
+    for (unsigned k = 1; k <= PLANTED; k++) {
+        snprintf(name, sizeof name, "%s/%s.%u", scratch_folder(), first, serial + k);
+        ck_assert_int_eq(symlink(victim, name), 0);
+    }
+    f = hct_outfile_open(path, &err);
+    ck_assert_msg(f != NULL, "%s", err.msg);
+    hct_outfile_printf(f, "mine");
+    ck_assert_int_eq(hct_outfile_close(f, &err), HCT_OK);
+    assert_text(victim, "precious");
+    assert_text(path, "mine");
+    for (unsigned k = 1; k <= PLANTED; k++) {
+        snprintf(name, sizeof name, "%s/%s.%u", scratch_folder(), first, serial + k);
+        unlink(name);
+    }
+    unlink(path);
+    unlink(scratch_path("victim"));
+}
+END_TEST
+
+/* A copy stays what it was when the file shrinks; a mapping of it would end the process. */
+START_TEST(a_copy_outlives_its_file) {
+    enum { BYTES = 100000 };
+    static char text[BYTES];
+    memset(text, 'x', BYTES);
+    const char *path = scratch_file("shrinks", text, BYTES);
+    hct_mapped m;
+    hct_err err = {0};
+    ck_assert_int_eq(hct_load_file(path, &m, &err), HCT_OK);
+    ck_assert_int_eq(truncate(path, 0), 0);
+    ck_assert_uint_eq(m.size, BYTES);
+    ck_assert_int_eq(m.bytes[BYTES - 1], 'x');
+    hct_unmap_file(&m);
+    ck_assert_int_eq(hct_load_file(path, &m, &err), HCT_OK);
+    ck_assert_uint_eq(m.size, 0);
+    hct_unmap_file(&m);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(refuses_missing_folder_and_folder_target) {
     hct_err err = {0};
     hct_outfile *f = hct_outfile_open(scratch_path("nowhere/file"), &err);
@@ -233,5 +288,5 @@ START_TEST(full_disk_by_tmpfs) {
 END_TEST
 
 CHECK_MAIN("io", writes_and_replaces, writes_more_than_the_buffer, discard_leaves_nothing, two_writers_of_one_path,
-           refuses_missing_folder_and_folder_target, reads_empty_and_missing, removes_what_the_dead_left,
-           full_disk_by_shim, full_disk_by_tmpfs)
+           writes_through_no_link, a_copy_outlives_its_file, refuses_missing_folder_and_folder_target,
+           reads_empty_and_missing, removes_what_the_dead_left, full_disk_by_shim, full_disk_by_tmpfs)

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "check_main.h"
 #include "dataset/dataset.h"
@@ -129,6 +131,45 @@ static int64_t version_of(const char *folder) {
     return version;
 }
 
+/* Run by a user who may only read, its write-ahead log cannot be taken in: refused, not read without its last rows. */
+START_TEST(rows_in_a_log_are_not_left_out) {
+    char copy[600], said[1100] = "";
+    int ends[2], status = 0;
+    if (geteuid() != 0) return; /* only root can become another user */
+    const char *folder = make("logged");
+    dataset_index ix;
+    hct_err err = {0};
+    ck_assert_int_eq(index_open(&ix, folder, 1, &err), HCT_OK);
+    ck_assert_int_eq(index_exec(&ix, "INSERT INTO patients(name) VALUES('late')", &err), HCT_OK);
+    snprintf(copy, sizeof copy, "%s-copy", folder);
+    char command[2000];
+    snprintf(
+        command, sizeof command,
+        "mkdir '%s' && cp '%s'/index.sqlite '%s'/index.sqlite-wal '%s' && chmod -R a+rX '%s' && chmod a+rx '%s' && "
+        "test -s '%s/index.sqlite-wal'",
+        copy, folder, folder, copy, copy, scratch_folder(), copy);
+    ck_assert_int_eq(system(command), 0);
+    index_close(&ix);
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dataset_index other;
+        hct_err why = {0};
+        if (setgid(65534) < 0 || setuid(65534) < 0) _exit(9);
+        hct_status s = index_open(&other, copy, 0, &why);
+        ssize_t n = write(ends[1], why.msg, strlen(why.msg) + 1);
+        _exit(n > 0 ? s == HCT_EINVAL : 9);
+    }
+    close(ends[1]);
+    ck_assert_int_ge(read(ends[0], said, sizeof said - 1), 0);
+    close(ends[0]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1 &&
+                      strstr(said, "its last rows are in index.sqlite-wal"),
+                  "status %d: %s", status, said);
+}
+END_TEST
+
 START_TEST(older_files_are_read_and_brought_up_to_date) {
     const char *folder = make("older");
     hct_err err = {0};
@@ -158,5 +199,5 @@ START_TEST(older_files_are_read_and_brought_up_to_date) {
 }
 END_TEST
 
-CHECK_MAIN("index", older_files_are_read_and_brought_up_to_date, labels_stand_with_their_scans, damage_is_refused,
-           split_refuses_damage)
+CHECK_MAIN("index", rows_in_a_log_are_not_left_out, older_files_are_read_and_brought_up_to_date,
+           labels_stand_with_their_scans, damage_is_refused, split_refuses_damage)

@@ -38,6 +38,10 @@ HCT_API hct_status hct_load_plugin(hct_ctx *, const char *file, hct_err *);
 /* Calls f with each folder that is searched for plugins, in that order, until it returns other than 0, and returns
  * that: for components that are no plugins (an app's own, hct_comm_*.so). */
 HCT_API int hct_each_plugin_folder(int (*f)(void *arg, const char *folder), void *arg);
+/* HCT_EINVAL where somebody else could have put a shared object there: it, or a folder above it once links are
+ * followed, belongs to another user than root, the caller and the owner of libhct, or may be written to by others.
+ * Asked of all that is found in those folders, not of files that a caller names. */
+HCT_API hct_status hct_trust_file(const char *file, hct_err *err);
 
 /* What is registered; i < count. Used by `headct backends` and the conformance table. */
 HCT_API size_t hct_op_count(const hct_ctx *);

@@ -33,7 +33,7 @@ HCT_API void hct_outfile_discard(hct_outfile *f);
  * day. Writers at work are left alone. Returns how many it removed; a folder that is not there holds none. */
 HCT_API int hct_leftovers_remove(const char *folder);
 
-/* A whole file mapped read-only. An empty file gives size 0 and bytes that may not be read. */
+/* A whole file, mapped read-only. An empty file gives size 0 and bytes that may not be read. */
 typedef struct hct_mapped {
     const unsigned char *bytes;
     size_t size;
@@ -41,6 +41,9 @@ typedef struct hct_mapped {
 
 /* HCT_ENOTFOUND where there is no such file, HCT_EIO where it cannot be read. */
 HCT_API hct_status hct_map_file(const char *path, hct_mapped *ret, hct_err *err);
+/* The same as a copy in memory, which stays as it is whatever becomes of the file; released in the same way. For
+ * files of others: a mapped one that shrinks ends the process with SIGBUS. HCT_EIO: it shrank while it was read. */
+HCT_API hct_status hct_load_file(const char *path, hct_mapped *ret, hct_err *err);
 HCT_API void hct_unmap_file(hct_mapped *m);
 
 /* A whole (small) file in memory of the caller, to be freed with free(). A NUL follows the bytes; ret_size may be
