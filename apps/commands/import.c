@@ -41,6 +41,7 @@ enum {
     OPT_DROP,
     OPT_CLASSIFIER,
     OPT_AS,
+    OPT_MAP,
     OPT_SET
 };
 
@@ -57,6 +58,7 @@ static const struct argp_option options[] = {
     {"encoder-only", OPT_ENCODER, NULL, 0, "leave MAE's decoder out", 0},
     {"drop-registers", OPT_DROP, NULL, 0,
      "leave register tokens out, as the published code does in a model without them; outputs differ", 0},
+    {"map", OPT_MAP, "LIBRARY", 0, "the file is a ViT of monai or timm: its names are translated (docs/zoo.md)", 0},
     {"as", OPT_AS, "KIND", 0,
      "kind of encoder, where the tensors' names do not tell it: vit, resnet3d, merlin, ct-fm, hlip", 0},
     {"set", OPT_SET, "SIZE=NUMBER", 0,
@@ -113,6 +115,11 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPT_ENCODER: s->o.encoder_only = 1; break;
     case OPT_DROP: s->o.drop_registers = 1; break;
+    case OPT_MAP:
+        if (strcmp(arg, "monai") != 0 && strcmp(arg, "timm") != 0)
+            argp_error(state, "--map %s: monai or timm is needed", arg);
+        s->o.map = !strcmp(arg, "timm") ? VIT_MAP_TIMM : VIT_MAP_MONAI;
+        break;
     case OPT_AS: s->o.as = arg; break;
     case OPT_SET: {
         char *equals = strchr(arg, '=');

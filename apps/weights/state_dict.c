@@ -197,6 +197,8 @@ hct_status state_dict_read(const weights_source *f, const char *path, state_dict
 
 void state_dict_free(state_dict *s) {
     for (size_t i = 0; i < s->names; i++) free(s->name[i]);
+    for (size_t i = 0; i < s->n_own; i++) free(s->own[i]);
+    free(s->own);
     free(s->name);
     free(s->entry);
     *s = (state_dict){0};

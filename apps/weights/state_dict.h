@@ -31,6 +31,8 @@ typedef struct state_dict {
     size_t n;
     char **name; /* [names], in the order of the file */
     size_t names;
+    void **own; /* [n_own]: further memory that entries point into */
+    size_t n_own;
     char key[64]; /* where it was found; "" the file's own dict */
 } state_dict;
 

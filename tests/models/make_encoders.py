@@ -229,6 +229,108 @@ class Hlip(nn.Module):
         return {"embedding": self.projection(first), "trunk": first, "tokens": s}
 
 
+# ---- vision transformers as timm and MONAI name them, to be mapped to the paper's names ----
+
+
+class TimmBlock(nn.Module):
+    def __init__(self, width, heads, mlp, eps):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, mlp), "fc2": nn.Linear(mlp, width)})
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
+
+
+class TimmViT(nn.Module):
+    """The position table has rows for the class token and registers, which stand before the patches."""
+
+    def __init__(self, grid, patch, channels, width, heads, mlp, depth, registers):
+        super().__init__()
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv3d(channels, width, patch, stride=patch)})
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.reg_token = nn.Parameter(torch.zeros(1, registers, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + registers + grid**3, width))
+        self.blocks = nn.ModuleList([TimmBlock(width, heads, mlp, 1e-6) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, x):
+        b = x.shape[0]
+        x = self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(b, -1, -1), self.reg_token.expand(b, -1, -1), x], 1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return {"embedding": x[:, 0], "tokens": x}
+
+
+class MonaiAttention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x):
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        a = torch.softmax(q @ k.transpose(-2, -1) * (c // self.heads) ** -0.5, -1)
+        return self.out_proj((a @ v).transpose(1, 2).reshape(b, n, c))
+
+
+class MonaiBlock(nn.Module):
+    def __init__(self, width, heads, mlp):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = MonaiAttention(width, heads)
+        self.mlp = nn.ModuleDict({"linear1": nn.Linear(width, mlp), "linear2": nn.Linear(mlp, width)})
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp["linear2"](F.gelu(self.mlp["linear1"](self.norm2(x))))
+
+
+class Patches(nn.Module):
+    """A convolution, or ("perceptron") a linear layer on voxels in the order d0, d1, d2, channel."""
+
+    def __init__(self, grid, patch, channels, width, perceptron):
+        super().__init__()
+        self.patch, self.perceptron = patch, perceptron
+        self.position_embeddings = nn.Parameter(torch.zeros(1, grid**3, width))
+        self.patch_embeddings = nn.Sequential(nn.Identity(), nn.Linear(channels * patch**3, width)) if perceptron else \
+            nn.Conv3d(channels, width, patch, stride=patch)
+
+    def forward(self, x):
+        p = self.patch
+        if self.perceptron:
+            b, c, d = x.shape[0], x.shape[1], x.shape[2] // p
+            x = x.reshape(b, c, d, p, d, p, d, p).permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, d**3, p**3 * c)
+            x = self.patch_embeddings(x)
+        else:
+            x = self.patch_embeddings(x).flatten(2).transpose(1, 2)
+        return x + self.position_embeddings
+
+
+class MonaiViT(nn.Module):
+    def __init__(self, grid, patch, channels, width, heads, mlp, depth, perceptron):
+        super().__init__()
+        self.patch_embedding = Patches(grid, patch, channels, width, perceptron)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.blocks = nn.ModuleList([MonaiBlock(width, heads, mlp) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x):
+        x = self.patch_embedding(x)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1)
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return {"embedding": x[:, 0], "tokens": x}
+
+
 # ---- cases ----
 
 
@@ -246,6 +348,9 @@ def cases(full):
         yield "hlip", Hlip((6, 14, 14), (8, 16, 16), 768, 12, 3072, levels(12, (), (2, 5, 8, 11)), 0, 40, 512), \
             (1, 3, 48, 224, 224), {}
         return
+    yield "map-timm", TimmViT(2, 4, 2, 12, 2, 24, 2, 3), (2, 2, 8, 8, 8), {}
+    yield "map-monai", MonaiViT(2, 4, 2, 12, 2, 24, 2, False), (2, 2, 8, 8, 8), {}
+    yield "map-perceptron", MonaiViT(2, 4, 2, 12, 2, 24, 2, True), (2, 2, 8, 8, 8), {}
     small = {"blocks1": 1, "blocks2": 2, "blocks3": 1, "blocks4": 1, "width": 4}
     yield "resnet3d", ResNet((1, 2, 1, 1), 4, 3, 7, False), (2, 3, 64, 40, 48), small
     yield "resnet3d-dilated", ResNet((1, 2, 1, 1), 4, 1, 7, True), (2, 1, 33, 40, 47), {**small, "dilated": 1}
@@ -278,12 +383,13 @@ def make(name, model, shape, sizes, full):
     x = torch.from_numpy((unit("input", int(np.prod(shape))) - 0.5).astype(np.float32).astype(np.float64)).reshape(shape)
     case = {"name": name, "kind": name.split("-20")[0].replace("-v1", "").replace("-dilated", ""), "input": shape,
             "sizes": sizes,
+            "tensors": {k: list(t.shape) for k, t in model.state_dict().items()} if name.startswith("map-") else {},
             "parameters": sum(p.numel() for p in model.parameters()), "eval": {}, "training": {}}
     model.eval()
     with torch.no_grad():
         for key, v in model(x).items():
             case["eval"][key] = summary(key, v) if key == "tokens" else rounded(v)
-    if full and name != "resnet3d":
+    if (full and name != "resnet3d") or name.startswith("map-"):
         return case
     model.train()
     out = model(x)["embedding"]

@@ -3,6 +3,7 @@
  *
  *   test_import FOLDER       cases of make_encoders.py
  *   test_import FOLDER OUT   writes small models that take the published inputs to OUT, for tests of the program */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +202,82 @@ START_TEST(wrong_files_are_refused) {
 }
 END_TEST
 
+/* Vision transformers of timm and MONAI: the imported model gives what theirs gives. */
+static const struct mapped {
+    const char *name;
+    vit_map map;
+} maps[] = {{"map-timm", VIT_MAP_TIMM}, {"map-monai", VIT_MAP_MONAI}, {"map-perceptron", VIT_MAP_MONAI}};
+
+static void write_theirs(const char *path, const cJSON *c) {
+    const cJSON *tensors = cJSON_GetObjectItem(c, "tensors"), *one;
+    size_t n = 0, all = (size_t)cJSON_GetArraySize(tensors);
+    hct_st_entry *entry = calloc(all, sizeof *entry);
+    char(*name)[200] = calloc(all, sizeof *name);
+    hct_err err = {0};
+    cJSON_ArrayForEach(one, tensors) {
+        hct_st_entry *e = &entry[n];
+        const cJSON *d;
+        snprintf(name[n], 200, "net.%s", one->string);
+        *e = (hct_st_entry){.name = name[n++], .dtype = HCT_F32};
+        cJSON_ArrayForEach(d, one) e->dim[e->ndim++] = (int64_t)d->valuedouble;
+        e->bytes = hct_st_elements(e) * sizeof(float);
+        float *x = malloc(e->bytes);
+        case_value(one->string, e->ndim, e->dim, x);
+        e->data = x;
+    }
+    ck_assert_msg(hct_st_write(path, entry, n, NULL, 0, &err) == HCT_OK, "%s", err.msg);
+    for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)entry[i].data);
+    free(entry);
+    free(name);
+}
+
+START_TEST(other_libraries_are_mapped) {
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
+        cJSON *c = case_read(folder, maps[i].name);
+        char *in = strdup(scratch_path("in.safetensors")), *out = strdup(scratch_path("out.safetensors"));
+        const hu_window window[2] = {{40, 80}, {80, 200}};
+        hct_err err = {0};
+        model_info info;
+        write_theirs(in, c);
+        import_options o = {.path = in, .out = out, .map = maps[i].map, .heads = 2, .window = window, .n_windows = 2};
+        ck_assert_msg(import_run(&o, NULL, &err) == HCT_OK, "%s: %s", maps[i].name, err.msg);
+        params *p = model_open(dev, out, &info, &err);
+        ck_assert_msg(p != NULL, "%s: %s", maps[i].name, err.msg);
+        int64_t dim[5];
+        for (int d = 0; d < 5; d++)
+            dim[d] = (int64_t)cJSON_GetArrayItem(cJSON_GetObjectItem(c, "input"), d)->valuedouble;
+        float *x = case_input(dim), *got;
+        hct_tensor *image = hct_tensor_new(dev, HCT_F32, 5, dim, &err);
+        hct_tape *t = hct_tape_new(dev, HCT_PROGRAM);
+        encoder_values v = {0};
+        ck_assert(image && hct_tensor_write(image, x, &err) == HCT_OK);
+        info.encoder.kind->forward(t, p, &info.encoder, hct_use(t, image), &v);
+        hct_keep(t, v.embedding);
+        ck_assert_msg(hct_compile(t, &err) == HCT_OK && hct_run(t, &err) == HCT_OK, "%s: %s", maps[i].name, err.msg);
+        size_t n = (size_t)hct_numel(hct_shape(t, v.embedding)), at = 0;
+        got = malloc(n * sizeof *got);
+        ck_assert(hct_read(t, v.embedding, got, &err) == HCT_OK);
+        const cJSON *want = cJSON_GetObjectItem(cJSON_GetObjectItem(c, "eval"), "embedding"), *w;
+        ck_assert_int_eq(cJSON_GetArraySize(want), (int)n);
+        cJSON_ArrayForEach(w, want) {
+            ck_assert_msg(fabs((double)got[at] - w->valuedouble) <= 2e-6 * (1 + fabs(w->valuedouble)),
+                          "%s: %zu is %.8g, not %.8g", maps[i].name, at, (double)got[at], w->valuedouble);
+            at++;
+        }
+        free(got);
+        free(x);
+        hct_tape_free(t);
+        hct_tensor_free(image);
+        params_free(p);
+        unlink(in);
+        unlink(out);
+        free(in);
+        free(out);
+        cJSON_Delete(c);
+    }
+}
+END_TEST
+
 /* Small models that take the published inputs, as files under published names: FOLDER/merlin.safetensors, ... */
 static const char *out_folder;
 START_TEST(models_are_written) {
@@ -234,8 +311,9 @@ int main(int argc, char **argv) {
     if (!(dev = device_open("cpu", &err))) return 1;
     hct_log_to(keep_line, NULL);
     out_folder = argc > 2 ? argv[2] : NULL;
-    int failed = out_folder ? CHECK_RUN("models", models_are_written)
-                            : CHECK_RUN("import", published_names_are_read, wrong_files_are_refused);
+    int failed =
+        out_folder ? CHECK_RUN("models", models_are_written)
+                   : CHECK_RUN("import", published_names_are_read, wrong_files_are_refused, other_libraries_are_mapped);
     device_close(dev);
     return failed;
 }
