@@ -118,7 +118,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_MAP:
         if (strcmp(arg, "monai") != 0 && strcmp(arg, "timm") != 0)
             argp_error(state, "--map %s: monai or timm is needed", arg);
-        s->o.map = !strcmp(arg, "timm") ? VIT_MAP_TIMM : VIT_MAP_MONAI;
+        s->o.map = !strcmp(arg, "timm") ? LIBRARY_TIMM : LIBRARY_MONAI;
         break;
     case OPT_AS: s->o.as = arg; break;
     case OPT_SET: {

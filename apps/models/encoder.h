@@ -85,7 +85,7 @@ struct encoder_kind {
      * others are found; NULL: none. recognises: whether these tensors are of this kind; NULL: it cannot be told. */
     const char *key;
     int (*recognises)(const hct_st_entry *sorted, size_t n);
-    /* The field that must be given for these tensors, as neither they nor a default tell it; NULL: none. NULL: never. */
+    /* The field that must be given, as neither these tensors nor a default tell it; NULL: none. NULL: never. */
     const char *(*must_tell)(const hct_st_entry *sorted, size_t n);
     /* Its own name of a file's tensor, behind the prefix; NULL: the same. */
     const char *(*plain_name)(const char *name);

@@ -184,8 +184,8 @@ static hct_status describe_encoder(importer *q, const encoder_kind *kind, const 
     if (o->heads) set_field(kind->fields, e->own, "heads", (double)o->heads);
     else if (kind->presume) st = kind->presume(q->s.entry, q->s.n, o->path, e, err);
     if (pretext && pretext->adjust) pretext->adjust(e);
-    if (o->map) set_field(kind->fields, e->own, "norm_eps", o->map == VIT_MAP_TIMM ? 1e-6 : 1e-5);
-    if (o->map) set_field(kind->fields, e->own, "block_eps", o->map == VIT_MAP_TIMM ? 1e-6 : 1e-5);
+    if (o->map) set_field(kind->fields, e->own, "norm_eps", o->map == LIBRARY_TIMM ? 1e-6 : 1e-5);
+    if (o->map) set_field(kind->fields, e->own, "block_eps", o->map == LIBRARY_TIMM ? 1e-6 : 1e-5);
     set_field(kind->fields, e->own, "norm_eps", o->norm_eps);
     if (st == HCT_EINVAL && o->n_set)
         st = HCT_OK; /* options say what could not be presumed, or encoder_check what is not said */
@@ -237,7 +237,7 @@ static hct_status describe(importer *q, hct_err *err) {
     if (q->told) return describe_as_told(q, err);
     if (q->o->map) {
         hct_status mapped =
-            vit_map_apply(q->o->map, &q->s, q->o->path, q->o->window ? q->o->n_windows : PAPER_WINDOWS, err);
+            library_map_apply(q->o->map, &q->s, q->o->path, q->o->window ? q->o->n_windows : PAPER_WINDOWS, err);
         if (mapped < 0) return mapped;
     }
     const encoder_kind *kind;
@@ -366,7 +366,7 @@ static hct_status open_files(importer *q, hct_err *err) {
     size_t n = 0;
     for (const encoder_kind *const *k = encoder_kinds; *k && n < 14; k++)
         if ((*k)->key) wanted[n++] = (*k)->key;
-    if (o->map) wanted[n++] = vit_map_key(o->map);
+    if (o->map) wanted[n++] = library_map_key(o->map);
     hct_status st = weights_source_open(o->path, &q->f, err);
     if (st == HCT_OK) st = state_dict_read(&q->f, o->path, o->which, wanted, &q->s, err);
     if (st == HCT_OK) q->told = weights_source_told(&q->f, "headct");

@@ -6,7 +6,7 @@
 #define WEIGHTS_IMPORT_H
 
 #include "models/weights.h"
-#include "weights/vit_map.h"
+#include "weights/library_map.h"
 
 enum { IMPORT_TOLD = 12 };
 
@@ -29,7 +29,7 @@ typedef struct import_options {
     int n_windows;
     int64_t crop;           /* voxels of 1 mm; 0: 192 */
     int encoder_only;       /* leave MAE's decoder out */
-    vit_map map;            /* names of another library's vision transformer */
+    library_map map;        /* names of another library's vision transformer */
     const char *as;         /* kind of encoder (models/encoder.h); NULL: told by the names of the tensors */
     const import_size *set; /* sizes that no shape tells */
     size_t n_set;

@@ -205,8 +205,8 @@ END_TEST
 /* Vision transformers of timm and MONAI: the imported model gives what theirs gives. */
 static const struct mapped {
     const char *name;
-    vit_map map;
-} maps[] = {{"map-timm", VIT_MAP_TIMM}, {"map-monai", VIT_MAP_MONAI}, {"map-perceptron", VIT_MAP_MONAI}};
+    library_map map;
+} maps[] = {{"map-timm", LIBRARY_TIMM}, {"map-monai", LIBRARY_MONAI}, {"map-perceptron", LIBRARY_MONAI}};
 
 static void write_theirs(const char *path, const cJSON *c) {
     const cJSON *tensors = cJSON_GetObjectItem(c, "tensors"), *one;

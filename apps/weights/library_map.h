@@ -18,17 +18,17 @@
  * patches (a linear layer on voxels in the order d0, d1, d2, channel) are put into the order of a convolution. Norms
  * have
  * eps 1e-5 in MONAI, 1e-6 in timm. */
-#ifndef WEIGHTS_VIT_MAP_H
-#define WEIGHTS_VIT_MAP_H
+#ifndef WEIGHTS_LIBRARY_MAP_H
+#define WEIGHTS_LIBRARY_MAP_H
 
 #include "weights/state_dict.h"
 
-typedef enum vit_map { VIT_MAP_NONE, VIT_MAP_MONAI, VIT_MAP_TIMM } vit_map;
+typedef enum library_map { LIBRARY_NONE, LIBRARY_MONAI, LIBRARY_TIMM } library_map;
 
 /* A key that each such file has, by which prefixes are found. */
-const char *vit_map_key(vit_map);
+const char *library_map_key(library_map);
 /* Renames and reorders s. channels: of the input, which a perceptron's shape does not tell. HCT_EFORMAT, HCT_ESHAPE: a
  * tensor that the map needs is not there, or of an impossible shape. */
-hct_status vit_map_apply(vit_map, state_dict *s, const char *path, int64_t channels, hct_err *err);
+hct_status library_map_apply(library_map, state_dict *s, const char *path, int64_t channels, hct_err *err);
 
 #endif

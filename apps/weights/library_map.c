@@ -1,5 +1,5 @@
 /* Vision transformers of MONAI and timm under the paper's names. */
-#include "weights/vit_map.h"
+#include "weights/library_map.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ static const pair parts[] = {{".norm1.", ".att_norm."},          {".norm2.", ".f
                              {".attn.out_proj.", ".attn.proj."}, {".mlp.fc1.", ".mlp.linear1."},
                              {".mlp.fc2.", ".mlp.linear2."},     {NULL, NULL}};
 
-const char *vit_map_key(vit_map map) { return map == VIT_MAP_TIMM ? "pos_embed" : POSITIONS; }
+const char *library_map_key(library_map map) { return map == LIBRARY_TIMM ? "pos_embed" : POSITIONS; }
 
 /* Keeps a block of memory as long as s. */
 static void *keep(state_dict *s, void *block) {
@@ -126,10 +126,10 @@ static hct_status turn_perceptron(state_dict *s, const char *path, int64_t chann
     return HCT_OK;
 }
 
-hct_status vit_map_apply(vit_map map, state_dict *s, const char *path, int64_t channels, hct_err *err) {
+hct_status library_map_apply(library_map map, state_dict *s, const char *path, int64_t channels, hct_err *err) {
     hct_status st = HCT_OK;
     for (size_t i = 0; st == HCT_OK && i < s->n; i++) st = rename_one(s, &s->entry[i], err);
-    if (st == HCT_OK && map == VIT_MAP_TIMM) st = split_positions(s, path, err);
-    if (st == HCT_OK && map == VIT_MAP_MONAI) st = turn_perceptron(s, path, channels, err);
+    if (st == HCT_OK && map == LIBRARY_TIMM) st = split_positions(s, path, err);
+    if (st == HCT_OK && map == LIBRARY_MONAI) st = turn_perceptron(s, path, channels, err);
     return st == HCT_OK ? state_dict_sort(s, path, err) : st;
 }
