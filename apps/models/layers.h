@@ -17,5 +17,10 @@ void layers_declare_batch_norm(params *, const char *name, int64_t width);
  * running
  * ones move; else by the running ones. */
 hct_id layers_batch_norm(hct_tape *, params *, const char *name, hct_id x, double momentum, double eps, int training);
+/* That batch norm (norm.*) of the convolution of x by w, without bias. By running statistics it is one convolution with
+ * other weights and a bias: w g / sqrt(var + eps), b - mean g / sqrt(var + eps), so that no pass over the volume is
+ * made for it. */
+hct_id layers_conv_norm(hct_tape *, params *, const char *norm, hct_id x, hct_id w, const int64_t stride[3],
+                        const int64_t padding[3], const int64_t dilation[3], double momentum, double eps, int training);
 
 #endif

@@ -143,26 +143,27 @@ static void declare(params *p, const encoder *e) {
 
 /* ---- forward ---- */
 
-static hct_id conv(hct_tape *t, params *p, const char *name, hct_id x, int64_t stride, int64_t padding,
-                   int64_t dilation) {
-    return hct_conv3d(t, x, params_use(p, t, "%s.weight", name), 0, (int64_t[]){stride, stride, stride},
-                      (int64_t[]){padding, padding, padding}, (int64_t[]){dilation, dilation, dilation}, 1);
+/* Batch norm of a convolution of equal stride, padding and dilation along all axes. */
+static hct_id conv_norm(hct_tape *t, params *p, const char *conv, const char *norm, hct_id x, int64_t stride,
+                        int64_t padding, int64_t dilation, int training) {
+    return layers_conv_norm(t, p, norm, x, params_use(p, t, "%s.weight", conv), (int64_t[]){stride, stride, stride},
+                            (int64_t[]){padding, padding, padding}, (int64_t[]){dilation, dilation, dilation},
+                            BN_MOMENTUM, BN_EPS, training);
 }
 
 static hct_id block(hct_tape *t, params *p, int s, int64_t b, const stage *g, hct_id x, int training) {
-    char name[64];
+    char conv[64], norm[64];
     int64_t stride = b ? 1 : g->stride;
-    hct_id h = conv(t, p, PART("conv1"), x, 1, 0, 1);
-    h = hct_relu(t, layers_batch_norm(t, p, PART("bn1"), h, BN_MOMENTUM, BN_EPS, training));
-    h = conv(t, p, PART("conv2"), h, stride, g->dilation, g->dilation);
-    h = hct_relu(t, layers_batch_norm(t, p, PART("bn2"), h, BN_MOMENTUM, BN_EPS, training));
-    h = conv(t, p, PART("conv3"), h, 1, 0, 1);
-    h = layers_batch_norm(t, p, PART("bn3"), h, BN_MOMENTUM, BN_EPS, training);
-    if (!b) {
-        x = conv(t, p, PART("downsample.0"), x, stride, 0, 1);
-        x = layers_batch_norm(t, p, PART("downsample.1"), x, BN_MOMENTUM, BN_EPS, training);
-    }
+#define NAMES(conv_, norm_)                                                                                            \
+    (snprintf(conv, sizeof conv, "layer%d.%lld." conv_, s + 1, (long long)b),                                          \
+     snprintf(norm, sizeof norm, "layer%d.%lld." norm_, s + 1, (long long)b), conv),                                   \
+        norm
+    hct_id h = hct_relu(t, conv_norm(t, p, NAMES("conv1", "bn1"), x, 1, 0, 1, training));
+    h = hct_relu(t, conv_norm(t, p, NAMES("conv2", "bn2"), h, stride, g->dilation, g->dilation, training));
+    h = conv_norm(t, p, NAMES("conv3", "bn3"), h, 1, 0, 1, training);
+    if (!b) x = conv_norm(t, p, NAMES("downsample.0", "downsample.1"), x, stride, 0, 1, training);
     return hct_relu(t, hct_add(t, h, x));
+#undef NAMES
 #undef PART
 }
 
@@ -187,8 +188,8 @@ static void forward(hct_tape *t, params *p, const encoder *e, hct_id x, encoder_
     hct_id w = params_use(p, t, "conv1.weight"), *activation = v->activation;
     if (c.channels > 1 && e->input.n_windows == 1) w = hct_sum(t, w, HCT_AXIS(1), 1); /* the same image in each */
     x = hct_cast(t, x, (hct_dtype)hct_shape(t, w)->dtype);
-    x = hct_conv3d(t, x, w, 0, (int64_t[]){c.dilated ? 2 : 1, 2, 2}, (int64_t[]){c.stem / 2, 3, 3}, one, 1);
-    x = hct_relu(t, layers_batch_norm(t, p, "bn1", x, BN_MOMENTUM, BN_EPS, v->training));
+    const int64_t stride[3] = {c.dilated ? 2 : 1, 2, 2}, padding[3] = {c.stem / 2, 3, 3};
+    x = hct_relu(t, layers_conv_norm(t, p, "bn1", x, w, stride, padding, one, BN_MOMENTUM, BN_EPS, v->training));
     x = hct_max_pool3d(t, x, three, two, one);
     for (int s = 0; s < STAGES; s++) {
         const stage g = stage_of(&c, s);

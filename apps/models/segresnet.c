@@ -112,8 +112,11 @@ static void forward(hct_tape *t, params *p, const encoder *e, hct_id x, encoder_
     x = conv(t, p, "conv_init", x, 1);
     for (int64_t l = 0; l < levels; l++) {
         for (int64_t b = 0; b < c.blocks[l]; b++) {
-            hct_id h = conv(t, p, PART("conv1"), norm_relu(t, p, PART("norm1"), x, v->training), 1);
-            h = conv(t, p, PART("conv2"), norm_relu(t, p, PART("norm2"), h, v->training), 1);
+            static const int64_t one[3] = {1, 1, 1};
+            hct_id h = norm_relu(t, p, PART("norm1"), x, v->training);
+            hct_id w = params_use(p, t, "%s.weight", PART("conv1"));
+            h = layers_conv_norm(t, p, PART("norm2"), h, w, one, one, one, BN_MOMENTUM, BN_EPS, v->training);
+            h = conv(t, p, PART("conv2"), hct_relu(t, h), 1);
             x = hct_add(t, x, h);
             if (activation) *activation++ = as_tokens(t, x);
         }
