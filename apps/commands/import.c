@@ -116,9 +116,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_ENCODER: s->o.encoder_only = 1; break;
     case OPT_DROP: s->o.drop_registers = 1; break;
     case OPT_MAP:
-        if (strcmp(arg, "monai") != 0 && strcmp(arg, "timm") != 0)
-            argp_error(state, "--map %s: monai or timm is needed", arg);
-        s->o.map = !strcmp(arg, "timm") ? LIBRARY_TIMM : LIBRARY_MONAI;
+        s->o.map = !strcmp(arg, "timm") ? LIBRARY_TIMM : !strcmp(arg, "monai") ? LIBRARY_MONAI : LIBRARY_NONE;
+        if (!s->o.map) argp_error(state, "--map: monai or timm is needed");
         break;
     case OPT_AS: s->o.as = arg; break;
     case OPT_SET: {
