@@ -281,7 +281,7 @@ static hct_status inflate_volume(const char *name, const unsigned char *bytes, s
     hct_status s = HCT_OK;
     if (got >= sizeof(nifti_1_header)) { /* else libdeflate says what is wrong with the file */
         s = open_header(name, first, got, h, &need, err);
-        most += (size_t)need + (size_t)h->vox_offset;
+        if (s == HCT_OK) most += (size_t)need + (size_t)h->vox_offset;
     }
     if (s == HCT_OK) s = gzip_inflate(name, bytes, n, most, &all, &all_n, err);
     if (s == HCT_OK && got < sizeof(nifti_1_header)) s = open_header(name, all, all_n, h, &need, err);

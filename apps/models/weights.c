@@ -1,6 +1,8 @@
 /* Weights files: written with their description, read, held to their tensors, hashed. */
 #include "models/weights.h"
 
+#include <libdeflate.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,12 +129,31 @@ hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret,
     return st < 0 ? hct_fail(err, st, "%s: its description is damaged: %.900s", path, why.msg) : HCT_OK;
 }
 
+/* CRC-32 of names and bytes, summed, so that the order in the file does not matter. */
+static uint32_t sum_of(const hct_st_entry *e, size_t n) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += libdeflate_crc32(libdeflate_crc32(0, e[i].name, strlen(e[i].name)), e[i].data, e[i].bytes);
+    return sum;
+}
+
+hct_status weights_check_bytes(const hct_st_file *f, const char *path, hct_err *err) {
+    const char *told = hct_st_meta(f, "crc32");
+    uint32_t sum = 0;
+    for (size_t i = 0; told && i < hct_st_count(f); i++) sum += sum_of(hct_st_at(f, i), 1);
+    return !told || strtoul(told, NULL, 16) == sum
+               ? HCT_OK
+               : hct_fail(err, HCT_EFORMAT, "%s: its bytes are not those that were written (CRC-32 %08x, not %.8s)",
+                          path, (unsigned)sum, told);
+}
+
 hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_entry *extra,
                         size_t n_extra, const hct_st_pair *extra_meta, size_t n_meta, hct_err *err) {
     hct_st_entry *own = NULL;
     void *bytes = NULL;
     char *text = info ? weights_describe(info, err) : NULL;
-    hct_st_pair *meta = calloc(n_meta + 2, sizeof *meta);
+    char sum[16];
+    hct_st_pair *meta = calloc(n_meta + 3, sizeof *meta);
     hct_status st = info && !text ? HCT_ENOMEM
                     : meta        ? params_entries(p, &own, &bytes, err)
                                   : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
@@ -143,6 +164,8 @@ hct_status weights_save(const char *path, const params *p, const model_info *inf
         size_t n = 0;
         meta[n++] = (hct_st_pair){"format", info ? WEIGHTS_FORMAT : PARTS_FORMAT};
         if (info) meta[n++] = (hct_st_pair){"headct", text};
+        snprintf(sum, sizeof sum, "%08x", (unsigned)sum_of(all, p->n + n_extra));
+        meta[n++] = (hct_st_pair){"crc32", sum};
         if (n_meta) memcpy(meta + n, extra_meta, n_meta * sizeof *meta);
         st = hct_st_write(path, all, p->n + n_extra, meta, n + n_meta, err);
     } else if (st == HCT_OK) {

@@ -37,6 +37,9 @@ hct_status weights_save(const char *path, const params *p, const model_info *inf
 hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret, hct_err *err);
 /* Reads a description's text; held to nothing. format: as it stands beside it. */
 hct_status weights_read_description(const char *text, const char *format, model_info *ret, hct_err *err);
+/* HCT_EFORMAT where the bytes of the tensors are not those that weights_save wrote; HCT_OK where the file does not tell
+ * (written by an earlier headct). Reads all of it. */
+hct_status weights_check_bytes(const hct_st_file *f, const char *path, hct_err *err);
 /* SHA-256 over names, shapes and bytes of all tensors: equal for equal weights, whatever the metadata. */
 hct_status weights_hash(const params *p, char ret[MODEL_HASH], hct_err *err);
 /* The description as the JSON text that goes into metadata; free it. NULL and err where memory ran out. */

@@ -137,7 +137,7 @@ static hct_status top(machine *m, pickle_id *ret) {
 static hct_status pop_mark(machine *m, const pickle_id **ret, size_t *ret_n) {
     if (!m->marks) return BAD("it takes a mark that is not there");
     size_t from = m->mark[--m->marks];
-    *ret = m->stack + from;
+    *ret = m->stack ? m->stack + from : NULL; /* none yet, where nothing stands above the mark */
     *ret_n = m->height - from;
     m->height = from;
     return HCT_OK;

@@ -15,12 +15,13 @@
 static const char HEAD[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
     "content=\"width=device-width, initial-scale=1\"><title>Scans</title><style>"
-    "body{font:14px/1.45 system-ui,'DejaVu Sans',sans-serif;margin:0;background:#f6f7f8;color:#222}"
+    "*{box-sizing:border-box}body{font:14px/1.45 system-ui,'DejaVu "
+    "Sans',sans-serif;margin:0;background:#f6f7f8;color:#222}"
     "header{position:sticky;top:0;background:#fff;border-bottom:1px solid #ddd;padding:.7rem 1.2rem;z-index:1}"
     "h1{font-size:1.2rem;margin:0 1rem 0 0;display:inline}button,input{font:inherit;margin:0 .2rem;padding:.1rem .5rem}"
-    "#cards{display:flex;flex-wrap:wrap;gap:.8rem;padding:1.2rem}"
-    ".card{background:#fff;border:1px solid #ddd;border-radius:4px;padding:.6rem;width:25.2rem}"
-    ".card img{display:block;width:100%;background:#000;min-height:4rem}"
+    "#cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr));gap:.8rem;padding:1.2rem}"
+    ".card{background:#fff;border:1px solid #ddd;border-radius:4px;padding:.6rem}header span{color:#555}"
+    ".card img{display:block;width:100%;height:8rem;object-fit:contain}"
     ".card h2{font-size:1rem;margin:.4rem 0 .1rem;overflow-wrap:anywhere}.card p{margin:.1rem 0;color:#555}"
     ".warn{border-left:5px solid #d9a400}.refused{border-left:5px solid #b3261e}.why{color:#222!important}"
     "</style></head>\n<body>";
@@ -118,7 +119,9 @@ static hct_status add_card(page *p, sqlite3_stmt *q, hct_err *err) {
         text_printf(&p->html, "\" data-warning=\"%lld\" data-thickness=\"%s\" data-age=\"%s\">", (long long)warnings,
                     column(q, 4), column(q, 5));
         if (path_is_file(picture)) {
-            text_printf(&p->html, "<img loading=\"lazy\" alt=\"\" src=\"qc/");
+            text_printf(&p->html, "<img loading=\"lazy\" alt=\"%s of ", *reason ? "A slice" : "Three planes");
+            text_add_html(&p->html, id);
+            text_printf(&p->html, "\" src=\"qc/");
             url(&p->html, id);
             text_printf(&p->html, ".png\">");
         }
@@ -195,9 +198,9 @@ hct_status qc_page(const char *dataset, FILE *out, hct_err *err) {
         text_printf(&whole,
                     "<header><h1>%lld scans, %lld left out</h1> sort by: <button onclick=\"order('warning',1)\">warning"
                     "</button><button onclick=\"order('thickness')\">thickness</button><button "
-                    "onclick=\"order('age')\">age</button><button onclick=\"order('name')\">name</button> show only: "
-                    "<input oninput=\"only(this.value)\" placeholder=\"a word, a reason\"> window 0 to 80 HU; axial, "
-                    "coronal, sagittal</header>\n<div id=\"cards\">\n",
+                    "onclick=\"order('age')\">age</button><button onclick=\"order('name')\">name</button> <label>show "
+                    "only: <input oninput=\"only(this.value)\" placeholder=\"a word, a reason\"></label> <span>axial, "
+                    "coronal, sagittal; 0 to 80 HU</span></header>\n<div id=\"cards\">\n",
                     (long long)scans, (long long)left_out);
         text_add(&whole, cards, strlen(cards));
         text_printf(&whole, "</div>\n");

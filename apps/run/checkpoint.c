@@ -1,10 +1,15 @@
 /* Checkpoints: weights, optimiser state and position, written and read. */
 #include "run/checkpoint.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "hct/log.h"
+#include "support/paths.h"
 
 #define STATE_PREFIX "optimizer."
 
@@ -32,6 +37,23 @@ static hct_status state_entries(const hct_optim *o, hct_st_entry **ret, char **r
         at += hct_tensor_bytes(t);
     }
     return st;
+}
+
+char *checkpoint_before(const char *path) {
+    const char *base = path_base(path);
+    char *before = NULL;
+    return asprintf(&before, "%.*sbefore-%s", (int)(base - path), path, base) < 0 ? NULL : before;
+}
+
+/* A second name for the file, which its successor takes the first one from. Not every file system has such: then there
+ * is none before the last. */
+void checkpoint_keep(const char *path) {
+    char *before = checkpoint_before(path);
+    if (before && path_is_file(path)) {
+        unlink(before);
+        if (link(path, before) < 0) errno = 0;
+    }
+    free(before);
 }
 
 hct_status checkpoint_save(const checkpoint *c, const run_state *s, hct_err *err) {
@@ -123,7 +145,7 @@ static hct_status read_hashes(const hct_st_file *f, const char *path, model_info
     return HCT_OK;
 }
 
-hct_status checkpoint_load(const checkpoint *c, run_state *io, hct_err *err) {
+static hct_status load(const checkpoint *c, run_state *io, hct_err *err) {
     const char *path = c->path;
     hct_st_file *f = hct_st_open(path, err);
     if (!f) return err ? err->code : HCT_EIO;
@@ -131,7 +153,8 @@ hct_status checkpoint_load(const checkpoint *c, run_state *io, hct_err *err) {
     load_report r;
     long long step, best_step, since;
     double best;
-    hct_status st = c->parts ? read_hashes(f, path, &have, err) : weights_info(f, path, &have, err);
+    hct_status st = weights_check_bytes(f, path, err);
+    if (st == HCT_OK) st = c->parts ? read_hashes(f, path, &have, err) : weights_info(f, path, &have, err);
     if (st == HCT_OK) st = checkpoint_same_run(path, &have, c->info, err);
     if (st == HCT_OK) st = params_load(c->p, f, path, "", &r, err);
     if (st == HCT_OK && r.missing)
@@ -150,5 +173,22 @@ hct_status checkpoint_load(const checkpoint *c, run_state *io, hct_err *err) {
     if (st == HCT_OK)
         *io = (run_state){.step = step, .best = best, .best_step = best_step, .since_best = since, .ranks = io->ranks};
     hct_st_close(f);
+    return st;
+}
+
+hct_status checkpoint_load(const checkpoint *c, run_state *io, hct_err *err) {
+    hct_err why = {0};
+    hct_status st = load(c, io, &why);
+    if (st == HCT_OK) return HCT_OK;
+    char *path = checkpoint_before(c->path);
+    if (path && st != HCT_EINVAL && st != HCT_ENOMEM && path_is_file(path)) {
+        checkpoint before = *c;
+        before.path = path;
+        hct_log(HCT_LOG_WARNING, "%s; going on from the checkpoint before it, %s", why.msg, path);
+        st = load(&before, io, err);
+    } else {
+        hct_fail(err, st, "%s", why.msg);
+    }
+    free(path);
     return st;
 }

@@ -25,10 +25,15 @@ typedef struct checkpoint {
 } checkpoint;
 
 hct_status checkpoint_save(const checkpoint *c, const run_state *s, hct_err *err);
+/* "checkpoints/before-last.safetensors" of "checkpoints/last.safetensors"; the caller's to free. */
+char *checkpoint_before(const char *path);
+/* Has a checkpoint that is there stay under that name when the next one takes its place. */
+void checkpoint_keep(const char *path);
 /* Whether weights, described by have, were made by the recipe, from the training scans and the weights that `want`
  * names (hashes); HCT_EINVAL says which differs. */
 hct_status checkpoint_same_run(const char *path, const model_info *have, const model_info *want, hct_err *err);
-/* Refuses a checkpoint of another recipe, of other training scans or of other shapes. */
+/* Refuses a checkpoint of another recipe, of other training scans or of other shapes. One that is damaged is told of,
+ * and the one before it taken in its place, where that is there. */
 hct_status checkpoint_load(const checkpoint *c, run_state *io, hct_err *err);
 
 #endif

@@ -16,11 +16,15 @@
 #include "support/json_out.h"
 #include "support/paths.h"
 #include "support/tensorboard.h"
+#include "support/text.h"
 
 static const char NAME[] = "metrics.jsonl";
 
 struct runlog {
-    int fd, error; /* error: the first errno met */
+    int fd, error; /* error: an errno after which nothing more is written */
+    int waits;     /* the errno for which lines wait in `pending`; 0: none do */
+    off_t size;    /* of the whole lines in the file */
+    text_buffer pending;
     char *path;
     tensorboard *events;
 };
@@ -79,7 +83,7 @@ runlog *runlog_open(const char *folder, int64_t step, hct_err *err) {
         log->fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
         if (log->fd < 0 || ftruncate(log->fd, keep) < 0)
             hct_fail(err, HCT_EIO, "%s: cannot be written: %s", log->path, strerror(errno));
-        else if ((log->events = tensorboard_open(folder, step + 1, err))) return log;
+        else if ((log->size = keep, log->events = tensorboard_open(folder, step + 1, err))) return log;
     }
     if (log->fd >= 0) close(log->fd);
     free(log->path);
@@ -105,20 +109,31 @@ hct_status runlog_cut(runlog *log, const char *phase, int64_t step, hct_err *err
     hct_status status = walk_file(log->path, is_before_end, &end, &bytes, err);
     if (status == HCT_OK && ftruncate(log->fd, (off_t)bytes) < 0)
         status = hct_fail(err, HCT_EIO, "%s: cannot be written: %s", log->path, strerror(errno));
+    if (status == HCT_OK) log->size = (off_t)bytes;
     return status;
 }
 
-static void append(runlog *log, const char *bytes, size_t n) {
-    while (n > 0 && !log->error) {
-        ssize_t k = write(log->fd, bytes, n);
+/* What the disk does not take stays in memory and is tried again with the next line; half a line is cut off. */
+static void flush_lines(runlog *log) {
+    const char *bytes = text_so_far(&log->pending);
+    size_t n = text_length(&log->pending), at = 0;
+    int error = 0;
+    while (at < n && !error) {
+        ssize_t k = write(log->fd, bytes + at, n - at);
         if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) {
-            log->error = k < 0 ? errno : EIO;
-            hct_log(HCT_LOG_WARNING, "%s: writing failed: %s; the run goes on, and ends with an error", log->path,
-                    strerror(log->error));
-        }
-        if (k > 0) bytes += k, n -= (size_t)k;
+        if (k <= 0) error = k < 0 ? errno : EIO;
+        else at += (size_t)k;
     }
+    if (!error) {
+        text_free(&log->pending);
+        log->size += (off_t)n;
+    } else if (ftruncate(log->fd, log->size) < 0 && !log->error) {
+        log->error = errno; /* half a line stays: nothing may follow it */
+    }
+    if (error && !log->waits)
+        hct_log(HCT_LOG_WARNING, "%s: writing failed: %s; its lines are kept in memory, and tried again", log->path,
+                strerror(error));
+    log->waits = error;
 }
 
 void runlog_write(runlog *log, int64_t step, const char *phase, const runlog_value *values, size_t n) {
@@ -136,8 +151,10 @@ void runlog_write(runlog *log, int64_t step, const char *phase, const runlog_val
     json_end(&line);
     char *whole = json_take(&line, "metrics.jsonl", NULL);
     if (!whole && !log->error) log->error = ENOMEM;
-    if (whole) append(log, whole, strlen(whole)), append(log, "\n", 1);
+    if (whole) text_printf(&log->pending, "%s\n", whole);
     free(whole);
+    if (!log->error && text_check(&log->pending, log->path, NULL) < 0) log->error = ENOMEM;
+    if (!log->error) flush_lines(log);
 }
 
 void runlog_timing(runlog *log, int64_t step, const char *tag, double value) {
@@ -145,21 +162,23 @@ void runlog_timing(runlog *log, int64_t step, const char *tag, double value) {
 }
 
 static hct_status state_of(const runlog *log, hct_err *err) {
-    if (!log->error) return HCT_OK;
-    return hct_fail(err, HCT_EIO, "%s: writing failed: %s", log->path, strerror(log->error));
+    int error = log->error ? log->error : log->waits;
+    return error ? hct_fail(err, HCT_EIO, "%s: writing failed: %s", log->path, strerror(error)) : HCT_OK;
 }
 
 hct_status runlog_sync(runlog *log, hct_err *err) {
-    if (!log->error && fsync(log->fd) < 0 && errno != EINVAL) log->error = errno;
+    if (log->waits && !log->error) flush_lines(log);
+    if (!log->waits && !log->error && fsync(log->fd) < 0 && errno != EINVAL) log->error = errno;
     return state_of(log, err);
 }
 
 hct_status runlog_close(runlog *log, hct_err *err) {
     if (!log) return HCT_OK;
+    if (log->waits && !log->error) flush_lines(log);
     if (close(log->fd) < 0 && !log->error) log->error = errno;
-    hct_err events = {0};
-    hct_status status = state_of(log, err), other = tensorboard_close(log->events, &events);
-    if (status == HCT_OK && other < 0) status = hct_fail(err, other, "%s", events.msg);
+    hct_status status = state_of(log, err);
+    text_free(&log->pending);
+    tensorboard_close(log->events); /* a copy for looking at: where it could not be written, that was said */
     free(log->path);
     free(log);
     return status;

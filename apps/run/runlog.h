@@ -23,7 +23,8 @@ runlog *runlog_open(const char *folder, int64_t step, hct_err *err);
 /* Cuts off the first line of this phase whose step is above `step`, and all that follow it: where several things are
  * trained one after the other, each with steps of its own, and one of them goes on from its checkpoint. */
 hct_status runlog_cut(runlog *log, const char *phase, int64_t step, hct_err *err);
-/* One line, and each value as the TensorBoard scalar "PHASE/KEY". Errors are kept and reported by sync and close. */
+/* One line, and each value as the TensorBoard scalar "PHASE/KEY". A line that the disk does not take is a warning; it
+ * waits, and is tried again with the next one, by sync and by close, which report it. */
 void runlog_write(runlog *log, int64_t step, const char *phase, const runlog_value *values, size_t n);
 /* A TensorBoard scalar alone: scans a second and other things of the clock. */
 void runlog_timing(runlog *log, int64_t step, const char *tag, double value);

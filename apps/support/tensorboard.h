@@ -13,9 +13,10 @@ typedef struct tensorboard tensorboard;
 /* A new file FOLDER/events.out.tfevents.SECONDS.HOST.PID. first_step above 0 marks a resumed run: TensorBoard then
  * hides what older files of the folder hold from that step on. */
 tensorboard *tensorboard_open(const char *folder, int64_t first_step, hct_err *err);
-/* One scalar, written at once. Errors are kept and reported by close. t may be NULL. */
+/* One scalar, written at once. The first that cannot be written is a warning in the log, and the last of this file: a
+ * run does not end for it. t may be NULL. */
 void tensorboard_scalar(tensorboard *t, int64_t step, const char *tag, double value);
-hct_status tensorboard_close(tensorboard *t, hct_err *err);
+void tensorboard_close(tensorboard *t);
 
 /* CRC-32C (Castagnoli), and as the records mask it: rotated right by 15 bits plus 0xa282ead8. */
 uint32_t crc32c(const void *bytes, size_t n);

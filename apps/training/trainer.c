@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hct/log.h"
 #include "support/measure.h"
@@ -77,14 +78,33 @@ static hct_status write_checkpoint(loop *l, const char *path, hct_err *err) {
     const checkpoint c = checkpoint_at(l->job, path);
     hct_status st = l->log ? runlog_sync(l->log, err) : HCT_OK;
     l->written = measure_now();
+    if (st == HCT_OK && path == l->job->last) checkpoint_keep(path);
     return st < 0 ? st : checkpoint_save(&c, &l->state, err);
+}
+
+/* The last one that a run needs: those before it go. */
+static void forget_before(const loop *l) {
+    char *before = l->job->last && is_first_rank(l->job) ? checkpoint_before(l->job->last) : NULL;
+    if (before) unlink(before);
+    free(before);
+}
+
+/* A full disk, or one that fails, is told of, and training goes on: the checkpoint that is there stays, the next one is
+ * tried when it is due. */
+static hct_status write_or_go_on(loop *l, const char *path, hct_err *err) {
+    hct_err why = {0};
+    hct_status st = write_checkpoint(l, path, &why);
+    if (st != HCT_EIO) return st < 0 ? hct_fail(err, st, "%s", why.msg) : HCT_OK;
+    hct_log(HCT_LOG_WARNING, "step %lld: no checkpoint: %s; training goes on, last good checkpoint: %s",
+            (long long)l->state.step, why.msg, trainer_last_good(l->job->last));
+    return HCT_OK;
 }
 
 static hct_status write_best(loop *l, hct_err *err) {
     const trainer_job *j = l->job;
     hct_status st = keep_values(l, err);
     if (st < 0 || !j->best) return st;
-    if (!j->keep) return write_checkpoint(l, j->best, err);
+    if (!j->keep) return write_or_go_on(l, j->best, err);
     if (l->log) st = runlog_sync(l->log, err);
     return st < 0 ? st : weights_save(j->best, j->p, j->parts ? NULL : j->info, NULL, 0, NULL, 0, err);
 }
@@ -280,7 +300,9 @@ static hct_status after_step(loop *l, const trainer_at *at, double loss, int ask
     if (whole && at->more) return HCT_OK;
     int finished = step == l->total || has_stalled(l);
     int due = every || (!at->more && (finished || measure_now() - l->written >= j->spare));
-    if (due || asked) st = write_checkpoint(l, j->last, err);
+    if (finished || asked) st = write_checkpoint(l, j->last, err);
+    else if (due) st = write_or_go_on(l, j->last, err);
+    if (st == HCT_OK && finished) forget_before(l);
     return st == HCT_OK && asked && !finished ? stopped(l, asked, err) : st;
 }
 

@@ -1,6 +1,6 @@
 /* Bytes as a training recipe. */
 #include "fuzz.h"
-#include "training/recipe.h"
+#include "recipe/recipe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     hct_err err;

@@ -166,11 +166,12 @@ END_TEST
 
 /* A voxel offset of 0 means: behind the header; one inside it, or beyond the file, nothing. */
 START_TEST(an_offset_is_taken_at_its_word) {
-    static const double offsets[] = {0, 10, 348, 2.2e9, 9e14};
+    static const double offsets[] = {0, 10, 348, 2.2e9, 9e14, -9e14};
     for (int version = 1; version <= 2; version++)
-        for (int k = 0; k < 5; k++) {
+        for (int k = 0; k < 6; k++) {
             nifti_spec s = nifti_plain();
-            size_t n;
+            size_t n, packed_n;
+            unsigned char *packed;
             volume v;
             s.version = version;
             unsigned char *bytes = nifti_bytes(&s, &n);
@@ -182,6 +183,10 @@ START_TEST(an_offset_is_taken_at_its_word) {
             if (!k)
                 for (int64_t i = 0; i < volume_count(&v); i++) ck_assert_int_eq(v.i16[i], i % 100);
             volume_free(&v);
+            ck_assert_int_eq(gzip_deflate(bytes, n, 6, &packed, &packed_n, NULL), HCT_OK);
+            ck_assert_int_eq(nifti_read_memory("f.nii.gz", packed, packed_n, &v, NULL), k ? HCT_EFORMAT : HCT_OK);
+            volume_free(&v);
+            free(packed);
             free(bytes);
         }
 }

@@ -156,6 +156,7 @@ static const struct {
     {"nothing", RAW(""), "no end"},
     {"no STOP", RAW("\x80\2}"), "no end"},
     {"STOP with nothing", RAW("\x80\2."), "not there"},
+    {"items above a mark with no dict below", RAW("\x80\2(u."), "not there"},
     {"STOP above a mark", RAW("\x80\2}(N."), "left over"},
     {"two values at the end", RAW("\x80\2}}."), "left over"},
     {"bytes after STOP", RAW("\x80\2}.N"), "bytes follow"},

@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-long write_shim_budget = -1, write_shim_calls, write_shim_kill = -1;
+long write_shim_budget = -1, write_shim_for = -1, write_shim_calls, write_shim_kill = -1;
 
 static int is_temporary(int fd) {
     char link[64], path[4096];
@@ -23,6 +23,7 @@ __attribute__((visibility("default"))) ssize_t write(int fd, const void *bytes, 
         write_shim_calls++;
         if (write_shim_budget >= 0) {
             if (write_shim_budget == 0 && n > 0) {
+                if (write_shim_for > 0 && --write_shim_for == 0) write_shim_budget = -1;
                 errno = ENOSPC;
                 return -1;
             }

@@ -5,6 +5,7 @@
 
 /* Bytes that may still be written to descriptors above 2; then writes are cut short and fail with ENOSPC, as on a full
  * disk. Negative: no limit (the start value). */
+extern long write_shim_for; /* that many writes fail, then there is room again; below 0: all */
 extern long write_shim_budget;
 /* Number of write() calls on such descriptors so far. */
 extern long write_shim_calls;

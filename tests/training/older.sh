@@ -63,6 +63,6 @@ check "but --split says which scans to take" "$headct" evaluate --run full/probe
 cp whole.yaml full/probe/recipe.yaml
 cp -r data other
 echo damaged >other/scans/s03.nii.gz
-refuses 3 "refused scan 's03'" "external validation lists what it refuses, with status 3" "$headct" evaluate --run full/probe --data other --out outside
+refuses 3 "refused scan 's03'" "external validation lists what it refuses, with status 3" "$headct" evaluate --run full/probe --data other --include-training --out outside
 check "and writes what it says of the others" grep -q '^s04,' outside/predictions.csv
 done_testing

@@ -125,15 +125,13 @@ refuses 1 "last.safetensors" "a checkpoint of another shape" "$headct" pretrain 
 head -c 3000 "$work/whole/checkpoints/last.safetensors" >"$work/shape/checkpoints/last.safetensors"
 refuses 1 "last.safetensors" "a checkpoint that ends early" "$headct" pretrain --run "$work/shape" --resume --quiet
 
-# A full disk while a checkpoint is written: the older one stays whole, and with room again the run goes on. On a small tmpfs where mounting is
+# A full disk: training goes on and says so, what is written last fails, the checkpoint in place is whole, and with room again the run goes on. On a small tmpfs where mounting is
 # allowed, and by a write() that runs out ($2, preloaded).
 full() { # full NAME RUN COMMAND...
     name=$1 run=$2
     shift 2
-    cp "$run/checkpoints/last.safetensors" "$work/before"
     refuses 1 ".safetensors: writing failed" "$name" "$@" "$headct" pretrain --run "$run" --resume --quiet
-    cmp "$work/before" "$run/checkpoints/last.safetensors"
-    ok $? "$name: the older checkpoint is untouched"
+    check "$name: the checkpoint in place is whole" "$headct" export --weights "$run/checkpoints/last.safetensors" --out "$work/whole.safetensors"
 }
 begun() { # begun RUN: a run that was stopped early
     "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$1" >/dev/null 2>&1 &
@@ -157,6 +155,32 @@ size=$(stat -c %s "$work/out-of-room/checkpoints/last.safetensors")
 full "a full disk" "$work/out-of-room" env LD_PRELOAD="$shim" WRITE_SHIM_BUDGET=$((size / 2)) ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0"
 check "a full disk: with room again it goes on" "$headct" pretrain --run "$work/out-of-room" --resume --quiet
 same "$work/out-of-room" "a full disk"
+
+# A disk that is full for a while: training goes on without a checkpoint, and ends as an undisturbed run does.
+LD_PRELOAD="$shim" WRITE_SHIM_BUDGET=$((size / 2)) WRITE_SHIM_FOR=2 ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+    "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/full-once" >"$work/said" 2>&1
+ok $? "a disk that is full for a while ends no run"
+grep -q "no checkpoint: .*training goes on, last good checkpoint: none" "$work/said"
+ok $? "it is said"
+same "$work/full-once" "a disk that is full for a while"
+
+# A checkpoint whose bytes changed, or that was cut: said, and the run goes on from the one before it.
+for damage in changed cut; do
+    "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/$damage" >/dev/null 2>&1 &
+    pid=$!
+    while [ ! -e "$work/$damage/checkpoints/before-last.safetensors" ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    kill -TERM $pid
+    wait $pid
+    last=$work/$damage/checkpoints/last.safetensors
+    n=$(stat -c %s "$last")
+    if [ $damage = cut ]; then truncate -s $((n - 100)) "$last"; else printf 'x' | dd of="$last" bs=1 seek=$((n - 50)) conv=notrunc 2>/dev/null; fi
+    "$headct" pretrain --run "$work/$damage" --resume --quiet >/dev/null 2>"$work/said"
+    ok $? "a checkpoint that was $damage: the run goes on"
+    grep -q "going on from the checkpoint before it" "$work/said"
+    ok $? "a checkpoint that was $damage: it is said"
+    same "$work/$damage" "a checkpoint that was $damage"
+    ok "$([ -e "$work/$damage/checkpoints/before-last.safetensors" ] && echo 1 || echo 0)" "a checkpoint that was $damage: nothing is left over"
+done
 
 # Micro-batches: two of 2 give the weights of one of 4.
 start --run "$work/one" --set optim.epochs=2 >/dev/null
