@@ -3,7 +3,6 @@
 
 PyTorch's models are those of tests/models/make_encoders.py (our own words), eager, in inference mode, channels_last_3d for the convolutional ones (the faster
 of the two layouts is taken). Prints seconds of both (medians), their ratio (theirs / ours: above 1 headct is faster) and peak memory."""
-import importlib.util
 import os
 import resource
 import statistics

@@ -5,7 +5,8 @@
     make_encoders.py --full FOLDER                  full sizes (suite slow); minutes
 
 Weights, inputs and the loss' weights are formulas of a tensor's name and an element's place (unit below; the test has the same), so only results
-are stored: outputs, of each gradient its norm and its product with such a vector. All in float64.
+are stored: outputs, of each gradient its norm and its product with such a vector. All in float64; at full size gradients in float32 too, whose distance from
+those of float64 is the least that another float32 program can be held to.
 """
 import json
 import os
@@ -392,17 +393,22 @@ def make(name, model, shape, sizes, full):
     if (full and name != "resnet3d") or name.startswith("map-"):
         return case
     model.train()
-    out = model(x)["embedding"]
-    r = torch.from_numpy(unit("loss", out.numel()) - 0.5).reshape(out.shape)
-    loss = (out * r).sum()
-    loss.backward()
-    case["training"] = {"loss": loss.item(), "embedding": rounded(out), "gradients": {}, "running": {}}
-    for key, p in model.named_parameters():
-        if p.grad is not None:
-            case["training"]["gradients"][key] = summary(key, p.grad)
-    for key, b in model.named_buffers():
-        if "running" in key:
-            case["training"]["running"][key] = summary(key, b)
+    r = None
+    for real in ("gradients", "gradients_f32") if full else ("gradients",):
+        fill(model.double())
+        if real == "gradients_f32":  # what float32 itself costs at this depth: ReLUs that flip
+            model, x = model.float(), x.float()
+        model.zero_grad(set_to_none=True)
+        out = model(x)["embedding"]
+        r = torch.from_numpy(unit("loss", out.numel()) - 0.5).reshape(out.shape).to(out.dtype)
+        loss = (out * r).sum()
+        loss.backward()
+        if real == "gradients":
+            case["training"] = {"loss": loss.item(), "embedding": rounded(out), "running": {}}
+            for key, b in model.named_buffers():
+                if "running" in key:
+                    case["training"]["running"][key] = summary(key, b)
+        case["training"][real] = {key: summary(key, p.grad.double()) for key, p in model.named_parameters() if p.grad is not None}
     return case
 
 

@@ -109,6 +109,17 @@ static void check_inference(const char *name, const cJSON *c, encoder e, params 
     }
 }
 
+/* GRADIENT, or twice the distance at which PyTorch's own float32 gradient lies (of full sizes), where that is more. */
+static double gradient_tolerance(const cJSON *training, const cJSON *want, double least, size_t n) {
+    const cJSON *theirs = cJSON_GetObjectItem(cJSON_GetObjectItem(training, "gradients_f32"), want->string);
+    if (!theirs) return GRADIENT;
+    double unit = fmax(number(want, 0), least),
+           length = sqrt((double)n / 12); /* of the vector: numbers of -0.5 to 0.5 */
+    double off = fmax(fabs(number(theirs, 0) - number(want, 0)) / unit,
+                      fabs(number(theirs, 1) - number(want, 1)) / (unit * length));
+    return fmax(GRADIENT, 2 * off);
+}
+
 /* A training step's forward and backward pass. */
 static void check_training(const char *name, const cJSON *c, encoder e, params *p, hct_tensor *x) {
     const cJSON *want = cJSON_GetObjectItem(c, "training"), *one;
@@ -141,7 +152,7 @@ static void check_training(const char *name, const cJSON *c, encoder e, params *
     free(got);
     cJSON_ArrayForEach(one, gradients) {
         got = read_value(t, hct_grad(t, hct_use(t, params_find(p, one->string)->tensor)), &n);
-        check_summary(name, one->string, got, n, one, least, GRADIENT);
+        check_summary(name, one->string, got, n, one, least, gradient_tolerance(want, one, least, n));
         free(got);
     }
     cJSON_ArrayForEach(one, cJSON_GetObjectItem(want, "running")) {
