@@ -298,10 +298,31 @@ static hct_status prepare_like_dcm2niix(const candidate_list *l, const candidate
     return s;
 }
 
+/* Of what is body, roughly: air and padding would be most of it. By counting whole HU, those above MOST_HU together. */
+static hct_status measure_hu(const volume *v, double ret[3], hct_err *err) {
+    enum { MOST_HU = 3071, VALUES = MOST_HU - BODY_HU + 1 };
+    static const double shares[3] = {0.05, 0.5, 0.95};
+    int64_t *count = calloc(VALUES, sizeof *count), total = 0, sum = 0;
+    if (!count) return hct_fail(err, HCT_ENOMEM, "no memory to count HU");
+    for (int64_t i = 0; i < volume_count(v); i++) {
+        double hu = v->dtype == HCT_I16 ? v->i16[i] : rint((double)v->f32[i]);
+        if (hu <= BODY_HU) continue;
+        count[(int64_t)(hu < MOST_HU ? hu : MOST_HU) - BODY_HU]++;
+        total++;
+    }
+    for (int k = 0, at = 0; k < 3; k++) {
+        ret[k] = NAN;
+        while (total && at < VALUES && (double)(sum + count[at]) < shares[k] * (double)total) sum += count[at++];
+        if (total) ret[k] = at + BODY_HU;
+    }
+    free(count);
+    return HCT_OK;
+}
+
 hct_status candidate_prepare(const candidate_list *l, candidate *c, const series_filters *f, const candidate_options *o,
                              volume *ret, candidate_facts *facts, hct_err *err) {
     *ret = (volume){0};
-    *facts = (candidate_facts){.thickness = NAN, .kvp = NAN, .tilt = NAN};
+    *facts = (candidate_facts){.thickness = NAN, .kvp = NAN, .tilt = NAN, .hu = {NAN, NAN, NAN}};
     hct_status s;
     if (c->series) describe_series(c->series, l->files, facts);
     if (!c->series) s = prepare_nifti(l, c, f, o, ret, facts, err);
@@ -316,6 +337,7 @@ hct_status candidate_prepare(const candidate_list *l, candidate *c, const series
     }
     if (s == HCT_OK && c->verdict.refusal)
         s = hct_fail(err, HCT_EINVAL, "%s: %.900s", candidate_file(l, c)->path, c->verdict.refusal->sentence);
+    if (s == HCT_OK) s = measure_hu(ret, facts->hu, err);
     if (s < 0) volume_free(ret);
     return s;
 }

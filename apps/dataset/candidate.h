@@ -61,6 +61,7 @@ typedef struct candidate_options {
 typedef struct candidate_facts {
     scan_info info;
     double thickness, kvp, tilt; /* of a series; NAN: unknown. tilt: degrees by which slices slide over each other */
+    double hu[3];                /* 5%, 50% and 95% of the prepared voxels above BODY_HU; NAN: there are none */
     double beyond;               /* mm by which the body reaches out of the model's cube */
     size_t wrapped;              /* slices whose 12-bit values were mended, or could be */
 } candidate_facts;

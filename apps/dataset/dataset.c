@@ -231,16 +231,35 @@ void dataset_close(dataset *d) {
     free(d);
 }
 
+/* Each part that is asked for is one of the usual, or has a scan; of a dataset that is not split any fold may be. */
+static hct_status check_parts(const dataset *d, const char *split, bool is_split, hct_err *err) {
+    char name[64], parts[200] = "";
+    for (const char *at = split; at; at = strchr(at, '+') ? strchr(at, '+') + 1 : NULL) {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "+"), at);
+        bool known = !is_split && !strncmp(name, "fold", 4);
+        for (int p = 0; p < SPLITS; p++) known |= strcmp(name, split_names[p]) == 0;
+        for (size_t i = 0; i < d->n && !known; i++) known = d->scans[i].split && !strcmp(d->scans[i].split, name);
+        if (known) continue;
+        size_t n = 0;
+        for (size_t i = 0; i < d->n && n + 20 < sizeof parts; i++)
+            if (d->scans[i].split && !split_is_of(d->scans[i].split, parts))
+                n += (size_t)snprintf(parts + n, sizeof parts - n, "%s%s", n ? "+" : "", d->scans[i].split);
+        return hct_fail(err, HCT_ENOTFOUND, "no split '%s' of a dataset: %s or all%s%s", name,
+                        n ? "its parts" : "train, val, test", n ? "; it has " : "", parts);
+    }
+    return HCT_OK;
+}
+
 hct_status dataset_split(const dataset *d, const char *split, size_t **ret, size_t *ret_n, hct_err *err) {
-    int known = strcmp(split, "all") == 0, all = known, is_split = all;
-    for (int p = 0; p < SPLITS; p++) known |= strcmp(split, split_names[p]) == 0;
-    if (!known) return hct_fail(err, HCT_ENOTFOUND, "no split '%s' of a dataset: train, val, test or all", split);
+    bool all = strcmp(split, "all") == 0, is_split = all;
     for (size_t i = 0; i < d->n && !is_split; i++) is_split = d->scans[i].split != NULL;
+    hct_status s = all ? HCT_OK : check_parts(d, split, is_split, err);
+    if (s < 0) return s;
     if (!is_split) return hct_fail(err, HCT_ENOTFOUND, "%s: not split yet: run headct split %s", d->folder, d->folder);
     size_t *list = malloc(d->n * sizeof *list), n = 0;
     if (!list) return hct_fail(err, HCT_ENOMEM, "%s: no memory", d->folder);
     for (size_t i = 0; i < d->n; i++)
-        if (all || (d->scans[i].split && strcmp(d->scans[i].split, split) == 0)) list[n++] = i;
+        if (all || (d->scans[i].split && split_is_of(d->scans[i].split, split))) list[n++] = i;
     *ret = list;
     *ret_n = n;
     return HCT_OK;

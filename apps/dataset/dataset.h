@@ -40,7 +40,8 @@ typedef struct dataset {
 dataset *dataset_open(const char *folder, hct_err *err);
 void dataset_close(dataset *d);
 
-/* Numbers of the scans in a split ("train", "val", "test", or "all"), in order of id; the caller frees *ret.
+/* Numbers of the scans in a split ("train", "val", "test", "fold1" ..., several with + between, or "all"), in order
+ * of id; the caller frees *ret.
  * HCT_ENOTFOUND: no such split, or no split yet; an empty split is fine. */
 hct_status dataset_split(const dataset *d, const char *split, size_t **ret, size_t *ret_n, hct_err *err);
 /* Number of a label by name; < 0 and err, which lists the nearest, where there is none. */

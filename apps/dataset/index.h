@@ -8,8 +8,9 @@
 #include <sqlite3.h>
 
 #include "dataset/candidate.h"
+#include "imaging/fingerprint.h"
 
-enum { INDEX_VERSION = 3 };
+enum { INDEX_VERSION = 4 };
 
 typedef struct dataset_index {
     sqlite3 *db;
@@ -56,6 +57,8 @@ typedef struct index_scan {
     const int8_t *labels; /* one a label: 0, 1, or -1 not known; NULL: leave what is there */
     const int64_t *label_ids;
     size_t n_labels;
+    const fingerprint *print; /* NULL: leave what is there, if it is of this provenance */
+    const char *age, *sex;    /* tags beside the others, as a table tells them; NULL or "": leave what is there */
 } index_scan;
 
 /* Adds or replaces; forgets an earlier refusal. One transaction. */
@@ -75,6 +78,8 @@ hct_status index_find_form(dataset_index *ix, const char *id, const char *form, 
 int index_find_scan(dataset_index *ix, const char *id, source_state *state, char preprocessing[65], hct_err *err);
 /* 1 where a scan or a refusal of that id is there. */
 int index_knows(dataset_index *ix, const char *id, hct_err *err);
+/* The fingerprint of the volume that a scan has now, for an index of this version. */
+hct_status index_put_print(dataset_index *ix, const char *id, const fingerprint *print, hct_err *err);
 /* Ids of labels by name, added where missing, in the given order. */
 hct_status index_label_ids(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
 /* The same inside of the caller's transaction, for labels that are all made anew: what scans have of them goes. */
