@@ -36,6 +36,7 @@ static const char doc[] =
     "  headct prepare --in phantoms --out data --labels phantoms/labels.csv\n"
     "  headct prepare --in a.nii.gz --in cd.zip --in archive --out data --jobs 8\n"
     "  headct prepare --in archive --out data --filters nyu --center head\n"
+    "  headct prepare --in scans --out data --for hlip\n"
     "  headct prepare --in archive --out data --labels reads.csv --id-column file --patient-column mrn --label "
     "ICH,SDH\n"
     "  headct prepare --in stage_2_train --out rsna --layout rsna --labels stage_2_train.csv --fix-rsna-wrap\n"
@@ -68,6 +69,7 @@ enum {
     OPT_LAYOUT,
     OPT_ONE,
     OPT_UNCERTAIN,
+    OPT_FOR,
     OPT_ID_COLUMN,
     OPT_PATIENT_COLUMN,
     OPT_EXACT = 'x',
@@ -88,6 +90,10 @@ static const struct argp_option options[] = {
      "the CSV's column of patients (default patient); -: it has none, and scans keep theirs", 0},
     {"uncertain", OPT_UNCERTAIN, "AS", 0, "what a label of -1 counts as: 0, 1 or empty (default: it is refused)", 0},
     {"partial", OPT_PARTIAL, NULL, 0, "rows of --labels without a scan are expected: no warning", 0},
+    {"for", OPT_FOR, "ENCODER", 0,
+     "also make the volumes that this encoder takes, DATASET/forms/ENCODER/ID.nii.gz, from the same scans: merlin, "
+     "ct-fm, hlip",
+     0},
     {"filters", OPT_FILTERS, "NAME|FILE", 0,
      "which series are wanted: any-head-ct (default), nyu, none, or a YAML file of the keys of recipes/filters", 0},
     {"one-per-study", OPT_ONE, "HOW", 0,
@@ -206,6 +212,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_ONE:
         if (!study_choice_find(arg, &s->o.one_per_study))
             argp_error(state, "--one-per-study '%s': thin, thick or soft is needed", arg);
+        break;
+    case OPT_FOR:
+        if (!(s->o.volumes = form_find(arg))) argp_error(state, "--for '%s': %s are known", arg, form_names());
         break;
     case OPT_STRICT: s->o.strict = true; break;
     case OPT_DCM2NIIX: s->o.how.like_dcm2niix = true; break;
@@ -337,6 +346,8 @@ int command_prepare(int argc, char **argv) {
     }
     if (status == HCT_OK)
         printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
+    if (status == HCT_OK && s.o.volumes)
+        printf("%s: %zu volumes made for %s\n", s.o.dataset, r.formed, s.o.volumes->name);
     prepare_free(&r);
     free(s.inputs);
     layout_free(&s.form);

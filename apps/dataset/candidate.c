@@ -247,18 +247,21 @@ static bool is_few(const int64_t dim[3], int64_t least) {
     return dim[least_at] < least;
 }
 
+static hct_status read_nifti(const pile_file *file, volume *ret, hct_err *err) {
+    if (!file->archive) return nifti_read(file->path, ret, err);
+    pile_open_file opened = {0};
+    hct_status s = pile_open(file, &opened, err);
+    if (s == HCT_OK) s = nifti_read_memory(file->path, opened.owned, (size_t)file->size, ret, err);
+    pile_close(&opened);
+    return s;
+}
+
 static hct_status prepare_nifti(const candidate_list *l, candidate *c, const series_filters *f,
                                 const candidate_options *o, volume *ret, candidate_facts *facts, hct_err *err) {
     const pile_file *file = &l->files[c->nifti];
     scan_findings found = {0};
     hct_err why = {0};
-    hct_status s;
-    if (file->archive) {
-        pile_open_file opened = {0};
-        s = pile_open(file, &opened, err);
-        if (s == HCT_OK) s = nifti_read_memory(file->path, opened.owned, (size_t)file->size, ret, err);
-        pile_close(&opened);
-    } else s = nifti_read(file->path, ret, err);
+    hct_status s = read_nifti(file, ret, err);
     if (s < 0) return s;
     memcpy(facts->info.dim, ret->dim, sizeof facts->info.dim);
     volume_spacing(ret, facts->info.spacing);
@@ -337,6 +340,18 @@ hct_status candidate_prepare(const candidate_list *l, candidate *c, const series
     if (s == HCT_OK) s = measure_hu(ret, facts->hu, err);
     if (s < 0) volume_free(ret);
     return s;
+}
+
+hct_status candidate_form(const candidate_list *l, const candidate *c, const candidate_options *o, const form *f,
+                          volume *ret, hct_err *err) {
+    scan_source from = {0};
+    hct_err why = {0};
+    *ret = (volume){0};
+    hct_status s = c->series ? series_source(l->files, c->series, o->scan.unwrap, o->jobs, &from, err)
+                             : read_nifti(&l->files[c->nifti], &from.v, err);
+    if (s < 0) return s;
+    s = form_make(f, &from, ret, &why);
+    return s < 0 ? hct_fail(err, s, "%s: for %s: %.900s", candidate_file(l, c)->path, f->name, why.msg) : HCT_OK;
 }
 
 hct_status candidate_middle(const candidate_list *l, const candidate *c, float **ret, int64_t *ret_columns,

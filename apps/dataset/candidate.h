@@ -73,6 +73,10 @@ typedef struct candidate_facts {
 hct_status candidate_prepare(const candidate_list *l, candidate *c, const series_filters *f, const candidate_options *o,
                              volume *ret, candidate_facts *ret_facts, hct_err *err);
 
+/* The volume of a form (imaging/form.h), straight from the files. Errors name the file, as candidate_prepare's. */
+hct_status candidate_form(const candidate_list *l, const candidate *c, const candidate_options *o, const form *f,
+                          volume *ret, hct_err *err);
+
 /* A slice from the middle of a series, rows x columns of HU, the caller's to free. */
 hct_status candidate_middle(const candidate_list *l, const candidate *c, float **ret, int64_t *ret_columns,
                             int64_t *ret_rows, hct_err *err);

@@ -392,6 +392,26 @@ hct_status index_refresh_scan(dataset_index *ix, const index_scan *s, hct_err *e
     return finish(ix, r, err);
 }
 
+hct_status index_put_form(dataset_index *ix, const char *id, const char *form, const char *file, const char *spec,
+                          hct_err *err) {
+    return index_run(ix, err,
+                     "INSERT OR REPLACE INTO forms(scan, form, file, spec) SELECT n, ?2, ?3, ?4 FROM scans WHERE id=?1",
+                     "ssss", id, form, file, spec);
+}
+
+hct_status index_find_form(dataset_index *ix, const char *id, const char *form, char ret_spec[65], hct_err *err) {
+    *ret_spec = 0;
+    sqlite3_stmt *stmt =
+        index_query(ix, err, "SELECT spec FROM forms WHERE form=?2 AND scan=(SELECT n FROM scans WHERE id=?1)", "ss",
+                    id, form);
+    int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+    const char *text = step > 0 ? index_text(ix, stmt, 0, "a form's spec", err) : NULL;
+    if (text) snprintf(ret_spec, 65, "%s", text);
+    if (step > 0 && !text) step = HCT_EFORMAT;
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
+}
+
 hct_status index_put_refusal(dataset_index *ix, const char *id, const char *source, const char *reason, hct_err *err) {
     hct_status r = index_exec(ix, "BEGIN IMMEDIATE", err);
     if (r < 0) return r;

@@ -68,6 +68,12 @@ hct_status index_refresh_scan(dataset_index *ix, const index_scan *s, hct_err *e
 /* Notes why a scan is left out; forgets the scan itself. */
 hct_status index_put_refusal(dataset_index *ix, const char *id, const char *source, const char *reason, hct_err *err);
 
+/* A further volume of a scan that is there (imaging/form.h): file relative to the dataset. Adds or replaces. */
+hct_status index_put_form(dataset_index *ix, const char *id, const char *form, const char *file, const char *spec,
+                          hct_err *err);
+/* Its spec, where the scan has that form; "" where not. */
+hct_status index_find_form(dataset_index *ix, const char *id, const char *form, char ret_spec[65], hct_err *err);
+
 /* 1 where the scan is there (then state, its preprocessing and file are filled), 0 where not, < 0 an error. */
 int index_find_scan(dataset_index *ix, const char *id, source_state *state, char preprocessing[65], hct_err *err);
 /* 1 where a scan or a refusal of that id is there. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataset/dataset.h"
 #include "dataset/index_found.h"
 #include "dataset/labels.h"
 #include "dataset/scan_tags.h"
@@ -212,6 +213,33 @@ static hct_status show_left_out(const run *r, const work *w, hct_err *err) {
     return s;
 }
 
+/* The scan's volume of the form that is asked for, made from its files where it is not there yet. */
+static hct_status make_form(run *r, const work *w, hct_status *ret_made, hct_err *why, hct_err *err) {
+    const form *f = r->options->volumes;
+    char file[2 * FOUND_ID], path[3 * FOUND_ID], spec[65], had[65], preprocessing[65];
+    source_state state;
+    volume v = {0};
+    snprintf(file, sizeof file, "forms/%s/%s.nii.gz", f->name, w->id);
+    snprintf(path, sizeof path, "%.4095s/%.4390s", r->options->dataset, file);
+    *ret_made = HCT_OK;
+    pthread_mutex_lock(&r->lock);
+    int there = index_find_scan(&r->index, w->id, &state, preprocessing, err);
+    hct_status s = there < 0 ? there : HCT_OK;
+    if (there > 0) s = form_spec(f, state.sha256, spec, err);
+    if (there > 0 && s == HCT_OK) s = index_find_form(&r->index, w->id, f->name, had, err);
+    pthread_mutex_unlock(&r->lock);
+    if (s < 0 || !there || (!strcmp(had, spec) && path_is_file(path))) return s;
+    *ret_made = candidate_form(w->list, w->c, &r->options->how, f, &v, why);
+    if (*ret_made == HCT_OK) s = nifti_write(path, &v, GZIP_LEVEL, err);
+    volume_free(&v);
+    if (s < 0 || *ret_made < 0) return s;
+    pthread_mutex_lock(&r->lock);
+    s = index_put_form(&r->index, w->id, f->name, file, spec, err);
+    r->result->formed++;
+    pthread_mutex_unlock(&r->lock);
+    return s;
+}
+
 static hct_status prepare_candidate(run *r, work *w, hct_err *err) {
     hct_err why = {0};
     index_scan s;
@@ -241,6 +269,13 @@ static hct_status prepare_candidate(run *r, work *w, hct_err *err) {
     if (status < 0) return status;
     pthread_mutex_lock(&r->lock);
     status = made == HCT_OK ? note_kept(r, w, &s, current, err) : refuse(r, w, made, why.msg, err);
+    pthread_mutex_unlock(&r->lock);
+    if (status < 0 || made < 0 || !r->options->volumes) return status;
+    status = make_form(r, w, &made, &why, err);
+    if (status < 0 || made == HCT_OK) return status;
+    if (!is_of_content(made)) return hct_fail(err, made, "%s", why.msg);
+    pthread_mutex_lock(&r->lock); /* the scan itself stays as it is */
+    status = list_refusal(r, w, verdict_word(REASON_UNREADABLE), why.msg, false, err);
     pthread_mutex_unlock(&r->lock);
     return status;
 }
@@ -500,6 +535,13 @@ static hct_status set_up(run *r, hct_err *err) {
     r->label_ids = calloc(r->labels.n + 1, sizeof *r->label_ids);
     if (!r->mine || !r->label_ids) s = no_memory(err);
     if (s == HCT_OK) s = make_folders(r, err);
+    if (s == HCT_OK && o->volumes) {
+        char *folder = NULL;
+        if (asprintf(&folder, "%s/forms/%s", o->dataset, o->volumes->name) < 0) folder = NULL;
+        s = folder ? path_make_folders(folder, err) : no_memory(err);
+        if (s == HCT_OK) hct_leftovers_remove(folder);
+        free(folder);
+    }
     if (s == HCT_OK) s = index_label_ids(&r->index, r->labels.names, r->labels.n, r->label_ids, err);
     for (size_t k = 0; s == HCT_OK && k < r->n_units; k++)
         if ((int)(k % (size_t)o->shards) == o->shard - 1) r->mine[r->n_mine++] = k;

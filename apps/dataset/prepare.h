@@ -25,6 +25,7 @@ typedef struct prepare_options {
     bool ids_by_uid;            /* ids of DICOM series are marks of their UIDs, not paths */
     bool clear_dates;           /* dates go into the index as they are */
     bool strict;                /* values that are no HU refuse a scan; a row of labels without a scan is an error */
+    const form *volumes;        /* also makes the volumes of this form (imaging/form.h); NULL: none */
     candidate_options how;
     int jobs;          /* threads, 0: one a CPU */
     int shard, shards; /* does every shards-th scan of the sorted list, the shard-th of each; 1 of 1 does all */
@@ -49,6 +50,7 @@ enum { PREPARE_TOLD = 200 };
 
 typedef struct prepare_result {
     size_t prepared, unchanged, n_refused;
+    size_t formed; /* volumes of the form that were made */
     char **warned; /* a line each on scans that were kept with a warning, the first PREPARE_TOLD of n_warned */
     size_t n_warned;
     prepare_refusal *refused; /* in order of id */
