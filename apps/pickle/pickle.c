@@ -401,25 +401,24 @@ static hct_status unpickle(machine *m) {
         if (op == '.') { /* STOP */
             TRY(pop(m, &m->p->root));
             if (m->height || m->marks) return BAD("values are left over at its end");
-            return m->at == m->size ? HCT_OK : BAD("bytes follow its end");
+            return HCT_OK;
         }
         TRY(step(m, op));
     }
     return BAD("it has no end");
 }
 
-pickle *pickle_read(const char *path, const unsigned char *bytes, size_t n, const pickle_hooks *hooks, hct_err *err) {
-    if (n > PICKLE_BYTES_MAX) {
-        hct_fail(err, HCT_EFORMAT, "%s: its pickle has %zu bytes, more than %d; save the state dict alone", path, n,
-                 PICKLE_BYTES_MAX);
-        return NULL;
-    }
+static pickle *read_pickle(const char *path, const unsigned char *bytes, size_t n, const pickle_hooks *hooks,
+                           size_t *ret_used, hct_err *err) {
     pickle *p = calloc(1, sizeof *p);
     machine m = {.path = path, .bytes = bytes, .size = n, .p = p, .hooks = hooks, .err = err};
     hct_status st = HCT_OK;
     if (p) {
         pickle_make(p, (pickle_value){.kind = PICKLE_IS_NONE}); /* value 0 */
         st = p->n ? unpickle(&m) : NO_MEMORY(&m);
+        if (st == HCT_OK && ret_used) *ret_used = m.at;
+        else if (st == HCT_OK && m.at != m.size)
+            st = hct_fail(err, HCT_EFORMAT, "%s: its pickle is damaged: bytes follow its end", path);
     } else {
         st = NO_MEMORY(&m);
     }
@@ -429,4 +428,16 @@ pickle *pickle_read(const char *path, const unsigned char *bytes, size_t n, cons
     if (st == HCT_OK) return p;
     pickle_free(p);
     return NULL;
+}
+
+pickle *pickle_read(const char *path, const unsigned char *bytes, size_t n, const pickle_hooks *hooks, hct_err *err) {
+    if (n <= PICKLE_BYTES_MAX) return read_pickle(path, bytes, n, hooks, NULL, err);
+    hct_fail(err, HCT_EFORMAT, "%s: its pickle has %zu bytes, more than %d; save the state dict alone", path, n,
+             PICKLE_BYTES_MAX);
+    return NULL;
+}
+
+pickle *pickle_read_first(const char *path, const unsigned char *bytes, size_t n, const pickle_hooks *hooks,
+                          size_t *ret_used, hct_err *err) {
+    return read_pickle(path, bytes, n < PICKLE_BYTES_MAX ? n : PICKLE_BYTES_MAX, hooks, ret_used, err);
 }

@@ -56,6 +56,9 @@ typedef struct pickle_hooks {
 
 /* path is for messages only. NULL and err on any damage or refusal. */
 pickle *pickle_read(const char *path, const unsigned char *bytes, size_t n, const pickle_hooks *, hct_err *err);
+/* The same of a pickle that other bytes follow: *ret_used, those up to its end. */
+pickle *pickle_read_first(const char *path, const unsigned char *bytes, size_t n, const pickle_hooks *,
+                          size_t *ret_used, hct_err *err);
 /* p may be NULL. */
 void pickle_free(pickle *p);
 pickle_id pickle_root(const pickle *p);

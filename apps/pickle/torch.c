@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "hct/half.h"
-#include "pickle/zip.h"
+#include "pickle/torch_file.h"
 
-enum { NUMBER_BYTES = 16, KEY_BYTES = 64 };
+enum { NUMBER_BYTES = 16 };
 
 /* Kinds of PICKLE_OWN values (n): number of a storage, number of a tensor, dtype of a numpy scalar. */
 enum { OWN_STORAGE = 1, OWN_TENSOR, OWN_NUMPY };
@@ -51,26 +51,6 @@ static const struct {
 } numpy_types[] = {
     {"f8", HCT_F64}, {"f4", HCT_F32}, {"f2", HCT_F16}, {"i8", HCT_I64}, {"i4", HCT_I32},
     {"i2", HCT_I16}, {"i1", HCT_I8},  {"u1", HCT_U8},  {"b1", HCT_U8},
-};
-
-typedef struct storage {
-    const zip_member *member; /* NULL: not referred to yet */
-    int32_t dtype;
-    int64_t elements;
-    int checked;
-} storage;
-
-struct torch_file {
-    const char *path; /* of torch_open, for messages while it reads */
-    char *own_path;
-    zip *z;
-    char root[KEY_BYTES]; /* "archive/" */
-    pickle *p;
-    storage *storage; /* one a zip member, at the member's number */
-    torch_tensor *tensor;
-    size_t n, capacity;
-    void **copy;
-    size_t copies, copy_capacity;
 };
 
 #define REFUSE(...) hct_fail(err, HCT_EFORMAT, __VA_ARGS__)
@@ -261,6 +241,18 @@ static hct_status persistent(void *context, pickle *p, pickle_id id, pickle_id *
         type->whole < STORAGE || !key || key->kind != PICKLE_TEXT || key->n > KEY_BYTES || !n ||
         n->kind != PICKLE_WHOLE || n->whole < 0)
         return REFUSE("%s: a storage is not described as torch.save does", f->path);
+    if (!f->z) {
+        const pickle_value *view = item(p, id, 5);
+        size_t at = 0;
+        if (view && view->kind != PICKLE_IS_NONE)
+            return REFUSE("%s: a storage is a view of another one; load it with PyTorch and save it again", f->path);
+        hct_status st =
+            torch_legacy_storage(f, key, (int32_t)storages[type->whole - STORAGE].dtype, n->whole, &at, err);
+        return st < 0
+                   ? st
+                   : made(f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_STORAGE, .whole = (int64_t)at}),
+                          ret, err);
+    }
     char name[3 * KEY_BYTES];
     int length = snprintf(name, sizeof name, "%sdata/%.*s", f->root, (int)key->n, key->text);
     const zip_member *m = zip_find(f->z, name, (size_t)length);
@@ -272,7 +264,8 @@ static hct_status persistent(void *context, pickle *p, pickle_id id, pickle_id *
     size_t at = (size_t)(m - zip_at(f->z, 0));
     if (f->storage[at].member && f->storage[at].dtype != (int32_t)dtype)
         return REFUSE("%s: storage '%s' is used with two dtypes", f->path, name);
-    f->storage[at] = (storage){.member = m, .dtype = dtype, .elements = n->whole, .checked = f->storage[at].checked};
+    f->storage[at] = (storage){
+        .bytes = m->bytes, .member = m, .dtype = dtype, .elements = n->whole, .checked = f->storage[at].checked};
     return made(f, pickle_make(p, (pickle_value){.kind = PICKLE_OWN, .n = OWN_STORAGE, .whole = (int64_t)at}), ret,
                 err);
 }
@@ -302,6 +295,13 @@ static hct_status find_root(torch_file *f, const zip_member **ret, hct_err *err)
 }
 
 static hct_status open_file(torch_file *f, hct_err *err) {
+    const pickle_hooks hooks = {
+        .context = f, .global = find_global, .reduce = reduce, .build = build, .persistent = persistent};
+    if (torch_is_legacy(f->path)) {
+        hct_status mapped = hct_map_file(f->path, &f->map, err);
+        return mapped < 0 ? mapped : torch_legacy_read(f, &hooks, err);
+    }
+    if (!(f->z = zip_open(f->path, err))) return err ? err->code : HCT_EFORMAT;
     const zip_member *data;
     hct_status st = find_root(f, &data, err);
     if (st < 0) return st;
@@ -314,8 +314,6 @@ static hct_status open_file(torch_file *f, hct_err *err) {
         return REFUSE("%s: data.pkl does not have the checksum that it should; the file is damaged", f->path);
     if (!(f->storage = calloc(zip_count(f->z), sizeof *f->storage)))
         return hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->path);
-    const pickle_hooks hooks = {
-        .context = f, .global = find_global, .reduce = reduce, .build = build, .persistent = persistent};
     f->p = pickle_read(f->path, data->bytes, data->size, &hooks, err);
     return f->p ? HCT_OK : err ? err->code : HCT_EFORMAT;
 }
@@ -324,7 +322,7 @@ torch_file *torch_open(const char *path, hct_err *err) {
     torch_file *f = calloc(1, sizeof *f);
     if (f) f->path = f->own_path = strdup(path);
     if (!f || !f->own_path) hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
-    if (f && f->own_path && (f->z = zip_open(path, err)) && open_file(f, err) == HCT_OK) return f;
+    if (f && f->own_path && open_file(f, err) == HCT_OK) return f;
     torch_close(f);
     return NULL;
 }
@@ -333,6 +331,7 @@ void torch_close(torch_file *f) {
     if (!f) return;
     pickle_free(f->p);
     zip_close(f->z);
+    hct_unmap_file(&f->map);
     for (size_t i = 0; i < f->copies; i++) free(f->copy[i]);
     free(f->copy);
     free(f->storage);
@@ -342,7 +341,7 @@ void torch_close(torch_file *f) {
 }
 
 const pickle *torch_values(const torch_file *f) { return f->p; }
-size_t torch_file_bytes(const torch_file *f) { return zip_file_bytes(f->z); }
+size_t torch_file_bytes(const torch_file *f) { return f->z ? zip_file_bytes(f->z) : f->map.size; }
 
 const torch_tensor *torch_tensor_at(const torch_file *f, pickle_id v) {
     const pickle_value *x = pickle_at(f->p, v);
@@ -387,13 +386,13 @@ hct_status torch_entry(torch_file *f, pickle_id v, const char *name, hct_st_entr
     memcpy(ret->dim, t->dim, sizeof ret->dim);
     size_t n = hct_st_elements(ret);
     ret->bytes = n * element;
-    ret->data = s->member->bytes + (size_t)t->offset * element;
+    ret->data = s->bytes + (size_t)t->offset * element;
     if (!n || row_major(t)) return HCT_OK;
     unsigned char *copy =
         room((void **)&f->copy, &f->copy_capacity, f->copies, sizeof *f->copy) ? malloc(ret->bytes) : NULL;
     if (!copy) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for '%s'", f->path, name);
     f->copy[f->copies++] = copy;
-    gather(t, s->member->bytes, element, n, copy);
+    gather(t, s->bytes, element, n, copy);
     ret->data = copy;
     return HCT_OK;
 }

@@ -1,5 +1,5 @@
-/* Files of torch.save (the zip format of PyTorch 1.6 and later) read without running anything: a pickle whose
- * tensors point to storages beside it in the archive.
+/* Files of torch.save (the zip format of PyTorch 1.6 and later, and the one before: torch_legacy.c) read without
+ * running anything: a pickle whose tensors point to storages beside it in the archive.
  *
  * Names that are understood, and what becomes of them: collections.OrderedDict (a dict; its attributes such as
  * _metadata are dropped), torch._utils._rebuild_tensor_v2 and _rebuild_parameter (a tensor), torch.FloatStorage and

@@ -491,7 +491,55 @@ static void damaged_storage(void) {
     bytes_free(&p);
 }
 
+/* What PyTorch 2.4 wrote of one dict, in its form of today and in the one before 1.6: shared and turned storages,
+ * bfloat16 and float16. */
+static void both_forms(void) {
+    static const struct {
+        const char *name;
+        int32_t dtype;
+        size_t n;
+        double value[8];
+    } want[] = {{"cls_token", HCT_F32, 4, {0.5, 0.5, 0.5, 0.5}},      {"half", HCT_F16, 2, {1.5, -2}},
+                {"pos_embed", HCT_BF16, 8, {0, 1, 2, 3, 4, 5, 6, 7}}, {"shared.a", HCT_F32, 6, {0, 1, 2, 3, 4, 5}},
+                {"shared.b", HCT_F32, 6, {6, 7, 8, 9, 10, 11}},       {"turned", HCT_F32, 6, {0, 3, 1, 4, 2, 5}}};
+    static const char *const files[] = {TEST_DATA "/zip.pth", TEST_DATA "/legacy.pth"};
+    for (int k = 0; k < 2; k++) {
+        hct_err err = {0, ""};
+        state_dict s = {0};
+        torch_file *f = torch_open(files[k], &err);
+        hct_status st =
+            f ? state_dict_read(&(weights_source){.torch = f}, files[k], STATE_DICT_STUDENT, NULL, &s, &err) : err.code;
+        int same = st == HCT_OK && s.n == 6;
+        for (size_t i = 0; same && i < 6; i++) {
+            double value[8] = {0};
+            same = !strcmp(s.entry[i].name, want[i].name) && s.entry[i].dtype == want[i].dtype &&
+                   hct_st_elements(&s.entry[i]) == want[i].n && hct_st_to_f64(&s.entry[i], value, &err) == HCT_OK &&
+                   !memcmp(value, want[i].value, want[i].n * sizeof *value);
+        }
+        tap_ok(same, "%s: every tensor (%s)", k ? "legacy" : "zip", err.msg);
+        state_dict_free(&s);
+        torch_close(f);
+    }
+    char *bytes = NULL;
+    size_t n = 0;
+    hct_read_file(files[1], &bytes, &n, NULL);
+    int bad = 0;
+    for (size_t cut = 15; bytes && cut < n; cut++) { /* anywhere behind the magic number */
+        hct_err err = {0, ""};
+        torch_file *f = torch_open(scratch_file("cut.pth", bytes, cut), &err);
+        bad += f || !*err.msg || strchr(err.msg, '\n');
+        torch_close(f);
+    }
+    tap_ok(bytes && !bad, "legacy: cut anywhere, it is refused with one line");
+    hct_err err = {0, ""};
+    torch_file *f = torch_open(scratch_file("long.pth", bytes, n + 1), &err); /* with the NUL behind it */
+    tap_ok(!f && strstr(err.msg, "1 bytes follow its end"), "legacy: bytes behind its end (%s)", err.msg);
+    torch_close(f);
+    free(bytes);
+}
+
 int main(void) {
+    both_forms();
     reads(0);
     reads(1);
     hostile_pickles();
