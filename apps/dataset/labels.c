@@ -94,7 +94,7 @@ static int by_id(const void *a, const void *b) {
 }
 
 static hct_status sort_rows(label_table *t, hct_err *err) {
-    qsort(t->order, t->n_order, sizeof *t->order, by_id);
+    if (t->n_order) qsort(t->order, t->n_order, sizeof *t->order, by_id);
     for (size_t i = 1; i < t->n_order; i++) {
         const struct label_name *a = &t->order[i - 1], *b = &t->order[i];
         if (strcmp(a->id, b->id) == 0)

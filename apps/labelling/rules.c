@@ -85,9 +85,9 @@ static hct_status take_item(reader *rd, const char *key, const yaml_node_t *item
     if (!text || !*text || strlen(text) >= RULES_NAME)
         return BAD(rd, "%s line %zu: '%s' takes a list of words", rd->path, line_of(item), key);
     if (!strcmp(key, "codes")) {
-        size_t n = strlen(text);
         bool fine = rules_normalise(text, code);
-        if (fine && n && code[strlen(code) - 1] == '*') code[strlen(code) - 1] = 0; /* all that begin so match anyway */
+        size_t n = fine ? strlen(code) : 0;
+        if (n && code[n - 1] == '*') code[n - 1] = 0; /* all that begin so match anyway */
         if (!fine || !can_match(code))
             return BAD(rd, "%s line %zu: no ICD-10 code can match '%s'", rd->path, line_of(item), text);
         return add_pattern(rd, &rd->r->codes, &rd->r->n_codes, code, label);

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     label_rules rules;
     row_groups groups;
     hct_err err;
-    if (labels_read(path, NULL, 0, UNCERTAIN_UNKNOWN, &labels, &err) == HCT_OK) {
+    if (labels_read(path, &(label_form){.uncertain = UNCERTAIN_UNKNOWN}, &labels, &err) == HCT_OK) {
         labels_row(&labels, "s1");
         labels_free(&labels);
     }

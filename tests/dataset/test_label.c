@@ -127,6 +127,7 @@ START_TEST(refuses_what_would_mislead) {
     } rules[] = {{"window: [0, 90]\nlabels: {A: {any_of: [B]}}", "which is not defined"},
                  {"window: [0, 90]\nlabels: {A: {any_of: [B]}, B: {any_of: [A]}}", "made of each other"},
                  {"window: [0, 90]\nlabels: {A: {codes: [431]}}", "no ICD-10 code can match '431'"},
+                 {"window: [0, 90]\nlabels: {A: {codes: [\" . \"]}}", "no ICD-10 code can match ' . '"},
                  {"window: [90, 0]\nlabels: {A: {codes: [I61]}}", "the window is empty"},
                  {"window: [0, 90]\nlabels: {A: {code: [I61]}}", "unknown key 'code'"},
                  {"labels: {A: {codes: [I61]}}", "needs 'window' and 'labels'"},
