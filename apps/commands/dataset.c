@@ -1,9 +1,14 @@
 /* headct dataset: what a dataset's index tells. */
+#include <argp.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "commands/arguments.h"
 #include "commands/command.h"
+#include "dataset/leaks.h"
 #include "dataset/story.h"
+#include "hct/log.h"
+#include "support/stop.h"
 
 static const char doc[] =
     "Tells what the index of a dataset knows.\n\n"
@@ -13,15 +18,22 @@ static const char doc[] =
     "  refused DATASET      what was left out, as a CSV: scan, place, kind, slices, reason, sentence\n"
     "  list DATASET         one row a scan, as a CSV: patient, split, labels, tags, warnings\n"
     "  remove DATASET ID    takes a scan out of the dataset; its source is not touched\n"
+    "  check DATASET        looks for leaks: scans of two patients, in two parts, that are the same bytes, of one "
+    "study, or "
+    "the same scan in another file; a CSV of all such pairs with --out. Exit status 3 where there are any\n"
+    "  evidence DATASET     the records behind labels of headct label, counted, as a CSV: label, what, records, scans\n"
     "  info DATASET         counts: scans, patients, splits, labels, files, reasons, warnings\v"
     "Examples:\n"
     "  headct dataset info data\n"
     "  headct dataset why data CD1/S2010\n"
     "  headct dataset list data --out scans.csv\n"
+    "  headct dataset check data --out leaks.csv\n"
     "  headct dataset refused data --out refused.csv";
 
 static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "write there instead of to standard output", 0},
+    {"jobs", 'j', "J", 0, "check: threads (default: one a CPU)", 0},
+    {"quiet", 'q', NULL, 0, "check: no progress", 0},
     {"csv", 256, NULL, 0, "refused: a CSV (which it is in any case)", 0},
     {0},
 };
@@ -32,11 +44,14 @@ static const struct {
     hct_status (*tell)(dataset_index *, text_buffer *, hct_err *);
 } verbs[] = {{"why", true, NULL},         {"remove", true, NULL},
              {"list", false, story_list}, {"refused", false, story_refused},
-             {"info", false, story_info}, {NULL, false, NULL}};
+             {"info", false, story_info}, {"evidence", false, story_evidence},
+             {"check", false, NULL},      {NULL, false, NULL}};
 
 typedef struct settings {
     const char *verb, *folder, *name, *out;
     size_t at; /* of verbs */
+    int jobs;
+    bool quiet;
 } settings;
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -44,6 +59,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case 'o': s->out = arg; break;
     case 256: break;
+    case 'j': s->jobs = (int)argument_whole(state, "jobs", arg, 1, 1024); break;
+    case 'q': s->quiet = true; break;
     case ARGP_KEY_ARG:
         if (state->arg_num == 0) s->verb = arg;
         else if (state->arg_num == 1) s->folder = arg;
@@ -51,9 +68,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         else return ARGP_ERR_UNKNOWN;
         break;
     case ARGP_KEY_END:
-        if (!s->verb) argp_error(state, "what is wanted: why, list, refused, info or remove?");
+        if (!s->verb) argp_error(state, "what is wanted: why, list, refused, check, evidence, info or remove?");
         while (verbs[s->at].name && strcmp(s->verb, verbs[s->at].name) != 0) s->at++;
-        if (!verbs[s->at].name) argp_error(state, "'%s': why, list, refused, info or remove is needed", s->verb);
+        if (!verbs[s->at].name)
+            argp_error(state, "'%s': why, list, refused, check, evidence, info or remove is needed", s->verb);
         if (!s->folder) argp_error(state, "DATASET is missing");
         if (verbs[s->at].takes_name != !!s->name)
             argp_error(state, s->name ? "'%s' takes no NAME" : "'%s': NAME is missing: a scan's ID, or a path",
@@ -64,17 +82,44 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
+/* What leaks there are, in words; *ret_found: any. */
+static hct_status check_leaks(const settings *s, text_buffer *csv, bool *ret_found, hct_err *err) {
+    static const char *const what[LEAK_KINDS] = {"the same bytes", "of the same study",
+                                                 "the same scan in another file"};
+    leaks_result r;
+    stop_listen();
+    hct_status st = leaks_find(s->folder, s->jobs, s->quiet ? NULL : stderr, csv, &r, err);
+    if (st < 0) return st;
+    for (int k = 0; k < LEAK_KINDS; k++) {
+        printf("%-32s %8zu pairs in two %s", what[k], r.in_two[k], r.is_split ? "parts" : "patients");
+        if (r.is_split) printf(", %zu of two patients in one", r.in_one[k]);
+        printf("\n");
+        *ret_found |= r.in_two[k] > 0;
+    }
+    printf("%zu scans compared%s\n", r.scans, r.is_split ? "" : "; the dataset is not split");
+    if (r.without_part) printf("%zu scans are in no part: headct split --keep\n", r.without_part);
+    fflush(stdout);
+    if (*ret_found)
+        hct_log(
+            HCT_LOG_WARNING,
+            "headct dataset: %s: scans that a model would learn by heart are in two %s: give both one patient in the "
+            "table of labels, or remove one (headct dataset remove)%s",
+            s->folder, r.is_split ? "parts" : "patients", s->out ? "" : "; --out FILE lists them");
+    return st;
+}
+
 int command_dataset(int argc, char **argv) {
     settings s = {0};
-    const struct argp argp = {options, parse, "why DATASET NAME\nlist|refused|info DATASET\nremove DATASET ID",
-                              doc,     NULL,  NULL,
-                              NULL};
+    const struct argp argp = {
+        options, parse, "why DATASET NAME\nlist|refused|check|evidence|info DATASET\nremove DATASET ID", doc, NULL,
+        NULL,    NULL};
     command_parse(&argp, argc, argv, &s);
     dataset_index ix = {0};
     text_buffer text = {0};
+    bool leaks = false;
     hct_err err = {0};
     hct_status st = index_open(&ix, s.folder, 0, &err);
-    if (st == HCT_OK && ix.version < 3)
+    if (st == HCT_OK && ix.version < 3 && strcmp(s.verb, "check") != 0)
         st =
             hct_fail(&err, HCT_EVERSION,
                      "%s: was made by an earlier headct, which kept less: run headct prepare again, which brings it up "
@@ -82,12 +127,15 @@ int command_dataset(int argc, char **argv) {
                      ix.path);
     if (st == HCT_OK && verbs[s.at].tell) st = verbs[s.at].tell(&ix, &text, &err);
     else if (st == HCT_OK && !strcmp(s.verb, "why")) st = story_why(&ix, s.name, &text, &err);
+    else if (st == HCT_OK && !strcmp(s.verb, "check")) st = check_leaks(&s, &text, &leaks, &err);
     else if (st == HCT_OK) st = story_remove(&ix, s.folder, s.name, &err);
     if (st == HCT_OK && s.out) st = text_save(&text, s.out, &err);
-    const char *all = st == HCT_OK && !s.out ? text_get(&text, "the answer", &err) : NULL;
-    if (st == HCT_OK && !s.out && !all) st = HCT_ENOMEM;
+    bool shown = !s.out && strcmp(s.verb, "check") != 0;
+    const char *all = st == HCT_OK && shown ? text_get(&text, "the answer", &err) : NULL;
+    if (st == HCT_OK && shown && !all) st = HCT_ENOMEM;
     if (all) fputs(all, stdout);
     text_free(&text);
     index_close(&ix);
-    return command_end(argv[0], st, &err);
+    int status = command_end(argv[0], st, &err);
+    return status == EXIT_OK && leaks ? EXIT_PARTIAL : status;
 }

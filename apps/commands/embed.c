@@ -22,15 +22,20 @@ static const char doc[] =
     "only one of its file, and "
     "writes 'tokens', 'cls' and every layer's 'attn.L'. Another size than the weights' resamples their position "
     "table.\n\n"
+    "An encoder over studies (hlip) takes all series of a study at once, one row a study: DICOM series by their study, "
+    "NIfTI files by "
+    "their folder; of a dataset each scan is a study.\n\n"
     "Weights are any file that headct wrote, or plain safetensors with the paper's keys: then --heads says what no "
     "shape tells, and --recipe the HU windows "
     "and the crop, where scans are embedded.\v"
     "Examples:\n"
     "  headct embed --weights runs/mae/weights.safetensors --data data --out embeddings.safetensors\n"
     "  headct embed --weights runs/mae/weights.safetensors scan.nii.gz ct_folder --out two.safetensors\n"
+    "  headct embed --weights hlip.safetensors study_folder --out study.safetensors\n"
+    "  headct embed --weights merlin.safetensors --data data --output phecodes --out phecodes.safetensors\n"
     "  headct embed --weights vit.safetensors --heads 12 --tensor in.safetensors --out tokens.safetensors";
 
-enum { OPT_OUT = 'o', OPT_TENSOR = 256, OPT_HEADS = 'H', OPT_RECIPE = 'r', OPT_EPS = 257, OPT_EVERY = 258 };
+enum { OPT_OUT = 'o', OPT_TENSOR = 256, OPT_HEADS = 'H', OPT_RECIPE = 'r', OPT_EPS = 257, OPT_EVERY = 258, OPT_OUTPUT };
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "the safetensors file to write, or to complete", 0},
@@ -38,13 +43,15 @@ static const struct argp_option options[] = {
     {"heads", OPT_HEADS, "N", 0, "attention heads of weights without a headct description", 0},
     {"norm-eps", OPT_EPS, "EPS", 0, "eps of the last norm of such weights (default 1e-6; MAE encoders have 1e-5)", 0},
     {"recipe", OPT_RECIPE, "FILE", 0, "recipe with heads, windows and crop of such weights", 0},
+    {"output", OPT_OUTPUT, "NAME", 0,
+     "what is written: embedding (default); of merlin also phecodes or contrastive, its heads; of hlip also trunk", 0},
     {"save-every", OPT_EVERY, "SECONDS", 0, "time between saves of what is done (default 60)", 0},
     {0},
 };
 
 typedef struct settings {
     cohort_args common;
-    const char *out, *tensor, *recipe;
+    const char *out, *tensor, *recipe, *output;
     int64_t heads;
     double eps, every;
 } settings;
@@ -54,6 +61,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case OPT_OUT: s->out = arg; break;
     case OPT_TENSOR: s->tensor = arg; break;
+    case OPT_OUTPUT: s->output = arg; break;
     case OPT_RECIPE: s->recipe = arg; break;
     case OPT_HEADS:
         if (!text_int64(arg, &s->heads) || s->heads < 1)
@@ -73,6 +81,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (!s->out) argp_error(state, "--out FILE is missing");
         if (s->tensor && (s->common.n_scans || s->common.data))
             argp_error(state, "--tensor FILE stands instead of SCAN... and --data");
+        if (s->tensor && s->output) argp_error(state, "--output is of embeddings of scans");
         if (!s->tensor) cohort_args_check(&s->common, state);
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -84,6 +93,7 @@ static int embed_scans(const settings *s, const model_file_options *model) {
     embed_options o = {.model = *model,
                        .device = s->common.device,
                        .out = s->out,
+                       .output = s->output,
                        .every = s->every,
                        .progress = s->common.quiet ? NULL : stderr};
     hct_err err = {0, ""};

@@ -24,6 +24,8 @@ static const char doc[] =
     "classifier's: give the first, and the second with --classifier.\v"
     "Examples:\n"
     "  headct import mae.pth --out mae.safetensors\n"
+    "  headct import merlin.pt --out merlin.safetensors\n"
+    "  headct import hlip/model.safetensors --set slices=1 --out hlip.safetensors\n"
     "  headct import dino.pth --which teacher --out dino.safetensors\n"
     "  headct import finetuned.pth --classifier ICH=finetuned_classifier.pth --out ich.safetensors";
 
@@ -37,7 +39,10 @@ enum {
     OPT_CROP,
     OPT_ENCODER,
     OPT_DROP,
-    OPT_CLASSIFIER
+    OPT_CLASSIFIER,
+    OPT_AS,
+    OPT_MAP,
+    OPT_SET
 };
 
 static const struct argp_option options[] = {
@@ -53,15 +58,23 @@ static const struct argp_option options[] = {
     {"encoder-only", OPT_ENCODER, NULL, 0, "leave MAE's decoder out", 0},
     {"drop-registers", OPT_DROP, NULL, 0,
      "leave register tokens out, as the published code does in a model without them; outputs differ", 0},
+    {"map", OPT_MAP, "LIBRARY", 0, "the file is a ViT of monai or timm: its names are translated (docs/zoo.md)", 0},
+    {"as", OPT_AS, "KIND", 0,
+     "kind of encoder, where the tensors' names do not tell it: vit, resnet3d, merlin, ct-fm, hlip", 0},
+    {"set", OPT_SET, "SIZE=NUMBER", 0,
+     "a size that no shape tells (hlip: slices, heads, period; resnet3d: dilated); may be given several times", 0},
     {"classifier", OPT_CLASSIFIER, "TASK=FILE", 0, "a head for this backbone; may be given several times", 0},
     {0},
 };
+
+enum { SETS = 16 };
 
 typedef struct settings {
     import_options o;
     recipe r; /* parses windows and crop */
     hu_window window[RECIPE_WINDOWS];
     import_head head[MODEL_TASKS];
+    import_size set[SETS];
 } settings;
 
 static void whole(struct argp_state *state, const char *option, const char *arg, int64_t *ret) {
@@ -102,6 +115,21 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPT_ENCODER: s->o.encoder_only = 1; break;
     case OPT_DROP: s->o.drop_registers = 1; break;
+    case OPT_MAP:
+        s->o.map = !strcmp(arg, "timm") ? LIBRARY_TIMM : !strcmp(arg, "monai") ? LIBRARY_MONAI : LIBRARY_NONE;
+        if (!s->o.map) argp_error(state, "--map: monai or timm is needed");
+        break;
+    case OPT_AS: s->o.as = arg; break;
+    case OPT_SET: {
+        char *equals = strchr(arg, '=');
+        import_size *size = &s->set[s->o.n_set < SETS ? s->o.n_set : 0];
+        if (!equals || equals == arg || !text_double(equals + 1, &size->value))
+            argp_error(state, "--set %s: SIZE=NUMBER is needed", arg);
+        if (s->o.n_set++ == SETS) argp_error(state, "--set: at most %d", SETS);
+        *equals = '\0';
+        size->name = arg;
+        break;
+    }
     case OPT_CLASSIFIER: {
         char *equals = strchr(arg, '=');
         if (!equals || equals == arg || !equals[1]) argp_error(state, "--classifier %s: TASK=FILE is needed", arg);
@@ -133,6 +161,7 @@ int command_import(int argc, char **argv) {
     }
     s->r = recipe_default();
     s->o.head = s->head;
+    s->o.set = s->set;
     command_parse(&argp, argc, argv, s);
     hct_status st = import_run(&s->o, NULL, &err);
     if (st == HCT_OK) printf("%s\n", s->o.out);

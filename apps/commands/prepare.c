@@ -8,6 +8,7 @@
 #include "commands/command.h"
 #include "dataset/prepare.h"
 #include "hct/log.h"
+#include "labelling/layout.h"
 #include "labelling/public.h"
 #include "qc/qc.h"
 #include "support/stop.h"
@@ -35,10 +36,18 @@ static const char doc[] =
     "  headct prepare --in phantoms --out data --labels phantoms/labels.csv\n"
     "  headct prepare --in a.nii.gz --in cd.zip --in archive --out data --jobs 8\n"
     "  headct prepare --in archive --out data --filters nyu --center head\n"
+    "  headct prepare --in scans --out data --for hlip\n"
+    "  headct prepare --in archive --out data --labels reads.csv --id-column file --patient-column mrn --label "
+    "ICH,SDH\n"
     "  headct prepare --in stage_2_train --out rsna --layout rsna --labels stage_2_train.csv --fix-rsna-wrap\n"
+    "  headct prepare --in ct-ich --out data --layout ct-ich --labels ct-ich/hemorrhage_diagnosis_raw_ct.csv\n"
     "  headct prepare --in scans --out data --shard $SLURM_ARRAY_TASK_ID/16      (sbatch --array=1-16)\n\n"
-    "The CSV of --labels has the columns scan (the ID), patient, and one for each label: 1, 0, or empty for not known. "
-    "Without it a NIfTI file counts as its own patient.";
+    "The CSV of --labels has the columns scan, patient, and one for each label: 1, 0, or empty for not known. A scan "
+    "is "
+    "told by its ID, by its path or an ending of it that no other scan has, or by its SeriesInstanceUID; columns age "
+    "and "
+    "sex become tags. Rows without a scan are counted and shown. Without the CSV a NIfTI file counts as its own "
+    "patient.";
 
 enum {
     OPT_IN = 'i',
@@ -60,6 +69,9 @@ enum {
     OPT_LAYOUT,
     OPT_ONE,
     OPT_UNCERTAIN,
+    OPT_FOR,
+    OPT_ID_COLUMN,
+    OPT_PATIENT_COLUMN,
     OPT_EXACT = 'x',
     OPT_QUIET = 'q'
 };
@@ -68,16 +80,27 @@ static const struct argp_option options[] = {
     {"in", OPT_IN, "DIR|FILE", 0, "where scans are; may be given several times, further names may follow it", 0},
     {"out", OPT_OUT, "DATASET", 0, "the dataset's folder; made where it is missing", 0},
     {"labels", OPT_LABELS, "CSV", 0, "patients and labels of the scans", 0},
-    {"layout", OPT_LAYOUT, "NAME", 0,
-     "--labels is the table of a public set: rsna (RSNA 2019, stage_2_train.csv) or cq500 (reads.csv)", 0},
-    {"label", OPT_LABEL, "COLUMN", 0, "take only this column of the CSV as a label; may be given several times", 0},
+    {"layout", OPT_LAYOUT, "NAME|FILE", 0,
+     "the inputs are a public set: rsna (--labels stage_2_train.csv), cq500 (--labels reads.csv), ct-ich, bhsd, "
+     "instance22, sinoct, johns-hopkins, or a YAML file of the form of recipes/layouts",
+     0},
+    {"label", OPT_LABEL, "A,B,...", 0, "take only these columns of the CSV as labels; may be given several times", 0},
+    {"id-column", OPT_ID_COLUMN, "NAME", 0, "the CSV's column of scans (default scan)", 0},
+    {"patient-column", OPT_PATIENT_COLUMN, "NAME", 0,
+     "the CSV's column of patients (default patient); -: it has none, and scans keep theirs", 0},
     {"uncertain", OPT_UNCERTAIN, "AS", 0, "what a label of -1 counts as: 0, 1 or empty (default: it is refused)", 0},
-    {"partial", OPT_PARTIAL, NULL, 0, "labels of scans that are nowhere are no error", 0},
+    {"partial", OPT_PARTIAL, NULL, 0, "rows of --labels without a scan are expected: no warning", 0},
+    {"for", OPT_FOR, "ENCODER", 0,
+     "also make the volumes that this encoder takes, DATASET/forms/ENCODER/ID.nii.gz, from the same scans: merlin, "
+     "ct-fm, hlip",
+     0},
     {"filters", OPT_FILTERS, "NAME|FILE", 0,
      "which series are wanted: any-head-ct (default), nyu, none, or a YAML file of the keys of recipes/filters", 0},
     {"one-per-study", OPT_ONE, "HOW", 0,
      "keep one series of each study: thin, thick or soft (by kernel); default: all that fit", 0},
-    {"strict", OPT_STRICT, NULL, 0, "refuse scans whose values cannot be Hounsfield units, instead of warning", 0},
+    {"strict", OPT_STRICT, NULL, 0,
+     "refuse scans whose values cannot be Hounsfield units, and rows of --labels without a scan, instead of warning",
+     0},
     {"fix-rsna-wrap", OPT_WRAP, NULL, 0, "mend 12-bit values that wrapped (RSNA 2019), and count them", 0},
     {"center", OPT_CENTER, "WHERE", 0,
      "what is cut out about: image (the middle of the field of view, as in the paper; default) or head", 0},
@@ -96,11 +119,16 @@ static const struct argp_option options[] = {
     {0},
 };
 
+enum { PREPARE_COLUMNS = 256 };
+
 typedef struct settings {
     prepare_options o;
     public_layout layout;
-    const char *table;              /* of the layout */
-    const char **inputs, **columns; /* as many as there are arguments fit */
+    layout form; /* of a YAML file, where its path is not NULL */
+    const char *form_name;
+    const char *table;   /* of the layout */
+    const char **inputs; /* as many as there are arguments fit */
+    const char *columns[PREPARE_COLUMNS];
 } settings;
 
 static int64_t whole(struct argp_state *state, const char *what, const char *text, int64_t low, int64_t high) {
@@ -109,6 +137,17 @@ static int64_t whole(struct argp_state *state, const char *what, const char *tex
         argp_error(state, "%s '%s': a whole number from %lld to %lld is needed", what, text, (long long)low,
                    (long long)high);
     return v;
+}
+
+/* Names with commas between them; arg is cut up. */
+static void add_columns(settings *s, char *arg, struct argp_state *state) {
+    for (char *at = arg, *end = NULL; at; at = end) {
+        end = strchr(at, ',');
+        if (end) *end++ = 0;
+        if (!*at) argp_error(state, "--label: a name is empty");
+        if (s->o.form.n_wanted == PREPARE_COLUMNS) argp_error(state, "more than %d --label", PREPARE_COLUMNS);
+        s->columns[s->o.form.n_wanted++] = at;
+    }
 }
 
 /* 0 for the first word, 1 for the second. */
@@ -159,7 +198,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_ARG: s->inputs[s->o.n_inputs++] = arg; break;
     case OPT_OUT: s->o.dataset = arg; break;
     case OPT_LABELS: s->o.labels = arg; break;
-    case OPT_LABEL: s->columns[s->o.n_label_columns++] = arg; break;
+    case OPT_LABEL: add_columns(s, arg, state); break;
+    case OPT_ID_COLUMN: s->o.form.id = arg; break;
+    case OPT_PATIENT_COLUMN: s->o.form.patient = arg; break;
     case OPT_JOBS: s->o.jobs = (int)whole(state, "--jobs", arg, 1, 1024); break;
     case OPT_EXACT: s->o.how.scan.exact = 1; break;
     case OPT_FILTERS: s->o.filters = arg; break;
@@ -172,17 +213,18 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (!study_choice_find(arg, &s->o.one_per_study))
             argp_error(state, "--one-per-study '%s': thin, thick or soft is needed", arg);
         break;
+    case OPT_FOR:
+        if (!(s->o.volumes = form_find(arg))) argp_error(state, "--for '%s': %s are known", arg, form_names());
+        break;
     case OPT_STRICT: s->o.strict = true; break;
     case OPT_DCM2NIIX: s->o.how.like_dcm2niix = true; break;
     case OPT_CLEAR_DATES: s->o.clear_dates = true; break;
     case OPT_UNCERTAIN:
-        s->o.uncertain = strcmp(arg, "empty") == 0                     ? UNCERTAIN_UNKNOWN
-                         : choice(state, "--uncertain", arg, "0", "1") ? UNCERTAIN_PRESENT
-                                                                       : UNCERTAIN_ABSENT;
+        s->o.form.uncertain = strcmp(arg, "empty") == 0                     ? UNCERTAIN_UNKNOWN
+                              : choice(state, "--uncertain", arg, "0", "1") ? UNCERTAIN_PRESENT
+                                                                            : UNCERTAIN_ABSENT;
         break;
-    case OPT_LAYOUT:
-        if (!public_layout_find(arg, &s->layout)) argp_error(state, "--layout '%s': rsna or cq500 is needed", arg);
-        break;
+    case OPT_LAYOUT: s->form_name = public_layout_find(arg, &s->layout) ? NULL : arg; break;
     case OPT_PARTIAL: s->o.partial = true; break;
     case OPT_QUIET: s->o.progress = NULL; break;
     case OPT_SHARD: {
@@ -196,13 +238,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (s->o.n_inputs == 0) argp_error(state, "--in DIR or FILE is missing");
         if (!s->o.dataset || !*s->o.dataset) argp_error(state, "--out DATASET is missing");
         if (s->layout != LAYOUT_NONE && !s->o.labels) argp_error(state, "--layout needs --labels CSV");
-        if (s->layout != LAYOUT_NONE) {
+        if (s->layout != LAYOUT_NONE || s->form_name) {
             s->table = s->o.labels;
             s->o.labels = NULL;
-            if (s->o.n_label_columns)
-                argp_error(state, "--label chooses columns of a table of scans, not of --layout's");
+            if (s->o.form.n_wanted) argp_error(state, "--label chooses columns of a table of scans, not of --layout's");
         }
-        if (s->o.n_label_columns && !s->o.labels) argp_error(state, "--label needs --labels CSV");
+        if (s->o.form.n_wanted && !s->o.labels) argp_error(state, "--label needs --labels CSV");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -223,24 +264,69 @@ static hct_status label_by_layout(const settings *s, hct_err *err) {
     return HCT_OK;
 }
 
+static bool wants(void *context, const char *relative) { return layout_wants(context, relative); }
+
+static hct_status open_form(settings *s, hct_err *err) {
+    if (!s->form_name) return HCT_OK;
+    hct_status st = layout_read(s->form_name, &s->form, err);
+    if (st == HCT_OK && s->form.n && s->form.has_table && !s->table)
+        st = hct_fail(err, HCT_EINVAL, "--layout %s: its labels are of a table: name it with --labels CSV",
+                      s->form_name);
+    s->o.wanted = wants;
+    s->o.wanted_context = &s->form;
+    return st;
+}
+
+static hct_status label_by_form(const settings *s, hct_err *err) {
+    layout_result r;
+    hct_status st = layout_label(s->o.dataset, &s->form, s->table, s->o.inputs, s->o.n_inputs, &r, err);
+    if (st < 0) return st;
+    printf("labels:");
+    for (int k = 0; k < s->form.n; k++)
+        printf("%s %s %lld/%lld", k ? "," : "", s->form.names[k], (long long)r.positive[k], (long long)r.known[k]);
+    printf("%s %lld scans labelled, %lld have none; of %lld rows %lld are of no scan here\n", s->form.n ? ";" : "",
+           (long long)r.labelled, (long long)r.without, (long long)r.rows, (long long)r.unused);
+    return HCT_OK;
+}
+
 int command_prepare(int argc, char **argv) {
     settings s = {.o = {.shard = 1, .shards = 1, .progress = stderr, .made = qc_picture, .left_out = qc_slice}};
     const struct argp argp = {options, parse, "--in DIR|FILE... --out DATASET", doc, NULL, NULL, NULL};
     s.o.inputs = s.inputs = calloc((size_t)argc, sizeof *s.inputs);
-    s.o.label_columns = s.columns = calloc((size_t)argc, sizeof *s.columns);
+    s.o.form.wanted = s.columns;
     hct_err err = {0};
-    if (!s.inputs || !s.columns)
+    if (!s.inputs)
         return command_end(argv[0], hct_fail(&err, HCT_ENOMEM, "out of memory for %d arguments", argc), &err);
     command_parse(&argp, argc, argv, &s);
     prepare_result r;
     stop_listen();
-    hct_status status = prepare_dataset(&s.o, &r, &err);
+    hct_status status = open_form(&s, &err);
+    if (status < 0) {
+        layout_free(&s.form);
+        free(s.inputs);
+        return command_end(argv[0], status, &err);
+    }
+    status = prepare_dataset(&s.o, &r, &err);
     if (r.left_out) hct_log(HCT_LOG_WARNING, "headct prepare: left out, prepared already: %s", r.left_out);
     if (r.made_key)
         hct_log(
             HCT_LOG_WARNING,
             "headct prepare: made a key, %s: keep a copy of it; without it the dataset's patients cannot be told again",
             r.made_key);
+    const label_matches *m = &r.matches;
+    if (status == HCT_OK && m->n_missing && !s.o.partial)
+        hct_log(HCT_LOG_WARNING,
+                "headct prepare: %s: %zu rows have no scan, neither among the inputs nor in the dataset: %s",
+                s.o.labels, m->n_missing, m->missing);
+    if (status == HCT_OK && s.o.labels)
+        printf("labels: %zu rows told by ID, %zu by path, %zu by SeriesInstanceUID; %zu have no scan\n", m->by_id,
+               m->by_path, m->by_series, m->n_missing);
+    if (status == HCT_OK && r.n_gone)
+        hct_log(
+            HCT_LOG_WARNING,
+            "headct prepare: the sources of %zu scans are gone, which stay in the dataset and are trained on: %s%s: "
+            "headct dataset remove %s ID takes one out",
+            r.n_gone, r.gone, r.n_gone > 10 ? " and others" : "", s.o.dataset);
     if (r.without_split)
         hct_log(
             HCT_LOG_WARNING,
@@ -249,7 +335,8 @@ int command_prepare(int argc, char **argv) {
             (long long)r.without_split, s.o.dataset);
     size_t refused = r.n_unread;
     for (size_t i = 0; i < r.n_refused; i++) refused += !r.refused[i].expected;
-    if (status == HCT_OK && s.table) status = label_by_layout(&s, &err);
+    if (status == HCT_OK && s.form_name) status = label_by_form(&s, &err);
+    else if (status == HCT_OK && s.table) status = label_by_layout(&s, &err);
     int exit_status = command_end(argv[0], status, &err);
     if (status == HCT_OK && (refused || (r.n_refused && !(r.prepared + r.unchanged)))) exit_status = EXIT_PARTIAL;
     tell(&r, s.o.dataset);
@@ -259,8 +346,10 @@ int command_prepare(int argc, char **argv) {
     }
     if (status == HCT_OK)
         printf("%s: %zu prepared, %zu unchanged, %zu refused\n", s.o.dataset, r.prepared, r.unchanged, r.n_refused);
+    if (status == HCT_OK && s.o.volumes)
+        printf("%s: %zu volumes made for %s\n", s.o.dataset, r.formed, s.o.volumes->name);
     prepare_free(&r);
     free(s.inputs);
-    free(s.columns);
+    layout_free(&s.form);
     return exit_status;
 }

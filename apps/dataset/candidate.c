@@ -247,18 +247,21 @@ static bool is_few(const int64_t dim[3], int64_t least) {
     return dim[least_at] < least;
 }
 
+static hct_status read_nifti(const pile_file *file, volume *ret, hct_err *err) {
+    if (!file->archive) return nifti_read(file->path, ret, err);
+    pile_open_file opened = {0};
+    hct_status s = pile_open(file, &opened, err);
+    if (s == HCT_OK) s = nifti_read_memory(file->path, opened.owned, (size_t)file->size, ret, err);
+    pile_close(&opened);
+    return s;
+}
+
 static hct_status prepare_nifti(const candidate_list *l, candidate *c, const series_filters *f,
                                 const candidate_options *o, volume *ret, candidate_facts *facts, hct_err *err) {
     const pile_file *file = &l->files[c->nifti];
     scan_findings found = {0};
     hct_err why = {0};
-    hct_status s;
-    if (file->archive) {
-        pile_open_file opened = {0};
-        s = pile_open(file, &opened, err);
-        if (s == HCT_OK) s = nifti_read_memory(file->path, opened.owned, (size_t)file->size, ret, err);
-        pile_close(&opened);
-    } else s = nifti_read(file->path, ret, err);
+    hct_status s = read_nifti(file, ret, err);
     if (s < 0) return s;
     memcpy(facts->info.dim, ret->dim, sizeof facts->info.dim);
     volume_spacing(ret, facts->info.spacing);
@@ -295,10 +298,31 @@ static hct_status prepare_like_dcm2niix(const candidate_list *l, const candidate
     return s;
 }
 
+/* Of what is body, roughly: air and padding would be most of it. By counting whole HU, those above MOST_HU together. */
+static hct_status measure_hu(const volume *v, double ret[3], hct_err *err) {
+    enum { MOST_HU = 3071, VALUES = MOST_HU - BODY_HU + 1 };
+    static const double shares[3] = {0.05, 0.5, 0.95};
+    int64_t *count = calloc(VALUES, sizeof *count), total = 0, sum = 0;
+    if (!count) return hct_fail(err, HCT_ENOMEM, "no memory to count HU");
+    for (int64_t i = 0; i < volume_count(v); i++) {
+        double hu = v->dtype == HCT_I16 ? v->i16[i] : rint((double)v->f32[i]);
+        if (hu <= BODY_HU) continue;
+        count[(int64_t)(hu < MOST_HU ? hu : MOST_HU) - BODY_HU]++;
+        total++;
+    }
+    for (int k = 0, at = 0; k < 3; k++) {
+        ret[k] = NAN;
+        while (total && at < VALUES && (double)(sum + count[at]) < shares[k] * (double)total) sum += count[at++];
+        if (total) ret[k] = at + BODY_HU;
+    }
+    free(count);
+    return HCT_OK;
+}
+
 hct_status candidate_prepare(const candidate_list *l, candidate *c, const series_filters *f, const candidate_options *o,
                              volume *ret, candidate_facts *facts, hct_err *err) {
     *ret = (volume){0};
-    *facts = (candidate_facts){.thickness = NAN, .kvp = NAN, .tilt = NAN};
+    *facts = (candidate_facts){.thickness = NAN, .kvp = NAN, .tilt = NAN, .hu = {NAN, NAN, NAN}};
     hct_status s;
     if (c->series) describe_series(c->series, l->files, facts);
     if (!c->series) s = prepare_nifti(l, c, f, o, ret, facts, err);
@@ -313,8 +337,21 @@ hct_status candidate_prepare(const candidate_list *l, candidate *c, const series
     }
     if (s == HCT_OK && c->verdict.refusal)
         s = hct_fail(err, HCT_EINVAL, "%s: %.900s", candidate_file(l, c)->path, c->verdict.refusal->sentence);
+    if (s == HCT_OK) s = measure_hu(ret, facts->hu, err);
     if (s < 0) volume_free(ret);
     return s;
+}
+
+hct_status candidate_form(const candidate_list *l, const candidate *c, const candidate_options *o, const form *f,
+                          volume *ret, hct_err *err) {
+    scan_source from = {0};
+    hct_err why = {0};
+    *ret = (volume){0};
+    hct_status s = c->series ? series_source(l->files, c->series, o->scan.unwrap, o->jobs, &from, err)
+                             : read_nifti(&l->files[c->nifti], &from.v, err);
+    if (s < 0) return s;
+    s = form_make(f, &from, ret, &why);
+    return s < 0 ? hct_fail(err, s, "%s: for %s: %.900s", candidate_file(l, c)->path, f->name, why.msg) : HCT_OK;
 }
 
 hct_status candidate_middle(const candidate_list *l, const candidate *c, float **ret, int64_t *ret_columns,

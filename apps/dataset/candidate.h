@@ -61,6 +61,7 @@ typedef struct candidate_options {
 typedef struct candidate_facts {
     scan_info info;
     double thickness, kvp, tilt; /* of a series; NAN: unknown. tilt: degrees by which slices slide over each other */
+    double hu[3];                /* 5%, 50% and 95% of the prepared voxels above BODY_HU; NAN: there are none */
     double beyond;               /* mm by which the body reaches out of the model's cube */
     size_t wrapped;              /* slices whose 12-bit values were mended, or could be */
 } candidate_facts;
@@ -71,6 +72,10 @@ typedef struct candidate_facts {
  * sentence in err. */
 hct_status candidate_prepare(const candidate_list *l, candidate *c, const series_filters *f, const candidate_options *o,
                              volume *ret, candidate_facts *ret_facts, hct_err *err);
+
+/* The volume of a form (imaging/form.h), straight from the files. Errors name the file, as candidate_prepare's. */
+hct_status candidate_form(const candidate_list *l, const candidate *c, const candidate_options *o, const form *f,
+                          volume *ret, hct_err *err);
 
 /* A slice from the middle of a series, rows x columns of HU, the caller's to free. */
 hct_status candidate_middle(const candidate_list *l, const candidate *c, float **ret, int64_t *ret_columns,

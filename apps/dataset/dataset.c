@@ -106,6 +106,29 @@ static int64_t place_of(const numbering *all, int64_t number) {
     return found ? (*found)[1] : -1;
 }
 
+static hct_status load_forms(dataset_index *ix, dataset *d, const numbering *scans, hct_err *err) {
+    size_t n = 0;
+    if (ix->version < 2) return HCT_OK;
+    hct_status s = count_rows(ix, "SELECT count(*) FROM forms", &n, err);
+    if (s < 0) return s;
+    if (!(d->forms = calloc(n + 1, sizeof *d->forms))) return hct_fail(err, HCT_ENOMEM, "%s: no memory", ix->path);
+    sqlite3_stmt *stmt = index_query(ix, err, "SELECT scan, form, file, spec FROM forms", "");
+    int step = stmt ? 0 : HCT_EIO;
+    while (stmt && d->n_forms < n && (step = index_step(ix, stmt, err)) > 0) {
+        dataset_form *f = &d->forms[d->n_forms++];
+        const char *file;
+        f->scan = place_of(scans, sqlite3_column_int64(stmt, 0));
+        if (!(f->form = column_text(ix, stmt, 1, "a form", err)) || !(file = index_text(ix, stmt, 2, "a file", err)) ||
+            !(f->spec = column_text(ix, stmt, 3, "a form's spec", err)))
+            step = err->code;
+        else if (f->scan < 0 || leads_out(file)) step = index_damaged(ix, err, "a further volume is of no scan");
+        else if (!(f->file = path_join(d->folder, file))) step = hct_fail(err, HCT_ENOMEM, "%s: no memory", ix->path);
+        if (step < 0) break;
+    }
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
+}
+
 static hct_status load_label_names(dataset_index *ix, dataset *d, int64_t *number, hct_err *err) {
     sqlite3_stmt *stmt = index_query(ix, err, "SELECT id, name FROM label_names ORDER BY id", "");
     if (!stmt) return err->code;
@@ -148,6 +171,7 @@ static hct_status load_all(dataset_index *ix, dataset *d, hct_err *err) {
     if (s == HCT_OK) s = load_label_names(ix, d, label, err);
     if (s == HCT_OK) s = index_check(ix, err);
     if (s == HCT_OK) s = number_all(&scans, scan, d->n, err);
+    if (s == HCT_OK) s = load_forms(ix, d, &scans, err);
     if (s == HCT_OK) s = number_all(&labels, label, d->n_labels, err);
     if (s == HCT_OK) s = load_values(ix, d, &scans, &labels, err);
     free(scans.pair);
@@ -193,6 +217,12 @@ void dataset_close(dataset *d) {
         free(s->source_sha256);
         free(s->preprocessing);
     }
+    for (size_t k = 0; k < d->n_forms; k++) {
+        free(d->forms[k].form);
+        free(d->forms[k].file);
+        free(d->forms[k].spec);
+    }
+    free(d->forms);
     for (size_t l = 0; d->label_names && l < d->n_labels; l++) free(d->label_names[l]);
     free(d->scans);
     free(d->label_names);
@@ -201,16 +231,35 @@ void dataset_close(dataset *d) {
     free(d);
 }
 
+/* Each part that is asked for is one of the usual, or has a scan; of a dataset that is not split any fold may be. */
+static hct_status check_parts(const dataset *d, const char *split, bool is_split, hct_err *err) {
+    char name[64], parts[200] = "";
+    for (const char *at = split; at; at = strchr(at, '+') ? strchr(at, '+') + 1 : NULL) {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "+"), at);
+        bool known = !is_split && !strncmp(name, "fold", 4);
+        for (int p = 0; p < SPLITS; p++) known |= strcmp(name, split_names[p]) == 0;
+        for (size_t i = 0; i < d->n && !known; i++) known = d->scans[i].split && !strcmp(d->scans[i].split, name);
+        if (known) continue;
+        size_t n = 0;
+        for (size_t i = 0; i < d->n && n + 20 < sizeof parts; i++)
+            if (d->scans[i].split && !split_is_of(d->scans[i].split, parts))
+                n += (size_t)snprintf(parts + n, sizeof parts - n, "%s%s", n ? "+" : "", d->scans[i].split);
+        return hct_fail(err, HCT_ENOTFOUND, "no split '%s' of a dataset: %s or all%s%s", name,
+                        n ? "its parts" : "train, val, test", n ? "; it has " : "", parts);
+    }
+    return HCT_OK;
+}
+
 hct_status dataset_split(const dataset *d, const char *split, size_t **ret, size_t *ret_n, hct_err *err) {
-    int known = strcmp(split, "all") == 0, all = known, is_split = all;
-    for (int p = 0; p < SPLITS; p++) known |= strcmp(split, split_names[p]) == 0;
-    if (!known) return hct_fail(err, HCT_ENOTFOUND, "no split '%s' of a dataset: train, val, test or all", split);
+    bool all = strcmp(split, "all") == 0, is_split = all;
     for (size_t i = 0; i < d->n && !is_split; i++) is_split = d->scans[i].split != NULL;
+    hct_status s = all ? HCT_OK : check_parts(d, split, is_split, err);
+    if (s < 0) return s;
     if (!is_split) return hct_fail(err, HCT_ENOTFOUND, "%s: not split yet: run headct split %s", d->folder, d->folder);
     size_t *list = malloc(d->n * sizeof *list), n = 0;
     if (!list) return hct_fail(err, HCT_ENOMEM, "%s: no memory", d->folder);
     for (size_t i = 0; i < d->n; i++)
-        if (all || (d->scans[i].split && strcmp(d->scans[i].split, split) == 0)) list[n++] = i;
+        if (all || (d->scans[i].split && split_is_of(d->scans[i].split, split))) list[n++] = i;
     *ret = list;
     *ret_n = n;
     return HCT_OK;
@@ -254,14 +303,33 @@ hct_status dataset_volume(const dataset *d, size_t i, volume *ret, hct_err *err)
     return s;
 }
 
+hct_status form_spec(const form *f, const char *source_sha256, char ret[65], hct_err *err) {
+    char text[1024];
+    snprintf(text, sizeof text, "%s %s", f->steps, source_sha256);
+    return sha256_bytes(text, strlen(text), ret, err);
+}
+
+/* The volume that a spec is cut from, made from the scan as it is now. */
+static hct_status form_volume(const dataset *d, size_t i, const input_spec *spec, volume *ret, hct_err *err) {
+    const form *f = form_find(spec->form);
+    char wanted[SHA256_HEX];
+    if (!f)
+        return hct_fail(err, HCT_EVERSION, "an encoder takes volumes of the form '%s', which this headct does not make",
+                        spec->form);
+    hct_status s = form_spec(f, d->scans[i].source_sha256, wanted, err);
+    for (size_t k = 0; s == HCT_OK && k < d->n_forms; k++)
+        if (d->forms[k].scan == (int64_t)i && !strcmp(d->forms[k].form, f->name) && !strcmp(d->forms[k].spec, wanted))
+            return nifti_read(d->forms[k].file, ret, err);
+    if (s < 0) return s;
+    return hct_fail(err, HCT_ENOTFOUND,
+                    "%s: holds no volume of scan '%s' for the encoder '%s' (made from the scan as it is now); make it "
+                    "from the same scans with headct prepare --for %s",
+                    d->folder, d->scans[i].id, f->name, f->name);
+}
+
 hct_status dataset_input(const dataset *d, size_t i, const input_spec *spec, float *out, hct_err *err) {
     volume v = {0};
-    if (*spec->form)
-        return hct_fail(err, HCT_ENOTFOUND,
-                        "%s: holds no volumes of %g x %g x %g mm for the encoder '%s'; make them from the same scans "
-                        "with headct prepare --for %s",
-                        d->folder, spec->spacing[0], spec->spacing[1], spec->spacing[2], spec->form, spec->form);
-    hct_status s = dataset_volume(d, i, &v, err);
+    hct_status s = *spec->form ? form_volume(d, i, spec, &v, err) : dataset_volume(d, i, &v, err);
     if (s == HCT_OK) s = input_make(spec, &v, out, err);
     volume_free(&v);
     return s;

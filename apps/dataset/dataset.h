@@ -9,7 +9,7 @@
 #ifndef DATASET_DATASET_H
 #define DATASET_DATASET_H
 
-#include "imaging/input_spec.h"
+#include "imaging/form.h"
 
 typedef struct dataset_scan {
     char *id, *patient;
@@ -19,25 +19,38 @@ typedef struct dataset_scan {
     char *source_sha256, *preprocessing; /* these two */
 } dataset_scan;
 
+/* A further volume of a scan, of another form than the dataset's own (imaging/form.h). */
+typedef struct dataset_form {
+    int64_t scan; /* its number here */
+    char *form, *file;
+    char *spec; /* SHA-256 of the form's steps and of the source: form_spec */
+} dataset_form;
+
 typedef struct dataset {
     char *folder;
     size_t n, n_labels;
     dataset_scan *scans; /* [n], in order of id */
     char **label_names;  /* [n_labels], in the order of the CSV's columns */
-    int8_t *labels;      /* [n, n_labels]: 1, 0, -1 not known */
+    dataset_form *forms; /* [n_forms] */
+    size_t n_forms;
+    int8_t *labels; /* [n, n_labels]: 1, 0, -1 not known */
 } dataset;
 
 /* NULL and err: no dataset there, or no prepared scan in it. Free with dataset_close. Safe to read from any thread. */
 dataset *dataset_open(const char *folder, hct_err *err);
 void dataset_close(dataset *d);
 
-/* Numbers of the scans in a split ("train", "val", "test", or "all"), in order of id; the caller frees *ret.
+/* Numbers of the scans in a split ("train", "val", "test", "fold1" ..., several with + between, or "all"), in order
+ * of id; the caller frees *ret.
  * HCT_ENOTFOUND: no such split, or no split yet; an empty split is fine. */
 hct_status dataset_split(const dataset *d, const char *split, size_t **ret, size_t *ret_n, hct_err *err);
 /* Number of a label by name; < 0 and err, which lists the nearest, where there is none. */
 int64_t dataset_label(const dataset *d, const char *name, hct_err *err);
 /* Number of a scan by id; < 0 and err where there is none. */
 int64_t dataset_find(const dataset *d, const char *id, hct_err *err);
+
+/* What a form's volume of a source is told to be up to date by. */
+hct_status form_spec(const form *f, const char *source_sha256, char ret[65], hct_err *err);
 
 /* SHA-256 over the provenance of scans[0..n) in that order: what weights say they were trained on. hex of 65. */
 hct_status dataset_hash(const dataset *d, const size_t *scans, size_t n, char *hex, hct_err *err);

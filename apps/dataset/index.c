@@ -37,6 +37,11 @@ enum { BUSY_MS = 60000, BUSY_STEP_MS = 20 };
     "TEXT"                                                                                                             \
     " NOT NULL, weight INTEGER NOT NULL, sentence TEXT NOT NULL, PRIMARY KEY(item, at)) WITHOUT ROWID;"
 
+/* Fingerprints (imaging/fingerprint.h), of the volume that had this provenance. Since version 4. */
+#define PRINTS                                                                                                         \
+    "CREATE TABLE prints(scan INTEGER PRIMARY KEY REFERENCES scans(n) ON DELETE CASCADE, version INTEGER NOT NULL, "   \
+    "provenance TEXT NOT NULL, bytes BLOB NOT NULL);"
+
 static const char schema[] =
     "CREATE TABLE patients(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
     /* id: the user's word for the scan; file: relative to the dataset; preprocessing, provenance: SHA-256 */
@@ -56,11 +61,12 @@ static const char schema[] =
     /* split: train, val or test; before version 2 the column was named part */
     "CREATE TABLE splits(patient INTEGER PRIMARY KEY REFERENCES patients(id), split TEXT NOT NULL);"
     "CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE refusals(id TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;" FORMS FOUND;
+    "CREATE TABLE refusals(id TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;" FORMS FOUND
+        PRINTS;
 
 /* What brings a file of version i + 1 to i + 2. */
 static const char *const migrations[INDEX_VERSION - 1] = {"ALTER TABLE splits RENAME COLUMN part TO split;" FORMS,
-                                                          FOUND};
+                                                          FOUND, PRINTS};
 
 hct_status index_fail(dataset_index *ix, hct_err *err) {
     int code = ix->db ? sqlite3_errcode(ix->db) & 0xff : SQLITE_NOMEM;
@@ -323,6 +329,23 @@ static hct_status put_tags(dataset_index *ix, const index_scan *s, hct_err *err)
     return r;
 }
 
+/* What a table of labels says of the person wins over the header. */
+static hct_status put_person(dataset_index *ix, const index_scan *s, hct_err *err) {
+    const char *const pairs[2][2] = {{"age", s->age}, {"sex", s->sex}};
+    hct_status r = HCT_OK;
+    for (int k = 0; r == HCT_OK && k < 2; k++)
+        if (pairs[k][1] && *pairs[k][1])
+            r = index_run(ix, err, "INSERT OR REPLACE INTO tags SELECT n, ?, ? FROM scans WHERE id=?", "sss",
+                          pairs[k][0], pairs[k][1], s->id);
+    return r;
+}
+
+static hct_status put_print(dataset_index *ix, const char *id, const fingerprint *print, hct_err *err) {
+    if (!print) return HCT_OK;
+    return index_run(ix, err, "INSERT OR REPLACE INTO prints SELECT n, ?, provenance, ? FROM scans WHERE id=?", "ibs",
+                     (int64_t)FINGERPRINT_VERSION, (const void *)print, (int64_t)sizeof *print, id);
+}
+
 static hct_status finish(dataset_index *ix, hct_status s, hct_err *err) {
     if (s == HCT_OK) s = index_exec(ix, "COMMIT", err);
     if (s < 0) index_exec(ix, "ROLLBACK", NULL);
@@ -349,8 +372,14 @@ hct_status index_put_scan(dataset_index *ix, const index_scan *s, hct_err *err) 
                       s->state.sha256, s->preprocessing, s->provenance);
     if (r == HCT_OK) r = put_patient_and_labels(ix, s, err);
     if (r == HCT_OK) r = put_tags(ix, s, err);
+    if (r == HCT_OK) r = put_person(ix, s, err);
+    if (r == HCT_OK) r = put_print(ix, s->id, s->print, err);
     if (r == HCT_OK) r = index_run(ix, err, "DELETE FROM refusals WHERE id=?", "s", s->id);
     return finish(ix, r, err);
+}
+
+hct_status index_put_print(dataset_index *ix, const char *id, const fingerprint *print, hct_err *err) {
+    return put_print(ix, id, print, err);
 }
 
 hct_status index_refresh_scan(dataset_index *ix, const index_scan *s, hct_err *err) {
@@ -359,7 +388,28 @@ hct_status index_refresh_scan(dataset_index *ix, const index_scan *s, hct_err *e
     r = index_run(ix, err, "UPDATE scans SET source=?, source_bytes=?, source_mtime_ns=? WHERE id=?", "siis", s->source,
                   s->state.bytes, s->state.mtime_ns, s->id);
     if (r == HCT_OK) r = put_patient_and_labels(ix, s, err);
+    if (r == HCT_OK) r = put_person(ix, s, err);
     return finish(ix, r, err);
+}
+
+hct_status index_put_form(dataset_index *ix, const char *id, const char *form, const char *file, const char *spec,
+                          hct_err *err) {
+    return index_run(ix, err,
+                     "INSERT OR REPLACE INTO forms(scan, form, file, spec) SELECT n, ?2, ?3, ?4 FROM scans WHERE id=?1",
+                     "ssss", id, form, file, spec);
+}
+
+hct_status index_find_form(dataset_index *ix, const char *id, const char *form, char ret_spec[65], hct_err *err) {
+    *ret_spec = 0;
+    sqlite3_stmt *stmt =
+        index_query(ix, err, "SELECT spec FROM forms WHERE form=?2 AND scan=(SELECT n FROM scans WHERE id=?1)", "ss",
+                    id, form);
+    int step = stmt ? index_step(ix, stmt, err) : HCT_EIO;
+    const char *text = step > 0 ? index_text(ix, stmt, 0, "a form's spec", err) : NULL;
+    if (text) snprintf(ret_spec, 65, "%s", text);
+    if (step > 0 && !text) step = HCT_EFORMAT;
+    sqlite3_finalize(stmt);
+    return step < 0 ? step : HCT_OK;
 }
 
 hct_status index_put_refusal(dataset_index *ix, const char *id, const char *source, const char *reason, hct_err *err) {

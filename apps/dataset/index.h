@@ -8,8 +8,9 @@
 #include <sqlite3.h>
 
 #include "dataset/candidate.h"
+#include "imaging/fingerprint.h"
 
-enum { INDEX_VERSION = 3 };
+enum { INDEX_VERSION = 4 };
 
 typedef struct dataset_index {
     sqlite3 *db;
@@ -56,6 +57,8 @@ typedef struct index_scan {
     const int8_t *labels; /* one a label: 0, 1, or -1 not known; NULL: leave what is there */
     const int64_t *label_ids;
     size_t n_labels;
+    const fingerprint *print; /* NULL: leave what is there, if it is of this provenance */
+    const char *age, *sex;    /* tags beside the others, as a table tells them; NULL or "": leave what is there */
 } index_scan;
 
 /* Adds or replaces; forgets an earlier refusal. One transaction. */
@@ -65,10 +68,18 @@ hct_status index_refresh_scan(dataset_index *ix, const index_scan *s, hct_err *e
 /* Notes why a scan is left out; forgets the scan itself. */
 hct_status index_put_refusal(dataset_index *ix, const char *id, const char *source, const char *reason, hct_err *err);
 
+/* A further volume of a scan that is there (imaging/form.h): file relative to the dataset. Adds or replaces. */
+hct_status index_put_form(dataset_index *ix, const char *id, const char *form, const char *file, const char *spec,
+                          hct_err *err);
+/* Its spec, where the scan has that form; "" where not. */
+hct_status index_find_form(dataset_index *ix, const char *id, const char *form, char ret_spec[65], hct_err *err);
+
 /* 1 where the scan is there (then state, its preprocessing and file are filled), 0 where not, < 0 an error. */
 int index_find_scan(dataset_index *ix, const char *id, source_state *state, char preprocessing[65], hct_err *err);
 /* 1 where a scan or a refusal of that id is there. */
 int index_knows(dataset_index *ix, const char *id, hct_err *err);
+/* The fingerprint of the volume that a scan has now, for an index of this version. */
+hct_status index_put_print(dataset_index *ix, const char *id, const fingerprint *print, hct_err *err);
 /* Ids of labels by name, added where missing, in the given order. */
 hct_status index_label_ids(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
 /* The same inside of the caller's transaction, for labels that are all made anew: what scans have of them goes. */

@@ -23,7 +23,7 @@ static hct_status one_number(dataset_index *ix, sqlite3_stmt *stmt, int64_t *ret
 
 /* ---- a run ---- */
 
-static hct_status fingerprint(const dataset_key *key, char ret[KEY_HEX], hct_err *err) {
+static hct_status fingerprint_of_key(const dataset_key *key, char ret[KEY_HEX], hct_err *err) {
     hct_status s = key_mark(key, "fingerprint", "", ret, err);
     ret[16] = 0;
     return s;
@@ -32,7 +32,7 @@ static hct_status fingerprint(const dataset_key *key, char ret[KEY_HEX], hct_err
 hct_status found_check_key(dataset_index *ix, const dataset_key *key, hct_err *err) {
     char mark[KEY_HEX];
     int64_t same = 1; /* an index that no key has made anything of yet */
-    hct_status s = fingerprint(key, mark, err);
+    hct_status s = fingerprint_of_key(key, mark, err);
     if (s == HCT_OK)
         s = one_number(ix, index_query(ix, err, "SELECT value=? FROM settings WHERE key='key'", "s", mark), &same, err);
     if (s == HCT_OK && !same)
@@ -45,7 +45,7 @@ hct_status found_check_key(dataset_index *ix, const dataset_key *key, hct_err *e
 
 static hct_status take_key(found *f, hct_err *err) {
     char mark[KEY_HEX];
-    hct_status s = fingerprint(f->key, mark, err);
+    hct_status s = fingerprint_of_key(f->key, mark, err);
     if (s == HCT_OK) s = index_run(f->ix, err, "INSERT OR IGNORE INTO settings VALUES('key', ?)", "s", mark);
     return s == HCT_OK ? found_check_key(f->ix, f->key, err) : s;
 }

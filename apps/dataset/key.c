@@ -133,6 +133,14 @@ hct_status key_open(const char *path, const char *dataset, dataset_key *ret, hct
     return s;
 }
 
+bool key_is_there(const char *path) {
+    hct_err ignored;
+    char *place = path ? strdup(path) : usual_place(&ignored);
+    bool there = place && path_is_file(place);
+    free(place);
+    return there;
+}
+
 void key_free(dataset_key *k) {
     OPENSSL_cleanse(k->bytes, sizeof k->bytes);
     OPENSSL_cleanse(k->sealing, sizeof k->sealing);

@@ -23,6 +23,8 @@ typedef struct dataset_key {
  * (HCT_EINVAL). HCT_EFORMAT: no key; HCT_EIO: it cannot be read or made. Free with key_free. */
 hct_status key_open(const char *path, const char *dataset, dataset_key *ret, hct_err *err);
 void key_free(dataset_key *k);
+/* Whether key_open(path) would read a key, and not make one. */
+bool key_is_there(const char *path);
 
 /* HMAC-SHA-256 of `what`, a zero byte and text, as 64 hex digits: `what` ("patient", "series") keeps kinds apart. */
 hct_status key_mark(const dataset_key *k, const char *what, const char *text, char ret[KEY_HEX], hct_err *err);

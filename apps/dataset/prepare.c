@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataset/dataset.h"
 #include "dataset/index_found.h"
 #include "dataset/labels.h"
 #include "dataset/scan_tags.h"
@@ -31,6 +32,7 @@ typedef struct run {
     found_unit *units;
     size_t n_units, *mine, n_mine; /* this shard's units */
     label_table labels;
+    scan_names *names; /* what rows of labels may call candidates; NULL: there are no labels */
     int64_t *label_ids;
     char preprocessing[SHA256_HEX];
     dataset_index index;
@@ -47,53 +49,37 @@ typedef struct work {
     candidate *c;
     char id[FOUND_ID], file[FOUND_ID + 32], path[2 * FOUND_ID];
     char provenance[SHA256_HEX], patient[KEY_HEX], patient_name[SCAN_PATIENT];
-    char *place;
+    char *place, age[16], sex[4];
     candidate_facts facts;
     scan_tags tags;
+    fingerprint print;
 } work;
 
 static hct_status no_memory(hct_err *err) { return hct_fail(err, HCT_ENOMEM, "no memory for the list of scans"); }
 
 /* ---- labels ---- */
 
-/* Every labelled scan must be among the inputs or already in the dataset. */
-static hct_status check_labels(run *r, hct_err *err) {
-    text_buffer missing = {0};
-    size_t n = 0;
-    int line = 0;
-    hct_status s = HCT_OK;
-    for (size_t i = 0; i < r->labels.rows && s == HCT_OK; i++) {
-        int known = index_knows(&r->index, r->labels.ids[i], err);
-        if (known < 0) s = known;
-        if (known) continue;
-        if (n++ == 0) line = r->labels.line[i];
-        if (n <= 10) text_printf(&missing, "%s'%s'", n > 1 ? ", " : "", r->labels.ids[i]);
-    }
-    if (s == HCT_OK && n && !r->options->partial)
+/* Rows find their scans: those of the inputs, by all their names, and what the dataset knows of from before. */
+static hct_status match_labels(run *r, hct_err *err) {
+    const prepare_options *o = r->options;
+    label_matches *m = &r->result->matches;
+    hct_status s = scan_names_of_index(r->names, &r->index, true, err);
+    if (s == HCT_OK) s = scan_names_ready(r->names, err);
+    if (s == HCT_OK) s = labels_match(&r->labels, r->names, &r->key, m, err);
+    bool none = s == HCT_OK && r->labels.rows && m->n_missing == r->labels.rows;
+    if (s == HCT_OK && m->n_missing && !o->partial && (o->strict || none))
         s = hct_fail(err, HCT_ENOTFOUND,
-                     "%s line %d: labels of scan %s%s, which %s neither among the inputs nor in the dataset: add %s, "
-                     "remove the line%s, or go on without (--partial)",
-                     r->options->labels, line, text_so_far(&missing), n > 10 ? " and more" : "", n > 1 ? "are" : "is",
-                     n > 1 ? "the scans" : "the scan", n > 1 ? "s" : "");
-    if (s == HCT_ENOTFOUND && err) { /* a frequent reason */
-        for (size_t i = 0; i < r->labels.rows; i++) {
-            if (r->labels.line[i] != line) continue;
-            const char *cell = csv_cell(r->labels.csv, i, (size_t)csv_column(r->labels.csv, "scan"));
-            char *base = strchr(cell, '/') ? source_id(path_base(cell)) : NULL;
-            hct_err ignored;
-            if (base && index_knows(&r->index, base, &ignored) > 0) {
-                size_t length = strlen(err->msg);
-                snprintf(err->msg + length, sizeof err->msg - length,
-                         "; the column holds paths: this scan's ID is '%s'", base);
-            }
-            free(base);
-        }
-    }
-    text_free(&missing);
+                     "%s line %d: labels of scan%s %s, which %s neither among the inputs nor in the dataset: add %s or "
+                     "remove the line%s%s",
+                     o->labels, m->line, m->n_missing > 1 ? "s" : "", m->missing, m->n_missing > 1 ? "are" : "is",
+                     m->n_missing > 1 ? "the scans" : "the scan", m->n_missing > 1 ? "s" : "",
+                     none ? "; no row has a scan: does column scan hold IDs, paths or SeriesInstanceUIDs "
+                            "(--id-column)?"
+                          : "");
     return s;
 }
 
-static void describe(const run *r, const work *w, index_scan *s) {
+static void describe(const run *r, work *w, index_scan *s) {
     memset(s, 0, sizeof *s);
     s->id = w->id;
     s->source = w->place;
@@ -102,7 +88,10 @@ static void describe(const run *r, const work *w, index_scan *s) {
     if (*w->patient) s->patient = w->patient_name;
     int64_t row = r->options->labels ? labels_row(&r->labels, w->id) : -1;
     if (row < 0) return;
-    s->patient = r->labels.patients[row];
+    if (r->labels.patients[row]) s->patient = r->labels.patients[row];
+    labels_person(&r->labels, (size_t)row, w->age, w->sex);
+    s->age = w->age;
+    s->sex = w->sex;
     s->labels = r->labels.values + (size_t)row * r->labels.n;
     s->label_ids = r->label_ids;
     s->n_labels = r->labels.n;
@@ -175,6 +164,8 @@ static hct_status make_volume(const run *r, work *w, index_scan *s, volume *v, h
     s->provenance = w->provenance;
     if (status == HCT_OK)
         status = scan_tags_of(w->list, w->c, &w->facts, &r->key, w->patient, r->options->clear_dates, &w->tags, why);
+    if (status == HCT_OK) status = fingerprint_of(v, &w->print, why);
+    s->print = &w->print;
     s->tags = (const char *const(*)[2])w->tags.pairs;
     s->n_tags = w->tags.n;
     return status;
@@ -222,6 +213,33 @@ static hct_status show_left_out(const run *r, const work *w, hct_err *err) {
     return s;
 }
 
+/* The scan's volume of the form that is asked for, made from its files where it is not there yet. */
+static hct_status make_form(run *r, const work *w, hct_status *ret_made, hct_err *why, hct_err *err) {
+    const form *f = r->options->volumes;
+    char file[2 * FOUND_ID], path[3 * FOUND_ID], spec[65], had[65], preprocessing[65];
+    source_state state;
+    volume v = {0};
+    snprintf(file, sizeof file, "forms/%s/%s.nii.gz", f->name, w->id);
+    snprintf(path, sizeof path, "%.4095s/%.4390s", r->options->dataset, file);
+    *ret_made = HCT_OK;
+    pthread_mutex_lock(&r->lock);
+    int there = index_find_scan(&r->index, w->id, &state, preprocessing, err);
+    hct_status s = there < 0 ? there : HCT_OK;
+    if (there > 0) s = form_spec(f, state.sha256, spec, err);
+    if (there > 0 && s == HCT_OK) s = index_find_form(&r->index, w->id, f->name, had, err);
+    pthread_mutex_unlock(&r->lock);
+    if (s < 0 || !there || (!strcmp(had, spec) && path_is_file(path))) return s;
+    *ret_made = candidate_form(w->list, w->c, &r->options->how, f, &v, why);
+    if (*ret_made == HCT_OK) s = nifti_write(path, &v, GZIP_LEVEL, err);
+    volume_free(&v);
+    if (s < 0 || *ret_made < 0) return s;
+    pthread_mutex_lock(&r->lock);
+    s = index_put_form(&r->index, w->id, f->name, file, spec, err);
+    r->result->formed++;
+    pthread_mutex_unlock(&r->lock);
+    return s;
+}
+
 static hct_status prepare_candidate(run *r, work *w, hct_err *err) {
     hct_err why = {0};
     index_scan s;
@@ -252,6 +270,13 @@ static hct_status prepare_candidate(run *r, work *w, hct_err *err) {
     pthread_mutex_lock(&r->lock);
     status = made == HCT_OK ? note_kept(r, w, &s, current, err) : refuse(r, w, made, why.msg, err);
     pthread_mutex_unlock(&r->lock);
+    if (status < 0 || made < 0 || !r->options->volumes) return status;
+    status = make_form(r, w, &made, &why, err);
+    if (status < 0 || made == HCT_OK) return status;
+    if (!is_of_content(made)) return hct_fail(err, made, "%s", why.msg);
+    pthread_mutex_lock(&r->lock); /* the scan itself stays as it is */
+    status = list_refusal(r, w, verdict_word(REASON_UNREADABLE), why.msg, false, err);
+    pthread_mutex_unlock(&r->lock);
     return status;
 }
 
@@ -276,6 +301,17 @@ static hct_status name_candidate(run *r, const candidate_list *l, const candidat
     return s;
 }
 
+static hct_status note_names(run *r, const candidate_list *l, const candidate *c, const char *id, hct_err *err) {
+    const char *path = candidate_file(l, c)->path,
+               *uid = c->series ? series_header(l->files, c->series)->series_uid : "";
+    char mark[KEY_HEX] = "", *folder = c->series ? path_folder(path) : strdup(path);
+    hct_status s = folder ? HCT_OK : no_memory(err);
+    if (s == HCT_OK && uid && *uid) s = key_mark(&r->key, "series", uid, mark, err);
+    if (s == HCT_OK) s = scan_names_add(r->names, id, folder, mark, err);
+    free(folder);
+    return s;
+}
+
 static hct_status name_unit(run *r, const found_unit *u, hct_err *err) {
     pile_file *files = NULL;
     size_t n = 0;
@@ -283,7 +319,10 @@ static hct_status name_unit(run *r, const found_unit *u, hct_err *err) {
     char id[FOUND_ID];
     hct_status s = found_files(&r->found, u, &files, &n, err);
     if (s == HCT_OK) s = candidates_of(files, n, NULL, &l, err);
-    for (size_t i = 0; i < l.n && s == HCT_OK; i++) s = name_candidate(r, &l, &l.items[i], id, err);
+    for (size_t i = 0; i < l.n && s == HCT_OK; i++) {
+        s = name_candidate(r, &l, &l.items[i], id, err);
+        if (s == HCT_OK && r->names) s = note_names(r, &l, &l.items[i], id, err);
+    }
     candidates_free(&l);
     found_files_free(files, n);
     return s;
@@ -401,6 +440,24 @@ static hct_status make_folders(run *r, hct_err *err) {
     return s;
 }
 
+/* Units that a layout takes for no scans. */
+static void leave_unwanted(run *r) {
+    size_t kept = 0;
+    for (size_t i = 0; i < r->n_units; i++) {
+        found_unit u = r->units[i];
+        const char *path = u.path[0] == '/' ? u.path + 1 : u.path;
+        if (r->options->wanted(r->options->wanted_context, path)) {
+            r->units[i] = r->units[kept];
+            r->units[kept++] = u;
+        }
+    }
+    for (size_t i = kept; i < r->n_units; i++) {
+        free(r->units[i].grp);
+        free(r->units[i].path);
+    }
+    r->n_units = kept;
+}
+
 /* Every file into the index, every candidate to its id, in one order whatever the number of threads. */
 static hct_status find_scans(run *r, hct_err *err) {
     const prepare_options *o = r->options;
@@ -408,6 +465,7 @@ static hct_status find_scans(run *r, hct_err *err) {
     if (s == HCT_OK) s = found_walk(&r->found, o->inputs, o->n_inputs, leaves_out, r, err);
     r->result->files = r->found.counts;
     if (s == HCT_OK) s = found_units(&r->found, &r->units, &r->n_units, err);
+    if (s == HCT_OK && o->wanted) leave_unwanted(r);
     bool begun = s == HCT_OK && index_exec(&r->index, "BEGIN IMMEDIATE", err) == HCT_OK;
     if (s == HCT_OK && !begun) s = err ? err->code : HCT_EIO;
     for (size_t i = 0; i < r->n_units && s == HCT_OK; i++) s = name_unit(r, &r->units[i], err);
@@ -452,8 +510,8 @@ static hct_status set_up(run *r, hct_err *err) {
     if (s == HCT_OK) s = sources_check(o->inputs, o->n_inputs, o->dataset, err);
     if (s == HCT_OK) s = filters_read(o->filters ? o->filters : "any-head-ct", &r->filters, err);
     if (s == HCT_OK && o->strict) r->filters.hu = FILTER_REFUSE;
-    if (s == HCT_OK && o->labels)
-        s = labels_read(o->labels, o->label_columns, o->n_label_columns, o->uncertain, &r->labels, err);
+    if (s == HCT_OK && o->labels) s = labels_read(o->labels, &o->form, &r->labels, err);
+    if (s == HCT_OK && o->labels && !(r->names = scan_names_new())) s = no_memory(err);
     if (s == HCT_OK) s = key_open(o->key, o->dataset, &r->key, err);
     if (s == HCT_OK && r->key.made && !(r->result->made_key = strdup(r->key.path))) s = no_memory(err);
     if (s == HCT_OK) s = index_open(&r->index, o->dataset, 1, err);
@@ -464,7 +522,7 @@ static hct_status set_up(run *r, hct_err *err) {
         !(r->result->left_out = text_take(&r->left_out, "the list of inputs", err)))
         s = no_memory(err);
     if (s == HCT_OK) s = list_unread(r, err);
-    if (s == HCT_OK && o->labels) s = check_labels(r, err);
+    if (s == HCT_OK && o->labels) s = match_labels(r, err);
     if (s < 0 && is_new && made) { /* nothing is left of a dataset that does not come about */
         found_end(&r->found);
         index_close(&r->index);
@@ -477,6 +535,13 @@ static hct_status set_up(run *r, hct_err *err) {
     r->label_ids = calloc(r->labels.n + 1, sizeof *r->label_ids);
     if (!r->mine || !r->label_ids) s = no_memory(err);
     if (s == HCT_OK) s = make_folders(r, err);
+    if (s == HCT_OK && o->volumes) {
+        char *folder = NULL;
+        if (asprintf(&folder, "%s/forms/%s", o->dataset, o->volumes->name) < 0) folder = NULL;
+        s = folder ? path_make_folders(folder, err) : no_memory(err);
+        if (s == HCT_OK) hct_leftovers_remove(folder);
+        free(folder);
+    }
     if (s == HCT_OK) s = index_label_ids(&r->index, r->labels.names, r->labels.n, r->label_ids, err);
     for (size_t k = 0; s == HCT_OK && k < r->n_units; k++)
         if ((int)(k % (size_t)o->shards) == o->shard - 1) r->mine[r->n_mine++] = k;
@@ -494,6 +559,25 @@ static hct_status count_without_split(run *r, hct_err *err) {
     return step < 0 ? step : HCT_OK;
 }
 
+/* Scans that stay in the dataset, and would be trained on, though what they were made of was taken away. */
+static hct_status list_gone(run *r, hct_err *err) {
+    prepare_result *out = r->result;
+    size_t length = 0;
+    sqlite3_stmt *q = index_query(&r->index, err,
+                                  "SELECT s.id FROM scans s JOIN items i ON i.id=s.id WHERE NOT EXISTS (SELECT 1 FROM"
+                                  " files f WHERE f.item=i.n) ORDER BY s.id",
+                                  "");
+    int step = q ? 1 : HCT_EIO;
+    while (step > 0 && (step = index_step(&r->index, q, err)) > 0) {
+        const char *id = (const char *)sqlite3_column_text(q, 0);
+        if (out->n_gone++ < 10 && id && length + 80 < sizeof out->gone)
+            length +=
+                (size_t)snprintf(out->gone + length, sizeof out->gone - length, "%s'%.60s'", length ? ", " : "", id);
+    }
+    sqlite3_finalize(q);
+    return step < 0 ? step : HCT_OK;
+}
+
 hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, hct_err *err) {
     run r = {.options = options, .result = ret};
     *ret = (prepare_result){0};
@@ -506,6 +590,7 @@ hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, 
         else progress_break(&r.progress);
     }
     if (s == HCT_OK) s = count_without_split(&r, err);
+    if (s == HCT_OK) s = list_gone(&r, err);
     if (ret->n_refused) qsort(ret->refused, ret->n_refused, sizeof *ret->refused, by_id);
     pthread_mutex_destroy(&r.lock);
     study_pick_free(r.pick);
@@ -513,6 +598,7 @@ hct_status prepare_dataset(const prepare_options *options, prepare_result *ret, 
     found_end(&r.found);
     index_close(&r.index);
     labels_free(&r.labels);
+    scan_names_free(r.names);
     filters_free(&r.filters);
     key_free(&r.key);
     text_free(&r.left_out);

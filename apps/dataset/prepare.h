@@ -17,20 +17,22 @@ typedef struct prepare_options {
     size_t n_inputs;
     const char *dataset;
     const char *labels; /* CSV (labels.h), NULL: none */
-    const char *const *label_columns;
-    size_t n_label_columns;
-    label_uncertain uncertain;
-    bool partial;               /* labels of scans that are nowhere are no error */
+    label_form form;
+    bool partial;               /* labels of scans that are nowhere are expected: no warning, and no error */
     const char *filters;        /* which series are wanted (dicom/filters.h): a file, or a name; NULL: any-head-ct */
     const char *key;            /* file of the key (key.h), NULL: the user's */
     study_choice one_per_study; /* STUDY_ALL: all that fit are kept */
     bool ids_by_uid;            /* ids of DICOM series are marks of their UIDs, not paths */
     bool clear_dates;           /* dates go into the index as they are */
-    bool strict;                /* values that are no HU refuse a scan */
+    bool strict;                /* values that are no HU refuse a scan; a row of labels without a scan is an error */
+    const form *volumes;        /* also makes the volumes of this form (imaging/form.h); NULL: none */
     candidate_options how;
     int jobs;          /* threads, 0: one a CPU */
     int shard, shards; /* does every shards-th scan of the sorted list, the shard-th of each; 1 of 1 does all */
-    FILE *progress;    /* NULL: quiet */
+    /* Which files may be scans, by their paths below the inputs; NULL: all. Others are noted as files, and no more. */
+    bool (*wanted)(void *context, const char *relative);
+    void *wanted_context;
+    FILE *progress; /* NULL: quiet */
     /* Optional, from several threads: of each scan that is made its volume; of each series that is left out, but can be
      * read, a slice of HU. What they fail with ends the run. */
     hct_status (*made)(const char *dataset, const char *id, const volume *v, hct_err *err);
@@ -48,6 +50,7 @@ enum { PREPARE_TOLD = 200 };
 
 typedef struct prepare_result {
     size_t prepared, unchanged, n_refused;
+    size_t formed; /* volumes of the form that were made */
     char **warned; /* a line each on scans that were kept with a warning, the first PREPARE_TOLD of n_warned */
     size_t n_warned;
     prepare_refusal *refused; /* in order of id */
@@ -56,6 +59,9 @@ typedef struct prepare_result {
     size_t n_unread;
     int64_t without_split; /* scans of patients that came after headct split */
     char *left_out;        /* folders of prepared scans among the inputs; NULL: none */
+    size_t n_gone;         /* scans of the dataset whose source is no longer below its input */
+    char gone[400];        /* the first ten: 'a', 'b' */
+    label_matches matches; /* of the table of labels */
     char *made_key;        /* the key's file, where it was made now */
 } prepare_result;
 

@@ -94,6 +94,9 @@ hct_status scan_tags_of(const candidate_list *l, const candidate *c, const candi
     add(ret, "source kind", "%s", in->dicom ? "DICOM" : "NIfTI");
     add(ret, "source size", "%lld x %lld x %lld", (long long)in->dim[0], (long long)in->dim[1], (long long)in->dim[2]);
     add(ret, "source spacing mm", "%.4g x %.4g x %.4g", in->spacing[0], in->spacing[1], in->spacing[2]);
+    static const char *const shares[] = {"HU 5%", "HU 50%", "HU 95%"};
+    for (int k = 0; k < 3; k++)
+        if (!isnan(facts->hu[k])) add(ret, shares[k], "%.0f", facts->hu[k]);
     if (facts->beyond > 0) add(ret, "head outside mm", "%.0f", facts->beyond);
     if (!c->series) return HCT_OK;
     const dicom_header *h = series_header(l->files, c->series);

@@ -44,21 +44,25 @@ static int is_same(const char *one, const char *other) {
     return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/* Whether folder, by whatever path, is dataset/scans. */
+/* Whether folder, by whatever path, is dataset/scans, or one of dataset/forms. */
 static int is_scans_of(const char *folder, const char *dataset) {
-    char *scans = path_join(dataset, "scans");
-    int same = scans && is_same(folder, scans);
+    char *scans = path_join(dataset, "scans"), *forms = path_join(dataset, "forms"), *above = path_join(folder, "..");
+    int same = scans && forms && above && (is_same(folder, scans) || is_same(folder, forms) || is_same(above, forms));
     free(scans);
+    free(forms);
+    free(above);
     return same;
 }
 
 /* Whether folder is where a dataset keeps its prepared scans: the one being made, that of the folder it was found
  * in, or, of a link, that of the folder where it really lies. */
 bool source_holds_prepared(const char *folder, const char *parent, const char *dataset) {
-    char *above = path_join(folder, "..");
+    char *above = path_join(folder, ".."), *higher = path_join(folder, "../..");
     int prepared = is_scans_of(folder, dataset) || (index_is_in(parent) && is_scans_of(folder, parent)) ||
-                   (above && index_is_in(above) && is_scans_of(folder, above));
+                   (above && index_is_in(above) && is_scans_of(folder, above)) ||
+                   (higher && index_is_in(higher) && is_scans_of(folder, higher));
     free(above);
+    free(higher);
     return prepared;
 }
 

@@ -1,13 +1,17 @@
-/* Patients are dealt into training, validation and test. */
+/* Patients are dealt into training, validation and test, or folds; or go where a table says. */
 #include "dataset/split.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "dataset/index.h"
+#include "dataset/split_deal.h"
+#include "dataset/split_from.h"
+#include "hct/nearest.h"
 #include "support/sha256.h"
+#include "support/text.h"
 
 const char *const split_names[SPLITS] = {"train", "val", "test"};
 
@@ -18,6 +22,78 @@ typedef struct patient {
 
 static int by_rank(const void *a, const void *b) {
     return strcmp(((const patient *)a)->rank, ((const patient *)b)->rank);
+}
+
+bool split_is_of(const char *part, const char *wanted) {
+    size_t n = strlen(part);
+    for (const char *at = wanted; at; at = strchr(at, '+') ? strchr(at, '+') + 1 : NULL)
+        if (strncmp(at, part, n) == 0 && (at[n] == '+' || at[n] == 0)) return n > 0;
+    return false;
+}
+
+const char *split_name_of(const char *word, char buffer[16]) {
+    static const char *const words[][2] = {{"train", "train"}, {"training", "train"}, {"val", "val"},
+                                           {"valid", "val"},   {"validation", "val"}, {"dev", "val"},
+                                           {"tune", "val"},    {"test", "test"},      {"testing", "test"}};
+    int64_t fold;
+    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+        if (!strcasecmp(word, words[k][0])) return words[k][1];
+    if (!strncasecmp(word, "fold", 4)) word += 4 + strspn(word + 4, " _-");
+    if (!text_int64(word, &fold) || fold < 0 || fold > 999) return NULL;
+    snprintf(buffer, 16, "fold%d", (int)fold);
+    return buffer;
+}
+
+/* Parts of a rule, and their shares. */
+typedef struct parts {
+    size_t n;
+    char names[SPLIT_FOLDS][16];
+    double ratios[SPLIT_FOLDS];
+} parts;
+
+static parts parts_of(const split_rule *r) {
+    parts p = {.n = r->folds ? (size_t)r->folds : SPLITS};
+    for (size_t k = 0; k < p.n; k++) {
+        p.ratios[k] = r->folds ? 1 : r->ratios[k];
+        if (r->folds) snprintf(p.names[k], sizeof p.names[k], "fold%zu", k + 1);
+        else snprintf(p.names[k], sizeof p.names[k], "%s", split_names[k]);
+    }
+    return p;
+}
+
+static void describe(const split_rule *r, char ret[160]) {
+    char evenly[64] = "";
+    if (r->stratify) snprintf(evenly, sizeof evenly, ", evenly by %.48s", r->stratify);
+    if (r->from) snprintf(ret, 160, "as %.140s has it", r->from);
+    else if (r->folds) snprintf(ret, 160, "%lld folds seed %lld%s", (long long)r->folds, (long long)r->seed, evenly);
+    else
+        snprintf(ret, 160, "%g:%g:%g seed %lld%s", r->ratios[0], r->ratios[1], r->ratios[2], (long long)r->seed,
+                 evenly);
+}
+
+/* The stored rule, as far as new patients can be dealt by it. */
+static hct_status stored_rule(dataset_index *ix, split_rule *io, hct_err *err) {
+    sqlite3_stmt *q = index_query(ix, err, "SELECT value FROM settings WHERE key='split'", "");
+    int step = q ? index_step(ix, q, err) : HCT_EIO;
+    const char *text = step > 0 ? (const char *)sqlite3_column_text(q, 0) : NULL;
+    long long seed = 0, folds = 0;
+    double a, b, c;
+    hct_status s = step < 0 ? step : HCT_OK;
+    if (s == HCT_OK && text && sscanf(text, "%lf:%lf:%lf seed %lld", &a, &b, &c, &seed) == 4) {
+        io->ratios[0] = a, io->ratios[1] = b, io->ratios[2] = c;
+        io->folds = 0;
+    } else if (s == HCT_OK && text && sscanf(text, "%lld folds seed %lld", &folds, &seed) == 2 && folds > 1 &&
+               folds <= SPLIT_FOLDS) {
+        io->folds = folds;
+    } else if (s == HCT_OK && text) {
+        s = hct_fail(err, HCT_EINVAL,
+                     "%s: its split is '%s', which says nothing of patients who came later: name a --from that holds "
+                     "them, or deal them by --ratios A:B:C",
+                     ix->path, text);
+    }
+    io->seed = seed;
+    sqlite3_finalize(q);
+    return s;
 }
 
 /* Only patients that have a scan. */
@@ -62,48 +138,6 @@ static hct_status load_patients(dataset_index *ix, int64_t seed, bool only_new, 
     return HCT_OK;
 }
 
-/* count[p] of n for each split. */
-static void apportion(const double ratios[SPLITS], size_t n, size_t count[SPLITS]) {
-    double total = 0, rest[SPLITS];
-    size_t given = 0;
-    for (int p = 0; p < SPLITS; p++) total += ratios[p];
-    for (int p = 0; p < SPLITS; p++) {
-        double share = (double)n * ratios[p] / total;
-        count[p] = (size_t)floor(share + 1e-9);
-        rest[p] = share - (double)count[p];
-        given += count[p];
-    }
-    for (; given < n; given++) {
-        int best = 0;
-        for (int p = 1; p < SPLITS; p++)
-            if (rest[p] > rest[best]) best = p;
-        count[best]++;
-        rest[best] -= 1;
-    }
-    for (int p = 0; p < SPLITS; p++) {
-        int largest = 0;
-        for (int k = 1; k < SPLITS; k++)
-            if (count[k] > count[largest]) largest = k;
-        if (ratios[p] > 0 && count[p] == 0 && count[largest] > 1) {
-            count[p]++;
-            count[largest]--;
-        }
-    }
-}
-
-static hct_status store(dataset_index *ix, const patient *list, const size_t count[SPLITS], const double ratios[SPLITS],
-                        int64_t seed, hct_err *err) {
-    char text[128];
-    hct_status s = index_run(ix, err, "DELETE FROM splits", "");
-    size_t at = 0;
-    for (int p = 0; p < SPLITS; p++)
-        for (size_t k = 0; s == HCT_OK && k < count[p]; k++, at++)
-            s = index_run(ix, err, "INSERT INTO splits VALUES(?, ?)", "is", list[at].id, split_names[p]);
-    snprintf(text, sizeof text, "%g:%g:%g seed %lld", ratios[0], ratios[1], ratios[2], (long long)seed);
-    if (s == HCT_OK) s = index_run(ix, err, "INSERT OR REPLACE INTO settings VALUES('split', ?)", "s", text);
-    return s;
-}
-
 /* The same bytes as scans of two patients: a study that was exported twice, most likely. Dealt into two splits, what a
  * model learned by heart would be tested. */
 static hct_status check_copies(dataset_index *ix, hct_err *err) {
@@ -125,59 +159,154 @@ static hct_status check_copies(dataset_index *ix, hct_err *err) {
     return s;
 }
 
-hct_status split_dataset(const char *dataset, const double ratios[SPLITS], int64_t seed, bool allow_copies,
-                         hct_err *err) {
-    dataset_index ix;
-    patient *list = NULL;
-    size_t n = 0, count[SPLITS];
-    hct_status s = index_open(&ix, dataset, 0, err);
-    if (s < 0) return s;
-    s = index_exec(&ix, "BEGIN IMMEDIATE", err);
-    if (s == HCT_OK) s = index_check(&ix, err);
-    if (s == HCT_OK && !allow_copies) s = check_copies(&ix, err);
-    if (s == HCT_OK) s = load_patients(&ix, seed, false, &list, &n, err);
-    if (s == HCT_OK && n == 0) s = hct_fail(err, HCT_ENOTFOUND, "%s: no prepared scan to split", dataset);
-    if (s == HCT_OK) {
-        qsort(list, n, sizeof *list, by_rank);
-        apportion(ratios, n, count);
-        s = store(&ix, list, count, ratios, seed, err);
+/* Bits of labels that patients have a positive of. names: the rule's. */
+static hct_status load_labels(dataset_index *ix, const char *names, const patient *list, size_t n, uint64_t *ret,
+                              hct_err *err) {
+    sqlite3_stmt *q = index_query(ix, err, "SELECT id, name FROM label_names ORDER BY id", "");
+    int64_t ids[SPLIT_LABELS];
+    const char *all[SPLIT_LABELS];
+    char kept[SPLIT_LABELS][128];
+    size_t labels = 0, known = 0;
+    bool every = strcmp(names, "all") == 0;
+    int step = q ? 1 : HCT_EIO;
+    while (step > 0 && known < SPLIT_LABELS && (step = index_step(ix, q, err)) > 0) {
+        const char *name = index_text(ix, q, 1, "a label's name", err);
+        if (!name) return sqlite3_finalize(q), HCT_EFORMAT;
+        snprintf(kept[known], sizeof kept[known], "%s", name);
+        all[known] = kept[known];
+        ids[known++] = sqlite3_column_int64(q, 0);
     }
-    if (s == HCT_OK) s = index_exec(&ix, "COMMIT", err);
-    if (s < 0) index_exec(&ix, "ROLLBACK", NULL);
-    free(list);
-    index_close(&ix);
+    sqlite3_finalize(q);
+    if (step < 0) return step;
+    bool wanted[SPLIT_LABELS] = {false};
+    for (const char *at = names; !every && *at;) {
+        char name[128];
+        size_t length = strcspn(at, ","), k = 0;
+        snprintf(name, sizeof name, "%.*s", (int)length, at);
+        while (k < known && strcmp(all[k], name) != 0) k++;
+        if (k == known) {
+            const char *near = hct_name_nearest(name, all, known);
+            return hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s'%s%s%s", ix->path, name,
+                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        }
+        wanted[k] = true;
+        at += length + (at[length] == ',');
+    }
+    for (size_t k = 0; k < known; k++) labels += every || wanted[k];
+    if (!labels) return hct_fail(err, HCT_ENOTFOUND, "%s: has no labels to deal evenly", ix->path);
+    q = index_query(ix, err,
+                    "SELECT DISTINCT s.patient, l.label FROM labels l JOIN scans s ON s.n=l.scan WHERE l.value=1", "");
+    step = q ? 1 : HCT_EIO;
+    /* patients by id, to be found again */
+    int64_t most = 0;
+    for (size_t i = 0; i < n; i++)
+        if (list[i].id > most) most = list[i].id;
+    size_t *by_id = calloc((size_t)most + 2, sizeof *by_id);
+    if (!by_id) step = hct_fail(err, HCT_ENOMEM, "no memory for the patients");
+    for (size_t i = 0; by_id && i < n; i++) by_id[list[i].id] = i + 1;
+    while (step > 0 && (step = index_step(ix, q, err)) > 0) {
+        int64_t id = sqlite3_column_int64(q, 0), label = sqlite3_column_int64(q, 1);
+        for (size_t k = 0; k < known; k++)
+            if (ids[k] == label && (every || wanted[k]) && id >= 0 && id <= most && by_id[id])
+                ret[by_id[id] - 1] |= (uint64_t)1 << k;
+    }
+    sqlite3_finalize(q);
+    free(by_id);
+    return step < 0 ? step : HCT_OK;
+}
+
+static hct_status put(dataset_index *ix, int64_t patient, const char *part, hct_err *err) {
+    return index_run(ix, err, "INSERT OR REPLACE INTO splits VALUES(?, ?)", "is", patient, part);
+}
+
+/* All patients, in their order. */
+static hct_status deal(dataset_index *ix, const split_rule *r, const patient *list, size_t n, hct_err *err) {
+    const parts p = parts_of(r);
+    int *part = malloc((n + 1) * sizeof *part);
+    uint64_t *labels = calloc(n + 1, sizeof *labels);
+    hct_status s = part && labels ? HCT_OK : hct_fail(err, HCT_ENOMEM, "no memory for the patients");
+    if (s == HCT_OK && r->stratify) s = load_labels(ix, r->stratify, list, n, labels, err);
+    if (s == HCT_OK && r->stratify) s = split_deal_evenly(labels, n, p.ratios, p.n, part, err);
+    else if (s == HCT_OK) split_deal(n, p.ratios, p.n, part);
+    for (size_t i = 0; i < n && s == HCT_OK; i++) s = put(ix, list[i].id, p.names[part[i]], err);
+    free(part);
+    free(labels);
     return s;
 }
 
 /* Where a patient's rank falls in the proportions. */
-static int split_of_rank(const char *rank, const double ratios[SPLITS]) {
+static size_t part_of_rank(const char *rank, const parts *p) {
     char start[14] = "";
     memcpy(start, rank, 13); /* 52 bits */
     double at = (double)strtoull(start, NULL, 16) / 4503599627370496.0, total = 0, sum = 0;
-    for (int p = 0; p < SPLITS; p++) total += ratios[p];
-    for (int p = 0; p < SPLITS; p++)
-        if (at < (sum += ratios[p] / total)) return p;
+    for (size_t k = 0; k < p->n; k++) total += p->ratios[k];
+    for (size_t k = 0; k < p->n; k++)
+        if (at < (sum += p->ratios[k] / total)) return k;
     return 0;
 }
 
-hct_status split_new_patients(const char *dataset, const double ratios[SPLITS], int64_t seed, bool allow_copies,
-                              size_t *ret_new, hct_err *err) {
-    dataset_index ix;
+/* Patients without a part alone. */
+static hct_status deal_new(dataset_index *ix, const split_rule *r, const patient *list, size_t n, hct_err *err) {
+    const parts p = parts_of(r);
+    hct_status s = HCT_OK;
+    for (size_t i = 0; i < n && s == HCT_OK; i++) s = put(ix, list[i].id, p.names[part_of_rank(list[i].rank, &p)], err);
+    return s;
+}
+
+static hct_status place_from(dataset_index *ix, const char *dataset, const split_rule *r, split_result *ret,
+                             hct_err *err) {
+    split_place *place = NULL;
+    size_t n = 0;
+    hct_status s = split_from(ix, dataset, r, &place, &n, ret, err);
+    for (size_t i = 0; i < n && s == HCT_OK; i++) {
+        bool there = false;
+        sqlite3_stmt *q = index_query(ix, err, "SELECT split FROM splits WHERE patient=?", "i", place[i].patient);
+        int step = q ? index_step(ix, q, err) : HCT_EIO;
+        there = step > 0;
+        sqlite3_finalize(q);
+        if (step < 0) s = step;
+        if (s < 0 || there) continue;
+        s = put(ix, place[i].patient, place[i].part, err);
+        ret->placed++;
+    }
+    free(place);
+    return s;
+}
+
+static hct_status split_all(dataset_index *ix, const char *dataset, split_rule *r, split_result *ret, hct_err *err) {
     patient *list = NULL;
     size_t n = 0;
+    hct_status s = index_check(ix, err);
+    if (s == HCT_OK && !r->allow_copies) s = check_copies(ix, err);
+    if (s == HCT_OK && r->keep && !r->from && !r->given) s = stored_rule(ix, r, err);
+    if (s == HCT_OK && !r->keep) s = index_exec(ix, "DELETE FROM splits", err);
+    if (s == HCT_OK && r->from) s = place_from(ix, dataset, r, ret, err);
+    if (s == HCT_OK && !r->from) s = load_patients(ix, r->seed, r->keep, &list, &n, err);
+    if (s == HCT_OK && !r->from && !r->keep && n == 0)
+        s = hct_fail(err, HCT_ENOTFOUND, "%s: no prepared scan to split", dataset);
+    if (s == HCT_OK && n) qsort(list, n, sizeof *list, by_rank);
+    if (s == HCT_OK && n) s = r->keep ? deal_new(ix, r, list, n, err) : deal(ix, r, list, n, err);
+    ret->placed += n;
+    describe(r, ret->rule);
+    if (s == HCT_OK)
+        s = index_run(ix, err,
+                      r->keep ? "INSERT OR IGNORE INTO settings VALUES('split', ?)"
+                              : "INSERT OR REPLACE INTO settings VALUES('split', ?)",
+                      "s", ret->rule);
+    free(list);
+    return s;
+}
+
+hct_status split_dataset(const char *dataset, const split_rule *rule, split_result *ret, hct_err *err) {
+    dataset_index ix;
+    split_rule r = *rule;
+    *ret = (split_result){0};
     hct_status s = index_open(&ix, dataset, 0, err);
     if (s < 0) return s;
     s = index_exec(&ix, "BEGIN IMMEDIATE", err);
-    if (s == HCT_OK) s = index_check(&ix, err);
-    if (s == HCT_OK && !allow_copies) s = check_copies(&ix, err);
-    if (s == HCT_OK) s = load_patients(&ix, seed, true, &list, &n, err);
-    for (size_t i = 0; i < n && s == HCT_OK; i++)
-        s = index_run(&ix, err, "INSERT INTO splits VALUES(?, ?)", "is", list[i].id,
-                      split_names[split_of_rank(list[i].rank, ratios)]);
+    if (s == HCT_OK) s = split_all(&ix, dataset, &r, ret, err);
     if (s == HCT_OK) s = index_exec(&ix, "COMMIT", err);
     if (s < 0) index_exec(&ix, "ROLLBACK", NULL);
-    *ret_new = n;
-    free(list);
     index_close(&ix);
     return s;
 }

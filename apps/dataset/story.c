@@ -293,6 +293,9 @@ hct_status story_info(dataset_index *ix, text_buffer *out, hct_err *err) {
         " x.patient=s.patient GROUP BY x.split ORDER BY 1)"
         " UNION ALL SELECT 'scans without a split', count(*) FROM scans WHERE patient NOT IN (SELECT patient FROM"
         " splits)"
+        " UNION ALL SELECT 'scans whose source is gone', count(*) FROM scans s JOIN items i ON i.id=s.id WHERE NOT "
+        "EXISTS"
+        " (SELECT 1 FROM files f WHERE f.item=i.n)"
         " UNION ALL SELECT * FROM (SELECT 'label '||n.name||' = '||l.value, count(*) FROM labels l JOIN"
         " label_names n ON n.id=l.label GROUP BY n.id, l.value ORDER BY n.id, l.value)"
         " UNION ALL SELECT * FROM (SELECT 'left out: '||reason, count(*) FROM items WHERE reason IS NOT NULL"
@@ -301,4 +304,21 @@ hct_status story_info(dataset_index *ix, text_buffer *out, hct_err *err) {
         " i.n=f.item WHERE i.reason IS NULL AND f.weight=1 GROUP BY f.word ORDER BY count(*) DESC, f.word)"
         " UNION ALL SELECT * FROM (SELECT 'files: '||kind, count(*) FROM files GROUP BY kind ORDER BY kind)",
         NULL, put_count, out, NULL, err);
+}
+
+/* ---- evidence ---- */
+
+static void put_evidence(sqlite3_stmt *q, text_buffer *out) {
+    for (int k = 0; k < 4; k++) csv_add(out, (size_t)k, text_at(q, k));
+    text_add(out, "\n", 1);
+}
+
+hct_status story_evidence(dataset_index *ix, text_buffer *out, hct_err *err) {
+    if (!has_evidence(ix))
+        return hct_fail(err, HCT_ENOTFOUND, "%s: no labels were made of records: headct label makes them", ix->path);
+    text_printf(out, "label,what,records,scans\n");
+    return each(ix,
+                "SELECT label, what, count(*), count(DISTINCT scan) FROM evidence GROUP BY label, what"
+                " ORDER BY label, count(*) DESC, what",
+                NULL, put_evidence, out, NULL, err);
 }

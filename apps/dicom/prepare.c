@@ -24,6 +24,7 @@ typedef struct work {
     prepared_series *info;
     stack_resampler *resampler; /* NULL: slices are only looked at */
     body_map map;
+    float *keep;   /* room for all slices as they are; NULL: not wanted */
     bool look;     /* whether the map is to be filled */
     size_t *order; /* places of slices, by file and frame */
     batch *batches;
@@ -87,6 +88,7 @@ static hct_status take_batch(work *w, const batch *b, dicom_bytes *bytes, hct_er
         s = dicom_pixels_frame(p, frame, stored, err);
         if (s == HCT_OK) s = dicom_hu(h, frame, stored, &options, hu, w->files[file].path, err);
         if (s == HCT_OK && w->look) note_slice(w, k, hu, h, frame);
+        if (s == HCT_OK && w->keep) memcpy(w->keep + (size_t)k * n, hu, n * sizeof *hu);
         if (s == HCT_OK && w->resampler) s = stack_add(w->resampler, k, hu, err);
     }
     dicom_pixels_close(p);
@@ -96,7 +98,7 @@ static hct_status take_batch(work *w, const batch *b, dicom_bytes *bytes, hct_er
 }
 
 static bool is_wanted(const work *w, const batch *b) {
-    if (w->look) return true;
+    if (w->look || w->keep) return true;
     for (size_t i = b->from; i < b->to; i++)
         if (stack_wants(w->resampler, (int64_t)w->order[i])) return true;
     return false;
@@ -268,6 +270,46 @@ hct_status prepare_series(const pile_file *files, const series *s, const series_
     free(w.order);
     free(w.batches);
     return status;
+}
+
+hct_status series_source(const pile_file *files, const series *s, bool unwrap, int jobs, scan_source *ret,
+                         hct_err *err) {
+    const prepare_series_options o = {.unwrap = unwrap, .jobs = jobs};
+    prepared_series unused = {0};
+    work w = {.files = files, .s = s, .o = &o, .info = &unused};
+    slice_stack stack;
+    stack_shape shape;
+    hct_err why = {0};
+    *ret = (scan_source){0};
+    pthread_mutex_init(&w.lock, NULL);
+    ret->position = malloc((s->n_slices + 1) * sizeof *ret->position);
+    hct_status st = ret->position ? plan(&w, err) : no_memory(err);
+    if (st == HCT_OK) {
+        series_stack(s, files, ret->position, &stack);
+        st = stack_measure(&stack, &shape, &why);
+        if (st == HCT_OK) st = volume_alloc(&ret->v, HCT_F32, (int64_t[]){stack.columns, stack.rows, stack.n}, &why);
+        if (st < 0) hct_fail(err, st, "%s: %s", files[s->files[0]].path, why.msg);
+    }
+    if (st == HCT_OK) {
+        w.keep = ret->v.f32;
+        st = read_all(&w, err);
+        for (int i = 0; i < 3; i++) {
+            const double *first = stack.position[0], *last = stack.position[stack.n - 1];
+            ret->v.affine[i][0] = stack.row[i] * stack.spacing[0];
+            ret->v.affine[i][1] = stack.column[i] * stack.spacing[1];
+            ret->v.affine[i][2] = (last[i] - first[i]) / (double)(stack.n - 1);
+            ret->v.affine[i][3] = first[i];
+        }
+        if (shape.even && shape.straight) {
+            free(ret->position);
+            ret->position = NULL;
+        }
+    }
+    if (st < 0) scan_source_free(ret);
+    pthread_mutex_destroy(&w.lock);
+    free(w.order);
+    free(w.batches);
+    return st;
 }
 
 hct_status check_volume(const volume *v, const series_filters *f, verdict *ret, hct_err *err) {

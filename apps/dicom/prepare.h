@@ -6,6 +6,7 @@
 
 #include "dicom/verdict.h"
 #include "imaging/body.h"
+#include "imaging/form.h"
 #include "imaging/hu_check.h"
 #include "imaging/stack.h"
 
@@ -35,6 +36,12 @@ typedef struct prepared_series {
 hct_status prepare_series(const pile_file *files, const series *s, const series_filters *f,
                           const prepare_series_options *o, volume *ret, prepared_series *ret_info, verdict *v,
                           hct_err *err);
+
+/* The slices of a series as they were stored, in HU, F32 [slices, rows, columns]; with the places of all of them
+ * where they
+ * are unevenly spaced or slide over each other. Errors as above. */
+hct_status series_source(const pile_file *files, const series *s, bool unwrap, int jobs, scan_source *ret,
+                         hct_err *err);
 
 /* The same warnings for a volume that came as a NIfTI file, before it is prepared: its voxels in HU. */
 hct_status check_volume(const volume *v, const series_filters *f, verdict *ret, hct_err *err);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataset/split.h"
 #include "support/csv.h"
 #include "support/paths.h"
 #include "support/text.h"
@@ -90,7 +91,8 @@ static hct_status take_texts(const csv *t, size_t row, const common *c, predicti
 }
 
 static bool wanted(const csv *t, size_t row, const common *c, const char *split) {
-    return !split || strcmp(csv_cell(t, row, (size_t)c->split), split) == 0;
+    const char *part = split ? csv_cell(t, row, (size_t)c->split) : "";
+    return !split || strcmp(part, split) == 0 || split_is_of(part, split);
 }
 
 static hct_status check_split(const csv *t, const common *c, const char *split, hct_err *err) {

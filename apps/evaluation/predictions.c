@@ -9,6 +9,7 @@
 #include "dataset/dataset.h"
 #include "dataset/labels.h"
 #include "dataset/sources.h"
+#include "dataset/split.h"
 #include "support/csv.h"
 #include "support/paths.h"
 #include "support/text.h"
@@ -176,7 +177,8 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     bool *taken = status == HCT_OK ? calloc(t->rows + 1, sizeof *taken) : NULL;
     if (status == HCT_OK && !taken) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     for (size_t i = 0; status == HCT_OK && i < t->rows; i++) {
-        taken[i] = !split || strcmp(csv_cell(t, i, (size_t)c.split), split) == 0;
+        const char *part = split ? csv_cell(t, i, (size_t)c.split) : "";
+        taken[i] = !split || strcmp(part, split) == 0 || split_is_of(part, split);
         if (taken[i] && refused >= 0 && *csv_cell(t, i, (size_t)refused)) {
             taken[i] = false;
             n_refused++;
@@ -254,7 +256,7 @@ hct_status predictions_take_labels(predictions *p, const char *path, size_t *ret
         s.data = dataset_open(path, err);
         if (!s.data) return err ? err->code : HCT_ENOTFOUND;
     } else {
-        hct_status status = labels_read(path, NULL, 0, UNCERTAIN_REFUSED, &s.table, err);
+        hct_status status = labels_read(path, NULL, &s.table, err);
         if (status < 0) return status;
         s.is_table = true;
     }

@@ -119,7 +119,7 @@ hct_status embeddings_label(embeddings *e, const char *source, hct_err *err) {
         dataset_close(d);
     } else {
         label_table t = {0};
-        if ((st = labels_read(source, NULL, 0, UNCERTAIN_REFUSED, &t, err)) < 0) return st;
+        if ((st = labels_read(source, NULL, &t, err)) < 0) return st;
         st = name_labels(&e->scans, t.names, t.n, err);
         labels_free(&t);
     }

@@ -58,7 +58,7 @@ static void record(finetune_step *s, params *p, hct_optim *optim) {
     const encoder *e = &s->info->encoder;
     for (int64_t i = 0; i < s->micro; i++) {
         finetune_micro *m = &s->in[i];
-        encoder_values v = {.pool_mean = s->info->pool_mean, .drop = m->drop ? hct_use(t, m->drop) : 0};
+        encoder_values v = {.pool_mean = s->info->pool_mean, .training = 1, .drop = m->drop ? hct_use(t, m->drop) : 0};
         hct_id sum = 0;
         e->kind->forward(t, p, e, augmented(s, m), &v);
         for (int k = 0; k < s->info->n_tasks; k++) {
@@ -106,6 +106,13 @@ hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const mo
     if (st == HCT_OK && s->drop_path > 0 && !s->branches)
         st = hct_fail(err, HCT_EINVAL, "finetune.drop_path: a %s encoder has no branches to skip; set it to 0",
                       e->kind->name);
+    int64_t dim[3];
+    input_dims(&e->input, dim);
+    if (st == HCT_OK && views_augments(&r->views) && (dim[0] != dim[1] || dim[0] != dim[2]))
+        st = hct_fail(err, HCT_EINVAL,
+                      "views: flips and shifts are of cubes, and a %s encoder takes %lld x %lld x %lld voxels; set "
+                      "views.flip and views.shift_prob to 0",
+                      e->kind->name, (long long)dim[0], (long long)dim[1], (long long)dim[2]);
     if (st < 0) return st;
     s->image_floats = input_floats(&e->input);
     s->image = malloc((size_t)batch * s->image_floats * sizeof *s->image);

@@ -1,6 +1,8 @@
 /* From a prepared volume to a model's input, as a value says. */
 #include "imaging/input_spec.h"
 
+#include "imaging/form.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +107,7 @@ static hct_status make_in_order(const input_spec *s, const volume *v, float *out
 
 hct_status input_make(const input_spec *s, const volume *v, float *out, hct_err *err) {
     hct_status st;
+    if (!strcmp(s->form, "hlip")) return form_hlip_input(s, v, out, err);
     if (!strcmp(s->order, "xyz")) {
         st = make_in_order(s, v, out, err);
     } else {

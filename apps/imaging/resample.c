@@ -32,6 +32,12 @@ hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_aff
 
 hct_status resample_grid_1mm_along(const volume *v, const int order[3], int64_t ret_dim[3], double ret_affine[4][4],
                                    hct_err *err) {
+    static const double one[3] = {1, 1, 1};
+    return resample_grid_along(v, order, one, ret_dim, ret_affine, err);
+}
+
+hct_status resample_grid_along(const volume *v, const int order[3], const double spacing[3], int64_t ret_dim[3],
+                               double ret_affine[4][4], hct_err *err) {
     double q[3][3], corner[8][3], lo[3] = {INFINITY, INFINITY, INFINITY}, hi[3] = {-INFINITY, -INFINITY, -INFINITY};
     rotation_of(v, order, q);
     for (int c = 0; c < 8; c++) {
@@ -43,6 +49,7 @@ hct_status resample_grid_1mm_along(const volume *v, const int order[3], int64_t 
         }
         for (int a = 0; a < 3; a++) { /* rotation is orthogonal: its transpose is its inverse */
             corner[c][a] = q[0][a] * world[0] + q[1][a] * world[1] + q[2][a] * world[2];
+            corner[c][a] /= spacing[a];
             lo[a] = fmin(lo[a], corner[c][a]);
             hi[a] = fmax(hi[a], corner[c][a]);
         }
@@ -53,13 +60,14 @@ hct_status resample_grid_1mm_along(const volume *v, const int order[3], int64_t 
         double extent = hi[a] - lo[a] + 1, half = rint(2 * extent) / 2;
         double size = rint(fabs(extent - half) < 1e-10 ? half : extent);
         if (size * (double)n > (double)((int64_t)1 << 30))
-            return hct_fail(err, HCT_ESHAPE, "at 1 mm the scan would have more than 2^30 voxels: check its affine");
+            return hct_fail(err, HCT_ESHAPE,
+                            "on its new grid the scan would have more than 2^30 voxels: check its affine");
         n *= ret_dim[a] = (int64_t)size;
     }
     memset(ret_affine, 0, 16 * sizeof(double));
     ret_affine[3][3] = 1;
     for (int i = 0; i < 3; i++)
-        for (int a = 0; a < 3; a++) ret_affine[i][a] = q[i][a];
+        for (int a = 0; a < 3; a++) ret_affine[i][a] = q[i][a] * spacing[a];
     int least = 0;
     while (least < 8 &&
            !(corner[least][0] - lo[0] <= 1e-8 && corner[least][1] - lo[1] <= 1e-8 && corner[least][2] - lo[2] <= 1e-8))
@@ -68,7 +76,7 @@ hct_status resample_grid_1mm_along(const volume *v, const int order[3], int64_t 
         double origin = v->affine[i][3];
         for (int a = 0; a < 3; a++)
             if (least < 8) origin += (least >> a & 1) ? v->affine[i][a] * (double)(v->dim[a] - 1) : 0;
-            else origin += v->affine[i][a] * (double)v->dim[a] / 2 - q[i][a] * (double)ret_dim[a] / 2;
+            else origin += v->affine[i][a] * (double)v->dim[a] / 2 - ret_affine[i][a] * (double)ret_dim[a] / 2;
         ret_affine[i][3] = origin;
     }
     return HCT_OK;

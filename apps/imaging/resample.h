@@ -15,6 +15,9 @@ hct_status resample_grid_1mm(const volume *v, int64_t ret_dim[3], double ret_aff
  * new grid keeps, the third is turned square to it. */
 hct_status resample_grid_1mm_along(const volume *v, const int order[3], int64_t ret_dim[3], double ret_affine[4][4],
                                    hct_err *err);
+/* The same with other voxels than 1 mm: `spacing` along its axes. */
+hct_status resample_grid_along(const volume *v, const int order[3], const double spacing[3], int64_t ret_dim[3],
+                               double ret_affine[4][4], hct_err *err);
 /* Maps voxels of the grid dim, to_world to those of v: old = m[a][0..2] new + m[a][3]. Returns whether both are one
  * grid (volume_resample_1mm). */
 int resample_index_map(const volume *v, const int64_t dim[3], double to_world[4][4], double m[3][4]);

@@ -168,6 +168,7 @@ static void free_scan(cohort_scan *s) {
     free(s->split);
     free(s->path);
     free(s->reason);
+    free(s->more);
     identifiers_free(&s->names);
 }
 
@@ -210,6 +211,106 @@ hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const
     if (!*s->input || !strcmp(s->input, input)) return HCT_OK;
     return hct_fail(err, HCT_EINVAL, "%s: scan '%s' was another input (%.12s, now %.12s); name another file", file,
                     s->id, input, s->input);
+}
+
+/* ---- studies ---- */
+
+/* What series of one study have in common. */
+static char *study_of(const cohort *c, const candidate *one) {
+    const dicom_header *h = one->series ? series_header(c->candidates.files, one->series) : NULL;
+    if (h && h->study_uid && *h->study_uid) return strdup(h->study_uid);
+    return path_folder(candidate_file(&c->candidates, one)->path);
+}
+
+/* The name of the folder that holds all files of a study. */
+static char *study_id(const cohort *c, const cohort_scan *s) {
+    char *folder = path_folder(candidate_file(&c->candidates, s->found)->path);
+    for (size_t i = 0; folder && i < s->n_more; i++) {
+        const char *other = candidate_file(&c->candidates, s->more[i])->path;
+        for (size_t n = strlen(folder); n && (strncmp(folder, other, n) != 0 || other[n] != '/');) {
+            char *higher = path_folder(folder);
+            if (!higher || strlen(higher) >= n) {
+                free(higher);
+                break;
+            }
+            free(folder);
+            folder = higher;
+            n = strlen(folder);
+        }
+    }
+    char *real = folder ? realpath(folder, NULL) : NULL, *id = real ? source_id(path_base(real)) : NULL;
+    free(real);
+    free(folder);
+    return id;
+}
+
+static hct_status join(cohort *c, cohort_scan *to, cohort_scan *from, hct_err *err) {
+    candidate **more = realloc(to->more, (to->n_more + 1) * sizeof *more);
+    if (!more) return out_of_memory(err);
+    to->more = more;
+    more[to->n_more++] = from->found;
+    free(from->id);
+    free(from->patient);
+    free(from->split);
+    free(from->path);
+    identifiers_free(&from->names);
+    from->id = NULL;
+    (void)c;
+    return HCT_OK;
+}
+
+/* Scans that have become part of another one go; studies get their names. */
+static hct_status name_studies(cohort *c, hct_err *err) {
+    size_t kept = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->scans[i].id) c->scans[kept++] = c->scans[i];
+    c->n = kept;
+    for (size_t i = 0; i < c->n; i++) {
+        cohort_scan *s = &c->scans[i];
+        if (!s->n_more) continue;
+        char *base = study_id(c, s), *id = base ? strdup(base) : NULL;
+        for (int k = 2; id && known(c, id); k++) {
+            free(id);
+            if (asprintf(&id, "%s-%d", base, k) < 0) id = NULL;
+        }
+        free(base);
+        if (!id) return out_of_memory(err);
+        free(s->id);
+        free(s->patient);
+        s->id = id;
+        if (!(s->patient = strdup(id))) return out_of_memory(err);
+    }
+    free(c->by_id);
+    c->by_id = NULL;
+    return sort_ids(c, err);
+}
+
+hct_status cohort_join_studies(cohort *c, hct_err *err) {
+    if (c->data) return HCT_OK;
+    char **study = calloc(c->n + 1, sizeof *study);
+    hct_status st = study ? HCT_OK : out_of_memory(err);
+    for (size_t i = 0; st == HCT_OK && i < c->n; i++) {
+        cohort_scan *s = &c->scans[i];
+        if (!s->found || s->reason) continue;
+        if (!(study[i] = study_of(c, s->found))) st = out_of_memory(err);
+        for (size_t k = 0; st == HCT_OK && k < i; k++)
+            if (study[k] && c->scans[k].id && !strcmp(study[k], study[i])) {
+                st = join(c, &c->scans[k], s, err);
+                break;
+            }
+    }
+    for (size_t i = 0; study && i < c->n; i++) free(study[i]);
+    free(study);
+    return st == HCT_OK ? name_studies(c, err) : st;
+}
+
+hct_status cohort_take_form(cohort *c, const input_spec *spec, hct_err *err) {
+    const form *f = form_find(spec->form);
+    if (!*spec->form) return HCT_OK;
+    if (!f)
+        return hct_fail(err, HCT_EVERSION, "an encoder takes volumes of the form '%s', which this headct does not make",
+                        spec->form);
+    return sha256_bytes(f->steps, strlen(f->steps), c->preprocessing, err);
 }
 
 size_t cohort_refused(const cohort *c) {
@@ -268,23 +369,42 @@ const char *cohort_naming(const cohort *c) {
 
 /* ---- running ---- */
 
-static hct_status read_file(const cohort *c, cohort_scan *s, const model_info *info, float *out, hct_err *why) {
+/* One series or file; its hash is added. */
+static hct_status read_one(const cohort *c, const cohort_scan *s, candidate *found, const model_info *info, float *out,
+                           char hash[65], hct_err *why) {
     volume v = {0};
     candidate_facts facts;
-    char hash[65] = "";
     const candidate_options o = {.jobs = 0};
-    hct_status st = source_check_name(s->path, s->id, why);
-    if (st == HCT_OK) st = candidate_hash(&c->candidates, s->found, hash, why);
-    if (st == HCT_OK) st = candidate_prepare(&c->candidates, s->found, &c->filters, &o, &v, &facts, why);
+    const form *f = *info->encoder.input.form ? form_find(info->encoder.input.form) : NULL;
+    if (*info->encoder.input.form && !f)
+        return hct_fail(why, HCT_EVERSION, "an encoder takes volumes of the form '%s', which this headct does not make",
+                        info->encoder.input.form);
+    hct_status st = candidate_hash(&c->candidates, found, hash, why);
+    if (st == HCT_OK && f) st = candidate_form(&c->candidates, found, &o, f, &v, why);
+    else if (st == HCT_OK) st = candidate_prepare(&c->candidates, found, &c->filters, &o, &v, &facts, why);
     if (st == HCT_OK) {
-        snprintf(s->input, MODEL_HASH, "%s", hash);
         st = input_make(&info->encoder.input, &v, out, why);
         volume_free(&v);
     }
-    for (size_t i = 0; st == HCT_OK && i < s->found->verdict.n; i++)
-        if (s->found->verdict.findings[i].weight == VERDICT_WARN)
-            hct_log(HCT_LOG_WARNING, "scan '%s': %s: %s", s->id, verdict_word(s->found->verdict.findings[i].reason),
-                    s->found->verdict.findings[i].sentence);
+    for (size_t i = 0; st == HCT_OK && i < found->verdict.n; i++)
+        if (found->verdict.findings[i].weight == VERDICT_WARN)
+            hct_log(HCT_LOG_WARNING, "scan '%s': %s: %s", s->id, verdict_word(found->verdict.findings[i].reason),
+                    found->verdict.findings[i].sentence);
+    return st;
+}
+
+hct_status cohort_read(cohort *c, size_t i, const model_info *info, float *out, hct_err *why) {
+    cohort_scan *s = &c->scans[i];
+    char hash[65] = "", both[130];
+    hct_status st = source_check_name(s->path, s->id, why);
+    if (st == HCT_OK) st = read_one(c, s, s->found, info, out, hash, why);
+    for (size_t k = 0; st == HCT_OK && k < s->n_more; k++) {
+        snprintf(both, sizeof both, "%s", hash);
+        st = read_one(c, s, s->more[k], info, out + (k + 1) * input_floats(&info->encoder.input), hash, why);
+        snprintf(both + strlen(both), sizeof both - strlen(both), "%s", hash);
+        if (st == HCT_OK) st = sha256_bytes(both, strlen(both), hash, why);
+    }
+    if (st == HCT_OK) snprintf(s->input, MODEL_HASH, "%s", hash);
     return st;
 }
 
@@ -297,7 +417,7 @@ static hct_status read_input(cohort *c, loader *l, embedder *e, size_t scan, flo
         int got = loader_next(l, out, NULL, &why);
         if (!got) return hct_fail(err, HCT_EINVAL, "the loader ended early");
     } else {
-        read_file(c, s, &e->info, out, &why);
+        cohort_read(c, scan, &e->info, out, &why);
     }
     *ret_read = why.code >= 0;
     if (*ret_read) return HCT_OK;

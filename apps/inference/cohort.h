@@ -19,9 +19,11 @@ typedef struct cohort_scan {
     char *path;                 /* NIfTI file, or where a series lies; of a dataset: the prepared volume */
     size_t at;                  /* number in the dataset */
     candidate *found;           /* of a file or series */
-    char input[MODEL_HASH];     /* SHA-256 of the source (candidate_hash); of a file "" until it is read */
-    identifiers names;          /* where c->clear; else all NULL */
-    char *reason;               /* why it was left out; NULL: it was not */
+    candidate **more;           /* [n_more]: further series of its study (cohort_join_studies) */
+    size_t n_more;
+    char input[MODEL_HASH]; /* SHA-256 of the source (candidate_hash); of a file "" until it is read */
+    identifiers names;      /* where c->clear; else all NULL */
+    char *reason;           /* why it was left out; NULL: it was not */
 } cohort_scan;
 
 typedef struct cohort {
@@ -56,6 +58,18 @@ int64_t cohort_find(const cohort *c, const char *id);
 /* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that
  * result. */
 hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const char *file, hct_err *err);
+/* The hash of what the inputs of an encoder go through, where it does not take the dataset's own volumes
+ * (imaging/form.h);
+ * else nothing is changed. */
+hct_status cohort_take_form(cohort *c, const input_spec *spec, hct_err *err);
+/* Puts the series of a study together, in one scan of `more` series: DICOM series by StudyInstanceUID, NIfTI files
+ * by the
+ * folder that they lie in. Its id is the folder's name, of a single series that one's. Of files and folders; the
+ * scans of
+ * a dataset stay as they are. */
+hct_status cohort_join_studies(cohort *c, hct_err *err);
+/* Reads scan i of files and folders, all its series: [1 + n_more, input_floats] into out. Errors are the scan's. */
+hct_status cohort_read(cohort *c, size_t i, const model_info *info, float *out, hct_err *why);
 /* Scans that were left out so far. */
 size_t cohort_refused(const cohort *c);
 /* Logs them, each with its reason; returns how many. */

@@ -11,6 +11,9 @@
 #include "support/json_out.h"
 #include "support/paths.h"
 #include "support/measure.h"
+#include "support/progress.h"
+#include "support/stop.h"
+#include "support/text.h"
 
 #define FORMAT "headct-embeddings/1"
 
@@ -71,6 +74,11 @@ static const struct {
                      {"paths", path_of},         {"study_uids", study_of},
                      {"series_uids", series_of}, {"accession_numbers", accession_of}};
 
+static const char *output_of(const embedding *q) {
+    const encoder_kind *kind = q->info.encoder.kind;
+    return kind->outputs ? kind->outputs[q->info.encoder.output] : "embedding";
+}
+
 static hct_status save(embedding *q, hct_err *err) {
     char *lists[LISTS] = {NULL}, *model = weights_describe(&q->info, err);
     size_t n = 0, n_lists = q->c->clear ? LISTS : CLEAR;
@@ -85,18 +93,19 @@ static hct_status save(embedding *q, hct_err *err) {
                       .dim = {(int64_t)n, (int64_t)q->width},
                       .data = rows,
                       .bytes = n * q->width * sizeof *rows};
-    hct_st_pair meta[6 + LISTS] = {
+    hct_st_pair meta[7 + LISTS] = {
         {"format", FORMAT},
         {"model", model},
         {"weights_sha256", q->weights},
         {"recipe_sha256", q->info.recipe},
         {"preprocessing_sha256", q->c->preprocessing},
+        {"output", output_of(q)},
         {"identifiers", cohort_naming(q->c)},
     };
-    for (size_t i = 0; i < n_lists; i++) meta[6 + i] = (hct_st_pair){lists_of[i].key, lists[i]};
+    for (size_t i = 0; i < n_lists; i++) meta[7 + i] = (hct_st_pair){lists_of[i].key, lists[i]};
     hct_status st = check_unseen(q, err);
     if (st == HCT_OK)
-        st = ok ? hct_st_write(q->o->out, &e, 1, meta, 6 + n_lists, err)
+        st = ok ? hct_st_write(q->o->out, &e, 1, meta, 7 + n_lists, err)
                 : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
     for (size_t i = 0; i < LISTS; i++) free(lists[i]);
     free(model);
@@ -169,8 +178,45 @@ static hct_status resume(embedding *q, size_t *ret_kept, hct_err *err) {
     hct_status st = same(q, f, "format", FORMAT, err);
     if (st == HCT_OK) st = same(q, f, "weights_sha256", q->weights, err);
     if (st == HCT_OK) st = same(q, f, "preprocessing_sha256", q->c->preprocessing, err);
+    const char *was = hct_st_meta(f, "output"); /* older files lack it */
+    if (st == HCT_OK && strcmp(was ? was : "embedding", output_of(q)) != 0)
+        st = hct_fail(err, HCT_EINVAL, "%s: its rows are another output (%s, now %s); name another file", q->o->out,
+                      was ? was : "embedding", output_of(q));
     if (st == HCT_OK) st = take_rows(q, f, ret_kept, err);
     hct_st_close(f);
+    return st;
+}
+
+/* Studies one after the other, all series of each at once. */
+static hct_status run_studies(embedding *q, hct_dev *dev, params *p, const size_t *todo, size_t n, hct_err *err) {
+    embedder e = {0};
+    size_t series = 0;
+    float *cls = malloc(q->width * sizeof *cls);
+    hct_status st = cls ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    progress bar = progress_begin(q->o->progress, "study", (int64_t)(q->c->n - n), (int64_t)q->c->n, "studies", 1);
+    for (size_t i = 0; st == HCT_OK && i < n; i++) {
+        cohort_scan *s = &q->c->scans[todo[i]];
+        hct_err why = {0, ""};
+        if (series != 1 + s->n_more) {
+            embedder_free(&e);
+            series = 1 + s->n_more;
+            st = embedder_new_study(&e, dev, p, &q->info, (int64_t)series, err);
+        }
+        hct_status read = st == HCT_OK ? cohort_read(q->c, todo[i], &q->info, e.host, &why) : HCT_OK;
+        if (read == HCT_ENOMEM || read == HCT_EDEVICE) st = hct_fail(err, read, "%s", why.msg);
+        if (st == HCT_OK && read < 0) {
+            if (!(s->reason = strdup(why.msg))) st = hct_fail(err, HCT_ENOMEM, "out of memory");
+        } else if (st == HCT_OK) {
+            st = embedder_run(&e, 1, cls, NULL, err);
+            if (st == HCT_OK) st = take(q, &todo[i], 1, cls, NULL, err);
+        }
+        progress_show(&bar, (int64_t)(q->c->n - n + i + 1), "");
+        if (st == HCT_OK && i + 1 < n) st = stop_check(q->c->n - n + i + 1, q->c->n, err);
+    }
+    if (st == HCT_OK) progress_end(&bar, "");
+    else progress_break(&bar);
+    embedder_free(&e);
+    free(cls);
     return st;
 }
 
@@ -181,15 +227,37 @@ static hct_status run_missing(embedding *q, hct_dev *dev, params *p, hct_err *er
     for (size_t i = 0; st == HCT_OK && i < q->c->n; i++)
         if (!q->done[i] && !q->c->scans[i].reason) todo[n++] = i;
     if (st == HCT_OK && n) {
-        embedder e;
-        st = embedder_new(&e, dev, p, &q->info, cohort_batch(q->c), (int64_t)n, err);
-        if (st == HCT_OK) st = cohort_run(q->c, &e, 1, todo, n, &(cohort_sink){q, take}, q->o->progress, err);
+        embedder e = {0};
+        int studies = q->info.encoder.kind->studies && !q->c->data;
+        if (studies) st = run_studies(q, dev, p, todo, n, err);
+        else st = embedder_new(&e, dev, p, &q->info, cohort_batch(q->c), (int64_t)n, err);
+        if (st == HCT_OK && !studies)
+            st = cohort_run(q->c, &e, 1, todo, n, &(cohort_sink){q, take}, q->o->progress, err);
         embedder_free(&e);
         hct_err late = {0, ""};
         hct_status saved = save(q, &late);
         if (st == HCT_OK && saved < 0) st = hct_fail(err, saved, "%s", late.msg);
     }
     free(todo);
+    return st;
+}
+
+/* Which of the encoder's outputs is asked for; a file of another one is not gone on with. */
+static hct_status set_output(embedding *q, hct_err *err) {
+    const encoder_kind *kind = q->info.encoder.kind;
+    text_buffer all = {0};
+    int there = 0;
+    if (!q->o->output) return HCT_OK;
+    for (int i = 0; kind->outputs && kind->outputs[i]; i++) {
+        int has = !kind->has_output || kind->has_output(&q->info.encoder, i);
+        if (has) text_printf(&all, "%s%s", text_length(&all) ? ", " : "", kind->outputs[i]);
+        if (has && !strcmp(kind->outputs[i], q->o->output)) q->info.encoder.output = i, there = 1;
+    }
+    there |= !strcmp(q->o->output, "embedding");
+    hct_status st = there ? HCT_OK
+                          : hct_fail(err, HCT_EINVAL, "--output %s: the encoder of %s gives %s", q->o->output,
+                                     q->o->model.path, text_length(&all) ? text_so_far(&all) : "its embedding alone");
+    text_free(&all);
     return st;
 }
 
@@ -203,6 +271,9 @@ hct_status embed_run(const embed_options *o, cohort *c, size_t *ret_kept, hct_er
     if (st == HCT_OK && q.info.plain)
         st = hct_fail(err, HCT_EINVAL, "%s: holds no headct description; --recipe FILE must say its windows and crop",
                       o->model.path);
+    if (st == HCT_OK) st = set_output(&q, err);
+    if (st == HCT_OK && q.info.encoder.kind->studies) st = cohort_join_studies(c, err);
+    if (st == HCT_OK) st = cohort_take_form(c, &q.info.encoder.input, err);
     if (st == HCT_OK) {
         q.width = (size_t)encoder_width(&q.info.encoder);
         q.row = malloc((c->n + 1) * q.width * sizeof *q.row);

@@ -12,8 +12,9 @@
 typedef struct embed_options {
     model_file_options model;
     const char *device, *out;
-    double every;   /* seconds between saves of what is there so far */
-    FILE *progress; /* NULL: quiet */
+    const char *output; /* of the encoder's (encoder_kind.outputs); NULL: its embedding */
+    double every;       /* seconds between saves of what is there so far */
+    FILE *progress;     /* NULL: quiet */
 } embed_options;
 
 /* Scans that out holds already are not run again (*ret_kept); HCT_EINVAL where they were made otherwise, or are not

@@ -11,14 +11,14 @@
 
 enum { MANY_BATCHES = 4 };
 
-hct_status embedder_new(embedder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, int64_t scans,
-                        hct_err *err) {
+static hct_status make(embedder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, int64_t series,
+                       int64_t scans, hct_err *err) {
     const encoder *c = &info->encoder;
-    int64_t dim[5] = {batch, c->input.n_windows};
+    int64_t dim[5] = {batch, series * c->input.n_windows};
     *e = (embedder){.dev = dev, .p = p, .info = *info, .batch = batch};
     input_dims(&c->input, dim + 2);
     e->image_floats = input_floats(&c->input);
-    e->host = calloc((size_t)batch * e->image_floats, sizeof *e->host);
+    e->host = calloc((size_t)(batch * series) * e->image_floats, sizeof *e->host);
     e->input = hct_tensor_new(dev, HCT_F32, 5, dim, err);
     e->tape = hct_tape_new(dev, HCT_PROGRAM);
     hct_status st = e->host && e->input && e->tape
@@ -42,6 +42,17 @@ hct_status embedder_new(embedder *e, hct_dev *dev, params *p, const model_info *
     }
     if (st < 0) embedder_free(e);
     return st;
+}
+
+hct_status embedder_new(embedder *e, hct_dev *dev, params *p, const model_info *info, int64_t batch, int64_t scans,
+                        hct_err *err) {
+    if (info->encoder.kind->own_input) batch = 1; /* their inputs are large enough for all cores */
+    return make(e, dev, p, info, batch, 1, scans, err);
+}
+
+hct_status embedder_new_study(embedder *e, hct_dev *dev, params *p, const model_info *info, int64_t series,
+                              hct_err *err) {
+    return make(e, dev, p, info, 1, series, 1, err);
 }
 
 void embedder_free(embedder *e) {

@@ -203,12 +203,37 @@ static hct_status use_record(run *r, const seen_id *person, int64_t day, uint64_
     return s;
 }
 
-/* What a code stands for; a code of ICD-9 by the user's table. */
-static hct_status labels_of_code(run *r, const csv *t, size_t row, const char *cell, char code[RULES_CODE],
+/* 9 or 10, by a word such as ICD-10-CM, icd9, 10; 0: neither. */
+static int system_of(const char *word) {
+    const char *digits = word + strcspn(word, "0123456789");
+    if (!strncmp(digits, "10", 2)) return 10;
+    return *digits == '9' ? 9 : 0;
+}
+
+/* Which system a row's code is of. */
+static hct_status code_system(run *r, const csv *t, size_t row, int column, const char *cell, bool *ret_icd9,
+                              hct_err *err) {
+    const char *word = column >= 0 ? csv_cell(t, row, (size_t)column) : "";
+    int said = system_of(word);
+    if (column >= 0 && !said)
+        return hct_fail(err, HCT_EFORMAT, "%s line %d: '%.40s' is no code system that is known: ICD-9 or ICD-10",
+                        t->path, t->lines[row], word);
+    *ret_icd9 = said ? said == 9 : rules_is_icd9(cell);
+    char first = cell[strspn(cell, " ")];
+    r->result->either += !said && !*ret_icd9 && (first == 'V' || first == 'v' || first == 'E' || first == 'e') &&
+                         (first == 'V' || first == 'v' || cell[strspn(cell, " ") + 1] == '8');
+    return HCT_OK;
+}
+
+/* What a code stands for; a code of ICD-9 by the user's table. system: the column that tells which it is, or -1. */
+static hct_status labels_of_code(run *r, const csv *t, size_t row, int system, const char *cell, char code[RULES_CODE],
                                  uint64_t *ret, hct_err *err) {
+    bool icd9 = false;
     if (!rules_normalise(cell, code) || !*code)
         return hct_fail(err, HCT_EFORMAT, "%s line %d: '%.40s' is no ICD-10 code", t->path, t->lines[row], cell);
-    if (rules_is_icd9(code)) {
+    hct_status st = code_system(r, t, row, system, cell, &icd9, err);
+    if (st < 0) return st;
+    if (icd9) {
         int from = r->icd9 ? csv_need_column(r->icd9, "icd9", err) : -1,
             to = from < 0 ? -1 : csv_need_column(r->icd9, "icd10", err);
         if (!r->icd9)
@@ -251,6 +276,8 @@ static hct_status read_records(run *r, const char *path, bool medications, csv *
     int date = patient < 0 ? -1 : csv_need_column(t, o->date_column ? o->date_column : "date", err);
     int what = date < 0 ? -1 : csv_need_column(t, medications ? "name" : o->code_column ? o->code_column : "code", err);
     if (what < 0) return err ? err->code : HCT_EFORMAT;
+    int system = o->system_column && !medications ? csv_need_column(t, o->system_column, err) : -1;
+    if (o->system_column && !medications && system < 0) return err ? err->code : HCT_EFORMAT;
     for (size_t row = 0; row < t->rows; row++) {
         const char *cell = csv_cell(t, row, (size_t)what), *when = csv_cell(t, row, (size_t)date);
         char code[RULES_CODE];
@@ -265,7 +292,7 @@ static hct_status read_records(run *r, const char *path, bool medications, csv *
                             path, t->lines[row], when);
         hct_status s = find_person(r, csv_cell(t, row, (size_t)patient), &person, err);
         if (s == HCT_OK && medications) labels = labels_of_medication(r, cell);
-        else if (s == HCT_OK) s = labels_of_code(r, t, row, cell, code, &labels, err);
+        else if (s == HCT_OK) s = labels_of_code(r, t, row, system, cell, code, &labels, err);
         r->result->records++;
         if (s == HCT_OK && person.who < 0) r->result->unmatched++;
         else if (s == HCT_OK) s = use_record(r, &person, day, labels, medications ? cell : code, err);
@@ -345,28 +372,130 @@ static void count(run *r) {
     }
 }
 
+static hct_status open_rules(run *r, hct_err *err) {
+    hct_status s = rules_read(r->o->rules, &r->rules, err);
+    if (s == HCT_OK && r->o->window && !rules_window(r->o->window, &r->rules.first, &r->rules.last))
+        s = hct_fail(err, HCT_EINVAL,
+                     "--window '%s': forward, centered, or two numbers of days such as -45:45, the first not above the "
+                     "second",
+                     r->o->window);
+    r->result->first = r->rules.first;
+    r->result->last = r->rules.last;
+    return s;
+}
+
+/* All but the end; *r is to be closed in any case. */
+static hct_status make_labels(run *r, csv *tables[2], hct_err *err) {
+    const label_options *o = r->o;
+    hct_status s = open_rules(r, err);
+    if (s == HCT_OK && o->brands && !(r->brands = csv_read(o->brands, err))) s = err ? err->code : HCT_EFORMAT;
+    if (s == HCT_OK && o->icd9 && !(r->icd9 = csv_read(o->icd9, err))) s = err ? err->code : HCT_EFORMAT;
+    if (s == HCT_OK) s = index_open(&r->index, o->dataset, 0, err);
+    if (s == HCT_OK) s = key_open(o->key, o->dataset, &r->key, err);
+    if (s == HCT_OK) s = read_settings(r, err);
+    if (s == HCT_OK) s = load_scans(r, err);
+    if (s == HCT_OK) s = label_all(r, tables, err);
+    if (s == HCT_OK) count(r);
+    return s;
+}
+
+static void close_run(run *r, csv *tables[2]) {
+    csv_free(tables[0]);
+    csv_free(tables[1]);
+    csv_free(r->brands);
+    csv_free(r->icd9);
+    free(r->scans);
+    free(r->people);
+    free(r->ids);
+    rules_free(&r->rules);
+    key_free(&r->key);
+    index_close(&r->index);
+}
+
 hct_status label_dataset(const label_options *o, label_result *ret, hct_err *err) {
     run r = {.o = o, .result = ret};
     csv *tables[2] = {NULL, NULL};
     *ret = (label_result){0};
-    hct_status s = rules_read(o->rules, &r.rules, err);
-    if (s == HCT_OK && o->brands && !(r.brands = csv_read(o->brands, err))) s = err ? err->code : HCT_EFORMAT;
-    if (s == HCT_OK && o->icd9 && !(r.icd9 = csv_read(o->icd9, err))) s = err ? err->code : HCT_EFORMAT;
-    if (s == HCT_OK) s = index_open(&r.index, o->dataset, 0, err);
-    if (s == HCT_OK) s = key_open(o->key, o->dataset, &r.key, err);
-    if (s == HCT_OK) s = read_settings(&r, err);
-    if (s == HCT_OK) s = load_scans(&r, err);
-    if (s == HCT_OK) s = label_all(&r, tables, err);
-    if (s == HCT_OK) count(&r);
-    csv_free(tables[0]);
-    csv_free(tables[1]);
-    csv_free(r.brands);
-    csv_free(r.icd9);
-    free(r.scans);
-    free(r.people);
-    free(r.ids);
-    rules_free(&r.rules);
-    key_free(&r.key);
-    index_close(&r.index);
+    hct_status s = make_labels(&r, tables, err);
+    close_run(&r, tables);
+    return s;
+}
+
+/* ---- two files of rules ---- */
+
+static int label_at(const label_rules *r, const char *name) {
+    for (int k = 0; k < r->n; k++)
+        if (!strcmp(r->names[k], name)) return k;
+    return -1;
+}
+
+/* 1, 0, or -1: not known, or no such label. */
+static int said(const run *r, size_t scan, int label) {
+    if (label < 0 || !r->scans[scan].known) return -1;
+    return (int)(r->scans[scan].positive >> label & 1);
+}
+
+static void add_names(const label_rules *r, int which, label_differences *ret) {
+    for (int k = 0; k < r->n; k++) {
+        int at = 0;
+        while (at < ret->n && strcmp(ret->of[at].name, r->names[k]) != 0) at++;
+        if (at == ret->n) snprintf(ret->of[ret->n++].name, RULES_NAME, "%s", r->names[k]);
+        ret->of[at].in[which] = true;
+    }
+}
+
+static hct_status put_differing(const run *r, size_t scan, const char *label, const int says[2], text_buffer *csv,
+                                hct_err *err) {
+    sqlite3_stmt *q =
+        index_query((dataset_index *)&r->index, err, "SELECT id FROM scans WHERE n=?", "i", r->scans[scan].n);
+    int step = q ? index_step((dataset_index *)&r->index, q, err) : HCT_EIO;
+    if (step > 0) csv_add(csv, 0, (const char *)sqlite3_column_text(q, 0));
+    sqlite3_finalize(q);
+    csv_add(csv, 1, label);
+    for (int k = 0; k < 2; k++) csv_add(csv, 2, says[k] < 0 ? "" : says[k] ? "1" : "0");
+    text_add(csv, "\n", 1);
+    return step < 0 ? step : HCT_OK;
+}
+
+static hct_status compare(const run r[2], label_differences *ret, text_buffer *csv, hct_err *err) {
+    hct_status s = HCT_OK;
+    for (int k = 0; k < 2; k++) add_names(&r[k].rules, k, ret);
+    ret->scans = (int64_t)r->n_scans;
+    if (csv) text_printf(csv, "scan,label,first,second\n");
+    for (size_t i = 0; i < r->n_scans; i++)
+        for (int k = 0; k < 2; k++) ret->known[k] += r[k].scans[i].known;
+    for (int k = 0; k < ret->n; k++) {
+        label_difference *d = &ret->of[k];
+        const int at[2] = {label_at(&r[0].rules, d->name), label_at(&r[1].rules, d->name)};
+        for (size_t i = 0; i < r->n_scans && s == HCT_OK; i++) {
+            const int says[2] = {said(&r[0], i, at[0]), said(&r[1], i, at[1])};
+            for (int m = 0; m < 2; m++) {
+                d->positive[m] += says[m] == 1;
+                d->only[m] += says[m] == 1 && says[1 - m] != 1;
+            }
+            d->both += says[0] == 1 && says[1] == 1;
+            if (csv && says[0] != says[1]) s = put_differing(&r[0], i, d->name, says, csv, err);
+        }
+    }
+    return s;
+}
+
+hct_status label_compare(const label_options *o, const char *other, label_differences *ret, text_buffer *csv_out,
+                         hct_err *err) {
+    label_options options[2] = {*o, *o};
+    label_result results[2] = {{0}, {0}};
+    run r[2] = {{.o = &options[0], .result = &results[0]}, {.o = &options[1], .result = &results[1]}};
+    csv *tables[2][2] = {{NULL, NULL}, {NULL, NULL}};
+    options[1].rules = other;
+    *ret = (label_differences){0};
+    hct_status s = HCT_OK;
+    for (int k = 0; k < 2 && s == HCT_OK; k++) {
+        options[k].dry = true;
+        s = make_labels(&r[k], tables[k], err);
+    }
+    if (s == HCT_OK && r[0].n_scans != r[1].n_scans)
+        s = hct_fail(err, HCT_EINVAL, "%s: changed meanwhile; run it again", o->dataset);
+    if (s == HCT_OK) s = compare(r, ret, csv_out, err);
+    for (int k = 0; k < 2; k++) close_run(&r[k], tables[k]);
     return s;
 }

@@ -41,7 +41,24 @@ bool rules_normalise(const char *code, char ret[RULES_CODE]) {
     return true;
 }
 
-bool rules_is_icd9(const char *code) { return isdigit((unsigned char)*code); }
+bool rules_is_icd9(const char *code) {
+    code += strspn(code, " ");
+    if (isdigit((unsigned char)*code)) return true;
+    if (toupper((unsigned char)*code) != 'E') return false;
+    return code[1] == '9' || (strspn(code + 1, "0123456789") == 3 && code[4] == '.');
+}
+
+bool rules_window(const char *text, int64_t *ret_first, int64_t *ret_last) {
+    long long first, last;
+    int end = 0;
+    if (!strcmp(text, "forward")) *ret_first = 0, *ret_last = 90;
+    else if (!strcmp(text, "centered") || !strcmp(text, "centred")) *ret_first = -45, *ret_last = 45;
+    else if (sscanf(text, "%lld:%lld%n", &first, &last, &end) == 2 && !text[end] && first <= last && first >= -100000 &&
+             last <= 100000)
+        *ret_first = first, *ret_last = last;
+    else return false;
+    return true;
+}
 
 /* A letter, a digit, a letter or digit, then up to four more (ICD-10-CM); ? for any. */
 static bool can_match(const char *p) {
@@ -113,6 +130,9 @@ static hct_status read_label(reader *rd, const char *name, const yaml_node_t *bo
 }
 
 static hct_status read_window(reader *rd, const yaml_node_t *list) {
+    if (list && list->type == YAML_SCALAR_NODE &&
+        rules_window((const char *)list->data.scalar.value, &rd->r->first, &rd->r->last))
+        return HCT_OK;
     int64_t day[2];
     const yaml_node_item_t *i = list && list->type == YAML_SEQUENCE_NODE ? list->data.sequence.items.start : NULL;
     bool fine = i && list->data.sequence.items.top - i == 2;

@@ -1,6 +1,7 @@
 /* Rules that make labels of records, read from a YAML file (recipes/labels/nyu.yaml shows all of the form):
  *
- *   window: [0, 90]             days about the scan, both ends taken
+ *   window: [0, 90]             days about the scan, both ends taken; or a word for one of the paper's two readings,
+ *                               forward (0 to 90) or centered (-45 to 45)
  *   labels:
  *     IPH: {codes: [I610, I61?]}                      ICD-10: all codes that begin so; ? one character
  *     ICH: {any_of: [IPH, IVH], codes: [I629]}        positive too where one of those is
@@ -36,12 +37,18 @@ typedef struct label_rules {
 hct_status rules_read(const char *path, label_rules *ret, hct_err *err);
 void rules_free(label_rules *r);
 
+/* "forward", "centered" ("centred"), or two whole numbers with a colon between them; false: neither, or none is left
+ * between them. */
+bool rules_window(const char *text, int64_t *ret_first, int64_t *ret_last);
+
 /* Upper case, without dots and blanks; false: too long for a code. */
 bool rules_normalise(const char *code, char ret[RULES_CODE]);
 /* Labels that a normalised code, or a medication's name, makes positive: bits. */
 uint64_t rules_of_code(const label_rules *r, const char *code);
 uint64_t rules_of_medication(const label_rules *r, const char *name);
-/* Whether a normalised code is one of ICD-9: it begins with a digit. */
+/* Whether a code can be one of ICD-9 alone: it begins with a digit; or it is an external cause, E and three digits
+ * before the dot (ICD-10 has its dot after two), or E9, which ICD-10 has not. Other codes of V and E may be
+ * either's. */
 bool rules_is_icd9(const char *code);
 
 #endif

@@ -193,6 +193,11 @@ pretext pretext_of_dino(const dino_head *head) {
 
 static hct_status check_pretext(const pretext *x, const encoder *e, hct_err *err) {
     (void)x;
+    if (e->kind->batch_norms)
+        return hct_fail(err, HCT_EINVAL,
+                        "model.kind: %s has batch norms, whose running statistics DINO's teacher would not have; DINO "
+                        "takes a vit",
+                        e->kind->name);
     return encoder_check(e, err);
 }
 

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/hlip.h"
+#include "models/resnet3d.h"
+#include "models/segresnet.h"
 #include "models/vit_encoder.h"
 
 /* A build may add rows of its own: -DEXTRA_ENCODERS='&mine,' -DEXTRA_ENCODERS_HEADER='"mine.h"'. */
@@ -14,7 +17,8 @@
 #define EXTRA_ENCODERS
 #endif
 
-const encoder_kind *const encoder_kinds[] = {&encoder_vit, EXTRA_ENCODERS NULL};
+const encoder_kind *const encoder_kinds[] = {&encoder_vit,   &encoder_resnet3d, &encoder_merlin,
+                                             &encoder_ct_fm, &encoder_hlip,     EXTRA_ENCODERS NULL};
 
 const encoder_kind *encoder_find(const char *name) {
     for (const encoder_kind *const *k = encoder_kinds; *k; k++)

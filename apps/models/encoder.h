@@ -25,6 +25,7 @@ typedef struct encoder {
     const encoder_kind *kind;
     input_spec input;
     unsigned char own[ENCODER_OWN]; /* the kind's own struct; only its file looks inside, by memcpy */
+    int output; /* which of its outputs (encoder_kind.outputs) the embedding is; 0 the usual one. No part of files */
 } encoder;
 
 /* What a forward pass is asked for, and gives. Gradients of anything below it, of tokens, embedding, activations or the
@@ -35,6 +36,7 @@ typedef struct encoder_values {
                            are their own pooling */
     hct_id *attention; /* [layers], filled where not NULL: each layer's [B, heads, N, N]; slower, keeps N x N */
     hct_id *activation; /* [layers], filled where not NULL: each layer's result */
+    int training;       /* batch norms use the batch's statistics, where they are trained, and running ones move */
     hct_id drop;        /* [branches, B, 1, 1]: what residual branches are multiplied by (drop-path); 0: nothing */
     /* given */
     hct_id embedding; /* [B, width] */
@@ -66,6 +68,15 @@ struct encoder_kind {
     /* Tensors of a low-rank adaptation (models/lora.h); NULL: not possible. */
     void (*adapt)(params *, const encoder *, int64_t rank, double alpha);
 
+    /* Names of what the embedding can be, the usual one first, ended by NULL; and whether one is there. NULL: one. */
+    const char *const *outputs;
+    int (*has_output)(const encoder *, int output);
+    /* Windows, crop and size are part of the published model: no option or recipe sets them. */
+    int own_input;
+    /* Takes all scans of a study at once: x has n_windows channels for each. */
+    int studies;
+    int batch_norms; /* its forward pass in training needs batches, and moves running statistics */
+
     /* Sizes as tensors have them, in order of name; what no shape tells stays as it is in *io. HCT_EFORMAT names the
      * tensor that is missing or impossible. */
     hct_status (*sizes)(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err);
@@ -74,6 +85,10 @@ struct encoder_kind {
      * others are found; NULL: none. recognises: whether these tensors are of this kind; NULL: it cannot be told. */
     const char *key;
     int (*recognises)(const hct_st_entry *sorted, size_t n);
+    /* The field that must be given, as neither these tensors nor a default tell it; NULL: none. NULL: never. */
+    const char *(*must_tell)(const hct_st_entry *sorted, size_t n);
+    /* Its own name of a file's tensor, behind the prefix; NULL: the same. */
+    const char *(*plain_name)(const char *name);
     /* Whether a new model of these sizes can be begun, without weights to load; NULL: any. */
     hct_status (*beginnable)(const encoder *, hct_err *err);
     /* What no shape tells, as published models of this kind have it; HCT_EINVAL names the option that must say it.

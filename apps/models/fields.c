@@ -35,6 +35,7 @@ void field_set(const model_field *f, void *own, double value) {
 
 void fields_write(const model_field *fields, const void *own, json_out *j) {
     for (const model_field *f = fields; f->name; f++) {
+        if (f->later && f->type == FIELD_REAL && field_get(f, own) == 0) continue; /* older files' text stays */
         double v = field_get(f, own);
         if (f->type == FIELD_WHOLE) json_whole(j, f->name, (int64_t)v);
         if (f->type == FIELD_REAL) json_number(j, f->name, v);

@@ -154,7 +154,8 @@ static float draw(param_init init, uint64_t key, int64_t i, double bound) {
     hct_philox r = hct_philox4x32(key, (uint64_t)i, STREAM_WEIGHTS);
     double u = hct_u01(r.v[0]);
     if (init == INIT_XAVIER) return (float)((2 * u - 1) * bound);
-    return (float)(0.02 * sqrt(-2 * log(u)) * cos(6.283185307179586 * hct_u01(r.v[1]))); /* Box & Muller 1958 */
+    return (float)((init == INIT_KAIMING ? bound : 0.02) * sqrt(-2 * log(u)) *
+                   cos(6.283185307179586 * hct_u01(r.v[1]))); /* Box & Muller 1958 */
 }
 
 hct_status params_init(params *p, uint64_t seed, hct_err *err) {
@@ -166,6 +167,7 @@ hct_status params_init(params *p, uint64_t seed, hct_err *err) {
         float *x = malloc((size_t)(n ? n : 1) * sizeof *x);
         if (!x) return hct_fail(err, HCT_ENOMEM, "out of memory for the initial weights");
         double bound = sqrt(6.0 / (double)(rows + (rows ? n / rows : 0)));
+        if (item->init == INIT_KAIMING) bound = sqrt(2.0 / (double)(v->ndim > 1 ? n / v->dim[1] : n));
         uint64_t key = seed ^ fnv1a(item->name);
         for (int64_t i = 0; i < n; i++)
             x[i] = item->init <= INIT_ONE ? (float)item->init : draw(item->init, key, i, bound);

@@ -14,9 +14,10 @@
 typedef enum param_init {
     INIT_ZERO,
     INIT_ONE,
-    INIT_XAVIER, /* uniform +-sqrt(6 / (fan_in + fan_out)), weight seen as [dim 0, rest] (Glorot & Bengio 2010) */
-    INIT_NORMAL, /* normal, standard deviation 0.02 */
-    INIT_GIVEN   /* written by whoever declared it: position tables */
+    INIT_XAVIER,  /* uniform +-sqrt(6 / (fan_in + fan_out)), weight seen as [dim 0, rest] (Glorot & Bengio 2010) */
+    INIT_NORMAL,  /* normal, standard deviation 0.02 */
+    INIT_KAIMING, /* normal, deviation sqrt(2 / (dim 0 * kernel places)) (He et al. 2015, fan out) */
+    INIT_GIVEN    /* written by whoever declared it: position tables */
 } param_init;
 
 typedef struct param {

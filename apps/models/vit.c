@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define POSITIONS "patch_embedding.position_embeddings"
-#define BLOCK_EPS 1e-5
 
 hct_status vit_check(const vit_config *c, hct_err *err) {
     const struct {
@@ -124,19 +123,20 @@ static hct_id add_branch(hct_tape *t, params *p, hct_id *x, hct_id h, const vit_
 }
 
 hct_id vit_blocks(hct_tape *t, params *p, const char *prefix, int64_t depth, int64_t heads, hct_id x, const char *norm,
-                  double norm_eps, vit_trace *trace) {
+                  double norm_eps, double block_eps, vit_trace *trace) {
     char name[96];
+    if (block_eps == 0) block_eps = 1e-5;
 #define PART(text, i) (snprintf(name, sizeof name, "%s.%lld." text, prefix, (long long)(i)), name)
-    hct_id h = layers_norm(t, p, depth ? PART("att_norm", 0) : norm, x, depth ? BLOCK_EPS : norm_eps);
+    hct_id h = layers_norm(t, p, depth ? PART("att_norm", 0) : norm, x, depth ? block_eps : norm_eps);
     for (int64_t i = 0; i < depth; i++) {
         int last = i + 1 == depth;
         if (p->recompute) hct_segment_begin(t);
         h = attend(t, p, PART("attn", i), heads, h, trace, i);
-        h = add_branch(t, p, &x, h, trace, 2 * i, PART("ffn_norm", i), BLOCK_EPS);
+        h = add_branch(t, p, &x, h, trace, 2 * i, PART("ffn_norm", i), block_eps);
         h = layers_linear_gelu(t, p, PART("mlp.linear1", i), h);
         h = layers_linear(t, p, PART("mlp.linear2", i), h);
         h = add_branch(t, p, &x, h, trace, 2 * i + 1, last ? norm : PART("att_norm", i + 1),
-                       last ? norm_eps : BLOCK_EPS);
+                       last ? norm_eps : block_eps);
         if (p->recompute) hct_segment_end(t);
         if (trace && trace->block) trace->block[i] = x;
     }
@@ -157,7 +157,7 @@ hct_id vit_prepend(hct_tape *t, params *p, const vit_config *c, hct_id patches) 
 
 hct_id vit_forward(hct_tape *t, params *p, const vit_config *c, hct_id x, vit_trace *trace) {
     hct_id tokens = vit_prepend(t, p, c, vit_embed(t, p, c, x, 0));
-    return vit_blocks(t, p, "blocks", c->depth, c->heads, tokens, "norm", c->norm_eps, trace);
+    return vit_blocks(t, p, "blocks", c->depth, c->heads, tokens, "norm", c->norm_eps, c->block_eps, trace);
 }
 
 hct_id vit_cls(hct_tape *t, hct_id tokens) {

@@ -3,8 +3,8 @@
  *
  *   block: x += proj(attention(norm(x))); x += linear2(gelu(linear1(norm(x))))
  *
- * Tokens: class, registers, patches; patch (i, j, k) is token (i G + j) G + k. Norms inside blocks have eps 1e-5,
- * the last one 1e-6 (1e-5 in MAE). Names: docs/data-formats.md. */
+ * Tokens: class, registers, patches; patch (i, j, k) is token (i G + j) G + k. Norms inside blocks have eps 1e-5
+ * (timm's 1e-6), the last one 1e-6 (1e-5 in MAE). Names: docs/data-formats.md. */
 #ifndef MODELS_VIT_H
 #define MODELS_VIT_H
 
@@ -17,7 +17,8 @@ typedef struct vit_config {
     int position_trained; /* 0: the table is fixed (the paper); 1: trained (the published code) */
     /* first values of matrices: 0 Glorot's uniform (MAE's authors), 1 normal, deviation 0.02 (DINO's) */
     int init_normal;
-    double norm_eps; /* of the last norm */
+    double norm_eps;  /* of the last norm */
+    double block_eps; /* of those in blocks; 0: 1e-5 */
 } vit_config;
 
 /* Values that a caller may want besides the result, or give; 0 or NULL where not. */
@@ -42,7 +43,7 @@ void vit_declare(params *, const vit_config *);
 hct_id vit_embed(hct_tape *, params *, const vit_config *, hct_id x, hct_id keep);
 /* x [B, N, width] -> the same shape, after the layer norm `norm`; blocks are named prefix.0, prefix.1, ... */
 hct_id vit_blocks(hct_tape *, params *, const char *prefix, int64_t depth, int64_t heads, hct_id x, const char *norm,
-                  double norm_eps, vit_trace *);
+                  double norm_eps, double block_eps, vit_trace *);
 /* x [B, channels, image^3] -> tokens after the last norm [B, N, width]. */
 hct_id vit_forward(hct_tape *, params *, const vit_config *, hct_id x, vit_trace *);
 /* Puts class token (and registers) in front of patches. */

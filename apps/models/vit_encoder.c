@@ -19,9 +19,10 @@ static const model_field fields[] = {
     {"position_trained", "model.position", AT(position_trained), FIELD_FLAG, 0, 1, 0},
     {"init_normal", "model.init", AT(init_normal), FIELD_FLAG, 0, 1, 1},
     {"norm_eps", NULL, AT(norm_eps), FIELD_REAL, 1e-12, 1, 0},
+    {"block_eps", NULL, AT(block_eps), FIELD_REAL, 0, 1, 1},
     {0},
 };
-static const char *const untold[] = {"heads", "position_trained", "init_normal", "norm_eps", NULL};
+static const char *const untold[] = {"heads", "position_trained", "init_normal", "norm_eps", "block_eps", NULL};
 
 static void set(encoder *e, vit_config c) {
     c.image = c.channels = 0; /* the input's */
@@ -106,6 +107,7 @@ static hct_status sizes(const hct_st_entry *sorted, size_t n, const char *path, 
                         INPUT_WINDOWS);
     c.position_trained = old.position_trained;
     c.init_normal = old.init_normal;
+    c.block_eps = old.block_eps;
     for (int a = 0; a < 3; a++) io->input.size[a] = c.image;
     io->input.n_windows = (int)c.channels;
     set(io, c);

@@ -159,7 +159,7 @@ static hct_id decode(hct_tape *t, params *p, const mae_config *c, hct_id latent,
     all = hct_add(t, hct_gather(t, all, restore), params_use(p, t, "decoder_pos_embed"));
     hct_id cls = hct_add(t, hct_slice(t, x, 1, 0, 1), params_use(p, t, "decoder_cls_token"));
     x = vit_blocks(t, p, "decoder_blocks", c->depth, c->heads, hct_concat(t, (hct_id[]){cls, all}, 2, 1),
-                   "decoder_norm", DECODER_EPS, NULL);
+                   "decoder_norm", DECODER_EPS, 0, NULL);
     x = layers_linear(t, p, "decoder_pred", x);
     return hct_cast(t, hct_slice(t, x, 1, 1, patches), HCT_F32); /* targets and loss are F32 whatever is computed in */
 }
@@ -174,8 +174,8 @@ mae_outputs mae_forward(hct_tape *t, params *p, const mae_config *c, const mae_i
         if (view) image = hct_reshape(t, view, 5, (int64_t[]){-1, v->channels, v->image, v->image, v->image});
     }
     hct_id visible = vit_embed(t, p, e, image, hct_use(t, in->keep));
-    out.latent =
-        vit_blocks(t, p, "blocks", e->depth, e->heads, vit_prepend(t, p, e, visible), "norm", e->norm_eps, NULL);
+    out.latent = vit_blocks(t, p, "blocks", e->depth, e->heads, vit_prepend(t, p, e, visible), "norm", e->norm_eps,
+                            e->block_eps, NULL);
     out.pred = decode(t, p, c, out.latent, hct_use(t, in->restore));
     out.loss = hct_mse_masked(t, out.pred, hct_detach(t, target(t, c, image)), hct_use(t, in->mask));
     return out;

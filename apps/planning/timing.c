@@ -105,6 +105,7 @@ static hct_status bench_forward(const timing_options *s, hct_dev *dev, const rec
                         ? embedder_new(&e, dev, p, &encoder, batch, INT64_MAX, err)
                         : err->code;
     if (st == HCT_OK) {
+        batch = e.batch;
         for (size_t i = 0; i < (size_t)batch * e.image_floats; i++) e.host[i] = (float)(i % 97) / 97;
         st = hct_tensor_write(e.input, e.host, err);
         free(e.host); /* not part of the model's memory */

@@ -144,6 +144,10 @@ void recipe_text(const recipe *r, text_buffer *out) {
     for (const char *const *s = recipe_sections; *s; s++) {
         int depth = **s ? 1 + (strchr(*s, '.') != NULL) : 0;
         const char *last = strrchr(*s, '.');
+        bool any = false;
+        for (size_t i = 0; i < recipe_key_count && !any; i++)
+            any = !strcmp(recipe_keys[i].section, *s) && !is_left_out(&recipe_keys[i], r);
+        if (!any) continue;
         if (depth) text_printf(out, "%*s%s:\n", 2 * (depth - 1), "", last ? last + 1 : *s);
         for (size_t i = 0; i < recipe_key_count; i++) {
             if (strcmp(recipe_keys[i].section, *s) != 0 || is_left_out(&recipe_keys[i], r)) continue;

@@ -30,6 +30,7 @@ enum {
 };
 
 typedef enum recipe_init { FIRST_XAVIER, FIRST_NORMAL } recipe_init;               /* as MAE's authors; as DINO's */
+typedef enum recipe_resnet { RESNET_PLAIN, RESNET_DILATED } recipe_resnet;         /* 3D-ResNets; MedicalNet */
 typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_position; /* paper; published code */
 typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
 typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
@@ -79,6 +80,10 @@ typedef struct recipe {
             int64_t width, depth, heads, mlp;
             bool bias; /* of the decoder's embedding, qkv and prediction layers */
         } decoder;
+        struct {
+            int64_t blocks[4], width;
+            recipe_resnet form;
+        } resnet;
     } model;
     struct {
         recipe_optimizer name;

@@ -21,14 +21,18 @@
     { section, key, kind, AT(member), 0, 0, NULL, start, help, false }
 #define LATER(kind, section, key, member, start, help) \
     { section, key, kind, AT(member), 0, 0, NULL, start, help, true }
+#define LATER_INT(section, key, member, low, high, start, help) \
+    { section, key, KEY_INT, AT(member), low, high, NULL, start, help, true }
+#define LATER_CHOICE(section, key, member, words, start, help) \
+    { section, key, KEY_CHOICE, AT(member), 0, 0, words, start, help, true }
 #define WORD(section, key, member, words, start, help, later) \
     { section, key, KEY_WORD, AT(member), 0, 0, words, start, help, later }
 /* clang-format on */
 
 static const double MANY = 1e9;
 
-const char *const recipe_sections[] = {"",      "data", "model", "model.decoder", "optim", "train",
-                                       "views", "dino", "probe", "finetune",      NULL};
+const char *const recipe_sections[] = {"",      "data",  "model", "model.decoder", "model.resnet", "optim",
+                                       "train", "views", "dino",  "probe",         "finetune",     NULL};
 
 const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "", "name", name, "", "what the run is called"),
@@ -46,7 +50,7 @@ const recipe_key recipe_keys[] = {
     INT("data", "crop", data.crop, 1, 224, "192", "edge of the cube cut from the middle, mm"),
     INT("data", "image", data.image, 1, 512, "96", "edge of the model's input, voxels"),
 
-    WORD("model", "kind", model.kind, "vit", "vit", "kind of encoder", true),
+    WORD("model", "kind", model.kind, "vit|resnet3d", "vit", "kind of encoder", true),
     LATER(KEY_TEXT, "model", "weights", model.weights, "",
           "encoder weights (safetensors) that pre-training goes on from; none: it begins anew"),
     INT("model", "patch", model.patch, 1, 512, "12", "edge of a patch, voxels"),
@@ -70,6 +74,16 @@ const recipe_key recipe_keys[] = {
     INT("model.decoder", "mlp", model.decoder.mlp, 1, 262144, "3072", "hidden width of the decoder's MLPs"),
     BOOL("model.decoder", "bias", model.decoder.bias, "false",
          "whether its embedding, qkv and prediction layers have biases"),
+
+    LATER_INT("model.resnet", "blocks1", model.resnet.blocks[0], 1, 1000, "3", "blocks of a ResNet's first stage"),
+    LATER_INT("model.resnet", "blocks2", model.resnet.blocks[1], 1, 1000, "4", "blocks of its second stage"),
+    LATER_INT("model.resnet", "blocks3", model.resnet.blocks[2], 1, 1000, "6", "blocks of its third stage"),
+    LATER_INT("model.resnet", "blocks4", model.resnet.blocks[3], 1, 1000, "3", "blocks of its fourth stage"),
+    LATER_INT("model.resnet", "width", model.resnet.width, 1, 4096, "64",
+              "channels behind its first convolution; its embedding has 32 times as many"),
+    LATER_CHOICE(
+        "model.resnet", "form", model.resnet.form, "plain|dilated", "plain",
+        "strides 1,2,2,2 (3D-ResNets), or 1,2,1,1 with dilation 1,1,2,4 and a first stride of 2,2,2 (MedicalNet)"),
 
     CHOICE("optim", "name", optim.name, "adamw|adam|sgd", "adamw", "the optimiser"),
     CHOICE("optim", "schedule", optim.schedule, "cosine|poly|constant", "cosine",

@@ -48,7 +48,7 @@ hct_status model_of_recipe(const recipe *r, const pretext_kind *pretext, model_i
     hct_status st = find_kind(r, &kind, err);
     if (st < 0) return st;
     ret->encoder = encoder_default(kind);
-    ret->encoder.input = input_of_recipe(r);
+    if (!kind->own_input) ret->encoder.input = input_of_recipe(r);
     st = fill(r, kind->fields, ret->encoder.own, err);
     if (st == HCT_OK && pretext) st = fill(r, pretext->fields, ret->pretext.own, err);
     if (st == HCT_OK && pretext && pretext->adjust) pretext->adjust(&ret->encoder);

@@ -177,6 +177,24 @@ static hct_status parse(csv *t, char *text, size_t size, cell_list *all, hct_err
     return check_header(t, err);
 }
 
+/* What people take for a table, and is none, by its first bytes. */
+static hct_status refuse_others(const csv *t, size_t size, hct_err *err) {
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *what, *todo;
+    } others[] = {{"PK\x03\x04", 4, "an Excel workbook (.xlsx) or another zip file", "save the sheet as CSV (UTF-8)"},
+                  {"\xd0\xcf\x11\xe0", 4, "an old Excel workbook (.xls)", "save the sheet as CSV (UTF-8)"},
+                  {"PAR1", 4, "a Parquet file", "write it as CSV"},
+                  {"\x1f\x8b", 2, "compressed (gzip)", "unpack it"},
+                  {"SQLite format 3", 15, "an SQLite database", "write the table as CSV"},
+                  {"%PDF-", 5, "a PDF file", "write the table as CSV"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (size >= others[i].n && memcmp(t->text, others[i].bytes, others[i].n) == 0)
+            return hct_fail(err, HCT_EFORMAT, "%s: is %s, no CSV table: %s", t->path, others[i].what, others[i].todo);
+    return HCT_OK;
+}
+
 csv *csv_read(const char *path, hct_err *err) {
     csv *t = calloc(1, sizeof *t);
     cell_list all = {0};
@@ -187,6 +205,7 @@ csv *csv_read(const char *path, hct_err *err) {
         return NULL;
     }
     hct_status status = hct_read_file(path, &t->text, &size, err);
+    if (status == HCT_OK) status = refuse_others(t, size, err);
     if (status == HCT_OK) status = from_utf16(t, &size, err);
     if (status == HCT_OK) status = parse(t, t->text, size, &all, err);
     t->names = all.cells;

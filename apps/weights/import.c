@@ -73,6 +73,7 @@ static hct_status set_windows(importer *q, hct_err *err) {
     input_spec *input = &q->info.encoder.input;
     const hu_window *w = o->window ? o->window : paper_windows;
     int n = o->window ? o->n_windows : 3;
+    if (q->info.encoder.kind->own_input && !o->window && !o->crop) return HCT_OK;
     if (input->n_windows != n)
         return hct_fail(err, HCT_EINVAL,
                         "%s: takes %d channels, there %s %d windows; give one HU window a channel with --windows "
@@ -91,6 +92,19 @@ static void set_field(const model_field *fields, void *own, const char *name, do
 /* The kind whose keys these are; none: the first, which says what it misses. */
 static hct_status find_kind(const importer *q, const encoder_kind **ret, hct_err *err) {
     const hct_st_entry *e = q->s.entry;
+    if (q->o->as) {
+        text_buffer all = {0};
+        for (const encoder_kind *const *k = encoder_kinds; *k; k++)
+            text_printf(&all, "%s%s", *k == *encoder_kinds ? "" : ", ", (*k)->name);
+        hct_status st = (*ret = encoder_find(q->o->as))
+                            ? HCT_OK
+                            : hct_fail(err, HCT_EINVAL, "--as %s: there is no such kind of encoder, but %s", q->o->as,
+                                       text_so_far(&all));
+        if (st == HCT_OK && !(*ret)->sizes)
+            st = hct_fail(err, HCT_EINVAL, "--as %s: is read from headct's own files only", q->o->as);
+        text_free(&all);
+        return st;
+    }
     for (const encoder_kind *const *k = encoder_kinds; *k; k++)
         if ((*k)->recognises && (*k)->recognises(e, q->s.n)) return *ret = *k, HCT_OK;
     *ret = encoder_kinds[0];
@@ -98,8 +112,8 @@ static hct_status find_kind(const importer *q, const encoder_kind **ret, hct_err
         text_buffer keys = {0};
         for (size_t i = 0; i < q->s.names && i < 6; i++) text_printf(&keys, "%s%s", i ? ", " : "", q->s.name[i]);
         hct_status st = hct_fail(err, HCT_EFORMAT,
-                                 "%s: holds no tensor '%s', so it is no vision transformer with the paper's keys; its "
-                                 "first keys: %.400s",
+                                 "%s: its tensors are of no encoder that headct knows (a vision transformer with the "
+                                 "paper's keys has '%s'; see docs/zoo.md); its first keys: %.400s",
                                  q->o->path, (*ret)->key, text_so_far(&keys));
         text_free(&keys);
         return st;
@@ -115,6 +129,53 @@ static const pretext_kind *find_pretext(const importer *q) {
     return NULL;
 }
 
+/* Sizes that an option gives, of those that no shape tells. */
+static hct_status set_sizes(const importer *q, encoder *e, hct_err *err) {
+    for (size_t i = 0; i < q->o->n_set; i++) {
+        const import_size *s = &q->o->set[i];
+        const model_field *f = field_find(e->kind->fields, s->name);
+        int untold = 0;
+        for (const char *const *u = e->kind->untold; u && *u; u++) untold |= !strcmp(*u, s->name);
+        if (!f || !untold || !(s->value >= f->low && s->value <= f->high))
+            return hct_fail(err, HCT_EINVAL, "--set %s=%g: %s", s->name, s->value,
+                            !f        ? "the encoder has no such size"
+                            : !untold ? "the tensors' shapes tell it"
+                                      : "is out of its range");
+        field_set(f, e->own, s->value);
+    }
+    return HCT_OK;
+}
+
+static int is_set(const import_options *o, const char *name) {
+    for (size_t i = 0; i < o->n_set; i++)
+        if (!strcmp(o->set[i].name, name)) return 1;
+    return 0;
+}
+
+/* What no tensor tells and no default may be taken for. */
+static hct_status check_told(const importer *q, const encoder_kind *kind, hct_err *err) {
+    const char *need = kind->must_tell ? kind->must_tell(q->s.entry, q->s.n) : NULL;
+    if (!need || is_set(q->o, need)) return HCT_OK;
+    const model_field *f = field_find(kind->fields, need);
+    return hct_fail(err, HCT_EINVAL, "%s: no tensor tells its '%s': give it with --set %s=%g to %g (docs/zoo.md)",
+                    q->o->path, need, need, f ? f->low : 0, f ? f->high : 0);
+}
+
+/* The kind's own names for the file's. */
+static hct_status rename_tensors(importer *q, const encoder_kind *kind, hct_err *err) {
+    state_dict *s = &q->s;
+    for (size_t i = 0; kind->plain_name && i < s->n; i++) s->entry[i].name = kind->plain_name(s->entry[i].name);
+    size_t kept = 0; /* counters of PyTorch's batch norms are no weights */
+    for (size_t i = 0; i < s->n; i++) {
+        const char *end = ".num_batches_tracked";
+        size_t n = strlen(s->entry[i].name), m = strlen(end);
+        if (n > m && !strcmp(s->entry[i].name + n - m, end)) continue;
+        s->entry[kept++] = s->entry[i];
+    }
+    s->n = kept;
+    return state_dict_sort(s, q->o->path, err);
+}
+
 static hct_status describe_encoder(importer *q, const encoder_kind *kind, const pretext_kind *pretext, hct_err *err) {
     const import_options *o = q->o;
     encoder *e = &q->info.encoder;
@@ -123,7 +184,12 @@ static hct_status describe_encoder(importer *q, const encoder_kind *kind, const 
     if (o->heads) set_field(kind->fields, e->own, "heads", (double)o->heads);
     else if (kind->presume) st = kind->presume(q->s.entry, q->s.n, o->path, e, err);
     if (pretext && pretext->adjust) pretext->adjust(e);
+    if (o->map) set_field(kind->fields, e->own, "norm_eps", o->map == LIBRARY_TIMM ? 1e-6 : 1e-5);
+    if (o->map) set_field(kind->fields, e->own, "block_eps", o->map == LIBRARY_TIMM ? 1e-6 : 1e-5);
     set_field(kind->fields, e->own, "norm_eps", o->norm_eps);
+    if (st == HCT_EINVAL && o->n_set)
+        st = HCT_OK; /* options say what could not be presumed, or encoder_check what is not said */
+    if (st == HCT_OK) st = set_sizes(q, e, err);
     return st == HCT_OK ? kind->sizes(q->s.entry, q->s.n, o->path, e, err) : st;
 }
 
@@ -169,10 +235,17 @@ static hct_status describe_as_told(importer *q, hct_err *err) {
 
 static hct_status describe(importer *q, hct_err *err) {
     if (q->told) return describe_as_told(q, err);
+    if (q->o->map) {
+        hct_status mapped =
+            library_map_apply(q->o->map, &q->s, q->o->path, q->o->window ? q->o->n_windows : PAPER_WINDOWS, err);
+        if (mapped < 0) return mapped;
+    }
     const encoder_kind *kind;
     const pretext_kind *pretext = find_pretext(q);
     hct_status st = find_kind(q, &kind, err);
     q->info.role = MODEL_ENCODER;
+    if (st == HCT_OK) st = check_told(q, kind, err);
+    if (st == HCT_OK) st = rename_tensors(q, kind, err);
     if (st == HCT_OK) st = describe_encoder(q, kind, pretext, err);
     if (st == HCT_OK && pretext) st = describe_pretext(q, pretext, err);
     if (st == HCT_OK) st = set_windows(q, err);
@@ -195,31 +268,83 @@ static const hct_st_entry *entry_of(const importer *q, const char *name) {
     return e;
 }
 
-static hct_status fill(importer *q, params *p, hct_err *err) {
+static int same_shape(const hct_st_entry *e, const hct_view *v) {
+    return e->ndim == v->ndim && !memcmp(e->dim, v->dim, (size_t)v->ndim * sizeof *v->dim);
+}
+
+static void put_shape(text_buffer *line, int32_t ndim, const int64_t *dim) {
+    text_printf(line, "[");
+    for (int i = 0; i < ndim; i++) text_printf(line, "%s%lld", i ? ", " : "", (long long)dim[i]);
+    text_printf(line, "]");
+}
+
+/* One tensor of the table. */
+static void tell(size_t nth, hct_log_level level, const char *what, const char *name, const hct_st_entry *e,
+                 const hct_view *v) {
+    text_buffer line = {0};
+    if (nth < IMPORT_TOLD) {
+        text_printf(&line, "  %-10s  %s  ", what, name);
+        if (e) put_shape(&line, e->ndim, e->dim);
+        if (e && v) text_printf(&line, ", the model's is ");
+        if (v) put_shape(&line, v->ndim, v->dim);
+    } else if (nth == IMPORT_TOLD) {
+        text_printf(&line, "  %-10s  ... and more", what);
+    }
+    if (text_length(&line)) hct_log(level, "%s", text_so_far(&line));
+    text_free(&line);
+}
+
+/* Which tensors of the file are the model's. Nothing is loaded where one is missing or of another shape. */
+static hct_status compare(importer *q, const params *p, hct_err *err) {
     load_report *r = &q->report;
+    *r = (load_report){0};
     for (size_t i = 0; i < p->n; i++) {
         const char *name = p->items[i].name;
         const hct_view *v = hct_tensor_view(p->items[i].tensor);
         const hct_st_entry *e = entry_of(q, name);
-        if (!e) return hct_fail(err, HCT_EFORMAT, "%s: its model's tensor '%s' is missing", q->o->path, name);
-        if (e->ndim != v->ndim || memcmp(e->dim, v->dim, (size_t)v->ndim * sizeof *v->dim) != 0)
-            return hct_fail(err, HCT_ESHAPE, "%s: '%s' has another shape than the model's other tensors ask for",
-                            q->o->path, name);
+        if (!e) {
+            if (!r->missing) snprintf(r->first_missing, sizeof r->first_missing, "%s", name);
+            tell(r->missing++, HCT_LOG_WARNING, "missing", name, NULL, v);
+        } else if (!same_shape(e, v)) {
+            if (!r->wrong_shape) snprintf(r->first_wrong, sizeof r->first_wrong, "%s", name);
+            tell(r->wrong_shape++, HCT_LOG_WARNING, "mismatched", name, e, v);
+        } else {
+            r->matched++;
+        }
+    }
+    for (size_t i = 0; i < q->s.n; i++) {
+        if (params_find(p, q->s.entry[i].name)) continue;
+        if (!r->unused) snprintf(r->first_unused, sizeof r->first_unused, "%s", q->s.entry[i].name);
+        tell(r->unused++, HCT_LOG_INFO, "unexpected", q->s.entry[i].name, &q->s.entry[i], NULL);
+    }
+    if (r->wrong_shape)
+        return hct_fail(err, HCT_ESHAPE,
+                        "%s: '%s'%s another shape than the model's other tensors ask for (%zu of %zu); nothing was "
+                        "written",
+                        q->o->path, r->first_wrong, r->wrong_shape > 1 ? " and others have" : " has", r->wrong_shape,
+                        p->n);
+    if (r->missing)
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: %zu of its model's %zu tensors are missing (first: '%s'); nothing was written", q->o->path,
+                        r->missing, p->n, r->first_missing);
+    return HCT_OK;
+}
+
+static hct_status fill(importer *q, const params *p, hct_err *err) {
+    hct_status st = compare(q, p, err);
+    for (size_t i = 0; st == HCT_OK && i < p->n; i++) {
+        const char *name = p->items[i].name;
+        const hct_st_entry *e = entry_of(q, name);
         float *x = malloc((hct_st_elements(e) + 1) * sizeof *x);
-        hct_status st = x ? hct_st_to_f32(e, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", name);
+        st = x ? hct_st_to_f32(e, x, err) : hct_fail(err, HCT_ENOMEM, "out of memory for '%s'", name);
         size_t wrong = 0, n = st == HCT_OK ? hct_st_elements(e) : 0;
         for (size_t k = 0; k < n; k++) wrong += !isfinite(x[k]);
         if (wrong && !q->not_finite) snprintf(q->first_not_finite, sizeof q->first_not_finite, "%s", name);
         q->not_finite += wrong;
         if (st == HCT_OK) st = hct_tensor_write(p->items[i].tensor, x, err);
         free(x);
-        if (st < 0) return st;
-        r->matched++;
     }
-    for (size_t i = 0; i < q->s.n; i++)
-        if (!params_find(p, q->s.entry[i].name) && !r->unused++)
-            snprintf(r->first_unused, sizeof r->first_unused, "%s", q->s.entry[i].name);
-    return HCT_OK;
+    return st;
 }
 
 /* Where the weights come from, as JSON. */
@@ -237,10 +362,11 @@ static char *origin(const importer *q, hct_err *err) {
 
 static hct_status open_files(importer *q, hct_err *err) {
     const import_options *o = q->o;
-    const char *wanted[8] = {NULL};
+    const char *wanted[16] = {NULL};
     size_t n = 0;
-    for (const encoder_kind *const *k = encoder_kinds; *k && n < 7; k++)
+    for (const encoder_kind *const *k = encoder_kinds; *k && n < 14; k++)
         if ((*k)->key) wanted[n++] = (*k)->key;
+    if (o->map) wanted[n++] = library_map_key(o->map);
     hct_status st = weights_source_open(o->path, &q->f, err);
     if (st == HCT_OK) st = state_dict_read(&q->f, o->path, o->which, wanted, &q->s, err);
     if (st == HCT_OK) q->told = weights_source_told(&q->f, "headct");

@@ -79,6 +79,7 @@ static hct_status strip_prefix(state_dict *s, const char *path, state_dict_which
             if (!ends_with_key(name, *wanted)) continue;
             char prefix[NAME_BYTES + 1] = "";
             snprintf(prefix, sizeof prefix, "%.*s", (int)(strlen(name) - strlen(*wanted)), name);
+            if (!strcmp(prefix, found)) continue; /* of two kinds that share a key */
             if (is_teachers(prefix) != (which == STATE_DICT_TEACHER) && *found) continue;
             if (is_teachers(found) != (which == STATE_DICT_TEACHER) || !*found) memcpy(found, prefix, sizeof found);
             else memcpy(other, prefix, sizeof other);
@@ -93,7 +94,7 @@ static hct_status strip_prefix(state_dict *s, const char *path, state_dict_which
     return HCT_OK;
 }
 
-static hct_status sort_entries(state_dict *s, const char *path, hct_err *err) {
+hct_status state_dict_sort(state_dict *s, const char *path, hct_err *err) {
     if (!s->n) return hct_fail(err, HCT_EFORMAT, "%s: its state dict is empty, or holds no tensors", path);
     qsort(s->entry, s->n, sizeof *s->entry, by_name);
     for (size_t i = 1; i < s->n; i++)
@@ -184,7 +185,7 @@ hct_status state_dict_read(const weights_source *f, const char *path, state_dict
         which == STATE_DICT_TEACHER && (!f->torch || find(torch_values(f->torch), teachers, key) == PICKLE_NONE);
     st = f->torch ? read_torch(f->torch, path, which, ret, err) : read_parts(f, path, ret, err);
     if (st == HCT_OK) st = strip_prefix(ret, path, which, wanted, err);
-    if (st == HCT_OK) st = sort_entries(ret, path, err);
+    if (st == HCT_OK) st = state_dict_sort(ret, path, err);
     bool found = false; /* a teacher by prefix */
     for (size_t i = 0; several && i < ret->names && st == HCT_OK; i++) found = found || is_teachers(ret->name[i]);
     if (st == HCT_OK && several && !found)
@@ -196,6 +197,8 @@ hct_status state_dict_read(const weights_source *f, const char *path, state_dict
 
 void state_dict_free(state_dict *s) {
     for (size_t i = 0; i < s->names; i++) free(s->name[i]);
+    for (size_t i = 0; i < s->n_own; i++) free(s->own[i]);
+    free(s->own);
     free(s->name);
     free(s->entry);
     *s = (state_dict){0};

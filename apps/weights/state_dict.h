@@ -31,6 +31,8 @@ typedef struct state_dict {
     size_t n;
     char **name; /* [names], in the order of the file */
     size_t names;
+    void **own; /* [n_own]: further memory that entries point into */
+    size_t n_own;
     char key[64]; /* where it was found; "" the file's own dict */
 } state_dict;
 
@@ -39,6 +41,8 @@ typedef struct state_dict {
  * dict, two tensors of one name, tensors that add up to far more than the file. */
 hct_status state_dict_read(const weights_source *f, const char *path, state_dict_which which, const char *const *wanted,
                            state_dict *ret, hct_err *err);
+/* Puts entries whose names were changed in order again; HCT_EFORMAT: two have one name. */
+hct_status state_dict_sort(state_dict *s, const char *path, hct_err *err);
 void state_dict_free(state_dict *s);
 
 #endif

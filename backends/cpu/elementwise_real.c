@@ -53,8 +53,10 @@ BINARY(run_add, x + y)
 BINARY(run_sub, x - y)
 BINARY(run_mul, x *y)
 BINARY(run_gelu_bwd, y *(normal_cdf(x) + x * normal_pdf(x)))
+BINARY(run_relu_bwd, x > 0 ? y : 0)
 UNARY(run_scale, acc u = (acc)cpu_real(p, "factor"); acc v = (acc)cpu_real(p, "plus"), u *x + v)
 UNARY(run_gelu, , x *normal_cdf(x))
+UNARY(run_relu, , x < 0 ? 0 : x)
 UNARY(run_rsqrt, acc u = (acc)cpu_real(p, "eps"), 1 / SQRT(x + u))
 
 /* Element i of the call `stream` draws word i % 4 of the Philox block i / 4. */
@@ -87,8 +89,10 @@ KERNEL_PLANNED(k_mul, "mul", cpu_plan_in_place, run_mul);
 KERNEL_PLANNED(k_gelu_bwd, "gelu.bwd", cpu_plan_in_place, run_gelu_bwd);
 KERNEL_PLANNED(k_scale, "scale", cpu_plan_in_place, run_scale);
 KERNEL_PLANNED(k_gelu, "gelu", cpu_plan_in_place, run_gelu);
+KERNEL_PLANNED(k_relu, "relu", cpu_plan_in_place, run_relu);
+KERNEL_PLANNED(k_relu_bwd, "relu.bwd", cpu_plan_in_place, run_relu_bwd);
 KERNEL_PLANNED(k_rsqrt, "rsqrt", cpu_plan_in_place, run_rsqrt);
 KERNEL(k_dropout, "dropout", run_dropout);
 
-const hct_kernel *const REAL(cpu_elementwise)[] = {&k_add,  &k_sub,   &k_mul,     &k_gelu_bwd, &k_scale,
-                                                   &k_gelu, &k_rsqrt, &k_dropout, NULL};
+const hct_kernel *const REAL(cpu_elementwise)[] = {&k_add,   &k_sub,     &k_mul,  &k_gelu_bwd, &k_scale, &k_gelu,
+                                                   &k_rsqrt, &k_dropout, &k_relu, &k_relu_bwd, NULL};

@@ -35,8 +35,10 @@ BINARY(add, u + v)
 BINARY(sub, u - v)
 BINARY(mul, u *v)
 BINARY(gelu_bwd, v *kgelu_slope(u))
+BINARY(relu_bwd, u > 0.0f ? v : 0.0f)
 UNARY(scale, MAD(f, u, g))
 UNARY(gelu, kgelu(u))
+UNARY(relu, u < 0.0f ? 0.0f : u)
 UNARY(rsqrt_eps, 1.0f / SQRTF(u + f))
 
 /* GELU computes for longer than its numbers take to come: VW of n a work-item where one has a core to itself. */

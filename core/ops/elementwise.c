@@ -1,5 +1,5 @@
-/* Elementwise ops: add, sub, mul, scale, gelu, rsqrt, cast, copy, fill, dropout. Broadcasting is a view (expand), so
- * kernels see operands of equal dims, with stride 0 where an axis was broadcast. */
+/* Elementwise ops: add, sub, mul, scale, gelu, relu, rsqrt, cast, copy, fill, dropout. Broadcasting is a view
+ * (expand), so kernels see operands of equal dims, with stride 0 where an axis was broadcast. */
 #include "ops.h"
 #include "../internal.h"
 
@@ -83,6 +83,13 @@ static hct_status grad_gelu(const hct_host *h, hct_tape *t, const hct_node *n, h
     return HCT_OK;
 }
 
+/* relu.bwd(y, dy) = dy where y > 0, else 0 */
+static hct_status grad_relu(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
+    (void)err;
+    h->add_grad(t, n->in[0], OP1(t, "relu.bwd", n->out[0], h->grad_of(t, n->out[0])));
+    return HCT_OK;
+}
+
 /* y = (x + eps)^-1/2, dy/dx = -y^3 / 2 */
 static hct_status grad_rsqrt(const hct_host *h, hct_tape *t, const hct_node *n, hct_err *err) {
     (void)err;
@@ -94,12 +101,15 @@ static hct_status grad_rsqrt(const hct_host *h, hct_tape *t, const hct_node *n, 
 HCT_OP(op_scale, "scale", .infer = infer_same, .grad = grad_scale);
 HCT_OP(op_gelu, "gelu", .infer = infer_same, .grad = grad_gelu);
 HCT_OP(op_gelu_bwd, "gelu.bwd", .infer = infer_binary);
+HCT_OP(op_relu, "relu", .infer = infer_same, .grad = grad_relu);
+HCT_OP(op_relu_bwd, "relu.bwd", .infer = infer_binary);
 HCT_OP(op_rsqrt, "rsqrt", .infer = infer_same, .grad = grad_rsqrt);
 
 hct_id hct_scale(hct_tape *t, hct_id x, double factor, double plus) {
     return op1(t, "scale", &x, 1, (hct_attr[]){HCT_REAL("factor", factor), HCT_REAL("plus", plus)}, 2);
 }
 hct_id hct_gelu(hct_tape *t, hct_id x) { return OP1(t, "gelu", x); }
+hct_id hct_relu(hct_tape *t, hct_id x) { return OP1(t, "relu", x); }
 hct_id hct_rsqrt(hct_tape *t, hct_id x, double eps) { return op1(t, "rsqrt", &x, 1, &HCT_REAL("eps", eps), 1); }
 
 /* ---- cast, copy, fill ---- */
@@ -184,5 +194,6 @@ hct_id hct_dropout(hct_tape *t, hct_id x, hct_id rng, double p) {
                2);
 }
 
-const hct_op *const hct_ops_elementwise[] = {&op_add,   &op_sub,  &op_mul,  &op_scale, &op_gelu,    &op_gelu_bwd,
-                                             &op_rsqrt, &op_cast, &op_copy, &op_fill,  &op_dropout, NULL};
+const hct_op *const hct_ops_elementwise[] = {&op_add,      &op_sub,  &op_mul,      &op_scale, &op_gelu,
+                                             &op_gelu_bwd, &op_relu, &op_relu_bwd, &op_rsqrt, &op_cast,
+                                             &op_copy,     &op_fill, &op_dropout,  NULL};

@@ -103,8 +103,10 @@ BINARY(run_add, vadd(x, y))
 BINARY(run_sub, vsub(x, y))
 BINARY(run_mul, vmul(x, y))
 BINARY(run_gelu_bwd, vmul(y, vgelu_slope(x)))
+BINARY(run_relu_bwd, vpick_lt(vzero(), x, y, vzero()))
 UNARY(run_scale, vfma(u, x, v))
 UNARY(run_gelu, vgelu(x))
+UNARY(run_relu, vmax(vzero(), x)) /* of a NaN its second operand */
 
 /* ---- cast: float to bfloat16 and back ---- */
 
@@ -145,8 +147,10 @@ FAST_KERNEL(k_add, "add", plan_binary, run_add);
 FAST_KERNEL(k_sub, "sub", plan_binary, run_sub);
 FAST_KERNEL(k_mul, "mul", plan_binary, run_mul);
 FAST_KERNEL(k_gelu_bwd, "gelu.bwd", plan_binary, run_gelu_bwd);
+FAST_KERNEL(k_relu, "relu", plan_unary, run_relu);
+FAST_KERNEL(k_relu_bwd, "relu.bwd", plan_binary, run_relu_bwd);
 FAST_KERNEL(k_scale, "scale", plan_unary, run_scale);
 FAST_KERNEL(k_gelu, "gelu", plan_unary, run_gelu);
 
-const hct_kernel *const FAST(fast_elementwise)[] = {&k_add,   &k_sub,  &k_mul,  &k_gelu_bwd,
-                                                    &k_scale, &k_gelu, &k_cast, NULL};
+const hct_kernel *const FAST(fast_elementwise)[] = {&k_add,  &k_sub,  &k_mul,  &k_gelu_bwd, &k_scale,
+                                                    &k_gelu, &k_cast, &k_relu, &k_relu_bwd, NULL};

@@ -110,14 +110,15 @@ START_TEST(split_refuses_damage) {
     const char *folder = make("split");
     hct_err err = {0};
     run_sql(folder, "DELETE FROM patients WHERE name='p03'");
-    ck_assert_int_eq(split_dataset(folder, (const double[]){8, 1, 1}, 0, false, &err), HCT_EFORMAT);
+    split_result said;
+    ck_assert_int_eq(split_dataset(folder, &(split_rule){.ratios = {8, 1, 1}}, &said, &err), HCT_EFORMAT);
     ck_assert_msg(strstr(err.msg, "is damaged"), "%s", err.msg);
 }
 END_TEST
 
 /* As version 1 had it: the split's column was named part, and there were no forms. */
 static void make_older(const char *folder, int version) {
-    run_sql(folder, "DROP TABLE findings; DROP TABLE files; DROP TABLE items; DROP TABLE roots");
+    run_sql(folder, "DROP TABLE prints; DROP TABLE findings; DROP TABLE files; DROP TABLE items; DROP TABLE roots");
     if (version == 1) run_sql(folder, "ALTER TABLE splits RENAME COLUMN split TO part; DROP TABLE forms");
     run_sql(folder, version == 1 ? "PRAGMA user_version=1" : "PRAGMA user_version=2");
 }
@@ -173,7 +174,10 @@ END_TEST
 START_TEST(older_files_are_read_and_brought_up_to_date) {
     const char *folder = make("older");
     hct_err err = {0};
-    ck_assert_msg(split_dataset(folder, (const double[]){5, 3, 3}, 1, true, &err) == HCT_OK, "%s", err.msg);
+    split_result said;
+    ck_assert_msg(split_dataset(folder, &(split_rule){.ratios = {5, 3, 3}, .seed = 1, .allow_copies = true}, &said,
+                                &err) == HCT_OK,
+                  "%s", err.msg);
     size_t *before, *list, n, n_before;
     dataset *d = dataset_open(folder, &err);
     ck_assert_int_eq(dataset_split(d, "test", &before, &n_before, &err), HCT_OK);

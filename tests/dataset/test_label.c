@@ -144,6 +144,67 @@ START_TEST(refuses_what_would_mislead) {
 }
 END_TEST
 
+START_TEST(both_readings_and_two_rule_files) {
+    enter("diff");
+    hospital();
+    runs(OK, "prepare --in in --out data --filters small.yaml --key a.key --quiet");
+#define BOTH "label data --key a.key --diagnoses dx.csv --medications rx.csv --rules "
+    runs(OK, BOTH "nyu --window centered");
+    ck_assert_str_eq(labels_of("data"), "s0 SDH\ns1 IPH ICH\ns2 ?\ns3 ?\ns4 IVH ICH\ns5\ns6 ADRD\ns7 ICH\ns8 ?\n");
+    runs(OK, BOTH "nyu --window 0:90");
+    ck_assert_str_eq(labels_of("data"), forward);
+    runs(ERROR, BOTH "nyu --window 90:0");
+    says("--window '90:0': forward, centered, or two numbers of days");
+    shell("printf 'window: centered\nlabels:\n  IVH: {codes: [I615]}\n  SDH: {codes: [S06]}\n  Fall: {codes: [W]}\n' > "
+          "mine.yaml");
+    runs(OK, BOTH "nyu --diff mine.yaml --out differ.csv");
+    says("IVH                   1          1          0            1            1\n"); /* s2, and s4 */
+    says("SDH                   1          1          1            0            0\n");
+    says("(first has it alone)");
+    says("Fall                  0          0          0            0            0  (second has it alone)");
+    says("of 9 scans with a date 6 have a record in the first's window, 6 in the second's; nothing was written");
+    shell("grep -q '^s2,IVH,1,$' differ.csv && grep -q '^s4,IVH,,1$' differ.csv && ! grep -q '^s0,SDH' differ.csv");
+    ck_assert_str_eq(labels_of("data"), forward);
+    runs(USAGE, BOTH "nyu --out differ.csv");
+    runs(OK, "dataset evidence data");
+    says("label,what,records,scans\n");
+    says("SDH,S065X0A,1,1\n");
+    says("ADRD,donepezil hcl 10 mg,1,1\n");
+}
+END_TEST
+
+START_TEST(codes_of_icd9) {
+    enter("icd9");
+    hospital();
+    runs(OK, "prepare --in in --out data --filters small.yaml --key a.key --quiet");
+#define NINE "label data --key a.key --rules nyu --diagnoses "
+    static const char *const certain[] = {"431", "852.2", "E888.9", "E9289"};
+    for (size_t i = 0; i < sizeof certain / sizeof *certain; i++) {
+        shell("printf 'patient,date,code\nP0,2019-03-15,%s\n' > nine.csv", certain[i]);
+        runs(ERROR, NINE "nine.csv");
+        says("is a code of ICD-9, which the rules do not know");
+    }
+    /* V and E8 may be either's: read as ICD-10, and told of */
+    shell("printf 'patient,date,code\nP0,2019-03-15,V58.61\nP1,2019-03-15,E83.4\nP2,2019-03-15,E11.9\n' > either.csv");
+    runs(OK, NINE "either.csv");
+    says("2 codes begin with V or E8");
+    shell("printf 'patient,date,code,system\nP0,2019-03-15,V58.61,ICD-9-CM\n' > said.csv; printf "
+          "'patient,date,code,system\nP0,2019-03-15,V58.61,ICD-10-CM\nP1,2019-03-15,I61.9,10\n' > ten.csv; printf "
+          "'patient,date,code,system\nP0,2019-03-15,V58.61,SNOMED\n' > other.csv");
+    runs(ERROR, NINE "said.csv --code-system-column system");
+    says("said.csv line 2: 'V58.61' is a code of ICD-9");
+    runs(OK, NINE "ten.csv --code-system-column system");
+    ck_assert_ptr_null(strstr(headct_said, "begin with V"));
+    runs(ERROR, NINE "other.csv --code-system-column system");
+    says("other.csv line 2: 'SNOMED' is no code system that is known");
+    runs(ERROR, NINE "ten.csv --code-system-column sytem");
+    says("ten.csv: no column 'sytem'; did you mean 'system'");
+    /* a patient of the records whom the dataset lacks is counted */
+    runs(OK, NINE "dx.csv");
+    says("1 of patients that the dataset lacks");
+}
+END_TEST
+
 static void study(maker *m, int k, void *context) {
     (void)k;
     maker_text(m, 0x00100020, "LO", context);
@@ -218,8 +279,9 @@ START_TEST(public_tables) {
     says("labels: ICH 1, IPH 0");
     says("2 scans labelled, 0 lack the labels of some slices, 0 have none");
     runs(USAGE, "prepare --in cq --out x --layout cq500");
-    runs(USAGE, "prepare --in cq --out x --layout other --labels reads.csv");
+    runs(ERROR, "prepare --in cq --out x --layout other --labels reads.csv");
 }
 END_TEST
 
-CHECK_MAIN("label", public_tables, every_trap_in_both_windows, refuses_what_would_mislead)
+CHECK_MAIN("label", public_tables, every_trap_in_both_windows, refuses_what_would_mislead,
+           both_readings_and_two_rule_files, codes_of_icd9)

@@ -231,8 +231,8 @@ START_TEST(labels_must_fit) {
     runs(ERROR, "prepare --in a.nii b.nii.gz --out data --quiet --labels " csv " " extra);                             \
     says(csv);                                                                                                         \
     says(text)
-    FAILS("noscan.csv", "", "column 'scan' is missing; it has: scna, patient, IPH, SDH\n");
-    FAILS("nopatient.csv", "", "column 'patient' is missing; it has: scan, who, IPH, SDH\n");
+    FAILS("noscan.csv", "", "column 'scan' is missing; it has: scna, patient, IPH, SDH (--id-column");
+    FAILS("nopatient.csv", "", "column 'patient' is missing; it has: scan, who, IPH, SDH (--patient-column");
     shell("printf 'file,patient,SAH\\na,p1,1\\n' > near.csv");
     FAILS("near.csv", "", "column 'scan' is missing");
     shell("printf 'scan,patient,SAH,\\na,p1,1,\\n' > noname.csv");
@@ -240,7 +240,7 @@ START_TEST(labels_must_fit) {
     ck_assert_ptr_null(strstr(headct_said, "did you mean"));
     FAILS("good.csv", "--label IHP", "IPH");
     FAILS("value.csv", "", "line 2: column 'IPH' holds '7'");
-    FAILS("absent.csv", "", "line 4: labels of scan 'zz'");
+    FAILS("absent.csv", "--strict", "line 4: labels of scan 'zz'");
     FAILS("twice.csv", "", "scan 'a' stands in line 2 and in line 4");
     FAILS("nobody.csv", "", "'patient' is empty");
     FAILS("short.csv", "", "4");
@@ -261,8 +261,11 @@ START_TEST(labels_must_fit) {
     ck_assert_int_eq(dataset_find(d, "b", &err), 1);
     ck_assert_int_lt(dataset_find(d, "c", &err), 0);
     dataset_close(d);
-    FAILS("absent.csv", "", "line 4: labels of scan 'zz'"); /* of a dataset that is there, too */
+    FAILS("absent.csv", "--strict", "line 4: labels of scan 'zz'"); /* of a dataset that is there, too */
     runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels absent.csv --partial");
+    ck_assert_ptr_null(strstr(headct_said, "have no scan, neither"));
+    runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels absent.csv");
+    says("absent.csv: 1 rows have no scan, neither among the inputs nor in the dataset: 'zz'");
     /* labels as pandas and others write them; blanks about a patient's id are no part of it */
     shell("printf 'scan,patient,IPH,SDH\\na, p1 ,1.0,False\\nb,p1,NaN,TRUE\\n' > pandas.csv");
     runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels pandas.csv");
@@ -274,7 +277,8 @@ START_TEST(labels_must_fit) {
     FAILS("unsure.csv", "", "--uncertain 0|1|empty");
     runs(OK, "prepare --in a.nii b.nii.gz --out data --quiet --labels unsure.csv --uncertain 1");
     shell("printf 'scan,patient,IPH\\nsome/where/a.nii,p1,1\\n' > paths.csv");
-    FAILS("paths.csv", "", "this scan's ID is 'a'");
+    FAILS("paths.csv", "", "labels of scan 'some_where_a'");
+    FAILS("paths.csv", "", "no row has a scan: does column scan hold IDs, paths or SeriesInstanceUIDs");
     /* the same bytes under two patients */
     shell("cp b.nii.gz other.nii.gz && printf 'scan,patient,IPH\\nb,p1,1\\nother,p9,0\\n' > two.csv");
     runs(OK, "prepare --in b.nii.gz other.nii.gz --out copies --quiet --labels two.csv");

@@ -12,6 +12,13 @@
         op_, BEYOND_CACHE, {IN(kind, 6 * 2052, 3072)}, {__VA_ARGS__}, BENCH, .naive = naive_ \
     }
 
+/* half of what comes out is 0 */
+#define RELU_CASE(name_, flags_, ...)                                                            \
+    {"relu", name_, {REAL(__VA_ARGS__)}, .flags = (flags_) | ZEROS, .derive = off_zero, .naive = naive_relu}, {      \
+        "relu.bwd", name_, {REAL(__VA_ARGS__), REAL(__VA_ARGS__)}, .flags = ((flags_) & ~GRAD) | ZEROS, \
+            .naive = naive_relu_bwd                                                              \
+    }
+
 #define BINARY_CASES(op_, naive_)                                                                        \
     {op_, "7x5", {REAL(7, 5), REAL(7, 5)}, .flags = GRAD, .naive = naive_},                              \
         {op_, "scalar", {SCALAR, SCALAR}, .flags = GRAD, .naive = naive_},                               \
@@ -28,6 +35,11 @@
     }
 /* clang-format on */
 
+/* No value where relu's slope jumps, so that differences tell the gradient. */
+static void off_zero(call *k) {
+    for (int64_t i = 0; i < hct_numel(&k->in[0]); i++) k->x[0][i] += k->x[0][i] < 0 ? -0.125 : 0.125;
+}
+
 const op_case cases_elementwise[] = {
     BINARY_CASES("add", naive_add),
     BINARY_CASES("sub", naive_sub),
@@ -36,6 +48,12 @@ const op_case cases_elementwise[] = {
     {"scale", "by a tenth", {REAL(7, 5)}, {A_REAL("factor", 0.1), A_REAL("plus", 0.3)}, GRAD, .naive = naive_scale},
     UNARY_CASES("gelu", naive_gelu, IN_REAL, {.name = NULL}),
     {"gelu", "wide", {IN(IN_WIDE, 7, 53)}, .naive = naive_gelu},
+    RELU_CASE("7x5", GRAD, 7, 5),
+    RELU_CASE("3x4x1x5", GRAD, 3, 4, 1, 5),
+    RELU_CASE("empty", 0, 3, 0, 2),
+    RELU_CASE("513x33", BIG, 513, 33),
+    RELU_CASE("vit-b", BENCH, 2052, 3072),
+    {"relu", "wide", {IN(IN_WIDE, 7, 53)}, .flags = ZEROS, .naive = naive_relu},
     UNARY_CASES("rsqrt", naive_rsqrt, IN_POSITIVE, A_REAL("eps", 0.125)),
     {"gelu.bwd", "7x5", {REAL(7, 5), REAL(7, 5)}},
     {"gelu.bwd", "wide", {IN(IN_WIDE, 7, 53), REAL(7, 53)}},

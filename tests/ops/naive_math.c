@@ -20,6 +20,8 @@ void naive_mul(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * k->x[1][i];
 void naive_scale(call *k) { EACH(i, n_of(k)) k->y[0][i] = call_real(k, "factor") * k->x[0][i] + call_real(k, "plus"); }
 /* x P(Z <= x) for a standard normal Z; erfc keeps the digits of the left tail */
 void naive_gelu(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] * erfc(-k->x[0][i] / sqrt(2.0)) / 2; }
+void naive_relu(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] > 0 ? k->x[0][i] : 0; }
+void naive_relu_bwd(call *k) { EACH(i, n_of(k)) k->y[0][i] = k->x[0][i] > 0 ? k->x[1][i] : 0; }
 void naive_bias_gelu(call *k) {
     EACH(i, n_of(k)) {
         double z = k->x[0][i] + k->x[1][i % last(&k->in[0])];

@@ -1,4 +1,4 @@
-/* add, sub, mul, gelu(.bwd), scale, rsqrt, dropout. */
+/* add, sub, mul, gelu(.bwd), relu(.bwd), scale, rsqrt, dropout. */
 #include "launch.h"
 
 #include <math.h>
@@ -13,11 +13,13 @@ static const names binary[] = {
     {"sub", "sub", "sub_strided", NULL},
     {"mul", "mul", "mul_strided", NULL},
     {"gelu.bwd", "gelu_bwd", "gelu_bwd_strided", "gelu_bwd_strips"},
+    {"relu.bwd", "relu_bwd", "relu_bwd_strided", NULL},
     {NULL, NULL, NULL, NULL},
 };
 static const names unary[] = {
     {"scale", "scale", "scale_strided", NULL},
     {"gelu", "gelu", "gelu_strided", "gelu_strips"},
+    {"relu", "relu", "relu_strided", NULL},
     {"rsqrt", "rsqrt_eps", "rsqrt_eps_strided", NULL},
     {NULL, NULL, NULL, NULL},
 };
@@ -103,8 +105,10 @@ const hk_op hk_elementwise[] = {
     {"sub", plan_binary, HK_REAL, 3},
     {"mul", plan_binary, HK_REAL, 3},
     {"gelu.bwd", plan_binary, HK_REAL, 3},
+    {"relu.bwd", plan_binary, HK_REAL, 3},
     {"scale", plan_unary, HK_REAL, 1},
     {"gelu", plan_unary, HK_REAL, 1},
+    {"relu", plan_unary, HK_REAL, 1},
     {"rsqrt", plan_unary, HK_REAL, 1},
     {"dropout", plan_dropout, HK_REAL, 0},
     {"all_reduce", plan_all_reduce, HK_REAL, 0},

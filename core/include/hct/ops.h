@@ -15,6 +15,7 @@ HCT_API hct_id hct_mul(hct_tape *, hct_id a, hct_id b);
 HCT_API hct_id hct_scale(hct_tape *, hct_id x, double factor, double plus); /* factor * x + plus */
 /* x * Phi(x), exact erf (Hendrycks & Gimpel 2016) */
 HCT_API hct_id hct_gelu(hct_tape *, hct_id x);
+HCT_API hct_id hct_relu(hct_tape *, hct_id x); /* max(x, 0); its slope at 0 is 0; NaN stays NaN */
 /* gelu(x + b), x [..., C], b [C], in one pass */
 HCT_API hct_id hct_bias_gelu(hct_tape *, hct_id x, hct_id b);
 HCT_API hct_id hct_rsqrt(hct_tape *, hct_id x, double eps); /* 1 / sqrt(x + eps) */
