@@ -50,6 +50,7 @@ class HeadCTEmbedder:
         given = [s for p, s in zip(places, scans) if p is None]
         found = embed([*given, *first.values()], weights=self.weights, device=self.device, heads=self.heads, recipe=self.recipe, filters=self.filters,
                       identifiers="clear")
+        self.width_ = found.embeddings.shape[1]
         rows: Dict[str, List[int]] = {}
         for i, (scan, path) in enumerate(zip(found.scans, found.paths)):
             rows.setdefault(os.path.realpath(path) if path else scan, []).append(i)
@@ -67,11 +68,10 @@ class HeadCTEmbedder:
         return out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """headct0, headct1, ..."""
-        from ._weights import read_weights
-
-        width = read_weights(self.weights).metadata["headct"]["encoder"]["width"]  # type: ignore[arg-type]
-        return np.array([f"headct{i}" for i in range(width)], object)
+        """headct0, headct1, ...; after a transform."""
+        if not hasattr(self, "width_"):
+            raise HeadctError("HeadCTEmbedder: transform scans first: only then is the width known")
+        return np.array([f"headct{i}" for i in range(self.width_)], object)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

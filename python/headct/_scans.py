@@ -52,7 +52,8 @@ def inputs(scans: Any) -> Iterator[Tuple[List[str], pathlib.Path]]:
             if _is_path(scan):
                 paths.append(os.fspath(scan))
             else:
-                paths.append(os.path.join(private, f"array{k}.nii"))
+                os.mkdir(os.path.join(private, f"array{k}"))  # one folder each: encoders over studies take a folder as one
+                paths.append(os.path.join(private, f"array{k}", f"array{k}.nii"))
                 _nifti.write(paths[-1], *_as_array(scan))
         yield paths, pathlib.Path(private)
 
@@ -88,7 +89,7 @@ def _rows(only: Optional[List[str]], scans: List[str], refused: Dict[str, str]) 
 
 
 def _own_paths(paths: Sequence[str], private: pathlib.Path) -> List[str]:
-    return ["" if os.path.dirname(p) == str(private) else p for p in paths]
+    return ["" if pathlib.Path(p).is_relative_to(private) else p for p in paths]
 
 
 @dataclasses.dataclass
