@@ -4,6 +4,7 @@
 #   make test [SUITE=golden]       what CI runs: release, sanitizers, clang
 #   make test-all                  the same and the long checks (mutants, many kills)
 #   make bench                     beside PyTorch and MONAI (installs them: 3 GB each)
+#   make wheel                     dist/*.whl: the Python package with all of headct inside
 #   make build, lint, format, install [DESTDIR= PREFIX=], deps, clean
 
 BUILD ?= build
@@ -11,7 +12,7 @@ PREFIX ?= /usr/local
 SUITE ?=
 METHOD ?= mae
 
-.PHONY: all build deps demo test test-all bench lint format install clean
+.PHONY: all build deps demo test test-all bench lint format install wheel clean
 all: build
 
 deps:
@@ -45,6 +46,9 @@ format: deps
 
 install: build
 	@DESTDIR='$(DESTDIR)' ci/install $(BUILD) '$(PREFIX)'
+
+wheel: build
+	@ci/wheel $(BUILD)
 
 clean:
 	rm -rf $(BUILD) build-asan build-clang

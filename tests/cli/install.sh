@@ -19,6 +19,21 @@ check "goes there" installed "$work/a/usr" /usr
 check "and the build folder keeps its own" test "$(prefix)" = /usr/local
 check "which the next install goes to" install_to stage /usr/local
 check "a relative DESTDIR is meant from here" installed "$work/tiny/stage/usr/local" /usr/local
+check "without a program there are no manual pages" test ! -e "$work/a/usr/share/man"
+mkdir build/apps
+ln -s "$HEADCT" build/apps/headct
+check "install with a program" install_to "$work/m" /usr
+man=$work/m/usr/share/man/man1
+lacking=$("$HEADCT" --help | sed -n 's/^  \([a-z]*\)  *[^ ].*/\1/p' | while read -r c; do [ -s "$man/headct-$c.1" ] || echo "$c"; done)
+check "every command has its manual page" test -s "$man/headct.1" -a -s "$man/headct-embed.1" -a -z "$lacking"
+"$HEADCT" embed --help | grep -o '^ *\(-., \)\?--[a-z-]*' | grep -o -e '--.*' | while read -r o; do
+    sed 's/\\-/-/g' "$man/headct-embed.1" | grep -q -e "^.fB.*$o" || echo "$o"
+done >"$work/missing"
+check "with every option" test ! -s "$work/missing"
+if command -v groff >/dev/null; then
+    for f in "$man"/*.1; do groff -man -ww -Tutf8 -Kutf8 -z "$f"; done >"$work/warnings" 2>&1
+    check "and groff has no complaint" test ! -s "$work/warnings"
+else skip "and groff has no complaint" "no groff here"; fi
 rm where.in
 if install_to "$work/b" /opt >/dev/null 2>&1; then ok 1 "an install that fails"; else ok 0 "an install that fails"; fi
 check "leaves the prefix as it was too" test "$(prefix)" = /usr/local
