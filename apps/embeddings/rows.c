@@ -34,13 +34,34 @@ static hct_status take_numbers(const csv *c, const bool *is_text, embedding_tabl
     return HCT_OK;
 }
 
+/* A table that ends within its last number reads as a whole one: its last line must end. */
+static hct_status check_end(const char *path, hct_err *err) {
+    hct_mapped file;
+    hct_status st = hct_load_file(path, &file, err);
+    if (st < 0) return st;
+    size_t n = file.size;
+    if (n > 1 && !file.bytes[n - 1]) n--; /* UTF-16 */
+    if (n && file.bytes[n - 1] != '\n' && file.bytes[n - 1] != '\r')
+        st = hct_fail(err, HCT_EFORMAT,
+                      "%s: its last line has no end: the file may be truncated within a number; where it is whole, "
+                      "add a line break",
+                      path);
+    hct_unmap_file(&file);
+    return st;
+}
+
 hct_status embeddings_from_csv(const char *path, embedding_table *t, hct_err *err) {
     csv *c = csv_read(path, err);
     if (!c) return err->code;
+    hct_status st = check_end(path, err);
+    if (st < 0) {
+        csv_free(c);
+        return st;
+    }
     int scan = csv_fixed_column(c, "scan", err), patient = csv_column(c, "patient"), split = csv_column(c, "split");
     size_t texts = 1 + (patient >= 0) + (split >= 0);
     bool *is_text = calloc(c->columns + 1, sizeof *is_text);
-    hct_status st = scan < 0 ? err->code : is_text ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    st = scan < 0 ? err->code : is_text ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     if (st == HCT_OK) st = embedding_table_alloc(t, path, c->rows, c->columns - texts, err);
     if (st == HCT_OK) {
         is_text[scan] = true;

@@ -94,7 +94,7 @@ twice = ids[:]; twice[5] = ids[1]
 same = ids[:]; same[5] = ids[1] + ".nii.gz"
 put("empty.csv", ""); put("header.csv", table(ids, rows).split("\n")[0] + "\n"); put("no-scan.csv", table(ids, rows).replace("scan", "id", 1))
 put("text.csv", table(ids, rows).replace(repr(rows[3][2]), "n/a", 1)); put("nan.csv", table(ids, nan)); put("huge.csv", table(ids, huge)); put("twice.csv", table(twice, rows)); put("same.csv", table(same, rows))
-put("short.csv", table(ids, rows)[:-len(table(ids, rows)) // 3].rsplit(",", 2)[0])
+put("cut.csv", table(ids, rows)[:-4]); put("short.csv", table(ids, rows)[:-len(table(ids, rows)) // 3].rsplit(",", 2)[0])
 put("wide.jsonl", lines(ids, wide)); put("nan.jsonl", lines(ids, nan)); put("huge.jsonl", lines(ids, huge)); put("short.jsonl", lines(ids, rows)[:-40]); put("no-scan.jsonl", lines(ids, rows).replace('"scan"', '"id"'))
 put("word.jsonl", '{"scan": "a", "embedding": [1, "2"]}\n'); put("none.jsonl", '{"scan": "a"}\n')
 put("short.safetensors", b[:-7]); put("wide.safetensors", tensors([(i, [len(r)], r) for i, r in zip(ids, wide)])); put("deep.safetensors", tensors([("embeddings", [n, 2, width // 2], flat(rows))]))
@@ -170,6 +170,7 @@ huge.csv|is not finite
 twice.csv|is there twice, in rows 2 and 6
 same.csv|are both of scan
 short.csv|cells
+cut.csv|its last line has no end
 wide.jsonl|has 23 numbers
 nan.jsonl|NaN and Infinity are no JSON
 huge.jsonl|is not finite
