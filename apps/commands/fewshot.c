@@ -15,7 +15,8 @@ static const char doc[] =
     "(nearest class mean, CL2N), protonet "
     "(softmax over distances to class means; with --episodes after training by episodes), linear (a probe); and "
     "finetune (encoder and head, a model for each "
-    "draw). The draws are the same for all of them. A K above a task's positives or negatives is left out, and said "
+    "draw). With --embeddings FILE the frozen features are those that another program made. The draws are the same for "
+    "all of them. A K above a task's positives or negatives is left out, and said "
     "so.\n\n"
     "One recipe serves all: its probe section the frozen features, its finetune section fine-tuning, optim and train "
     "both. By default a recipe of method "
@@ -29,6 +30,7 @@ static const char doc[] =
     "  headct fewshot --recipe recipes/probe.yaml --data data --weights w.safetensors --k 8,16 --methods knn,linear "
     "--knn-temperature 0.07 --run runs/few\n"
     "  headct fewshot --recipe recipes/finetune.yaml --data data --weights w.safetensors --run runs/few-tuned\n"
+    "  headct fewshot --recipe recipes/probe.yaml --data data --embeddings google.jsonl --run runs/few-google\n"
     "  headct fewshot --resume --run runs/few-tuned";
 
 enum {
@@ -127,8 +129,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-/* The encoder stands in one key for frozen features and in another for fine-tuning; either may be given. */
+/* The encoder stands in one key for frozen features and in another for fine-tuning; either may be given.
+ * With embeddings made elsewhere it is fine-tuning's alone. */
 static hct_status set_weights(recipe *r, const char *weights, hct_err *err) {
+    if (*r->probe.embeddings) return recipe_set_key(r, "finetune.weights", weights, err);
     const char *path = weights ? weights : *r->probe.weights ? r->probe.weights : r->finetune.weights;
     hct_status st = weights || !*r->probe.weights ? recipe_set_key(r, "probe.weights", path, err) : HCT_OK;
     return st == HCT_OK && (weights || !*r->finetune.weights) ? recipe_set_key(r, "finetune.weights", path, err) : st;
@@ -148,7 +152,7 @@ int command_fewshot(int argc, char **argv) {
                         .form = FEWSHOT_CL2N,
                         .episodes = {.shots = 5, .queries = 15},
                         .table = stdout}};
-    const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&recipe_embeddings_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     command_parse(&argp, argc, argv, &s);
     recipe r;

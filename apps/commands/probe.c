@@ -13,16 +13,22 @@ static const char doc[] =
     "attentive) attends over all tokens with a learned "
     "query; those of all scans are kept in memory. With --set probe.features=random those of a random encoder of the "
     "same sizes, with "
-    "--set probe.features=histogram a histogram of the input's voxels. The epoch with the best validation AUC is kept. "
+    "--set probe.features=histogram a histogram of the input's voxels, with --embeddings FILE those that another "
+    "program made; they are joined to the "
+    "dataset's scans by id (.nii and .nii.gz are ignored), scans without one and those of no scan are left out and "
+    "listed in left_out.csv. The epoch with the best validation AUC is kept. "
     "A label of one class in the training split is left out, unless the recipe names it. The run's folder gets "
-    "predictions.csv, weights.safetensors (encoder and heads, for headct predict), metrics.json, metrics.csv and ROC "
+    "predictions.csv, weights.safetensors (encoder and heads, for headct predict; not with histograms and "
+    "--embeddings: "
+    "there is no encoder that predict could run, the heads are in checkpoints/), metrics.json, metrics.csv and ROC "
     "figures.\v"
     "Examples:\n"
     "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --run runs/probe\n"
     "  headct probe --recipe recipes/probe.yaml --data data --weights runs/mae/weights.safetensors --set "
     "probe.features=random --run runs/random\n"
     "  headct probe --recipe recipes/probe.yaml --kind attentive --data data --weights runs/mae/weights.safetensors "
-    "--run runs/attentive";
+    "--run runs/attentive\n"
+    "  headct probe --recipe recipes/probe.yaml --data data --embeddings google.jsonl --run runs/google";
 
 typedef struct settings {
     recipe_args common;
@@ -51,7 +57,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 int command_probe(int argc, char **argv) {
     settings s = {0};
-    const struct argp_child children[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&recipe_embeddings_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, "--recipe FILE --run DIR", doc, children, NULL, NULL};
     command_parse(&argp, argc, argv, &s);
     recipe r;
@@ -59,6 +65,7 @@ int command_probe(int argc, char **argv) {
     hct_status st = recipe_from_args(&s.common, &r, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "probe.weights", s.weights, &err);
     if (st == HCT_OK) st = recipe_set_key(&r, "probe.kind", s.kind, &err);
+    if (st == HCT_OK) st = recipe_check(&r, &err);
     if (st == HCT_OK && !recipe_probes(&r))
         st = hct_fail(&err, HCT_EINVAL, "the recipe's method is not probe; see 'headct pretrain'");
     if (st == HCT_OK) st = recipe_take_encoder(&r, &err);

@@ -13,6 +13,7 @@ static const char doc[] =
     "Puts embeddings on a plane, by t-SNE over all pairs (up to 5000 scans) and by principal components, and draws "
     "them "
     "coloured by labels (positives against all others) and by groups.\v"
+    "EMBEDDINGS is a file of headct embed, or made elsewhere: safetensors, .npy, .npz, CSV, JSON lines.\n\n"
     "Distances and sizes of clusters in a t-SNE picture mean little: it shows who is near whom. It starts from the "
     "principal components, so that the same file gives the same picture.\n\n"
     "Writes OUT/projection.csv (scan, patient, split, pca_1, pca_2, tsne_1, tsne_2, labels, groups) and "
@@ -26,6 +27,7 @@ enum {
     OPT_LABELS = 'l',
     OPT_OUT = 'o',
     OPT_SPLIT = 256,
+    OPT_EMBEDDING_IDS,
     OPT_COLOUR,
     OPT_GROUPS,
     OPT_METHOD,
@@ -37,6 +39,8 @@ enum {
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "DIR", 0, "where table and figures go", 0},
     {"labels", OPT_LABELS, "FILE|DATASET", 0, "a figure for each of these labels", 0},
+    {"embedding-ids", OPT_EMBEDDING_IDS, "FILE", 0,
+     "the scans' ids in the order of the rows, where EMBEDDINGS has none (default: EMBEDDINGS.ids)", 0},
     {"split", OPT_SPLIT, "NAME", 0, "only scans of this split (default: all)", 0},
     {"colour", OPT_COLOUR, "COLUMN[:A-B-C]", 0,
      "a figure coloured by a column of --groups, numbers cut at edges; may be given several times", 0},
@@ -58,6 +62,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPT_OUT: s->out = arg; break;
     case OPT_LABELS: s->labels = arg; break;
+    case OPT_EMBEDDING_IDS: s->embedding_ids = arg; break;
     case OPT_SPLIT: s->split = strcmp(arg, "all") ? arg : NULL; break;
     case OPT_COLOUR:
         if (s->n_colours == PROJECT_COLOURS) argp_error(state, "more than %d --colour", PROJECT_COLOURS);

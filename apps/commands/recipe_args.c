@@ -27,6 +27,20 @@ static const struct argp_option resume_options[] = {
     {0},
 };
 
+enum { OPT_EMBEDDINGS = 1000, OPT_EMBEDDING_IDS };
+
+static const struct argp_option embeddings_options[] = {
+    {"embeddings", OPT_EMBEDDINGS, "FILE", 0,
+     "embeddings made elsewhere in place of an encoder's: safetensors, .npy, .npz, CSV, JSON lines; same as --set "
+     "probe.features=embeddings --set probe.embeddings=FILE",
+     0},
+    {"embedding-ids", OPT_EMBEDDING_IDS, "FILE", 0,
+     "the scans' ids in the order of its rows, where the file of embeddings has none: one a line, a CSV with a column "
+     "scan, or a JSON list (default: the file's name with .ids)",
+     0},
+    {0},
+};
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
     recipe_args *a = state->input;
     switch (key) {
@@ -37,6 +51,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'S': a->seed = arg; break;
     case 'R': a->resume = 1; break;
     case 'q': a->quiet = 1; break;
+    case OPT_EMBEDDINGS: a->embeddings = arg; break;
+    case OPT_EMBEDDING_IDS: a->embedding_ids = arg; break;
     case 's': {
         const char **more = realloc(a->sets, (a->n_sets + 1) * sizeof *more);
         if (!more) argp_failure(state, 1, 0, "out of memory");
@@ -61,6 +77,8 @@ static const struct argp_child of_run[] = {{&recipe_argp, 0, NULL, 0}, {0}};
 const struct argp recipe_run_argp = {run_options, parse_around, NULL, NULL, of_run, NULL, NULL};
 static const struct argp_child of_resume[] = {{&recipe_run_argp, 0, NULL, 0}, {0}};
 const struct argp recipe_resume_argp = {resume_options, parse_around, NULL, NULL, of_resume, NULL, NULL};
+static const struct argp_child of_embeddings[] = {{&recipe_resume_argp, 0, NULL, 0}, {0}};
+const struct argp recipe_embeddings_argp = {embeddings_options, parse_around, NULL, NULL, of_embeddings, NULL, NULL};
 
 void recipe_args_need(struct argp_state *state, const recipe_args *a, int resumable) {
     if (!a->run) argp_error(state, "--run DIR is missing");
@@ -88,6 +106,9 @@ hct_status recipe_from_args(const recipe_args *a, recipe *ret, hct_err *err) {
     if (st == HCT_OK) st = recipe_set_key(ret, "data.dataset", a->data, err);
     if (st == HCT_OK) st = recipe_set_key(ret, "train.device", a->device, err);
     if (st == HCT_OK) st = recipe_set_key(ret, "seed", a->seed, err);
+    if (st == HCT_OK && a->embeddings) st = recipe_set_key(ret, "probe.features", "embeddings", err);
+    if (st == HCT_OK) st = recipe_set_key(ret, "probe.embeddings", a->embeddings, err);
+    if (st == HCT_OK) st = recipe_set_key(ret, "probe.embedding_ids", a->embedding_ids, err);
     for (size_t i = 0; st == HCT_OK && i < a->n_sets; i++) st = recipe_set(ret, a->sets[i], err);
     if (st == HCT_OK) st = recipe_check(ret, err);
     return st == HCT_OK ? method_check_recipe(ret, err) : st;

@@ -9,7 +9,8 @@
 
 typedef struct recipe_args {
     const char *recipe_file, *run, *data, *device, *seed;
-    const char **sets; /* as given */
+    const char *embeddings, *embedding_ids; /* of recipe_embeddings_argp */
+    const char **sets;                      /* as given */
     size_t n_sets;
     int resume, quiet;
 } recipe_args;
@@ -17,6 +18,8 @@ typedef struct recipe_args {
 extern const struct argp recipe_argp;        /* --recipe, --set, --data, --device, --seed */
 extern const struct argp recipe_run_argp;    /* and --run, --quiet */
 extern const struct argp recipe_resume_argp; /* and --resume */
+
+extern const struct argp recipe_embeddings_argp; /* and --embeddings, --embedding-ids */
 
 /* For ARGP_KEY_END: --run and --recipe must be there; with --resume, where a command has that, --run alone. */
 void recipe_args_need(struct argp_state *, const recipe_args *a, int resumable);

@@ -1,4 +1,4 @@
-/* Embeddings of scans as headct embed writes them, with what is known of the scans. */
+/* Embeddings of scans, of headct embed or made elsewhere, with what is known of the scans. */
 #ifndef EXPLAIN_EMBEDDINGS_H
 #define EXPLAIN_EMBEDDINGS_H
 
@@ -10,9 +10,8 @@ typedef struct embeddings {
     predictions scans; /* names, patients, splits; after embeddings_label labels by task */
 } embeddings;
 
-/* split: only scans of it; NULL: all. HCT_EFORMAT: no embeddings there, or lists of another length; a value that is not
- * finite, by scan. */
-hct_status embeddings_read(const char *path, const char *split, embeddings *ret, hct_err *err);
+/* Any file that embeddings/table.h reads, and its errors; ids as there. split: only scans of it; NULL: all. */
+hct_status embeddings_read(const char *path, const char *ids, const char *split, embeddings *ret, hct_err *err);
 void embeddings_free(embeddings *e);
 /* Labels from a CSV (columns scan, patient, one a label) or a dataset. HCT_ENOTFOUND where none of the scans has any.
  */

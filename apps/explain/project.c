@@ -151,8 +151,8 @@ static hct_status draw_all(const plane *v, hct_err *err) {
 
 hct_status project_run(const project_options *o, FILE *said, hct_err *err) {
     plane v = {.o = o, .kl = NAN, .group = calloc((size_t)o->n_colours + 1, sizeof *v.group)};
-    hct_status st =
-        v.group ? embeddings_read(o->embeddings, o->split, &v.e, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st = v.group ? embeddings_read(o->embeddings, o->embedding_ids, o->split, &v.e, err)
+                            : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && o->labels) st = embeddings_label(&v.e, o->labels, err);
     for (int g = 0; g < o->n_colours && st == HCT_OK; g++)
         st = grouping_make(o->colour[g], o->groups, v.e.scans.scan, v.e.n, &v.group[g], err);

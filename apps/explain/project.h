@@ -9,8 +9,9 @@
 enum { PROJECT_COLOURS = 16 };
 
 typedef struct project_options {
-    const char *embeddings, *out, *split, *labels; /* split, labels: NULL: all, none */
-    const char *colour[PROJECT_COLOURS];           /* evaluation/grouping.h */
+    const char *embeddings, *embedding_ids, *out; /* embedding_ids: embeddings/table.h; NULL: none */
+    const char *split, *labels;                   /* NULL: all, none */
+    const char *colour[PROJECT_COLOURS];          /* evaluation/grouping.h */
     int n_colours;
     const char *groups; /* where their columns are */
     int pca_only;

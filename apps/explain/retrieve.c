@@ -174,8 +174,8 @@ static hct_status find(const retrieve_options *o, const embeddings *q, const emb
 
 hct_status retrieve_run(const retrieve_options *o, FILE *said, hct_err *err) {
     embeddings e = {0}, q = {0};
-    hct_status st = embeddings_read(o->embeddings, NULL, &e, err);
-    if (st == HCT_OK && o->queries) st = embeddings_read(o->queries, NULL, &q, err);
+    hct_status st = embeddings_read(o->embeddings, NULL, NULL, &e, err);
+    if (st == HCT_OK && o->queries) st = embeddings_read(o->queries, NULL, NULL, &q, err);
     if (st == HCT_OK && o->labels) st = embeddings_label(&e, o->labels, err);
     if (st == HCT_OK && o->labels && o->queries) st = embeddings_label(&q, o->labels, err);
     if (st == HCT_OK && o->queries && q.width != e.width)

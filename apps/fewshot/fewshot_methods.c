@@ -17,7 +17,7 @@ static hct_status open_features(fewshot_methods *m, hct_err *err) {
     const trial *t = m->draw->t;
     if (m->r->probe.kind != PROBE_LINEAR)
         return hct_fail(err, HCT_EINVAL, "few-shot methods take one vector a scan: probe.kind must be linear");
-    hct_status st = features_of(m->r, m->dev, t->data, t->scan, t->n, m->o->progress, &m->f, err);
+    hct_status st = features_of(m->r, m->dev, t->data, m->given, t->scan, t->n, m->o->progress, &m->f, err);
     if (st < 0) return st;
     size_t n = t->n + 1, w = m->f.width;
     m->x = malloc(n * w * sizeof *m->x), m->q = malloc(n * w * sizeof *m->q), m->y = malloc(n * sizeof *m->y);
@@ -27,8 +27,8 @@ static hct_status open_features(fewshot_methods *m, hct_err *err) {
 }
 
 hct_status fewshot_methods_new(fewshot_methods *m, const recipe *r, const fewshot_options *o, hct_dev *dev,
-                               fewshot_draw *draw, runlog *log, hct_err *err) {
-    *m = (fewshot_methods){.r = r, .o = o, .dev = dev, .draw = draw, .log = log};
+                               fewshot_draw *draw, const embedded *given, runlog *log, hct_err *err) {
+    *m = (fewshot_methods){.r = r, .o = o, .dev = dev, .draw = draw, .given = given, .log = log};
     int frozen = 0;
     for (int i = 0; i < FEWSHOT_METHODS; i++) frozen |= i != FEWSHOT_FINETUNE && o->use[i];
     hct_status st = (m->score = malloc((draw->t->n + 1) * sizeof *m->score))

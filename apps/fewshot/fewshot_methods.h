@@ -13,18 +13,20 @@ typedef struct fewshot_methods {
     const fewshot_options *o;
     hct_dev *dev;
     fewshot_draw *draw;
-    runlog *log;        /* of linear probes */
-    features f;         /* of every row of the trial; empty where only fine-tuning is asked for */
-    finetune_base base; /* open where fine-tuning is asked for */
-    float *x, *q;       /* support and test rows */
-    int64_t *y;         /* of the support */
-    double *all, *wide; /* [t->n]; [n_test, 2] */
-    double *score;      /* [n_test]: the higher, the likelier positive */
+    const embedded *given; /* embeddings made elsewhere */
+    runlog *log;           /* of linear probes */
+    features f;            /* of every row of the trial; empty where only fine-tuning is asked for */
+    finetune_base base;    /* open where fine-tuning is asked for */
+    float *x, *q;          /* support and test rows */
+    int64_t *y;            /* of the support */
+    double *all, *wide;    /* [t->n]; [n_test, 2] */
+    double *score;         /* [n_test]: the higher, the likelier positive */
 } fewshot_methods;
 
-/* Reads the features, opens the fine-tuning's base, as o->use needs them. dev, draw and log are borrowed. */
+/* Reads the features, opens the fine-tuning's base, as o->use needs them. dev, draw, given and log are
+ * borrowed. */
 hct_status fewshot_methods_new(fewshot_methods *, const recipe *, const fewshot_options *, hct_dev *, fewshot_draw *,
-                               runlog *, hct_err *);
+                               const embedded *given, runlog *, hct_err *);
 void fewshot_methods_free(fewshot_methods *);
 /* Gathers the test rows of the draw's task. */
 void fewshot_methods_task(fewshot_methods *);

@@ -25,6 +25,7 @@ typedef struct evaluating {
     hct_dev *dev;
     dataset *data;
     trial t;
+    embedded given; /* made elsewhere */
     fewshot_draw draw;
     fewshot_methods m;
     runlog *log;
@@ -127,6 +128,7 @@ static char *origin(const evaluating *q, hct_err *err) {
     hct_status st = recipe_hash(q->r, recipe, err);
     if (st == HCT_OK) st = dataset_hash(q->data, q->t.scan, q->t.n, data, err);
     if (st == HCT_OK && *frozen) st = sha256_file(frozen, frozen_hash, err);
+    if (st == HCT_OK && q->given.table.n) memcpy(frozen_hash, q->given.table.sha256, sizeof frozen_hash);
     if (st == HCT_OK && *tuned)
         st = strcmp(frozen, tuned) ? sha256_file(tuned, tuned_hash, err)
                                    : (memcpy(tuned_hash, frozen_hash, sizeof tuned_hash), HCT_OK);
@@ -166,13 +168,15 @@ static hct_status open_run(evaluating *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
     hct_status st = trial_open(r, q->data, &q->t, err);
+    if (st == HCT_OK) st = embedded_open(r, q->data, &q->t, &q->given, err);
     if (st == HCT_OK && !q->t.n_test)
         st = hct_fail(err, HCT_EINVAL, "%s: split '%s' is empty; there is nothing to score", r->data.dataset,
                       r->data.test);
     if (st == HCT_OK) st = fewshot_draw_new(&q->draw, &q->t, (uint64_t)r->seed, err);
     if (st == HCT_OK && !(q->dev = device_open(r->train.device, err))) st = err->code;
     if (st == HCT_OK) st = open_folder(q, err);
-    if (st == HCT_OK) st = fewshot_methods_new(&q->m, r, q->o, q->dev, &q->draw, q->log, err);
+    if (st == HCT_OK) st = embedded_write(&q->given, q->data, q->o->out, err);
+    if (st == HCT_OK) st = fewshot_methods_new(&q->m, r, q->o, q->dev, &q->draw, &q->given, q->log, err);
     char *made_by = st == HCT_OK ? origin(q, err) : NULL;
     if (st == HCT_OK && !made_by) st = err->code;
     if (st == HCT_OK)
@@ -195,6 +199,7 @@ hct_status fewshot_run(const recipe *r, const fewshot_options *o, hct_err *err) 
     fewshot_table_free(q.table);
     fewshot_methods_free(&q.m);
     fewshot_draw_free(&q.draw);
+    embedded_free(&q.given);
     trial_free(&q.t);
     device_close(q.dev);
     dataset_close(q.data);

@@ -66,6 +66,9 @@ static hct_status add_tasks(classifiers *c, const char *run, hct_err *err) {
                 ? "its pre-training has not ended; continue it with headct pretrain --resume, then train a probe"
             : r.probe.features == FEATURES_HISTOGRAM
                 ? "a probe of histograms has no encoder; name one of an encoder's features"
+            : r.probe.features == FEATURES_EMBEDDINGS
+                ? "a probe of embeddings made elsewhere has no encoder that could run on scans; its predictions are in "
+                  "predictions.csv"
                 : "its probe has not ended; finish it with headct probe --run DIR --resume");
     if (st == HCT_OK) st = recipe_hash(&r, c->recipe, err);
     if (st == HCT_OK && !r.data.tasks.n) {

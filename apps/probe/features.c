@@ -1,4 +1,4 @@
-/* Features of scans: embeddings, tokens or histograms. */
+/* Features of scans: embeddings, tokens or histograms, computed here; or embeddings made elsewhere. */
 #include "probe/features.h"
 
 #include <stdlib.h>
@@ -67,13 +67,26 @@ static hct_status open_encoder(const recipe *r, features *f, hct_err *err) {
     return f->p ? HCT_OK : err->code;
 }
 
-hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const size_t *scans, size_t n, FILE *progress,
-                       features *ret, hct_err *err) {
+static hct_status take_given(const embedded *given, const size_t *scans, features *f, hct_err *err) {
+    const embedding_table *t = &given->table;
+    f->width = t->width;
+    f->tokens = 1;
+    if (!(f->row = calloc(f->n * f->width + 1, sizeof *f->row)))
+        return hct_fail(err, HCT_ENOMEM, "out of memory for %zu embeddings", f->n);
+    for (size_t i = 0; i < f->n; i++)
+        memcpy(f->row + i * f->width, t->x + (size_t)given->row[scans[i]] * f->width, f->width * sizeof *f->row);
+    memcpy(f->info.parent, t->sha256, sizeof t->sha256);
+    return HCT_OK;
+}
+
+hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const embedded *given, const size_t *scans,
+                       size_t n, FILE *progress, features *ret, hct_err *err) {
     *ret = (features){.n = n, .dev = dev};
     hct_status st = model_of_recipe(r, NULL, &ret->info, err);
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM && ret->info.probe_heads)
         return hct_fail(err, HCT_EINVAL, "probe.kind attentive needs the tokens of an encoder; a histogram has none");
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM) return histograms(r, d, scans, ret, err);
+    if (st == HCT_OK && r->probe.features == FEATURES_EMBEDDINGS) return take_given(given, scans, ret, err);
     if (st == HCT_OK) st = open_encoder(r, ret, err);
     char scans_hash[MODEL_HASH];
     if (st == HCT_OK) st = dataset_preparation(d, scans, n, scans_hash, err);

@@ -22,11 +22,12 @@ typedef struct probing {
     hct_dev *dev;
     dataset *data;
     trial t;
-    size_t *row; /* 0, 1, 2 ... */
+    embedded given; /* made elsewhere */
+    size_t *row;    /* 0, 1, 2 ... */
     features f;
     runlog *log;
     int lock;                 /* of the folder */
-    char weights[MODEL_HASH]; /* of the classifier; "" for histograms */
+    char weights[MODEL_HASH]; /* of the classifier; "" for histograms; of embeddings: their file */
 } probing;
 
 /* RUN/checkpoints/task-1-last.safetensors. */
@@ -155,12 +156,15 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     hct_status st = HCT_OK;
     if (!(q.data = dataset_open(r->data.dataset, err))) st = err->code;
     if (st == HCT_OK) st = trial_open(r, q.data, &q.t, err);
+    if (st == HCT_OK) st = embedded_open(r, q.data, &q.t, &q.given, err);
     if (st == HCT_OK) st = trial_leave_one_class(&q.t, r, err);
     if (st == HCT_OK && !(q.row = malloc((q.t.n + 1) * sizeof *q.row))) st = hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < q.t.n; i++) q.row[i] = i;
     if (st == HCT_OK) st = open_folder(&q, err);
+    if (st == HCT_OK) st = embedded_write(&q.given, q.data, o->run, err);
     if (st == HCT_OK && !(q.dev = device_open(r->train.device, err))) st = err->code;
-    if (st == HCT_OK) st = features_of(r, q.dev, q.data, q.t.scan, q.t.n, o->progress, &q.f, err);
+    if (st == HCT_OK) st = features_of(r, q.dev, q.data, &q.given, q.t.scan, q.t.n, o->progress, &q.f, err);
+    if (st == HCT_OK && q.given.table.n) memcpy(q.weights, q.given.table.sha256, sizeof q.given.table.sha256);
     if (st == HCT_OK && !(q.log = runlog_open(o->run, o->resume ? INT64_MAX - 1 : -1, err))) st = err->code;
     if (st == HCT_OK) st = fit_all(&q, err);
     if (st == HCT_OK) st = trial_evaluate(&q.t, *r->name ? r->name : "probe", (uint64_t)r->seed, o->run, o->table, err);
@@ -171,6 +175,7 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     if (st == HCT_OK) st = trial_write(&q.t, 0, o->run, q.weights, &q.f.info, err);
     run_folder_leave(q.lock);
     features_free(&q.f);
+    embedded_free(&q.given);
     trial_free(&q.t);
     device_close(q.dev);
     dataset_close(q.data);

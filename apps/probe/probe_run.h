@@ -1,8 +1,8 @@
 /* Linear and attentive probing: features of frozen weights once, then a small classifier a task on them.
  *
  * RUN/recipe.yaml, metrics.jsonl, predictions.csv (every scan of the three splits), weights.safetensors (encoder and
- * heads: what `headct predict` takes), checkpoints/ (each task's head), metrics.json and metrics.csv of the test
- * part, figures/roc_TASK.svg. */
+ * heads: what `headct predict` takes; not for histograms and embeddings made elsewhere), checkpoints/ (each task's
+ * head), metrics.json and metrics.csv of the test part, figures/roc_TASK.svg; left_out.csv (embedded.h). */
 #ifndef PROBE_PROBE_RUN_H
 #define PROBE_PROBE_RUN_H
 

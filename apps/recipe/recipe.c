@@ -80,6 +80,15 @@ hct_status recipe_check(const recipe *r, hct_err *err) {
         return hct_fail(err, HCT_EINVAL, "train.recompute: is for pre-training (mae, dino)");
     if (recipe_finetunes(r) && !(r->finetune.layer_decay > 0))
         return hct_fail(err, HCT_EINVAL, "finetune.layer_decay: must be above 0");
+    if (recipe_probes(r) && (r->probe.features == FEATURES_EMBEDDINGS) != (*r->probe.embeddings != '\0'))
+        return hct_fail(err, HCT_EINVAL, "probe: features embeddings and the file probe.embeddings go together");
+    if (recipe_probes(r) && *r->probe.embeddings && *r->probe.weights)
+        return hct_fail(err, HCT_EINVAL, "probe: weights and embeddings are both set; embeddings need no encoder");
+    if (recipe_probes(r) && *r->probe.embeddings && r->probe.kind != PROBE_LINEAR)
+        return hct_fail(err, HCT_EINVAL,
+                        "probe.kind: attentive needs an encoder's tokens; embeddings have one vector a scan");
+    if (*r->probe.embedding_ids && !*r->probe.embeddings)
+        return hct_fail(err, HCT_EINVAL, "probe.embedding_ids: is for probe.embeddings, which is not set");
     if (!(r->optim.lr > 0)) return hct_fail(err, HCT_EINVAL, "optim.lr: must be above 0");
     if (r->optim.warmup_epochs > 0 && r->optim.warmup_fraction > 0)
         return hct_fail(err, HCT_EINVAL, "optim: warmup_epochs and warmup_fraction are both set; set one of them to 0");

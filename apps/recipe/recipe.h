@@ -37,7 +37,12 @@ typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all ten
 typedef enum recipe_clip { CLIP_NONE, CLIP_GLOBAL, CLIP_TENSOR } recipe_clip;
 typedef enum recipe_probe { PROBE_LINEAR, PROBE_ATTENTIVE } recipe_probe;
 typedef enum recipe_pool { POOL_CLS, POOL_MEAN } recipe_pool;
-typedef enum recipe_features { FEATURES_ENCODER, FEATURES_RANDOM, FEATURES_HISTOGRAM } recipe_features;
+typedef enum recipe_features {
+    FEATURES_ENCODER,
+    FEATURES_RANDOM,
+    FEATURES_HISTOGRAM,
+    FEATURES_EMBEDDINGS
+} recipe_features;
 typedef enum recipe_start { START_WEIGHTS, START_RANDOM } recipe_start;
 typedef enum recipe_backbone { BACKBONE_FULL, BACKBONE_FROZEN, BACKBONE_LORA } recipe_backbone;
 typedef enum recipe_precision { PRECISION_F32, PRECISION_BF16 } recipe_precision;
@@ -117,6 +122,7 @@ typedef struct recipe {
     } dino;
     struct {
         char weights[RECIPE_TEXT];
+        char embeddings[RECIPE_TEXT], embedding_ids[RECIPE_TEXT]; /* made elsewhere (embeddings/table.h) */
         recipe_probe kind;
         recipe_features features;
         recipe_pool pool;
