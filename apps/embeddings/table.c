@@ -25,8 +25,10 @@ void embedding_ids_free(char **id, size_t n) {
 }
 
 hct_status embedding_text(char **at, const char *path, const char *bytes, size_t n, hct_err *err) {
-    char *text = strndup(bytes, n);
+    char *text = malloc(n + 1);
     if (!text) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    if (n) memcpy(text, bytes, n);
+    text[n] = 0;
     if (strlen(text) < n || text_not_utf8(text)) {
         free(text);
         return hct_fail(err, HCT_EFORMAT, "%s: an id has a zero byte or is no UTF-8", path);
