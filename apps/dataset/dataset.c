@@ -311,12 +311,10 @@ hct_status form_spec(const form *f, const char *source_sha256, char ret[65], hct
 
 /* The volume that a spec is cut from, made from the scan as it is now. */
 static hct_status form_volume(const dataset *d, size_t i, const input_spec *spec, volume *ret, hct_err *err) {
-    const form *f = form_find(spec->form);
+    const form *f;
     char wanted[SHA256_HEX];
-    if (!f)
-        return hct_fail(err, HCT_EVERSION, "an encoder takes volumes of the form '%s', which this headct does not make",
-                        spec->form);
-    hct_status s = form_spec(f, d->scans[i].source_sha256, wanted, err);
+    hct_status s = form_of(spec, &f, err);
+    if (s == HCT_OK) s = form_spec(f, d->scans[i].source_sha256, wanted, err);
     for (size_t k = 0; s == HCT_OK && k < d->n_forms; k++)
         if (d->forms[k].scan == (int64_t)i && !strcmp(d->forms[k].form, f->name) && !strcmp(d->forms[k].spec, wanted))
             return nifti_read(d->forms[k].file, ret, err);

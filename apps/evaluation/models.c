@@ -1,5 +1,4 @@
 /* Several models' predictions: read, put into one order. */
-#include "hct/log.h"
 #include "evaluation/models.h"
 
 #include <math.h>
@@ -7,6 +6,7 @@
 #include <string.h>
 
 #include "dataset/split.h"
+#include "hct/log.h"
 #include "support/csv.h"
 #include "support/paths.h"
 #include "support/text.h"

@@ -108,7 +108,7 @@ static hct_status open_model(fit *f, hct_err *err) {
     for (int k = 0; k < f->info.n_tasks; k++) snprintf(f->info.task[k], MODEL_NAME, "%s", f->t->said.task[k]);
     hct_status st = recipe_hash(r, f->info.recipe, err);
     if (st == HCT_OK) st = dataset_hash(f->t->data, f->t->scan, f->t->n_train, f->info.data, err);
-    memcpy(f->info.preprocessing, f->t->preparation, MODEL_HASH);
+    if (st == HCT_OK) st = trial_preparation(f->t, &e->input, f->info.preprocessing, err);
     if (st == HCT_OK && !(f->p = model_new(f->base->dev, &f->info, (uint64_t)r->seed, err)))
         st = err ? err->code : HCT_ENOMEM;
     if (st == HCT_OK && r->finetune.backbone == BACKBONE_LORA) {

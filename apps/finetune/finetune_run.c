@@ -183,7 +183,9 @@ hct_status finetune_run(const recipe *r, const finetune_run_options *o, hct_err 
     if (st == HCT_OK && !(q.dev = device_open(r->train.device, err))) st = err->code;
     if (st == HCT_OK) st = finetune_open(r, q.dev, q.data, &q.base, err);
     if (st == HCT_OK) st = training_scans_write(o->run, q.data, q.all.scan, q.all.n_train, o->resume, err);
-    if (st == HCT_OK && q.base.encoder) weights_warn_preparation(r->finetune.weights, &q.base.info, q.all.preparation);
+    char scans[MODEL_HASH];
+    if (st == HCT_OK) st = trial_preparation(&q.all, &q.base.info.encoder.input, scans, err);
+    if (st == HCT_OK && q.base.encoder) weights_warn_preparation(r->finetune.weights, &q.base.info, scans);
     if (st == HCT_OK) st = is_one_model(&q) ? run_model(&q, r, &q.all, o->run, o->table, err) : run_each(&q, err);
     char unused[MODEL_HASH];
     if (q.weights) sha256_end(q.weights, unused, NULL);

@@ -7,6 +7,7 @@
 
 #include "imaging/resample.h"
 #include "support/parallel.h"
+#include "support/sha256.h"
 
 enum { HLIP_SLICES = 48, HLIP_EDGE = 256, PAD = -1024 };
 
@@ -23,6 +24,20 @@ const form *form_find(const char *name) {
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (!strcmp(forms[i].name, name)) return &forms[i];
     return NULL;
+}
+
+hct_status form_of(const input_spec *spec, const form **ret, hct_err *err) {
+    *ret = form_find(spec->form);
+    return *ret || !*spec->form
+               ? HCT_OK
+               : hct_fail(err, HCT_EVERSION,
+                          "an encoder takes volumes of the form '%s', which this headct does not make", spec->form);
+}
+
+hct_status form_preparation(const input_spec *spec, char io[65], hct_err *err) {
+    const form *f;
+    hct_status st = form_of(spec, &f, err);
+    return st == HCT_OK && f ? sha256_bytes(f->steps, strlen(f->steps), io, err) : st;
 }
 
 const char *form_names(void) { return "merlin, ct-fm, hlip"; }

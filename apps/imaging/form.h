@@ -26,6 +26,12 @@ typedef struct form {
 
 /* NULL: there is none of that name. */
 const form *form_find(const char *name);
+/* The form that inputs are cut from; NULL: of the dataset's own volumes. HCT_EVERSION: one that this headct does not
+ * make. */
+hct_status form_of(const input_spec *spec, const form **ret, hct_err *err);
+/* SHA-256 of all that a model's inputs go through: of the steps of its form; of a model that takes the dataset's own
+ * volumes *io stays, which is that of their preparation. Errors: form_of's. */
+hct_status form_preparation(const input_spec *spec, char io[65], hct_err *err);
 /* "merlin, ct-fm, hlip" */
 const char *form_names(void);
 

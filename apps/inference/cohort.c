@@ -304,15 +304,6 @@ hct_status cohort_join_studies(cohort *c, hct_err *err) {
     return st == HCT_OK ? name_studies(c, err) : st;
 }
 
-hct_status cohort_take_form(cohort *c, const input_spec *spec, hct_err *err) {
-    const form *f = form_find(spec->form);
-    if (!*spec->form) return HCT_OK;
-    if (!f)
-        return hct_fail(err, HCT_EVERSION, "an encoder takes volumes of the form '%s', which this headct does not make",
-                        spec->form);
-    return sha256_bytes(f->steps, strlen(f->steps), c->preprocessing, err);
-}
-
 size_t cohort_refused(const cohort *c) {
     size_t n = 0;
     for (size_t i = 0; i < c->n; i++) n += c->scans[i].reason != NULL;
@@ -375,11 +366,9 @@ static hct_status read_one(const cohort *c, const cohort_scan *s, candidate *fou
     volume v = {0};
     candidate_facts facts;
     const candidate_options o = {.jobs = 0};
-    const form *f = *info->encoder.input.form ? form_find(info->encoder.input.form) : NULL;
-    if (*info->encoder.input.form && !f)
-        return hct_fail(why, HCT_EVERSION, "an encoder takes volumes of the form '%s', which this headct does not make",
-                        info->encoder.input.form);
-    hct_status st = candidate_hash(&c->candidates, found, hash, why);
+    const form *f;
+    hct_status st = form_of(&info->encoder.input, &f, why);
+    if (st == HCT_OK) st = candidate_hash(&c->candidates, found, hash, why);
     if (st == HCT_OK && f) st = candidate_form(&c->candidates, found, &o, f, &v, why);
     else if (st == HCT_OK) st = candidate_prepare(&c->candidates, found, &c->filters, &o, &v, &facts, why);
     if (st == HCT_OK) {

@@ -58,10 +58,6 @@ int64_t cohort_find(const cohort *c, const char *id);
 /* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that
  * result. */
 hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const char *file, hct_err *err);
-/* The hash of what the inputs of an encoder go through, where it does not take the dataset's own volumes
- * (imaging/form.h);
- * else nothing is changed. */
-hct_status cohort_take_form(cohort *c, const input_spec *spec, hct_err *err);
 /* Puts the series of a study together, in one scan of `more` series: DICOM series by StudyInstanceUID, NIfTI files
  * by the
  * folder that they lie in. Its id is the folder's name, of a single series that one's. Of files and folders; the

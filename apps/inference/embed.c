@@ -273,7 +273,7 @@ hct_status embed_run(const embed_options *o, cohort *c, size_t *ret_kept, hct_er
                       o->model.path);
     if (st == HCT_OK) st = set_output(&q, err);
     if (st == HCT_OK && q.info.encoder.kind->studies) st = cohort_join_studies(c, err);
-    if (st == HCT_OK) st = cohort_take_form(c, &q.info.encoder.input, err);
+    if (st == HCT_OK) st = form_preparation(&q.info.encoder.input, c->preprocessing, err);
     if (st == HCT_OK) {
         q.width = (size_t)encoder_width(&q.info.encoder);
         q.row = malloc((c->n + 1) * q.width * sizeof *q.row);

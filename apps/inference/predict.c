@@ -181,6 +181,7 @@ hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hc
     *ret_kept = 0;
     hct_dev *dev = device_open(o->device, err);
     hct_status st = dev ? classifiers_open(dev, o->weights, o->run, &q.set, err) : err->code;
+    if (st == HCT_OK) st = form_preparation(&q.set.item->info.encoder.input, c->preprocessing, err); /* of all alike */
     for (size_t i = 0; st == HCT_OK && i < q.set.n; i++)
         weights_warn_preparation(q.set.item[i].path, &q.set.item[i].info, c->preprocessing);
     if (st == HCT_OK) st = open_todo(&q, ret_kept, err);

@@ -90,6 +90,7 @@ hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const em
     if (st == HCT_OK) st = open_encoder(r, ret, err);
     char scans_hash[MODEL_HASH];
     if (st == HCT_OK) st = dataset_preparation(d, scans, n, scans_hash, err);
+    if (st == HCT_OK) st = form_preparation(&ret->info.encoder.input, scans_hash, err);
     if (st == HCT_OK && r->probe.features == FEATURES_ENCODER)
         weights_warn_preparation(r->probe.weights, &ret->info, scans_hash);
     embedder e = {0};

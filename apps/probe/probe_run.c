@@ -94,7 +94,7 @@ static hct_status save_classifier(probing *q, params **heads, hct_err *err) {
     params *all = model_new(q->dev, &info, 0, err);
     if (!all) return err->code;
     hct_status st = dataset_hash(q->data, q->t.scan, q->t.n_train, info.data, err);
-    memcpy(info.preprocessing, q->t.preparation, MODEL_HASH);
+    if (st == HCT_OK) st = trial_preparation(&q->t, &info.encoder.input, info.preprocessing, err);
     for (size_t i = 0; st == HCT_OK && i < all->n; i++) {
         const char *name = all->items[i].name;
         const param *from = params_find(q->f.p, name);

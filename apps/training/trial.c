@@ -68,6 +68,11 @@ hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *er
     return st;
 }
 
+hct_status trial_preparation(const trial *t, const input_spec *spec, char ret[MODEL_HASH], hct_err *err) {
+    memcpy(ret, t->preparation, MODEL_HASH);
+    return form_preparation(spec, ret, err);
+}
+
 void trial_free(trial *t) {
     predictions_free(&t->said);
     free(t->scan);
@@ -140,16 +145,17 @@ hct_status trial_check_folders(const trial *t, hct_err *err) {
 /* predictions.csv.json: what made the table, as headct predict writes it, and the training data. */
 static hct_status write_origin(const trial *t, const char *run, const char *weights, const model_info *info,
                                hct_err *err) {
-    char data[MODEL_HASH], *path = path_join(run, "predictions.csv.json");
+    char data[MODEL_HASH], preparation[MODEL_HASH], *path = path_join(run, "predictions.csv.json");
     hct_status st =
         path ? dataset_hash(t->data, t->scan, t->n_train, data, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (st == HCT_OK) st = trial_preparation(t, &info->encoder.input, preparation, err);
     hct_outfile *f = st == HCT_OK ? hct_outfile_open(path, err) : NULL;
     if (f)
         hct_outfile_printf(f,
                            "{\"format\":\"headct-predictions/"
                            "1\",\"weights_sha256\":\"%s\",\"recipe_sha256\":\"%s\",\"preprocessing_sha256\":\"%s\","
                            "\"data_sha256\":\"%s\"}\n",
-                           weights, info->recipe, t->preparation, data);
+                           weights, info->recipe, preparation, data);
     if (st == HCT_OK) st = hct_outfile_close(f, err);
     free(path);
     return st;

@@ -35,6 +35,8 @@ hct_status trial_open(const recipe *r, const dataset *d, trial *ret, hct_err *er
 hct_status trial_of(const dataset *d, scan_list train, scan_list valid, scan_list test, const char *const *tasks,
                     size_t n_tasks, trial *ret, hct_err *err);
 void trial_free(trial *t);
+/* SHA-256 of all that the inputs of a model go through: the scans' preparation, or its own form's (imaging/form.h). */
+hct_status trial_preparation(const trial *t, const input_spec *spec, char ret[MODEL_HASH], hct_err *err);
 /* Whether every task has both classes among the training rows; HCT_EINVAL names one that has not. */
 hct_status trial_need_classes(const trial *t, hct_err *err);
 /* The same of the tasks that a recipe names; where it names none, such labels are left out, and said so on stderr. */

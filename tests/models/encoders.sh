@@ -103,5 +103,21 @@ for f in weights.safetensors metrics.jsonl predictions.csv; do
     ok $? "$f is the same"
 done
 check "predict of a file" "$headct" predict --run "$work/whole" "$1" $q
+# What the numbers went through is the form's, in every file alike, and so nothing warns of another preparation.
+"$headct" predict --run "$work/whole" "$1" --out "$work/p.csv" $q >/dev/null 2>"$work/said"
+"$headct" embed --weights "$work/whole/weights.safetensors" "$1" --out "$work/tuned.e" $q >/dev/null 2>>"$work/said"
+! grep -q "another preparation" "$work/said"
+ok $? "weights and volumes of one form are of one preparation"
+python3 - "$work" <<'P'
+import json, sys
+from weights_file import read
+w = sys.argv[1]
+said = [json.load(open(f"{w}/{f}"))["preprocessing_sha256"] for f in ("p.csv.json", "whole/predictions.csv.json")]
+said += [read(f"{w}/{f}")[0]["preprocessing_sha256"] for f in ("tuned.e", "merlin.e")]
+said.append(json.loads(read(f"{w}/whole/weights.safetensors")[0]["headct"])["preprocessing_sha256"])
+print("#", said)
+sys.exit(len(set(said)) != 1 or len(said[0]) != 64)
+P
+ok $? "predictions, embeddings and weights name it"
 refuses 1 "flips and shifts are of cubes" "flips of what is no cube" "$headct" finetune --recipe "$work/ft.yaml" --data "$work/data" --weights "$work/merlin" --run "$work/no" --set views.flip=0.5 $q
 done_testing
