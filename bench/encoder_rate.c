@@ -1,8 +1,7 @@
 /* bench/encoder_rate KIND forward|train BATCH RUNS [profile]: an encoder of the table at its published size, random
- * weights, made-up input. Prints
- * "KIND MODE BATCH: SECONDS s (median of RUNS), MIB MiB at most, value V"; with profile the time by kernel of one
- * more run. train: forward, backward
- * and AdamW on the mean of the embedding. bench/encoders.py runs it beside PyTorch. */
+ * weights, made-up input. Prints "KIND MODE BATCH: SECONDS s (median of RUNS), MIB MiB at most, value V"; with profile
+ * the time by kernel of one more run. train: forward, backward and AdamW on the mean of the embedding.
+ * bench/encoders.py runs it beside PyTorch. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -37,9 +37,8 @@ hct_status prepare_series(const pile_file *files, const series *s, const series_
                           const prepare_series_options *o, volume *ret, prepared_series *ret_info, verdict *v,
                           hct_err *err);
 
-/* The slices of a series as they were stored, in HU, F32 [slices, rows, columns]; with the places of all of them
- * where they
- * are unevenly spaced or slide over each other. Errors as above. */
+/* The slices of a series as they were stored, in HU, F32 [slices, rows, columns]; with the places of all of them where
+ * they are unevenly spaced or slide over each other. Errors as above. */
 hct_status series_source(const pile_file *files, const series *s, bool unwrap, int jobs, scan_source *ret,
                          hct_err *err);
 

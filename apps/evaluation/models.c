@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataset/split.h"
 #include "hct/log.h"
 #include "support/csv.h"
 #include "support/paths.h"
@@ -91,8 +90,7 @@ static hct_status take_texts(const csv *t, size_t row, const common *c, predicti
 }
 
 static bool wanted(const csv *t, size_t row, const common *c, const char *split) {
-    const char *part = split ? csv_cell(t, row, (size_t)c->split) : "";
-    return !split || strcmp(part, split) == 0 || split_is_of(part, split);
+    return predictions_of_split(split ? csv_cell(t, row, (size_t)c->split) : "", split);
 }
 
 static hct_status check_split(const csv *t, const common *c, const char *split, hct_err *err) {

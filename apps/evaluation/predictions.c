@@ -66,6 +66,10 @@ hct_status predictions_text(char **slot, const char *text, hct_err *err) {
 
 const char *const predictions_names[] = {"path", "study_uid", "series_uid", "accession_number", NULL};
 
+bool predictions_of_split(const char *part, const char *split) {
+    return !split || strcmp(part, split) == 0 || split_is_of(part, split);
+}
+
 /* A task's columns; label -1 absent. */
 typedef struct task_columns {
     int score, label;
@@ -177,8 +181,7 @@ hct_status predictions_read(const char *path, const char *split, predictions *re
     bool *taken = status == HCT_OK ? calloc(t->rows + 1, sizeof *taken) : NULL;
     if (status == HCT_OK && !taken) status = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     for (size_t i = 0; status == HCT_OK && i < t->rows; i++) {
-        const char *part = split ? csv_cell(t, i, (size_t)c.split) : "";
-        taken[i] = !split || strcmp(part, split) == 0 || split_is_of(part, split);
+        taken[i] = predictions_of_split(split ? csv_cell(t, i, (size_t)c.split) : "", split);
         if (taken[i] && refused >= 0 && *csv_cell(t, i, (size_t)refused)) {
             taken[i] = false;
             n_refused++;

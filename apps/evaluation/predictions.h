@@ -27,6 +27,9 @@ typedef struct predictions {
 #define PREDICTIONS_REFUSED "refused"
 extern const char *const predictions_names[];
 
+/* Whether a row whose column `split` says `part` is of the split that is asked for (NULL: all; several with + between:
+ * dataset/split.h). */
+bool predictions_of_split(const char *part, const char *split);
 /* n rows and n_tasks columns of nothing: texts "", scores 0, labels -1. All NULL on HCT_ENOMEM. */
 hct_status predictions_alloc(size_t n, size_t n_tasks, predictions *ret, hct_err *err);
 void predictions_free(predictions *p);

@@ -47,7 +47,7 @@ static void shape_of(saliency *s) {
     if (!patch || patch > s->input[0]) return;
     for (int a = 0; a < 3; a++) s->cells[a] = s->input[a] / patch;
     int64_t lead = tokens - s->cells[0] * s->cells[1] * s->cells[2];
-    if (!e->kind->has_attention(e) || lead != 1 + own_size(e, "registers") || !heads) return;
+    if (!encoder_has_attention(e) || lead != 1 + own_size(e, "registers") || !heads) return;
     if (s->info.pool_mean || s->info.probe_heads || layers > LAYERS) return;
     s->shape = (attention_shape){.layers = layers, .heads = heads, .tokens = tokens, .lead = lead};
     memcpy(s->shape.grid, s->cells, sizeof s->cells);

@@ -101,7 +101,7 @@ hct_status finetune_step_new(finetune_step *s, hct_dev *dev, params *p, const mo
                          .micro = r->optim.accumulate,
                          .batch = batch,
                          .drop_path = r->finetune.drop_path,
-                         .branches = e->kind->branches(e)};
+                         .branches = encoder_branches(e)};
     hct_status st = micro_check(s->micro, err);
     if (st == HCT_OK && s->drop_path > 0 && !s->branches)
         st = hct_fail(err, HCT_EINVAL, "finetune.drop_path: a %s encoder has no branches to skip; set it to 0",

@@ -166,8 +166,7 @@ static void pad_lines(volume *v, const pad_box *box, int axis) {
 }
 
 /* Cuts or pads to `size`, int16 with `fill`; NULL: float32 with the least value of each line, the slowest axis first
- * (np.pad's
- * "minimum" of an array [S, P, L]). */
+ * (np.pad's "minimum" of an array [S, P, L]). */
 static hct_status resample_linear(const sampler *s, int lps, const double spacing[3], const int64_t size[3],
                                   const float *fill, volume *ret, hct_err *err) {
     static const int orders[2][3] = {{0, 1, 2}, {2, 1, 0}}; /* of MONAI's array: [R, A, S], [S, P, L] */

@@ -244,18 +244,14 @@ static char *study_id(const cohort *c, const cohort_scan *s) {
     return id;
 }
 
-static hct_status join(cohort *c, cohort_scan *to, cohort_scan *from, hct_err *err) {
+/* The series of one becomes a further one of the other, which is of the same study; its id is NULL then. */
+static hct_status join(cohort_scan *to, cohort_scan *from, hct_err *err) {
     candidate **more = realloc(to->more, (to->n_more + 1) * sizeof *more);
     if (!more) return out_of_memory(err);
     to->more = more;
     more[to->n_more++] = from->found;
-    free(from->id);
-    free(from->patient);
-    free(from->split);
-    free(from->path);
-    identifiers_free(&from->names);
-    from->id = NULL;
-    (void)c;
+    free_scan(from);
+    *from = (cohort_scan){0};
     return HCT_OK;
 }
 
@@ -295,7 +291,7 @@ hct_status cohort_join_studies(cohort *c, hct_err *err) {
         if (!(study[i] = study_of(c, s->found))) st = out_of_memory(err);
         for (size_t k = 0; st == HCT_OK && k < i; k++)
             if (study[k] && c->scans[k].id && !strcmp(study[k], study[i])) {
-                st = join(c, &c->scans[k], s, err);
+                st = join(&c->scans[k], s, err);
                 break;
             }
     }

@@ -58,11 +58,9 @@ int64_t cohort_find(const cohort *c, const char *id);
 /* HCT_EINVAL where scan i is known to have another input than what an older result was made from. file: of that
  * result. */
 hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const char *file, hct_err *err);
-/* Puts the series of a study together, in one scan of `more` series: DICOM series by StudyInstanceUID, NIfTI files
- * by the
- * folder that they lie in. Its id is the folder's name, of a single series that one's. Of files and folders; the
- * scans of
- * a dataset stay as they are. */
+/* Puts the series of a study together, in one scan of `more` series: DICOM series by StudyInstanceUID, NIfTI files by
+ * the folder that they lie in. Its id is the folder's name, of a single series that one's. Of files and folders; the
+ * scans of a dataset stay as they are. */
 hct_status cohort_join_studies(cohort *c, hct_err *err);
 /* Reads scan i of files and folders, all its series: [1 + n_more, input_floats] into out. Errors are the scan's. */
 hct_status cohort_read(cohort *c, size_t i, const model_info *info, float *out, hct_err *why);

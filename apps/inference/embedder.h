@@ -21,11 +21,11 @@ typedef struct embedder {
     float *host;                /* [batch, image_floats]: write images here before embedder_run */
 } embedder;
 
-/* The same for one study of `series` series at a time (encoder_kind.studies): host is [series, image_floats]. */
-hct_status embedder_new_study(embedder *, hct_dev *, params *, const model_info *, int64_t series, hct_err *);
 /* batch: at most; encoders with inputs of their own (large ones) get 1. scans: how many it will see in all. Where they
  * make many batches, the weights are also kept as products read them (hct_keep_packed). */
 hct_status embedder_new(embedder *, hct_dev *, params *, const model_info *, int64_t batch, int64_t scans, hct_err *);
+/* The same for one study of `series` series at a time (encoder_kind.studies): host is [series, image_floats]. */
+hct_status embedder_new_study(embedder *, hct_dev *, params *, const model_info *, int64_t series, hct_err *);
 void embedder_free(embedder *);
 /* Runs the first n images of host. cls: [n, row] or NULL; probability: [n, n_tasks] or NULL (classifiers). */
 hct_status embedder_run(embedder *, int64_t n, float *cls, double *probability, hct_err *);

@@ -39,7 +39,7 @@ static hct_status check_shape(const hct_st_entry *e, const char *path, hct_err *
 
 static hct_status record(telling *q, hct_err *err) {
     const encoder *c = &q->info.encoder;
-    size_t layers = c->kind->has_attention(c) ? (size_t)c->kind->layers(c) : 0;
+    size_t layers = encoder_has_attention(c) ? (size_t)c->kind->layers(c) : 0;
     int64_t dim[5] = {1, c->input.n_windows};
     input_dims(&c->input, dim + 2);
     q->n = layers + 2;

@@ -57,11 +57,11 @@ struct encoder_kind {
     void (*declare)(params *, const encoder *);
     void (*forward)(hct_tape *, params *, const encoder *, hct_id x, encoder_values *);
 
-    int64_t (*width)(const encoder *);    /* of embedding and tokens */
-    int64_t (*tokens)(const encoder *);   /* N */
-    int64_t (*layers)(const encoder *);   /* with a result, and attention where the kind has any */
-    int64_t (*branches)(const encoder *); /* that drop-path can skip; 0: none */
-    int (*has_attention)(const encoder *);
+    int64_t (*width)(const encoder *);     /* of embedding and tokens */
+    int64_t (*tokens)(const encoder *);    /* N */
+    int64_t (*layers)(const encoder *);    /* with a result, and attention where the kind has any */
+    int64_t (*branches)(const encoder *);  /* that drop-path can skip; NULL: none (encoder_branches) */
+    int (*has_attention)(const encoder *); /* NULL: none to give (encoder_has_attention) */
     /* Which layer a tensor belongs to, for rates that fall from layer to layer: 0 before the first, i + 1 of layer i,
      * layers + 1 behind the last. */
     int64_t (*layer_of)(const encoder *, const char *tensor);
@@ -108,6 +108,10 @@ encoder encoder_default(const encoder_kind *);
 /* Input and sizes. */
 hct_status encoder_check(const encoder *, hct_err *);
 static inline int64_t encoder_width(const encoder *e) { return e->kind->width(e); }
+static inline int64_t encoder_branches(const encoder *e) { return e->kind->branches ? e->kind->branches(e) : 0; }
+static inline int encoder_has_attention(const encoder *e) {
+    return e->kind->has_attention && e->kind->has_attention(e);
+}
 /* Reads a file's tensors by the kind's rules. */
 hct_status encoder_load(params *, const encoder *, const hct_st_file *, const char *path, const char *prefix,
                         load_report *, hct_err *);

@@ -37,12 +37,12 @@ static const hct_st_entry *need(const source *s, const char *name, int ndim) {
     return NULL;
 }
 
-static int64_t count_blocks(const source *s, const char *prefix) {
-    char name[64];
-    int64_t n = 0;
-    do snprintf(name, sizeof name, "%s.%lld.att_norm.weight", prefix, (long long)n);
-    while (geometry_find(s->sorted, s->n, name) && ++n);
-    return n;
+int64_t geometry_count(const hct_st_entry *sorted, size_t n, const char *before, const char *behind) {
+    char name[128];
+    int64_t count = 0;
+    do snprintf(name, sizeof name, "%s%lld%s", before, (long long)count, behind);
+    while (geometry_find(sorted, n, name) && ++count);
+    return count;
 }
 
 hct_status geometry_of_vit(const hct_st_entry *sorted, size_t n, const char *path, int64_t heads, double norm_eps,
@@ -64,7 +64,7 @@ hct_status geometry_of_vit(const hct_st_entry *sorted, size_t n, const char *pat
                         .patch = patch->dim[2],
                         .channels = patch->dim[1],
                         .width = patch->dim[0],
-                        .depth = count_blocks(&s, "blocks"),
+                        .depth = geometry_count(sorted, n, "blocks.", ".att_norm.weight"),
                         .heads = heads,
                         .mlp = mlp->dim[0],
                         .registers = registers ? registers->dim[1] : 0,
@@ -87,7 +87,7 @@ hct_status geometry_of_decoder(const hct_st_entry *sorted, size_t n, const char 
                        *mlp = embed ? need(&s, "decoder_blocks.0.mlp.linear1.weight", 2) : NULL;
     if (!mlp) return HCT_EFORMAT;
     ret->width = embed->dim[0];
-    ret->depth = count_blocks(&s, "decoder_blocks");
+    ret->depth = geometry_count(sorted, n, "decoder_blocks.", ".att_norm.weight");
     ret->heads = heads;
     ret->mlp = mlp->dim[0];
     ret->decoder_bias = geometry_find(sorted, n, "decoder_embed.bias") != NULL;

@@ -8,6 +8,8 @@
 
 /* NULL where absent. */
 const hct_st_entry *geometry_find(const hct_st_entry *sorted, size_t n, const char *name);
+/* How many tensors BEFORE0BEHIND, BEFORE1BEHIND, ... there are: blocks, by one tensor of each. */
+int64_t geometry_count(const hct_st_entry *sorted, size_t n, const char *before, const char *behind);
 /* channels, patch, width, depth, mlp, registers, qkv_bias, and image from the position table's grid; heads and
  * norm_eps as given. */
 hct_status geometry_of_vit(const hct_st_entry *sorted, size_t n, const char *path, int64_t heads, double norm_eps,

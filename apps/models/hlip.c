@@ -265,14 +265,6 @@ static int64_t tokens(const encoder *e) {
     return 1 + c.registers + e->input.n_windows * patches(&c);
 }
 static int64_t layers(const encoder *e) { return config_of(e).depth; }
-static int64_t branches(const encoder *e) {
-    (void)e;
-    return 0;
-}
-static int has_attention(const encoder *e) { /* its groups differ from block to block: there is no one table to give */
-    (void)e;
-    return 0;
-}
 static int64_t layer_of(const encoder *e, const char *tensor) {
     if (!strncmp(tensor, "blocks.", 7)) return 1 + strtoll(tensor + 7, NULL, 10);
     return !strncmp(tensor, "norm.", 5) || !strncmp(tensor, "projection.", 11) ? layers(e) + 1 : 0;
@@ -293,6 +285,10 @@ static const hct_st_entry *need(const hct_st_entry *sorted, size_t n, const char
     return NULL;
 }
 
+static int64_t depth_of(const hct_st_entry *sorted, size_t n) {
+    return geometry_count(sorted, n, "blocks.", ".norm1.weight");
+}
+
 static hct_status sizes(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err) {
     hlip_config c = config_of(io);
     const hct_st_entry *patch = need(sorted, n, path, "patch_embed.proj.weight", 5, err),
@@ -310,10 +306,7 @@ static hct_status sizes(const hct_st_entry *sorted, size_t n, const char *path, 
     c.registers = reg && reg->ndim == 3 ? reg->dim[1] : 0;
     c.sequence = sequence && sequence->ndim == 3 ? sequence->dim[1] : 0;
     for (int d = 0; d < 3; d++) c.patch[d] = patch->dim[2 + d], c.grid[d] = table->dim[1 + d];
-    char name[64];
-    c.depth = 0;
-    do snprintf(name, sizeof name, "blocks.%lld.norm1.weight", (long long)c.depth);
-    while (geometry_find(sorted, n, name) && ++c.depth);
+    c.depth = depth_of(sorted, n);
     set(io, &c);
     return HCT_OK;
 }
@@ -327,10 +320,7 @@ static int recognises(const hct_st_entry *sorted, size_t n) {
 static hct_status presume(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err) {
     hlip_config c = config_of(io);
     const hct_st_entry *patch = geometry_find(sorted, n, "patch_embed.proj.weight");
-    char name[64];
-    int64_t depth = 0;
-    do snprintf(name, sizeof name, "blocks.%lld.norm1.weight", (long long)depth);
-    while (geometry_find(sorted, n, name) && ++depth);
+    int64_t depth = depth_of(sorted, n);
     if (!patch) return HCT_OK; /* sizes() says so */
     int fits = patch->ndim == 5 && patch->dim[0] >= 64 && patch->dim[0] % 64 == 0 && depth && depth % 4 == 0;
     c.heads = fits ? patch->dim[0] / 64 : 0;
@@ -355,6 +345,7 @@ static const char *plain_name(const char *name) {
     return !strcmp(name, "series_posemb") ? "sequential_posemb" : name;
 }
 
+/* No attention to give: its groups differ from block to block, and there is no one table. */
 const encoder_kind encoder_hlip = {
     .name = "hlip",
     .summary = "HLIP's transformer over all scans of a study",
@@ -367,8 +358,6 @@ const encoder_kind encoder_hlip = {
     .width = width,
     .tokens = tokens,
     .layers = layers,
-    .branches = branches,
-    .has_attention = has_attention,
     .layer_of = layer_of,
     .outputs = outputs,
     .own_input = 1,

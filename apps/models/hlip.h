@@ -1,6 +1,5 @@
 /* HLIP's image encoder (v1 for head CT, and the models of 2026): a vision transformer over all scans of a study, of
- * which each HU window of each
- * series is one. x [B, scans, D0, D1, D2], any number of scans.
+ * which each HU window of each series is one. x [B, scans, D0, D1, D2], any number of scans.
  *
  *   patches of each scan (linear) + spatial table (+ row n of the sequence table, for scan n)
  *   blocks (pre-norm, exact GELU), each at one level: tokens see those of their slice (one depth of patches), their
@@ -12,10 +11,9 @@
  *   times the projection, without bias: the embedding [B, out], which the published code then divides by its length
  *
  * Block i is at study level where i mod period is period - 1; with `slices` at scan level where it is period - 2,
- * else at slice level; without, all
- * others are at scan level. No step holds a table of tokens x tokens (hct_attention). Tensors have the published
- * names behind "visual.trunk.", and
- * projection.weight for "visual.head.proj.weight". */
+ * else at slice level; without, all others are at scan level. No step holds a table of tokens x tokens
+ * (hct_attention). Tensors have the published names behind "visual.trunk.", and projection.weight for
+ * "visual.head.proj.weight". */
 #ifndef MODELS_HLIP_H
 #define MODELS_HLIP_H
 

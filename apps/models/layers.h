@@ -14,8 +14,7 @@ hct_id layers_linear_gelu(hct_tape *, params *, const char *name, hct_id x);
  * not trained. */
 void layers_declare_batch_norm(params *, const char *name, int64_t width);
 /* Batch norm of volumes [N, C, ...]. In training, where its weight is trained, by the batch's statistics, and the
- * running
- * ones move; else by the running ones. */
+ * running ones move; else by the running ones. */
 hct_id layers_batch_norm(hct_tape *, params *, const char *name, hct_id x, double momentum, double eps, int training);
 /* That batch norm (norm.*) of the convolution of x by w, without bias. By running statistics it is one convolution with
  * other weights and a bias: w g / sqrt(var + eps), b - mean g / sqrt(var + eps), so that no pass over the volume is

@@ -130,6 +130,7 @@ static void declare(params *p, const encoder *e) {
             in = EXPANSION * w;
         }
     }
+#undef PART
     const struct {
         const char *name;
         int64_t n;
@@ -164,7 +165,6 @@ static hct_id block(hct_tape *t, params *p, int s, int64_t b, const stage *g, hc
     if (!b) x = conv_norm(t, p, NAMES("downsample.0", "downsample.1"), x, stride, 0, 1, training);
     return hct_relu(t, hct_add(t, h, x));
 #undef NAMES
-#undef PART
 }
 
 /* [B, C, ...] as [B, P, C] */
@@ -220,14 +220,6 @@ static int64_t layers(const encoder *e) {
     const resnet_config c = resnet_of(e);
     return c.blocks[0] + c.blocks[1] + c.blocks[2] + c.blocks[3];
 }
-static int64_t branches(const encoder *e) {
-    (void)e;
-    return 0;
-}
-static int has_attention(const encoder *e) {
-    (void)e;
-    return 0;
-}
 static int64_t layer_of(const encoder *e, const char *tensor) {
     const resnet_config c = resnet_of(e);
     int stage = 0;
@@ -250,11 +242,9 @@ static int has_output(const encoder *e, int output) {
 #define KEY "layer4.0.downsample.0.weight"
 
 static int64_t count_blocks(const hct_st_entry *sorted, size_t n, int s) {
-    char name[64];
-    int64_t b = 0;
-    do snprintf(name, sizeof name, "layer%d.%lld.conv3.weight", s + 1, (long long)b);
-    while (geometry_find(sorted, n, name) && ++b);
-    return b;
+    char before[32];
+    snprintf(before, sizeof before, "layer%d.", s + 1);
+    return geometry_count(sorted, n, before, ".conv3.weight");
 }
 
 static hct_status sizes(const hct_st_entry *sorted, size_t n, const char *path, encoder *io, hct_err *err) {
@@ -310,8 +300,7 @@ static hct_status presume_resnet(const hct_st_entry *sorted, size_t n, const cha
 
 #define COMMON                                                                                                         \
     .size = sizeof(resnet_config), .check = check, .declare = declare, .forward = forward, .width = width,             \
-    .tokens = tokens, .layers = layers, .branches = branches, .has_attention = has_attention, .layer_of = layer_of,    \
-    .sizes = sizes, .key = KEY, .batch_norms = 1
+    .tokens = tokens, .layers = layers, .layer_of = layer_of, .sizes = sizes, .key = KEY, .batch_norms = 1
 
 const encoder_kind encoder_resnet3d = {
     .name = "resnet3d",

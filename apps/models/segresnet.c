@@ -148,14 +148,6 @@ static int64_t layers(const encoder *e) {
     for (int64_t l = 0; l < levels_of(&c); l++) n += c.blocks[l];
     return n;
 }
-static int64_t branches(const encoder *e) {
-    (void)e;
-    return 0;
-}
-static int has_attention(const encoder *e) {
-    (void)e;
-    return 0;
-}
 static int64_t layer_of(const encoder *e, const char *tensor) {
     const segresnet_config c = config_of(e);
     long long l = 0, b = 0;
@@ -177,10 +169,9 @@ static hct_status sizes(const hct_st_entry *sorted, size_t n, const char *path, 
         return hct_fail(err, HCT_EFORMAT, "%s: conv_init.weight must be [channels, 1, 3, 3, 3]", path);
     c.width = first->dim[0];
     for (int64_t l = 0; l < LEVELS; l++) {
-        char name[64];
-        int64_t b = 0;
-        while (geometry_find(sorted, n, PART("conv2.weight"))) b++;
-        c.blocks[l] = b;
+        char before[32];
+        snprintf(before, sizeof before, "layers.%lld.blocks.", (long long)l);
+        c.blocks[l] = geometry_count(sorted, n, before, ".conv2.weight");
     }
     if (!c.blocks[0])
         return hct_fail(err, HCT_EFORMAT,
@@ -205,8 +196,6 @@ const encoder_kind encoder_ct_fm = {
     .width = width,
     .tokens = tokens,
     .layers = layers,
-    .branches = branches,
-    .has_attention = has_attention,
     .layer_of = layer_of,
     .sizes = sizes,
     .key = "conv_init.weight",

@@ -5,10 +5,9 @@
  *   mean over all places: the embedding [B, 2^4 w]; the tokens are the places
  *
  * No convolution has a bias; norms are batch norms (eps 1e-5). Windows of the input follow one another along the
- * slices, as CT-FM's published
- * head-CT recipe has them: [B, windows, D, H, W] is seen as [B, 1, windows D, H, W]. Tensors have the published
- * names: conv_init.weight,
- * layers.L.blocks.B.{norm1,conv1,norm2,conv2}.*, layers.L.downsample.weight. */
+ * slices, as CT-FM's published head-CT recipe has them: [B, windows, D, H, W] is seen as [B, 1, windows D, H, W].
+ * Tensors have the published names: conv_init.weight, layers.L.blocks.B.{norm1,conv1,norm2,conv2}.*,
+ * layers.L.downsample.weight. */
 #ifndef MODELS_SEGRESNET_H
 #define MODELS_SEGRESNET_H
 

@@ -1,7 +1,6 @@
 /* Checkpoints: weights, optimiser state and position, written and read. */
 #include "run/checkpoint.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +50,7 @@ void checkpoint_keep(const char *path) {
     char *before = checkpoint_before(path);
     if (before && path_is_file(path)) {
         unlink(before);
-        if (link(path, before) < 0) errno = 0;
+        (void)!link(path, before);
     }
     free(before);
 }

@@ -80,10 +80,11 @@ runlog *runlog_open(const char *folder, int64_t step, hct_err *err) {
     }
     log->fd = -1;
     if (bytes_to_keep(log->path, step, &keep, err) == HCT_OK) {
+        log->size = keep;
         log->fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
         if (log->fd < 0 || ftruncate(log->fd, keep) < 0)
             hct_fail(err, HCT_EIO, "%s: cannot be written: %s", log->path, strerror(errno));
-        else if ((log->size = keep, log->events = tensorboard_open(folder, step + 1, err))) return log;
+        else if ((log->events = tensorboard_open(folder, step + 1, err))) return log;
     }
     if (log->fd >= 0) close(log->fd);
     free(log->path);

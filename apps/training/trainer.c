@@ -82,7 +82,7 @@ static hct_status write_checkpoint(loop *l, const char *path, hct_err *err) {
     return st < 0 ? st : checkpoint_save(&c, &l->state, err);
 }
 
-/* The last one that a run needs: those before it go. */
+/* A run that has ended needs no checkpoint before its last one. */
 static void forget_before(const loop *l) {
     char *before = l->job->last && is_first_rank(l->job) ? checkpoint_before(l->job->last) : NULL;
     if (before) unlink(before);

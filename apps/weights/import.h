@@ -40,8 +40,7 @@ typedef struct import_options {
 
 /* Reads o->path, writes o->out with its description, logs which of the model's tensors were found, one line for all and
  * one for each that is missing, of another shape, or not the model's (IMPORT_TOLD of each at most). Where one is
- * missing
- * or of another shape nothing is written: HCT_EFORMAT, HCT_ESHAPE. ret may be NULL. */
+ * missing or of another shape nothing is written: HCT_EFORMAT, HCT_ESHAPE. ret may be NULL. */
 hct_status import_run(const import_options *o, model_info *ret, hct_err *err);
 
 #endif

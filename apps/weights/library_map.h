@@ -16,8 +16,7 @@
  *
  * timm's position table has rows for the class token and registers too: they are added to these. MONAI's "perceptron"
  * patches (a linear layer on voxels in the order d0, d1, d2, channel) are put into the order of a convolution. Norms
- * have
- * eps 1e-5 in MONAI, 1e-6 in timm. */
+ * have eps 1e-5 in MONAI, 1e-6 in timm. */
 #ifndef WEIGHTS_LIBRARY_MAP_H
 #define WEIGHTS_LIBRARY_MAP_H
 

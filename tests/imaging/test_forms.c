@@ -88,8 +88,7 @@ START_TEST(equal_monai) {
 END_TEST
 
 /* A volume as slices with places: even ones give what the affine gives. Then the places alone say where slices are:
- * every
- * second one is left out, and what lies between is as the neighbours tell. */
+ * every second one is left out, and what lies between is as the neighbours tell. */
 START_TEST(slices_lie_where_they_say) {
     const int64_t dim[3] = {30, 28, 20};
     for (int uneven = 0; uneven < 2; uneven++) {

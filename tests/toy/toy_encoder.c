@@ -59,14 +59,6 @@ static int64_t layers(const encoder *e) {
     (void)e;
     return 1;
 }
-static int64_t branches(const encoder *e) {
-    (void)e;
-    return 0;
-}
-static int has_attention(const encoder *e) {
-    (void)e;
-    return 0;
-}
 static int64_t layer_of(const encoder *e, const char *tensor) {
     (void)e;
     return !strncmp(tensor, "patch.", 6) ? 1 : 2;
@@ -84,7 +76,5 @@ const encoder_kind encoder_toy = {
     .width = width,
     .tokens = tokens,
     .layers = layers,
-    .branches = branches,
-    .has_attention = has_attention,
     .layer_of = layer_of,
 };

@@ -33,7 +33,7 @@ HCT_API void hct_outfile_discard(hct_outfile *f);
  * day. Writers at work are left alone. Returns how many it removed; a folder that is not there holds none. */
 HCT_API int hct_leftovers_remove(const char *folder);
 
-/* A whole file, mapped read-only. An empty file gives size 0 and bytes that may not be read. */
+/* The bytes of a whole file: mapped read-only, or a copy. An empty file gives size 0 and bytes that may not be read. */
 typedef struct hct_mapped {
     const unsigned char *bytes;
     size_t size;
