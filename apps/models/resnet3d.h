@@ -7,7 +7,8 @@
  *
  *   conv1 -> batch norm -> ReLU -> max pool 3, stride 2
  *   4 stages of blocks: 1 x 1 x 1, 3 x 3 x 3 (the stride and dilation are here), 1 x 1 x 1 to 4 times the channels,
- *     each with batch norm and no bias; + the input, through 1 x 1 x 1 and batch norm where shapes differ (shortcut B); ReLU
+ *     each with batch norm and no bias; + the input, through 1 x 1 x 1 and batch norm where shapes differ (shortcut B);
+ *     ReLU
  *   mean over all places: the embedding [B, 32 w]; the tokens are the places, [B, P, 32 w]
  *
  * Tensors have torchvision's names: conv1.weight, bn1.*, layerL.B.conv{1,2,3}.weight, layerL.B.bn{1,2,3}.*,
