@@ -106,11 +106,15 @@ static hct_status sort_rows(label_table *t, hct_err *err) {
 
 /* Another name than the table has for one of its rows. */
 static hct_status add_name(label_table *t, const char *id, size_t row, hct_err *err) {
-    struct label_name *more = realloc(t->order, (t->n_order + 1) * sizeof *more);
-    if (!more) return hct_fail(err, HCT_ENOMEM, "no memory for labels");
-    t->order = more;
-    more[t->n_order] = (struct label_name){strdup(id), row};
-    return more[t->n_order++].id ? HCT_OK : hct_fail(err, HCT_ENOMEM, "no memory for labels");
+    if (t->n_order == t->room) {
+        size_t room = t->room ? 2 * t->room : 1024;
+        struct label_name *more = realloc(t->order, room * sizeof *more);
+        if (!more) return hct_fail(err, HCT_ENOMEM, "no memory for labels");
+        t->order = more;
+        t->room = room;
+    }
+    t->order[t->n_order] = (struct label_name){strdup(id), row};
+    return t->order[t->n_order++].id ? HCT_OK : hct_fail(err, HCT_ENOMEM, "no memory for labels");
 }
 
 static void drop_names(label_table *t) {
@@ -149,15 +153,18 @@ hct_status labels_match(label_table *t, const scan_names *names, const dataset_k
     return s == HCT_OK ? sort_rows(t, err) : s;
 }
 
-void labels_person(const label_table *t, size_t row, char age[16], char sex[4]) {
+void labels_person_cells(const char *age_cell, const char *sex_cell, char age[16], char sex[4]) {
+    static const char *const words[] = {"M", "male", "F", "female", "O", "other"};
     double years;
     *age = *sex = 0;
-    const char *cell = t->age < 0 ? "" : csv_cell(t->csv, row, (size_t)t->age);
-    if (text_double(cell, &years) && years >= 0 && years < 150) snprintf(age, 16, "%.4g", years > 90 ? 90 : years);
-    cell = t->sex < 0 ? "" : csv_cell(t->csv, row, (size_t)t->sex);
-    static const char *const words[] = {"M", "male", "F", "female", "O", "other"};
+    if (text_double(age_cell, &years) && years >= 0 && years < 150) snprintf(age, 16, "%.4g", years > 90 ? 90 : years);
     for (size_t k = 0; k < 6; k++)
-        if (!strcasecmp(cell, words[k])) snprintf(sex, 4, "%s", words[k / 2 * 2]);
+        if (!strcasecmp(sex_cell, words[k])) snprintf(sex, 4, "%s", words[k / 2 * 2]);
+}
+
+void labels_person(const label_table *t, size_t row, char age[16], char sex[4]) {
+    labels_person_cells(t->age < 0 ? "" : csv_cell(t->csv, row, (size_t)t->age),
+                        t->sex < 0 ? "" : csv_cell(t->csv, row, (size_t)t->sex), age, sex);
 }
 
 /* The column of ids or patients: named by the user, or fixed. */

@@ -34,7 +34,7 @@ typedef struct label_table {
         char *id;
         size_t row;
     } * order; /* [n_order], in order of id: scans and their rows */
-    size_t n_order;
+    size_t n_order, room;
     const char *id_column; /* its name */
 } label_table;
 
@@ -61,7 +61,9 @@ typedef struct label_matches {
  * scans have, two rows of one scan. */
 hct_status labels_match(label_table *t, const scan_names *names, const dataset_key *key, label_matches *ret,
                         hct_err *err);
-/* What the table has of age and sex in a row, as tags have it: "" nothing. */
+/* Cells of age and sex as tags have them: years, of 90 and more 90; M, F or O; "" where a cell tells neither. */
+void labels_person_cells(const char *age_cell, const char *sex_cell, char age[16], char sex[4]);
+/* The same of a row of the table. */
 void labels_person(const label_table *t, size_t row, char age[16], char sex[4]);
 /* The row of a scan's id, -1 where it has none. */
 int64_t labels_row(const label_table *t, const char *id);

@@ -4,7 +4,7 @@
  *   scan_names *n = scan_names_new();
  *   scan_names_add(n, id, place, mark);                   of every scan
  *   scan_names_ready(n);
- *   scan_names_find(n, cell, mark, &found, &err); */
+ *   scan_names_find(n, cell, key, &found, &err); */
 #ifndef DATASET_SCAN_NAMES_H
 #define DATASET_SCAN_NAMES_H
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "dataset/index_found.h"
@@ -219,9 +220,9 @@ static hct_status code_system(run *r, const csv *t, size_t row, int column, cons
         return hct_fail(err, HCT_EFORMAT, "%s line %d: '%.40s' is no code system that is known: ICD-9 or ICD-10",
                         t->path, t->lines[row], word);
     *ret_icd9 = said ? said == 9 : rules_is_icd9(cell);
-    char first = cell[strspn(cell, " ")];
-    r->result->either += !said && !*ret_icd9 && (first == 'V' || first == 'v' || first == 'E' || first == 'e') &&
-                         (first == 'V' || first == 'v' || cell[strspn(cell, " ") + 1] == '8');
+    const char *code = cell + strspn(cell, " ");
+    bool may_be = !strncasecmp(code, "V", 1) || !strncasecmp(code, "E8", 2);
+    r->result->either += !said && !*ret_icd9 && may_be;
     return HCT_OK;
 }
 
@@ -444,11 +445,10 @@ static void add_names(const label_rules *r, int which, label_differences *ret) {
     }
 }
 
-static hct_status put_differing(const run *r, size_t scan, const char *label, const int says[2], text_buffer *csv,
+static hct_status put_differing(run *r, size_t scan, const char *label, const int says[2], text_buffer *csv,
                                 hct_err *err) {
-    sqlite3_stmt *q =
-        index_query((dataset_index *)&r->index, err, "SELECT id FROM scans WHERE n=?", "i", r->scans[scan].n);
-    int step = q ? index_step((dataset_index *)&r->index, q, err) : HCT_EIO;
+    sqlite3_stmt *q = index_query(&r->index, err, "SELECT id FROM scans WHERE n=?", "i", r->scans[scan].n);
+    int step = q ? index_step(&r->index, q, err) : HCT_EIO;
     if (step > 0) csv_add(csv, 0, (const char *)sqlite3_column_text(q, 0));
     sqlite3_finalize(q);
     csv_add(csv, 1, label);
@@ -457,7 +457,7 @@ static hct_status put_differing(const run *r, size_t scan, const char *label, co
     return step < 0 ? step : HCT_OK;
 }
 
-static hct_status compare(const run r[2], label_differences *ret, text_buffer *csv, hct_err *err) {
+static hct_status compare(run r[2], label_differences *ret, text_buffer *csv, hct_err *err) {
     hct_status s = HCT_OK;
     for (int k = 0; k < 2; k++) add_names(&r[k].rules, k, ret);
     ret->scans = (int64_t)r->n_scans;

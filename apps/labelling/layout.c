@@ -40,11 +40,13 @@ static hct_status take_text(reader *rd, const yaml_node_t *value, const char *ke
     return (*ret = strdup(text)) ? HCT_OK : hct_fail(rd->err, HCT_ENOMEM, "no memory for a layout");
 }
 
-static hct_status take_pattern(reader *rd, const yaml_node_t *value, const char *key, regex_t *ret) {
+static hct_status take_pattern(reader *rd, const yaml_node_t *value, const char *key, regex_t *ret, bool *ret_has) {
     const char *text = scalar(value);
     char why[200];
     if (!text) return BAD(rd, value, "%s: a pattern is needed", key);
+    if (*ret_has) return BAD(rd, value, "%s: stands there twice", key);
     int code = regcomp(ret, text, REG_EXTENDED);
+    *ret_has = !code;
     if (!code) return HCT_OK;
     regerror(code, ret, why, sizeof why);
     return BAD(rd, value, "%s: '%s' is no POSIX extended regular expression: %s", key, text, why);
@@ -69,11 +71,7 @@ static hct_status take_of_table(reader *rd, const char *key, const yaml_node_t *
     if (!strcmp(key, "name")) return take_text(rd, value, key, &l->name_column);
     if (!strcmp(key, "age")) return take_text(rd, value, key, &l->age);
     if (!strcmp(key, "sex")) return take_text(rd, value, key, &l->sex);
-    if (!strcmp(key, "match")) {
-        hct_status s = take_pattern(rd, value, key, &l->match);
-        l->has_match = s == HCT_OK;
-        return s;
-    }
+    if (!strcmp(key, "match")) return take_pattern(rd, value, key, &l->match, &l->has_match);
     if (!strcmp(key, "number"))
         return scalar(value) && text_bool(scalar(value), &l->number) ? HCT_OK : BAD(rd, value, "number: true or false");
     return BAD(rd, value, "unknown key '%s' of table: name, match, number, age and sex are known", key);
@@ -103,13 +101,9 @@ static hct_status take_root(reader *rd, const char *key, const yaml_node_t *valu
     layout *l = rd->l;
     if (!strcmp(key, "scans")) {
         if (scalar(value) && !*scalar(value)) return BAD(rd, value, "scans: a pattern is needed");
-        return take_pattern(rd, value, key, &l->scans);
+        return take_pattern(rd, value, key, &l->scans, &l->has_scans);
     }
-    if (!strcmp(key, "exclude")) {
-        hct_status s = take_pattern(rd, value, key, &l->exclude);
-        l->has_exclude = s == HCT_OK;
-        return s;
-    }
+    if (!strcmp(key, "exclude")) return take_pattern(rd, value, key, &l->exclude, &l->has_exclude);
     if (!strcmp(key, "patient")) return take_text(rd, value, key, &l->patient);
     if (!strcmp(key, "mask")) return take_text(rd, value, key, &l->mask);
     if (!strcmp(key, "table")) {
@@ -172,7 +166,7 @@ hct_status layout_read(const char *name, layout *ret, hct_err *err) {
 }
 
 void layout_free(layout *l) {
-    if (l->scans.re_nsub) regfree(&l->scans);
+    if (l->has_scans) regfree(&l->scans);
     if (l->has_exclude) regfree(&l->exclude);
     if (l->has_match) regfree(&l->match);
     for (int k = 0; k < LAYOUT_LABELS; k++) free(l->expressions[k]);

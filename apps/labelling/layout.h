@@ -33,7 +33,7 @@ enum { LAYOUT_LABELS = 60, LAYOUT_NAME = 64 };
 typedef struct layout {
     char *path;
     regex_t scans, exclude, match;
-    bool has_exclude, has_match, number;
+    bool has_scans, has_exclude, has_match, number; /* has_: the pattern is there */
     char *patient, *mask, *name_column, *age, *sex; /* NULL: left out */
     bool has_table;
     int n;

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "dataset/index.h"
+#include "dataset/labels.h"
 #include "imaging/nifti.h"
 #include "labelling/layout.h"
 #include "support/csv.h"
@@ -186,19 +187,19 @@ static int value_of(void *context, const char *name, const char *compare, const 
 
 static hct_status put_tags(labelling *w, int64_t scan, hct_err *err) {
     const char *const columns[2] = {w->l->age, w->l->sex}, *const keys[2] = {"age", "sex"};
-    hct_status s = HCT_OK;
-    for (int k = 0; k < 2 && s == HCT_OK && w->table && w->n; k++) {
+    const char *cells[2] = {"", ""};
+    char age[16], sex[4];
+    const char *const values[2] = {age, sex};
+    for (int k = 0; k < 2 && w->table && w->n; k++) {
         int c = columns[k] ? csv_need_column(w->table, columns[k], err) : -1;
         if (columns[k] && c < 0) return err->code;
-        const char *cell = c < 0 ? "" : csv_cell(w->table, w->rows[w->first].row, (size_t)c);
-        char sex[2] = {0};
-        if (k == 1 && *cell && strchr("MmFf", *cell)) sex[0] = *cell & ~0x20;
-        double years;
-        if (k == 0 && !text_double(cell, &years)) continue;
-        if (k == 0 || *sex)
-            s = index_run(&w->ix, err, "INSERT OR REPLACE INTO tags VALUES(?, ?, ?)", "iss", scan, keys[k],
-                          k ? sex : cell);
+        if (c >= 0) cells[k] = csv_cell(w->table, w->rows[w->first].row, (size_t)c);
     }
+    labels_person_cells(cells[0], cells[1], age, sex);
+    hct_status s = HCT_OK;
+    for (int k = 0; k < 2 && s == HCT_OK; k++)
+        if (*values[k])
+            s = index_run(&w->ix, err, "INSERT OR REPLACE INTO tags VALUES(?, ?, ?)", "iss", scan, keys[k], values[k]);
     return s;
 }
 

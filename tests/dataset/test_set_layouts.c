@@ -156,6 +156,10 @@ START_TEST(layouts_of_ones_own) {
     says(",HU 5%,HU 50%,HU 95%,");
     runs(ERROR, "prepare --in in --out none --layout own.yaml --quiet");
     says("its labels are of a table: name it with --labels CSV");
+    shell("sed -i 's/;60;male/;93;male/' t.csv"); /* as docs/privacy.md has it */
+    runs(OK, "prepare --in in --out data --layout own.yaml --labels t.csv --quiet");
+    runs(OK, "dataset why data w1_p7_a");
+    says("age: 90");
     runs(ERROR, "prepare --in in --out none --layout nowhere --quiet");
     says("nowhere");
     static const struct {
@@ -163,6 +167,7 @@ START_TEST(layouts_of_ones_own) {
     } wrong[] = {{"labels: {A: a}", "it needs 'scans'"},
                  {"scans: 'p[0-9]'", "needs a group in brackets"},
                  {"scans: '(p[0-9'", "is no POSIX extended regular expression"},
+                 {"scans: '(p)'\nscans: '(q)'", "scans: stands there twice"},
                  {"scans: '(p)'\nlables: {A: a}", "line 2: unknown key 'lables'"},
                  {"scans: '(p)'\nlabels: {A: a or}", "a column is expected"},
                  {"scans: '(p)'\ntable: {nam: x}", "unknown key 'nam' of table"},
