@@ -326,15 +326,8 @@ static hct_status take_each(const char *path, const zip *z, embedding_table *t, 
 }
 
 hct_status embeddings_from_npz(const char *path, embedding_table *t, hct_err *err) {
-    hct_mapped file;
     hct_err why = {0, ""};
-    hct_status st = hct_load_file(path, &file, err);
-    if (st < 0) return st;
-    int packed = file.size > 9 && (file.bytes[8] || file.bytes[9]);
-    hct_unmap_file(&file);
-    if (packed)
-        return hct_fail(err, HCT_EFORMAT,
-                        "%s: its arrays are compressed (numpy.savez_compressed); save them with numpy.savez", path);
+    hct_status st = HCT_OK;
     zip *z = zip_open(path, &why);
     if (!z && why.code == HCT_EFORMAT)
         return hct_fail(err, HCT_EFORMAT,

@@ -82,6 +82,9 @@ static hct_status read_kind(const char *path, embedding_table *t, hct_err *err) 
     if (st < 0) return st;
     if (!size) return hct_fail(err, HCT_EFORMAT, "%s: is empty", path);
     if (n >= 6 && !memcmp(b, "\x93NUMPY", 6)) return embeddings_from_npy(path, t, err);
+    if (n >= 10 && !memcmp(b, "PK\3\4", 4) && (b[8] || b[9]))
+        return hct_fail(err, HCT_EFORMAT,
+                        "%s: its arrays are compressed (numpy.savez_compressed); save them with numpy.savez", path);
     if (n >= 4 && !memcmp(b, "PK\3\4", 4)) return embeddings_from_npz(path, t, err);
     if (n >= 8 && !memcmp(b, "\x89HDF\r\n\x1a\n", 8))
         return hct_fail(err, HCT_EFORMAT,

@@ -222,7 +222,6 @@ hct_status training_scans_match(const char *run, const dataset *d, training_matc
         st = read_link(at, d, &l, &known, &parent, err);
         if (st == HCT_OK && !known) st = note_unknown(ret, at, err);
         if (st == HCT_OK && known) {
-            ret->runs++;
             match_list(d, &l, ret);
             st = match_patients(d, &l, ret, err);
         }

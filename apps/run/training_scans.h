@@ -19,8 +19,7 @@ extern const char *const training_match_words[TRAINING_MATCHES]; /* "", "scan", 
 
 typedef struct training_matches {
     training_match *of; /* [d->n] */
-    size_t runs;        /* whose training scans are known: the run's, and those of the encoders that it began from */
-    char *unknown;      /* folders and files of which they are not, in words; NULL: all are known */
+    char *unknown;      /* the run, and encoders that it began from, whose training scans are not known; NULL: none */
     size_t same_names;  /* patients of d who only have the same name as one of another dataset */
 } training_matches;
 
