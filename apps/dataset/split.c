@@ -24,12 +24,15 @@ static int by_rank(const void *a, const void *b) {
     return strcmp(((const patient *)a)->rank, ((const patient *)b)->rank);
 }
 
-bool split_is_of(const char *part, const char *wanted) {
-    size_t n = strlen(part);
-    for (const char *at = wanted; at; at = strchr(at, '+') ? strchr(at, '+') + 1 : NULL)
-        if (strncmp(at, part, n) == 0 && (at[n] == '+' || at[n] == 0)) return n > 0;
+/* Whether a name is one of a list such as "A,B". */
+static bool list_has(const char *list, char separator, const char *name) {
+    size_t n = strlen(name);
+    for (const char *at = list; at; at = strchr(at, separator) ? strchr(at, separator) + 1 : NULL)
+        if (strncmp(at, name, n) == 0 && (at[n] == separator || at[n] == 0)) return n > 0;
     return false;
 }
+
+bool split_is_of(const char *part, const char *wanted) { return list_has(wanted, '+', part); }
 
 const char *split_name_of(const char *word, char buffer[16]) {
     static const char *const words[][2] = {{"train", "train"}, {"training", "train"}, {"val", "val"},
@@ -159,56 +162,71 @@ static hct_status check_copies(dataset_index *ix, hct_err *err) {
     return s;
 }
 
-/* Bits of labels that patients have a positive of. names: the rule's. */
-static hct_status load_labels(dataset_index *ix, const char *names, const patient *list, size_t n, uint64_t *ret,
-                              hct_err *err) {
-    sqlite3_stmt *q = index_query(ix, err, "SELECT id, name FROM label_names ORDER BY id", "");
-    int64_t ids[SPLIT_LABELS];
-    const char *all[SPLIT_LABELS];
-    char kept[SPLIT_LABELS][128];
-    size_t labels = 0, known = 0;
-    bool every = strcmp(names, "all") == 0;
+/* Fails with the name that is not there, and the nearest that is. */
+static hct_status no_label(dataset_index *ix, const char *name, hct_err *err) {
+    char best[128] = "";
+    sqlite3_stmt *q = index_query(ix, err, "SELECT name FROM label_names ORDER BY id", "");
     int step = q ? 1 : HCT_EIO;
-    while (step > 0 && known < SPLIT_LABELS && (step = index_step(ix, q, err)) > 0) {
-        const char *name = index_text(ix, q, 1, "a label's name", err);
-        if (!name) return sqlite3_finalize(q), HCT_EFORMAT;
-        snprintf(kept[known], sizeof kept[known], "%s", name);
-        all[known] = kept[known];
-        ids[known++] = sqlite3_column_int64(q, 0);
+    while (step > 0 && (step = index_step(ix, q, err)) > 0) {
+        const char *pair[] = {(const char *)sqlite3_column_text(q, 0), best};
+        const char *near = pair[0] ? hct_name_nearest(name, pair, *best ? 2 : 1) : NULL;
+        if (near && near != best) snprintf(best, sizeof best, "%s", near);
     }
     sqlite3_finalize(q);
     if (step < 0) return step;
-    bool wanted[SPLIT_LABELS] = {false};
-    for (const char *at = names; !every && *at;) {
-        char name[128];
-        size_t length = strcspn(at, ","), k = 0;
-        snprintf(name, sizeof name, "%.*s", (int)length, at);
-        while (k < known && strcmp(all[k], name) != 0) k++;
-        if (k == known) {
-            const char *near = hct_name_nearest(name, all, known);
-            return hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s'%s%s%s", ix->path, name,
-                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-        }
-        wanted[k] = true;
-        at += length + (at[length] == ',');
+    return hct_fail(err, HCT_ENOTFOUND, "%s: no label '%s'%s%s%s", ix->path, name, *best ? "; did you mean '" : "",
+                    best, *best ? "'?" : "");
+}
+
+/* The labels of "A,B" or "all", by their numbers in the index. */
+static hct_status wanted_labels(dataset_index *ix, const char *names, int64_t ids[SPLIT_LABELS], size_t *ret_n,
+                                hct_err *err) {
+    const bool every = strcmp(names, "all") == 0;
+    sqlite3_stmt *q = index_query(ix, err, "SELECT id, name FROM label_names ORDER BY id", "");
+    int step = q ? 1 : HCT_EIO;
+    *ret_n = 0;
+    while (step > 0 && (step = index_step(ix, q, err)) > 0) {
+        const char *name = index_text(ix, q, 1, "a label's name", err);
+        if (!name) step = HCT_EFORMAT;
+        else if (!every && !list_has(names, ',', name)) continue;
+        else if (*ret_n == SPLIT_LABELS)
+            step = hct_fail(err, HCT_EINVAL, "%s: at most %d labels can be dealt evenly: name them, --stratify A,B",
+                            ix->path, SPLIT_LABELS);
+        else ids[(*ret_n)++] = sqlite3_column_int64(q, 0);
     }
-    for (size_t k = 0; k < known; k++) labels += every || wanted[k];
-    if (!labels) return hct_fail(err, HCT_ENOTFOUND, "%s: has no labels to deal evenly", ix->path);
-    q = index_query(ix, err,
-                    "SELECT DISTINCT s.patient, l.label FROM labels l JOIN scans s ON s.n=l.scan WHERE l.value=1", "");
-    step = q ? 1 : HCT_EIO;
-    /* patients by id, to be found again */
-    int64_t most = 0;
+    sqlite3_finalize(q);
+    hct_status s = step < 0 ? step : HCT_OK;
+    for (const char *at = names; s == HCT_OK && !every && *at; at += strcspn(at, ","), at += *at == ',') {
+        char name[128];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, ","), at);
+        q = index_query(ix, err, "SELECT id FROM label_names WHERE name=?", "s", name);
+        step = q ? index_step(ix, q, err) : HCT_EIO;
+        sqlite3_finalize(q);
+        s = step < 0 ? step : step ? HCT_OK : no_label(ix, name, err);
+    }
+    return s == HCT_OK && !*ret_n ? hct_fail(err, HCT_ENOTFOUND, "%s: has no labels to deal evenly", ix->path) : s;
+}
+
+/* Bits of labels that patients have a positive of. names: the rule's. */
+static hct_status load_labels(dataset_index *ix, const char *names, const patient *list, size_t n, uint64_t *ret,
+                              hct_err *err) {
+    int64_t ids[SPLIT_LABELS], most = 0;
+    size_t labels = 0;
+    hct_status s = wanted_labels(ix, names, ids, &labels, err);
+    if (s < 0) return s;
     for (size_t i = 0; i < n; i++)
         if (list[i].id > most) most = list[i].id;
-    size_t *by_id = calloc((size_t)most + 2, sizeof *by_id);
-    if (!by_id) step = hct_fail(err, HCT_ENOMEM, "no memory for the patients");
-    for (size_t i = 0; by_id && i < n; i++) by_id[list[i].id] = i + 1;
+    size_t *by_id = calloc((size_t)most + 2, sizeof *by_id); /* places in the list, from 1 on */
+    if (!by_id) return hct_fail(err, HCT_ENOMEM, "no memory for the patients");
+    for (size_t i = 0; i < n; i++) by_id[list[i].id] = i + 1;
+    sqlite3_stmt *q =
+        index_query(ix, err,
+                    "SELECT DISTINCT s.patient, l.label FROM labels l JOIN scans s ON s.n=l.scan WHERE l.value=1", "");
+    int step = q ? 1 : HCT_EIO;
     while (step > 0 && (step = index_step(ix, q, err)) > 0) {
         int64_t id = sqlite3_column_int64(q, 0), label = sqlite3_column_int64(q, 1);
-        for (size_t k = 0; k < known; k++)
-            if (ids[k] == label && (every || wanted[k]) && id >= 0 && id <= most && by_id[id])
-                ret[by_id[id] - 1] |= (uint64_t)1 << k;
+        for (size_t k = 0; k < labels; k++)
+            if (ids[k] == label && id >= 0 && id <= most && by_id[id]) ret[by_id[id] - 1] |= (uint64_t)1 << k;
     }
     sqlite3_finalize(q);
     free(by_id);

@@ -79,6 +79,14 @@ START_TEST(labels_spread_evenly) {
           "$d/index.sqlite > $d.txt; done; cmp d.txt e.txt && test -s d.txt");
     runs(ERROR, "split d --stratify A,E");
     says("no label 'E'");
+    shell("cp -r d many && python3 -c 'import sqlite3; d = sqlite3.connect(\"many/index.sqlite\"); "
+          "d.executemany(\"INSERT INTO label_names(name) VALUES(?)\", [(\"L\" + str(i),) for i in range(70)]); "
+          "d.commit()'");
+    runs(ERROR, "split many --stratify all");
+    says("at most 64 labels can be dealt evenly");
+    runs(OK, "split many --stratify A,L69");
+    runs(ERROR, "split many --stratify A,L690");
+    says("no label 'L690'; did you mean 'L69'?");
     runs(USAGE, "split d --folds 1");
     runs(USAGE, "split d --keep --stratify A");
 }
