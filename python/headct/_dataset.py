@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Unio
 import numpy as np
 
 from . import _nifti
-from ._labels import Labelled, labels_array, values
+from ._labels import Labelled, in_split, labels_array, values
 from ._program import HeadctError, PathLike, run
 
 FIRST = ["scan", "patient", "split", "file", "source", "warnings"]  # of headct dataset list; then labels, then tags
@@ -34,7 +34,7 @@ def _label_names(folder: pathlib.Path) -> List[str]:
 class Dataset(Labelled):
     """A prepared dataset, lazy: ds[i] reads one volume.
 
-    scans, patients, splits: a list of texts a scan (split: train, val, test, or empty). labels: float32 [scans, labels], NaN where not known.
+    scans, patients, splits: a list of texts a scan (split: train, val, test, fold1 ..., or empty). labels: float32 [scans, labels], NaN where not known.
     label_names: their columns. tags: name -> text a scan (kind, size and spacing of the source, and what its header told)."""
 
     def __init__(self, folder: PathLike, rows: Sequence[Dict[str, Any]], label_names: Sequence[str]):
@@ -74,10 +74,12 @@ class Dataset(Labelled):
         return _nifti.read(self.folder / self._row(i)["file"])[1]
 
     def subset(self, split: str) -> "Dataset":
-        """The scans of one split: "train", "val" or "test"."""
-        if split not in SPLITS:
-            raise HeadctError(f"no split '{split}': there are {', '.join(SPLITS)}")
-        return Dataset(self.folder, [r for r in self._rows if r["split"] == split], self.label_names)
+        """The scans of one split ("train", "val", "test", "fold1" ...) or of several, with + between them."""
+        known = {*SPLITS, *self.splits} - {""}
+        for part in split.split("+"):
+            if part not in known:
+                raise HeadctError(f"no split '{part}': there are {', '.join(sorted(known))}")
+        return Dataset(self.folder, [r for r in self._rows if in_split(r["split"], split)], self.label_names)
 
     def torch(self, transform: Optional[Callable[[Any], Any]] = None) -> Any:
         """A torch.utils.data.Dataset of (int16 HU [x, y, z], float32 labels [labels]); transform is called with each volume."""
@@ -100,7 +102,7 @@ class Dataset(Labelled):
 
 
 def load_dataset(folder: PathLike, split: Optional[str] = None) -> Dataset:
-    """Opens a dataset of headct prepare. split: "train", "val" or "test" alone."""
+    """Opens a dataset of headct prepare. split: those scans alone, as of Dataset.subset."""
     header, *table = csv.reader(io.StringIO(run("dataset", "list", folder).stdout, newline=""))
     names = _label_names(pathlib.Path(folder))
     n, last = len(FIRST), len(FIRST) + len(names)

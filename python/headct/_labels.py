@@ -62,6 +62,11 @@ def labels_array(rows: Sequence[Optional[Sequence[float]]], n: int) -> np.ndarra
     return out
 
 
+def in_split(part: str, wanted: str) -> bool:
+    """Whether a scan's part is asked for: one ("train", "fold1"), or several with + between them."""
+    return part != "" and part in wanted.split("+")
+
+
 class Labelled:
     """What has scans, splits and labels."""
 
@@ -81,7 +86,7 @@ class Labelled:
         y = self.label(name)
         rows = ~np.isnan(y)
         if split is not None:
-            rows &= np.array([s == split for s in self.splits], bool)
+            rows &= np.array([in_split(s, split) for s in self.splits], bool)
         if not rows.any():
             raise HeadctError(f"label '{name}' is known of no scan" + (f" of split '{split}'" if split else ""))
         return np.flatnonzero(rows), y[rows].astype(np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _nifti
 from ._dataset import Dataset, load_dataset
-from ._labels import Labelled, LabelTable
+from ._labels import Labelled, LabelTable, in_split
 from ._program import HeadctError, PathLike, as_options, run
 from ._weights import read_weights
 
@@ -66,7 +66,7 @@ def _where(scans: Any, data: Any, split: Optional[str]) -> Tuple[Any, Optional[P
             raise HeadctError("give scans, or data=DATASET")
         scans, data = None, scans
     if isinstance(data, Dataset):
-        only = [s for s, of in zip(data.scans, data.splits) if split in (None, of)]
+        only = [s for s, of in zip(data.scans, data.splits) if split in (None, "all") or in_split(of, split)]
         if split is None and len(set(data.splits)) == 1 and data.splits[0]:
             split = data.splits[0]
         data = data.folder
@@ -140,7 +140,7 @@ def embed(scans: Any = None, *, weights: PathLike, data: Union[None, PathLike, D
 
     scans: one or a list of: a path (NIfTI file; DICOM file, folder, CD, zip or tar file, in which every head CT is a scan); a pair (array, affine): HU
     [x, y, z] and voxels -> mm [4, 4], RAS+; an image of nibabel. Or a Dataset (of a part of one all that its split or
-    folder holds is run, and its rows are given); or data=FOLDER of one, with split="train".
+    folder holds is run, and its rows are given); or data=FOLDER of one, with split="train" (also "fold1+fold2", "all").
     weights: a safetensors file. labels: a CSV with the columns scan, patient, and one a label (1, 0, empty); a dataset brings its own.
     out: keep the safetensors file; a run that was stopped goes on from it. device: "cpu", "opencl", "cuda".
     options: the program's others (headct embed --help), such as heads=12, recipe="mae", filters="nyu".
