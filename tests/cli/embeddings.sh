@@ -16,6 +16,18 @@ run=0
 probe() { rm -rf "$work/run"; "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --run "$work/run" $q "$@"; }
 check "a probe of the encoder" probe --weights "$w"
 mv "$work/run" "$work/encoder"
+check "by logistic regression" probe --weights "$w" --protocol logistic --set probe.standardize=true --set probe.c=0.5
+grep -q "^protocol logistic: .*C as set$" "$work/out" && grep -q "^chosen   SDH C 0.5$" "$work/out"
+ok $? "the protocol and its choice are said"
+"$headct" predict --run "$work/run" --data "$work/data" --split test $q --out "$work/predicted.csv" >/dev/null
+python3 - "$work" <<'P'
+import csv, sys
+read = lambda p: {r["scan"]: r for r in csv.DictReader(l for l in open(p) if not l.startswith("#"))}
+a, b = read(sys.argv[1] + "/run/predictions.csv"), read(sys.argv[1] + "/predicted.csv")
+key = next(k for k in next(iter(b.values())) if "SDH" in k and "label" not in k)
+sys.exit(not b or any(abs(float(a[s][key]) - float(r[key])) > 1e-5 for s, r in b.items()))
+P
+ok $? "predict runs that head"
 
 # The same numbers in every kind of file; each bad file differs from a good one in one thing. Written by hand: numpy need not be there.
 cat >"$work/files.py" <<'P'
