@@ -1,9 +1,10 @@
 /* The paper's comparison on anyone's data: every system of a list is trained on the same scans, splits and tasks, and
  * all are held against each other on the test split.
  *
- * OUT/NAME is each system's run (a probe's or a fine-tuning's folder). OUT/systems.csv says for every system of the list
- * whether it is done, left out for want of a file, failed, or not yet run; OUT/models.csv, comparisons.csv, p_matrix.csv
- * and figures/ are those of `headct evaluate` over the systems that are done. Run again, it does what is left. */
+ * OUT/NAME is each system's run (a probe's or a fine-tuning's folder). OUT/systems.csv says of every system of the list
+ * whether it is done, left out for want of a file, failed, or not yet run; OUT/models.csv, comparisons.csv,
+ * p_matrix.csv and figures/ are those of `headct evaluate` over the systems that are done. Run again, it does what is
+ * left. */
 #ifndef COMPARISON_COMPARISON_H
 #define COMPARISON_COMPARISON_H
 
