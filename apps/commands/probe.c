@@ -11,7 +11,7 @@ static const char doc[] =
     "part.\n\n"
     "A linear probe (--kind linear, the default) takes the class tokens of --weights, an attentive one (--kind "
     "attentive) attends over all tokens with a learned "
-    "query; those of all scans are kept in memory. With --set probe.features=random those of a random encoder of the "
+    "query, mil weighs them by gated attention (AB-MIL); those of all scans are kept in memory. With --set probe.features=random those of a random encoder of the "
     "same sizes, with "
     "--set probe.features=histogram a histogram of the input's voxels, with --embeddings FILE those that another "
     "program made; they are joined to the "
@@ -44,7 +44,7 @@ enum { OPT_KIND = 256, OPT_PROTOCOL };
 
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "same as --set probe.weights=FILE", 0},
-    {"kind", OPT_KIND, "KIND", 0, "linear or attentive; same as --set probe.kind=KIND", 0},
+    {"kind", OPT_KIND, "KIND", 0, "linear, attentive or mil; same as --set probe.kind=KIND", 0},
     {"protocol", OPT_PROTOCOL, "NAME", 0,
      "paper, logistic (to convergence, C by validation) or cvpr26 (a grid of 104 heads); same as --set "
      "probe.protocol=NAME",

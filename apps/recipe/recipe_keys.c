@@ -178,7 +178,9 @@ const recipe_key recipe_keys[] = {
 
     OTHER(KEY_TEXT, "probe", "weights", probe.weights, "",
           "encoder weights (safetensors); with features random: only its sizes are taken"),
-    CHOICE("probe", "kind", probe.kind, "linear|attentive", "linear", "what is put on the frozen features"),
+    CHOICE("probe", "kind", probe.kind, "linear|attentive|mil", "linear",
+           "what is put on the frozen features: a linear layer, attention over tokens by a learned query, or gated "
+           "attention over a bag of vectors (AB-MIL)"),
     CHOICE("probe", "features", probe.features, "encoder|random|histogram|embeddings", "encoder",
            "the encoder's; a random encoder's; a histogram of the input's voxels; embeddings made elsewhere"),
     LATER(KEY_TEXT, "probe", "embeddings", probe.embeddings, "",
@@ -208,7 +210,7 @@ const recipe_key recipe_keys[] = {
           "weights (safetensors) to start from; with init random: only their sizes are taken"),
     CHOICE("finetune", "tasks", finetune.tasks, "each|all", "each",
            "a model of its own for each task (the paper), or one encoder with a head a task"),
-    CHOICE("finetune", "head", finetune.head, "linear|attentive", "linear",
+    CHOICE("finetune", "head", finetune.head, "linear|attentive|mil", "linear",
            "what is put on the encoder: batch norm and a linear layer, or attention over all tokens first"),
     INT("finetune", "heads", finetune.heads, 1, 1024, "12",
         "attention heads of an attentive head; they divide the encoder's width"),

@@ -307,6 +307,108 @@ START_TEST(grid_beside_a_second_computation) {
 }
 END_TEST
 
+/* The head of attention-based multiple-instance learning, by its formula in double. */
+START_TEST(mil_by_its_formula) {
+    enum { BAGS = 3, OF = 5, HIDDEN = 128 };
+    hct_err err = {0};
+    hct_dev *dev = device_open("cpu", NULL);
+    params *head = params_new(dev);
+    head_declare(head, "", WIDTH, 2, HEAD_MIL);
+    ck_assert_msg(params_check(head, &err) == HCT_OK && params_init(head, 5, &err) == HCT_OK, "%s", err.msg);
+    float bag[BAGS * OF * WIDTH], logits[BAGS * 2], bias[2][HIDDEN];
+    float tanh_w[HIDDEN * WIDTH], gate_w[HIDDEN * WIDTH], score_w[HIDDEN], linear_w[2 * WIDTH];
+    for (int i = 0; i < BAGS * OF * WIDTH; i++) bag[i] = (float)sin(3.7 * i) * 2;
+    for (int i = 0; i < HIDDEN; i++) bias[0][i] = (float)cos(i), bias[1][i] = (float)sin(2 * i);
+    ck_assert(params_set(head, "tanh.bias", bias[0], &err) == HCT_OK);
+    ck_assert(params_set(head, "gate.bias", bias[1], &err) == HCT_OK);
+    ck_assert(hct_tensor_read(params_find(head, "tanh.weight")->tensor, tanh_w, &err) == HCT_OK);
+    ck_assert(hct_tensor_read(params_find(head, "gate.weight")->tensor, gate_w, &err) == HCT_OK);
+    ck_assert(hct_tensor_read(params_find(head, "score.weight")->tensor, score_w, &err) == HCT_OK);
+    ck_assert(hct_tensor_read(params_find(head, "linear.weight")->tensor, linear_w, &err) == HCT_OK);
+    hct_tensor *x_bag = hct_tensor_new(dev, HCT_F32, 3, (int64_t[]){BAGS, OF, WIDTH}, &err);
+    ck_assert(x_bag && hct_tensor_write(x_bag, bag, &err) == HCT_OK);
+    hct_tape *t = hct_tape_new(dev, HCT_EAGER);
+    hct_id v = hct_use(t, x_bag);
+    ck_assert_msg(hct_read(t, head_forward(t, head, "", HEAD_MIL, v, v, 0), logits, &err) == HCT_OK, "%s", err.msg);
+    for (int b = 0; b < BAGS; b++) {
+        double share[OF], sum = 0, h[OF][WIDTH];
+        for (int i = 0; i < OF; i++) {
+            double score = 0;
+            for (int j = 0; j < WIDTH; j++) h[i][j] = (double)bag[(b * OF + i) * WIDTH + j] / sqrt(1 + PROBE_EPS);
+            for (int k = 0; k < HIDDEN; k++) {
+                double a = (double)bias[0][k], g = (double)bias[1][k];
+                for (int j = 0; j < WIDTH; j++) {
+                    a += (double)tanh_w[k * WIDTH + j] * h[i][j];
+                    g += (double)gate_w[k * WIDTH + j] * h[i][j];
+                }
+                score += (double)score_w[k] * tanh(a) / (1 + exp(-g));
+            }
+            sum += share[i] = exp(score);
+        }
+        for (int c = 0; c < 2; c++) {
+            double want = 0;
+            for (int i = 0; i < OF; i++)
+                for (int j = 0; j < WIDTH; j++) want += share[i] / sum * h[i][j] * (double)linear_w[c * WIDTH + j];
+            ck_assert_double_eq_tol((double)logits[b * 2 + c], want, 1e-6);
+        }
+    }
+    hct_tape_free(t);
+    hct_tensor_free(x_bag);
+    params_free(head);
+    device_close(dev);
+}
+END_TEST
+
+/* A finding in one vector of a bag, whose mean says nothing: AB-MIL finds it, and its gradients are what taught it. */
+START_TEST(mil_finds_one_vector_of_a_bag) {
+    enum { BAGS = 120, OF = 8, TRAIN = 60 };
+    static float bags[BAGS * OF * WIDTH];
+    static int8_t of_bag[BAGS];
+    static size_t bag_rows[BAGS];
+    hct_err err = {0};
+    for (int b = 0; b < BAGS; b++) {
+        of_bag[b] = b % 2;
+        bag_rows[b] = (size_t)b;
+        for (int i = 0; i < OF * WIDTH; i++) {
+            hct_philox r = hct_philox4x32(11, (uint64_t)b, (uint64_t)i);
+            bags[b * OF * WIDTH + i] = (float)((double)r.v[0] / 4294967296.0 - 0.5);
+        }
+        float *one = bags + (b * OF + b % OF) * WIDTH, *other = bags + (b * OF + (b + 3) % OF) * WIDTH;
+        for (int j = 0; j < 2; j++) { /* (+, +) and (-, -), or (+, -) and (-, +): sums are alike */
+            one[j] += of_bag[b] && j ? -3 : 3;
+            other[j] -= of_bag[b] && j ? -3 : 3;
+        }
+    }
+    hct_dev *dev = device_open("cpu", NULL);
+    const probe_data d = {.row = bags,
+                          .n = BAGS,
+                          .width = WIDTH,
+                          .tokens = OF,
+                          .heads = HEAD_MIL,
+                          .label = of_bag,
+                          .train = bag_rows,
+                          .valid = bag_rows + TRAIN,
+                          .n_train = TRAIN,
+                          .n_valid = BAGS - TRAIN};
+    recipe r = with("optim.lr=1e-2", "optim.epochs=60");
+    const char *const keys[] = {"optim.batch=20", "optim.scale_lr_by_batch=false", "optim.warmup_fraction=0.1",
+                                "optim.warmup_epochs=0"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        ck_assert_msg(recipe_set(&r, keys[i], &err) == HCT_OK, "%s", err.msg);
+    params *head = params_new(dev);
+    head_declare(head, "", WIDTH, 2, HEAD_MIL);
+    ck_assert_msg(params_check(head, &err) == HCT_OK && params_init(head, 1, &err) == HCT_OK, "%s", err.msg);
+    static double score[BAGS];
+    char chosen[PROBE_CHOSEN];
+    const probe_fit_options o = {.task = "SDH"};
+    ck_assert_msg(probe_by_protocol(&r, dev, &d, &o, head, score, chosen, &err) == HCT_OK, "%s", err.msg);
+    double auc = auc_of(score + TRAIN, of_bag + TRAIN, BAGS - TRAIN);
+    ck_assert_msg(auc > 0.95, "AUC %f (%s)", auc, chosen);
+    params_free(head);
+    device_close(dev);
+}
+END_TEST
+
 START_TEST(draws_with_replacement) {
     size_t order[4000], positives = 0, twice = 0, seen[N] = {0};
     make_data();
@@ -323,4 +425,4 @@ START_TEST(draws_with_replacement) {
 END_TEST
 
 CHECK_MAIN("protocols", logistic_as_scikit_learn, logistic_refuses, logistic_of_separable_rows, logistic_head,
-           grid_beside_a_second_computation, draws_with_replacement)
+           grid_beside_a_second_computation, mil_by_its_formula, mil_finds_one_vector_of_a_bag, draws_with_replacement)
