@@ -79,7 +79,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_PERMUTATIONS: o->permutations = argument_whole(state, "permutations", arg, 1, 10000000); break;
     case OPT_BY_PATIENT: o->by_patient = 1; break;
     case 'S': o->seed = argument_whole(state, "seed", arg, 0, INT64_MAX); break;
-    case 'q': o->quiet = 1; break;
+    case 'q': o->progress = NULL; break;
     case ARGP_KEY_END:
         if (!o->systems || !o->data || !o->out) argp_error(state, "SYSTEMS, --data DATASET and --out DIR are needed");
         break;
@@ -89,7 +89,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 int command_compare(int argc, char **argv) {
-    settings s = {.o = {.jobs = 1, .step = 1, .resamples = 100, .permutations = 1000}};
+    settings s = {.o = {.jobs = 1, .step = 1, .resamples = 100, .permutations = 1000, .progress = stderr}};
     const struct argp argp = {options, parse, "SYSTEMS --data DATASET --out DIR", doc, NULL, NULL, NULL};
     command_parse(&argp, argc, argv, &s);
     hct_err err = {0};

@@ -128,7 +128,7 @@ static hct_status run_systems(comparing *c, size_t *ret_failed, hct_err *err) {
     for (size_t i = 0; st == HCT_OK && i < c->list.n; i++) {
         one_system *s = &c->of[i];
         if (s->state == STATE_LEFT_OUT || !s->mine) continue;
-        if (!c->o->quiet) fprintf(stderr, "%s: %s\n", s->said->name, s->folder);
+        if (c->o->progress) fprintf(c->o->progress, "%s: %s\n", s->said->name, s->folder);
         st = child_runs_add(&runs, s->folder, &s->r, err);
     }
     child_runs_end(&runs);
@@ -173,7 +173,7 @@ static hct_status evaluate(const comparing *c, FILE *table, hct_err *err) {
                             .permutations = o->permutations,
                             .seed = o->seed,
                             .by_patient = o->by_patient != 0,
-                            .quiet = o->quiet != 0};
+                            .quiet = !o->progress};
     for (size_t i = 0; i < c->list.n; i++) {
         if (c->of[i].state != STATE_DONE) continue;
         v.files[v.n_files++] = c->of[i].table;

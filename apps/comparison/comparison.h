@@ -19,7 +19,8 @@ typedef struct comparison_options {
     int64_t jobs;        /* processes at once */
     int64_t first, step; /* systems first, first + step, ... are run; step 0: `first` alone */
     int64_t resamples, permutations, seed;
-    int by_patient, quiet;
+    int by_patient;
+    FILE *progress; /* NULL: quiet */
 } comparison_options;
 
 /* *ret_failed: systems whose run failed; each has said why. HCT_EINVAL: systems that differ in splits or tasks, a

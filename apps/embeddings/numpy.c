@@ -41,7 +41,8 @@ static hct_status read_shape(npy *a, const char *at, hct_err *err) {
         unsigned long long v = *at >= '0' && *at <= '9' ? strtoull(at, &end, 10) : (end = NULL, 0);
         if (!end) return hct_fail(err, HCT_EFORMAT, "%s: its header has no shape; it is damaged", a->what);
         if (a->ndim == DIMS)
-            return hct_fail(err, HCT_EFORMAT, "%s: has more than three dimensions; one vector a scan is needed", a->what);
+            return hct_fail(err, HCT_EFORMAT, "%s: has more than three dimensions; [scans, vectors, width] is the most",
+                            a->what);
         if (v > SIZE_MAX / 8 / a->n) return hct_fail(err, HCT_EFORMAT, "%s: its shape is too large", a->what);
         a->dim[a->ndim] = (size_t)v;
         a->n *= v ? (size_t)v : 1;

@@ -28,7 +28,8 @@ typedef struct embedding_table {
 
 /* ids: a file of scan ids in the order of the rows (a text file of one a line, a JSON list, or a CSV with a column
  * `scan`); NULL: FILE.ids, where there is such a file and the ids are not in path itself. HCT_EFORMAT: damage, rows
- * of several widths or numbers of vectors, a value that is not finite, an id twice, no rows. Free with embedding_table_free. */
+ * of several widths or numbers of vectors, a value that is not finite, an id twice, no rows. Free with
+ * embedding_table_free. */
 hct_status embedding_table_read(const char *path, const char *ids, embedding_table *ret, hct_err *err);
 void embedding_table_free(embedding_table *t);
 /* Makes the mean of each scan's vectors its one vector. */

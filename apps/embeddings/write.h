@@ -6,7 +6,8 @@
 
 /* FILE.npy, float32 [scans, width], and FILE.npy.ids, an id a line. */
 hct_status embeddings_to_npy(const embedding_table *t, const char *path, hct_err *err);
-/* Columns scan, patient and split (where the table has them), e0, e1, ... in digits that read back as the same float. */
+/* Columns scan, patient and split (where the table has them), e0, e1, ... in digits that read back as the same
+ * float. */
 hct_status embeddings_to_csv(const embedding_table *t, const char *path, hct_err *err);
 /* FOLDER/ID.h5 with a dataset `y_hat` [width]. HCT_EINVAL where headct was built without libhdf5. */
 hct_status embeddings_to_hdf5(const embedding_table *t, const char *folder, hct_err *err);

@@ -4,9 +4,9 @@
  * Attentive: batch norm over all tokens of all scans, keys and values k, v = wkv h (no bias), one learned query,
  * batch norm, one linear layer. As published, the query is scaled by 1/sqrt(d) before an attention that scales by it
  * once more: logits are q.k / d, d = width / heads.
- * MIL, attention-based with a gate (Ilse, Tomczak and Welling 2018, eq. 9), for a bag of vectors a scan: batch norm over
- * all vectors, a_i = softmax over i of w.(tanh(V h_i) * sigmoid(U h_i)) with 128 hidden numbers, sum of a_i h_i, one
- * linear layer. */
+ * MIL, attention-based with a gate (Ilse, Tomczak and Welling 2018, eq. 9), for a bag of vectors a scan: batch norm
+ * over all vectors, a_i = softmax over i of w.(tanh(V h_i) * sigmoid(U h_i)) with 128 hidden numbers, sum of a_i h_i,
+ * one linear layer. */
 #ifndef MODELS_PROBE_H
 #define MODELS_PROBE_H
 
