@@ -1,5 +1,5 @@
-/* ONNX files: the few messages of onnx.proto3 that a graph of float tensors needs, written by hand. Nodes and values are
- * added in order, tensors are borrowed until the file is written.
+/* ONNX files: the few messages of onnx.proto3 that a graph of float tensors needs, written by hand. Nodes and values
+ * are added in order, tensors are borrowed until the file is written.
  *
  *   onnx_graph g = {0};
  *   onnx_input(&g, "input", ONNX_FLOAT, 2, (int64_t[]){-1, 3});                       -1: the batch

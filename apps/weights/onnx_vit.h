@@ -1,8 +1,8 @@
 /* A vision transformer, with the heads of a classifier, as an ONNX graph.
  *
  *   input       float [batch, C, D, D, D]: what the encoder takes; or
- *   volume      int16 [batch, 224, 224, 224], HU, axes to the right, front and top at 1 mm, as headct prepare stores it:
- *               crop, windows and resizing are in the graph
+ *   volume      int16 [batch, 224, 224, 224], HU, axes to the right, front and top at 1 mm, as headct prepare stores
+ *               it: crop, windows and resizing are in the graph
  *   embedding   float [batch, width]
  *   probabilities float [batch, tasks], of a classifier; the tasks' names are in the metadata "tasks"
  *
