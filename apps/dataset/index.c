@@ -478,3 +478,10 @@ hct_status index_renew_labels(dataset_index *ix, const char *const *names, size_
     }
     return r;
 }
+
+hct_status index_make_evidence(dataset_index *ix, hct_err *err) {
+    return index_exec(ix,
+                      "CREATE TABLE IF NOT EXISTS evidence(scan INTEGER NOT NULL REFERENCES scans(n) ON DELETE CASCADE,"
+                      " label TEXT NOT NULL, what TEXT NOT NULL, days INTEGER NOT NULL)",
+                      err);
+}

@@ -84,5 +84,7 @@ hct_status index_put_print(dataset_index *ix, const char *id, const fingerprint 
 hct_status index_label_ids(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
 /* The same inside of the caller's transaction, for labels that are all made anew: what scans have of them goes. */
 hct_status index_renew_labels(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
+/* The table of the records behind labels (headct label), which only datasets have that were labelled by records. */
+hct_status index_make_evidence(dataset_index *ix, hct_err *err);
 
 #endif
