@@ -281,6 +281,14 @@ hct_status index_open(dataset_index *ret, const char *folder, int create, hct_er
     return s;
 }
 
+hct_status index_open_private(dataset_index *ret, hct_err *err) {
+    *ret = (dataset_index){.path = strdup("the list of files")};
+    if (!ret->path) return hct_fail(err, HCT_ENOMEM, "no memory");
+    hct_status s = open_database(ret, "", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, 1, err);
+    if (s < 0) index_close(ret);
+    return s;
+}
+
 void index_close(dataset_index *ix) {
     sqlite3_close(ix->db);
     free(ix->path);
