@@ -19,6 +19,8 @@ static const char doc[] =
     "to "
     "headct prepare --in): what it became, every finding on it, its tags and labels\n"
     "  refused DATASET      what was left out, as a CSV: scan, place, kind, slices, reason, sentence\n"
+    "  funnel DATASET       from what was found to what is kept and in each part, by reason, as a table; with --csv or "
+    "--out a CSV\n"
     "  list DATASET         one row a scan, as a CSV: patient, split, labels, tags, warnings\n"
     "  remove DATASET ID    takes a scan out of the dataset; its source is not touched\n"
     "  check DATASET        looks for leaks: scans of two patients, in two parts, that are the same bytes, of one "
@@ -42,7 +44,7 @@ static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "write there instead of to standard output", 0},
     {"jobs", 'j', "J", 0, "check: threads (default: one a CPU)", 0},
     {"quiet", 'q', NULL, 0, "check, merge: no progress", 0},
-    {"csv", 256, NULL, 0, "refused: a CSV (which it is in any case)", 0},
+    {"csv", 256, NULL, 0, "funnel: a CSV (what the others print is one in any case)", 0},
     {0},
 };
 
@@ -53,8 +55,8 @@ static const struct {
 } verbs[] = {{"why", true, NULL},         {"remove", true, NULL},
              {"list", false, story_list}, {"refused", false, story_refused},
              {"info", false, story_info}, {"evidence", false, story_evidence},
-             {"check", false, NULL},      {"merge", true, NULL},
-             {NULL, false, NULL}};
+             {"check", false, NULL},      {"funnel", false, NULL},
+             {"merge", true, NULL},       {NULL, false, NULL}};
 
 typedef struct settings {
     const char *verb, *folder, *name, *out;
@@ -62,14 +64,14 @@ typedef struct settings {
     size_t n_more;
     size_t at; /* of verbs */
     int jobs;
-    bool quiet;
+    bool quiet, csv;
 } settings;
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
     switch (key) {
     case 'o': s->out = arg; break;
-    case 256: break;
+    case 256: s->csv = true; break;
     case 'j': s->jobs = (int)argument_whole(state, "jobs", arg, 1, 1024); break;
     case 'q': s->quiet = true; break;
     case ARGP_KEY_ARG:
@@ -82,10 +84,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         }
         break;
     case ARGP_KEY_END:
-        if (!s->verb) argp_error(state, "what is wanted: why, list, refused, check, merge, evidence, info or remove?");
+        if (!s->verb)
+            argp_error(state, "what is wanted: why, list, refused, funnel, check, merge, evidence, info or remove?");
         while (verbs[s->at].name && strcmp(s->verb, verbs[s->at].name) != 0) s->at++;
         if (!verbs[s->at].name)
-            argp_error(state, "'%s': why, list, refused, check, merge, evidence, info or remove is needed", s->verb);
+            argp_error(state, "'%s': why, list, refused, funnel, check, merge, evidence, info or remove is needed",
+                       s->verb);
         if (!s->folder) argp_error(state, "DATASET is missing");
         if (verbs[s->at].takes_name != !!s->name)
             argp_error(state,
@@ -145,7 +149,7 @@ int command_dataset(int argc, char **argv) {
     settings s = {.more = calloc((size_t)argc, sizeof *s.more)};
     const struct argp argp = {options,
                               parse,
-                              "why DATASET NAME\nlist|refused|check|evidence|info DATASET\nremove DATASET ID\n"
+                              "why DATASET NAME\nlist|refused|funnel|check|evidence|info DATASET\nremove DATASET ID\n"
                               "merge INTO DATASET...",
                               doc,
                               NULL,
@@ -175,6 +179,7 @@ int command_dataset(int argc, char **argv) {
     if (st == HCT_OK && verbs[s.at].tell) st = verbs[s.at].tell(&ix, &text, &err);
     else if (st == HCT_OK && !strcmp(s.verb, "why")) st = story_why(&ix, s.name, &text, &err);
     else if (st == HCT_OK && !strcmp(s.verb, "check")) st = check_leaks(&s, &text, &leaks, &err);
+    else if (st == HCT_OK && !strcmp(s.verb, "funnel")) st = story_funnel(&ix, s.csv || s.out, &text, &err);
     else if (st == HCT_OK) st = story_remove(&ix, s.folder, s.name, &err);
     if (st == HCT_OK && s.out) st = text_save(&text, s.out, &err);
     bool shown = !s.out && strcmp(s.verb, "check") != 0;

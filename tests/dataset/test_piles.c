@@ -69,6 +69,16 @@ START_TEST(every_file_under_one_heading) {
     shell("grep -q '^mr,mr,DICOM,12,modality,' refused.csv && grep -q '^,empty.dcm,file,,not-read,' refused.csv");
     runs(OK, "dataset info data");
     says("files: dicom                 36");
+    runs(OK, "dataset funnel data");
+    says("found      series and NIfTI files            4               100.0%");
+    runs(OK, "dataset funnel data --out funnel.csv");
+    shell(
+        "printf 'step,what,scans,patients,percent\nfound,series and NIfTI files,4,,100.0\nleft out,localizer,1,,25.0\n"
+        "left out,modality,1,,25.0\nkept,scans,2,2,50.0\npart,none,2,2,50.0\n' | diff - funnel.csv");
+    shell("printf 'scan,split\nhead,test\n' > parts.csv");
+    runs(OK, "split data --from parts.csv");
+    runs(OK, "dataset funnel data --csv");
+    says("kept,scans,2,2,50.0\npart,test,1,1,25.0\npart,none,1,1,25.0\n");
     runs(PARTIAL, "prepare --in cd --out data --quiet");
     says("0 prepared, 2 unchanged, 2 refused");
     runs(OK, "dataset list data --out list.csv");
