@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/arguments.h"
 #include "commands/command.h"
 #include "explain/explain.h"
 #include "support/stop.h"
@@ -19,15 +20,28 @@ static const char doc[] =
     "for each patch). Without --method all that the model allows but occlusion.\n\n"
     "A map is no proof: a method that shows nothing looks as convincing as one that does. Compare with occlusion, and "
     "where you know the lesion give its mask: then explain.csv says which share of the top 1% of the map lies in it "
-    "beside the lesion's share of the brain.\n\n"
+    "beside the lesion's share of the brain, and lesions.csv the mean of many scans with the ratio's interval: 1 is "
+    "what a "
+    "map gives that knows nothing. --randomise shows what this model's maps are worth without its training.\n\n"
     "Writes OUT/SCAN_TASK_METHOD.nii.gz and .png, and OUT/explain.csv. Scans that cannot be read are listed with their "
     "reason, and the exit status is 3.\n\n"
     "Examples:\n"
     "  headct explain --run runs/finetune --task IPH scan.nii.gz --out maps\n"
     "  headct explain --weights runs/mae/weights.safetensors dicom_folder --method rollout --out maps\n"
-    "  headct explain --run runs/finetune --task IPH scan.nii.gz --lesion mask.nii.gz --method occlusion --out maps";
+    "  headct explain --run runs/finetune --task IPH scan.nii.gz --lesion mask.nii.gz --method occlusion --out maps\n"
+    "  headct explain --run runs/easy --task SDH easy/p*.nii.gz --masks easy/masks --table-only --out maps";
 
-enum { OPT_TASK = 't', OPT_OUT = 'o', OPT_RUN = 256, OPT_METHOD, OPT_LESION, OPT_BRAIN };
+enum {
+    OPT_TASK = 't',
+    OPT_OUT = 'o',
+    OPT_RUN = 256,
+    OPT_METHOD,
+    OPT_LESION,
+    OPT_BRAIN,
+    OPT_MASKS,
+    OPT_RANDOMISE,
+    OPT_TABLE_ONLY
+};
 
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "weights file", 0},
@@ -37,6 +51,13 @@ static const struct argp_option options[] = {
      "class, rollout, distance, gradient, input or occlusion; may be given several times", 0},
     {"lesion", OPT_LESION, "MASK", 0, "NIfTI mask of the lesion on the voxels of the one SCAN", 0},
     {"brain", OPT_BRAIN, "MASK", 0, "and of the brain (default: voxels of 0 to 100 HU)", 0},
+    {"masks", OPT_MASKS, "DIR", 0,
+     "masks of many scans: DIR/SCAN_TASK.nii.gz, and DIR/SCAN_brain.nii.gz where it is there; a scan without one has "
+     "no lesion",
+     0},
+    {"randomise", OPT_RANDOMISE, "SEED", 0,
+     "draw the model's weights anew before: what maps look like that can show nothing", 0},
+    {"table-only", OPT_TABLE_ONLY, NULL, 0, "write explain.csv and lesions.csv, no maps and pictures", 0},
     {"out", OPT_OUT, "DIR", 0, "where maps and pictures go", 0},
     {"device", 'D', "NAME", 0,
      "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
@@ -58,6 +79,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     }
     case OPT_LESION: s->lesion = arg; break;
     case OPT_BRAIN: s->brain = arg; break;
+    case OPT_MASKS: s->masks = arg; break;
+    case OPT_RANDOMISE: s->randomise = argument_whole(state, "randomise", arg, 0, INT64_MAX); break;
+    case OPT_TABLE_ONLY: s->table_only = true; break;
     case OPT_OUT: s->out = arg; break;
     case 'D': s->device = arg; break;
     case 'q': s->progress = NULL; break;
@@ -71,6 +95,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (!s->n_scans) argp_error(state, "SCAN is missing");
         if (!s->out) argp_error(state, "--out DIR is missing");
         if ((s->lesion || s->brain) && s->n_scans != 1) argp_error(state, "masks are of one SCAN");
+        if (s->masks && (s->lesion || s->brain)) argp_error(state, "--masks excludes --lesion and --brain");
+        if (s->masks && !s->task) argp_error(state, "--masks needs --task");
         if (s->brain && !s->lesion) argp_error(state, "--brain belongs to --lesion");
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -79,7 +105,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 int command_explain(int argc, char **argv) {
-    explain_options o = {.progress = stderr};
+    explain_options o = {.progress = stderr, .randomise = -1};
     const struct argp argp = {options, parse, "SCAN...", doc, NULL, NULL, NULL};
     command_parse(&argp, argc, argv, &o);
     hct_err err = {0, ""};

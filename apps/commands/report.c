@@ -7,6 +7,7 @@
 #include "commands/command.h"
 #include "hct/log.h"
 #include "report/run_report.h"
+#include "report/view.h"
 #include "support/paths.h"
 #include "support/text.h"
 
@@ -20,9 +21,10 @@ static const char doc[] =
     "Examples:\n"
     "  headct report runs/probe\n"
     "  headct report runs/pretrain runs/probe runs/random --out compare.html --title \"Pre-trained or random\"\n"
+    "  headct report runs/probe --view data/scans/s1.nii.gz:maps/s1_IPH_gradient.nii.gz\n"
     "  headct report runs/probe runs/random --better runs/probe:runs/random --need 1";
 
-enum { OPT_OUT = 'o', OPT_TITLE = 256, OPT_BETTER = 257, OPT_NEED = 258 };
+enum { OPT_OUT = 'o', OPT_TITLE = 256, OPT_BETTER = 257, OPT_NEED = 258, OPT_VIEW };
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "where to write it (default: RUN/report.html of the first run)", 0},
@@ -33,15 +35,21 @@ static const struct argp_option options[] = {
      0},
     {"need", OPT_NEED, "N", 0, "end with status 1 (the page is written) where fewer than N of these hold (default 0)",
      0},
+    {"view", OPT_VIEW, "SCAN[:MAP]", 0,
+     "a viewer of a scan (NIfTI file or DICOM folder), a map of headct explain over it; may be given several times, "
+     "about 2 MB of the page each",
+     0},
     {0},
 };
 
-enum { PAIRS = 64 };
+enum { PAIRS = 64, VIEWS = 8 };
 typedef struct settings {
     const char *out, *title;
     char *pair[PAIRS][2];
     int n_pairs;
     int64_t need;
+    const char *scan[VIEWS], *map[VIEWS];
+    int n_views;
     char **runs;
     int n_runs;
 } settings;
@@ -62,6 +70,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         s->pair[s->n_pairs++][1] = colon + 1;
         break;
     }
+    case OPT_VIEW: {
+        char *colon = strrchr(arg, ':');
+        if (s->n_views == VIEWS) argp_error(state, "more than %d --view", VIEWS);
+        s->map[s->n_views] = colon ? colon + 1 : NULL;
+        if (colon) *colon = 0;
+        s->scan[s->n_views++] = arg;
+        break;
+    }
     case ARGP_KEY_ARGS:
         s->runs = state->argv + state->next;
         s->n_runs = state->argc - state->next;
@@ -71,6 +87,20 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
+}
+
+/* The viewers; those that cannot be made are named on the page. */
+static hct_status add_views(report *r, const settings *s, int *ret_left_out, hct_err *err) {
+    if (s->n_views) report_heading(r, "Scans");
+    for (int i = 0; i < s->n_views; i++) {
+        hct_status st = view_add(r, s->scan[i], s->map[i], err);
+        if (st == HCT_ENOMEM) return st;
+        if (st == HCT_OK) continue;
+        report_note(r, "Left out: %s", err->msg);
+        hct_log(HCT_LOG_WARNING, "%s", err->msg);
+        ++*ret_left_out;
+    }
+    return HCT_OK;
 }
 
 int command_report(int argc, char **argv) {
@@ -95,6 +125,7 @@ int command_report(int argc, char **argv) {
         hct_log(HCT_LOG_WARNING, "%s", err.msg);
         status = ++left_out < s.n_runs ? HCT_OK : status; /* of several, the others are worth a page */
     }
+    if (status == HCT_OK) status = add_views(r, &s, &left_out, &err);
     char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html");
     if (status == HCT_OK && !path) status = hct_fail(&err, HCT_ENOMEM, "out of memory");
     if (status == HCT_OK) status = report_write(r, path, &err);

@@ -1,5 +1,6 @@
 /* An HTML page in one file: style, plots and pictures are inside, so it can be mailed. All text is escaped; nothing is
- * fetched, no script runs (a Content-Security-Policy says so). Several headings get a table of contents.
+ * fetched, and no script runs but the page's own, told by its hash (a Content-Security-Policy says so). Several headings
+ * get a table of contents.
  *
  *   report *r = report_new("Demo");
  *   report_heading(r, "Pre-training");
@@ -11,6 +12,7 @@
 #define FIGURES_REPORT_H
 
 #include "hct/types.h"
+#include "support/text.h"
 
 typedef struct report report;
 
@@ -30,6 +32,8 @@ void report_table(report *r, const char *const *head, const char *const *cells, 
 void report_figure(report *r, const char *path, const char *caption);
 /* Text as it is (a recipe), folded away under a title. */
 void report_folded(report *r, const char *title, const char *text);
+/* HTML of this room's own making, as it is, and the script that it needs (a constant; a page has one; NULL: none). */
+void report_html(report *r, const text_buffer *html, const char *script);
 hct_status report_write(report *r, const char *path, hct_err *err);
 /* Frees it unwritten; r may be NULL. */
 void report_discard(report *r);

@@ -6,6 +6,7 @@
 
 #include "check_main.h"
 #include "explain/attention.h"
+#include "explain/lesions.h"
 #include "explain/overlay.h"
 #include "explain/pca.h"
 #include "explain/saliency.h"
@@ -417,6 +418,31 @@ START_TEST(maps_of_a_model) {
 }
 END_TEST
 
+/* The ratio of both means, and its interval; a method that was not used has no row. */
+START_TEST(lesions_of_many_scans) {
+    hct_err err;
+    lesions *l = lesions_new();
+    for (int i = 0; i < 40; i++)
+        ck_assert_int_eq(lesions_add(l, SALIENCY_INPUT, i % 2 ? 0.6 : 0.2, 0.05, &err), HCT_OK);
+    ck_assert_int_eq(lesions_add(l, SALIENCY_CLASS, 0.1, 0.1, &err), HCT_OK);
+    sheet *s = lesions_sheet(l, "IPH");
+    ck_assert_uint_eq(sheet_rows(s), 2);
+    ck_assert_int_eq(sheet_write(s, scratch_path("lesions"), &err), HCT_OK);
+    csv *t = csv_read(scratch_path("lesions/lesions.csv"), &err);
+    ck_assert_ptr_nonnull(t);
+    double low = atof(csv_cell(t, 1, 6)), high = atof(csv_cell(t, 1, 7));
+    ck_assert_str_eq(csv_cell(t, 1, 2), "40");
+    ck_assert_double_eq_tol(atof(csv_cell(t, 1, 5)), 8, 1e-9);
+    /* deviation of the mean: 0.2 / sqrt(40) / 0.05 = 0.632; 1.96 of it */
+    ck_assert_double_eq_tol(low, 8 - 1.24, 0.25);
+    ck_assert_double_eq_tol(high, 8 + 1.24, 0.25);
+    ck_assert_str_eq(csv_cell(t, 0, 6), "undefined");
+    csv_free(t);
+    sheet_free(s);
+    lesions_free(l);
+}
+END_TEST
+
 START_TEST(explain) {
     hct_err err = {0};
     model_info info = tiny_classifier();
@@ -445,6 +471,36 @@ START_TEST(explain) {
     csv *t = csv_read(scratch_path("maps/explain.csv"), NULL);
     ck_assert(t && t->rows == 2 && strcmp(csv_cell(t, 0, (size_t)csv_column(t, "ratio")), "undefined") != 0);
     csv_free(t);
+    ck_assert(path_make_folders(scratch_path("viewed"), &err) == HCT_OK &&
+              path_make_folders(scratch_path("masks"), &err) == HCT_OK);
+    put("viewed/recipe.yaml", "name: x\n");
+    assert_says(headct_run("report %s --view %s:%s --view %s:%s --out %s", scratch_path("viewed"), scan,
+                           scratch_path("maps/scan_IPH_occlusion.nii.gz"), scan, scratch_path("maps/absent.nii.gz"),
+                           scratch_path("viewed.html")),
+                3, "absent.nii.gz");
+    char *page = NULL;
+    ck_assert_int_eq(hct_read_file(scratch_path("viewed.html"), &page, NULL, &err), HCT_OK);
+    ck_assert(strstr(page, "aria-label=\"scan.nii.gz, scan_IPH_occlusion.nii.gz\"") && strstr(page, "Left out: "));
+    free(page);
+    put("masks/scan_brain.nii.gz", "no NIfTI");
+    assert_says(headct_run("explain -w %s --task IPH %s --method rollout --masks %s --out %s --table-only -q", w, scan,
+                           scratch_path("masks"), scratch_path("few")),
+                1, "scan_brain.nii.gz");
+    ck_assert_int_eq(rename(scratch_path("lesion.nii.gz"), scratch_path("masks/scan_IPH.nii.gz")), 0);
+    ck_assert_int_eq(remove(scratch_path("masks/scan_brain.nii.gz")), 0);
+    char *first = strdup(headct_said);
+    for (int randomised = 0; randomised < 2; randomised++) {
+        assert_says(headct_run("explain -w %s --task IPH %s --method rollout --masks %s --out %s --table-only -q %s", w,
+                               scan, scratch_path("masks"), scratch_path("few"), randomised ? "--randomise 8" : ""),
+                    0, "lesion_of_brain");
+        ck_assert_str_ne(first, headct_said); /* other weights, other map */
+        free(first);
+        first = strdup(headct_said);
+    }
+    free(first);
+    ck_assert(path_is_file(scratch_path("few/lesions.csv")) && path_is_file(scratch_path("few/explain.csv")));
+    ck_assert(!path_is_file(scratch_path("few/scan_IPH_rollout.nii.gz")));
+    assert_says(headct_run("explain -w %s %s --masks %s --out %s", w, scan, out, out), 2, "--masks needs --task");
     assert_says(headct_run("explain -w %s %s /nowhere.nii.gz --out %s -q", w, scan, out), 3, "/nowhere.nii.gz");
     ck_assert_ptr_nonnull(strstr(headct_said, "rollout"));
     assert_says(headct_run("explain -w %s --task SDH %s --out %s", w, scan, out), 1, "no task 'SDH'");
@@ -462,4 +518,4 @@ START_TEST(explain) {
 END_TEST
 
 CHECK_MAIN("explain", attention_by_hand, principal_components, tsne_by_differences, project, retrieve,
-           maps_come_back_to_the_scan, the_top_of_a_map, maps_of_a_model, explain)
+           maps_come_back_to_the_scan, the_top_of_a_map, maps_of_a_model, lesions_of_many_scans, explain)
