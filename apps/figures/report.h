@@ -1,6 +1,6 @@
-/* An HTML page in one file: style, plots and pictures are inside, so it can be mailed. All text is escaped; nothing is
- * fetched, and no script runs but the page's own, told by its hash (a Content-Security-Policy says so). Several headings
- * get a table of contents.
+/* An HTML page in one file: style, plots and pictures are inside, so it can be mailed. All text is escaped; nothing
+ * is fetched, and no script runs but the page's own, told by its hash (a Content-Security-Policy says so). Several
+ * headings get a table of contents.
  *
  *   report *r = report_new("Demo");
  *   report_heading(r, "Pre-training");
