@@ -29,7 +29,7 @@ static const char doc[] =
     "  headct explain --run runs/finetune --task IPH scan.nii.gz --out maps\n"
     "  headct explain --weights runs/mae/weights.safetensors dicom_folder --method rollout --out maps\n"
     "  headct explain --run runs/finetune --task IPH scan.nii.gz --lesion mask.nii.gz --method occlusion --out maps\n"
-    "  headct explain --run runs/easy --task SDH easy/p*.nii.gz --masks easy/masks --table-only --out maps";
+    "  headct explain --run runs/easy --task SDH easy/p*.nii.gz --masks easy-masks --table-only --out maps";
 
 enum {
     OPT_TASK = 't',

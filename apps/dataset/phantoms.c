@@ -32,10 +32,18 @@ static void scan_name(const item *it, char ret[48]) {
     snprintf(ret, 48, "p%04lld_s%lld", (long long)it->patient + 1, (long long)it->scan + 1);
 }
 
-/* DIR/masks/SCAN_WHAT.nii.gz */
+/* DIR-masks: beside the scans, which headct prepare takes whole. */
+static int masks_folder(const phantoms_options *s, char *ret, size_t room) {
+    size_t n = strlen(s->out);
+    while (n > 1 && s->out[n - 1] == '/') n--;
+    return snprintf(ret, room, "%.*s-masks", (int)n, s->out);
+}
+
+/* DIR-masks/SCAN_WHAT.nii.gz */
 static hct_status write_mask(const phantoms_options *s, const char *name, const char *what, volume *v, hct_err *err) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/masks/%s_%s.nii.gz", s->out, name, what);
+    int n = masks_folder(s, path, sizeof path);
+    snprintf(path + n, sizeof path - (size_t)n, "/%s_%s.nii.gz", name, what);
     hct_status st = nifti_write(path, v, 1, err);
     volume_free(v);
     return st;
@@ -115,9 +123,9 @@ static hct_status open_folder(const phantoms_options *s, hct_err *err) {
     hct_status status = labels ? path_make_folders(s->out, err) : hct_fail(err, HCT_ENOMEM, "no memory");
     if (status == HCT_OK) status = path_list(s->out, "", &names, &n, err);
     if (status == HCT_OK && s->masks) {
-        char *masks = path_join(s->out, "masks");
-        status = masks ? path_make_folders(masks, err) : hct_fail(err, HCT_ENOMEM, "no memory");
-        free(masks);
+        char masks[4096];
+        masks_folder(s, masks, sizeof masks);
+        status = path_make_folders(masks, err);
     }
     for (size_t i = 0; i < n; i++) {
         if (source_is_volume(names[i]) && !is_of_set(s, names[i]) && !strangers++)

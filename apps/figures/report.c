@@ -24,6 +24,7 @@ static const char STYLE[] =
     "h3{font-size:1.05rem;margin:1.6rem 0 .4rem}a{color:var(--link)}nav ul{columns:2;padding-left:1.2rem}"
     ".subtitle{color:var(--soft);margin:0 0 1.5rem}"
     ".note{background:var(--note);border-left:4px solid #d9a400;padding:.6rem 1rem}"
+    ".result{font-size:1.08rem;border-left:4px solid #0072b2;padding:.3rem 1rem;margin:1rem 0}"
     ".table{overflow-x:auto;margin:1rem 0}table{border-collapse:collapse}"
     "caption{text-align:left;color:var(--soft);padding-bottom:.3rem}"
     "th,td{padding:.25rem .8rem;border-bottom:1px solid var(--line);text-align:left}thead th{border-bottom-width:2px}"
@@ -52,7 +53,7 @@ static const char POLICY[] =
     "'unsafe-inline'";
 
 struct report {
-    text_buffer head, contents, html; /* from <title> to the title; links to headings; what follows them */
+    text_buffer head, contents, html; /* from <title> to the title and lead; links to headings; what follows them */
     const char *script;               /* NULL: none */
     size_t headings;
     hct_err err; /* the first one */
@@ -80,7 +81,12 @@ report *report_new(const char *title) {
 }
 
 void report_subtitle(report *r, const char *text) {
-    if (r) element(r, "<p class=\"subtitle\">", text, "</p>\n");
+    if (!r) return;
+    text_buffer body = r->html;
+    r->html = r->head;
+    element(r, "<p class=\"subtitle\">", text, "</p>\n");
+    r->head = r->html;
+    r->html = body;
 }
 
 /* A heading, and its line in the contents. */
@@ -116,6 +122,25 @@ void report_paragraph(report *r, const char *fmt, ...) {
     va_start(ap, fmt);
     formatted(r, "<p>", fmt, ap);
     va_end(ap);
+}
+
+void report_result(report *r, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    formatted(r, "<p class=\"result\">", fmt, ap);
+    va_end(ap);
+}
+
+void report_lead(report *r, const char *fmt, ...) {
+    va_list ap;
+    if (!r) return;
+    text_buffer body = r->html;
+    r->html = r->head;
+    va_start(ap, fmt);
+    formatted(r, "<p class=\"result\">", fmt, ap);
+    va_end(ap);
+    r->head = r->html;
+    r->html = body;
 }
 
 void report_note(report *r, const char *fmt, ...) {

@@ -22,6 +22,9 @@ void report_subtitle(report *r, const char *text);
 void report_heading(report *r, const char *text);
 void report_subheading(report *r, const char *text);
 void report_paragraph(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
+/* The result in a sentence: report_lead's below the title, wherever it is called; report_result's in its place. */
+void report_lead(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
+void report_result(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
 /* A paragraph that stands out: what must not be overlooked. */
 void report_note(report *r, const char *fmt, ...) HCT_PRINTF(2, 3);
 /* cells: rows * columns, row-major; the first column names the rows. With a head the others are set right, as numbers
