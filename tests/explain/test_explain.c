@@ -10,7 +10,8 @@
 #include "explain/overlay.h"
 #include "explain/pca.h"
 #include "explain/saliency.h"
-#include "explain/tsne.h"
+#include "explain/neighbours.h"
+#include "explain/tsne_tree.h"
 #include "hct/safetensors.h"
 #include "headct_run.h"
 #include "imaging/nifti.h"
@@ -116,6 +117,114 @@ START_TEST(tsne_by_differences) {
 }
 END_TEST
 
+enum { MANY = 600, DIM = 8, NEAR = 60 };
+
+/* Six clusters. */
+static void put_points(float *x) {
+    srand(12);
+    for (int i = 0; i < MANY; i++)
+        for (int d = 0; d < DIM; d++)
+            x[i * DIM + d] = (float)rand() / (float)RAND_MAX + (d == i % 6 ? 1.5f : 0) + (i % 50 == 7 ? 0 : 1e-3f);
+    for (int d = 0; d < DIM; d++) x[DIM + d] = x[d]; /* two that lie together */
+}
+
+START_TEST(neighbours_are_the_nearest) {
+    static float x[MANY * DIM];
+    static uint32_t index[MANY * NEAR], again[MANY * NEAR];
+    static double square[MANY * NEAR], all[MANY];
+    hct_err err = {0};
+    put_points(x);
+    ck_assert_int_eq(neighbours_find(x, MANY, DIM, NEAR, 1, index, square, &err), HCT_OK);
+    for (int i = 0; i < MANY; i++) {
+        for (int j = 0; j < MANY; j++) {
+            all[j] = 0;
+            for (int d = 0; d < DIM; d++) {
+                double v = (double)x[i * DIM + d] - (double)x[j * DIM + d];
+                all[j] += v * v;
+            }
+        }
+        all[i] = INFINITY;
+        for (int k = 0; k < NEAR; k++) {
+            int best = 0;
+            for (int j = 1; j < MANY; j++)
+                if (all[j] < all[best]) best = j;
+            ck_assert_uint_eq(index[i * NEAR + k], (unsigned)best);
+            ck_assert_double_eq_tol(square[i * NEAR + k], all[best], 1e-12);
+            all[best] = INFINITY;
+        }
+    }
+    ck_assert_int_eq(neighbours_find(x, MANY, DIM, NEAR, 4, again, square, &err), HCT_OK);
+    ck_assert_mem_eq(index, again, sizeof index);
+    ck_assert_int_eq(neighbours_find(x, 5, DIM, 5, 1, index, square, &err), HCT_EINVAL);
+}
+END_TEST
+
+/* How many of the 10 nearest in space are among the 10 nearest on the plane, as a share. */
+static double kept(const float *x, const double *y) {
+    static float plane[2 * MANY];
+    static uint32_t a[MANY * 10], b[MANY * 10];
+    static double square[MANY * 10];
+    int same = 0;
+    for (int i = 0; i < 2 * MANY; i++) plane[i] = (float)y[i];
+    neighbours_find(x, MANY, DIM, 10, 1, a, square, NULL);
+    neighbours_find(plane, MANY, 2, 10, 1, b, square, NULL);
+    for (int i = 0; i < MANY * 10; i++)
+        for (int k = 0; k < 10; k++) same += a[i] == b[i / 10 * 10 + k];
+    return same / (10.0 * MANY);
+}
+
+/* With every cell opened and P over all pairs that it holds the sum is the exact one; at theta 0.5 the gradient differs
+ * by little, and the layout keeps as many neighbours. */
+START_TEST(tsne_by_tree) {
+    static float x[MANY * DIM];
+    static double p[MANY * MANY], y[2 * MANY], z[2 * MANY], g[2 * MANY], h[2 * MANY], *sparse;
+    double kl = 0, other = 0, exact = 0, apart = 0, size = 0;
+    hct_err err = {0};
+    tsne_tree *t;
+    put_points(x);
+    for (int i = 0; i < 2 * MANY; i++) y[i] = z[i] = x[i / 2 * DIM + i % 2] * 1e-3 + 1e-5 * (double)(i % 17);
+    ck_assert_int_eq(tsne_tree_make(x, MANY, DIM, 20, 1, &t, &err), HCT_OK);
+    /* the P that the tree must hold, as a full matrix */
+    sparse = calloc(MANY * MANY, sizeof *sparse);
+    static uint32_t index[MANY * NEAR];
+    static double square[MANY * NEAR];
+    ck_assert(sparse && neighbours_find(x, MANY, DIM, NEAR, 1, index, square, &err) == HCT_OK);
+    for (int i = 0; i < MANY; i++) {
+        double row[NEAR];
+        tsne_conditional(square + i * NEAR, NEAR, NEAR, 20, row);
+        for (int k = 0; k < NEAR; k++) {
+            sparse[i * MANY + (int)index[i * NEAR + k]] += row[k] / (2.0 * MANY);
+            sparse[(int)index[i * NEAR + k] * MANY + i] += row[k] / (2.0 * MANY);
+        }
+    }
+    for (int i = 0; i < 2 * MANY; i++) z[i] *= 4000; /* spread out, as later in a descent */
+    ck_assert_int_eq(tsne_cost(sparse, z, MANY, 3, 1, &kl, g, &err), HCT_OK);
+    ck_assert_int_eq(tsne_tree_cost(t, z, 3, 0, 1, &other, h, &err), HCT_OK);
+    ck_assert_double_eq_tol(other, kl, 1e-9);
+    for (int i = 0; i < 2 * MANY; i++) ck_assert_double_eq_tol(h[i], g[i], 1e-12);
+    ck_assert_int_eq(tsne_tree_cost(t, z, 3, 0.5, 4, &other, h, &err), HCT_OK);
+    for (int i = 0; i < 2 * MANY; i++) {
+        apart += (h[i] - g[i]) * (h[i] - g[i]);
+        size += g[i] * g[i];
+    }
+    ck_assert_double_gt(apart, 0);
+    ck_assert_double_lt(sqrt(apart / size), 0.03);
+    free(sparse);
+    tsne_options o = {.iterations = 500, .threads = 2};
+    memcpy(z, y, sizeof z);
+    ck_assert_int_eq(tsne_joint(x, MANY, DIM, 20, 2, p, &err), HCT_OK);
+    ck_assert_int_eq(tsne_run(p, MANY, &o, y, &kl, &err), HCT_OK);
+    ck_assert_int_eq(tsne_tree_run(t, &o, 0.5, z, &other, &err), HCT_OK);
+    exact = kept(x, y);
+    double tree = kept(x, z);
+    ck_assert_msg(exact > 0.3 && tree > 0.95 * exact, "kept: %g exactly, %g by the tree", exact, tree);
+    tsne_tree_free(t);
+    ck_assert_int_eq(tsne_tree_make(x, 50, DIM, 20, 1, &t, &err), HCT_EINVAL);
+    x[3] = NAN;
+    ck_assert_int_eq(tsne_tree_make(x, MANY, DIM, 20, 1, &t, &err), HCT_EINVAL);
+}
+END_TEST
+
 enum { SCANS = 40, WIDTH = 6 };
 
 /* Two clusters: the first half of the scans has label A; scans 2k and 2k + 1 are of one patient. */
@@ -200,6 +309,8 @@ START_TEST(project) {
     }
     assert_says(headct_run("project %s --method pca --split test --out %s", e, out), 0, "10 scans of 6 numbers");
     assert_says(headct_run("project %s --out %s -q", e, out), 0, "KL");
+    assert_says(headct_run("project %s --method tree --perplexity 8 --out %s -q", e, out), 0,
+                "t-SNE by Barnes-Hut: KL");
     assert_says(headct_run("project %s --perplexity 39 --out %s", e, out), 1, "a perplexity of 39 needs more than 40");
     assert_says(headct_run("project %s --split tset --out %s", e, out), 1, "holds no scan of split tset");
     assert_says(headct_run("project %s --colour maker --out %s", e, out), 2, "--colour needs --groups");
@@ -517,5 +628,6 @@ START_TEST(explain) {
 }
 END_TEST
 
-CHECK_MAIN("explain", attention_by_hand, principal_components, tsne_by_differences, project, retrieve,
-           maps_come_back_to_the_scan, the_top_of_a_map, maps_of_a_model, lesions_of_many_scans, explain)
+CHECK_MAIN("explain", attention_by_hand, principal_components, tsne_by_differences, neighbours_are_the_nearest,
+           tsne_by_tree, project, retrieve, maps_come_back_to_the_scan, the_top_of_a_map, maps_of_a_model,
+           lesions_of_many_scans, explain)
