@@ -6,6 +6,7 @@
 
 #include "commands/arguments.h"
 #include "commands/command.h"
+#include "explain/distances.h"
 #include "explain/explain.h"
 #include "support/stop.h"
 
@@ -29,6 +30,8 @@ static const char doc[] =
     "  headct explain --run runs/finetune --task IPH scan.nii.gz --out maps\n"
     "  headct explain --weights runs/mae/weights.safetensors dicom_folder --method rollout --out maps\n"
     "  headct explain --run runs/finetune --task IPH scan.nii.gz --lesion mask.nii.gz --method occlusion --out maps\n"
+    "  headct explain --distances --weights runs/dino/weights.safetensors --run runs/finetune scan.nii.gz --out "
+    "attention\n"
     "  headct explain --run runs/easy --task SDH easy/p*.nii.gz --masks easy-masks --table-only --out maps";
 
 enum {
@@ -40,7 +43,8 @@ enum {
     OPT_BRAIN,
     OPT_MASKS,
     OPT_RANDOMISE,
-    OPT_TABLE_ONLY
+    OPT_TABLE_ONLY,
+    OPT_DISTANCES
 };
 
 static const struct argp_option options[] = {
@@ -58,6 +62,10 @@ static const struct argp_option options[] = {
     {"randomise", OPT_RANDOMISE, "SEED", 0,
      "draw the model's weights anew before: what maps look like that can show nothing", 0},
     {"table-only", OPT_TABLE_ONLY, NULL, 0, "write explain.csv and lesions.csv, no maps and pictures", 0},
+    {"distances", OPT_DISTANCES, NULL, 0,
+     "instead of maps: how far attention reaches in --weights (before) and in --run (after), a column a model or task, "
+     "and what each head looks at",
+     0},
     {"out", OPT_OUT, "DIR", 0, "where maps and pictures go", 0},
     {"device", 'D', "NAME", 0,
      "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
@@ -65,8 +73,14 @@ static const struct argp_option options[] = {
     {0},
 };
 
+typedef struct settings {
+    explain_options o;
+    bool distances;
+} settings;
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
-    explain_options *s = state->input;
+    settings *all = state->input;
+    explain_options *s = &all->o;
     switch (key) {
     case 'w': s->weights = arg; break;
     case OPT_RUN: s->run = arg; break;
@@ -81,6 +95,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_BRAIN: s->brain = arg; break;
     case OPT_MASKS: s->masks = arg; break;
     case OPT_RANDOMISE: s->randomise = argument_whole(state, "randomise", arg, 0, INT64_MAX); break;
+    case OPT_DISTANCES: all->distances = true; break;
     case OPT_TABLE_ONLY: s->table_only = true; break;
     case OPT_OUT: s->out = arg; break;
     case 'D': s->device = arg; break;
@@ -91,7 +106,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         state->next = state->argc;
         break;
     case ARGP_KEY_END:
-        if (!s->weights == !s->run) argp_error(state, "either --weights FILE or --run RUN is needed");
+        if (all->distances ? !s->weights && !s->run : !s->weights == !s->run)
+            argp_error(state, "%s--weights FILE or --run RUN is needed", all->distances ? "" : "either ");
         if (!s->n_scans) argp_error(state, "SCAN is missing");
         if (!s->out) argp_error(state, "--out DIR is missing");
         if ((s->lesion || s->brain) && s->n_scans != 1) argp_error(state, "masks are of one SCAN");
@@ -105,12 +121,15 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 int command_explain(int argc, char **argv) {
-    explain_options o = {.progress = stderr, .randomise = -1};
+    settings s = {.o = {.progress = stderr, .randomise = -1}};
     const struct argp argp = {options, parse, "SCAN...", doc, NULL, NULL, NULL};
-    command_parse(&argp, argc, argv, &o);
+    command_parse(&argp, argc, argv, &s);
     hct_err err = {0, ""};
     size_t refused = 0;
     stop_listen();
-    int status = command_end(argv[0], explain_run(&o, stdout, &refused, &err), &err);
+    const distances_options d = {s.o.weights, s.o.run, s.o.device, s.o.out, s.o.scans, s.o.n_scans};
+    hct_status done =
+        s.distances ? distances_run(&d, stdout, &refused, &err) : explain_run(&s.o, stdout, &refused, &err);
+    int status = command_end(argv[0], done, &err);
     return status == EXIT_OK && refused ? EXIT_PARTIAL : status;
 }

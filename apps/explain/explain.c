@@ -8,9 +8,9 @@
 #include "evaluation/sheet.h"
 #include "explain/lesions.h"
 #include "explain/overlay.h"
+#include "explain/scan_views.h"
 #include "hct/log.h"
 #include "imaging/nifti.h"
-#include "imaging/scan.h"
 #include "models/build.h"
 #include "support/device.h"
 #include "support/paths.h"
@@ -79,27 +79,6 @@ static hct_status change_masks(work *w, const char *scan, hct_err *err) {
     return st == HCT_OK ? read_mask_of(w, scan, "brain", &w->brain, err) : st;
 }
 
-/* A scan as it is on disk, and prepared. */
-typedef struct views {
-    volume own, prepared;
-    char *id;
-} views;
-
-static void views_free(views *v) {
-    volume_free(&v->own);
-    volume_free(&v->prepared);
-    free(v->id);
-}
-
-static hct_status read_views(const char *path, views *v, hct_err *err) {
-    scan_info info;
-    v->id = path_stem(path);
-    hct_status st = v->id ? scan_read(path, &v->own, &info, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
-    if (st == HCT_OK) st = scan_open(path, 0, &v->prepared, NULL, err);
-    if (st == HCT_OK) st = volume_to_f32(&v->own, err);
-    return st;
-}
-
 /* 1 where the scan's HU are those of soft tissue and blood. */
 static hct_status tissue(const volume *scan, volume *ret, hct_err *err) {
     hct_status st = volume_alloc(ret, HCT_F32, scan->dim, err);
@@ -108,7 +87,7 @@ static hct_status tissue(const volume *scan, volume *ret, hct_err *err) {
     return st;
 }
 
-static hct_status measure_hits(work *w, const views *v, saliency_method m, const volume *overlay, double *hits,
+static hct_status measure_hits(work *w, const scan_views *v, saliency_method m, const volume *overlay, double *hits,
                                double *chance, hct_err *err) {
     volume inside = {0};
     *hits = *chance = NAN;
@@ -120,8 +99,8 @@ static hct_status measure_hits(work *w, const views *v, saliency_method m, const
     return st == HCT_OK ? lesions_add(w->found, m, *hits, *chance, err) : st;
 }
 
-static void put_row(work *w, const views *v, saliency_method m, double probability, const volume *overlay, float value,
-                    const int64_t peak[3], double hits, double chance) {
+static void put_row(work *w, const scan_views *v, saliency_method m, double probability, const volume *overlay,
+                    float value, const int64_t peak[3], double hits, double chance) {
     double mm[3];
     for (int a = 0; a < 3; a++)
         mm[a] = overlay->affine[a][0] * (double)peak[0] + overlay->affine[a][1] * (double)peak[1] +
@@ -139,7 +118,7 @@ static void put_row(work *w, const views *v, saliency_method m, double probabili
 }
 
 /* One map of one scan: laid over its own voxels, drawn, noted. */
-static hct_status explain_one(work *w, const views *v, saliency_method m, hct_err *err) {
+static hct_status explain_one(work *w, const scan_views *v, saliency_method m, hct_err *err) {
     saliency_map map = {{0}, NULL};
     volume own = {0}, prepared = {0};
     double probability = NAN, hits = NAN, chance = NAN;
@@ -179,13 +158,13 @@ static hct_status explain_one(work *w, const views *v, saliency_method m, hct_er
 }
 
 static hct_status explain_scan(work *w, const char *path, size_t *refused, hct_err *err) {
-    views v = {.id = NULL};
+    scan_views v = {.id = NULL};
     hct_err why = {0};
     const input_spec *spec = &w->info.encoder.input;
-    hct_status st = read_views(path, &v, &why);
+    hct_status st = scan_views_read(path, &v, &why);
     if (st == HCT_OK) st = input_make(spec, &v.prepared, w->input, &why);
     if (st < 0) {
-        views_free(&v);
+        scan_views_free(&v);
         if (st == HCT_ENOMEM || st == HCT_EDEVICE) return hct_fail(err, st, "%s", why.msg);
         hct_log(HCT_LOG_WARNING, "%s", why.msg);
         ++*refused;
@@ -197,7 +176,7 @@ static hct_status explain_scan(work *w, const char *path, size_t *refused, hct_e
     for (int m = 0; m < SALIENCY_METHODS && st == HCT_OK; m++)
         if (any ? w->o->method[m] : m != SALIENCY_OCCLUSION && saliency_allows(w->s, (saliency_method)m))
             st = explain_one(w, &v, (saliency_method)m, err);
-    views_free(&v);
+    scan_views_free(&v);
     return st;
 }
 

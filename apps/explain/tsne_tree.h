@@ -1,6 +1,6 @@
 /* t-SNE of many points (van der Maaten 2014, JMLR 15:3221): P over the 3 * perplexity nearest neighbours of each point
- * alone, and the repulsion of far points by the Barnes-Hut sum over a quadtree: a cell of edge s at distance d counts as
- * one point where s / d < theta. O(n log n) a step, some 100 numbers a point. Results do not depend on threads. */
+ * alone, and the repulsion of far points by the Barnes-Hut sum over a quadtree: a cell of edge s at distance d counts
+ * as one point where s / d < theta. O(n log n) a step, some 100 numbers a point. Results do not depend on threads. */
 #ifndef EXPLAIN_TSNE_TREE_H
 #define EXPLAIN_TSNE_TREE_H
 

@@ -517,6 +517,22 @@ START_TEST(maps_of_a_model) {
     for (int i = 0; i < 8; i++)
         ck_assert(map.value[i] > 0 && map.value[i] < 12 * sqrt(3)); /* 2 x 2 x 2 patches of 12 mm */
     free(map.value);
+    saliency_heads heads; /* their means are what the methods give */
+    saliency_map mean[2];
+    ck_assert_int_eq(saliency_read_heads(s, x, &heads, &err), HCT_OK);
+    ck_assert(heads.layers == 2 && heads.heads == 2 && heads.cells[0] == 2);
+    saliency_run(s, x, SALIENCY_CLASS, NULL, NULL, &mean[0], &probability, &err);
+    saliency_run(s, x, SALIENCY_DISTANCE, NULL, NULL, &mean[1], &probability, &err);
+    for (int i = 0; i < 8; i++) {
+        ck_assert_double_eq_tol((heads.of_class[i] + heads.of_class[8 + i]) / 2, mean[0].value[i], 1e-12);
+        double all = 0;
+        for (int h = 0; h < 4; h++) all += heads.distance[8 * h + i] / 4;
+        ck_assert_double_eq_tol(all, mean[1].value[i], 1e-9);
+    }
+    free(heads.of_class);
+    free(heads.distance);
+    free(mean[0].value);
+    free(mean[1].value);
     saliency_free(s);
     s = saliency_new(dev, p, &info, NULL, &err);
     ck_assert(s && saliency_allows(s, SALIENCY_CLASS) && !saliency_allows(s, SALIENCY_INPUT));
@@ -611,6 +627,30 @@ START_TEST(explain) {
     free(first);
     ck_assert(path_is_file(scratch_path("few/lesions.csv")) && path_is_file(scratch_path("few/explain.csv")));
     ck_assert(!path_is_file(scratch_path("few/scan_IPH_rollout.nii.gz")));
+    ck_assert_int_eq(path_make_folders(scratch_path("tuned/IPH"), &err), HCT_OK);
+    dev = device_open("cpu", &err);
+    p = dev ? model_new(dev, &info, 77, &err) : NULL; /* other weights */
+    ck_assert(p &&
+              weights_save(scratch_path("tuned/IPH/weights.safetensors"), p, &info, NULL, 0, NULL, 0, &err) == HCT_OK);
+    params_free(p);
+    device_close(dev);
+    assert_says(headct_run("explain --distances -w %s --run %s %s --out %s", w, scratch_path("tuned"), scan,
+                           scratch_path("reach")),
+                0, "scan, pre-trained: attention reaches");
+    static const char *const pictures[] = {"attention_scan_axial", "attention_scan_coronal", "attention_scan_sagittal",
+                                           "heads_scan_pre-trained", "heads_scan_IPH"};
+    for (int i = 0; i < 5; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "reach/%s.png", pictures[i]);
+        ck_assert_msg(path_is_file(scratch_path(path)), "%s", path);
+    }
+    t = csv_read(scratch_path("reach/attention_distance.csv"), &err);
+    ck_assert(t && t->rows == 8); /* 2 models, 2 layers, 2 heads */
+    for (size_t r = 0; r < 8; r++) ck_assert(atof(csv_cell(t, r, 4)) > 0 && atof(csv_cell(t, r, 4)) < 12 * sqrt(3));
+    ck_assert_str_ne(csv_cell(t, 0, 4), csv_cell(t, 4, 4));
+    csv_free(t);
+    assert_says(headct_run("explain --distances --run %s %s --out %s", out, scan, scratch_path("reach")), 1,
+                "holds no weights.safetensors");
     assert_says(headct_run("explain -w %s %s --masks %s --out %s", w, scan, out, out), 2, "--masks needs --task");
     assert_says(headct_run("explain -w %s %s /nowhere.nii.gz --out %s -q", w, scan, out), 3, "/nowhere.nii.gz");
     ck_assert_ptr_nonnull(strstr(headct_said, "rollout"));
