@@ -8,6 +8,7 @@
 #include "dataset/leaks.h"
 #include "dataset/story.h"
 #include "hct/log.h"
+#include "report/data_card.h"
 #include "support/stop.h"
 
 static const char doc[] =
@@ -22,7 +23,9 @@ static const char doc[] =
     "study, or "
     "the same scan in another file; a CSV of all such pairs with --out. Exit status 3 where there are any\n"
     "  evidence DATASET     the records behind labels of headct label, counted, as a CSV: label, what, records, scans\n"
-    "  info DATASET         counts: scans, patients, splits, labels, files, reasons, warnings\v"
+    "  info DATASET         counts: scans, patients, splits, labels, files, reasons, warnings; with --figures DIR also "
+    "prevalence.csv by label and split, demographics.csv of all and of each label's positives and negatives, tags.csv "
+    "(manufacturers, thickness) and figures/prevalence.svg\v"
     "Examples:\n"
     "  headct dataset info data\n"
     "  headct dataset why data CD1/S2010\n"
@@ -32,6 +35,7 @@ static const char doc[] =
 
 static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "write there instead of to standard output", 0},
+    {"figures", 257, "DIR", 0, "info: tables and a figure go there", 0},
     {"jobs", 'j', "J", 0, "check: threads (default: one a CPU)", 0},
     {"quiet", 'q', NULL, 0, "check: no progress", 0},
     {"csv", 256, NULL, 0, "refused: a CSV (which it is in any case)", 0},
@@ -48,7 +52,7 @@ static const struct {
              {"check", false, NULL},      {NULL, false, NULL}};
 
 typedef struct settings {
-    const char *verb, *folder, *name, *out;
+    const char *verb, *folder, *name, *out, *figures;
     size_t at; /* of verbs */
     int jobs;
     bool quiet;
@@ -59,6 +63,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case 'o': s->out = arg; break;
     case 256: break;
+    case 257: s->figures = arg; break;
     case 'j': s->jobs = (int)argument_whole(state, "jobs", arg, 1, 1024); break;
     case 'q': s->quiet = true; break;
     case ARGP_KEY_ARG:
@@ -73,6 +78,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (!verbs[s->at].name)
             argp_error(state, "'%s': why, list, refused, check, evidence, info or remove is needed", s->verb);
         if (!s->folder) argp_error(state, "DATASET is missing");
+        if (s->figures && strcmp(s->verb, "info") != 0) argp_error(state, "--figures belongs to info");
         if (verbs[s->at].takes_name != !!s->name)
             argp_error(state, s->name ? "'%s' takes no NAME" : "'%s': NAME is missing: a scan's ID, or a path",
                        s->verb);
@@ -129,6 +135,7 @@ int command_dataset(int argc, char **argv) {
     else if (st == HCT_OK && !strcmp(s.verb, "why")) st = story_why(&ix, s.name, &text, &err);
     else if (st == HCT_OK && !strcmp(s.verb, "check")) st = check_leaks(&s, &text, &leaks, &err);
     else if (st == HCT_OK) st = story_remove(&ix, s.folder, s.name, &err);
+    if (st == HCT_OK && s.figures) st = data_card_make(s.folder, s.figures, NULL, &err);
     if (st == HCT_OK && s.out) st = text_save(&text, s.out, &err);
     bool shown = !s.out && strcmp(s.verb, "check") != 0;
     const char *all = st == HCT_OK && shown ? text_get(&text, "the answer", &err) : NULL;

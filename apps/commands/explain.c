@@ -60,7 +60,7 @@ static const struct argp_option options[] = {
      "no lesion",
      0},
     {"randomise", OPT_RANDOMISE, "SEED", 0,
-     "draw the model's weights anew before: what maps look like that can show nothing", 0},
+     "draw the model's weights anew for each scan, from SEED on: what maps look like that can show nothing", 0},
     {"table-only", OPT_TABLE_ONLY, NULL, 0, "write explain.csv and lesions.csv, no maps and pictures", 0},
     {"distances", OPT_DISTANCES, NULL, 0,
      "instead of maps: how far attention reaches in --weights (before) and in --run (after), a column a model or task, "

@@ -166,6 +166,8 @@ int command_report(int argc, char **argv) {
         hct_log(HCT_LOG_WARNING, "%s", err.msg);
         status = ++left_out < s.n_runs ? HCT_OK : status; /* of several, the others are worth a page */
     }
+    if (status == HCT_OK && !s.paper)
+        status = overview_data(r, (const char *const *)s.runs, (size_t)s.n_runs, figures, &err);
     if (status == HCT_OK) status = add_views(r, &s, &left_out, &err);
     if (status == HCT_OK) status = report_write(r, path, &err);
     else report_discard(r);

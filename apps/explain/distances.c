@@ -120,6 +120,18 @@ static char *picture_path(const work *w, const char *kind, const char *scan, con
     return asprintf(&path, "%s/%s_%s_%s.png", w->o->out, kind, scan, what) < 0 ? NULL : path;
 }
 
+/* The axial slice that holds the most attention of all heads together at one voxel. */
+static int64_t brightest_slice(float *const *maps, size_t n, const int64_t dim[3]) {
+    double best = -1;
+    int64_t slice = dim[2] / 2;
+    for (int64_t i = 0; i < dim[0] * dim[1] * dim[2]; i++) {
+        double sum = 0;
+        for (size_t m = 0; m < n; m++) sum += (double)maps[m][i];
+        if (sum > best) best = sum, slice = i % dim[2];
+    }
+    return slice;
+}
+
 static hct_status draw_heads(work *w, const scan_views *v, const float *scan, const column *c, const input_spec *spec,
                              const saliency_heads *h, hct_err *err) {
     enum { SHOWN = 16 };
@@ -137,6 +149,7 @@ static hct_status draw_heads(work *w, const scan_views *v, const float *scan, co
         tiles[i] = tile_of(v, scan, maps[i], &spec->window[0], SLICE_AXIAL, captions[i]);
         tiles[i].overlay_high = high;
     }
+    for (size_t i = 0; st == HCT_OK && i < n; i++) tiles[i].at = brightest_slice(maps, n, v->prepared.dim);
     char *path = picture_path(w, "heads", v->id, c->name);
     if (st == HCT_OK)
         st = path ? picture_write(tiles, n, TALL / 2, path, err) : hct_fail(err, HCT_ENOMEM, "out of memory");

@@ -21,6 +21,8 @@ enum { LEVEL = 6 };
 
 typedef struct work {
     const explain_options *o;
+    hct_dev *dev;
+    int64_t done; /* scans */
     params *p;
     model_info info;
     saliency *s;
@@ -157,6 +159,18 @@ static hct_status explain_one(work *w, const scan_views *v, saliency_method m, h
     return st;
 }
 
+/* Another model of the same kind for each scan: a single one looks at one place by chance, and where lesions are there
+ * it would seem to see them. */
+static hct_status randomise(work *w, hct_err *err) {
+    if (w->o->randomise < 0) return HCT_OK;
+    saliency_free(w->s);
+    params_free(w->p);
+    w->s = NULL;
+    w->p = model_new(w->dev, &w->info, (uint64_t)(w->o->randomise + w->done), err);
+    if (w->p) w->s = saliency_new(w->dev, w->p, &w->info, w->o->task, err);
+    return w->s ? HCT_OK : err->code;
+}
+
 static hct_status explain_scan(work *w, const char *path, size_t *refused, hct_err *err) {
     scan_views v = {.id = NULL};
     hct_err why = {0};
@@ -172,6 +186,8 @@ static hct_status explain_scan(work *w, const char *path, size_t *refused, hct_e
     }
     int any = 0;
     st = change_masks(w, v.id, err);
+    if (st == HCT_OK) st = randomise(w, err);
+    w->done++;
     for (int m = 0; m < SALIENCY_METHODS; m++) any |= w->o->method[m];
     for (int m = 0; m < SALIENCY_METHODS && st == HCT_OK; m++)
         if (any ? w->o->method[m] : m != SALIENCY_OCCLUSION && saliency_allows(w->s, (saliency_method)m))
@@ -205,6 +221,7 @@ hct_status explain_run(const explain_options *o, FILE *said, size_t *ret_refused
     hct_status st = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     hct_dev *dev = st == HCT_OK ? device_open(o->device, err) : NULL;
     if (st == HCT_OK && !dev) st = err->code;
+    w.dev = dev;
     if (st == HCT_OK && !(w.p = model_file_open(dev, &(model_file_options){.path = path}, &w.info, hash, err)))
         st = err->code;
     if (st == HCT_OK && w.info.plain)
@@ -214,10 +231,6 @@ hct_status explain_run(const explain_options *o, FILE *said, size_t *ret_refused
     if (st == HCT_OK && *w.info.encoder.input.form)
         st = hct_fail(err, HCT_EINVAL, "%s: takes volumes prepared for '%s', which are not mapped back yet", path,
                       w.info.encoder.input.form);
-    if (st == HCT_OK && o->randomise >= 0) {
-        params_free(w.p);
-        if (!(w.p = model_new(dev, &w.info, (uint64_t)o->randomise, err))) st = err->code;
-    }
     if (st == HCT_OK && !(w.found = lesions_new())) st = hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !(w.s = saliency_new(dev, w.p, &w.info, o->task, err))) st = err->code;
     if (st == HCT_OK && !(w.input = malloc(input_floats(&w.info.encoder.input) * sizeof *w.input)))

@@ -19,8 +19,8 @@ typedef struct explain_options {
     int method[SALIENCY_METHODS]; /* asked for; none: all that the model allows but occlusion */
     const char *lesion, *brain;   /* masks on the scan's own voxels, of one scan; brain NULL: voxels of 0 to 100 HU */
     const char *masks;            /* or of many: MASKS/SCAN_TASK.nii.gz, MASKS/SCAN_brain.nii.gz where they are */
-    int64_t randomise;            /* 0 or above: the model's weights are drawn anew from this seed; below: as trained */
-    bool table_only;              /* neither maps nor pictures are written */
+    int64_t randomise; /* from 0: weights are drawn anew for each scan, from this seed on; below: as trained */
+    bool table_only;   /* neither maps nor pictures are written */
     FILE *progress;
 } explain_options;
 

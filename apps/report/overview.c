@@ -9,6 +9,7 @@
 #include "evaluation/evaluation.h"
 #include "figures/forest.h"
 #include "report/compare.h"
+#include "report/data_card.h"
 #include "report/scaling.h"
 #include "support/paths.h"
 
@@ -91,5 +92,34 @@ hct_status overview_add(report *r, const char *const *runs, size_t n, const char
     free(facts);
     free(at);
     free(lanes);
+    return st;
+}
+
+hct_status overview_data(report *r, const char *const *runs, size_t n, const char *folder, hct_err *err) {
+    char(*seen)[RECIPE_TEXT] = calloc(n + 1, sizeof *seen);
+    run_facts *f = malloc(sizeof *f);
+    size_t used = 0;
+    hct_status st = seen && f ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for %zu runs", n);
+    for (size_t i = 0; i < n && st == HCT_OK; i++) {
+        hct_err why = {0};
+        char *out = NULL;
+        size_t k = 0;
+        if (facts_read(runs[i], f, &why) < 0 || !*f->own.data.dataset) continue;
+        while (k < used && strcmp(seen[k], f->own.data.dataset) != 0) k++;
+        if (k < used || !path_is_folder(f->own.data.dataset)) continue;
+        snprintf(seen[used++], RECIPE_TEXT, "%s", f->own.data.dataset);
+        if (asprintf(&out, "%s/data_%s", folder, f->dataset) < 0) return hct_fail(err, HCT_ENOMEM, "out of memory");
+        char heading[200];
+        snprintf(heading, sizeof heading, "Data: %.150s", f->dataset);
+        report_heading(r, heading);
+        st = data_card_make(f->own.data.dataset, out, r, &why);
+        if (st < 0 && st != HCT_ENOMEM) { /* it is the runs that are asked for */
+            report_note(r, "Left out: %s", why.msg);
+            st = HCT_OK;
+        } else if (st < 0) hct_fail(err, st, "%s", why.msg);
+        free(out);
+    }
+    free(seen);
+    free(f);
     return st;
 }

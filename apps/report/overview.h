@@ -8,4 +8,8 @@
  * runs, and curves over the share of the data, where runs differ by it. Figures and their numbers go into `folder`. */
 hct_status overview_add(report *r, const char *const *runs, size_t n, const char *folder, hct_err *err);
 
+/* The data card (data_card.h) of each dataset that the runs' recipes name and that is at hand, its files in
+ * folder/data_NAME; nothing where there is none. */
+hct_status overview_data(report *r, const char *const *runs, size_t n, const char *folder, hct_err *err);
+
 #endif

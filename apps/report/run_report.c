@@ -12,8 +12,11 @@
 #include "evaluation/evaluation.h"
 #include "figures/plot.h"
 #include "hct/io.h"
+#include "report/data_card.h"
+#include "report/errors.h"
 #include "report/fewshot_report.h"
 #include "report/run_box.h"
+#include "report/sweep_report.h"
 #include "run/runlog.h"
 #include "support/csv.h"
 #include "support/paths.h"
@@ -311,6 +314,15 @@ static hct_status add_figure(report *r, const char *path, hct_err *err) {
         snprintf(caption, sizeof caption,
                  "Few-shot AUC of %s by examples of each class; bands: 95%% over draws; stars: all training scans.",
                  stem + 8);
+    else if (strncmp(stem, "fewshotap_", 10) == 0)
+        snprintf(
+            caption, sizeof caption,
+            "Few-shot average precision of %s by examples of each class; bands: 95%% over draws; stars: all training "
+            "scans.",
+            stem + 10);
+    else if (!strcmp(stem, "sweep"))
+        snprintf(caption, sizeof caption,
+                 "Points of the sweep by their macro AUC on validation; the test split has no say.");
     else if (strncmp(stem, "models_", 7) == 0)
         snprintf(caption, sizeof caption, "AUC of each model, %s, with 95%% intervals.", stem + 7);
     else if (strcmp(stem, "reconstruction") == 0)
@@ -323,7 +335,8 @@ static hct_status add_figure(report *r, const char *path, hct_err *err) {
     return HCT_OK;
 }
 
-/* Every figure of a folder, which lies below `run`, but the curves of training, which stand above. */
+/* Every figure of a folder, which lies below `run`, but the curves of training and the worst errors, which have their
+ * places. */
 static hct_status add_figures(report *r, const char *run, const char *folder, size_t *ret_n, hct_err *err) {
     static const char *const endings[] = {".svg", ".png"};
     hct_status status = HCT_OK;
@@ -333,7 +346,7 @@ static hct_status add_figures(report *r, const char *run, const char *folder, si
         status = path_list(folder, endings[e], &names, &n, err);
         for (size_t i = 0; status == HCT_OK && i < n; i++) {
             if (!strcmp(names[i], "loss.svg") || !strcmp(names[i], "auc.svg") ||
-                !strcmp(names[i], "validation_auc.svg"))
+                !strcmp(names[i], "validation_auc.svg") || !strncmp(names[i], "error_", 6))
                 continue;
             char *path = path_join(folder, names[i]);
             status = path ? check_inside(run, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
@@ -393,6 +406,8 @@ static const struct {
     {"operating_points.csv", "Operating points, chosen on validation, on test; low and high: Wilson's 95% intervals"},
     {"fewshot.csv", "Few-shot: AUC and average precision by examples of each class, with 95% intervals"},
     {"sweep.csv", "Sweep: the points that are done, by validation"},
+    {"lesions.csv", "Lesions: the share of the top 1% of each map that lies in them, beside their share of the brain"},
+    {"retrieval.csv", "Retrieval: mean average precision of each label, with 95% intervals and chance"},
     {"calibration.csv", "Calibration: Brier score, expected calibration error, logistic recalibration"},
 };
 
@@ -462,11 +477,30 @@ static hct_status add_origin(report *r, const char *run, hct_err *err) {
     return st;
 }
 
-static hct_status add_box(report *r, const char *run, hct_err *err) {
-    run_facts *f = malloc(sizeof *f);
+static hct_status add_box(report *r, const char *run, run_facts *f, hct_err *err) {
     hct_status st = f ? facts_read(run, f, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
-    if (st == HCT_OK) st = run_box_add(r, f, err);
-    free(f);
+    return st == HCT_OK ? run_box_add(r, f, err) : st;
+}
+
+/* RUN/explain, RUN/project, RUN/retrieve: what headct explain, project and retrieve wrote there. */
+static hct_status add_galleries(report *r, const char *run, size_t *ret_n, hct_err *err) {
+    static const char *const parts[][3] = {{"explain", "", "What the model looks at"},
+                                           {"attention", "", "How far attention reaches"},
+                                           {"project", "figures", "Embeddings on a plane"},
+                                           {"retrieve", "figures", "Nearest scans"}};
+    hct_status st = HCT_OK;
+    for (int i = 0; i < 4 && st == HCT_OK; i++) {
+        char *folder = path_join(run, parts[i][0]), *pictures = folder ? path_join(folder, parts[i][1]) : NULL;
+        size_t tables = 0;
+        if (!pictures) st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+        else if (path_is_folder(folder)) {
+            report_subheading(r, parts[i][2]);
+            st = add_sheets(r, folder, &tables, err);
+            if (st == HCT_OK) st = add_figures(r, run, pictures, ret_n, err);
+        }
+        free(folder);
+        free(pictures);
+    }
     return st;
 }
 
@@ -486,8 +520,10 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
         jsonl && metrics && recipe && scores && few ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     drawing_room room = {NULL, false};
     report_heading(r, run);
-    if (status == HCT_OK && (path_is_file(jsonl) || path_is_file(few))) status = room_open(run, &room, err);
-    if (status == HCT_OK) status = add_box(r, run, err);
+    run_facts *facts = calloc(1, sizeof *facts);
+    if (status == HCT_OK) status = add_box(r, run, facts, err);
+    if (status == HCT_OK && (path_is_file(jsonl) || path_is_file(few) || path_is_file(scores) || facts->has_sweep))
+        status = room_open(run, &room, err);
     if (status == HCT_OK && path_is_file(metrics))
         status = optional(run_report_metrics(r, metrics, "Held-out evaluation", err), &parts);
     else if (status == HCT_OK && path_is_file(scores))
@@ -495,11 +531,15 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
     if (status == HCT_OK && path_is_file(jsonl)) status = optional(add_curves(r, run, room.folder, err), &parts);
     size_t tables = 0;
     if (status == HCT_OK && room.folder) status = fewshot_report_draw(run, room.folder, err);
+    if (status == HCT_OK && room.folder) status = sweep_report_draw(run, room.folder, err);
     if (status == HCT_OK) status = add_sheets(r, run, &tables, err);
     parts += tables;
     if (status == HCT_OK) status = add_figures_of(r, run, &figures, err);
     if (status == HCT_OK && room.is_own) status = add_figures(r, room.folder, room.folder, &figures, err);
+    if (status == HCT_OK) status = errors_add(r, facts, room.folder, err);
+    free(facts);
     room_close(&room);
+    if (status == HCT_OK) status = add_galleries(r, run, &figures, err);
     if (status == HCT_OK) status = add_evaluations(r, run, err);
     if (status == HCT_OK) status = add_origin(r, run, err);
     char *text = NULL;

@@ -48,12 +48,12 @@ def main(out):
     for d in data:
         runs[f'scratch-{d}'] = (d, 'finetune', tune.format(init='random', weights=''), 0.5, 0)
         for method, strength in (('dino', 1.5), ('mae', 1.2)):
-            for share in (0.1, 0.3, 1):
+            for share in (0.1, 0.3, 1) if d == 'langone' else (1,):
                 for seed in (0, 1) if d == 'langone' and share == 1 and method == 'dino' else (0,):
                     runs[f'finetune-{d}-{method}-{share:g}-{seed}'] = (
                         d, 'finetune', tune.format(init='weights', weights=encoders[method, share]),
                         strength * (0.6 + 0.4 * share), seed)
-            for kind, strong in (('linear', 0.9), ('attentive', 1.1)):
+            for kind, strong in (('linear', 0.9), ('attentive', 1.1)) if d == 'langone' else (('linear', 0.9),):
                 runs[f'{kind}-{d}-{method}'] = (
                     d, 'probe', probe.format(kind=kind, features='encoder', file='weights', weights=encoders[method, 1]), strong * strength / 1.5, 0)
         runs[f'google-{d}'] = (d, 'probe', probe.format(kind='linear', features='embeddings', file='embeddings', weights='ct.npz'), 0.8, 0)

@@ -25,6 +25,8 @@ P
 ok $? "two seeds are one lane: mean, lowest and highest"
 grep -q "Highest macro AUC: DINO, fine-tuned" ../several.html && grep -q "headct finetune --recipe" ../several.html && grep -q "AUC of each task on validation" ../several.html
 ok $? "the first sentence, the command, curves of each task's model"
+grep -q "Points of the sweep by their macro AUC" ../several.html && grep -q "Worst errors: the surest" ../several.html
+ok $? "the sweep's page, the worst errors"
 "$headct" report finetune-island-dino-1-0 scratch-island --out ../two.html >/dev/null
 python3 - ../two_figures/comparison_bars.csv <<'P'
 import csv, sys
@@ -45,4 +47,27 @@ for f in figure_1e_langone_bars figure_1f_island_radar figure_1g_bars figure_3 s
     [ -s "../paper_figures/$f.svg" ] && [ -s "../paper_figures/$f.csv" ] || { echo "# no $f" && bad=1; }
 done
 ok $bad "figures and numbers are there"
+"$headct" phantom --out ../ph --patients 8 --scans-per-patient 1-2 --prevalence 0.5 --size tiny --quiet >/dev/null &&
+    "$headct" prepare --in ../ph --out data/langone --labels ../ph/labels.csv --quiet >/dev/null 2>&1 && "$headct" split data/langone --ratios 2:1:1 >/dev/null 2>&1
+ok $? "a dataset"
+"$headct" dataset info data/langone --figures ../info >../info.txt
+python3 - ../info ../ph/labels.csv <<'P'
+import csv, sys
+rows = lambda f: list(csv.DictReader(open(f)))
+labels = rows(sys.argv[2])
+want = {l: sum(r[l] == "1" for r in labels) for l in ("IPH", "SDH", "ICH")}
+card = rows(sys.argv[1] + "/prevalence.csv")
+people = {r["group"]: r for r in rows(sys.argv[1] + "/demographics.csv")}
+good = all(int(r["positive"]) == want[r["label"]] for r in card if r["split"] == "all" and r["label"] in want)
+good = good and all(sum(int(r["positive"]) for r in card if r["label"] == l and r["split"] != "all") == want[l] for l in want)
+good = good and int(people["all"]["patients"]) == 8 and all(int(people[l + " positive"]["scans"]) == want[l] for l in want)
+sys.exit(not good)
+P
+ok $? "dataset info: prevalence by split and demographics, counted again"
+sed -n '2s/.*/scan,patient,split,IPH,y_IPH/p' linear-langone-dino/predictions.csv >p.csv
+"$headct" dataset list data/langone | awk -F, 'NR > 1 { printf "%s,%s,test,0.%d,%d\n", $1, $2, (NR * 37) % 90 + 10, NR % 2 }' >>p.csv
+mv p.csv linear-langone-dino/predictions.csv
+"$headct" report linear-langone-dino >/dev/null 2>&1
+grep -q "Data: langone" linear-langone-dino/report.html && [ -s linear-langone-dino/figures/error_IPH.png ] && grep -q "Demographics" linear-langone-dino/report.html
+ok $? "a run's page has its data card, and its worst errors their pictures"
 done_testing
