@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check_main.h"
+#include "figures/bars.h"
 #include "figures/picture.h"
 #include "figures/plot.h"
 #include "figures/report.h"
@@ -225,6 +226,46 @@ START_TEST(a_page_in_one_file) {
 }
 END_TEST
 
+/* Two models of three tasks, one of them not known: titles and marks in the figures, every number beside them. */
+START_TEST(bars_and_radar) {
+    static const char *const groups[] = {"IPH", "it's", "mean"}, *const series[] = {"ours & co", "theirs"},
+                             *const mark[] = {NULL, NULL, NULL, "***", NULL, "*"};
+    const double v[] = {0.9, 0.8, 0.85, 0.6, NAN, 0.3}, low[] = {0.85, 0.7, NAN, 0.5, NAN, 0.2},
+                 high[] = {0.95, 0.9, NAN, 0.7, NAN, 0.4};
+    const bars b = {.title = "AUC",
+                    .y_label = "ROC AUC",
+                    .groups = groups,
+                    .series = series,
+                    .n_groups = 3,
+                    .n_series = 2,
+                    .value = v,
+                    .low = low,
+                    .high = high,
+                    .mark = mark,
+                    .line = 0.5};
+    hct_err err = {0};
+    char *svg = NULL, *csv = NULL;
+    ck_assert_msg(bars_write(&b, scratch_path("bars.svg"), &err) == HCT_OK, "%s", err.msg);
+    ck_assert_int_eq(hct_read_file(scratch_path("bars.svg"), &svg, NULL, NULL), HCT_OK);
+    ck_assert(strstr(svg, "ours &amp; co") && strstr(svg, ">***<") && strstr(svg, ">*<") && strstr(svg, "it's"));
+    free(svg);
+    ck_assert_int_eq(hct_read_file(scratch_path("bars.csv"), &csv, NULL, NULL), HCT_OK);
+    ck_assert_str_eq(csv, "series,group,value,low,high,mark\nours & co,IPH,0.9,0.85,0.95,\nours & "
+                          "co,it's,0.8,0.7,0.9,\nours & co,mean,0.85,,,\n"
+                          "theirs,IPH,0.6,0.5,0.7,***\ntheirs,it's,,,,\ntheirs,mean,0.3,0.2,0.4,*\n");
+    free(csv);
+    ck_assert_msg(radar_write(&b, scratch_path("radar.svg"), &err) == HCT_OK, "%s", err.msg);
+    ck_assert_int_eq(hct_read_file(scratch_path("radar.svg"), &svg, NULL, NULL), HCT_OK);
+    ck_assert(strstr(svg, "theirs") && strstr(svg, "IPH"));
+    free(svg);
+    bars two = b;
+    two.n_groups = 2;
+    ck_assert_int_eq(radar_write(&two, scratch_path("none.svg"), &err), HCT_EINVAL);
+    two.n_series = 0;
+    ck_assert_int_eq(bars_write(&two, scratch_path("none.svg"), &err), HCT_EINVAL);
+}
+END_TEST
+
 /* Steps of a byte are 1 HU where soft tissue and blood lie; all bytes come back as they are. */
 START_TEST(bytes_of_hu) {
     for (int b = 0; b < 256; b++) ck_assert_int_eq(viewer_byte(viewer_hu((unsigned char)b)), b);
@@ -298,4 +339,4 @@ START_TEST(a_viewer_in_a_page) {
 END_TEST
 
 CHECK_MAIN("figures", plots, plot_on_a_full_disk, many_curves_over_decades, plots_that_fail, slices_face_the_right_way,
-           a_page_in_one_file, bytes_of_hu, a_viewer_in_a_page)
+           a_page_in_one_file, bars_and_radar, bytes_of_hu, a_viewer_in_a_page)
