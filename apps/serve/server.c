@@ -80,7 +80,7 @@ static hct_status listen_at(const serve_options *o, int *ret, int *ret_port, hct
         local->sun_family = AF_UNIX;
         if (strlen(o->socket) >= sizeof local->sun_path)
             return hct_fail(err, HCT_EINVAL, "--socket %s: the path is too long", o->socket);
-        strcpy(local->sun_path, o->socket);
+        memcpy(local->sun_path, o->socket, strlen(o->socket) + 1);
         if (lstat(o->socket, &old) == 0 && S_ISSOCK(old.st_mode)) {
             int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
             int alive = probe >= 0 && connect(probe, (struct sockaddr *)&a, n) == 0;
@@ -139,11 +139,10 @@ static void serve(server *s, struct MHD_Daemon *d, const sigset_t *signals) {
     atomic_store(&s->ending, true);
     MHD_socket listening = MHD_quiesce_daemon(d);
     if (listening != MHD_INVALID_SOCKET) close(listening);
-    const struct timespec pause = {0, 20 * 1000 * 1000}, *none = NULL;
+    const struct timespec pause = {0, 20 * 1000 * 1000};
     for (int64_t k = 0; atomic_load(&s->at_work) && k < s->o->timeout * 50; k++) {
         nanosleep(&pause, NULL);
         struct timespec now = {0, 0};
-        (void)none;
         if (sigtimedwait(signals, NULL, &now) == SIGINT) break; /* a second Ctrl-C does not wait */
     }
 }

@@ -84,7 +84,7 @@ static void plain_name(const char *name, char out[UPLOAD_NAME]) {
             out[n++] = *c;
     }
     out[n] = '\0';
-    if (!n) strcpy(out, "scan");
+    if (!n) memcpy(out, "scan", sizeof "scan");
 }
 
 hct_status upload_file(upload *u, const char *name, hct_err *err) {
