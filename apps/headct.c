@@ -24,6 +24,7 @@ static const command commands[] = {
     {"probe", "trains and evaluates probes on frozen features", command_probe},
     {"fewshot", "few-shot evaluation of frozen features", command_fewshot},
     {"sweep", "a grid of probes, the best by validation", command_sweep},
+    {"compare", "trains several systems on the same scans, and holds them against each other", command_compare},
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
     {"explain", "where in a scan a model looks", command_explain},

@@ -52,5 +52,6 @@ int command_report(int argc, char **argv);
 int command_retrieve(int argc, char **argv);
 int command_split(int argc, char **argv);
 int command_sweep(int argc, char **argv);
+int command_compare(int argc, char **argv);
 
 #endif

@@ -11,6 +11,7 @@
 #include "dataset/story.h"
 #include "hct/log.h"
 #include "qc/qc.h"
+#include "report/data_card.h"
 #include "support/stop.h"
 
 static const char doc[] =
@@ -31,7 +32,9 @@ static const char doc[] =
     "set on several machines, or sites): volumes (as hard links where the file system has them), index, labels, parts. "
     "INTO is made where it is missing; the others stay as they are. After a kill the same command finishes\n"
     "  evidence DATASET     the records behind labels of headct label, counted, as a CSV: label, what, records, scans\n"
-    "  info DATASET         counts: scans, patients, splits, labels, files, reasons, warnings\v"
+    "  info DATASET         counts: scans, patients, splits, labels, files, reasons, warnings; with --figures DIR also "
+    "prevalence.csv by label and split, demographics.csv of all and of each label's positives and negatives, tags.csv "
+    "(manufacturers, thickness) and figures/prevalence.svg\v"
     "Examples:\n"
     "  headct dataset info data\n"
     "  headct dataset why data CD1/S2010\n"
@@ -42,6 +45,7 @@ static const char doc[] =
 
 static const struct argp_option options[] = {
     {"out", 'o', "FILE", 0, "write there instead of to standard output", 0},
+    {"figures", 257, "DIR", 0, "info: tables and a figure go there", 0},
     {"jobs", 'j', "J", 0, "check: threads (default: one a CPU)", 0},
     {"quiet", 'q', NULL, 0, "check, merge: no progress", 0},
     {"csv", 256, NULL, 0, "funnel: a CSV (what the others print is one in any case)", 0},
@@ -59,7 +63,7 @@ static const struct {
              {"merge", true, NULL},       {NULL, false, NULL}};
 
 typedef struct settings {
-    const char *verb, *folder, *name, *out;
+    const char *verb, *folder, *name, *out, *figures;
     const char **more; /* NAME and what follows it */
     size_t n_more;
     size_t at; /* of verbs */
@@ -72,6 +76,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case 'o': s->out = arg; break;
     case 256: s->csv = true; break;
+    case 257: s->figures = arg; break;
     case 'j': s->jobs = (int)argument_whole(state, "jobs", arg, 1, 1024); break;
     case 'q': s->quiet = true; break;
     case ARGP_KEY_ARG:
@@ -91,6 +96,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
             argp_error(state, "'%s': why, list, refused, funnel, check, merge, evidence, info or remove is needed",
                        s->verb);
         if (!s->folder) argp_error(state, "DATASET is missing");
+        if (s->figures && strcmp(s->verb, "info") != 0) argp_error(state, "--figures belongs to info");
         if (verbs[s->at].takes_name != !!s->name)
             argp_error(state,
                        s->name                         ? "'%s' takes no NAME"
@@ -181,6 +187,7 @@ int command_dataset(int argc, char **argv) {
     else if (st == HCT_OK && !strcmp(s.verb, "check")) st = check_leaks(&s, &text, &leaks, &err);
     else if (st == HCT_OK && !strcmp(s.verb, "funnel")) st = story_funnel(&ix, s.csv || s.out, &text, &err);
     else if (st == HCT_OK) st = story_remove(&ix, s.folder, s.name, &err);
+    if (st == HCT_OK && s.figures) st = data_card_make(s.folder, s.figures, NULL, &err);
     if (st == HCT_OK && s.out) st = text_save(&text, s.out, &err);
     bool shown = !s.out && strcmp(s.verb, "check") != 0;
     const char *all = st == HCT_OK && shown ? text_get(&text, "the answer", &err) : NULL;

@@ -5,6 +5,7 @@
 
 #include "commands/cohort_args.h"
 #include "commands/command.h"
+#include "embeddings/write.h"
 #include "inference/embed.h"
 #include "inference/tokens.h"
 #include "support/stop.h"
@@ -31,11 +32,22 @@ static const char doc[] =
     "Examples:\n"
     "  headct embed --weights runs/mae/weights.safetensors --data data --out embeddings.safetensors\n"
     "  headct embed --weights runs/mae/weights.safetensors scan.nii.gz ct_folder --out two.safetensors\n"
+    "  headct embed --weights fm-ct.safetensors --data data --out e.safetensors --format npy --format h5\n"
     "  headct embed --weights hlip.safetensors study_folder --out study.safetensors\n"
     "  headct embed --weights merlin.safetensors --data data --output phecodes --out phecodes.safetensors\n"
     "  headct embed --weights vit.safetensors --heads 12 --tensor in.safetensors --out tokens.safetensors";
 
-enum { OPT_OUT = 'o', OPT_TENSOR = 256, OPT_HEADS = 'H', OPT_RECIPE = 'r', OPT_EPS = 257, OPT_EVERY = 258, OPT_OUTPUT };
+enum { FORMATS = 3 };
+enum {
+    OPT_OUT = 'o',
+    OPT_TENSOR = 256,
+    OPT_HEADS = 'H',
+    OPT_RECIPE = 'r',
+    OPT_EPS = 257,
+    OPT_EVERY = 258,
+    OPT_OUTPUT,
+    OPT_FORMAT
+};
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "the safetensors file to write, or to complete", 0},
@@ -45,13 +57,18 @@ static const struct argp_option options[] = {
     {"recipe", OPT_RECIPE, "FILE", 0, "recipe with heads, windows and crop of such weights", 0},
     {"output", OPT_OUTPUT, "NAME", 0,
      "what is written: embedding (default); of merlin also phecodes or contrastive, its heads; of hlip also trunk", 0},
+    {"format", OPT_FORMAT, "FORM", 0,
+     "write it in another form beside FILE too: npy (and its .ids), csv, or h5 (a folder of CASE.h5 with y_hat, as the "
+     "CVPR 2026 challenge has it); may be given several times",
+     0},
     {"save-every", OPT_EVERY, "SECONDS", 0, "time between saves of what is done (default 60)", 0},
     {0},
 };
 
 typedef struct settings {
     cohort_args common;
-    const char *out, *tensor, *recipe, *output;
+    const char *out, *tensor, *recipe, *output, *format[FORMATS];
+    int n_formats;
     int64_t heads;
     double eps, every;
 } settings;
@@ -63,6 +80,11 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_TENSOR: s->tensor = arg; break;
     case OPT_OUTPUT: s->output = arg; break;
     case OPT_RECIPE: s->recipe = arg; break;
+    case OPT_FORMAT:
+        if (!embeddings_writer_of(arg)) argp_error(state, "--format %s: npy, csv or h5", arg);
+        if (s->n_formats == FORMATS) argp_error(state, "--format: more than %d", FORMATS);
+        s->format[s->n_formats++] = arg;
+        break;
     case OPT_HEADS:
         if (!text_int64(arg, &s->heads) || s->heads < 1)
             argp_error(state, "--heads %s: a whole number of 1 or more is needed", arg);
@@ -81,7 +103,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (!s->out) argp_error(state, "--out FILE is missing");
         if (s->tensor && (s->common.n_scans || s->common.data))
             argp_error(state, "--tensor FILE stands instead of SCAN... and --data");
-        if (s->tensor && s->output) argp_error(state, "--output is of embeddings of scans");
+        if (s->tensor && (s->output || s->n_formats))
+            argp_error(state, "--output and --format are of embeddings of scans");
         if (!s->tensor) cohort_args_check(&s->common, state);
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -104,6 +127,13 @@ static int embed_scans(const settings *s, const model_file_options *model) {
     if (st == HCT_OK) st = embed_run(&o, &c, &kept, &err);
     int status = cohort_report("headct embed", &c, s->out, kept, st, &err);
     cohort_free(&c);
+    for (int i = 0; st == HCT_OK && i < s->n_formats; i++) {
+        char *path = NULL;
+        st = embeddings_convert(s->out, s->format[i], &path, &err);
+        if (st == HCT_OK) printf("%s\n", path);
+        else status = command_end("headct embed", st, &err);
+        free(path);
+    }
     return status;
 }
 

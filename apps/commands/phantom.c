@@ -18,8 +18,9 @@ static const char doc[] =
     "The same seed gives the same files for any number of jobs. A folder with other scans in it is refused; the same "
     "set is "
     "written over.\v"
-    "Example:\n"
-    "  headct phantom --out phantoms --patients 100 --seed 7\n\n"
+    "Examples:\n"
+    "  headct phantom --out phantoms --patients 100 --seed 7\n"
+    "  headct phantom --out easy --pose 0 --findings IPH,SDH --larger 0.3 --brighter 15 --masks IPH,SDH\n\n"
     "labels.csv: scan, patient, then a column of 0 and 1 for each finding, as `headct prepare --labels` reads it.";
 
 enum {
@@ -32,6 +33,10 @@ enum {
     OPT_POSE = 258,
     OPT_PREVALENCE = 257,
     OPT_NOISE = 259,
+    OPT_FINDINGS = 261,
+    OPT_LARGER,
+    OPT_BRIGHTER,
+    OPT_MASKS,
     OPT_QUIET = 'q'
 };
 
@@ -46,6 +51,12 @@ static const struct argp_option options[] = {
     {"noise", OPT_NOISE, "HU or A-B", 0,
      "standard deviation of each voxel's noise, or a range to draw each scan's from (default 2-7)", 0},
     {"prevalence", OPT_PREVALENCE, "P", 0, "probability of each finding in a patient (default 0.2)", 0},
+    {"findings", OPT_FINDINGS, "A,B,...", 0, "only these are ever drawn (default: all)", 0},
+    {"larger", OPT_LARGER, "F", 0, "IPH longer along each axis, SDH thicker by this share (default 0)", 0},
+    {"brighter", OPT_BRIGHTER, "HU", 0, "added to all blood (default 0)", 0},
+    {"masks", OPT_MASKS, "A,B,...", 0,
+     "also write DIR-masks/SCAN_FINDING.nii.gz of these bleeds where a scan has them, and DIR-masks/SCAN_brain.nii.gz",
+     0},
     {"jobs", OPT_JOBS, "J", 0, "threads (default: one a CPU)", 0},
     {"quiet", OPT_QUIET, NULL, 0, "no progress line", 0},
     {0},
@@ -63,6 +74,22 @@ static const char *range_of(const char *text, char low[NUMBER]) {
     const char *dash = strchr(text, '-');
     snprintf(low, NUMBER, "%.*s", dash ? (int)(dash - text) : NUMBER - 1, text);
     return dash ? dash + 1 : text;
+}
+
+/* Findings of a list as bits. */
+static unsigned findings_of(struct argp_state *state, const char *option, const char *list) {
+    unsigned bits = 0;
+    for (const char *c = list; *c;) {
+        size_t n = strcspn(c, ",");
+        int f = 0;
+        while (f < FINDINGS && (strncmp(finding_names[f], c, n) != 0 || finding_names[f][n])) f++;
+        if (f == FINDINGS || f == ICH)
+            argp_error(state, "--%s %s: names of Tumor, HCP, Edema, ADRD, IPH, IVH, SDH, EDH, SAH are needed", option,
+                       list);
+        bits |= 1u << f;
+        c += n + (c[n] == ',');
+    }
+    return bits;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -96,6 +123,20 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_PREVALENCE:
         if (!text_double(arg, &s->o.set.prevalence) || !(s->o.set.prevalence >= 0 && s->o.set.prevalence <= 1))
             argp_error(state, "--prevalence %s: a number from 0 to 1 is needed", arg);
+        break;
+    case OPT_FINDINGS: s->o.set.only = findings_of(state, "findings", arg); break;
+    case OPT_LARGER:
+        if (!text_double(arg, &s->o.set.larger) || !(s->o.set.larger >= 0 && s->o.set.larger <= 1))
+            argp_error(state, "--larger %s: a number from 0 to 1 is needed", arg);
+        break;
+    case OPT_BRIGHTER:
+        if (!text_double(arg, &s->o.set.brighter_hu) || !(s->o.set.brighter_hu >= 0 && s->o.set.brighter_hu <= 1000))
+            argp_error(state, "--brighter %s: HU from 0 to 1000 are needed", arg);
+        break;
+    case OPT_MASKS:
+        s->o.masks = findings_of(state, "masks", arg);
+        if (s->o.masks & (1u << TUMOR | 1u << HCP | 1u << EDEMA | 1u << ADRD))
+            argp_error(state, "--masks %s: masks are of bleeds alone: IPH, IVH, SDH, EDH, SAH", arg);
         break;
     case OPT_SIZE:
         for (s->o.set.size = PHANTOM_TINY; strcmp(sizes[s->o.set.size], arg) != 0; s->o.set.size++)

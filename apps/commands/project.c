@@ -10,7 +10,8 @@
 #include "support/text.h"
 
 static const char doc[] =
-    "Puts embeddings on a plane, by t-SNE over all pairs (up to 5000 scans) and by principal components, and draws "
+    "Puts embeddings on a plane, by t-SNE (over all pairs; of more than 5000 scans by Barnes-Hut on 50 principal "
+    "components) and by principal components, and draws "
     "them "
     "coloured by labels (positives against all others) and by groups.\v"
     "EMBEDDINGS is a file of headct embed, or made elsewhere: safetensors, .npy, .npz, CSV, JSON lines.\n\n"
@@ -45,7 +46,8 @@ static const struct argp_option options[] = {
     {"colour", OPT_COLOUR, "COLUMN[:A-B-C]", 0,
      "a figure coloured by a column of --groups, numbers cut at edges; may be given several times", 0},
     {"groups", OPT_GROUPS, "FILE|DATASET", 0, "a CSV with a column scan, or the tags of a dataset", 0},
-    {"method", OPT_METHOD, "tsne|pca", 0, "pca: principal components alone (default tsne: both)", 0},
+    {"method", OPT_METHOD, "tsne|tree|pca", 0,
+     "pca: principal components alone; tree: t-SNE by Barnes-Hut of few scans too (default tsne)", 0},
     {"perplexity", OPT_PERPLEXITY, "P", 0, "about how many neighbours each scan has (default 30)", 0},
     {"steps", OPT_STEPS, "N", 0, "of t-SNE (default 1000)", 0},
     {"threads", OPT_THREADS, "N", 0, "they change no number (default: one a CPU)", 0},
@@ -71,7 +73,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_GROUPS: s->groups = arg; break;
     case OPT_METHOD:
         s->pca_only = !strcmp(arg, "pca");
-        if (!s->pca_only && strcmp(arg, "tsne") != 0) argp_error(state, "--method %s: tsne or pca", arg);
+        s->tree = !strcmp(arg, "tree");
+        if (!s->pca_only && !s->tree && strcmp(arg, "tsne") != 0)
+            argp_error(state, "--method %s: tsne, tree or pca", arg);
         break;
     case OPT_PERPLEXITY:
         if (!text_double(arg, &s->perplexity) || !(s->perplexity > 1 && s->perplexity < 1e6))

@@ -3,10 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "commands/command.h"
 #include "hct/log.h"
+#include "report/overview.h"
+#include "report/paper.h"
 #include "report/run_report.h"
+#include "report/view.h"
 #include "support/paths.h"
 #include "support/text.h"
 
@@ -20,9 +24,11 @@ static const char doc[] =
     "Examples:\n"
     "  headct report runs/probe\n"
     "  headct report runs/pretrain runs/probe runs/random --out compare.html --title \"Pre-trained or random\"\n"
+    "  headct report --paper runs/* --out paper.html\n"
+    "  headct report runs/probe --view data/scans/s1.nii.gz:maps/s1_IPH_gradient.nii.gz\n"
     "  headct report runs/probe runs/random --better runs/probe:runs/random --need 1";
 
-enum { OPT_OUT = 'o', OPT_TITLE = 256, OPT_BETTER = 257, OPT_NEED = 258 };
+enum { OPT_OUT = 'o', OPT_TITLE = 256, OPT_BETTER = 257, OPT_NEED = 258, OPT_VIEW, OPT_PAPER };
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "where to write it (default: RUN/report.html of the first run)", 0},
@@ -33,15 +39,25 @@ static const struct argp_option options[] = {
      0},
     {"need", OPT_NEED, "N", 0, "end with status 1 (the page is written) where fewer than N of these hold (default 0)",
      0},
+    {"paper", OPT_PAPER, NULL, 0,
+     "lay out the paper's Figures 1e to 1g, 2, 3, 4 and supplementary 1 to 14 of these runs, and say what is missing",
+     0},
+    {"view", OPT_VIEW, "SCAN[:MAP]", 0,
+     "a viewer of a scan (NIfTI file or DICOM folder), a map of headct explain over it; may be given several times, "
+     "about 2 MB of the page each",
+     0},
     {0},
 };
 
-enum { PAIRS = 64 };
+enum { PAIRS = 64, VIEWS = 8 };
 typedef struct settings {
     const char *out, *title;
     char *pair[PAIRS][2];
     int n_pairs;
     int64_t need;
+    const char *scan[VIEWS], *map[VIEWS];
+    int n_views;
+    bool paper;
     char **runs;
     int n_runs;
 } settings;
@@ -62,6 +78,15 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         s->pair[s->n_pairs++][1] = colon + 1;
         break;
     }
+    case OPT_PAPER: s->paper = true; break;
+    case OPT_VIEW: {
+        char *colon = strrchr(arg, ':');
+        if (s->n_views == VIEWS) argp_error(state, "more than %d --view", VIEWS);
+        s->map[s->n_views] = colon ? colon + 1 : NULL;
+        if (colon) *colon = 0;
+        s->scan[s->n_views++] = arg;
+        break;
+    }
     case ARGP_KEY_ARGS:
         s->runs = state->argv + state->next;
         s->n_runs = state->argc - state->next;
@@ -73,14 +98,60 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
+/* The viewers; those that cannot be made are named on the page. */
+static hct_status add_views(report *r, const settings *s, int *ret_left_out, hct_err *err) {
+    if (s->n_views) report_heading(r, "Scans");
+    for (int i = 0; i < s->n_views; i++) {
+        hct_status st = view_add(r, s->scan[i], s->map[i], err);
+        if (st == HCT_ENOMEM) return st;
+        if (st == HCT_OK) continue;
+        report_note(r, "Left out: %s", err->msg);
+        hct_log(HCT_LOG_WARNING, "%s", err->msg);
+        ++*ret_left_out;
+    }
+    return HCT_OK;
+}
+
+/* PAGE_figures, without the page's ending; the caller's. */
+static char *figures_of(const char *page) {
+    const char *ending = page ? strrchr(page, '.') : NULL;
+    char *folder = NULL;
+    if (page && asprintf(&folder, "%.*s_figures",
+                         ending && !strchr(ending, '/') ? (int)(ending - page) : (int)strlen(page), page) < 0)
+        folder = NULL;
+    return folder;
+}
+
+static void add_subtitle(report *r) {
+    char text[100];
+    time_t now = time(NULL);
+    struct tm tm;
+    if (!gmtime_r(&now, &tm)) return;
+    size_t n = (size_t)snprintf(text, sizeof text, "headct %s, ", HEADCT_VERSION);
+    strftime(text + n, sizeof text - n, "%Y-%m-%d %H:%M UTC", &tm);
+    report_subtitle(r, text);
+}
+
 int command_report(int argc, char **argv) {
     settings s = {0};
     const struct argp argp = {options, parse, "RUN...", doc, NULL, NULL, NULL};
     command_parse(&argp, argc, argv, &s);
     hct_err err = {0};
     hct_status status = HCT_OK;
-    report *r = report_new(s.title ? s.title : s.n_runs == 1 ? s.runs[0] : "headct runs");
-    if (s.n_runs > 1) status = run_report_comparison(r, (const char *const *)s.runs, (size_t)s.n_runs, &err);
+    size_t drawn = 0, missing = 0;
+    report *r = report_new(s.title         ? s.title
+                           : s.paper       ? "The paper's figures"
+                           : s.n_runs == 1 ? s.runs[0]
+                                           : "headct runs");
+    char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html"), *figures = figures_of(path);
+    if (!figures) status = hct_fail(&err, HCT_ENOMEM, "out of memory");
+    if (status == HCT_OK) add_subtitle(r);
+    if (status == HCT_OK && s.paper)
+        status = paper_add(r, (const char *const *)s.runs, (size_t)s.n_runs, figures, &drawn, &missing, &err);
+    if (status == HCT_OK && s.n_runs > 1 && !s.paper)
+        status = run_report_comparison(r, (const char *const *)s.runs, (size_t)s.n_runs, &err);
+    if (status == HCT_OK && s.n_runs > 1 && !s.paper)
+        status = overview_add(r, (const char *const *)s.runs, (size_t)s.n_runs, figures, &err);
     int better = 0;
     for (int i = 0; i < s.n_pairs && status == HCT_OK; i++) {
         int holds = 0;
@@ -88,19 +159,22 @@ int command_report(int argc, char **argv) {
         better += holds;
     }
     int left_out = 0;
-    for (int i = 0; i < s.n_runs && status == HCT_OK; i++) {
+    for (int i = 0; i < s.n_runs && status == HCT_OK && !s.paper; i++) {
         status = run_report(r, s.runs[i], &err);
         if (status == HCT_OK || status == HCT_ENOMEM || s.n_runs == 1) continue;
         report_note(r, "Left out: %s", err.msg);
         hct_log(HCT_LOG_WARNING, "%s", err.msg);
         status = ++left_out < s.n_runs ? HCT_OK : status; /* of several, the others are worth a page */
     }
-    char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html");
-    if (status == HCT_OK && !path) status = hct_fail(&err, HCT_ENOMEM, "out of memory");
+    if (status == HCT_OK && !s.paper)
+        status = overview_data(r, (const char *const *)s.runs, (size_t)s.n_runs, figures, &err);
+    if (status == HCT_OK) status = add_views(r, &s, &left_out, &err);
     if (status == HCT_OK) status = report_write(r, path, &err);
     else report_discard(r);
+    if (status == HCT_OK && s.paper) printf("%zu figures drawn, %zu missing\n", drawn, missing);
     if (status == HCT_OK) puts(path);
     free(path);
+    free(figures);
     if (status == HCT_OK && better < s.need)
         status =
             hct_fail(&err, HCT_EINVAL, "%d of %d runs are better with intervals that do not overlap; %lld are needed",

@@ -32,6 +32,36 @@ static void scan_name(const item *it, char ret[48]) {
     snprintf(ret, 48, "p%04lld_s%lld", (long long)it->patient + 1, (long long)it->scan + 1);
 }
 
+/* DIR-masks: beside the scans, which headct prepare takes whole. */
+static int masks_folder(const phantoms_options *s, char *ret, size_t room) {
+    size_t n = strlen(s->out);
+    while (n > 1 && s->out[n - 1] == '/') n--;
+    return snprintf(ret, room, "%.*s-masks", (int)n, s->out);
+}
+
+/* DIR-masks/SCAN_WHAT.nii.gz */
+static hct_status write_mask(const phantoms_options *s, const char *name, const char *what, volume *v, hct_err *err) {
+    char path[4096];
+    int n = masks_folder(s, path, sizeof path);
+    snprintf(path + n, sizeof path - (size_t)n, "/%s_%s.nii.gz", name, what);
+    hct_status st = nifti_write(path, v, 1, err);
+    volume_free(v);
+    return st;
+}
+
+static hct_status write_masks(const phantoms_options *s, const phantom *p, const char *name, hct_err *err) {
+    volume v;
+    int any = 0;
+    hct_status st = HCT_OK;
+    for (int f = 0; f < FINDINGS && st == HCT_OK; f++) {
+        if (!(s->masks >> f & 1) || !p->present[f]) continue;
+        any = 1;
+        if ((st = phantom_mask(p, (finding)f, &v, err)) == HCT_OK) st = write_mask(s, name, finding_names[f], &v, err);
+    }
+    if (st == HCT_OK && any && (st = phantom_inside(p, &v, err)) == HCT_OK) st = write_mask(s, name, "brain", &v, err);
+    return st;
+}
+
 static hct_status write_one(void *context, int64_t i, hct_err *err) {
     batch *b = context;
     item *it = &b->items[i];
@@ -45,6 +75,7 @@ static hct_status write_one(void *context, int64_t i, hct_err *err) {
     hct_status s = phantom_render(&p, &v, err);
     if (s == HCT_OK) s = nifti_write(path, &v, 1, err);
     volume_free(&v);
+    if (s == HCT_OK && b->set->masks) s = write_masks(b->set, &p, name, err);
     pthread_mutex_lock(&b->lock);
     progress_show(&b->progress, ++b->done, "");
     pthread_mutex_unlock(&b->lock);
@@ -91,6 +122,11 @@ static hct_status open_folder(const phantoms_options *s, hct_err *err) {
     size_t n = 0, strangers = 0;
     hct_status status = labels ? path_make_folders(s->out, err) : hct_fail(err, HCT_ENOMEM, "no memory");
     if (status == HCT_OK) status = path_list(s->out, "", &names, &n, err);
+    if (status == HCT_OK && s->masks) {
+        char masks[4096];
+        masks_folder(s, masks, sizeof masks);
+        status = path_make_folders(masks, err);
+    }
     for (size_t i = 0; i < n; i++) {
         if (source_is_volume(names[i]) && !is_of_set(s, names[i]) && !strangers++)
             snprintf(strange, sizeof strange, "%s", names[i]);

@@ -10,13 +10,17 @@ hct_status embeddings_from_npy(const char *path, embedding_table *t, hct_err *er
 hct_status embeddings_from_npz(const char *path, embedding_table *t, hct_err *err);
 hct_status embeddings_from_csv(const char *path, embedding_table *t, hct_err *err);
 hct_status embeddings_from_json(const char *path, embedding_table *t, hct_err *err);
+hct_status embeddings_from_hdf5(const char *folder, embedding_table *t, hct_err *err);
 
 /* The ids in a file of its own. */
 hct_status embedding_ids_read(const char *path, char ***ret, size_t *ret_n, hct_err *err);
 void embedding_ids_free(char **id, size_t n);
 
-/* Room for n rows of width floats; HCT_EFORMAT where either is 0. */
-hct_status embedding_table_alloc(embedding_table *t, const char *path, size_t n, size_t width, hct_err *err);
+/* Room for n rows of vectors x width floats; HCT_EFORMAT where one of them is 0. */
+hct_status embedding_table_alloc(embedding_table *t, const char *path, size_t n, size_t vectors, size_t width,
+                                 hct_err *err);
+/* Where row i begins. */
+static inline float *embedding_row(const embedding_table *t, size_t i) { return t->x + i * t->vectors * t->width; }
 /* n texts, all NULL. NULL and err where memory runs out. */
 char **embedding_texts(const char *path, size_t n, hct_err *err);
 /* *at = a copy of n bytes; HCT_EFORMAT where a zero byte is among them or they are no UTF-8. */

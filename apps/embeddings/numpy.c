@@ -11,7 +11,7 @@
 #include "pickle/zip.h"
 #include "support/text.h"
 
-enum { MAGIC = 6, HEADER_MOST = 65536, DIMS = 2 };
+enum { MAGIC = 6, HEADER_MOST = 65536, DIMS = 3 };
 
 typedef struct npy {
     const char *what; /* "FILE" or "FILE: array 'embeddings'", for messages */
@@ -41,7 +41,8 @@ static hct_status read_shape(npy *a, const char *at, hct_err *err) {
         unsigned long long v = *at >= '0' && *at <= '9' ? strtoull(at, &end, 10) : (end = NULL, 0);
         if (!end) return hct_fail(err, HCT_EFORMAT, "%s: its header has no shape; it is damaged", a->what);
         if (a->ndim == DIMS)
-            return hct_fail(err, HCT_EFORMAT, "%s: has more than two dimensions; one vector a scan is needed", a->what);
+            return hct_fail(err, HCT_EFORMAT, "%s: has more than three dimensions; [scans, vectors, width] is the most",
+                            a->what);
         if (v > SIZE_MAX / 8 / a->n) return hct_fail(err, HCT_EFORMAT, "%s: its shape is too large", a->what);
         a->dim[a->ndim] = (size_t)v;
         a->n *= v ? (size_t)v : 1;
@@ -137,15 +138,17 @@ static hct_status npy_floats(const npy *a, float *out, hct_err *err) {
 }
 
 static hct_status take_rows(const npy *a, const char *path, embedding_table *t, hct_err *err) {
-    if (a->ndim != 2 && a->kind != 'O')
-        return hct_fail(err, HCT_EFORMAT, "%s: has %d dimensions; [scans, width] is needed", a->what, a->ndim);
+    if (a->ndim != 2 && a->ndim != 3 && a->kind != 'O')
+        return hct_fail(err, HCT_EFORMAT, "%s: has %d dimensions; [scans, width] or [scans, vectors, width] is needed",
+                        a->what, a->ndim);
     if (a->kind == 'O') return npy_floats(a, NULL, err);
-    hct_status st = embedding_table_alloc(t, path, a->dim[0], a->dim[1], err);
+    hct_status st = embedding_table_alloc(t, path, a->dim[0], a->ndim == 3 ? a->dim[1] : 1, a->dim[a->ndim - 1], err);
     float *x = st == HCT_OK && a->columns_first ? malloc(a->n * sizeof *x) : NULL;
     if (st == HCT_OK && a->columns_first && !x) st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     if (st == HCT_OK) st = npy_floats(a, x ? x : t->x, err);
-    for (size_t k = 0; st == HCT_OK && x && k < t->width; k++)
-        for (size_t i = 0; i < t->n; i++) t->x[i * t->width + k] = x[k * t->n + i];
+    for (size_t k = 0, at = 0; st == HCT_OK && x && k < t->width; k++)
+        for (size_t v = 0; v < t->vectors; v++)
+            for (size_t i = 0; i < t->n; i++) embedding_row(t, i)[v * t->width + k] = x[at++];
     free(x);
     return st;
 }
@@ -304,18 +307,21 @@ static hct_status take_each(const char *path, const zip *z, embedding_table *t, 
         char *what = NULL;
         npy a;
         if ((st = open_member(path, m, &a, &what, err)) == HCT_OK) {
-            size_t width = a.ndim == 2 && a.dim[0] == 1 ? a.dim[1] : a.dim[0];
-            if (a.kind != 'O' && a.ndim != 1 && !(a.ndim == 2 && a.dim[0] == 1))
+            size_t vectors = a.ndim == 2 ? a.dim[0] : 1, width = a.ndim ? a.dim[a.ndim - 1] : 0;
+            if (a.kind != 'O' && a.ndim != 1 && a.ndim != 2)
                 st = hct_fail(err, HCT_EFORMAT,
                               "%s: there is no array 'embeddings' [scans, width], and this one is no embedding of a "
                               "scan: it has %d dimensions",
                               what, a.ndim);
             else if (a.kind == 'O') st = npy_floats(&a, NULL, err);
-            if (st == HCT_OK && !t->x) st = embedding_table_alloc(t, path, zip_count(z), width, err);
+            if (st == HCT_OK && !t->x) st = embedding_table_alloc(t, path, zip_count(z), vectors, width, err);
             if (st == HCT_OK && !t->id && !(t->id = embedding_texts(path, t->n, err))) st = HCT_ENOMEM;
-            if (st == HCT_OK && width != t->width)
-                st = hct_fail(err, HCT_EFORMAT, "%s: has %zu numbers, the first scan's %zu", what, width, t->width);
-            if (st == HCT_OK) st = npy_floats(&a, t->x + i * t->width, err);
+            if (st == HCT_OK && (width != t->width || vectors != t->vectors))
+                st = hct_fail(err, HCT_EFORMAT, "%s: has %zu x %zu numbers, the first scan's %zu x %zu", what, vectors,
+                              width, t->vectors, t->width);
+            if (st == HCT_OK && a.columns_first && vectors > 1)
+                st = hct_fail(err, HCT_EFORMAT, "%s: is in Fortran's order; save numpy.ascontiguousarray of it", what);
+            if (st == HCT_OK) st = npy_floats(&a, embedding_row(t, i), err);
             size_t n = m->name_bytes;
             if (n > 4 && !memcmp(m->name + n - 4, ".npy", 4)) n -= 4;
             if (st == HCT_OK) st = embedding_text(&t->id[i], path, m->name, n, err);

@@ -62,7 +62,7 @@ hct_status embeddings_from_csv(const char *path, embedding_table *t, hct_err *er
     size_t texts = 1 + (patient >= 0) + (split >= 0);
     bool *is_text = calloc(c->columns + 1, sizeof *is_text);
     st = scan < 0 ? err->code : is_text ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
-    if (st == HCT_OK) st = embedding_table_alloc(t, path, c->rows, c->columns - texts, err);
+    if (st == HCT_OK) st = embedding_table_alloc(t, path, c->rows, 1, c->columns - texts, err);
     if (st == HCT_OK) {
         is_text[scan] = true;
         if (patient >= 0) is_text[patient] = true;
@@ -90,12 +90,28 @@ static hct_status grow(json_rows *q, hct_err *err) {
     embedding_table *t = q->t;
     if (t->n < q->capacity) return HCT_OK;
     size_t more = q->capacity ? 2 * q->capacity : 64;
-    float *x = t->width <= SIZE_MAX / sizeof *x / more ? realloc(t->x, more * t->width * sizeof *x) : NULL;
+    size_t each = t->vectors * t->width;
+    float *x = each <= SIZE_MAX / sizeof *x / more ? realloc(t->x, more * each * sizeof *x) : NULL;
     if (x) t->x = x;
     char **id = x ? realloc(t->id, more * sizeof *id) : NULL;
     if (!id) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for %zu embeddings", q->path, more);
     t->id = id;
     q->capacity = more;
+    return HCT_OK;
+}
+
+/* One list of q->t->width numbers. */
+static hct_status take_json_vector(const json_rows *q, const cJSON *list, const char *name, float *out, hct_err *err) {
+    size_t width = q->t->width, k = 0;
+    if (!cJSON_IsArray(list) || (size_t)cJSON_GetArraySize(list) != width)
+        return hct_fail(err, HCT_EFORMAT, "%s: the vectors of scan '%s' are not all lists of %zu numbers", q->path,
+                        name, width);
+    for (const cJSON *v = list->child; v; v = v->next, k++) {
+        if (!cJSON_IsNumber(v))
+            return hct_fail(err, HCT_EFORMAT, "%s: number %zu of the embedding of scan '%s' is no number", q->path,
+                            k + 1, name);
+        out[k] = (float)v->valuedouble;
+    }
     return HCT_OK;
 }
 
@@ -113,19 +129,19 @@ static hct_status take_object(json_rows *q, const cJSON *object, const char *wha
                         "%s: %s %zu (scan '%s') has no list of numbers \"embedding\" or \"embedding_result\": "
                         "{\"embedding\": ...}",
                         q->path, what, at, name);
-    size_t width = (size_t)cJSON_GetArraySize(row), k = 0;
+    int several = cJSON_IsArray(row->child); /* a list of lists: a vector each */
+    size_t vectors = several ? (size_t)cJSON_GetArraySize(row) : 1;
+    size_t width = (size_t)cJSON_GetArraySize(several ? row->child : row);
     if (!width) return hct_fail(err, HCT_EFORMAT, "%s: the embedding of scan '%s' is empty", q->path, name);
-    if (t->n && width != t->width)
+    if (t->n && (width != t->width || vectors != t->vectors))
         return hct_fail(err, HCT_EFORMAT, "%s: the embedding of scan '%s' has %zu numbers, that of '%s' %zu", q->path,
-                        name, width, t->id[0], t->width);
+                        name, vectors * width, t->id[0], t->vectors * t->width);
+    t->vectors = vectors;
     t->width = width;
     hct_status st = grow(q, err);
-    for (const cJSON *v = row->child; st == HCT_OK && v; v = v->next, k++) {
-        if (!cJSON_IsNumber(v))
-            st = hct_fail(err, HCT_EFORMAT, "%s: number %zu of the embedding of scan '%s' is no number", q->path, k + 1,
-                          name);
-        else t->x[t->n * width + k] = (float)v->valuedouble;
-    }
+    const cJSON *v = several ? row->child : row;
+    for (size_t i = 0; st == HCT_OK && i < vectors; i++, v = v->next)
+        st = take_json_vector(q, v, name, embedding_row(t, t->n) + i * width, err);
     if (st == HCT_OK) st = embedding_text(&t->id[t->n], q->path, name, strlen(name), err);
     if (st == HCT_OK) t->n++;
     return st;

@@ -37,13 +37,27 @@ hct_status embedding_text(char **at, const char *path, const char *bytes, size_t
     return HCT_OK;
 }
 
-hct_status embedding_table_alloc(embedding_table *t, const char *path, size_t n, size_t width, hct_err *err) {
-    if (!n || !width)
-        return hct_fail(err, HCT_EFORMAT, "%s: holds no embeddings: %zu rows of %zu numbers", path, n, width);
+hct_status embedding_table_alloc(embedding_table *t, const char *path, size_t n, size_t vectors, size_t width,
+                                 hct_err *err) {
+    if (!n || !vectors || !width)
+        return hct_fail(err, HCT_EFORMAT, "%s: holds no embeddings: %zu rows of %zu numbers", path, n, vectors * width);
     t->n = n;
+    t->vectors = vectors;
     t->width = width;
-    t->x = width <= SIZE_MAX / sizeof *t->x / n ? malloc(n * width * sizeof *t->x) : NULL;
-    return t->x ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory for %zu x %zu numbers", path, n, width);
+    size_t most = SIZE_MAX / sizeof *t->x / n;
+    t->x = width <= most && vectors <= most / width ? malloc(n * vectors * width * sizeof *t->x) : NULL;
+    return t->x ? HCT_OK
+                : hct_fail(err, HCT_ENOMEM, "%s: out of memory for %zu x %zu x %zu numbers", path, n, vectors, width);
+}
+
+void embedding_table_pool(embedding_table *t) {
+    for (size_t i = 0; t->vectors > 1 && i < t->n; i++)
+        for (size_t k = 0; k < t->width; k++) {
+            double sum = 0;
+            for (size_t v = 0; v < t->vectors; v++) sum += (double)embedding_row(t, i)[v * t->width + k];
+            t->x[i * t->width + k] = (float)(sum / (double)t->vectors); /* behind what is still to be read */
+        }
+    t->vectors = 1;
 }
 
 void embedding_table_free(embedding_table *t) {
@@ -78,6 +92,7 @@ static bool looks_like_safetensors(const unsigned char *b, size_t n) { return n 
 static hct_status read_kind(const char *path, embedding_table *t, hct_err *err) {
     unsigned char b[SNIFFED];
     size_t n = 0, size = 0, at = 0;
+    if (path_is_folder(path)) return embeddings_from_hdf5(path, t, err);
     hct_status st = first_bytes(path, b, &n, &size, err);
     if (st < 0) return st;
     if (!size) return hct_fail(err, HCT_EFORMAT, "%s: is empty", path);
@@ -88,9 +103,7 @@ static hct_status read_kind(const char *path, embedding_table *t, hct_err *err) 
     if (n >= 4 && !memcmp(b, "PK\3\4", 4)) return embeddings_from_npz(path, t, err);
     if (n >= 8 && !memcmp(b, "\x89HDF\r\n\x1a\n", 8))
         return hct_fail(err, HCT_EFORMAT,
-                        "%s: is HDF5, which headct does not read; convert it: python3 -c \"import h5py, numpy; f = "
-                        "h5py.File('FILE.h5'); numpy.save('FILE.npy', f['embeddings'][:])\", and name the scans in "
-                        "FILE.npy.ids, one a line",
+                        "%s: is one HDF5 file; name the folder of CASE.h5 files, a scan each with a dataset 'y_hat'",
                         path);
     if (n >= 2 && b[0] == 0x1f && b[1] == 0x8b)
         return hct_fail(err, HCT_EFORMAT, "%s: is packed by gzip; unpack it first (gunzip)", path);
@@ -160,8 +173,8 @@ static hct_status check_ids(const char *path, const embedding_table *t, hct_err 
 
 static hct_status check_values(const char *path, const embedding_table *t, hct_err *err) {
     for (size_t i = 0; i < t->n; i++)
-        for (size_t k = 0; k < t->width; k++)
-            if (!isfinite(t->x[i * t->width + k]))
+        for (size_t k = 0; k < t->vectors * t->width; k++)
+            if (!isfinite(embedding_row(t, i)[k]))
                 return hct_fail(err, HCT_EFORMAT,
                                 "%s: the embedding of scan '%s' is not finite: number %zu is NaN, infinite, or beyond "
                                 "a 32-bit float",
@@ -176,7 +189,7 @@ hct_status embedding_table_read(const char *path, const char *ids, embedding_tab
     if (st == HCT_OK) st = add_ids(path, ids, &t, used, err);
     if (st == HCT_OK) st = check_ids(path, &t, err);
     if (st == HCT_OK) st = check_values(path, &t, err);
-    if (st == HCT_OK) st = sha256_file(path, t.sha256, err);
+    if (st == HCT_OK && !*t.sha256) st = sha256_file(path, t.sha256, err);
     if (st == HCT_OK && *used) {
         char both[2 * SHA256_HEX];
         int n = snprintf(both, sizeof both, "%s%s", t.sha256, used);

@@ -29,22 +29,28 @@ static hct_status take_list(const char *path, const hct_st_file *f, const char *
 
 static hct_status take_rows(const char *path, const hct_st_file *f, const hct_st_entry *rows, embedding_table *t,
                             hct_err *err) {
-    if (rows->ndim != 2)
-        return hct_fail(err, HCT_EFORMAT, "%s: tensor 'embeddings' has %d dimensions; [scans, width] is needed", path,
-                        rows->ndim);
-    hct_status st = embedding_table_alloc(t, path, (size_t)rows->dim[0], (size_t)rows->dim[1], err);
+    if (rows->ndim != 2 && rows->ndim != 3)
+        return hct_fail(
+            err, HCT_EFORMAT,
+            "%s: tensor 'embeddings' has %d dimensions; [scans, width] or [scans, vectors, width] is needed", path,
+            rows->ndim);
+    size_t vectors = rows->ndim == 3 ? (size_t)rows->dim[1] : 1;
+    hct_status st =
+        embedding_table_alloc(t, path, (size_t)rows->dim[0], vectors, (size_t)rows->dim[rows->ndim - 1], err);
     if (st == HCT_OK) st = hct_st_to_f32(rows, t->x, err);
     if (st == HCT_OK) st = take_list(path, f, "scans", t->n, &t->id, err);
     if (st == HCT_OK) st = take_list(path, f, "patients", t->n, &t->patient, err);
     return st == HCT_OK ? take_list(path, f, "splits", t->n, &t->split, err) : st;
 }
 
-/* [width] or [1, width] */
-static bool is_row(const hct_st_entry *e) { return e->ndim == 1 || (e->ndim == 2 && e->dim[0] == 1); }
+/* [width] or [vectors, width] */
+static bool is_row(const hct_st_entry *e) { return e->ndim == 1 || e->ndim == 2; }
+static size_t vectors_of(const hct_st_entry *e) { return e->ndim == 2 ? (size_t)e->dim[0] : 1; }
 
 static hct_status take_each(const char *path, const hct_st_file *f, embedding_table *t, hct_err *err) {
     const hct_st_entry *first = hct_st_count(f) ? hct_st_at(f, 0) : NULL;
-    hct_status st = embedding_table_alloc(t, path, hct_st_count(f), first ? hct_st_elements(first) : 0, err);
+    size_t width = first && first->ndim ? (size_t)first->dim[first->ndim - 1] : 0;
+    hct_status st = embedding_table_alloc(t, path, hct_st_count(f), first ? vectors_of(first) : 0, width, err);
     if (st == HCT_OK && !(t->id = embedding_texts(path, t->n, err))) st = HCT_ENOMEM;
     for (size_t i = 0; st == HCT_OK && i < t->n; i++) {
         const hct_st_entry *e = hct_st_at(f, i);
@@ -53,10 +59,10 @@ static hct_status take_each(const char *path, const hct_st_file *f, embedding_ta
                           "%s: holds no tensor 'embeddings' [scans, width], and tensor '%s' has %d dimensions: it is "
                           "no embedding of a scan; headct embed makes such files",
                           path, e->name, e->ndim);
-        else if (hct_st_elements(e) != t->width)
+        else if (hct_st_elements(e) != t->vectors * t->width || vectors_of(e) != t->vectors)
             st = hct_fail(err, HCT_EFORMAT, "%s: the embedding of scan '%s' has %zu numbers, that of '%s' %zu", path,
-                          e->name, hct_st_elements(e), first->name, t->width);
-        if (st == HCT_OK) st = hct_st_to_f32(e, t->x + i * t->width, err);
+                          e->name, hct_st_elements(e), first->name, t->vectors * t->width);
+        if (st == HCT_OK) st = hct_st_to_f32(e, embedding_row(t, i), err);
         if (st == HCT_OK) st = embedding_text(&t->id[i], path, e->name, strlen(e->name), err);
     }
     return st;

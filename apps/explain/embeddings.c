@@ -42,6 +42,7 @@ hct_status embeddings_read(const char *path, const char *ids, const char *split,
     embedding_table t = {0};
     embeddings e = {0};
     hct_status st = embedding_table_read(path, ids, &t, err);
+    if (st == HCT_OK) embedding_table_pool(&t);
     if (st == HCT_OK) st = take(path, &t, split, &e, err);
     embedding_table_free(&t);
     if (st == HCT_OK) *ret = e;

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "evaluation/sheet.h"
+#include "explain/lesions.h"
 #include "explain/overlay.h"
+#include "explain/scan_views.h"
 #include "hct/log.h"
 #include "imaging/nifti.h"
-#include "imaging/scan.h"
+#include "models/build.h"
 #include "support/device.h"
 #include "support/paths.h"
 #include "support/progress.h"
@@ -19,12 +21,15 @@ enum { LEVEL = 6 };
 
 typedef struct work {
     const explain_options *o;
+    hct_dev *dev;
+    int64_t done; /* scans */
     params *p;
     model_info info;
     saliency *s;
     float *input;
     volume lesion, brain; /* masks; empty: none */
     sheet *table;
+    lesions *found;
     FILE *said;
     progress line;
 } work;
@@ -57,25 +62,23 @@ static hct_status read_mask(const char *path, volume *ret, hct_err *err) {
     return st == HCT_OK ? volume_to_f32(ret, err) : st;
 }
 
-/* A scan as it is on disk, and prepared. */
-typedef struct views {
-    volume own, prepared;
-    char *id;
-} views;
-
-static void views_free(views *v) {
-    volume_free(&v->own);
-    volume_free(&v->prepared);
-    free(v->id);
+/* MASKS/SCAN_WHAT.nii.gz, where it is there. */
+static hct_status read_mask_of(const work *w, const char *scan, const char *what, volume *ret, hct_err *err) {
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s_%s.nii.gz", w->o->masks, scan, what) < 0)
+        return hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st = path_is_file(path) ? read_mask(path, ret, err) : HCT_OK;
+    free(path);
+    return st;
 }
 
-static hct_status read_views(const char *path, views *v, hct_err *err) {
-    scan_info info;
-    v->id = path_stem(path);
-    hct_status st = v->id ? scan_read(path, &v->own, &info, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
-    if (st == HCT_OK) st = scan_open(path, 0, &v->prepared, NULL, err);
-    if (st == HCT_OK) st = volume_to_f32(&v->own, err);
-    return st;
+/* The scan's own masks, where there is one for each scan. */
+static hct_status change_masks(work *w, const char *scan, hct_err *err) {
+    if (!w->o->masks) return HCT_OK;
+    volume_free(&w->lesion);
+    volume_free(&w->brain);
+    hct_status st = read_mask_of(w, scan, w->o->task, &w->lesion, err);
+    return st == HCT_OK ? read_mask_of(w, scan, "brain", &w->brain, err) : st;
 }
 
 /* 1 where the scan's HU are those of soft tissue and blood. */
@@ -86,8 +89,8 @@ static hct_status tissue(const volume *scan, volume *ret, hct_err *err) {
     return st;
 }
 
-static hct_status measure_hits(work *w, const views *v, const volume *overlay, double *hits, double *chance,
-                               hct_err *err) {
+static hct_status measure_hits(work *w, const scan_views *v, saliency_method m, const volume *overlay, double *hits,
+                               double *chance, hct_err *err) {
     volume inside = {0};
     *hits = *chance = NAN;
     if (!w->lesion.data) return HCT_OK;
@@ -95,11 +98,11 @@ static hct_status measure_hits(work *w, const views *v, const volume *overlay, d
     if (st == HCT_OK)
         st = overlay_hits(overlay, w->brain.data ? &w->brain : &inside, &w->lesion, 0.01, hits, chance, err);
     volume_free(&inside);
-    return st;
+    return st == HCT_OK ? lesions_add(w->found, m, *hits, *chance, err) : st;
 }
 
-static void put_row(work *w, const views *v, saliency_method m, double probability, const volume *overlay, float value,
-                    const int64_t peak[3], double hits, double chance) {
+static void put_row(work *w, const scan_views *v, saliency_method m, double probability, const volume *overlay,
+                    float value, const int64_t peak[3], double hits, double chance) {
     double mm[3];
     for (int a = 0; a < 3; a++)
         mm[a] = overlay->affine[a][0] * (double)peak[0] + overlay->affine[a][1] * (double)peak[1] +
@@ -117,7 +120,7 @@ static void put_row(work *w, const views *v, saliency_method m, double probabili
 }
 
 /* One map of one scan: laid over its own voxels, drawn, noted. */
-static hct_status explain_one(work *w, const views *v, saliency_method m, hct_err *err) {
+static hct_status explain_one(work *w, const scan_views *v, saliency_method m, hct_err *err) {
     saliency_map map = {{0}, NULL};
     volume own = {0}, prepared = {0};
     double probability = NAN, hits = NAN, chance = NAN;
@@ -127,9 +130,9 @@ static hct_status explain_one(work *w, const views *v, saliency_method m, hct_er
     hct_status st = saliency_run(w->s, w->input, m, tell, w, &map, &probability, err);
     progress_break(&w->line);
     if (st == HCT_OK) st = overlay_make(&map, &v->prepared, spec, &v->own, &own, err);
-    if (st == HCT_OK) st = overlay_make(&map, &v->prepared, spec, &v->prepared, &prepared, err);
-    if (st == HCT_OK) st = measure_hits(w, v, &own, &hits, &chance, err);
-    for (int picture = 0; picture < 2 && st == HCT_OK; picture++) {
+    if (st == HCT_OK && !w->o->table_only) st = overlay_make(&map, &v->prepared, spec, &v->prepared, &prepared, err);
+    if (st == HCT_OK) st = measure_hits(w, v, m, &own, &hits, &chance, err);
+    for (int picture = 0; picture < 2 && st == HCT_OK && !w->o->table_only; picture++) {
         int64_t at[3];
         snprintf(file, sizeof file, "%s_%s%s%s.%s", v->id, w->o->task ? w->o->task : "", w->o->task ? "_" : "",
                  saliency_names[m], picture ? "png" : "nii.gz");
@@ -156,25 +159,40 @@ static hct_status explain_one(work *w, const views *v, saliency_method m, hct_er
     return st;
 }
 
+/* Another model of the same kind for each scan: a single one looks at one place by chance, and where lesions are there
+ * it would seem to see them. */
+static hct_status randomise(work *w, hct_err *err) {
+    if (w->o->randomise < 0) return HCT_OK;
+    saliency_free(w->s);
+    params_free(w->p);
+    w->s = NULL;
+    w->p = model_new(w->dev, &w->info, (uint64_t)(w->o->randomise + w->done), err);
+    if (w->p) w->s = saliency_new(w->dev, w->p, &w->info, w->o->task, err);
+    return w->s ? HCT_OK : err->code;
+}
+
 static hct_status explain_scan(work *w, const char *path, size_t *refused, hct_err *err) {
-    views v = {.id = NULL};
+    scan_views v = {.id = NULL};
     hct_err why = {0};
     const input_spec *spec = &w->info.encoder.input;
-    hct_status st = read_views(path, &v, &why);
+    hct_status st = scan_views_read(path, &v, &why);
     if (st == HCT_OK) st = input_make(spec, &v.prepared, w->input, &why);
     if (st < 0) {
-        views_free(&v);
+        scan_views_free(&v);
         if (st == HCT_ENOMEM || st == HCT_EDEVICE) return hct_fail(err, st, "%s", why.msg);
         hct_log(HCT_LOG_WARNING, "%s", why.msg);
         ++*refused;
         return HCT_OK;
     }
     int any = 0;
+    st = change_masks(w, v.id, err);
+    if (st == HCT_OK) st = randomise(w, err);
+    w->done++;
     for (int m = 0; m < SALIENCY_METHODS; m++) any |= w->o->method[m];
     for (int m = 0; m < SALIENCY_METHODS && st == HCT_OK; m++)
         if (any ? w->o->method[m] : m != SALIENCY_OCCLUSION && saliency_allows(w->s, (saliency_method)m))
             st = explain_one(w, &v, (saliency_method)m, err);
-    views_free(&v);
+    scan_views_free(&v);
     return st;
 }
 
@@ -189,6 +207,10 @@ static hct_status explain_all(work *w, size_t *refused, hct_err *err) {
     if (st == HCT_OK && !sheet_rows(w->table) && !*refused)
         st = hct_fail(err, HCT_EINVAL, "this model allows no method without --task and a classifier");
     sheet_free(w->table);
+    sheet *found = lesions_sheet(w->found, w->o->task);
+    if (st == HCT_OK && w->said && w->o->masks) sheet_print(found, w->said);
+    if (st == HCT_OK && sheet_rows(found)) st = sheet_write(found, w->o->out, err);
+    sheet_free(found);
     return st;
 }
 
@@ -199,6 +221,7 @@ hct_status explain_run(const explain_options *o, FILE *said, size_t *ret_refused
     hct_status st = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     hct_dev *dev = st == HCT_OK ? device_open(o->device, err) : NULL;
     if (st == HCT_OK && !dev) st = err->code;
+    w.dev = dev;
     if (st == HCT_OK && !(w.p = model_file_open(dev, &(model_file_options){.path = path}, &w.info, hash, err)))
         st = err->code;
     if (st == HCT_OK && w.info.plain)
@@ -208,6 +231,7 @@ hct_status explain_run(const explain_options *o, FILE *said, size_t *ret_refused
     if (st == HCT_OK && *w.info.encoder.input.form)
         st = hct_fail(err, HCT_EINVAL, "%s: takes volumes prepared for '%s', which are not mapped back yet", path,
                       w.info.encoder.input.form);
+    if (st == HCT_OK && !(w.found = lesions_new())) st = hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !(w.s = saliency_new(dev, w.p, &w.info, o->task, err))) st = err->code;
     if (st == HCT_OK && !(w.input = malloc(input_floats(&w.info.encoder.input) * sizeof *w.input)))
         st = hct_fail(err, HCT_ENOMEM, "out of memory for a scan");
@@ -215,6 +239,7 @@ hct_status explain_run(const explain_options *o, FILE *said, size_t *ret_refused
     if (st == HCT_OK) st = read_mask(o->brain, &w.brain, err);
     if (st == HCT_OK) st = explain_all(&w, ret_refused, err);
     saliency_free(w.s);
+    lesions_free(w.found);
     params_free(w.p);
     volume_free(&w.lesion);
     volume_free(&w.brain);

@@ -4,7 +4,7 @@
 
 #include "hct/types.h"
 
-enum { PCA_MOST = 8 };
+enum { PCA_MOST = 64 };
 
 /* x [n, dim] -> y [n, k], k at most PCA_MOST and dim: coordinates along the first k components, each with its largest
  * loading positive. share [k]: of the variance. Orthogonal iteration on the covariance, in double. HCT_EINVAL: a

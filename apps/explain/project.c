@@ -9,7 +9,7 @@
 #include "evaluation/grouping.h"
 #include "explain/embeddings.h"
 #include "explain/pca.h"
-#include "explain/tsne.h"
+#include "explain/tsne_tree.h"
 #include "figures/plot.h"
 #include "support/csv.h"
 #include "support/paths.h"
@@ -19,6 +19,7 @@
 typedef struct plane {
     const project_options *o;
     embeddings e;
+    int by_tree;                      /* Barnes-Hut */
     double *pca, *tsne, share[2], kl; /* [n, 2]; tsne NULL: not asked for */
     grouping *group;                  /* [n_colours] */
     progress line;
@@ -30,20 +31,54 @@ static int tell(void *context, int step) {
     return stop_asked();
 }
 
+static hct_status lay_out_exactly(plane *v, const tsne_options *t, hct_err *err) {
+    size_t n = v->e.n;
+    double *p = malloc(n * n * sizeof *p + 1);
+    hct_status st = p ? tsne_joint(v->e.x, n, v->e.width, v->o->perplexity, t->threads, p, err)
+                      : hct_fail(err, HCT_ENOMEM, "out of memory for %zu scans", n);
+    if (st == HCT_OK) st = tsne_run(p, n, t, v->tsne, &v->kl, err);
+    free(p);
+    return st;
+}
+
+/* Of many scans: neighbours by their first COMPONENTS principal components, which hold nearly all of what tells
+ * embeddings apart, and cost less. */
+static hct_status lay_out_by_tree(plane *v, const tsne_options *t, hct_err *err) {
+    enum { COMPONENTS = 50 };
+    size_t n = v->e.n, width = v->e.width;
+    const float *x = v->e.x;
+    float *less = NULL;
+    tsne_tree *tree = NULL;
+    hct_status st = HCT_OK;
+    if (width > COMPONENTS) {
+        double *y = malloc(n * COMPONENTS * sizeof *y), share[COMPONENTS];
+        less = malloc(n * COMPONENTS * sizeof *less);
+        st = y && less ? pca(x, n, width, COMPONENTS, t->threads, y, share, err)
+                       : hct_fail(err, HCT_ENOMEM, "out of memory for %zu scans", n);
+        for (size_t i = 0; st == HCT_OK && i < n * COMPONENTS; i++) less[i] = (float)y[i];
+        free(y);
+        x = less;
+        width = COMPONENTS;
+    }
+    if (st == HCT_OK) st = tsne_tree_make(x, n, width, v->o->perplexity, t->threads, &tree, err);
+    if (st == HCT_OK) st = tsne_tree_run(tree, t, 0.5, v->tsne, &v->kl, err);
+    tsne_tree_free(tree);
+    free(less);
+    return st;
+}
+
 static hct_status lay_out(plane *v, hct_err *err) {
     size_t n = v->e.n;
-    double *p = malloc(n * n * sizeof *p + 1), spread = 0;
+    double spread = 0;
     v->tsne = malloc(2 * n * sizeof *v->tsne + 1);
-    hct_status st = p && v->tsne ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for %zu scans", n);
+    hct_status st = v->tsne ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for %zu scans", n);
     for (size_t i = 0; i < n; i++) spread += v->pca[2 * i] * v->pca[2 * i] / (double)n;
     for (size_t i = 0; st == HCT_OK && i < 2 * n; i++) v->tsne[i] = spread > 0 ? v->pca[i] / sqrt(spread) * 1e-4 : 0;
-    if (st == HCT_OK) st = tsne_joint(v->e.x, n, v->e.width, v->o->perplexity, (int)v->o->threads, p, err);
     const tsne_options t = {
         .iterations = (int)v->o->iterations, .threads = (int)v->o->threads, .tell = tell, .tell_context = v};
     v->line = progress_begin(v->o->progress, "step", 0, v->o->iterations, "steps", 1);
-    if (st == HCT_OK) st = tsne_run(p, n, &t, v->tsne, &v->kl, err);
+    if (st == HCT_OK) st = v->by_tree ? lay_out_by_tree(v, &t, err) : lay_out_exactly(v, &t, err);
     progress_break(&v->line);
-    free(p);
     return st;
 }
 
@@ -156,10 +191,7 @@ hct_status project_run(const project_options *o, FILE *said, hct_err *err) {
     if (st == HCT_OK && o->labels) st = embeddings_label(&v.e, o->labels, err);
     for (int g = 0; g < o->n_colours && st == HCT_OK; g++)
         st = grouping_make(o->colour[g], o->groups, v.e.scans.scan, v.e.n, &v.group[g], err);
-    if (st == HCT_OK && !o->pca_only && v.e.n > TSNE_MOST)
-        st = hct_fail(err, HCT_ESHAPE,
-                      "%s: %zu scans; t-SNE over all pairs takes %d at the most: choose a --split, or --method pca",
-                      o->embeddings, v.e.n, TSNE_MOST);
+    v.by_tree = v.e.n > TSNE_MOST || o->tree;
     if (st == HCT_OK) {
         v.pca = malloc(2 * v.e.n * sizeof *v.pca + 1);
         st = v.pca ? pca(v.e.x, v.e.n, v.e.width, 2, (int)o->threads, v.pca, v.share, err)
@@ -172,7 +204,9 @@ hct_status project_run(const project_options *o, FILE *said, hct_err *err) {
     if (st == HCT_OK && said) {
         fprintf(said, "%zu scans of %zu numbers; two principal components hold %.1f%% and %.1f%% of the variance",
                 v.e.n, v.e.width, 100 * v.share[0], 100 * v.share[1]);
-        if (v.tsne) fprintf(said, "; t-SNE: KL %.4f after %lld steps", v.kl, (long long)o->iterations);
+        if (v.tsne)
+            fprintf(said, "; t-SNE%s: KL %.4f after %lld steps", v.by_tree ? " by Barnes-Hut" : "", v.kl,
+                    (long long)o->iterations);
         fprintf(said, "\n%s\n", o->out);
     }
     for (int g = 0; v.group && g < o->n_colours; g++) grouping_free(&v.group[g]);

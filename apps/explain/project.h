@@ -14,7 +14,7 @@ typedef struct project_options {
     const char *colour[PROJECT_COLOURS];          /* evaluation/grouping.h */
     int n_colours;
     const char *groups; /* where their columns are */
-    int pca_only;
+    int pca_only, tree; /* tree: Barnes-Hut for few scans too */
     double perplexity;
     int64_t iterations, threads;
     FILE *progress;

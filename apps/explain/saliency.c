@@ -292,3 +292,35 @@ hct_status saliency_run(saliency *s, const float *input, saliency_method m,
     *ret_probability = 1 / (1 + exp(-answer));
     return HCT_OK;
 }
+
+hct_status saliency_read_heads(saliency *s, const float *input, saliency_heads *ret, hct_err *err) {
+    const attention_shape *shape = &s->shape;
+    size_t n = (size_t)shape->tokens, patches = n - (size_t)shape->lead, heads = (size_t)shape->heads;
+    *ret = (saliency_heads){.layers = shape->layers, .heads = shape->heads};
+    if (!shape->layers)
+        return hct_fail(err, HCT_EINVAL,
+                        "attention needs an encoder of patches with attention, whose heads take the "
+                        "class token");
+    memcpy(ret->cells, s->cells, sizeof ret->cells);
+    ret->of_class = malloc(heads * patches * sizeof *ret->of_class);
+    ret->distance = malloc((size_t)shape->layers * heads * patches * sizeof *ret->distance);
+    hct_status st = ret->of_class && ret->distance ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for attention");
+    if (st == HCT_OK && !s->graded) st = record_graded(s, err);
+    if (st == HCT_OK) st = hct_tensor_write(s->x, input, err);
+    if (st == HCT_OK) st = hct_run(s->graded, err);
+    float *a = st == HCT_OK ? read_layers(s, s->attention, err) : NULL;
+    if (st == HCT_OK && !a) st = HCT_ENOMEM;
+    if (st == HCT_OK) {
+        attention_distance(shape, a, 0, ret->distance);
+        const float *last = a + (size_t)(shape->layers - 1) * heads * n * n;
+        for (size_t h = 0; h < heads; h++)
+            for (size_t j = 0; j < patches; j++)
+                ret->of_class[h * patches + j] = (double)last[h * n * n + (size_t)shape->lead + j];
+    } else {
+        free(ret->of_class);
+        free(ret->distance);
+        *ret = (saliency_heads){.layers = 0};
+    }
+    free(a);
+    return st;
+}

@@ -48,4 +48,13 @@ hct_status saliency_run(saliency *s, const float *input, saliency_method m,
                         int (*tell)(void *context, int64_t done, int64_t of), void *context, saliency_map *ret,
                         double *ret_probability, hct_err *err);
 
+/* Attention itself, of models that allow SALIENCY_CLASS (HCT_EINVAL). Of one scan: what the class token gives in the
+ * last layer, [heads, cells]; how far attention reaches in mm, [layers, heads, cells]. cells: along D0, D1, D2. The
+ * caller frees both. */
+typedef struct saliency_heads {
+    int64_t layers, heads, cells[3];
+    double *of_class, *distance;
+} saliency_heads;
+hct_status saliency_read_heads(saliency *s, const float *input, saliency_heads *ret, hct_err *err);
+
 #endif

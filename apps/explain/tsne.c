@@ -30,6 +30,18 @@ static double entropy(double *p, const double *distance, size_t n, size_t i, dou
     return log(sum) + beta * mean / sum;
 }
 
+void tsne_conditional(const double *square, size_t n, size_t self, double perplexity, double *p) {
+    double want = log(perplexity), low = 0, high = INFINITY, beta = 1;
+    for (int step = 0; step < 200; step++) {
+        double h = entropy(p, square, n, self, beta);
+        if (fabs(h - want) < 1e-10) break;
+        if (h > want) low = beta;
+        else high = beta;
+        beta = isinf(high) ? beta * 2 : (low + high) / 2;
+        if (beta > 1e300) break; /* points that lie together: every precision gives the same */
+    }
+}
+
 static hct_status conditional(void *context, int64_t row, hct_err *err) {
     rows *w = context;
     size_t i = (size_t)row, n = w->n;
@@ -43,15 +55,7 @@ static hct_status conditional(void *context, int64_t row, hct_err *err) {
         }
         distance[j] = d;
     }
-    double want = log(w->perplexity), low = 0, high = INFINITY, beta = 1;
-    for (int step = 0; step < 200; step++) {
-        double h = entropy(p, distance, n, i, beta);
-        if (fabs(h - want) < 1e-10) break;
-        if (h > want) low = beta;
-        else high = beta;
-        beta = isinf(high) ? beta * 2 : (low + high) / 2;
-        if (beta > 1e300) break; /* points that lie together: every precision gives the same */
-    }
+    tsne_conditional(distance, n, i, w->perplexity, p);
     free(distance);
     return HCT_OK;
 }
@@ -143,13 +147,13 @@ static void move(double *y, double *update, double *gain, const double *gradient
     }
 }
 
-hct_status tsne_run(const double *p, size_t n, const tsne_options *o, double *y, double *ret_kl, hct_err *err) {
+hct_status tsne_descend(size_t n, const tsne_options *o, tsne_slope slope, void *context, double *y, double *ret_kl,
+                        hct_err *err) {
     enum { EARLY = 250 };
-    double *memory = calloc(7 * n + 1, sizeof *memory),
+    double *memory = calloc(6 * n + 1, sizeof *memory),
            rate = o->learning_rate > 0 ? o->learning_rate : fmax((double)n / 48, 50);
     if (!memory) return hct_fail(err, HCT_ENOMEM, "out of memory for %zu points", n);
     double *update = memory, *gain = memory + 2 * n, *gradient = memory + 4 * n;
-    rows w = {.n = n, .p = (double *)(uintptr_t)p, .sum = memory + 6 * n};
     hct_status st = HCT_OK;
     for (size_t i = 0; i < 2 * n; i++) gain[i] = 1;
     for (int step = 0; step < o->iterations && st == HCT_OK; step++) {
@@ -157,14 +161,32 @@ hct_status tsne_run(const double *p, size_t n, const tsne_options *o, double *y,
             memset(update, 0, 2 * n * sizeof *update);
             for (size_t i = 0; i < 2 * n; i++) gain[i] = 1;
         }
-        w.exaggeration = step < EARLY ? 12 : 1;
-        st = pass(&w, y, NULL, gradient, o->threads, err);
+        st = slope(context, y, step < EARLY ? 12 : 1, NULL, gradient, err);
         if (st == HCT_OK) move(y, update, gain, gradient, n, step < EARLY ? 0.5 : 0.8, rate);
         if (st == HCT_OK && o->tell && o->tell(o->tell_context, step + 1))
             st = hct_fail(err, HCT_EINTERRUPTED, "stopped after %d of %d steps", step + 1, o->iterations);
     }
-    w.exaggeration = 1;
-    if (st == HCT_OK) st = pass(&w, y, ret_kl, NULL, o->threads, err);
+    if (st == HCT_OK) st = slope(context, y, 1, ret_kl, NULL, err);
     free(memory);
+    return st;
+}
+
+typedef struct descent {
+    rows w;
+    int threads;
+} descent;
+
+static hct_status exact_slope(void *context, const double *y, double exaggeration, double *ret_kl, double *gradient,
+                              hct_err *err) {
+    descent *d = context;
+    d->w.exaggeration = exaggeration;
+    return pass(&d->w, y, ret_kl, gradient, d->threads, err);
+}
+
+hct_status tsne_run(const double *p, size_t n, const tsne_options *o, double *y, double *ret_kl, hct_err *err) {
+    descent d = {{.n = n, .p = (double *)(uintptr_t)p, .sum = malloc(n * sizeof(double) + 1)}, o->threads};
+    hct_status st = d.w.sum ? tsne_descend(n, o, exact_slope, &d, y, ret_kl, err)
+                            : hct_fail(err, HCT_ENOMEM, "out of memory for %zu points", n);
+    free(d.w.sum);
     return st;
 }

@@ -32,4 +32,12 @@ hct_status tsne_cost(const double *p, const double *y, size_t n, double exaggera
  * ret_kl: at the end. */
 hct_status tsne_run(const double *p, size_t n, const tsne_options *o, double *y, double *ret_kl, hct_err *err);
 
+/* p_j|i of n squared distances; `self` is left out (n: none). */
+void tsne_conditional(const double *square, size_t n, size_t self, double perplexity, double *p);
+/* The descent of tsne_run on any cost: KL or the gradient at y, the other one NULL. */
+typedef hct_status (*tsne_slope)(void *context, const double *y, double exaggeration, double *ret_kl, double *gradient,
+                                 hct_err *err);
+hct_status tsne_descend(size_t n, const tsne_options *o, tsne_slope slope, void *context, double *y, double *ret_kl,
+                        hct_err *err);
+
 #endif

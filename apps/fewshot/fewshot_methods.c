@@ -9,7 +9,7 @@
 
 #include "models/probe.h"
 #include "support/paths.h"
-#include "probe/probe_fit.h"
+#include "probe/protocol.h"
 
 static const char *task_name(const fewshot_methods *m) { return m->draw->t->said.task[m->draw->task]; }
 
@@ -112,7 +112,8 @@ static hct_status linear(fewshot_methods *m, hct_err *err) {
                     .n_train = w->n_support,
                     .n_valid = w->n_valid};
     const probe_fit_options o = {.task = task_name(m), .log = m->log};
-    if (st == HCT_OK) st = probe_fit(m->r, m->dev, &d, &o, head, m->all, err);
+    char chosen[PROBE_CHOSEN];
+    if (st == HCT_OK) st = probe_by_protocol(m->r, m->dev, &d, &o, head, m->all, chosen, err);
     for (size_t i = 0; st == HCT_OK && i < w->n_test; i++) m->score[i] = m->all[w->test[i]];
     params_free(head);
     return st;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "figures/figure_data.h"
 #include "figures/gnuplot.h"
 
 static void write_script(FILE *f, const void *context) {
@@ -31,7 +32,22 @@ static void write_script(FILE *f, const void *context) {
             gnuplot_colours[0], gnuplot_colours[0]);
 }
 
+static void write_rows(hct_outfile *f, const void *context) {
+    const forest *p = context;
+    static const char *const head[] = {"label", "value", "low", "high"};
+    for (size_t c = 0; c < 4; c++) csv_put(f, c, head[c]);
+    csv_end_row(f);
+    for (size_t i = 0; i < p->n; i++) {
+        csv_put(f, 0, p->rows[i].label);
+        figure_number(f, p->rows[i].value);
+        figure_number(f, p->rows[i].low);
+        figure_number(f, p->rows[i].high);
+        csv_end_row(f);
+    }
+}
+
 hct_status forest_write(const forest *p, const char *path, hct_err *err) {
     if (p->n == 0) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to plot", path);
-    return gnuplot_write(write_script, p, 720, 110 + 26 * (int)p->n, path, err);
+    hct_status st = gnuplot_write(write_script, p, 720, 110 + 26 * (int)p->n, path, err);
+    return st == HCT_OK ? figure_data(write_rows, p, path, err) : st;
 }

@@ -70,7 +70,8 @@ static cairo_surface_t *slice_surface(const picture_tile *t) {
         for (int x = 0; x < columns; x++) {
             int64_t at = voxel_at(t, cut, x, y);
             row[x] = colour_of(t->volume[at], t->low, t->high);
-            if (t->overlay && t->overlay_high > 0) row[x] = blend(row[x], t->overlay[at] / t->overlay_high);
+            if (t->overlay && t->overlay_high > t->overlay_low)
+                row[x] = blend(row[x], (t->overlay[at] - t->overlay_low) / (t->overlay_high - t->overlay_low));
         }
     }
     cairo_surface_mark_dirty(s);
@@ -113,7 +114,7 @@ static void draw_bar(cairo_t *c, const picture_tile *t, double x, int size) {
     }
     cairo_set_source_rgb(c, 0.2, 0.2, 0.2);
     for (int end = 0; end < 2; end++) {
-        snprintf(text, sizeof text, "%.3g", end ? t->overlay_high : 0.0);
+        snprintf(text, sizeof text, "%.3g", end ? t->overlay_high : t->overlay_low);
         cairo_move_to(c, x + BAR / 4.0 + 4, end ? GAP + 12 : GAP + size);
         cairo_show_text(c, text);
     }

@@ -15,10 +15,10 @@ typedef struct picture_tile {
     int64_t at;          /* along the plane's axis; below 0: the middle */
     double low, high;    /* values drawn black and white; NaN is drawn blue */
     const char *caption; /* NULL: none */
-    /* Of the same dims, drawn over it: nothing at 0 and below, from dark red to yellow at overlay_high. NULL:
+    /* Of the same dims, drawn over it: nothing at overlay_low and below, from dark red to yellow at overlay_high. NULL:
      * none. A bar with its colours stands at the row's right. */
     const float *overlay;
-    double overlay_high;
+    double overlay_low, overlay_high;
 } picture_tile;
 
 /* The tiles in one row, each `size` pixels high; whole or not there. */

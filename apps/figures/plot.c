@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "figures/figure_data.h"
 #include "figures/gnuplot.h"
 
 enum { KEY_INSIDE = 4 }; /* more curves than that: the legend stands beside the plot */
@@ -84,16 +85,34 @@ static void write_script(FILE *f, const void *context) {
     fputc('\n', f);
 }
 
+static void write_rows(hct_outfile *f, const void *context) {
+    const plot *p = context;
+    static const char *const head[] = {"series", "x", "y", "low", "high"};
+    for (size_t c = 0; c < 5; c++) csv_put(f, c, head[c]);
+    csv_end_row(f);
+    for (size_t s = 0; s < p->n; s++)
+        for (size_t i = 0; i < p->series[s].n; i++) {
+            const plot_series *d = &p->series[s];
+            csv_put(f, 0, d->title ? d->title : "");
+            figure_number(f, d->x[i]);
+            figure_number(f, d->y[i]);
+            figure_number(f, d->low ? d->low[i] : NAN);
+            figure_number(f, d->low ? d->high[i] : NAN);
+            csv_end_row(f);
+        }
+}
+
 hct_status plot_write(const plot *p, const char *path, hct_err *err) {
     size_t points = 0;
     for (size_t s = 0; s < p->n; s++) points += p->series[s].n;
     if (points == 0) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to plot", path);
-    return gnuplot_write(write_script, p,
-                         p->width    ? p->width
-                         : p->square ? 520
-                                     : 720,
-                         p->height   ? p->height
-                         : p->square ? 520
-                                     : 420,
-                         path, err);
+    hct_status st = gnuplot_write(write_script, p,
+                                  p->width    ? p->width
+                                  : p->square ? 520
+                                              : 720,
+                                  p->height   ? p->height
+                                  : p->square ? 520
+                                              : 420,
+                                  path, err);
+    return st == HCT_OK ? figure_data(write_rows, p, path, err) : st;
 }

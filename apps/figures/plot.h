@@ -33,7 +33,8 @@ typedef struct plot {
     int width, height; /* pixels; 0: 720 x 420 (520 x 520 where square) */
 } plot;
 
-/* path ends in .svg or .png; the file is whole or not there. HCT_ENOTFOUND where gnuplot is not installed, HCT_EIO with
+/* path ends in .svg or .png; the file is whole or not there. The numbers go into a CSV beside
+ * it: series, x, y, low, high. HCT_ENOTFOUND where gnuplot is not installed, HCT_EIO with
  * gnuplot's own words where it fails. */
 hct_status plot_write(const plot *p, const char *path, hct_err *err);
 

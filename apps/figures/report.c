@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hct/io.h"
+#include "support/sha256.h"
 #include "support/text.h"
 
 /* Light and dark by what the reader's system says; plots keep their white ground. */
@@ -23,6 +24,7 @@ static const char STYLE[] =
     "h3{font-size:1.05rem;margin:1.6rem 0 .4rem}a{color:var(--link)}nav ul{columns:2;padding-left:1.2rem}"
     ".subtitle{color:var(--soft);margin:0 0 1.5rem}"
     ".note{background:var(--note);border-left:4px solid #d9a400;padding:.6rem 1rem}"
+    ".result{font-size:1.08rem;border-left:4px solid #0072b2;padding:.3rem 1rem;margin:1rem 0}"
     ".table{overflow-x:auto;margin:1rem 0}table{border-collapse:collapse}"
     "caption{text-align:left;color:var(--soft);padding-bottom:.3rem}"
     "th,td{padding:.25rem .8rem;border-bottom:1px solid var(--line);text-align:left}thead th{border-bottom-width:2px}"
@@ -30,18 +32,29 @@ static const char STYLE[] =
     "figure{margin:1.2rem 0}figure.half{display:inline-block;width:49%;vertical-align:top}"
     "figure img{max-width:100%;height:auto;background:#fff}figcaption{color:var(--soft);font-size:.92rem}"
     "pre{background:var(--ground);padding:1rem;overflow-x:auto;font-size:.85rem}"
+    ".viewer{border:1px solid var(--line);padding:.6rem;margin:1.2rem 0}.viewer .title{margin:0 0 "
+    ".4rem;font-weight:600}"
+    ".viewer .bar{display:flex;flex-wrap:wrap;gap:.4rem 1.2rem;align-items:center;margin-bottom:.6rem}"
+    ".viewer "
+    ".planes{display:grid;grid-template-columns:repeat(3,1fr);gap:.6rem;align-items:end;background:#000;color:#fff;"
+    "padding:.5rem}.viewer canvas{width:100%;display:block;touch-action:none}"
+    ".viewer canvas:focus-visible{outline:3px solid #56b4e9}.viewer .planes label{display:block;font-size:.85rem}"
+    ".viewer .planes input{width:100%;margin:0}.viewer .keys,.viewer output{color:var(--soft);font-size:.85rem}"
+    ".viewer:not(.ready) .planes{display:none}"
     "footer{margin-top:3rem;color:var(--soft);font-size:.85rem}"
-    "@media(max-width:40rem){main{padding:1rem}figure.half{width:100%}nav ul{columns:1}}"
+    "@media(max-width:40rem){main{padding:1rem}figure.half{width:100%}.viewer .planes{grid-template-columns:1fr}nav "
+    "ul{columns:1}}"
     "@media print{:root{color-scheme:light}body,main{background:#fff;color:#000}main{padding:0}nav{display:none}"
     "figure,table{break-inside:avoid}}";
 
-/* No script, nothing fetched. */
+/* Nothing fetched; of scripts the page's own alone, told by its hash, where it has one. */
 static const char POLICY[] =
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
-    "'unsafe-inline'\">";
+    "'unsafe-inline'";
 
 struct report {
-    text_buffer head, contents, html; /* up to the title; links to headings; what follows them */
+    text_buffer head, contents, html; /* from <title> to the title and lead; links to headings; what follows them */
+    const char *script;               /* NULL: none */
     size_t headings;
     hct_err err; /* the first one */
 };
@@ -59,9 +72,6 @@ static void element(report *r, const char *open, const char *text, const char *c
 report *report_new(const char *title) {
     report *r = calloc(1, sizeof *r);
     if (!r) return NULL;
-    raw(r, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
-    raw(r, POLICY);
     element(r, "<title>", title, "</title><style>");
     raw(r, STYLE);
     element(r, "</style></head>\n<body><main>\n<h1>", title, "</h1>\n");
@@ -71,7 +81,12 @@ report *report_new(const char *title) {
 }
 
 void report_subtitle(report *r, const char *text) {
-    if (r) element(r, "<p class=\"subtitle\">", text, "</p>\n");
+    if (!r) return;
+    text_buffer body = r->html;
+    r->html = r->head;
+    element(r, "<p class=\"subtitle\">", text, "</p>\n");
+    r->head = r->html;
+    r->html = body;
 }
 
 /* A heading, and its line in the contents. */
@@ -109,6 +124,25 @@ void report_paragraph(report *r, const char *fmt, ...) {
     va_end(ap);
 }
 
+void report_result(report *r, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    formatted(r, "<p class=\"result\">", fmt, ap);
+    va_end(ap);
+}
+
+void report_lead(report *r, const char *fmt, ...) {
+    va_list ap;
+    if (!r) return;
+    text_buffer body = r->html;
+    r->html = r->head;
+    va_start(ap, fmt);
+    formatted(r, "<p class=\"result\">", fmt, ap);
+    va_end(ap);
+    r->head = r->html;
+    r->html = body;
+}
+
 void report_note(report *r, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
@@ -139,17 +173,6 @@ void report_table(report *r, const char *const *head, const char *const *cells, 
     raw(r, "</tbody></table></div>\n");
 }
 
-static void base64(report *r, const unsigned char *bytes, size_t n) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t v =
-            (uint32_t)bytes[i] << 16 | (i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0) | (i + 2 < n ? bytes[i + 2] : 0);
-        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], i + 1 < n ? digits[v >> 6 & 63] : '=',
-                        i + 2 < n ? digits[v & 63] : '='};
-        text_add(&r->html, four, 4);
-    }
-}
-
 /* Square plots (ROC curves) stand two in a row. */
 static bool is_square(const hct_mapped *m) {
     const char *tag = memmem(m->bytes, m->size, "<svg", 4);
@@ -167,7 +190,7 @@ static hct_status put_picture(report *r, const char *path, const hct_mapped *m, 
     if (!svg && (m->size < 8 || memcmp(m->bytes, "\x89PNG\r\n\x1a\n", 8) != 0))
         return hct_fail(err, HCT_EFORMAT, "%s: is not a PNG", path);
     element(r, "<img alt=\"", caption, svg ? "\" src=\"data:image/svg+xml;base64," : "\" src=\"data:image/png;base64,");
-    base64(r, m->bytes, m->size);
+    text_add_base64(&r->html, m->bytes, m->size);
     raw(r, "\">");
     return HCT_OK;
 }
@@ -190,8 +213,39 @@ void report_folded(report *r, const char *title, const char *text) {
     element(r, "", text, "</pre></details>\n");
 }
 
+void report_html(report *r, const text_buffer *html, const char *script) {
+    if (!r || r->err.code < 0) return;
+    const char *text = text_get(html, "a report", &r->err);
+    if (text) raw(r, text);
+    if (script) r->script = script;
+}
+
+/* What a policy calls a script by: sha256-BASE64. */
+static hct_status put_policy(text_buffer *page, const char *script, hct_err *err) {
+    char hex[SHA256_HEX];
+    unsigned char digest[32];
+    text_printf(page, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
+    text_add(page, POLICY, sizeof POLICY - 1);
+    if (script) {
+        hct_status st = sha256_bytes(script, strlen(script), hex, err);
+        if (st < 0) return st;
+        for (int i = 0; i < 32; i++) {
+            const char two[3] = {hex[2 * i], hex[2 * i + 1], 0};
+            digest[i] = (unsigned char)strtoul(two, NULL, 16);
+        }
+        text_printf(page, "; script-src 'sha256-");
+        text_add_base64(page, digest, sizeof digest);
+        text_printf(page, "'");
+    }
+    text_printf(page, "\">");
+    return HCT_OK;
+}
+
 /* Head, contents where there are several headings, body. */
 static hct_status assemble(report *r, const char *path, text_buffer *page, hct_err *err) {
+    hct_status st = put_policy(page, r->script, err);
+    if (st < 0) return st;
     const text_buffer *const parts[] = {&r->head, &r->contents, &r->html};
     for (int i = 0; i < 3; i++) {
         const char *text = text_get(parts[i], path, err);
@@ -205,7 +259,13 @@ static hct_status assemble(report *r, const char *path, text_buffer *page, hct_e
 
 hct_status report_write(report *r, const char *path, hct_err *err) {
     if (!r) return hct_fail(err, HCT_ENOMEM, "%s: out of memory for a report", path);
-    raw(r, "<footer>Made by headct. Not a medical device.</footer>\n</main></body></html>\n");
+    raw(r, "<footer>Made by headct. Not a medical device.</footer>\n</main>");
+    if (r->script) {
+        raw(r, "<script>");
+        raw(r, r->script);
+        raw(r, "</script>");
+    }
+    raw(r, "</body></html>\n");
     text_buffer page = {0};
     hct_status status = r->err.code < 0 ? hct_fail(err, r->err.code, "%s", r->err.msg) : assemble(r, path, &page, err);
     if (status == HCT_OK) status = text_save(&page, path, err);

@@ -1,5 +1,6 @@
 /* One fine-tuning: rows, model and step of a fit, and what the training loop asks of them. */
 #include "finetune/finetune.h"
+#include "models/probe.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -99,7 +100,9 @@ static hct_status open_model(fit *f, hct_err *err) {
     f->info = f->base->info;
     f->info.role = MODEL_CLASSIFIER;
     f->info.pool_mean = r->finetune.pool == POOL_MEAN;
-    f->info.probe_heads = r->finetune.head == PROBE_ATTENTIVE ? r->finetune.heads : 0;
+    f->info.probe_heads = r->finetune.head == PROBE_ATTENTIVE ? r->finetune.heads
+                          : r->finetune.head == PROBE_MIL     ? HEAD_MIL
+                                                              : HEAD_LINEAR;
     f->info.n_tasks = (int)f->t->said.n_tasks;
     const encoder *e = &f->info.encoder;
     if (f->info.probe_heads && encoder_width(e) % f->info.probe_heads)

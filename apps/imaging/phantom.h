@@ -76,6 +76,10 @@ typedef struct phantom_set {
     double prevalence;           /* probability of each drawn finding in a patient (ICH follows from the others) */
     double pose;                 /* how far heads are moved and turned, 1 is up to 8 mm and 14 degrees */
     double noise_min, noise_max; /* each scan's standard deviation of its noise is drawn from between these, HU */
+    /* For sets that are easy to learn; 0: as usual. What is drawn at random stays the same. */
+    double larger;      /* intraparenchymal bleeds are longer along each axis, subdural ones thicker by this share */
+    double brighter_hu; /* added to blood */
+    unsigned only;      /* 1 << finding: no other is ever present */
 } phantom_set;
 extern const phantom_set phantom_usual; /* seed 0, small, prevalence 0.2, pose 1, noise 2 to 7 HU */
 
@@ -87,6 +91,13 @@ int64_t phantom_scans(uint64_t seed, uint64_t patient, int64_t low, int64_t high
 
 /* HU at a point of the head (mm), without noise. */
 float phantom_hu(const phantom *p, const float at[3]);
+
+/* 1 where the centre of a voxel lies in the finding, else 0: int16, on the voxels of phantom_render. Bleeds alone (IPH,
+ * IVH, SDH, EDH, SAH): HCT_EINVAL for others. One that is not present: all 0. */
+hct_status phantom_mask(const phantom *p, finding f, volume *ret, hct_err *err);
+
+/* The same of what the skull encloses. */
+hct_status phantom_inside(const phantom *p, volume *ret, hct_err *err);
 
 /* The scan: int16 HU with noise, in the stored orientation of p->affine. */
 hct_status phantom_render(const phantom *p, volume *ret, hct_err *err);

@@ -168,6 +168,15 @@ int64_t phantom_scans(uint64_t seed, uint64_t patient, int64_t low, int64_t high
     return low + (int64_t)(keyed(~seed, patient, 0) % (uint64_t)(high - low + 1));
 }
 
+static void make_easier(phantom *p, const phantom_set *set) {
+    for (int f = 0; f < FINDINGS; f++) {
+        p->blood[f] += (float)set->brighter_hu;
+        if (set->only && !(set->only >> f & 1)) p->present[f] = 0;
+    }
+    scale_blob(&p->iph, 1 + (float)set->larger);
+    p->sdh.depth *= 1 + (float)set->larger;
+}
+
 void phantom_draw(phantom *ret, const phantom_set *set, uint64_t patient, uint64_t scan) {
     memset(ret, 0, sizeof *ret);
     draw_patient(ret, keyed(set->seed, patient, 0), set->prevalence);
@@ -183,5 +192,6 @@ void phantom_draw(phantom *ret, const phantom_set *set, uint64_t patient, uint64
     scale_blob(&ret->edema, between(&s, 0.9, 1.1));
     ret->sdh.depth *= between(&s, 0.88, 1.1);
     ret->edh.depth *= between(&s, 0.9, 1.1);
+    make_easier(ret, set);
     apply_findings(ret, &patient_only);
 }

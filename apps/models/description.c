@@ -1,4 +1,5 @@
 /* Reading the description of a weights file: today's form, and that of headct 0.1. */
+#include "models/probe.h"
 #include "models/description.h"
 
 #include <stdio.h>
@@ -159,7 +160,7 @@ hct_status description_read(const char *text, int older, model_info *ret, hct_er
     if (st == HCT_OK) st = read_tasks(root, ret, err);
     const cJSON *heads = member(root, "probe_heads"); /* absent: linear */
     if (st == HCT_OK && cJSON_IsNumber(heads)) {
-        if (!(heads->valuedouble >= 0 && heads->valuedouble <= 65536)) st = damaged(err, "probe_heads");
+        if (!(heads->valuedouble >= HEAD_MIL && heads->valuedouble <= 65536)) st = damaged(err, "probe_heads");
         else ret->probe_heads = (int64_t)heads->valuedouble;
     }
     ret->pool_mean = !strcmp(text_of(root, "pool"), "mean");

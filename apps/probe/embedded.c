@@ -98,6 +98,15 @@ hct_status embedded_open(const recipe *r, const dataset *d, trial *io, embedded 
     if (r->probe.features != FEATURES_EMBEDDINGS) return HCT_OK;
     hct_status st = embedding_table_read(r->probe.embeddings, ids, &ret->table, err);
     if (st < 0) return st;
+    if (r->probe.kind == PROBE_LINEAR && ret->table.vectors > 1) {
+        hct_log(HCT_LOG_INFO, "%s: %zu vectors a scan; a linear probe takes their mean", r->probe.embeddings,
+                ret->table.vectors);
+        embedding_table_pool(&ret->table);
+    }
+    if (r->probe.kind != PROBE_LINEAR && ret->table.vectors < 2)
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: has one vector a scan; probe.kind attentive and mil need several, use linear",
+                        r->probe.embeddings);
     ret->scan = malloc((ret->table.n + 1) * sizeof *ret->scan);
     ret->row = malloc((d->n + 1) * sizeof *ret->row);
     ret->missing = malloc((io->n + 1) * sizeof *ret->missing);

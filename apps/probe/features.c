@@ -69,12 +69,16 @@ static hct_status open_encoder(const recipe *r, features *f, hct_err *err) {
 
 static hct_status take_given(const embedded *given, const size_t *scans, features *f, hct_err *err) {
     const embedding_table *t = &given->table;
+    size_t each = t->vectors * t->width;
     f->width = t->width;
-    f->tokens = 1;
-    if (!(f->row = calloc(f->n * f->width + 1, sizeof *f->row)))
+    f->tokens = t->vectors;
+    if (f->info.probe_heads > 0 && (int64_t)f->width % f->info.probe_heads)
+        return hct_fail(err, HCT_EINVAL, "probe.heads: %lld does not divide the embeddings' width %zu",
+                        (long long)f->info.probe_heads, f->width);
+    if (!(f->row = calloc(f->n * each + 1, sizeof *f->row)))
         return hct_fail(err, HCT_ENOMEM, "out of memory for %zu embeddings", f->n);
     for (size_t i = 0; i < f->n; i++)
-        memcpy(f->row + i * f->width, t->x + (size_t)given->row[scans[i]] * f->width, f->width * sizeof *f->row);
+        memcpy(f->row + i * each, t->x + (size_t)given->row[scans[i]] * each, each * sizeof *f->row);
     memcpy(f->info.parent, t->sha256, sizeof t->sha256);
     return HCT_OK;
 }
@@ -84,7 +88,8 @@ hct_status features_of(const recipe *r, hct_dev *dev, const dataset *d, const em
     *ret = (features){.n = n, .dev = dev};
     hct_status st = model_of_recipe(r, NULL, &ret->info, err);
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM && ret->info.probe_heads)
-        return hct_fail(err, HCT_EINVAL, "probe.kind attentive needs the tokens of an encoder; a histogram has none");
+        return hct_fail(err, HCT_EINVAL,
+                        "probe.kind attentive and mil need several vectors a scan; a histogram is one");
     if (st == HCT_OK && r->probe.features == FEATURES_HISTOGRAM) return histograms(r, d, scans, ret, err);
     if (st == HCT_OK && r->probe.features == FEATURES_EMBEDDINGS) return take_given(given, scans, ret, err);
     if (st == HCT_OK) st = open_encoder(r, ret, err);

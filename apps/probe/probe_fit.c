@@ -13,6 +13,14 @@
 
 enum { SCORED = 64 }; /* scans scored at once by an attentive probe */
 
+typedef struct scorer {
+    hct_dev *dev;
+    const probe_data *d;
+    params *head;
+    hct_tensor *some; /* `chunk` rows */
+    int64_t chunk;
+} scorer;
+
 typedef struct fit {
     const recipe *r;
     const probe_data *d;
@@ -29,8 +37,7 @@ typedef struct fit {
     int64_t batch, per_epoch, at; /* at: the step at hand takes order[at ...] */
     size_t *rows, n_rows, *order; /* labelled training rows */
     int8_t *row_label;
-    hct_tensor *some; /* `chunk` rows, for scoring */
-    int64_t chunk;
+    scorer scorer;
 } fit;
 
 static hct_tensor *new_rows(hct_dev *dev, const probe_data *d, int64_t n, hct_err *err) {
@@ -38,9 +45,15 @@ static hct_tensor *new_rows(hct_dev *dev, const probe_data *d, int64_t n, hct_er
                           (int64_t[]){n, d->heads ? (int64_t)d->tokens : (int64_t)d->width, (int64_t)d->width}, err);
 }
 
-static hct_id forward(const fit *f, hct_tape *t, hct_tensor *x, int training) {
+static hct_id forward(hct_tape *t, const probe_data *d, params *head, hct_tensor *x, int training) {
     hct_id v = hct_use(t, x);
-    return head_forward(t, f->head, "", f->d->heads, v, v, training);
+    return head_forward(t, head, "", d->heads, v, v, training);
+}
+
+static hct_status open_scorer(scorer *s, hct_err *err) {
+    s->chunk = s->d->heads ? SCORED : (int64_t)s->d->n; /* all tokens of all scans are too much at once */
+    s->some = new_rows(s->dev, s->d, s->chunk, err);
+    return s->some ? HCT_OK : hct_fail_untold(err, HCT_ENOMEM, "out of memory");
 }
 
 static hct_status open_fit(fit *f, hct_err *err) {
@@ -72,17 +85,16 @@ static hct_status open_fit(fit *f, hct_err *err) {
     f->y_host = malloc((size_t)f->batch * sizeof *f->y_host);
     f->x = new_rows(dev, d, f->batch, err);
     f->y = hct_tensor_new(dev, HCT_I32, 1, &f->batch, err);
-    f->chunk = d->heads ? SCORED : (int64_t)d->n; /* all tokens of all scans are too much at once */
-    f->some = new_rows(dev, d, f->chunk, err);
     f->optim = optimizer_of_recipe(dev, r, f->head, err);
     f->step = hct_tape_new(dev, HCT_PROGRAM);
-    if (!f->order || !f->x_host || !f->y_host || !f->x || !f->y || !f->some || !f->optim || !f->step)
+    if (!f->order || !f->x_host || !f->y_host || !f->x || !f->y || !f->optim || !f->step)
         return hct_fail_untold(err, HCT_ENOMEM, "out of memory");
-    f->loss = hct_cross_entropy(f->step, forward(f, f->step, f->x, 1), hct_use(f->step, f->y));
+    f->loss = hct_cross_entropy(f->step, forward(f->step, d, f->head, f->x, 1), hct_use(f->step, f->y));
     hct_keep(f->step, f->loss);
     hct_backward(f->step, f->loss, 0);
     hct_optim_record(f->optim, f->step);
-    return hct_compile(f->step, err);
+    hct_status st = hct_compile(f->step, err);
+    return st < 0 ? st : open_scorer(&f->scorer, err);
 }
 
 static void close_fit(fit *f) {
@@ -90,7 +102,7 @@ static void close_fit(fit *f) {
     hct_optim_free(f->optim);
     hct_tensor_free(f->x);
     hct_tensor_free(f->y);
-    hct_tensor_free(f->some);
+    hct_tensor_free(f->scorer.some);
     free(f->rows);
     free(f->row_label);
     free(f->order);
@@ -99,28 +111,36 @@ static void close_fit(fit *f) {
 }
 
 /* The probability of rows [from, from + n), n at most chunk; what a shorter chunk leaves over is not read. */
-static hct_status score_some(fit *f, size_t from, size_t n, float *p, hct_err *err) {
-    size_t floats = f->d->width * f->d->tokens;
-    hct_tape *t = hct_tape_new(f->dev, HCT_EAGER);
-    float *rows = n < (size_t)f->chunk ? calloc((size_t)f->chunk * floats, sizeof *rows) : NULL;
-    hct_status st = t && (rows || n == (size_t)f->chunk) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (rows) memcpy(rows, f->d->row + from * floats, n * floats * sizeof *rows);
-    if (st == HCT_OK) st = hct_tensor_write(f->some, rows ? rows : f->d->row + from * floats, err);
-    if (st == HCT_OK) st = hct_read(t, hct_softmax(t, forward(f, t, f->some, 0)), p, err);
-    for (size_t i = 0; st == HCT_OK && i < n; i++) f->score[from + i] = (double)p[2 * i + 1];
+static hct_status score_some(const scorer *s, size_t from, size_t n, float *p, double *score, hct_err *err) {
+    size_t floats = s->d->width * s->d->tokens;
+    hct_tape *t = hct_tape_new(s->dev, HCT_EAGER);
+    float *rows = n < (size_t)s->chunk ? calloc((size_t)s->chunk * floats, sizeof *rows) : NULL;
+    hct_status st = t && (rows || n == (size_t)s->chunk) ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    if (rows) memcpy(rows, s->d->row + from * floats, n * floats * sizeof *rows);
+    if (st == HCT_OK) st = hct_tensor_write(s->some, rows ? rows : s->d->row + from * floats, err);
+    if (st == HCT_OK) st = hct_read(t, hct_softmax(t, forward(t, s->d, s->head, s->some, 0)), p, err);
+    for (size_t i = 0; st == HCT_OK && i < n; i++) score[from + i] = (double)p[2 * i + 1];
     free(rows);
     hct_tape_free(t);
     return st;
 }
 
-static hct_status score_all(fit *f, hct_err *err) {
-    float *p = malloc(((size_t)f->chunk * 2 + 1) * sizeof *p);
+static hct_status score_all(const scorer *s, double *score, hct_err *err) {
+    float *p = malloc(((size_t)s->chunk * 2 + 1) * sizeof *p);
     hct_status st = p ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    for (size_t at = 0; st == HCT_OK && at < f->d->n; at += (size_t)f->chunk) {
-        size_t left = f->d->n - at;
-        st = score_some(f, at, left < (size_t)f->chunk ? left : (size_t)f->chunk, p, err);
+    for (size_t at = 0; st == HCT_OK && at < s->d->n; at += (size_t)s->chunk) {
+        size_t left = s->d->n - at;
+        st = score_some(s, at, left < (size_t)s->chunk ? left : (size_t)s->chunk, p, score, err);
     }
     free(p);
+    return st;
+}
+
+hct_status probe_score(hct_dev *dev, const probe_data *d, params *head, double *score, hct_err *err) {
+    scorer s = {.dev = dev, .d = d, .head = head};
+    hct_status st = open_scorer(&s, err);
+    if (st == HCT_OK) st = score_all(&s, score, err);
+    hct_tensor_free(s.some);
     return st;
 }
 
@@ -132,7 +152,7 @@ static hct_status validate(void *own, const trainer_at *at, trainer_findings *io
     int8_t *l = malloc(d->n_valid + 1);
     ranking rank = {0};
     (void)at;
-    hct_status st = s && l ? score_all(f, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+    hct_status st = s && l ? score_all(&f->scorer, f->score, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && i < d->n_valid; i++) s[i] = f->score[d->valid[i]], l[i] = d->label[d->valid[i]];
     if (st == HCT_OK) st = ranking_make(s, l, d->n_valid, &rank, err);
     if (st == HCT_OK) io->score = ranking_auc(&rank, NULL);
@@ -184,8 +204,8 @@ static const char *scan_of_step(const void *own, int64_t i) {
 enum { SPARE = 5 }; /* seconds between checkpoints: an epoch of a small head takes less than writing it */
 
 hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const probe_fit_options *o, params *head,
-                     double *score, hct_err *err) {
-    fit f = {.r = r, .d = d, .o = o, .dev = dev, .head = head, .score = score};
+                     double *score, char chosen[PROBE_CHOSEN], hct_err *err) {
+    fit f = {.r = r, .d = d, .o = o, .dev = dev, .head = head, .score = score, .scorer = {dev, d, head, NULL, 0}};
     hct_status st = open_fit(&f, err);
     if (st == HCT_OK) {
         const trainer_job job = {.r = r,
@@ -213,8 +233,11 @@ hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const p
             .own = &f, .epoch = choose_epoch, .step = one_step, .scan = scan_of_step, .validate = validate};
         run_state state;
         st = trainer_run(&job, &work, &state, err);
+        if (st == HCT_OK && f.per_epoch)
+            snprintf(chosen, PROBE_CHOSEN, "epoch %lld",
+                     (long long)((state.best_step ? state.best_step : state.step) / f.per_epoch));
     }
-    if (st == HCT_OK) st = score_all(&f, err);
+    if (st == HCT_OK) st = score_all(&f.scorer, score, err);
     close_fit(&f);
     return st;
 }

@@ -1,4 +1,5 @@
-/* Trains one task's probe on features, keeps the epoch with the best validation AUC, scores every row. */
+/* Trains one task's probe on features, keeps the epoch with the best validation AUC, scores every row. probe/protocol.h
+ * has the other ways to find a linear head. */
 #ifndef PROBE_PROBE_FIT_H
 #define PROBE_PROBE_FIT_H
 
@@ -28,10 +29,14 @@ typedef struct probe_fit_options {
     FILE *progress;
 } probe_fit_options;
 
+enum { PROBE_CHOSEN = 96 };
+
 /* score: [n], the probability of each row. head: a parameter set that holds head_declare(head, "", width, 2, heads);
  * its values are the best epoch's afterwards. HCT_EINVAL: a class is missing in training, or a loss is not finite.
- * HCT_EINTERRUPTED: a signal asked to stop. */
+ * chosen: what validation chose, for people. HCT_EINTERRUPTED: a signal asked to stop. */
 hct_status probe_fit(const recipe *r, hct_dev *dev, const probe_data *d, const probe_fit_options *o, params *head,
-                     double *score, hct_err *err);
+                     double *score, char chosen[PROBE_CHOSEN], hct_err *err);
+/* The probabilities of all rows by a head as it is. */
+hct_status probe_score(hct_dev *dev, const probe_data *d, params *head, double *score, hct_err *err);
 
 #endif

@@ -11,7 +11,7 @@
 #include "support/sha256.h"
 #include "support/stop.h"
 #include "probe/features.h"
-#include "probe/probe_fit.h"
+#include "probe/protocol.h"
 #include "run/run_folder.h"
 #include "run/training_scans.h"
 #include "training/trial.h"
@@ -26,6 +26,7 @@ typedef struct probing {
     size_t *row;    /* 0, 1, 2 ... */
     features f;
     runlog *log;
+    text_buffer chosen;       /* what validation chose for each task, for people */
     int lock;                 /* of the folder */
     char weights[MODEL_HASH]; /* of the classifier; "" for histograms; of embeddings: their file */
 } probing;
@@ -76,7 +77,9 @@ static hct_status fit_task(probing *q, size_t k, params *head, hct_err *err) {
                                  .resume = q->o->resume,
                                  .info = &info,
                                  .progress = q->o->progress};
-    if (st == HCT_OK) st = probe_fit(q->r, q->dev, &d, &o, head, score, err);
+    char chosen[PROBE_CHOSEN] = "";
+    if (st == HCT_OK) st = probe_by_protocol(q->r, q->dev, &d, &o, head, score, chosen, err);
+    text_printf(&q->chosen, "%s%s %s", k ? "; " : "", o.task, chosen);
     for (size_t i = 0; st == HCT_OK && i < n; i++) q->t.said.score[i * tasks + k] = score[i];
     free(label);
     free(score);
@@ -97,12 +100,13 @@ static hct_status save_classifier(probing *q, params **heads, hct_err *err) {
     if (st == HCT_OK) st = trial_preparation(&q->t, &info.encoder.input, info.preprocessing, err);
     for (size_t i = 0; st == HCT_OK && i < all->n; i++) {
         const char *name = all->items[i].name;
-        const param *from = params_find(q->f.p, name);
+        const param *from = NULL;
         for (int k = 0; !from && k < info.n_tasks; k++) {
             char prefix[MODEL_NAME + 8];
             size_t len = (size_t)snprintf(prefix, sizeof prefix, "head.%s.", info.task[k]);
             if (!strncmp(name, prefix, len)) from = params_find(heads[k], name + len);
         }
+        if (!from) from = params_find(q->f.p, name); /* last: the file of weights may have heads of its own */
         st = param_copy(from, &all->items[i], err);
     }
     char *path = path_join(q->o->run, "weights.safetensors");
@@ -168,6 +172,8 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     if (st == HCT_OK && !(q.log = runlog_open(o->run, o->resume ? INT64_MAX - 1 : -1, err))) st = err->code;
     if (st == HCT_OK) st = fit_all(&q, err);
     if (st == HCT_OK) st = trial_evaluate(&q.t, *r->name ? r->name : "probe", (uint64_t)r->seed, o->run, o->table, err);
+    if (st == HCT_OK && o->table)
+        fprintf(o->table, "protocol %s\nchosen   %s\n", probe_protocol_sentence(r), text_so_far(&q.chosen));
     hct_err late;
     hct_status closed = runlog_close(q.log, &late);
     if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);
@@ -175,6 +181,7 @@ hct_status probe_run(const recipe *r, const probe_options *o, hct_err *err) {
     if (st == HCT_OK) st = trial_write(&q.t, 0, o->run, q.weights, &q.f.info, err);
     run_folder_leave(q.lock);
     features_free(&q.f);
+    text_free(&q.chosen);
     embedded_free(&q.given);
     trial_free(&q.t);
     device_close(q.dev);

@@ -84,9 +84,8 @@ hct_status recipe_check(const recipe *r, hct_err *err) {
         return hct_fail(err, HCT_EINVAL, "probe: features embeddings and the file probe.embeddings go together");
     if (recipe_probes(r) && *r->probe.embeddings && *r->probe.weights)
         return hct_fail(err, HCT_EINVAL, "probe: weights and embeddings are both set; embeddings need no encoder");
-    if (recipe_probes(r) && *r->probe.embeddings && r->probe.kind != PROBE_LINEAR)
-        return hct_fail(err, HCT_EINVAL,
-                        "probe.kind: attentive needs an encoder's tokens; embeddings have one vector a scan");
+    if (recipe_probes(r) && r->probe.protocol != PROTOCOL_PAPER && r->probe.kind != PROBE_LINEAR)
+        return hct_fail(err, HCT_EINVAL, "probe.protocol: logistic and cvpr26 are linear; set probe.kind=linear");
     if (*r->probe.embedding_ids && !*r->probe.embeddings)
         return hct_fail(err, HCT_EINVAL, "probe.embedding_ids: is for probe.embeddings, which is not set");
     if (!(r->optim.lr > 0)) return hct_fail(err, HCT_EINVAL, "optim.lr: must be above 0");

@@ -35,7 +35,9 @@ typedef enum recipe_position { POSITION_FIXED, POSITION_TRAINED } recipe_positio
 typedef enum recipe_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAM, OPTIMIZER_SGD } recipe_optimizer;
 typedef enum recipe_decay { DECAY_ALL, DECAY_MATRICES } recipe_decay; /* all tensors; those of two or more dims */
 typedef enum recipe_clip { CLIP_NONE, CLIP_GLOBAL, CLIP_TENSOR } recipe_clip;
-typedef enum recipe_probe { PROBE_LINEAR, PROBE_ATTENTIVE } recipe_probe;
+typedef enum recipe_probe { PROBE_LINEAR, PROBE_ATTENTIVE, PROBE_MIL } recipe_probe;
+typedef enum recipe_protocol { PROTOCOL_PAPER, PROTOCOL_LOGISTIC, PROTOCOL_CVPR26 } recipe_protocol;
+typedef enum recipe_watched { WATCH_AUROC, WATCH_BALANCED_ACCURACY, WATCH_LOSS } recipe_watched;
 typedef enum recipe_pool { POOL_CLS, POOL_MEAN } recipe_pool;
 typedef enum recipe_features {
     FEATURES_ENCODER,
@@ -127,6 +129,10 @@ typedef struct recipe {
         recipe_features features;
         recipe_pool pool;
         int64_t heads; /* of an attentive probe */
+        recipe_protocol protocol;
+        double c; /* of logistic regression; 0: chosen on validation */
+        bool standardize;
+        recipe_watched watched; /* of the grid */
     } probe;
     struct {
         recipe_start init;

@@ -23,6 +23,10 @@
     { section, key, kind, AT(member), 0, 0, NULL, start, help, true }
 #define LATER_INT(section, key, member, low, high, start, help) \
     { section, key, KEY_INT, AT(member), low, high, NULL, start, help, true }
+#define LATER_REAL(section, key, member, low, high, start, help) \
+    { section, key, KEY_REAL, AT(member), low, high, NULL, start, help, true }
+#define LATER_BOOL(section, key, member, start, help) \
+    { section, key, KEY_BOOL, AT(member), 0, 1, NULL, start, help, true }
 #define LATER_CHOICE(section, key, member, words, start, help) \
     { section, key, KEY_CHOICE, AT(member), 0, 0, words, start, help, true }
 #define WORD(section, key, member, words, start, help, later) \
@@ -174,7 +178,9 @@ const recipe_key recipe_keys[] = {
 
     OTHER(KEY_TEXT, "probe", "weights", probe.weights, "",
           "encoder weights (safetensors); with features random: only its sizes are taken"),
-    CHOICE("probe", "kind", probe.kind, "linear|attentive", "linear", "what is put on the frozen features"),
+    CHOICE("probe", "kind", probe.kind, "linear|attentive|mil", "linear",
+           "what is put on the frozen features: a linear layer, attention over tokens by a learned query, or gated "
+           "attention over a bag of vectors (AB-MIL)"),
     CHOICE("probe", "features", probe.features, "encoder|random|histogram|embeddings", "encoder",
            "the encoder's; a random encoder's; a histogram of the input's voxels; embeddings made elsewhere"),
     LATER(KEY_TEXT, "probe", "embeddings", probe.embeddings, "",
@@ -185,6 +191,18 @@ const recipe_key recipe_keys[] = {
            "the encoder's class token (the paper), or the mean of its patch tokens"),
     INT("probe", "heads", probe.heads, 1, 1024, "12",
         "attention heads of an attentive probe; they divide the encoder's width"),
+    LATER_CHOICE(
+        "probe",
+        "protocol", probe.protocol, "paper|logistic|cvpr26", "paper",
+        "how the head is found: AdamW by optim (the paper), L2-regularised logistic regression to convergence, "
+        "or the grid of 104 linear heads of the CVPR 2026 challenge"),
+    LATER_REAL("probe", "c", probe.c, 0, 1e12, "0",
+               "of logistic regression: 1 / strength of the penalty, as scikit-learn's C; 0: the best validation AUC "
+               "of ten values from 1e-4 to 1e4"),
+    LATER_BOOL("probe", "standardize", probe.standardize, "false",
+               "of logistic regression: features minus their mean, divided by their deviation in training"),
+    LATER_CHOICE("probe", "watched", probe.watched, "auroc|balanced_accuracy|loss", "auroc",
+                 "of the CVPR 2026 grid: what of validation chooses head and epoch"),
 
     CHOICE("finetune", "init", finetune.init, "weights|random", "weights",
            "the encoder's first values: of finetune.weights, or drawn (from scratch)"),
@@ -192,7 +210,7 @@ const recipe_key recipe_keys[] = {
           "weights (safetensors) to start from; with init random: only their sizes are taken"),
     CHOICE("finetune", "tasks", finetune.tasks, "each|all", "each",
            "a model of its own for each task (the paper), or one encoder with a head a task"),
-    CHOICE("finetune", "head", finetune.head, "linear|attentive", "linear",
+    CHOICE("finetune", "head", finetune.head, "linear|attentive|mil", "linear",
            "what is put on the encoder: batch norm and a linear layer, or attention over all tokens first"),
     INT("finetune", "heads", finetune.heads, 1, 1024, "12",
         "attention heads of an attentive head; they divide the encoder's width"),

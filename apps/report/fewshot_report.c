@@ -15,10 +15,14 @@ enum { METHODS = 12 };
 
 typedef struct columns {
     int task, method, k, auc, low, high;
+    int precision; /* of average precision, not of AUC */
 } columns;
 
-static hct_status find_columns(const csv *t, columns *c, hct_err *err) {
-    static const char *const names[] = {"task", "method", "k", "auc", "auc_low", "auc_high"};
+static hct_status find_columns(const csv *t, int precision, columns *c, hct_err *err) {
+    static const char *const both[2][6] = {{"task", "method", "k", "auc", "auc_low", "auc_high"},
+                                           {"task", "method", "k", "ap", "ap_low", "ap_high"}};
+    const char *const *names = both[precision];
+    c->precision = precision;
     int *const to[] = {&c->task, &c->method, &c->k, &c->auc, &c->low, &c->high};
     for (int i = 0; i < 6; i++)
         if ((*to[i] = csv_fixed_column(t, names[i], err)) < 0) return HCT_EFORMAT;
@@ -65,7 +69,8 @@ static hct_status add_row(const csv *t, const columns *c, size_t row, curve *to,
     return HCT_OK;
 }
 
-static hct_status draw_curves(const char *folder, const char *task, const curve *curves, size_t n, hct_err *err) {
+static hct_status draw_curves(const char *folder, const char *task, int precision, const curve *curves, size_t n,
+                              hct_err *err) {
     plot_series s[2 * METHODS] = {{0}};
     double most = 1;
     size_t used = n;
@@ -82,11 +87,11 @@ static hct_status draw_curves(const char *folder, const char *task, const curve 
     char file[200];
     const plot figure = {.title = task,
                          .x_label = "examples of each class (star: all training scans)",
-                         .y_label = "ROC AUC",
+                         .y_label = precision ? "average precision" : "ROC AUC",
                          .series = s,
                          .n = used,
                          .log_x = true};
-    char *path = path_join(folder, figure_file("fewshot", task, file));
+    char *path = path_join(folder, figure_file(precision ? "fewshotap" : "fewshot", task, file));
     hct_status st = path ? plot_write(&figure, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
     free(path);
     return st;
@@ -112,7 +117,7 @@ static hct_status draw_task(const csv *t, const columns *c, const char *folder, 
         if (st == HCT_OK) st = add_row(t, c, r, &curves[m], err);
     }
     for (size_t m = 0; m < n; m++) points += curves[m].n + !isnan(curves[m].star);
-    if (st == HCT_OK && points) st = draw_curves(folder, task, curves, n, err);
+    if (st == HCT_OK && points) st = draw_curves(folder, task, c->precision, curves, n, err);
     for (size_t m = 0; m < n; m++) free(curves[m].x);
     return st;
 }
@@ -122,13 +127,16 @@ hct_status fewshot_report_draw(const char *run, const char *folder, hct_err *err
     if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     csv *t = path_is_file(path) ? csv_read(path, err) : NULL;
     hct_status st = !t && path_is_file(path) ? err->code : HCT_OK;
-    columns c;
-    if (t) st = find_columns(t, &c, err);
-    for (size_t r = 0; t && st == HCT_OK && r < t->rows; r++) {
-        const char *task = csv_cell(t, r, (size_t)c.task);
-        size_t first = 0;
-        while (strcmp(csv_cell(t, first, (size_t)c.task), task) != 0) first++;
-        if (first == r) st = draw_task(t, &c, folder, task, err);
+    for (int precision = 0; t && st == HCT_OK && precision < 2; precision++) {
+        columns c;
+        if (precision && csv_column(t, "ap") < 0) break; /* of an earlier headct */
+        st = find_columns(t, precision, &c, err);
+        for (size_t r = 0; st == HCT_OK && r < t->rows; r++) {
+            const char *task = csv_cell(t, r, (size_t)c.task);
+            size_t first = 0;
+            while (strcmp(csv_cell(t, first, (size_t)c.task), task) != 0) first++;
+            if (first == r) st = draw_task(t, &c, folder, task, err);
+        }
     }
     if (t) csv_free(t);
     free(path);

@@ -12,7 +12,11 @@
 #include "evaluation/evaluation.h"
 #include "figures/plot.h"
 #include "hct/io.h"
+#include "report/data_card.h"
+#include "report/errors.h"
 #include "report/fewshot_report.h"
+#include "report/run_box.h"
+#include "report/sweep_report.h"
 #include "run/runlog.h"
 #include "support/csv.h"
 #include "support/paths.h"
@@ -33,22 +37,23 @@ static bool spans_decades(const plot_series *s, size_t n) {
     return low > 0 && high > 10 * low;
 }
 
-/* Draws path; HCT_ENOTFOUND where the log holds no loss. */
-static hct_status draw_loss(const char *run, const char *path, hct_err *err) {
+/* Curves of a key of metrics.jsonl, one a phase. HCT_ENOTFOUND where the log holds none. */
+static hct_status draw_curves(const char *run, const char *key, const char *title, const char *path, hct_err *err) {
     char **phases = NULL;
     size_t n = 0;
-    hct_status status = runlog_phases(run, "loss", &phases, &n, err);
+    hct_status status = runlog_phases(run, key, &phases, &n, err);
     plot_series s[CURVES];
     double *x[CURVES] = {NULL}, *y[CURVES] = {NULL};
-    size_t curves = n < CURVES ? n : CURVES;
+    size_t curves = n < CURVES ? n : CURVES, all = 0;
     for (size_t k = 0; k < curves && status == HCT_OK; k++) {
         size_t points;
-        status = runlog_read(run, phases[k], "loss", &x[k], &y[k], &points, err);
+        status = runlog_read(run, phases[k], key, &x[k], &y[k], &points, err);
         if (status == HCT_OK) s[k] = (plot_series){.title = phases[k], .x = x[k], .y = y[k], .n = points};
+        if (status == HCT_OK) all += points;
     }
-    if (status == HCT_OK && n == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no loss", run);
-    plot figure = {.title = "Loss", .x_label = "step", .y_label = "loss", .series = s, .n = curves};
-    if (status == HCT_OK) figure.log_y = spans_decades(s, curves);
+    if (status == HCT_OK && all == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no %s", run, key);
+    plot figure = {.title = title, .x_label = "step", .y_label = title, .series = s, .n = curves};
+    if (status == HCT_OK) figure.log_y = !strcmp(key, "loss") && spans_decades(s, curves);
     if (status == HCT_OK) status = plot_write(&figure, path, err);
     for (size_t k = 0; k < curves; k++) {
         free(x[k]);
@@ -59,12 +64,25 @@ static hct_status draw_loss(const char *run, const char *path, hct_err *err) {
     return status;
 }
 
-static hct_status add_loss(report *r, const char *run, const char *folder, hct_err *err) {
-    char *path = path_join(folder, "loss.svg");
-    hct_status status = path ? draw_loss(run, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
-    if (status == HCT_OK) report_figure(r, path, "Loss over optimiser steps.");
-    free(path);
-    return status;
+/* The loss, and the AUC of validation (of each task where each has a model of its own). */
+static hct_status add_curves(report *r, const char *run, const char *folder, hct_err *err) {
+    static const char *const curves[][4] = {{"loss", "loss", "loss.svg", "Loss over optimiser steps."},
+                                            {"auc", "AUC", "auc.svg", "AUC on validation over optimiser steps."},
+                                            {"validation_auc", "AUC on validation", "validation_auc.svg",
+                                             "AUC of each task on validation over optimiser steps of its model."}};
+    hct_status first = HCT_OK;
+    for (int i = 0; i < 3; i++) {
+        hct_err why = {0};
+        char *path = path_join(folder, curves[i][2]);
+        hct_status st = path ? draw_curves(run, curves[i][0], curves[i][1], path, &why)
+                             : hct_fail(&why, HCT_ENOMEM, "%s: out of memory", run);
+        if (st == HCT_OK) report_figure(r, path, curves[i][3]);
+        free(path);
+        if (i == 0) first = st;
+        if (st < 0 && (i == 0 || st != HCT_ENOTFOUND)) hct_fail(err, st, "%s", why.msg);
+        if (st < 0 && st != HCT_ENOTFOUND) return st;
+    }
+    return first;
 }
 
 /* Where this report draws what it shows of a run: RUN/figures, or of a run that may only be read a folder of its own,
@@ -296,6 +314,15 @@ static hct_status add_figure(report *r, const char *path, hct_err *err) {
         snprintf(caption, sizeof caption,
                  "Few-shot AUC of %s by examples of each class; bands: 95%% over draws; stars: all training scans.",
                  stem + 8);
+    else if (strncmp(stem, "fewshotap_", 10) == 0)
+        snprintf(
+            caption, sizeof caption,
+            "Few-shot average precision of %s by examples of each class; bands: 95%% over draws; stars: all training "
+            "scans.",
+            stem + 10);
+    else if (!strcmp(stem, "sweep"))
+        snprintf(caption, sizeof caption,
+                 "Points of the sweep by their macro AUC on validation; the test split has no say.");
     else if (strncmp(stem, "models_", 7) == 0)
         snprintf(caption, sizeof caption, "AUC of each model, %s, with 95%% intervals.", stem + 7);
     else if (strcmp(stem, "reconstruction") == 0)
@@ -308,7 +335,8 @@ static hct_status add_figure(report *r, const char *path, hct_err *err) {
     return HCT_OK;
 }
 
-/* Every figure of a folder, which lies below `run`, but the loss curve, which stands above. */
+/* Every figure of a folder, which lies below `run`, but the curves of training and the worst errors, which have their
+ * places. */
 static hct_status add_figures(report *r, const char *run, const char *folder, size_t *ret_n, hct_err *err) {
     static const char *const endings[] = {".svg", ".png"};
     hct_status status = HCT_OK;
@@ -317,7 +345,9 @@ static hct_status add_figures(report *r, const char *run, const char *folder, si
         size_t n = 0;
         status = path_list(folder, endings[e], &names, &n, err);
         for (size_t i = 0; status == HCT_OK && i < n; i++) {
-            if (!strcmp(names[i], "loss.svg")) continue;
+            if (!strcmp(names[i], "loss.svg") || !strcmp(names[i], "auc.svg") ||
+                !strcmp(names[i], "validation_auc.svg") || !strncmp(names[i], "error_", 6))
+                continue;
             char *path = path_join(folder, names[i]);
             status = path ? check_inside(run, path, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
             if (status == HCT_OK) status = add_figure(r, path, err);
@@ -376,6 +406,8 @@ static const struct {
     {"operating_points.csv", "Operating points, chosen on validation, on test; low and high: Wilson's 95% intervals"},
     {"fewshot.csv", "Few-shot: AUC and average precision by examples of each class, with 95% intervals"},
     {"sweep.csv", "Sweep: the points that are done, by validation"},
+    {"lesions.csv", "Lesions: the share of the top 1% of each map that lies in them, beside their share of the brain"},
+    {"retrieval.csv", "Retrieval: mean average precision of each label, with 95% intervals and chance"},
     {"calibration.csv", "Calibration: Brier score, expected calibration error, logistic recalibration"},
 };
 
@@ -445,6 +477,33 @@ static hct_status add_origin(report *r, const char *run, hct_err *err) {
     return st;
 }
 
+static hct_status add_box(report *r, const char *run, run_facts *f, hct_err *err) {
+    hct_status st = f ? facts_read(run, f, err) : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+    return st == HCT_OK ? run_box_add(r, f, err) : st;
+}
+
+/* RUN/explain, RUN/project, RUN/retrieve: what headct explain, project and retrieve wrote there. */
+static hct_status add_galleries(report *r, const char *run, size_t *ret_n, hct_err *err) {
+    static const char *const parts[][3] = {{"explain", "", "What the model looks at"},
+                                           {"attention", "", "How far attention reaches"},
+                                           {"project", "figures", "Embeddings on a plane"},
+                                           {"retrieve", "figures", "Nearest scans"}};
+    hct_status st = HCT_OK;
+    for (int i = 0; i < 4 && st == HCT_OK; i++) {
+        char *folder = path_join(run, parts[i][0]), *pictures = folder ? path_join(folder, parts[i][1]) : NULL;
+        size_t tables = 0;
+        if (!pictures) st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
+        else if (path_is_folder(folder)) {
+            report_subheading(r, parts[i][2]);
+            st = add_sheets(r, folder, &tables, err);
+            if (st == HCT_OK) st = add_figures(r, run, pictures, ret_n, err);
+        }
+        free(folder);
+        free(pictures);
+    }
+    return st;
+}
+
 /* A part that is missing is fine; anything else is not. */
 static hct_status optional(hct_status status, size_t *parts) {
     *parts += status == HCT_OK;
@@ -461,19 +520,26 @@ hct_status run_report(report *r, const char *run, hct_err *err) {
         jsonl && metrics && recipe && scores && few ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", run);
     drawing_room room = {NULL, false};
     report_heading(r, run);
-    if (status == HCT_OK && (path_is_file(jsonl) || path_is_file(few))) status = room_open(run, &room, err);
-    if (status == HCT_OK && path_is_file(jsonl)) status = optional(add_loss(r, run, room.folder, err), &parts);
+    run_facts *facts = calloc(1, sizeof *facts);
+    if (status == HCT_OK) status = add_box(r, run, facts, err);
+    if (status == HCT_OK && (path_is_file(jsonl) || path_is_file(few) || path_is_file(scores) || facts->has_sweep))
+        status = room_open(run, &room, err);
     if (status == HCT_OK && path_is_file(metrics))
         status = optional(run_report_metrics(r, metrics, "Held-out evaluation", err), &parts);
     else if (status == HCT_OK && path_is_file(scores))
         report_note(r, "Its predictions are not evaluated yet: headct evaluate --run %s", run);
+    if (status == HCT_OK && path_is_file(jsonl)) status = optional(add_curves(r, run, room.folder, err), &parts);
     size_t tables = 0;
     if (status == HCT_OK && room.folder) status = fewshot_report_draw(run, room.folder, err);
+    if (status == HCT_OK && room.folder) status = sweep_report_draw(run, room.folder, err);
     if (status == HCT_OK) status = add_sheets(r, run, &tables, err);
     parts += tables;
     if (status == HCT_OK) status = add_figures_of(r, run, &figures, err);
     if (status == HCT_OK && room.is_own) status = add_figures(r, room.folder, room.folder, &figures, err);
+    if (status == HCT_OK) status = errors_add(r, facts, room.folder, err);
+    free(facts);
     room_close(&room);
+    if (status == HCT_OK) status = add_galleries(r, run, &figures, err);
     if (status == HCT_OK) status = add_evaluations(r, run, err);
     if (status == HCT_OK) status = add_origin(r, run, err);
     char *text = NULL;

@@ -1,5 +1,6 @@
 /* From a recipe to the description of its model. */
 #include "run/model.h"
+#include "models/probe.h"
 
 #include <string.h>
 
@@ -57,6 +58,7 @@ hct_status model_of_recipe(const recipe *r, const pretext_kind *pretext, model_i
     if (st == HCT_OK && pretext) st = pretext_check(&ret->pretext, &ret->encoder, err);
     ret->pool_mean = (recipe_finetunes(r) ? r->finetune.pool : r->probe.pool) == POOL_MEAN;
     if (recipe_probes(r) && r->probe.kind == PROBE_ATTENTIVE) ret->probe_heads = r->probe.heads;
+    if (recipe_probes(r) && r->probe.kind == PROBE_MIL) ret->probe_heads = HEAD_MIL;
     char buffer[512];
     const char *steps = scan_preprocessing_with(&(scan_options){0}, buffer);
     if (st == HCT_OK) st = recipe_hash(r, ret->recipe, err);

@@ -16,11 +16,13 @@ static hct_status fill(recipe *from, const encoder *e, const char *keys[DECIDED]
     from->data.windows.n = s->n_windows;
     for (int i = 0; i < s->n_windows; i++)
         from->data.windows.at[i] = (recipe_window){s->window[i].centre, s->window[i].width};
-    from->data.crop = s->crop[0];
-    from->data.image = s->size[0];
     keys[n++] = "data.windows";
-    keys[n++] = "data.crop";
-    keys[n++] = "data.image";
+    if (!e->kind->own_input) { /* a volume of its own is no cube that these could describe */
+        from->data.crop = s->crop[0];
+        from->data.image = s->size[0];
+        keys[n++] = "data.crop";
+        keys[n++] = "data.image";
+    }
     keys[n++] = "model.kind";
     hct_status st = recipe_set_key(from, "model.kind", e->kind->name, err);
     for (const model_field *f = e->kind->fields; st == HCT_OK && f->name && n < DECIDED; f++) {

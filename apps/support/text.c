@@ -125,6 +125,19 @@ void text_add_html(text_buffer *t, const char *text) {
     }
 }
 
+void text_add_base64(text_buffer *t, const unsigned char *bytes, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t v =
+            (uint32_t)bytes[i] << 16 | (i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0) | (i + 2 < n ? bytes[i + 2] : 0);
+        const char four[4] = {digits[v >> 18], digits[v >> 12 & 63], i + 1 < n ? digits[v >> 6 & 63] : '=',
+                              i + 2 < n ? digits[v & 63] : '='};
+        text_add(t, four, 4);
+    }
+}
+
+void text_fail(text_buffer *t) { t->failed_ = true; }
+
 void text_clear(text_buffer *t) {
     t->length_ = 0;
     t->failed_ = false;

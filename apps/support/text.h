@@ -41,6 +41,10 @@ void text_add(text_buffer *t, const char *bytes, size_t n);
 void text_printf(text_buffer *t, const char *fmt, ...) HCT_PRINTF(2, 3);
 /* Adds text as HTML shows it, in an element or an attribute. */
 void text_add_html(text_buffer *t, const char *text);
+/* Adds bytes as base64 (RFC 4648, section 4). */
+void text_add_base64(text_buffer *t, const unsigned char *bytes, size_t n);
+/* As if memory had run out: for what a text's maker could not get. */
+void text_fail(text_buffer *t);
 /* Empties it; what ran out before is forgotten. */
 void text_clear(text_buffer *t);
 void text_free(text_buffer *t);

@@ -1,16 +1,12 @@
 /* A sweep: the points of a grid, each in a process and a folder of its own, and what they found. */
 #include "sweep/sweep.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "evaluation/predictions.h"
 #include "pretrain/method.h"
-#include "run/run_folder.h"
+#include "run/child_runs.h"
 #include "support/csv.h"
 #include "support/paths.h"
 
@@ -58,78 +54,28 @@ static char *point_path(const sweep_options *s, int64_t i, const char *file) {
     return asprintf(&path, "%s/point-%03lld%s%s", s->run, (long long)i, *file ? "/" : "", file) < 0 ? NULL : path;
 }
 
-/* Done: the point's table, which is written last, is there, of this very recipe. A folder of another recipe is an
- * error, not overwritten. */
+/* Whether the point's run is complete. */
 static hct_status is_done(const sweep_options *s, const recipe *want, int64_t i, int *ret, hct_err *err) {
-    char *table = point_path(s, i, "predictions.csv"), *file = point_path(s, i, "recipe.yaml"), a[65], b[65];
-    recipe have = recipe_default();
-    hct_status st = table && file ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
-    *ret = 0;
-    if (st == HCT_OK && path_is_file(file)) {
-        st = recipe_load(file, &have, err);
-        if (st == HCT_OK) st = recipe_hash(&have, a, err);
-        if (st == HCT_OK) st = recipe_hash(want, b, err);
-        if (st == HCT_OK && strcmp(a, b) != 0)
-            st = hct_fail(err, HCT_EINVAL, "%s: is of another sweep; name another folder with --run", file);
-        *ret = st == HCT_OK && path_is_file(table);
-    }
-    free(table);
-    free(file);
-    return st;
-}
-
-/* In the child: this program on the point's recipe. Where the sweep is killed it is asked to stop, and a fine-tuning
- * writes its checkpoint. */
-static void run_child(const recipe *r, char *folder) {
-    /* goes on where it was cut off, if it was */
-    char *const again[] = {"headct", recipe_probes(r) ? "probe" : "finetune", "--run", folder, "--resume", "--quiet",
-                           NULL};
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (freopen("/dev/null", "w", stdout)) execv("/proc/self/exe", again);
-    _exit(1);
-}
-
-static pid_t start(const sweep_options *s, const recipe *r, int64_t i, hct_err *err) {
-    char *folder = point_path(s, i, ""), *file = point_path(s, i, "recipe.yaml");
-    pid_t child = -1;
-    if (folder && file && run_folder_open(folder, NULL, r, err) == HCT_OK) {
-        fflush(NULL);
-        child = fork();
-        if (child == 0) run_child(r, folder);
-        if (child < 0) hct_fail(err, HCT_EIO, "starting a process failed");
-    }
+    char *folder = point_path(s, i, "");
+    hct_status st = folder ? child_run_done(folder, want, ret, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(folder);
-    free(file);
-    return child;
-}
-
-static hct_status wait_one(int64_t *running, size_t *failed, hct_err *err) {
-    int status;
-    if (wait(&status) < 0) return hct_fail(err, HCT_EIO, "waiting for a process failed");
-    --*running;
-    *failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-    return HCT_OK;
+    return st;
 }
 
 static hct_status run_points(const sweep_options *s, const recipe *base, int64_t total, size_t *ret_failed,
                              hct_err *err) {
-    int64_t running = 0;
+    child_runs c = {.jobs = s->jobs};
     hct_status st = HCT_OK;
     for (int64_t i = s->first; st == HCT_OK && i < total; i += s->step) {
         recipe r;
-        int done = 0;
-        if ((st = point_recipe(s, base, i, &r, err)) == HCT_OK) st = is_done(s, &r, i, &done, err);
-        while (st == HCT_OK && !done && running >= s->jobs) st = wait_one(&running, ret_failed, err);
-        if (st == HCT_OK && !done) {
-            if (start(s, &r, i, err) < 0) st = err->code;
-            else running++;
-        }
+        char *folder = point_path(s, i, "");
+        st = folder ? point_recipe(s, base, i, &r, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+        if (st == HCT_OK) st = child_runs_add(&c, folder, &r, err);
+        free(folder);
         if (!s->step) break;
     }
-    while (running > 0) {
-        hct_err late;
-        if (wait_one(&running, ret_failed, &late) < 0) break;
-    }
+    child_runs_end(&c);
+    *ret_failed = c.failed;
     return st;
 }
 

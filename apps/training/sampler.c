@@ -41,6 +41,22 @@ int sampler_balanced(uint64_t seed, uint64_t epoch, const size_t *scans, const i
     return ok;
 }
 
+int sampler_replaced(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n, size_t count,
+                     size_t *order) {
+    size_t *by_class = malloc((n + 1) * sizeof *by_class), positives = 0, negatives = 0;
+    for (size_t i = 0; by_class && i < n; i++) {
+        if (label[i]) by_class[positives++] = scans[i];
+        else by_class[n - ++negatives] = scans[i];
+    }
+    int ok = positives && negatives;
+    for (size_t i = 0; ok && i < count; i++) {
+        hct_philox r = hct_philox4x32(seed ^ STREAM_ORDER, i, epoch);
+        order[i] = r.v[2] >> 31 ? by_class[below(r, positives)] : by_class[positives + below(r, negatives)];
+    }
+    free(by_class);
+    return ok;
+}
+
 size_t sampler_balanced_tasks(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n,
                               size_t n_tasks, size_t count, size_t *order) {
     size_t *known = malloc((n + 1) * sizeof *known), *draw = malloc((count + 1) * sizeof *draw), k = 0;

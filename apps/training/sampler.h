@@ -14,6 +14,10 @@ void sampler_shuffle(uint64_t seed, uint64_t epoch, const size_t *scans, size_t 
 int sampler_balanced(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n, size_t count,
                      size_t *order);
 
+/* The same with replacement: each draw takes either class by chance alone, then any of its scans. */
+int sampler_replaced(uint64_t seed, uint64_t epoch, const size_t *scans, const int8_t *label, size_t n, size_t count,
+                     size_t *order);
+
 /* A balanced epoch over several tasks: draws 2i and 2i + 1 are a positive and a negative of task i % n_tasks. label:
  * [n, n_tasks], 1, 0, or -1 not known. Returns n_tasks, or the number of a task that has one class only. With one
  * task: sampler_balanced of what is known. */

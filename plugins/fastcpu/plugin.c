@@ -18,12 +18,25 @@
 
 #define DECLARE(table) extern const hct_kernel *const table[];
 #define TABLE(table) table,
+/* A build may leave instruction sets out (-Dfast_isa): their tables are empty. */
+#ifdef FAST_AVX2
 ALL(DECLARE, avx2)
-ALL(DECLARE, avx512)
-FAMILIES(DECLARE, avx512bf16, bf16)
 static const hct_kernel *const *const avx2[] = {ALL(TABLE, avx2) NULL};
+#else
+static const hct_kernel *const *const avx2[] = {NULL};
+#endif
+#ifdef FAST_AVX512
+ALL(DECLARE, avx512)
 static const hct_kernel *const *const avx512[] = {ALL(TABLE, avx512) NULL};
+#else
+static const hct_kernel *const *const avx512[] = {NULL};
+#endif
+#if defined FAST_AVX512 && defined FAST_AVX512BF16
+FAMILIES(DECLARE, avx512bf16, bf16)
 static const hct_kernel *const *const avx512bf16[] = {ALL_BF16(TABLE) NULL};
+#else
+static const hct_kernel *const *const avx512bf16[] = {NULL};
+#endif
 
 static hct_status init(const hct_host *host, hct_err *err) {
     int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -36,9 +49,9 @@ static hct_status init(const hct_host *host, hct_err *err) {
     hct_status st = HCT_OK;
     has_avx512 = has_avx512 && !(most && !strcmp(most, "avx2"));
     int has_bf16 = has_avx512 && !most && __builtin_cpu_supports("avx512bf16");
-    for (const hct_kernel *const *const *t = has_bf16     ? avx512bf16
-                                             : has_avx512 ? avx512
-                                                          : avx2;
+    for (const hct_kernel *const *const *t = has_bf16 && *avx512bf16 ? avx512bf16
+                                             : has_avx512 && *avx512 ? avx512
+                                                                     : avx2;
          st == HCT_OK && *t; t++)
         for (const hct_kernel *const *k = *t; st == HCT_OK && *k; k++) st = host->add_kernel(host, *k, err);
     return st;

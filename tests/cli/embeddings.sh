@@ -16,6 +16,18 @@ run=0
 probe() { rm -rf "$work/run"; "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --run "$work/run" $q "$@"; }
 check "a probe of the encoder" probe --weights "$w"
 mv "$work/run" "$work/encoder"
+check "by logistic regression" probe --weights "$w" --protocol logistic --set probe.standardize=true --set probe.c=0.5
+grep -q "^protocol logistic: .*C as set$" "$work/out" && grep -q "^chosen   SDH C 0.5$" "$work/out"
+ok $? "the protocol and its choice are said"
+"$headct" predict --run "$work/run" --data "$work/data" --split test $q --out "$work/predicted.csv" >/dev/null
+python3 - "$work" <<'P'
+import csv, sys
+read = lambda p: {r["scan"]: r for r in csv.DictReader(l for l in open(p) if not l.startswith("#"))}
+a, b = read(sys.argv[1] + "/run/predictions.csv"), read(sys.argv[1] + "/predicted.csv")
+key = next(k for k in next(iter(b.values())) if "SDH" in k and "label" not in k)
+sys.exit(not b or any(abs(float(a[s][key]) - float(r[key])) > 1e-5 for s, r in b.items()))
+P
+ok $? "predict runs that head"
 
 # The same numbers in every kind of file; each bad file differs from a good one in one thing. Written by hand: numpy need not be there.
 cat >"$work/files.py" <<'P'
@@ -79,6 +91,13 @@ put("each.npz", npz({i: npy("<f4", (width,), struct.pack("<%df" % width, *r)) fo
 put("a.csv", table(ids, rows)); put("semicolon.csv", table(ids, rows, ";"))
 put("a.jsonl", lines(ids, rows)); put("list.json", json.dumps([{"scan": i, "embedding": r} for i, r in zip(ids, rows)]))
 put("google.jsonl", "".join(json.dumps({"scan": i, "embedding_result": {"embedding": r, "contents_hash": "x"}}) + "\n" for i, r in zip(ids, rows)))
+# two vectors a scan: the row and another, whose mean is the row to the bit (powers of two apart)
+pairs = [[[v * 1.5 for v in r], [v * 0.5 for v in r]] for r in rows]
+put("two.safetensors", tensors([("embeddings", [n, 2, width], flat(flat(pairs)))], {"scans": json.dumps(ids)}))
+put("two-each.safetensors", tensors([(i, [2, width], flat(p)) for i, p in zip(ids, pairs)]))
+put("two.npy", npy("<f4", (n, 2, width), struct.pack("<%df" % (2 * n * width), *flat(flat(pairs))))); put("two.npy.ids", "\n".join(ids) + "\n")
+put("two-fortran.npy", npy("<f4", (n, 2, width), struct.pack("<%df" % (2 * n * width), *[pairs[i][v][k] for k in range(width) for v in range(2) for i in range(n)]), True)); put("two-fortran.npy.ids", "\n".join(ids) + "\n")
+put("two.jsonl", lines(ids, pairs)); put("uneven.jsonl", lines(ids, [p if i != 3 else p + p for i, p in enumerate(pairs)])); put("ragged.jsonl", lines(ids, [p if i != 3 else [p[0], p[1][:-1]] for i, p in enumerate(pairs)]))
 # some missing, some unknown
 put("some.csv", table(ids[2:] + ["elsewhere/1", "elsewhere2"], rows[2:] + rows[:2]))
 put("strangers.jsonl", lines(["x%d" % i for i in range(n)], rows))
@@ -97,10 +116,10 @@ put("text.csv", table(ids, rows).replace(repr(rows[3][2]), "n/a", 1)); put("nan.
 put("cut.csv", table(ids, rows)[:-4]); put("short.csv", table(ids, rows)[:-len(table(ids, rows)) // 3].rsplit(",", 2)[0])
 put("wide.jsonl", lines(ids, wide)); put("nan.jsonl", lines(ids, nan)); put("huge.jsonl", lines(ids, huge)); put("short.jsonl", lines(ids, rows)[:-40]); put("no-scan.jsonl", lines(ids, rows).replace('"scan"', '"id"'))
 put("word.jsonl", '{"scan": "a", "embedding": [1, "2"]}\n'); put("none.jsonl", '{"scan": "a"}\n')
-put("short.safetensors", b[:-7]); put("wide.safetensors", tensors([(i, [len(r)], r) for i, r in zip(ids, wide)])); put("deep.safetensors", tensors([("embeddings", [n, 2, width // 2], flat(rows))]))
+put("short.safetensors", b[:-7]); put("wide.safetensors", tensors([(i, [len(r)], r) for i, r in zip(ids, wide)])); put("deep.safetensors", tensors([("embeddings", [n, 2, 2, width // 4], flat(rows))]))
 put("list.safetensors", tensors([("embeddings", [n, width], flat(rows))], {"scans": json.dumps(ids[1:])})); put("no-list.safetensors", tensors([("embeddings", [n, width], flat(rows))]))
 put("nan.safetensors", tensors([("embeddings", [n, width], flat(nan))], {"scans": json.dumps(ids)})); put("twice.safetensors", tensors([("embeddings", [n, width], flat(rows))], {"scans": json.dumps(twice)}))
-put("no-ids.npy", f4); put("short.npy", f4[:-9]); put("head.npy", f4[:20]); put("start.npy", f4[:4]); put("few.npy", f4); put("few.npy.ids", "\n".join(ids[1:])); put("whole.npy", npy("<i8", (n, width), raw * 2)); put("deep.npy", npy("<f4", (n, 2, width // 2), raw)); put("struct.npy", npy("[('a', '<f4')]", (n, width), raw))
+put("no-ids.npy", f4); put("short.npy", f4[:-9]); put("head.npy", f4[:20]); put("start.npy", f4[:4]); put("few.npy", f4); put("few.npy.ids", "\n".join(ids[1:])); put("whole.npy", npy("<i8", (n, width), raw * 2)); put("deep.npy", npy("<f4", (n, 2, 2, width // 4), raw)); put("struct.npy", npy("[('a', '<f4')]", (n, width), raw))
 put("object.npy", objects({i: 1 for i in ids}, "()")); put("packed.npz", npz({"embeddings": f4, "scans": texts(ids)}, zipfile.ZIP_DEFLATED)); put("short.npz", npz({"embeddings": f4, "scans": texts(ids)})[:-30])
 damaged = bytearray(npz({"embeddings": f4, "scans": texts(ids)})); damaged[400] ^= 1; put("damaged.npz", bytes(damaged))
 class Run:
@@ -128,6 +147,54 @@ refuses 1 "already" "nothing is run over it" "$headct" probe --recipe "$work/pro
 for f in plain.safetensors each.safetensors a.npy a.npz big.npz object.npz each.npz a.csv semicolon.csv a.jsonl list.json google.jsonl; do same "$f" --embeddings "$work/$f"; done
 same "b.npy, ids in a JSON list" --embeddings "$work/b.npy" --embedding-ids "$work/b.json"
 same "c.npy, ids in a CSV, by keys" --set probe.features=embeddings --set "probe.embeddings=$work/c.npy" --set "probe.embedding_ids=$work/c.csv"
+
+
+# Several vectors a scan: a linear probe takes their mean, attention and AB-MIL all of them; alike whatever the file.
+about() { # figures beside the encoder's, to float32's rounding of the mean
+    python3 - "$work" "$@" <<'P'
+import csv, sys
+w = sys.argv[1]
+a, b = ({r["scan"]: float(r["SDH"]) for r in csv.DictReader(open(f"{w}/{d}/predictions.csv"))} for d in ("encoder", "run"))
+sys.exit(a.keys() != b.keys() or max(abs(a[k] - b[k]) for k in a) > 1e-4)
+P
+}
+for f in two.safetensors two-each.safetensors two.npy two-fortran.npy two.jsonl; do
+    check "$f: two vectors a scan" probe --embeddings "$work/$f"
+    about
+    ok $? "a linear probe takes their mean"
+done
+for kind in mil attentive; do
+    check "kind $kind on two vectors" probe --embeddings "$work/two.npy" --kind $kind --set probe.heads=2
+    mv "$work/run" "$work/$kind"
+    check "the same in JSON" probe --embeddings "$work/two.jsonl" --kind $kind --set probe.heads=2
+    cmp -s "$work/run/predictions.csv" "$work/$kind/predictions.csv" && ! cmp -s "$work/run/predictions.csv" "$work/encoder/predictions.csv"
+    ok $? "gives the same scores, and not the linear ones"
+done
+check "kind mil on an encoder's tokens" probe --weights "$w" --kind mil
+"$headct" predict --run "$work/run" --data "$work/data" --split test $q --out "$work/mil.csv" >/dev/null
+python3 - "$work" <<'P'
+import csv, sys
+read = lambda p: {r["scan"]: float(r["SDH"]) for r in csv.DictReader(open(p))}
+a, b = read(sys.argv[1] + "/run/predictions.csv"), read(sys.argv[1] + "/mil.csv")
+sys.exit(not b or any(abs(a[s] - v) > 1e-5 for s, v in b.items()))
+P
+ok $? "predict runs such a head"
+refuses 1 "several vectors a scan" "mil on a histogram" probe --set probe.features=histogram --kind mil
+
+# What headct embed writes besides safetensors.
+forms="--format npy --format csv"
+"$headct" embed --weights "$w" --data "$work/data" --out "$work/forms.safetensors" $forms --format h5 $q >"$work/out" 2>"$work/err"
+if grep -q "built with libhdf5" "$work/err"; then skip "embed in every form, h5 too" "no libhdf5 here"; else
+    [ "$(wc -l <"$work/out")" -ge 3 ] && [ "$(ls "$work/forms-h5" | wc -l)" -eq 24 ]
+    ok $? "embed in every form, h5 too"
+    same "a folder of HDF5" --embeddings "$work/forms-h5"
+    head -c 900 "$work/forms-h5/$(ls "$work/forms-h5" | head -n 1)" >"$work/forms-h5/zz.h5"
+    refuses 1 "zz.h5: is no HDF5 file, or is damaged or truncated" "one of them cut short" probe --embeddings "$work/forms-h5"
+    mkdir "$work/no-h5"
+    refuses 1 "no file CASE.h5 is in it" "a folder without any" probe --embeddings "$work/no-h5"
+fi
+for f in forms.npy forms.csv; do same "$f" --embeddings "$work/$f"; done
+refuses 2 "npy, csv or h5" "embed in an unknown form" "$headct" embed --weights "$w" --data "$work/data" --out "$work/forms.safetensors" --format mat
 
 # Few-shot, and a picture.
 few() { rm -rf "$work/few"; "$headct" fewshot --recipe "$work/probe.yaml" --data "$work/data" --k 2 --draws 2 --run "$work/few" $q "$@"; }
@@ -172,6 +239,8 @@ same.csv|are both of scan
 short.csv|cells
 cut.csv|its last line has no end
 wide.jsonl|has 23 numbers
+uneven.jsonl|has 96 numbers
+ragged.jsonl|are not all lists of 24 numbers
 nan.jsonl|NaN and Infinity are no JSON
 huge.jsonl|is not finite
 short.jsonl|damaged or truncated
@@ -180,7 +249,7 @@ word.jsonl|number 2 of the embedding of scan 'a' is no number
 none.jsonl|has no list of numbers
 short.safetensors|short.safetensors
 wide.safetensors|has 23 numbers
-deep.safetensors|has 3 dimensions
+deep.safetensors|has 4 dimensions
 list.safetensors|is no list of 24 texts
 no-list.safetensors|does not list its scans
 nan.safetensors|is not finite
@@ -191,7 +260,7 @@ head.npy|damaged or truncated
 start.npy|damaged or truncated
 few.npy|names 23 scans
 whole.npy|float16, float32 or float64 is needed
-deep.npy|more than two dimensions
+deep.npy|more than three dimensions
 struct.npy|is no array of numbers
 object.npy|pickled Python objects
 packed.npz|numpy.savez_compressed
@@ -199,7 +268,7 @@ short.npz|damaged or truncated
 damaged.npz|damaged
 evil.npz|is a pickled object of another form
 numbers.npz|is no text
-a.h5|is HDF5, which headct does not read; convert it
+a.h5|is one HDF5 file
 a.csv.gz|gunzip
 nowhere.npy|nowhere.npy
 T

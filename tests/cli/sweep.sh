@@ -43,7 +43,7 @@ rm "$work/sweep/point-002/predictions.csv" # a point killed between its two last
 check "a point that was cut off" sweep
 cmp -s "$work/whole.csv" "$work/sweep/sweep.csv"
 ok $? "is run again, and the table is the same"
-refuses 1 "another sweep" "a folder of another grid" sweep --lr 5e-2
+refuses 1 "of another recipe" "a folder of another grid" sweep --lr 5e-2
 
 # As a Slurm array gives it: every task its --index, in any order and at once.
 array() { "$headct" sweep --recipe "$work/probe.yaml" --data "$work/data" --run "$work/array" --lr 1e-2,1e-3 --wd 0.01 --epochs 1,2 --optimizer sgd $q --index "$1"; }

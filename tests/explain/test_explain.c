@@ -6,10 +6,12 @@
 
 #include "check_main.h"
 #include "explain/attention.h"
+#include "explain/lesions.h"
 #include "explain/overlay.h"
 #include "explain/pca.h"
 #include "explain/saliency.h"
-#include "explain/tsne.h"
+#include "explain/neighbours.h"
+#include "explain/tsne_tree.h"
 #include "hct/safetensors.h"
 #include "headct_run.h"
 #include "imaging/nifti.h"
@@ -115,6 +117,114 @@ START_TEST(tsne_by_differences) {
 }
 END_TEST
 
+enum { MANY = 600, DIM = 8, NEAR = 60 };
+
+/* Six clusters. */
+static void put_points(float *x) {
+    srand(12);
+    for (int i = 0; i < MANY; i++)
+        for (int d = 0; d < DIM; d++)
+            x[i * DIM + d] = (float)rand() / (float)RAND_MAX + (d == i % 6 ? 1.5f : 0) + (i % 50 == 7 ? 0 : 1e-3f);
+    for (int d = 0; d < DIM; d++) x[DIM + d] = x[d]; /* two that lie together */
+}
+
+START_TEST(neighbours_are_the_nearest) {
+    static float x[MANY * DIM];
+    static uint32_t index[MANY * NEAR], again[MANY * NEAR];
+    static double square[MANY * NEAR], all[MANY];
+    hct_err err = {0};
+    put_points(x);
+    ck_assert_int_eq(neighbours_find(x, MANY, DIM, NEAR, 1, index, square, &err), HCT_OK);
+    for (int i = 0; i < MANY; i++) {
+        for (int j = 0; j < MANY; j++) {
+            all[j] = 0;
+            for (int d = 0; d < DIM; d++) {
+                double v = (double)x[i * DIM + d] - (double)x[j * DIM + d];
+                all[j] += v * v;
+            }
+        }
+        all[i] = INFINITY;
+        for (int k = 0; k < NEAR; k++) {
+            int best = 0;
+            for (int j = 1; j < MANY; j++)
+                if (all[j] < all[best]) best = j;
+            ck_assert_uint_eq(index[i * NEAR + k], (unsigned)best);
+            ck_assert_double_eq_tol(square[i * NEAR + k], all[best], 1e-12);
+            all[best] = INFINITY;
+        }
+    }
+    ck_assert_int_eq(neighbours_find(x, MANY, DIM, NEAR, 4, again, square, &err), HCT_OK);
+    ck_assert_mem_eq(index, again, sizeof index);
+    ck_assert_int_eq(neighbours_find(x, 5, DIM, 5, 1, index, square, &err), HCT_EINVAL);
+}
+END_TEST
+
+/* How many of the 10 nearest in space are among the 10 nearest on the plane, as a share. */
+static double kept(const float *x, const double *y) {
+    static float plane[2 * MANY];
+    static uint32_t a[MANY * 10], b[MANY * 10];
+    static double square[MANY * 10];
+    int same = 0;
+    for (int i = 0; i < 2 * MANY; i++) plane[i] = (float)y[i];
+    neighbours_find(x, MANY, DIM, 10, 1, a, square, NULL);
+    neighbours_find(plane, MANY, 2, 10, 1, b, square, NULL);
+    for (int i = 0; i < MANY * 10; i++)
+        for (int k = 0; k < 10; k++) same += a[i] == b[i / 10 * 10 + k];
+    return same / (10.0 * MANY);
+}
+
+/* With every cell opened and P over all pairs that it holds the sum is the exact one; at theta 0.5 the gradient differs
+ * by little, and the layout keeps as many neighbours. */
+START_TEST(tsne_by_tree) {
+    static float x[MANY * DIM];
+    static double p[MANY * MANY], y[2 * MANY], z[2 * MANY], g[2 * MANY], h[2 * MANY], *sparse;
+    double kl = 0, other = 0, exact = 0, apart = 0, size = 0;
+    hct_err err = {0};
+    tsne_tree *t;
+    put_points(x);
+    for (int i = 0; i < 2 * MANY; i++) y[i] = z[i] = x[i / 2 * DIM + i % 2] * 1e-3 + 1e-5 * (double)(i % 17);
+    ck_assert_int_eq(tsne_tree_make(x, MANY, DIM, 20, 1, &t, &err), HCT_OK);
+    /* the P that the tree must hold, as a full matrix */
+    sparse = calloc(MANY * MANY, sizeof *sparse);
+    static uint32_t index[MANY * NEAR];
+    static double square[MANY * NEAR];
+    ck_assert(sparse && neighbours_find(x, MANY, DIM, NEAR, 1, index, square, &err) == HCT_OK);
+    for (int i = 0; i < MANY; i++) {
+        double row[NEAR];
+        tsne_conditional(square + i * NEAR, NEAR, NEAR, 20, row);
+        for (int k = 0; k < NEAR; k++) {
+            sparse[i * MANY + (int)index[i * NEAR + k]] += row[k] / (2.0 * MANY);
+            sparse[(int)index[i * NEAR + k] * MANY + i] += row[k] / (2.0 * MANY);
+        }
+    }
+    for (int i = 0; i < 2 * MANY; i++) z[i] *= 4000; /* spread out, as later in a descent */
+    ck_assert_int_eq(tsne_cost(sparse, z, MANY, 3, 1, &kl, g, &err), HCT_OK);
+    ck_assert_int_eq(tsne_tree_cost(t, z, 3, 0, 1, &other, h, &err), HCT_OK);
+    ck_assert_double_eq_tol(other, kl, 1e-9);
+    for (int i = 0; i < 2 * MANY; i++) ck_assert_double_eq_tol(h[i], g[i], 1e-12);
+    ck_assert_int_eq(tsne_tree_cost(t, z, 3, 0.5, 4, &other, h, &err), HCT_OK);
+    for (int i = 0; i < 2 * MANY; i++) {
+        apart += (h[i] - g[i]) * (h[i] - g[i]);
+        size += g[i] * g[i];
+    }
+    ck_assert_double_gt(apart, 0);
+    ck_assert_double_lt(sqrt(apart / size), 0.03);
+    free(sparse);
+    tsne_options o = {.iterations = 500, .threads = 2};
+    memcpy(z, y, sizeof z);
+    ck_assert_int_eq(tsne_joint(x, MANY, DIM, 20, 2, p, &err), HCT_OK);
+    ck_assert_int_eq(tsne_run(p, MANY, &o, y, &kl, &err), HCT_OK);
+    ck_assert_int_eq(tsne_tree_run(t, &o, 0.5, z, &other, &err), HCT_OK);
+    exact = kept(x, y);
+    double tree = kept(x, z);
+    ck_assert_msg(exact > 0.3 && tree > 0.95 * exact, "kept: %g exactly, %g by the tree", exact, tree);
+    tsne_tree_free(t);
+    ck_assert_int_eq(tsne_tree_make(x, 50, DIM, 20, 1, &t, &err), HCT_EINVAL);
+    x[3] = NAN;
+    ck_assert_int_eq(tsne_tree_make(x, MANY, DIM, 20, 1, &t, &err), HCT_EINVAL);
+}
+END_TEST
+
 enum { SCANS = 40, WIDTH = 6 };
 
 /* Two clusters: the first half of the scans has label A; scans 2k and 2k + 1 are of one patient. */
@@ -199,6 +309,8 @@ START_TEST(project) {
     }
     assert_says(headct_run("project %s --method pca --split test --out %s", e, out), 0, "10 scans of 6 numbers");
     assert_says(headct_run("project %s --out %s -q", e, out), 0, "KL");
+    assert_says(headct_run("project %s --method tree --perplexity 8 --out %s -q", e, out), 0,
+                "t-SNE by Barnes-Hut: KL");
     assert_says(headct_run("project %s --perplexity 39 --out %s", e, out), 1, "a perplexity of 39 needs more than 40");
     assert_says(headct_run("project %s --split tset --out %s", e, out), 1, "holds no scan of split tset");
     assert_says(headct_run("project %s --colour maker --out %s", e, out), 2, "--colour needs --groups");
@@ -405,6 +517,22 @@ START_TEST(maps_of_a_model) {
     for (int i = 0; i < 8; i++)
         ck_assert(map.value[i] > 0 && map.value[i] < 12 * sqrt(3)); /* 2 x 2 x 2 patches of 12 mm */
     free(map.value);
+    saliency_heads heads; /* their means are what the methods give */
+    saliency_map mean[2];
+    ck_assert_int_eq(saliency_read_heads(s, x, &heads, &err), HCT_OK);
+    ck_assert(heads.layers == 2 && heads.heads == 2 && heads.cells[0] == 2);
+    saliency_run(s, x, SALIENCY_CLASS, NULL, NULL, &mean[0], &probability, &err);
+    saliency_run(s, x, SALIENCY_DISTANCE, NULL, NULL, &mean[1], &probability, &err);
+    for (int i = 0; i < 8; i++) {
+        ck_assert_double_eq_tol((heads.of_class[i] + heads.of_class[8 + i]) / 2, mean[0].value[i], 1e-12);
+        double all = 0;
+        for (int h = 0; h < 4; h++) all += heads.distance[8 * h + i] / 4;
+        ck_assert_double_eq_tol(all, mean[1].value[i], 1e-9);
+    }
+    free(heads.of_class);
+    free(heads.distance);
+    free(mean[0].value);
+    free(mean[1].value);
     saliency_free(s);
     s = saliency_new(dev, p, &info, NULL, &err);
     ck_assert(s && saliency_allows(s, SALIENCY_CLASS) && !saliency_allows(s, SALIENCY_INPUT));
@@ -414,6 +542,31 @@ START_TEST(maps_of_a_model) {
     ck_assert_ptr_nonnull(strstr(err.msg, "no task 'SDH'; the first one is IPH"));
     params_free(p);
     device_close(dev);
+}
+END_TEST
+
+/* The ratio of both means, and its interval; a method that was not used has no row. */
+START_TEST(lesions_of_many_scans) {
+    hct_err err;
+    lesions *l = lesions_new();
+    for (int i = 0; i < 40; i++)
+        ck_assert_int_eq(lesions_add(l, SALIENCY_INPUT, i % 2 ? 0.6 : 0.2, 0.05, &err), HCT_OK);
+    ck_assert_int_eq(lesions_add(l, SALIENCY_CLASS, 0.1, 0.1, &err), HCT_OK);
+    sheet *s = lesions_sheet(l, "IPH");
+    ck_assert_uint_eq(sheet_rows(s), 2);
+    ck_assert_int_eq(sheet_write(s, scratch_path("lesions"), &err), HCT_OK);
+    csv *t = csv_read(scratch_path("lesions/lesions.csv"), &err);
+    ck_assert_ptr_nonnull(t);
+    double low = atof(csv_cell(t, 1, 6)), high = atof(csv_cell(t, 1, 7));
+    ck_assert_str_eq(csv_cell(t, 1, 2), "40");
+    ck_assert_double_eq_tol(atof(csv_cell(t, 1, 5)), 8, 1e-9);
+    /* deviation of the mean: 0.2 / sqrt(40) / 0.05 = 0.632; 1.96 of it */
+    ck_assert_double_eq_tol(low, 8 - 1.24, 0.25);
+    ck_assert_double_eq_tol(high, 8 + 1.24, 0.25);
+    ck_assert_str_eq(csv_cell(t, 0, 6), "undefined");
+    csv_free(t);
+    sheet_free(s);
+    lesions_free(l);
 }
 END_TEST
 
@@ -445,6 +598,60 @@ START_TEST(explain) {
     csv *t = csv_read(scratch_path("maps/explain.csv"), NULL);
     ck_assert(t && t->rows == 2 && strcmp(csv_cell(t, 0, (size_t)csv_column(t, "ratio")), "undefined") != 0);
     csv_free(t);
+    ck_assert(path_make_folders(scratch_path("viewed"), &err) == HCT_OK &&
+              path_make_folders(scratch_path("masks"), &err) == HCT_OK);
+    put("viewed/recipe.yaml", "name: x\n");
+    assert_says(headct_run("report %s --view %s:%s --view %s:%s --out %s", scratch_path("viewed"), scan,
+                           scratch_path("maps/scan_IPH_occlusion.nii.gz"), scan, scratch_path("maps/absent.nii.gz"),
+                           scratch_path("viewed.html")),
+                3, "absent.nii.gz");
+    char *page = NULL;
+    ck_assert_int_eq(hct_read_file(scratch_path("viewed.html"), &page, NULL, &err), HCT_OK);
+    ck_assert(strstr(page, "aria-label=\"scan.nii.gz, scan_IPH_occlusion.nii.gz\"") && strstr(page, "Left out: "));
+    free(page);
+    put("masks/scan_brain.nii.gz", "no NIfTI");
+    assert_says(headct_run("explain -w %s --task IPH %s --method rollout --masks %s --out %s --table-only -q", w, scan,
+                           scratch_path("masks"), scratch_path("few")),
+                1, "scan_brain.nii.gz");
+    ck_assert_int_eq(rename(scratch_path("lesion.nii.gz"), scratch_path("masks/scan_IPH.nii.gz")), 0);
+    ck_assert_int_eq(remove(scratch_path("masks/scan_brain.nii.gz")), 0);
+    char *first = strdup(headct_said);
+    for (int randomised = 0; randomised < 2; randomised++) {
+        assert_says(headct_run("explain -w %s --task IPH %s --method rollout --masks %s --out %s --table-only -q %s", w,
+                               scan, scratch_path("masks"), scratch_path("few"), randomised ? "--randomise 8" : ""),
+                    0, "lesion_of_brain");
+        ck_assert_str_ne(first, headct_said); /* other weights, other map */
+        free(first);
+        first = strdup(headct_said);
+    }
+    free(first);
+    ck_assert(path_is_file(scratch_path("few/lesions.csv")) && path_is_file(scratch_path("few/explain.csv")));
+    ck_assert(!path_is_file(scratch_path("few/scan_IPH_rollout.nii.gz")));
+    ck_assert_int_eq(path_make_folders(scratch_path("tuned/IPH"), &err), HCT_OK);
+    dev = device_open("cpu", &err);
+    p = dev ? model_new(dev, &info, 77, &err) : NULL; /* other weights */
+    ck_assert(p &&
+              weights_save(scratch_path("tuned/IPH/weights.safetensors"), p, &info, NULL, 0, NULL, 0, &err) == HCT_OK);
+    params_free(p);
+    device_close(dev);
+    assert_says(headct_run("explain --distances -w %s --run %s %s --out %s", w, scratch_path("tuned"), scan,
+                           scratch_path("reach")),
+                0, "scan, pre-trained: attention reaches");
+    static const char *const pictures[] = {"attention_scan_axial", "attention_scan_coronal", "attention_scan_sagittal",
+                                           "heads_scan_pre-trained", "heads_scan_IPH"};
+    for (int i = 0; i < 5; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "reach/%s.png", pictures[i]);
+        ck_assert_msg(path_is_file(scratch_path(path)), "%s", path);
+    }
+    t = csv_read(scratch_path("reach/attention_distance.csv"), &err);
+    ck_assert(t && t->rows == 8); /* 2 models, 2 layers, 2 heads */
+    for (size_t r = 0; r < 8; r++) ck_assert(atof(csv_cell(t, r, 4)) > 0 && atof(csv_cell(t, r, 4)) < 12 * sqrt(3));
+    ck_assert_str_ne(csv_cell(t, 0, 4), csv_cell(t, 4, 4));
+    csv_free(t);
+    assert_says(headct_run("explain --distances --run %s %s --out %s", out, scan, scratch_path("reach")), 1,
+                "holds no weights.safetensors");
+    assert_says(headct_run("explain -w %s %s --masks %s --out %s", w, scan, out, out), 2, "--masks needs --task");
     assert_says(headct_run("explain -w %s %s /nowhere.nii.gz --out %s -q", w, scan, out), 3, "/nowhere.nii.gz");
     ck_assert_ptr_nonnull(strstr(headct_said, "rollout"));
     assert_says(headct_run("explain -w %s --task SDH %s --out %s", w, scan, out), 1, "no task 'SDH'");
@@ -461,5 +668,6 @@ START_TEST(explain) {
 }
 END_TEST
 
-CHECK_MAIN("explain", attention_by_hand, principal_components, tsne_by_differences, project, retrieve,
-           maps_come_back_to_the_scan, the_top_of_a_map, maps_of_a_model, explain)
+CHECK_MAIN("explain", attention_by_hand, principal_components, tsne_by_differences, neighbours_are_the_nearest,
+           tsne_by_tree, project, retrieve, maps_come_back_to_the_scan, the_top_of_a_map, maps_of_a_model,
+           lesions_of_many_scans, explain)

@@ -6,11 +6,14 @@
 #include <string.h>
 
 #include "check_main.h"
+#include "figures/bars.h"
 #include "figures/picture.h"
 #include "figures/plot.h"
 #include "figures/report.h"
+#include "figures/viewer.h"
 #include "hct/io.h"
 #include "scratch.h"
+#include "support/sha256.h"
 #include "write_shim.h"
 
 static char *text_of(const char *path) {
@@ -53,7 +56,7 @@ START_TEST(plots) {
     cairo_surface_t *png = cairo_image_surface_create_from_png(scratch_path("p.png"));
     ck_assert_int_eq(cairo_image_surface_get_width(png), 720);
     cairo_surface_destroy(png);
-    ck_assert_int_eq(scratch_count(scratch_folder()), 2);
+    ck_assert_int_eq(scratch_count(scratch_folder()), 3); /* and the numbers, p.csv of both */
 }
 END_TEST
 
@@ -223,5 +226,117 @@ START_TEST(a_page_in_one_file) {
 }
 END_TEST
 
+/* Two models of three tasks, one of them not known: titles and marks in the figures, every number beside them. */
+START_TEST(bars_and_radar) {
+    static const char *const groups[] = {"IPH", "it's", "mean"}, *const series[] = {"ours & co", "theirs"},
+                             *const mark[] = {NULL, NULL, NULL, "***", NULL, "*"};
+    const double v[] = {0.9, 0.8, 0.85, 0.6, NAN, 0.3}, low[] = {0.85, 0.7, NAN, 0.5, NAN, 0.2},
+                 high[] = {0.95, 0.9, NAN, 0.7, NAN, 0.4};
+    const bars b = {.title = "AUC",
+                    .y_label = "ROC AUC",
+                    .groups = groups,
+                    .series = series,
+                    .n_groups = 3,
+                    .n_series = 2,
+                    .value = v,
+                    .low = low,
+                    .high = high,
+                    .mark = mark,
+                    .line = 0.5};
+    hct_err err = {0};
+    char *svg = NULL, *csv = NULL;
+    ck_assert_msg(bars_write(&b, scratch_path("bars.svg"), &err) == HCT_OK, "%s", err.msg);
+    ck_assert_int_eq(hct_read_file(scratch_path("bars.svg"), &svg, NULL, NULL), HCT_OK);
+    ck_assert(strstr(svg, "ours &amp; co") && strstr(svg, ">***<") && strstr(svg, ">*<") && strstr(svg, "it's"));
+    free(svg);
+    ck_assert_int_eq(hct_read_file(scratch_path("bars.csv"), &csv, NULL, NULL), HCT_OK);
+    ck_assert_str_eq(csv, "series,group,value,low,high,mark\nours & co,IPH,0.9,0.85,0.95,\nours & "
+                          "co,it's,0.8,0.7,0.9,\nours & co,mean,0.85,,,\n"
+                          "theirs,IPH,0.6,0.5,0.7,***\ntheirs,it's,,,,\ntheirs,mean,0.3,0.2,0.4,*\n");
+    free(csv);
+    ck_assert_msg(radar_write(&b, scratch_path("radar.svg"), &err) == HCT_OK, "%s", err.msg);
+    ck_assert_int_eq(hct_read_file(scratch_path("radar.svg"), &svg, NULL, NULL), HCT_OK);
+    ck_assert(strstr(svg, "theirs") && strstr(svg, "IPH"));
+    free(svg);
+    bars two = b;
+    two.n_groups = 2;
+    ck_assert_int_eq(radar_write(&two, scratch_path("none.svg"), &err), HCT_EINVAL);
+    two.n_series = 0;
+    ck_assert_int_eq(bars_write(&two, scratch_path("none.svg"), &err), HCT_EINVAL);
+}
+END_TEST
+
+/* Steps of a byte are 1 HU where soft tissue and blood lie; all bytes come back as they are. */
+START_TEST(bytes_of_hu) {
+    for (int b = 0; b < 256; b++) ck_assert_int_eq(viewer_byte(viewer_hu((unsigned char)b)), b);
+    for (int hu = -20; hu <= 100; hu++) ck_assert_double_eq_tol(viewer_hu(viewer_byte(hu)), hu, 1e-9);
+    for (int hu = -1100; hu <= 2100; hu++)
+        ck_assert_double_eq_tol(viewer_hu(viewer_byte(hu)), hu < -1024 ? -1024 : hu > 2000 ? 2000 : hu, 17);
+    ck_assert_int_eq(viewer_byte(NAN), 0);
+}
+END_TEST
+
+/* Value of an attribute of the page's viewer; the caller's. */
+static char *attribute(const char *html, const char *name) {
+    char start[40];
+    snprintf(start, sizeof start, " %s=\"", name);
+    const char *at = strstr(html, start);
+    ck_assert_msg(at != NULL, "no %s", name);
+    at += strlen(start);
+    return strndup(at, strcspn(at, "\""));
+}
+
+/* A volume too long for a page is averaged over blocks; the policy names the only script by its hash. */
+START_TEST(a_viewer_in_a_page) {
+    enum { X = 2, Y = 129, Z = 3 };
+    static float v[X * Y * Z], map[X * Y * Z];
+    hct_err err = {0};
+    for (int i = 0; i < X * Y * Z; i++) v[i] = 10, map[i] = i == 0 ? 3 : -1;
+    v[X * Y * Z - 1] = 50; /* the last block holds two voxels: both x, y 128, z 2 */
+    report *r = report_new("x");
+    report_viewer(r, &(viewer){.title = "a <scan>",
+                               .volume = v,
+                               .dim = {X, Y, Z},
+                               .mm = {1, 1, 1.5},
+                               .overlay = map,
+                               .overlay_name = "map",
+                               .at = {1, 64, 2}});
+    ck_assert_msg(report_write(r, scratch_path("viewer.html"), &err) == HCT_OK, "%s", err.msg);
+    char *html = NULL, *text;
+    ck_assert_int_eq(hct_read_file(scratch_path("viewer.html"), &html, NULL, NULL), HCT_OK);
+    static const char *const want[][2] = {
+        {"data-dim", "1,65,2"}, {"data-mm", "2,2,3"}, {"data-at", "0,32,1"}, {"data-map-dim", "1,43,1"}};
+    for (int i = 0; i < 4; i++) {
+        text = attribute(html, want[i][0]);
+        ck_assert_str_eq(text, want[i][1]);
+        free(text);
+    }
+    text = attribute(html, "data-scan");
+    ck_assert_uint_eq(strlen(text), (65 * 2 + 2) / 3 * 4);
+    ck_assert(!strncmp(text, "RkZG", 4) && !strcmp(text + strlen(text) - 4, "Wg==")); /* 10 HU: 70; 30 HU: 90 */
+    free(text);
+    ck_assert_ptr_nonnull(strstr(html, "a &lt;scan&gt;"));
+    const char *script = strstr(html, "<script>"), *end = script ? strstr(script, "</script>") : NULL;
+    ck_assert(end && !strstr(end, "<script"));
+    char hex[SHA256_HEX], base64[64] = "", policy[128];
+    ck_assert_int_eq(sha256_bytes(script + 8, (size_t)(end - script - 8), hex, &err), HCT_OK);
+    const char *hash = strstr(html, "script-src 'sha256-");
+    ck_assert_ptr_nonnull(hash);
+    snprintf(base64, sizeof base64, "%.44s", hash + 19);
+    unsigned char digest[32];
+    for (int i = 0; i < 32; i++) {
+        const char two[3] = {hex[2 * i], hex[2 * i + 1], 0};
+        digest[i] = (unsigned char)strtoul(two, NULL, 16);
+    }
+    text_buffer own = {0};
+    text_add_base64(&own, digest, 32);
+    ck_assert_str_eq(text_so_far(&own), base64);
+    text_free(&own);
+    snprintf(policy, sizeof policy, "script-src 'sha256-%s'\">", base64);
+    ck_assert_ptr_nonnull(strstr(html, policy)); /* no other script is allowed */
+    free(html);
+}
+END_TEST
+
 CHECK_MAIN("figures", plots, plot_on_a_full_disk, many_curves_over_decades, plots_that_fail, slices_face_the_right_way,
-           a_page_in_one_file)
+           a_page_in_one_file, bars_and_radar, bytes_of_hu, a_viewer_in_a_page)

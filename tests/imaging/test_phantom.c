@@ -63,13 +63,13 @@ START_TEST(noise_is_drawn_from_its_range) {
     for (uint64_t patient = 0; patient < 20; patient++) {
         phantom usual, loud;
         draw(&usual, 4, PHANTOM_TINY, 0.3, patient, 0);
-        phantom_draw(&loud, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 12, 17}, patient, 0);
+        phantom_draw(&loud, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 12, 17, 0, 0, 0}, patient, 0);
         ck_assert_float_eq_tol(loud.noise, usual.noise + 10, 1e-5f);
         loud.noise = usual.noise;
         ck_assert_mem_eq(&loud, &usual, sizeof loud);
     }
     phantom fixed;
-    phantom_draw(&fixed, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 9, 9}, 0, 0);
+    phantom_draw(&fixed, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 9, 9, 0, 0, 0}, 0, 0);
     ck_assert_float_eq(fixed.noise, 9);
     phantom still = fixed;
     still.noise = 0;
@@ -174,6 +174,63 @@ START_TEST(scans_of_a_patient_stay_in_range) {
 }
 END_TEST
 
+/* An easy set: only its findings, larger and brighter, all else the same; masks are where the blood is. */
+START_TEST(easy_sets_and_masks) {
+    phantom_set usual = phantom_usual, easy = phantom_usual;
+    usual.size = easy.size = PHANTOM_TINY;
+    usual.prevalence = easy.prevalence = 0.6;
+    easy.larger = 0.3;
+    easy.brighter_hu = 20;
+    easy.only = 1u << IPH | 1u << SDH;
+    hct_err err = {0};
+    int masks = 0;
+    for (uint64_t patient = 0; patient < 6; patient++) {
+        phantom a, b, without;
+        phantom_draw(&a, &usual, patient, 0);
+        phantom_draw(&b, &easy, patient, 0);
+        ck_assert_mem_eq(a.affine, b.affine, sizeof a.affine);
+        ck_assert_float_eq(a.noise, b.noise);
+        ck_assert_float_eq_tol(b.blood[SDH], a.blood[SDH] + 20, 1e-4f);
+        ck_assert_float_eq_tol(b.iph.axis[1], a.iph.axis[1] * 1.3f, 1e-4f);
+        ck_assert_float_eq_tol(b.sdh.depth, a.sdh.depth * 1.3f, 1e-4f);
+        for (int f = 0; f < FINDINGS; f++)
+            ck_assert_int_eq(b.present[f],
+                             f == IPH || f == SDH ? a.present[f] : f == ICH && (b.present[IPH] || b.present[SDH]));
+        static const finding bleeds[] = {IPH, SDH};
+        for (int k = 0; k < 2; k++) {
+            volume mask, inside, with, none;
+            b.noise = 0;
+            without = b;
+            without.present[bleeds[k]] = 0;
+            ck_assert_int_eq(phantom_mask(&b, bleeds[k], &mask, &err), HCT_OK);
+            ck_assert_int_eq(phantom_inside(&b, &inside, &err), HCT_OK);
+            with = render(&b);
+            none = render(&without);
+            int64_t in = 0, bright = 0, outside = 0;
+            for (int64_t i = 0; i < volume_count(&mask); i++) {
+                in += mask.i16[i];
+                bright += mask.i16[i] && with.i16[i] > none.i16[i] + 20;
+                outside += mask.i16[i] && !inside.i16[i];
+            }
+            ck_assert_mem_eq(mask.affine, b.affine, sizeof mask.affine);
+            ck_assert_int_eq(outside, 0);
+            ck_assert_int_eq(in > 0, b.present[bleeds[k]]);
+            if (in) ck_assert_msg((double)bright > 0.8 * (double)in, "%d of %d", (int)bright, (int)in);
+            masks += in > 0;
+            volume_free(&mask);
+            volume_free(&inside);
+            volume_free(&with);
+            volume_free(&none);
+        }
+    }
+    ck_assert_int_gt(masks, 2);
+    volume v;
+    phantom p;
+    phantom_draw(&p, &usual, 0, 0);
+    ck_assert_int_eq(phantom_mask(&p, TUMOR, &v, &err), HCT_EINVAL);
+}
+END_TEST
+
 CHECK_MAIN("phantom", same_key_same_scan, the_scan_does_not_know_the_findings, noise_is_drawn_from_its_range,
            labels_follow_their_rules, every_label_is_drawn, a_healthy_head_is_plausible,
-           scans_of_a_patient_stay_in_range)
+           scans_of_a_patient_stay_in_range, easy_sets_and_masks)
