@@ -50,8 +50,8 @@ enum {
 #define FINGERPRINT_SHAPE 10.0
 #define FINGERPRINT_DETAIL 0.2
 /* Scans that differ more are not the same (docs/splits.md). */
-#define FINGERPRINT_DIFFERENCE 10.0
-#define FINGERPRINT_HALF 1.3
+#define FINGERPRINT_DIFFERENCE 7.2
+#define FINGERPRINT_HALF 1.2
 
 /* Held in memory of every scan. */
 typedef struct fingerprint_quick {
