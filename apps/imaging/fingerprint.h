@@ -9,14 +9,14 @@
  * Two numbers find the pairs that may be the same. `shape`: the root of the mean squared difference of the wide cells
  * that both know, HU, after the small shift that explains most of it, for thick slices tell the place to a few mm only.
  * `detail`: how far the fine cells, each less the mean of its neighbours and no more than 6 HU, go together (their
- * correlation), at about the same shift. Clipped values depend on how thick the slices were, and noise hides details, so
- * these two do not decide.
+ * correlation), at about the same shift. Clipped values depend on how thick the slices were, and noise hides details,
+ * so these two do not decide.
  *
  * What decides is the close grid: cells of 5 mm that hold the plain mean of HU, which no thickness of slices changes,
- * smoothed by a Gaussian of 5 mm. One of two is shifted onto the other until the root of the mean squared difference is
- * least (`difference`; no cell counts for more than 100 HU); `half` is what half of the cells differ by at most. Both are
- * over cells that are no air in one of the two. Skulls that are a little apart raise the first, folds and ventricles the
- * second. docs/splits.md has what was measured.
+ * smoothed by a Gaussian of 5 mm. One of two is shifted onto the other until the root of the mean squared difference
+ * is least (`difference`; no cell counts for more than 100 HU); `half` is what half of the cells differ by at most.
+ * Both are over cells that are no air in one of the two. Skulls that are a little apart raise the first, folds and
+ * ventricles the second. docs/splits.md has what was measured.
  */
 #ifndef IMAGING_FINGERPRINT_H
 #define IMAGING_FINGERPRINT_H
