@@ -28,7 +28,7 @@ typedef struct search {
     dataset *d;
     dataset_index ix;
     char **study; /* [n], NULL: none */
-    fingerprint *prints;
+    fingerprint_quick *prints;
     bool *there;
     fingerprints *quick;
     leak *found;
@@ -96,10 +96,11 @@ static hct_status equal_sources_and_studies(search *s, hct_err *err) {
 
 static hct_status read_index(search *s, hct_err *err) {
     sqlite3_stmt *q = index_query(&s->ix, err,
-                                  "SELECT s.id, (SELECT value FROM tags t WHERE t.scan=s.n AND t.key='study'), p.bytes"
-                                  " FROM scans s LEFT JOIN prints p ON p.scan=s.n AND p.version=? AND"
-                                  " p.provenance=s.provenance",
-                                  "i", (int64_t)FINGERPRINT_VERSION);
+                                  "SELECT s.id, (SELECT value FROM tags t WHERE t.scan=s.n AND t.key='study'),"
+                                  " substr(p.bytes, 1, ?2) FROM scans s LEFT JOIN prints p ON p.scan=s.n AND"
+                                  " p.version=?1 AND p.provenance=s.provenance AND length(p.bytes)=?3",
+                                  "iii", (int64_t)FINGERPRINT_VERSION, (int64_t)sizeof(fingerprint_quick),
+                                  (int64_t)sizeof(fingerprint));
     int step = q ? 1 : HCT_EIO;
     while (step > 0 && (step = index_step(&s->ix, q, err)) > 0) {
         const char *id = index_text(&s->ix, q, 0, "a scan's id", err), *study = (const char *)sqlite3_column_text(q, 1);
@@ -118,14 +119,16 @@ static hct_status read_index(search *s, hct_err *err) {
 static hct_status make_print(void *context, int64_t i, hct_err *err) {
     search *s = context;
     volume v = {0};
+    fingerprint print;
     if (s->there[i]) return HCT_OK;
     hct_status st = stop_check((size_t)s->done, s->d->n, err);
     if (st == HCT_OK) st = dataset_volume(s->d, (size_t)i, &v, err);
-    if (st == HCT_OK) st = fingerprint_of(&v, &s->prints[i], err);
+    if (st == HCT_OK) st = fingerprint_of(&v, &print, err);
     volume_free(&v);
     if (st < 0) return st;
+    s->prints[i] = print.quick;
     pthread_mutex_lock(&s->lock);
-    st = index_put_print(&s->ix, s->d->scans[i].id, &s->prints[i], err);
+    st = index_put_print(&s->ix, s->d->scans[i].id, &print, err);
     s->made++;
     progress_show(&s->line, ++s->done, "");
     pthread_mutex_unlock(&s->lock);
@@ -134,13 +137,50 @@ static hct_status make_print(void *context, int64_t i, hct_err *err) {
 
 enum { ROWS = 16 }; /* of the triangle of pairs that a thread takes at a time */
 
+/* The rest of a fingerprint, from the index. */
+static hct_status read_close(search *s, size_t i, fingerprint_close *ret, hct_err *err) {
+    pthread_mutex_lock(&s->lock);
+    sqlite3_stmt *q =
+        index_query(&s->ix, err, "SELECT substr(bytes, ?2) FROM prints WHERE scan=(SELECT n FROM scans WHERE id=?1)",
+                    "si", s->d->scans[i].id, (int64_t)sizeof(fingerprint_quick) + 1);
+    int step = q ? index_step(&s->ix, q, err) : HCT_EIO;
+    if (step > 0 && sqlite3_column_bytes(q, 0) == (int)sizeof *ret) memcpy(ret, sqlite3_column_blob(q, 0), sizeof *ret);
+    else if (step >= 0) step = index_damaged(&s->ix, err, "the fingerprint of '%s' is missing", s->d->scans[i].id);
+    sqlite3_finalize(q);
+    pthread_mutex_unlock(&s->lock);
+    return step < 0 ? step : HCT_OK;
+}
+
+/* A pair as it is and mirrored; *ret_same: it is one scan, and then *io tells how far apart the nearer way is. */
+static hct_status compare_pair(search *s, leak *io, bool *ret_same, hct_err *err) {
+    hct_status st = HCT_OK;
+    *ret_same = false;
+    for (int m = 0; m < 2 && st == HCT_OK; m++) {
+        fingerprint_apart d;
+        fingerprint_close a, b;
+        if (!fingerprints_may_be_same(s->quick, io->a, io->b, m, &d)) continue;
+        st = read_close(s, io->a, &a, err);
+        if (st == HCT_OK) st = read_close(s, io->b, &b, err);
+        if (st < 0) break;
+        fingerprint_look(&a, &b, m, &d);
+        if (!fingerprint_is_same(&d) || (*ret_same && d.difference >= io->apart.difference)) continue;
+        *ret_same = true;
+        io->apart = d;
+        io->mirrored = m;
+    }
+    return st;
+}
+
 static hct_status compare_rows(void *context, int64_t chunk, hct_err *err) {
     search *s = context;
     hct_status st = stop_check((size_t)s->done, s->d->n, err);
     for (size_t i = (size_t)chunk * ROWS; i < (size_t)(chunk + 1) * ROWS && i < s->d->n && st == HCT_OK; i++)
         for (size_t j = i + 1; j < s->d->n && st == HCT_OK; j++) {
             leak one = {.a = i, .b = j, .kind = LEAK_SCAN};
-            if (of_one_patient(s, i, j) || !fingerprints_same(s->quick, i, j, &one.apart, &one.mirrored)) continue;
+            bool same;
+            if (of_one_patient(s, i, j)) continue;
+            st = compare_pair(s, &one, &same, err);
+            if (st < 0 || !same) continue;
             pthread_mutex_lock(&s->lock);
             st = add(s, &one, err);
             pthread_mutex_unlock(&s->lock);
@@ -185,9 +225,9 @@ static void put_row(const search *s, const leak *l, bool leaks, text_buffer *csv
         a->id, b->id, a->patient, b->patient, a->split ? a->split : "", b->split ? b->split : "", leaks ? "yes" : "no"};
     for (size_t k = 0; k < sizeof cells / sizeof *cells; k++) csv_add(csv, k + 1, cells[k]);
     bool measured = l->kind == LEAK_SCAN;
-    snprintf(number, sizeof number, "%.2f", l->apart.shape);
+    snprintf(number, sizeof number, "%.2f", l->apart.difference);
     csv_add(csv, 8, measured ? number : "");
-    snprintf(number, sizeof number, "%.3f", l->apart.detail);
+    snprintf(number, sizeof number, "%.2f", l->apart.half);
     csv_add(csv, 9, measured ? number : "");
     csv_add(csv, 10, measured ? l->mirrored ? "yes" : "no" : "");
     text_add(csv, "\n", 1);
@@ -200,7 +240,7 @@ static void tell(search *s, text_buffer *csv, leaks_result *ret) {
     for (size_t i = 0; i < s->d->n; i++) ret->is_split |= s->d->scans[i].split != NULL;
     for (size_t i = 0; i < s->d->n; i++) ret->without_part += ret->is_split && !s->d->scans[i].split;
     if (s->n) qsort(s->found, s->n, sizeof *s->found, by_pair);
-    text_printf(csv, "kind,scan,other,patient,other_patient,part,other_part,leak,shape,detail,mirrored\n");
+    text_printf(csv, "kind,scan,other,patient,other_patient,part,other_part,leak,difference,half,mirrored\n");
     for (size_t i = 0; i < s->n; i++) {
         const leak *l = &s->found[i];
         if (i && l->a == s->found[i - 1].a && l->b == s->found[i - 1].b) continue;

@@ -24,9 +24,9 @@ typedef struct leaks_result {
     bool is_split;
 } leaks_result;
 
-/* All pairs of two patients' scans; csv: a row each, kind,scan,other,patient,other_patient,part,other_part,
- * leak (yes, no),shape,detail,mirrored. Fingerprints that the index lacks are made of the prepared volumes
- * and kept. HCT_ENOTFOUND: a volume that is not there. */
+/* All pairs of two patients' scans; csv: a row each, kind,scan,other,patient,other_patient,part,other_part,leak (yes,
+ * no),difference,half (fingerprint.h),mirrored. Fingerprints that the index lacks are made of the prepared volumes and
+ * kept. HCT_ENOTFOUND: a volume that is not there. */
 hct_status leaks_find(const char *dataset, int jobs, FILE *progress, text_buffer *csv, leaks_result *ret, hct_err *err);
 
 #endif

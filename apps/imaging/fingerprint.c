@@ -13,9 +13,9 @@ enum { DEEP_MM = 120, LEAST_TISSUE = 300, LEAST_FINE = 300 }; /* cells that both
 #define SOFT_STEP ((SOFT_HIGH - SOFT_LOW) / 254.0f)
 #define MARGIN 60.0f
 #define MOST_DETAIL (6.0f / SOFT_STEP) /* so that ventricles, which all have, do not outweigh folds */
-#define DETAIL_FROM 1.75               /* times the limit of shape: no details are asked for beyond that */
+#define DETAIL_TO 13.0                 /* of shape: no details are asked for beyond that */
 #define LIKENESS 0.15
-#define LOOSE 2.5 /* how much farther two may be apart before the place of one is mended */
+#define BEFORE_SHIFT 18.75 /* HU that two may be apart before the place of one is mended */
 #define LOW (-200.0f)
 #define HIGH 300.0f
 #define STEP ((HIGH - LOW) / 254.0f)
@@ -152,8 +152,10 @@ static void sum_layer(const volume *v, const row_of_cells *x, const row_of_cells
 
 hct_status fingerprint_of(const volume *v, fingerprint *ret, hct_err *err) {
     place p;
-    memset(ret, FINGERPRINT_UNKNOWN, sizeof *ret);
+    memset(&ret->quick, FINGERPRINT_UNKNOWN, sizeof ret->quick);
+    for (size_t i = 0; i < FINGERPRINT_CLOSE; i++) ret->close.cell[i] = FINGERPRINT_CLOSE_UNKNOWN;
     hct_status s = find_place(v, &p, err);
+    if (s == HCT_OK && p.found) s = fingerprint_close_of(v, p.x, p.y, p.z + FINGERPRINT_ABOVE_MM, &ret->close, err);
     layer *l = s == HCT_OK && p.found ? malloc(sizeof *l) : NULL;
     if (s < 0 || !p.found) return s;
     if (!l) return hct_fail(err, HCT_ENOMEM, "no memory for a fingerprint");
@@ -170,9 +172,9 @@ hct_status fingerprint_of(const volume *v, fingerprint *ret, hct_err *err) {
                 float hu = l->known[i] > 0 ? l->sum[i] / l->known[i] : 0,
                       soft = l->soft[i] > 0 ? l->soft_sum[i] / l->soft[i] : 0;
                 if (l->known[i] < 0.98f * all) continue;
-                if (!fine) ret->cell[at + i] = (unsigned char)lrintf((hu - LOW) / STEP);
+                if (!fine) ret->quick.cell[at + i] = (unsigned char)lrintf((hu - LOW) / STEP);
                 else if (l->soft[i] >= 0.7f * all && soft > SOFT_LOW && soft < SOFT_HIGH)
-                    ret->fine[at + i] = (unsigned char)lrintf((soft - SOFT_LOW) / SOFT_STEP);
+                    ret->quick.fine[at + i] = (unsigned char)lrintf((soft - SOFT_LOW) / SOFT_STEP);
             }
         }
     }
@@ -190,7 +192,7 @@ typedef struct slope {
     double along[3], difference;
 } slope;
 
-static bool slope_at(const fingerprint *a, const fingerprint *b, size_t i, slope *ret) {
+static bool slope_at(const fingerprint_quick *a, const fingerprint_quick *b, size_t i, slope *ret) {
     static const size_t step[3] = {1, FINGERPRINT_X, (size_t)FINGERPRINT_X * FINGERPRINT_Y};
     if (a->cell[i] == FINGERPRINT_UNKNOWN || b->cell[i] == FINGERPRINT_UNKNOWN) return false;
     ret->difference = (double)a->cell[i] - b->cell[i];
@@ -275,7 +277,7 @@ static void move(const unsigned char *fine, bool mirrored, const double shift[3]
             }
 }
 
-static double detail(const fingerprint *a, const fingerprint *b, bool mirrored, const double shift[3]) {
+static double detail(const fingerprint_quick *a, const fingerprint_quick *b, bool mirrored, const double shift[3]) {
     static const double none[3] = {0, 0, 0};
     float moved[FINGERPRINT_FINE], x[FINGERPRINT_FINE], y[FINGERPRINT_FINE];
     double xx = 0, yy = 0, xy = 0;
@@ -295,7 +297,8 @@ static double detail(const fingerprint *a, const fingerprint *b, bool mirrored, 
 }
 
 /* The same from the best place near by, where there is any likeness at all. */
-static double best_detail(const fingerprint *a, const fingerprint *b, bool mirrored, const double shift[3]) {
+static double best_detail(const fingerprint_quick *a, const fingerprint_quick *b, bool mirrored,
+                          const double shift[3]) {
     enum { ROUNDS = 3 };
     double at[3] = {shift[0], shift[1], shift[2]}, best = detail(a, b, mirrored, at);
     for (int round = 0; round < ROUNDS && best > LIKENESS; round++) {
@@ -314,12 +317,12 @@ static double best_detail(const fingerprint *a, const fingerprint *b, bool mirro
     return best;
 }
 
-bool fingerprint_is_same(const fingerprint_apart *d) {
+bool fingerprint_may_be_same(const fingerprint_apart *d) {
     return d->shape <= FINGERPRINT_SHAPE && d->detail >= FINGERPRINT_DETAIL;
 }
 
-fingerprint_apart fingerprint_distance(const fingerprint *a, const fingerprint *b, bool mirrored) {
-    fingerprint other = *b;
+fingerprint_apart fingerprint_distance(const fingerprint_quick *a, const fingerprint_quick *b, bool mirrored) {
+    fingerprint_quick other = *b;
     for (size_t i = 0; mirrored && i < FINGERPRINT_CELLS; i++) other.cell[i] = b->cell[turned(i)];
     double m[3][4] = {{0}}, shift[3], sum = 0;
     size_t n = 0, tissue = 0;
@@ -339,16 +342,16 @@ fingerprint_apart fingerprint_distance(const fingerprint *a, const fingerprint *
         n++;
         tissue += is_tissue(a->cell[i]) || is_tissue(other.cell[i]);
     }
-    fingerprint_apart ret = {tissue < LEAST_TISSUE ? INFINITY : STEP * sqrt(sum / (double)n), -1};
+    fingerprint_apart ret = {tissue < LEAST_TISSUE ? INFINITY : STEP * sqrt(sum / (double)n), -1, INFINITY, INFINITY};
     for (int k = 0; k < 3; k++) shift[k] *= -(double)FINGERPRINT_CELL_MM / FINGERPRINT_FINE_MM;
-    if (ret.shape <= DETAIL_FROM * FINGERPRINT_SHAPE) ret.detail = best_detail(a, b, mirrored, shift);
+    if (ret.shape <= DETAIL_TO) ret.detail = best_detail(a, b, mirrored, shift);
     return ret;
 }
 
 /* ---- many ---- */
 
 struct fingerprints {
-    const fingerprint *all;
+    const fingerprint_quick *all;
     size_t n;
     unsigned char *plain, *mirrored; /* [n, cells], cells that differ most between scans first; not known: 255 */
     unsigned short *known;           /* [n] */
@@ -365,7 +368,7 @@ static int by_variance(const void *a, const void *b) {
 }
 
 /* Cells in the order in which they tell scans apart. */
-static void order_cells(const fingerprint *all, size_t n, size_t *ret) {
+static void order_cells(const fingerprint_quick *all, size_t n, size_t *ret) {
     spread s[FINGERPRINT_CELLS];
     size_t step = n / 1000 + 1;
     for (size_t c = 0; c < FINGERPRINT_CELLS; c++) {
@@ -382,7 +385,7 @@ static void order_cells(const fingerprint *all, size_t n, size_t *ret) {
     for (size_t c = 0; c < FINGERPRINT_CELLS; c++) ret[c] = s[c].cell;
 }
 
-fingerprints *fingerprints_new(const fingerprint *all, size_t n) {
+fingerprints *fingerprints_new(const fingerprint_quick *all, size_t n) {
     fingerprints *f = calloc(1, sizeof *f);
     size_t *order = malloc(FINGERPRINT_CELLS * sizeof *order);
     if (f) {
@@ -432,20 +435,12 @@ static bool may_be_near(const unsigned char *a, const unsigned char *b, int64_t 
     return true;
 }
 
-bool fingerprints_same(const fingerprints *f, size_t i, size_t j, fingerprint_apart *ret, bool *ret_mirrored) {
+bool fingerprints_may_be_same(const fingerprints *f, size_t i, size_t j, bool mirrored, fingerprint_apart *ret) {
     size_t known = f->known[i] < f->known[j] ? f->known[i] : f->known[j];
-    double most = LOOSE * LOOSE * FINGERPRINT_SHAPE * FINGERPRINT_SHAPE / (STEP * STEP) * (double)known;
-    const unsigned char *a = f->plain + i * FINGERPRINT_CELLS;
-    bool same = false;
-    *ret = (fingerprint_apart){INFINITY, INFINITY};
-    for (int m = 0; m < 2; m++) {
-        const unsigned char *b = (m ? f->mirrored : f->plain) + j * FINGERPRINT_CELLS;
-        if (!may_be_near(a, b, (int64_t)most)) continue;
-        fingerprint_apart d = fingerprint_distance(&f->all[i], &f->all[j], m);
-        if (!fingerprint_is_same(&d) || d.shape >= ret->shape) continue;
-        same = true;
-        *ret = d;
-        *ret_mirrored = m;
-    }
-    return same;
+    double most = BEFORE_SHIFT * BEFORE_SHIFT / (STEP * STEP) * (double)known;
+    const unsigned char *a = f->plain + i * FINGERPRINT_CELLS,
+                        *b = (mirrored ? f->mirrored : f->plain) + j * FINGERPRINT_CELLS;
+    if (!may_be_near(a, b, (int64_t)most)) return false;
+    *ret = fingerprint_distance(&f->all[i], &f->all[j], mirrored);
+    return fingerprint_may_be_same(ret);
 }
