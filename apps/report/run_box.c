@@ -82,7 +82,8 @@ static void put_scans(box *b, const run_facts *f) {
     char *to = row(b, "tested");
     int n = snprintf(to, WIDE, "%.0f scans, %zu tasks", f->scans, f->n_tasks);
     if (low <= high && n < WIDE)
-        snprintf(to + n, (size_t)(WIDE - n), "; positive %.1f%% to %.1f%%", 100 * low, 100 * high);
+        snprintf(to + n, (size_t)(WIDE - n), low < high ? "; positive %.1f%% to %.1f%%" : "; positive %.1f%%",
+                 100 * low, 100 * high);
 }
 
 /* Of weights.safetensors, or of the first model of a run with a model a task. */
@@ -125,8 +126,8 @@ static void put_training(box *b, const run_facts *f) {
     snprintf(row(b, "optimiser"), WIDE, "%s, rate %g, weight decay %g, batch %lld, %lld epochs, seed %lld",
              names[r->optim.name], r->optim.lr, r->optim.weight_decay, (long long)recipe_effective_batch(r, 1),
              (long long)r->optim.epochs, (long long)r->seed);
-    snprintf(row(b, "input"), WIDE, "%lld windows, %lld mm resized to %lld^3 voxels", (long long)r->data.windows.n,
-             (long long)r->data.crop, (long long)r->data.image);
+    snprintf(row(b, "input"), WIDE, "%lld HU window%s, %lld mm resized to %lld^3 voxels", (long long)r->data.windows.n,
+             r->data.windows.n == 1 ? "" : "s", (long long)r->data.crop, (long long)r->data.image);
     snprintf(row(b, "command"), WIDE, "headct %s --recipe %s/recipe.yaml --run RUN",
              recipe_pretrains(r) ? "pretrain" : r->method, f->folder);
 }
