@@ -87,9 +87,9 @@ static void put_scans(box *b, const run_facts *f) {
 }
 
 /* Of weights.safetensors, or of the first model of a run with a model a task. */
-static void put_parameters(box *b, const run_facts *f) {
+static hct_status put_parameters(box *b, const run_facts *f, hct_err *err) {
     char *path = path_join(f->folder, "weights.safetensors"), *folder = NULL;
-    hct_err ignored;
+    hct_err why = {0};
     int each = 0;
     if (path && !path_is_file(path) && f->n_tasks) {
         free(path);
@@ -97,27 +97,32 @@ static void put_parameters(box *b, const run_facts *f) {
         path = folder ? path_join(folder, "weights.safetensors") : NULL;
         each = 1;
     }
-    hct_st_file *st = path && path_is_file(path) ? hct_st_open(path, &ignored) : NULL;
+    hct_status status = path ? HCT_OK : hct_fail(&why, HCT_ENOMEM, "%s: out of memory", f->folder);
+    hct_st_file *st = path && path_is_file(path) ? hct_st_open(path, &why) : NULL;
+    if (path && path_is_file(path) && !st) status = why.code;
     size_t count = 0;
     for (size_t i = 0; st && i < hct_st_count(st); i++) count += hct_st_elements(hct_st_at(st, i));
     if (st) snprintf(row(b, "parameters"), WIDE, "%zu%s", count, each ? " of each task's model" : "");
     hct_st_close(st);
     free(path);
     free(folder);
+    return is_fault(status) ? hct_fail(err, status, "%s", why.msg) : HCT_OK;
 }
 
-static void put_date(box *b, const run_facts *f) {
+static hct_status put_date(box *b, const run_facts *f, hct_err *err) {
     static const char *const files[] = {"metrics.json", "predictions.csv", "metrics.jsonl", "recipe.yaml"};
     for (int i = 0; i < 4; i++) {
         struct stat s;
         struct tm tm;
         char *path = path_join(f->folder, files[i]);
-        int there = path && stat(path, &s) == 0;
+        if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->folder);
+        int there = stat(path, &s) == 0;
         free(path);
         if (!there || !gmtime_r(&s.st_mtime, &tm)) continue;
         strftime(row(b, "finished"), WIDE, "%Y-%m-%d %H:%M UTC", &tm);
-        return;
+        break;
     }
+    return HCT_OK;
 }
 
 static void put_training(box *b, const run_facts *f) {
@@ -143,9 +148,9 @@ hct_status run_box_add(report *r, const run_facts *f, hct_err *err) {
     if (f->has_recipe) put_trained(b, f);
     if (f->has_metrics) put_scans(b, f);
     if (f->has_recipe) put_training(b, f);
-    put_parameters(b, f);
-    put_date(b, f);
+    hct_status st = put_parameters(b, f, err);
+    if (st == HCT_OK) st = put_date(b, f, err);
     if (b->n) report_table(r, NULL, b->cell, b->n, 2, "The run");
     free(b);
-    return HCT_OK;
+    return st;
 }
