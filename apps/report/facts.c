@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "hct/io.h"
+#include "hct/log.h"
 #include "support/paths.h"
 
 /* Whether FOLDER/name is a file. */
@@ -27,6 +28,7 @@ static hct_status read_recipe(const char *folder, recipe *r, int *ret_read, hct_
                                          : HCT_ENOTFOUND;
     free(path);
     *ret_read = st == HCT_OK;
+    if (st < 0 && st != HCT_ENOTFOUND && !is_fault(st)) hct_log(HCT_LOG_WARNING, "%s; it is left out", why.msg);
     return is_fault(st) ? hct_fail(err, st, "%s", why.msg) : HCT_OK;
 }
 

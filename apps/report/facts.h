@@ -32,7 +32,7 @@ typedef struct run_facts {
 /* Reads what is there; a recipe that is missing or damaged is left out. HCT_ENOTFOUND: no such folder; HCT_EFORMAT:
  * metrics.json is not what headct evaluate writes. */
 hct_status facts_read(const char *run, run_facts *ret, hct_err *err);
-/* Memory or disk failed: what a part lacks then is no fault of the run, and must not be left out of a page in silence. */
+/* Memory or disk failed: that is no fault of the run's, and nothing may be left out of a page for it. */
 static inline int is_fault(hct_status st) { return st == HCT_ENOMEM || st == HCT_EIO; }
 /* A task by name; NULL: none. */
 const task_facts *facts_task(const run_facts *f, const char *name);

@@ -8,6 +8,7 @@
 
 #include "evaluation/evaluation.h"
 #include "figures/forest.h"
+#include "hct/log.h"
 #include "report/compare.h"
 #include "report/data_card.h"
 #include "report/scaling.h"
@@ -124,6 +125,7 @@ hct_status overview_data(report *r, const char *const *runs, size_t n, const cha
         st = data_card_make(f->own.data.dataset, out, r, &why);
         if (st < 0 && !is_fault(st)) { /* it is the runs that are asked for */
             report_note(r, "Left out: %s", why.msg);
+            hct_log(HCT_LOG_WARNING, "%s; its data card is left out", why.msg);
             st = HCT_OK;
         } else if (st < 0) hct_fail(err, st, "%s", why.msg);
         free(out);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "evaluation/evaluation.h"
+#include "hct/log.h"
 #include "hct/safetensors.h"
 #include "support/paths.h"
 
@@ -106,7 +107,9 @@ static hct_status put_parameters(box *b, const run_facts *f, hct_err *err) {
     hct_st_close(st);
     free(path);
     free(folder);
-    return is_fault(status) ? hct_fail(err, status, "%s", why.msg) : HCT_OK;
+    if (is_fault(status)) return hct_fail(err, status, "%s", why.msg);
+    if (status < 0) hct_log(HCT_LOG_WARNING, "%s; the number of parameters is left out", why.msg);
+    return HCT_OK;
 }
 
 static hct_status put_date(box *b, const run_facts *f, hct_err *err) {
