@@ -27,6 +27,7 @@ static const command commands[] = {
     {"compare", "trains several systems on the same scans, and holds them against each other", command_compare},
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
+    {"serve", "predictions and embeddings over HTTP", command_serve},
     {"explain", "where in a scan a model looks", command_explain},
     {"project", "embeddings on a plane, by t-SNE and principal components", command_project},
     {"retrieve", "the scans nearest to a scan, and how often they share a label", command_retrieve},

@@ -51,6 +51,7 @@ int command_recipe(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_retrieve(int argc, char **argv);
 int command_split(int argc, char **argv);
+int command_serve(int argc, char **argv);
 int command_sweep(int argc, char **argv);
 int command_compare(int argc, char **argv);
 

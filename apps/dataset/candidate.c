@@ -139,22 +139,6 @@ char *candidate_identity(const candidate_list *l, const candidate *c) {
     return text;
 }
 
-bool candidate_is_alone(const candidate_list *l, const candidate *c) {
-    if (!c->series) return true;
-    const char *first = l->files[c->series->files[0]].path, *slash = strrchr(first, '/');
-    size_t n = slash ? (size_t)(slash - first) + 1 : 0;
-    for (size_t i = 0; i < l->series.n; i++) {
-        const series *other = &l->series.items[i];
-        if (other == c->series || (other->parts > 1 && c->series->parts > 1 && other->files[0] == c->series->files[0]))
-            continue;
-        for (size_t k = 0; k < other->n_files; k++) {
-            const char *path = l->files[other->files[k]].path;
-            if (strncmp(path, first, n) == 0 && !strchr(path + n, '/')) return false;
-        }
-    }
-    return true;
-}
-
 /* ---- what it was made from ---- */
 
 void candidate_state(const candidate_list *l, const candidate *c, source_state *ret) {

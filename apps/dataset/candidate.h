@@ -43,8 +43,6 @@ char *candidate_id(const candidate_list *l, const candidate *c, bool alone);
 /* What stays the same of a candidate wherever it is moved: of a series its UIDs (series_key), of a NIfTI file its real
  * path. To be hashed with a key, never shown. The caller's to free. */
 char *candidate_identity(const candidate_list *l, const candidate *c);
-/* Whether no other candidate has slices in the same folder. */
-bool candidate_is_alone(const candidate_list *l, const candidate *c);
 
 /* Sums of its files as they were found: sizes and the latest time. */
 void candidate_state(const candidate_list *l, const candidate *c, source_state *ret);

@@ -281,6 +281,14 @@ hct_status index_open(dataset_index *ret, const char *folder, int create, hct_er
     return s;
 }
 
+hct_status index_open_private(dataset_index *ret, hct_err *err) {
+    *ret = (dataset_index){.path = strdup("the list of files")};
+    if (!ret->path) return hct_fail(err, HCT_ENOMEM, "no memory");
+    hct_status s = open_database(ret, "", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, 1, err);
+    if (s < 0) index_close(ret);
+    return s;
+}
+
 void index_close(dataset_index *ix) {
     sqlite3_close(ix->db);
     free(ix->path);
@@ -477,4 +485,11 @@ hct_status index_renew_labels(dataset_index *ix, const char *const *names, size_
         if (r == HCT_OK) r = index_run(ix, err, "DELETE FROM labels WHERE label=?", "i", ret[k]);
     }
     return r;
+}
+
+hct_status index_make_evidence(dataset_index *ix, hct_err *err) {
+    return index_exec(ix,
+                      "CREATE TABLE IF NOT EXISTS evidence(scan INTEGER NOT NULL REFERENCES scans(n) ON DELETE CASCADE,"
+                      " label TEXT NOT NULL, what TEXT NOT NULL, days INTEGER NOT NULL)",
+                      err);
 }

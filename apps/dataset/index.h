@@ -22,6 +22,9 @@ typedef struct dataset_index {
 /* create: makes folder and file where missing, and brings an older file to INDEX_VERSION. HCT_ENOTFOUND: no dataset
  * there; HCT_EFORMAT: no index of ours; HCT_EVERSION: made by a later headct. */
 hct_status index_open(dataset_index *ret, const char *folder, int create, hct_err *err);
+/* One of no dataset, for one process: its file, in the folder of temporary files, has no name, and is gone with the
+ * process, however that ends. */
+hct_status index_open_private(dataset_index *ret, hct_err *err);
 void index_close(dataset_index *ix);
 /* Whether a folder is a dataset, told by its file's first bytes: nothing is opened, locked or changed. */
 int index_is_in(const char *folder);
@@ -84,5 +87,7 @@ hct_status index_put_print(dataset_index *ix, const char *id, const fingerprint 
 hct_status index_label_ids(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
 /* The same inside of the caller's transaction, for labels that are all made anew: what scans have of them goes. */
 hct_status index_renew_labels(dataset_index *ix, const char *const *names, size_t n, int64_t *ret, hct_err *err);
+/* The table of the records behind labels (headct label), which only datasets have that were labelled by records. */
+hct_status index_make_evidence(dataset_index *ix, hct_err *err);
 
 #endif

@@ -88,7 +88,7 @@ static hct_status add_root(found *f, const char *walked, const found_root **ret,
     f->roots = more;
     found_root *r = &more[f->n_roots];
     *r = (found_root){.walked = strdup(walked)};
-    if (!realpath(*walked ? walked : ".", real)) snprintf(real, sizeof real, "%s", walked);
+    if (f->clear || !realpath(*walked ? walked : ".", real)) snprintf(real, sizeof real, "%s", walked);
     r->real = malloc(strlen(real) + 2);
     if (!r->walked || !r->real) {
         free(r->walked);
@@ -96,7 +96,7 @@ static hct_status add_root(found *f, const char *walked, const found_root **ret,
         return no_memory(err);
     }
     f->n_roots++;
-    snprintf(r->real, strlen(real) + 2, "%s%s", real, strcmp(real, "/") == 0 ? "" : "/");
+    snprintf(r->real, strlen(real) + 2, "%s%s", real, f->clear || strcmp(real, "/") == 0 ? "" : "/");
     hct_status s = key_mark(f->key, "root", r->real, mark, err);
     if (s == HCT_OK) s = index_run(f->ix, err, "INSERT OR IGNORE INTO roots(mark) VALUES(?)", "s", mark);
     if (s == HCT_OK)
@@ -430,7 +430,7 @@ static bool begins_here(const char *text, const char *at) { return at == text ||
 
 char *found_relative(const found *f, const char *text) {
     char *out = strdup(text);
-    for (size_t i = 0; out && i < f->n_roots; i++) {
+    for (size_t i = 0; out && !f->clear && i < f->n_roots; i++) {
         const char *const forms[] = {f->roots[i].real, f->roots[i].walked};
         for (int k = 0; k < 2; k++) {
             size_t n = strlen(forms[k]);

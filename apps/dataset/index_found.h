@@ -32,6 +32,7 @@ typedef struct found {
     bool (*leave_out)(void *context, const char *folder);
     void *context;
     bool cached; /* whether the file at hand is in the index as it is */
+    bool clear;  /* the index is private: paths stay as the inputs were named */
 } found;
 
 /* Begins a run: HCT_EINVAL where the index was made with another key. */

@@ -22,6 +22,8 @@ typedef struct dataset_key {
  * 0600) where it is missing; a named file that is missing is made too. dataset: the key may not lie in it
  * (HCT_EINVAL). HCT_EFORMAT: no key; HCT_EIO: it cannot be read or made. Free with key_free. */
 hct_status key_open(const char *path, const char *dataset, dataset_key *ret, hct_err *err);
+/* One that no file holds, for a list that goes with the process. */
+hct_status key_passing(dataset_key *ret, hct_err *err);
 void key_free(dataset_key *k);
 /* Whether key_open(path) would read a key, and not make one. */
 bool key_is_there(const char *path);

@@ -374,27 +374,6 @@ static int by_id(const void *a, const void *b) {
     return strcmp(((const prepare_refusal *)a)->id, ((const prepare_refusal *)b)->id);
 }
 
-/* Volumes in a folder that is no dataset yet are somebody's, and not to be mixed with what is made. */
-static hct_status check_output(const char *dataset, hct_err *err) {
-    char *scans = path_join(dataset, "scans"), *index = path_join(dataset, "index.sqlite"), **names = NULL;
-    hct_status s = scans && index ? HCT_OK : hct_fail(err, HCT_ENOMEM, "no memory");
-    size_t n = 0, volumes = 0;
-    if (s == HCT_OK && !path_is_file(index) && path_is_folder(scans)) s = path_list(scans, "", &names, &n, err);
-    for (size_t i = 0; i < n; i++) {
-        volumes += source_is_volume(names[i]);
-        free(names[i]);
-    }
-    free(names);
-    if (s == HCT_OK && volumes)
-        s = hct_fail(
-            err, HCT_EINVAL,
-            "%s: holds %zu volumes, and no %s tells where they come from: name another --out, or move them away", scans,
-            volumes, index);
-    free(scans);
-    free(index);
-    return s;
-}
-
 /* Folders of prepared scans are no sources. */
 static bool leaves_out(void *context, const char *folder) {
     run *r = context;
@@ -499,6 +478,17 @@ static hct_status check_dates(run *r, hct_err *err) {
     return s;
 }
 
+/* Which series were wanted, and in which other way a dataset's scans were chosen, in words that name no file. */
+static hct_status note_filters(run *r, hct_err *err) {
+    const prepare_options *o = r->options;
+    char text[160];
+    snprintf(text, sizeof text, "%.80s%s%s%s%s", r->filters.mark, o->strict ? ", strict" : "",
+             o->one_per_study == STUDY_ALL ? "" : ", one per study: ",
+             o->one_per_study == STUDY_ALL ? "" : study_choice_word(o->one_per_study),
+             o->ids_by_uid ? ", ids by uid" : "");
+    return index_run(&r->index, err, "INSERT OR REPLACE INTO settings VALUES('filters', ?)", "s", text);
+}
+
 static hct_status set_up(run *r, hct_err *err) {
     const prepare_options *o = r->options;
     char buffer[512];
@@ -506,7 +496,7 @@ static hct_status set_up(run *r, hct_err *err) {
     char *index = path_join(o->dataset, "index.sqlite");
     hct_status s = index ? sha256_bytes(text, strlen(text), r->preprocessing, err) : no_memory(err);
     bool is_new = index && !path_is_file(index), made = false;
-    if (s == HCT_OK) s = check_output(o->dataset, err);
+    if (s == HCT_OK) s = sources_check_output(o->dataset, err);
     if (s == HCT_OK) s = sources_check(o->inputs, o->n_inputs, o->dataset, err);
     if (s == HCT_OK) s = filters_read(o->filters ? o->filters : "any-head-ct", &r->filters, err);
     if (s == HCT_OK && o->strict) r->filters.hu = FILTER_REFUSE;
@@ -518,6 +508,7 @@ static hct_status set_up(run *r, hct_err *err) {
     made = s == HCT_OK;
     if (s == HCT_OK) s = check_dates(r, err);
     if (s == HCT_OK) s = find_scans(r, err);
+    if (s == HCT_OK) s = note_filters(r, err);
     if (s == HCT_OK && text_length(&r->left_out) &&
         !(r->result->left_out = text_take(&r->left_out, "the list of inputs", err)))
         s = no_memory(err);

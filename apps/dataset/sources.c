@@ -93,3 +93,23 @@ hct_status sources_check(const char *const *inputs, size_t n, const char *datase
     }
     return HCT_OK;
 }
+
+hct_status sources_check_output(const char *dataset, hct_err *err) {
+    char *scans = path_join(dataset, "scans"), *index = path_join(dataset, "index.sqlite"), **names = NULL;
+    hct_status s = scans && index ? HCT_OK : hct_fail(err, HCT_ENOMEM, "no memory");
+    size_t n = 0, volumes = 0;
+    if (s == HCT_OK && !path_is_file(index) && path_is_folder(scans)) s = path_list(scans, "", &names, &n, err);
+    for (size_t i = 0; i < n; i++) {
+        volumes += source_is_volume(names[i]);
+        free(names[i]);
+    }
+    free(names);
+    if (s == HCT_OK && volumes)
+        s = hct_fail(
+            err, HCT_EINVAL,
+            "%s: holds %zu volumes, and no %s tells where they come from: name another --out, or move them away", scans,
+            volumes, index);
+    free(scans);
+    free(index);
+    return s;
+}

@@ -10,6 +10,9 @@
 /* HCT_EINVAL where an input is a prepared scan, or the folder where a dataset keeps them: scans/ of `dataset`, the one
  * that is made, or of any other. Links to such folders are followed. */
 hct_status sources_check(const char *const *inputs, size_t n, const char *dataset, hct_err *err);
+/* HCT_EINVAL where `dataset` is none yet, but has volumes in scans/: they are somebody's, and not to be mixed with what
+ * is made. */
+hct_status sources_check_output(const char *dataset, hct_err *err);
 /* Whether folder, found in parent, is where a dataset keeps its prepared scans. */
 bool source_holds_prepared(const char *folder, const char *parent, const char *dataset);
 

@@ -306,6 +306,44 @@ hct_status story_info(dataset_index *ix, text_buffer *out, hct_err *err) {
         NULL, put_count, out, NULL, err);
 }
 
+/* ---- the funnel ---- */
+
+/* What headct prepare took for scans or may have: NIfTI files and volumes of series; in indexes of earlier versions,
+ * which have no items, scans and refusals. */
+#define FOUND                                                                                                          \
+    "(SELECT i.id, i.reason FROM items i UNION ALL SELECT s.id, NULL FROM scans s WHERE s.id NOT IN"                   \
+    " (SELECT id FROM items) UNION ALL SELECT r.id, 'refused' FROM refusals r WHERE r.id NOT IN (SELECT id FROM"       \
+    " items) AND r.id NOT IN (SELECT id FROM scans))"
+#define PERCENT "printf('%.1f', 100.0*n/max(1, (SELECT count(*) FROM " FOUND ")))"
+
+static void put_step_as_csv(sqlite3_stmt *q, text_buffer *out) {
+    for (int k = 0; k < 5; k++) csv_add(out, (size_t)k, text_at(q, k));
+    text_add(out, "\n", 1);
+}
+
+static void put_step(sqlite3_stmt *q, text_buffer *out) {
+    text_printf(out, "%-10s %-24s %10s %10s %8s%%\n", text_at(q, 0), text_at(q, 1), text_at(q, 2), text_at(q, 3),
+                text_at(q, 4));
+}
+
+hct_status story_funnel(dataset_index *ix, bool csv, text_buffer *out, hct_err *err) {
+    if (csv) text_printf(out, "step,what,scans,patients,percent\n");
+    else text_printf(out, "%-10s %-24s %10s %10s %9s\n", "step", "", "scans", "patients", "of found");
+    return each(
+        ix,
+        "SELECT step, what, n, patients, " PERCENT " FROM (SELECT 'found' AS step, 'series and NIfTI files' AS what,"
+        " count(*) AS n, '' AS patients FROM " FOUND
+        " UNION ALL SELECT * FROM (SELECT 'left out', reason, count(*), '' FROM " FOUND
+        " WHERE reason IS NOT NULL GROUP BY reason ORDER BY count(*) DESC, reason)"
+        " UNION ALL SELECT * FROM (SELECT 'left out', 'not prepared yet', count(*) AS many, '' FROM " FOUND
+        " WHERE reason IS NULL AND id NOT IN (SELECT id FROM scans)) WHERE many>0"
+        " UNION ALL SELECT 'kept', 'scans', count(*), count(DISTINCT patient) FROM scans"
+        " UNION ALL SELECT * FROM (SELECT 'part', COALESCE(x.split, 'none'), count(*), count(DISTINCT s.patient)"
+        " FROM scans s LEFT JOIN splits x ON x.patient=s.patient GROUP BY x.split ORDER BY x.split IS NULL, CASE"
+        " x.split WHEN 'train' THEN 1 WHEN 'val' THEN 2 WHEN 'test' THEN 3 ELSE 4 END, x.split))",
+        NULL, csv ? put_step_as_csv : put_step, out, NULL, err);
+}
+
 /* ---- evidence ---- */
 
 static void put_evidence(sqlite3_stmt *q, text_buffer *out) {

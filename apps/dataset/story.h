@@ -18,6 +18,10 @@ hct_status story_remove(dataset_index *ix, const char *folder, const char *id, h
 /* Counts: scans, patients, splits, labels, files by heading, what was left out by reason, warnings by word. */
 hct_status story_info(dataset_index *ix, text_buffer *out, hct_err *err);
 
+/* From what was found to what is in each part, as a flow chart has it; as a CSV or as text: step (found, left out,
+ * kept, part), what (a reason, a part), scans, patients (of those that are kept), percent of what was found. */
+hct_status story_funnel(dataset_index *ix, bool csv, text_buffer *out, hct_err *err);
+
 /* The records behind positive labels, counted, as a CSV: label,what,records,scans. HCT_ENOTFOUND: there are none. */
 hct_status story_evidence(dataset_index *ix, text_buffer *out, hct_err *err);
 

@@ -14,6 +14,7 @@
 #include "hct/nearest.h"
 #include "support/csv.h"
 #include "support/paths.h"
+#include "support/sha256.h"
 
 /* A file as it is: texts, and lists of them. NULL: the key is not there. */
 typedef struct raw_list {
@@ -379,18 +380,42 @@ hct_status filters_parse(const char *name, const char *yaml, size_t n, series_fi
     return s;
 }
 
+/* Twelve digits of the SHA-256 of the text, and of the triples. */
+static hct_status put_mark(const char *name, const char *yaml, size_t n, series_filters *f, hct_err *err) {
+    char hex[SHA256_HEX], kvp[32];
+    sha256 *h = sha256_begin();
+    sha256_add(h, yaml, n);
+    for (size_t i = 0; i < f->n_whitelist; i++) {
+        const filter_triple *w = &f->whitelist[i];
+        sha256_add(h, w->study, strlen(w->study) + 1);
+        sha256_add(h, w->kernel, strlen(w->kernel) + 1);
+        text_of_double(w->kvp, kvp);
+        sha256_add(h, kvp, strlen(kvp) + 1);
+    }
+    hct_status s = sha256_end(h, hex, err);
+    snprintf(f->mark, sizeof f->mark, "%.40s %.12s", name, hex);
+    return s;
+}
+
+static hct_status parse_and_mark(const char *name, const char *called, const char *yaml, size_t n, series_filters *ret,
+                                 hct_err *err) {
+    hct_status s = filters_parse(name, yaml, n, ret, err);
+    if (s == HCT_OK && (s = put_mark(called, yaml, n, ret, err)) < 0) filters_free(ret);
+    return s;
+}
+
 hct_status filters_read(const char *name, series_filters *ret, hct_err *err) {
     char *text;
     size_t n;
     for (const filters_builtin *b = filters_builtins; b->name; b++)
-        if (strcmp(b->name, name) == 0) return filters_parse(name, b->yaml, b->n, ret, err);
+        if (strcmp(b->name, name) == 0) return parse_and_mark(name, name, b->yaml, b->n, ret, err);
     *ret = (series_filters){0};
     if (!path_is_file(name))
         return hct_fail(err, HCT_ENOTFOUND,
                         "%s: there is no such file of filters; any-head-ct, nyu and none are built in", name);
     hct_status s = hct_read_file(name, &text, &n, err);
     if (s < 0) return s;
-    s = filters_parse(name, text, n, ret, err);
+    s = parse_and_mark(name, "file", text, n, ret, err);
     free(text);
     return s;
 }

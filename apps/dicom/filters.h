@@ -60,6 +60,7 @@ typedef struct series_filters {
     filter_triple *whitelist;
     size_t n_whitelist;
     bool has_whitelist;
+    char mark[64]; /* of filters_read: the name of one that is built in, else "file", and what tells its text apart */
 } series_filters;
 
 /* A file, or the name of one of recipes/filters, which are built in: "any-head-ct" (the default), "nyu", "none".

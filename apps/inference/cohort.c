@@ -72,30 +72,37 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
 
 /* ---- files and folders ---- */
 
-static int known(const cohort *c, const char *id) {
-    for (size_t i = 0; i < c->n; i++)
-        if (!strcmp(c->scans[i].id, id)) return 1;
-    return 0;
+/* The study's UID, and the folder of its first file. */
+static hct_status note_place(cohort_scan *s, const candidate_list *l, const candidate *one, hct_err *err) {
+    const dicom_header *h = one->series ? series_header(l->files, one->series) : NULL;
+    if (h && h->study_uid && *h->study_uid && !(s->study = strdup(h->study_uid))) return out_of_memory(err);
+    s->folder = path_folder(candidate_file(l, one)->path);
+    return s->folder ? HCT_OK : out_of_memory(err);
 }
 
-/* Its id; where another scan has that already, with -2, -3 ... behind it. */
-static char *new_id(const cohort *c, const candidate *one) {
-    char *base = candidate_id(&c->candidates, one, candidate_is_alone(&c->candidates, one)), *id = base;
-    for (int k = 2; id && known(c, id); k++) {
-        if (id != base) free(id);
-        if (asprintf(&id, "%s-%d", base, k) < 0) id = NULL;
-    }
-    if (id != base) free(base);
-    return id;
+/* Room for one more. */
+static hct_status grow(cohort *c, size_t *room, hct_err *err) {
+    if (c->n < *room) return HCT_OK;
+    size_t wanted = *room ? 2 * *room : 64;
+    cohort_scan *more = realloc(c->scans, wanted * sizeof *more);
+    if (!more) return out_of_memory(err);
+    c->scans = more;
+    *room = wanted;
+    return HCT_OK;
 }
 
-static hct_status add_candidate(cohort *c, candidate *one, hct_err *err) {
-    char *reason = candidate_refusal(one), *place = candidate_place(&c->candidates, one), *id = new_id(c, one);
-    hct_status s = place && id && (reason || !one->verdict.refusal) ? HCT_OK : out_of_memory(err);
+static hct_status add_candidate(cohort *c, size_t unit, size_t item, size_t *room, hct_err *err) {
+    const candidate_list *l = &c->files->candidates;
+    const candidate *one = &l->items[item];
+    char *reason = candidate_refusal(one), *place = candidate_place(l, one),
+         *id = place ? cohort_files_id(c->files, one, err) : NULL;
+    hct_status s = !place || (!reason && one->verdict.refusal) ? out_of_memory(err) : id ? HCT_OK : HCT_EIO;
+    if (s == HCT_OK) s = grow(c, room, err);
     if (s == HCT_OK && verdict_is_no_scan(&one->verdict)) text_printf(&c->left_out, "left out '%s': %s\n", id, reason);
     else if (s == HCT_OK) {
-        s = add(c, id, id, "", one->series ? place : candidate_file(&c->candidates, one)->path, reason, err);
-        c->scans[c->n - 1].found = one;
+        s = add(c, id, id, "", one->series ? place : candidate_file(l, one)->path, reason, err);
+        c->scans[c->n - 1].found = (cohort_source){unit, item};
+        if (s == HCT_OK) s = note_place(&c->scans[c->n - 1], l, one, err);
     }
     free(reason);
     free(place);
@@ -103,28 +110,25 @@ static hct_status add_candidate(cohort *c, candidate *one, hct_err *err) {
     return s;
 }
 
-static hct_status add_missing(cohort *c, const char *path, int code, hct_err *err) {
-    char *id = source_id(path_base(path)), why[4200];
+static hct_status add_missing(cohort *c, const char *path, int code, size_t *room, hct_err *err) {
+    char *base = source_id(path_base(path)), *id = base ? cohort_files_new_id(c->files, base, err) : NULL, why[4200];
     snprintf(why, sizeof why, "%s: %s", path, strerror(code));
-    hct_status s = id ? add(c, id, id, "", path, why, err) : out_of_memory(err);
+    hct_status s = id ? grow(c, room, err) : out_of_memory(err);
+    if (s == HCT_OK) s = add(c, id, id, "", path, why, err);
+    if (s == HCT_OK) c->scans[c->n - 1].missing = true;
+    free(base);
     free(id);
     return s;
 }
 
-/* Files that are part of no series, and could not be read. */
-static void tell_unread(cohort *c) {
-    enum { SHOWN = 20 };
-    size_t n = 0;
-    for (size_t i = 0; i < c->pile.n; i++) {
-        const pile_file *f = &c->pile.files[i];
-        bool stray = false;
-        if (f->kind != PILE_UNREAD || n++ >= SHOWN) continue;
-        for (size_t k = 0; k < c->candidates.series.n && !stray; k++)
-            for (size_t j = 0; j < c->candidates.series.items[k].n_strays && !stray; j++)
-                stray = c->candidates.series.items[k].strays[j] == i;
-        if (!stray) text_printf(&c->left_out, "not read: %s\n", f->why ? f->why : f->path);
+static hct_status add_units(cohort *c, size_t *room, hct_err *err) {
+    hct_status s = HCT_OK;
+    for (size_t i = 0; i < c->files->n && s == HCT_OK; i++) {
+        const candidate_list *l = cohort_files_unit(c->files, i, err);
+        if (!l) s = err ? err->code : HCT_EIO;
+        for (size_t k = 0; s == HCT_OK && k < l->n; k++) s = add_candidate(c, i, k, room, err);
     }
-    if (n > SHOWN) text_printf(&c->left_out, "not read: %zu more files\n", n - SHOWN);
+    return s;
 }
 
 hct_status cohort_of_files(const char *const *paths, size_t n, const char *filters, cohort *ret, hct_err *err) {
@@ -133,22 +137,18 @@ hct_status cohort_of_files(const char *const *paths, size_t n, const char *filte
     int *missing = calloc(n + 1, sizeof *missing);
     char buffer[512];
     const char *steps = scan_preprocessing_with(&(scan_options){0}, buffer);
-    size_t n_there = 0;
+    size_t n_there = 0, room = 0;
     struct stat st;
     hct_status s = there && missing ? sha256_bytes(steps, strlen(steps), c.preprocessing, err) : out_of_memory(err);
     for (size_t i = 0; s == HCT_OK && i < n; i++) {
         if (stat(paths[i], &st) < 0) missing[i] = errno;
         else there[n_there++] = paths[i];
     }
-    if (s == HCT_OK) s = filters_read(filters ? filters : "any-head-ct", &c.filters, err);
-    if (s == HCT_OK) s = pile_read(there, n_there, &c.pile, err);
-    if (s == HCT_OK) s = candidates_of(c.pile.files, c.pile.n, &c.filters, &c.candidates, err);
-    size_t most = c.candidates.n + n - n_there;
-    if (s == HCT_OK && !(c.scans = calloc(most + 1, sizeof *c.scans))) s = out_of_memory(err);
-    for (size_t i = 0; s == HCT_OK && i < c.candidates.n; i++) s = add_candidate(&c, &c.candidates.items[i], err);
+    if (s == HCT_OK && !(c.files = cohort_files_open(there, n_there, filters, err))) s = err ? err->code : HCT_EIO;
+    if (s == HCT_OK) s = add_units(&c, &room, err);
     for (size_t i = 0; s == HCT_OK && i < n; i++)
-        if (missing[i]) s = add_missing(&c, paths[i], missing[i], err);
-    if (s == HCT_OK) tell_unread(&c);
+        if (missing[i]) s = add_missing(&c, paths[i], missing[i], &room, err);
+    if (s == HCT_OK) s = cohort_files_unread(c.files, &c.left_out, err);
     if (s == HCT_OK && !c.n) {
         hct_log(HCT_LOG_WARNING, "%s", text_so_far(&c.left_out));
         s = hct_fail(err, HCT_ENOTFOUND, "%s%s: no scan there (no .nii, .nii.gz or series of DICOM slices)",
@@ -169,6 +169,8 @@ static void free_scan(cohort_scan *s) {
     free(s->path);
     free(s->reason);
     free(s->more);
+    free(s->study);
+    free(s->folder);
     identifiers_free(&s->names);
 }
 
@@ -177,9 +179,7 @@ void cohort_free(cohort *c) {
     free(c->scans);
     free(c->by_id);
     dataset_close(c->data);
-    candidates_free(&c->candidates);
-    pile_free(&c->pile);
-    filters_free(&c->filters);
+    cohort_files_close(c->files);
     text_free(&c->left_out);
     *c = (cohort){0};
 }
@@ -215,44 +215,38 @@ hct_status cohort_same_input(const cohort *c, size_t i, const char *input, const
 
 /* ---- studies ---- */
 
-/* What series of one study have in common. */
-static char *study_of(const cohort *c, const candidate *one) {
-    const dicom_header *h = one->series ? series_header(c->candidates.files, one->series) : NULL;
-    if (h && h->study_uid && *h->study_uid) return strdup(h->study_uid);
-    return path_folder(candidate_file(&c->candidates, one)->path);
-}
-
-/* The name of the folder that holds all files of a study. */
-static char *study_id(const cohort *c, const cohort_scan *s) {
-    char *folder = path_folder(candidate_file(&c->candidates, s->found)->path);
-    for (size_t i = 0; folder && i < s->n_more; i++) {
-        const char *other = candidate_file(&c->candidates, s->more[i])->path;
-        for (size_t n = strlen(folder); n && (strncmp(folder, other, n) != 0 || other[n] != '/');) {
-            char *higher = path_folder(folder);
-            if (!higher || strlen(higher) >= n) {
-                free(higher);
-                break;
-            }
-            free(folder);
-            folder = higher;
-            n = strlen(folder);
+/* The innermost folder that holds both; a is changed. */
+static void shorten_to_common(char *a, const char *b) {
+    for (size_t n = strlen(a); n && (strncmp(a, b, n) != 0 || (b[n] != '/' && b[n] != 0 && a[n - 1] != '/'));) {
+        char *slash = strrchr(a, '/');
+        if (!slash || slash == a) {
+            if (slash) a[1] = 0;
+            break;
         }
+        *slash = 0;
+        n = strlen(a);
     }
-    char *real = folder ? realpath(folder, NULL) : NULL, *id = real ? source_id(path_base(real)) : NULL;
-    free(real);
-    free(folder);
-    return id;
 }
 
 /* The series of one becomes a further one of the other, which is of the same study; its id is NULL then. */
-static hct_status join(cohort_scan *to, cohort_scan *from, hct_err *err) {
-    candidate **more = realloc(to->more, (to->n_more + 1) * sizeof *more);
+static hct_status join(cohort *c, cohort_scan *to, cohort_scan *from, hct_err *err) {
+    hct_status s = cohort_files_forget_id(c->files, from->id, err);
+    if (s < 0) return s;
+    cohort_source *more = realloc(to->more, (to->n_more + 1) * sizeof *more);
     if (!more) return out_of_memory(err);
     to->more = more;
     more[to->n_more++] = from->found;
+    shorten_to_common(to->folder, from->folder);
     free_scan(from);
     *from = (cohort_scan){0};
     return HCT_OK;
+}
+
+/* The name of the folder that holds all files of a study. */
+static char *study_id(const cohort_scan *s) {
+    char *real = realpath(s->folder, NULL), *id = real ? source_id(path_base(real)) : NULL;
+    free(real);
+    return id;
 }
 
 /* Scans that have become part of another one go; studies get their names. */
@@ -264,11 +258,9 @@ static hct_status name_studies(cohort *c, hct_err *err) {
     for (size_t i = 0; i < c->n; i++) {
         cohort_scan *s = &c->scans[i];
         if (!s->n_more) continue;
-        char *base = study_id(c, s), *id = base ? strdup(base) : NULL;
-        for (int k = 2; id && known(c, id); k++) {
-            free(id);
-            if (asprintf(&id, "%s-%d", base, k) < 0) id = NULL;
-        }
+        hct_status st = cohort_files_forget_id(c->files, s->id, err);
+        if (st < 0) return st;
+        char *base = study_id(s), *id = base ? cohort_files_new_id(c->files, base, err) : NULL;
         free(base);
         if (!id) return out_of_memory(err);
         free(s->id);
@@ -281,22 +273,31 @@ static hct_status name_studies(cohort *c, hct_err *err) {
     return sort_ids(c, err);
 }
 
+/* What series of one study have in common. */
+static const char *study_of(const cohort_scan *s) { return s->study ? s->study : s->folder; }
+
+static int by_study(const void *a, const void *b, void *context) {
+    const cohort *c = context;
+    size_t i = *(const size_t *)a, j = *(const size_t *)b;
+    int side = strcmp(study_of(&c->scans[i]), study_of(&c->scans[j]));
+    return side ? side : i < j ? -1 : i > j;
+}
+
 hct_status cohort_join_studies(cohort *c, hct_err *err) {
     if (c->data) return HCT_OK;
-    char **study = calloc(c->n + 1, sizeof *study);
-    hct_status st = study ? HCT_OK : out_of_memory(err);
-    for (size_t i = 0; st == HCT_OK && i < c->n; i++) {
-        cohort_scan *s = &c->scans[i];
-        if (!s->found || s->reason) continue;
-        if (!(study[i] = study_of(c, s->found))) st = out_of_memory(err);
-        for (size_t k = 0; st == HCT_OK && k < i; k++)
-            if (study[k] && c->scans[k].id && !strcmp(study[k], study[i])) {
-                st = join(&c->scans[k], s, err);
-                break;
-            }
+    size_t *order = malloc((c->n + 1) * sizeof *order), n = 0;
+    hct_status st = order ? HCT_OK : out_of_memory(err);
+    for (size_t i = 0; order && i < c->n; i++)
+        if (!c->scans[i].missing && !c->scans[i].reason) order[n++] = i;
+    if (n) qsort_r(order, n, sizeof *order, by_study, c);
+    for (size_t i = 0, k; st == HCT_OK && i < n; i = k) {
+        char *study = strdup(study_of(&c->scans[order[i]])); /* its folder changes as it is joined */
+        if (!study) st = out_of_memory(err);
+        for (k = i + 1; st == HCT_OK && k < n && !strcmp(study, study_of(&c->scans[order[k]])); k++)
+            st = join(c, &c->scans[order[i]], &c->scans[order[k]], err);
+        free(study);
     }
-    for (size_t i = 0; study && i < c->n; i++) free(study[i]);
-    free(study);
+    free(order);
     return st == HCT_OK ? name_studies(c, err) : st;
 }
 
@@ -343,8 +344,9 @@ hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err) {
     hct_status s = c->data ? name_dataset(c, key, err) : HCT_OK;
     for (size_t i = 0; s == HCT_OK && !c->data && i < c->n; i++) {
         cohort_scan *one = &c->scans[i];
-        s = one->found ? identifiers_of_candidate(&c->candidates, one->found, &one->names, err)
-                       : identifiers_of_path(one->path, &one->names, err);
+        const candidate *found = one->missing ? NULL : cohort_files_find(c->files, one->found, err);
+        if (found) s = identifiers_of_candidate(&c->files->candidates, found, &one->names, err);
+        else s = one->missing ? identifiers_of_path(one->path, &one->names, err) : err ? err->code : HCT_EIO;
     }
     c->clear = s == HCT_OK;
     return s;
@@ -357,16 +359,19 @@ const char *cohort_naming(const cohort *c) {
 /* ---- running ---- */
 
 /* One series or file; its hash is added. */
-static hct_status read_one(const cohort *c, const cohort_scan *s, candidate *found, const model_info *info, float *out,
+static hct_status read_one(cohort *c, const cohort_scan *s, cohort_source source, const model_info *info, float *out,
                            char hash[65], hct_err *why) {
     volume v = {0};
     candidate_facts facts;
     const candidate_options o = {.jobs = 0};
     const form *f;
+    candidate *found = cohort_files_find(c->files, source, why);
+    if (!found) return why->code;
+    const candidate_list *l = &c->files->candidates;
     hct_status st = form_of(&info->encoder.input, &f, why);
-    if (st == HCT_OK) st = candidate_hash(&c->candidates, found, hash, why);
-    if (st == HCT_OK && f) st = candidate_form(&c->candidates, found, &o, f, &v, why);
-    else if (st == HCT_OK) st = candidate_prepare(&c->candidates, found, &c->filters, &o, &v, &facts, why);
+    if (st == HCT_OK) st = candidate_hash(l, found, hash, why);
+    if (st == HCT_OK && f) st = candidate_form(l, found, &o, f, &v, why);
+    else if (st == HCT_OK) st = candidate_prepare(l, found, &c->files->filters, &o, &v, &facts, why);
     if (st == HCT_OK) {
         st = input_make(&info->encoder.input, &v, out, why);
         volume_free(&v);

@@ -8,9 +8,9 @@
 #ifndef INFERENCE_COHORT_H
 #define INFERENCE_COHORT_H
 
-#include "dataset/candidate.h"
 #include "dataset/dataset.h"
 #include "dataset/identifiers.h"
+#include "inference/cohort_files.h"
 #include "inference/embedder.h"
 #include "support/text.h"
 
@@ -18,19 +18,19 @@ typedef struct cohort_scan {
     char *id, *patient, *split; /* of a file: candidate_id, which is its own patient; split "" */
     char *path;                 /* NIfTI file, or where a series lies; of a dataset: the prepared volume */
     size_t at;                  /* number in the dataset */
-    candidate *found;           /* of a file or series */
-    candidate **more;           /* [n_more]: further series of its study (cohort_join_studies) */
+    cohort_source found;        /* of a file or series */
+    cohort_source *more;        /* [n_more]: further series of its study (cohort_join_studies) */
     size_t n_more;
+    bool missing;           /* nothing is at its path */
+    char *study, *folder;   /* of a file or series: StudyInstanceUID or NULL, and where all its files lie */
     char input[MODEL_HASH]; /* SHA-256 of the source (candidate_hash); of a file "" until it is read */
     identifiers names;      /* where c->clear; else all NULL */
     char *reason;           /* why it was left out; NULL: it was not */
 } cohort_scan;
 
 typedef struct cohort {
-    dataset *data; /* NULL: files and folders: */
-    pile pile;
-    candidate_list candidates;
-    series_filters filters;
+    dataset *data;        /* of a dataset */
+    cohort_files *files;  /* of files and folders */
     text_buffer left_out; /* a line each: scouts and the like, files that could not be read */
     size_t n;
     cohort_scan *scans;

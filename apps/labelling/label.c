@@ -344,15 +344,12 @@ static hct_status write_provenance(run *r, hct_err *err) {
 }
 
 static hct_status label_all(run *r, csv **tables, hct_err *err) {
-    hct_status s =
-        index_exec(&r->index,
-                   "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS evidence(scan INTEGER NOT NULL REFERENCES scans(n) ON"
-                   " DELETE CASCADE, label TEXT NOT NULL, what TEXT NOT NULL, days INTEGER NOT NULL);"
-                   " DELETE FROM evidence",
-                   err);
+    hct_status s = index_exec(&r->index, "BEGIN IMMEDIATE", err);
     if (s < 0) return s;
-    r->evidence = index_query(&r->index, err, "INSERT INTO evidence VALUES(?, ?, ?, ?)", "");
-    if (!r->evidence) s = err ? err->code : HCT_EIO;
+    s = index_make_evidence(&r->index, err);
+    if (s == HCT_OK) s = index_exec(&r->index, "DELETE FROM evidence", err);
+    if (s == HCT_OK) r->evidence = index_query(&r->index, err, "INSERT INTO evidence VALUES(?, ?, ?, ?)", "");
+    if (s == HCT_OK && !r->evidence) s = err ? err->code : HCT_EIO;
     if (s == HCT_OK) s = read_records(r, r->o->diagnoses, false, &tables[0], err);
     if (s == HCT_OK && r->o->medications) s = read_records(r, r->o->medications, true, &tables[1], err);
     if (s == HCT_OK && !r->o->dry) s = write_labels(r, err);

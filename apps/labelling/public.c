@@ -99,7 +99,7 @@ static hct_status read_rsna(table *t, const csv *c, hct_err *err) {
     for (size_t row = 0; row < c->rows; row++) {
         const char *text = csv_cell(c, row, (size_t)id), *type = strrchr(text, '_');
         entry e = {.known = 0};
-        uint32_t value, k = 0;
+        uint32_t value = 0, k = 0;
         while (type && k < RSNA && strcmp(type + 1, rsna_types[k]) != 0) k++;
         if (!type || k == RSNA || (size_t)(type - text) >= KEY || strncmp(text, "ID_", 3) != 0)
             return hct_fail(err, HCT_EFORMAT, "%s line %d: '%.60s' is no ID_<image>_<type> of RSNA 2019", c->path,
@@ -144,7 +144,7 @@ static hct_status read_cq500(table *t, const csv *c, hct_err *err) {
             return hct_fail(err, HCT_EFORMAT, "%s line %d: '%.60s' is no name of CQ500 (CQ500-CT-120)", c->path,
                             c->lines[row], csv_cell(c, row, (size_t)name));
         for (int k = 0; k < CQ500; k++) {
-            uint32_t votes = 0, one;
+            uint32_t votes = 0, one = 0;
             for (int r = 0; r < 3; r++) {
                 hct_status s = bit_of(c, row, (size_t)column[r][k], &one, err);
                 if (s < 0) return s;

@@ -7,7 +7,9 @@
 #include "models/lora.h"
 #include "pickle/torch_write.h"
 #include "support/paths.h"
+#include "support/json_out.h"
 #include "weights/card.h"
+#include "weights/onnx_vit.h"
 
 typedef struct exporter {
     const export_options *o;
@@ -90,6 +92,24 @@ static hct_status choose(exporter *q, hct_err *err) {
     return st;
 }
 
+/* The graph, with the description and the names of its tasks, as a JSON list, for whoever runs it. */
+static hct_status write_onnx(const exporter *q, const model_info *info, const char *text, hct_err *err) {
+    onnx_graph g = {0};
+    json_out tasks = {0};
+    json_array(&tasks, NULL);
+    for (int k = 0; k < info->n_tasks; k++) json_text(&tasks, NULL, info->task[k]);
+    json_end(&tasks);
+    char *list = json_take(&tasks, q->o->out, err);
+    const hct_st_pair meta[] = {{"headct", text}, {"tasks", list}};
+    hct_status st = list ? HCT_OK : err->code;
+    const onnx_source s = {q->o->weights, info, q->entry, q->n, q->o->from_volume};
+    if (st == HCT_OK) st = onnx_vit(&s, &g, err);
+    if (st == HCT_OK) st = onnx_save(&g, q->o->out, meta, info->role == MODEL_CLASSIFIER ? 2 : 1, err);
+    onnx_free(&g);
+    free(list);
+    return st;
+}
+
 static hct_status write_weights(exporter *q, hct_err *err) {
     int one_of_two = plain_name_of(q) != NULL;
     const char *which = q->o->which == EXPORT_STUDENT ? "student" : "teacher";
@@ -102,9 +122,10 @@ static hct_status write_weights(exporter *q, hct_err *err) {
         {"exported", which},
     };
     size_t n = one_of_two ? 3 : 2;
-    hct_status st = !text         ? HCT_ENOMEM
-                    : q->o->torch ? torch_write(q->o->out, q->entry, q->n, meta, n, err)
-                                  : hct_st_write(q->o->out, q->entry, q->n, meta, n, err);
+    hct_status st = HCT_ENOMEM;
+    if (text && q->o->format == EXPORT_ONNX) st = write_onnx(q, &info, text, err);
+    else if (text && q->o->format == EXPORT_TORCH) st = torch_write(q->o->out, q->entry, q->n, meta, n, err);
+    else if (text) st = hct_st_write(q->o->out, q->entry, q->n, meta, n, err);
     free(text);
     return st;
 }

@@ -1,4 +1,5 @@
-/* Weights for others: plain safetensors, or a file of torch.save, under the paper's names; and a model card. */
+/* Weights for others: plain safetensors, or a file of torch.save, under the paper's names; a graph in ONNX; and a model
+ * card. */
 #ifndef WEIGHTS_EXPORT_H
 #define WEIGHTS_EXPORT_H
 
@@ -6,9 +7,12 @@
 
 typedef enum export_which { EXPORT_ALL, EXPORT_STUDENT, EXPORT_TEACHER } export_which;
 
+typedef enum export_format { EXPORT_SAFETENSORS, EXPORT_TORCH, EXPORT_ONNX } export_format;
+
 typedef struct export_options {
     const char *weights, *out;
-    int torch; /* else safetensors */
+    export_format format;
+    int from_volume; /* of ONNX: takes prepared volumes, not ready inputs (weights/onnx_vit.h) */
     /* of a DINO checkpoint, whose encoder alone is written: the student's or the teacher's, its moving average
      * (EXPORT_ALL: that) */
     export_which which;

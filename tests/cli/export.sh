@@ -48,6 +48,31 @@ good = good and json.loads(student[0]["headct"]) == json.loads(run[0]["headct"])
 sys.exit(not good)
 P
 ok $? "each is its tensors of the checkpoint under plain names, described as an encoder, and the teacher is the run's result"
+check "to ONNX (what it computes: the long test onnx)" "$headct" export --weights "$work/dino/weights.safetensors" --format onnx --out "$work/dino.onnx"
+python3 - "$work/dino.onnx" <<'P'
+import sys
+def fields(b):  # field number and value of a protocol buffer's message
+    at = 0
+    def varint():
+        nonlocal at
+        v = s = 0
+        while True:
+            c = b[at]; at += 1; v |= (c & 127) << s; s += 7
+            if c < 128: return v
+    while at < len(b):
+        tag = varint()
+        if tag & 7 == 0: yield tag >> 3, varint()
+        elif tag & 7 == 5: at += 4; yield tag >> 3, b[at - 4:at]
+        else: n = varint(); at += n; assert at <= len(b); yield tag >> 3, b[at - n:at]
+model = list(fields(open(sys.argv[1], "rb").read()))
+graph = list(fields(next(v for k, v in model if k == 7)))
+ops = [next(x for f, x in fields(v) if f == 4).decode() for k, v in graph if k == 1]
+print("#", ops)
+sys.exit(dict(model)[1] != 8 or ops.count("LayerNormalization") % 2 != 1 or ops.count("Softmax") != ops.count("Erf") or not ops.count("Conv") == 1)
+P
+ok $? "is a whole graph of IR 8"
+refuses 2 "safetensors, pth or onnx" "a format of no name" "$headct" export --weights "$work/dino/weights.safetensors" --format h5 --out "$work/x"
+refuses 2 "belongs to --format onnx" "--input of weights" "$headct" export --weights "$work/dino/weights.safetensors" --input volume --out "$work/x"
 check "embed takes the student" "$headct" embed --weights "$work/student.safetensors" --data "$work/data" --part val --out "$work/e.safetensors" $q
 refuses 2 "student, teacher or ema" "--which of nothing" "$headct" export --weights "$last" --which both --out "$work/x.safetensors"
 refuses 1 "holds one model" "the student of weights that have none" "$headct" export --weights "$work/dino/weights.safetensors" --which student --out "$work/x.safetensors"

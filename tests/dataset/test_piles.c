@@ -6,9 +6,10 @@
 
 #include "check_main.h"
 #include "dataset/dataset.h"
-#include "dataset/index_found.h"
 #include "dataset/key.h"
 #include "dataset/scan_tags.h"
+#include "dataset/index_found.h"
+#include "index_texts.h"
 #include "make_dicom.h"
 #include "make_nifti.h"
 #include "prepare_runs.h"
@@ -68,6 +69,16 @@ START_TEST(every_file_under_one_heading) {
     shell("grep -q '^mr,mr,DICOM,12,modality,' refused.csv && grep -q '^,empty.dcm,file,,not-read,' refused.csv");
     runs(OK, "dataset info data");
     says("files: dicom                 36");
+    runs(OK, "dataset funnel data");
+    says("found      series and NIfTI files            4               100.0%");
+    runs(OK, "dataset funnel data --out funnel.csv");
+    shell(
+        "printf 'step,what,scans,patients,percent\nfound,series and NIfTI files,4,,100.0\nleft out,localizer,1,,25.0\n"
+        "left out,modality,1,,25.0\nkept,scans,2,2,50.0\npart,none,2,2,50.0\n' | diff - funnel.csv");
+    shell("printf 'scan,split\nhead,test\n' > parts.csv");
+    runs(OK, "split data --from parts.csv");
+    runs(OK, "dataset funnel data --csv");
+    says("kept,scans,2,2,50.0\npart,test,1,1,25.0\npart,none,1,1,25.0\n");
     runs(PARTIAL, "prepare --in cd --out data --quiet");
     says("0 prepared, 2 unchanged, 2 refused");
     runs(OK, "dataset list data --out list.csv");
@@ -251,39 +262,6 @@ START_TEST(archives_and_filters) {
     says("scans                        1");
 }
 END_TEST
-
-/* The whole index as text, without row numbers, times and what tells runs apart. */
-static char *index_text_of(const char *folder) {
-    /* clang-format off */
-    static const char *const queries[] = {
-        "SELECT id, place, kind, slices, reason FROM items ORDER BY id",
-        ("SELECT f.path, f.bytes, f.kind, f.folder, f.grp, f.why, i.id FROM files f LEFT JOIN items i ON i.n=f.item"
-         " ORDER BY f.path"),
-        ("SELECT s.id, p.name, s.file, s.source, s.source_bytes, s.source_sha256, s.preprocessing, s.provenance"
-         " FROM scans s JOIN patients p ON p.id=s.patient ORDER BY s.id"),
-        "SELECT s.id, t.key, t.value FROM tags t JOIN scans s ON s.n=t.scan ORDER BY s.id, t.key",
-        ("SELECT i.id, f.at, f.word, f.weight, f.sentence FROM findings f JOIN items i ON i.n=f.item"
-         " ORDER BY i.id, f.at"),
-        "SELECT id, source, reason FROM refusals ORDER BY id",
-    };
-    /* clang-format on */
-    dataset_index ix;
-    text_buffer t = {0};
-    hct_err err = {0};
-    ck_assert_msg(index_open(&ix, folder, 0, &err) == HCT_OK, "%s", err.msg);
-    for (size_t k = 0; k < sizeof queries / sizeof *queries; k++) {
-        sqlite3_stmt *q = index_query(&ix, &err, queries[k], "");
-        ck_assert_msg(q != NULL, "%s", err.msg);
-        while (index_step(&ix, q, &err) > 0) {
-            for (int c = 0; c < sqlite3_column_count(q); c++)
-                text_printf(&t, "%s|", sqlite3_column_text(q, c) ? (const char *)sqlite3_column_text(q, c) : "");
-            text_printf(&t, "\n");
-        }
-        sqlite3_finalize(q);
-    }
-    index_close(&ix);
-    return text_take(&t, "index", &err);
-}
 
 static int many_series; /* the pile that is killed, where it is not the small one */
 

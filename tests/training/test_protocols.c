@@ -31,6 +31,19 @@ static void make_data(void) {
     }
 }
 
+enum { TRAIN = 50 };
+static probe_data halves(void) {
+    return (probe_data){.row = x,
+                        .n = N,
+                        .width = WIDTH,
+                        .tokens = 1,
+                        .label = label,
+                        .train = rows,
+                        .valid = rows + TRAIN,
+                        .n_train = TRAIN,
+                        .n_valid = N - TRAIN};
+}
+
 static recipe with(const char *a, const char *b) {
     recipe r = recipe_default();
     hct_err err = {0};
@@ -123,19 +136,10 @@ static double auc_of(const double *score, const int8_t *of, size_t n) {
 
 /* The head says what the fit found, standardised or not; C is the smallest of the ten with the best validation AUC. */
 START_TEST(logistic_head) {
-    enum { TRAIN = 50 };
     hct_err err = {0};
     make_data();
     hct_dev *dev = device_open("cpu", NULL);
-    const probe_data d = {.row = x,
-                          .n = N,
-                          .width = WIDTH,
-                          .tokens = 1,
-                          .label = label,
-                          .train = rows,
-                          .valid = rows + TRAIN,
-                          .n_train = TRAIN,
-                          .n_valid = N - TRAIN};
+    const probe_data d = halves();
     const probe_rows train = {.row = rows, .n = TRAIN, .label = label};
     for (int standardized = 0; standardized < 2; standardized++) {
         recipe r = with("probe.protocol=logistic", standardized ? "probe.standardize=true" : NULL);
@@ -262,20 +266,11 @@ static void one_head(const recipe *r, int h, int standardized, double z[][WIDTH]
 }
 
 START_TEST(grid_beside_a_second_computation) {
-    enum { TRAIN = 50 };
     hct_err err = {0};
     make_data();
     for (int i = 0; i < N; i++) x[i * WIDTH + 2] /= 16; /* raw heads have a chance too */
     hct_dev *dev = device_open("cpu", NULL);
-    const probe_data d = {.row = x,
-                          .n = N,
-                          .width = WIDTH,
-                          .tokens = 1,
-                          .label = label,
-                          .train = rows,
-                          .valid = rows + TRAIN,
-                          .n_train = TRAIN,
-                          .n_valid = N - TRAIN};
+    const probe_data d = halves();
     const probe_rows train = {.row = rows, .n = TRAIN, .label = label};
     recipe r = with("probe.protocol=cvpr26", "probe.watched=loss");
     params *head = new_head(dev);
@@ -361,7 +356,7 @@ END_TEST
 
 /* A finding in one vector of a bag, whose mean says nothing: AB-MIL finds it, and its gradients are what taught it. */
 START_TEST(mil_finds_one_vector_of_a_bag) {
-    enum { BAGS = 120, OF = 8, TRAIN = 60 };
+    enum { BAGS = 120, OF = 8, LEARNED = 60 };
     static float bags[BAGS * OF * WIDTH];
     static int8_t of_bag[BAGS];
     static size_t bag_rows[BAGS];
@@ -387,9 +382,9 @@ START_TEST(mil_finds_one_vector_of_a_bag) {
                           .heads = HEAD_MIL,
                           .label = of_bag,
                           .train = bag_rows,
-                          .valid = bag_rows + TRAIN,
-                          .n_train = TRAIN,
-                          .n_valid = BAGS - TRAIN};
+                          .valid = bag_rows + LEARNED,
+                          .n_train = LEARNED,
+                          .n_valid = BAGS - LEARNED};
     recipe r = with("optim.lr=1e-2", "optim.epochs=60");
     const char *const keys[] = {"optim.batch=20", "optim.scale_lr_by_batch=false", "optim.warmup_fraction=0.1",
                                 "optim.warmup_epochs=0"};
@@ -402,7 +397,7 @@ START_TEST(mil_finds_one_vector_of_a_bag) {
     char chosen[PROBE_CHOSEN];
     const probe_fit_options o = {.task = "SDH"};
     ck_assert_msg(probe_by_protocol(&r, dev, &d, &o, head, score, chosen, &err) == HCT_OK, "%s", err.msg);
-    double auc = auc_of(score + TRAIN, of_bag + TRAIN, BAGS - TRAIN);
+    double auc = auc_of(score + LEARNED, of_bag + LEARNED, BAGS - LEARNED);
     ck_assert_msg(auc > 0.95, "AUC %f (%s)", auc, chosen);
     params_free(head);
     device_close(dev);
