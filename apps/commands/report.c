@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "commands/command.h"
 #include "hct/log.h"
@@ -122,16 +121,6 @@ static char *figures_of(const char *page) {
     return folder;
 }
 
-static void add_subtitle(report *r) {
-    char text[100];
-    time_t now = time(NULL);
-    struct tm tm;
-    if (!gmtime_r(&now, &tm)) return;
-    size_t n = (size_t)snprintf(text, sizeof text, "headct %s, ", HEADCT_VERSION);
-    strftime(text + n, sizeof text - n, "%Y-%m-%d %H:%M UTC", &tm);
-    report_subtitle(r, text);
-}
-
 int command_report(int argc, char **argv) {
     settings s = {0};
     const struct argp argp = {options, parse, "RUN...", doc, NULL, NULL, NULL};
@@ -145,7 +134,7 @@ int command_report(int argc, char **argv) {
                                            : "headct runs");
     char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html"), *figures = figures_of(path);
     if (!figures) status = hct_fail(&err, HCT_ENOMEM, "out of memory");
-    if (status == HCT_OK) add_subtitle(r);
+    report_subtitle(r, "headct " HEADCT_VERSION); /* no date: the same runs make the same bytes */
     if (status == HCT_OK && s.paper)
         status = paper_add(r, (const char *const *)s.runs, (size_t)s.n_runs, figures, &drawn, &missing, &err);
     if (status == HCT_OK && s.n_runs > 1 && !s.paper)

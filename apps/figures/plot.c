@@ -46,7 +46,7 @@ static void write_script(FILE *f, const void *context) {
             p->square == SQUARE_LEVEL          ? "bottom left"
             : p->square && p->series[0].points ? "top left"
             : p->square                        ? "bottom right"
-            : p->log_x                         ? "bottom right"
+            : p->log_x || p->rises             ? "bottom right"
             : p->n > KEY_INSIDE                ? "outside right top"
                                                : "top right");
     if (p->square) fputs("set size square\nset xrange [0:1]\nset yrange [0:1]\n", f);

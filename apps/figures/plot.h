@@ -30,6 +30,7 @@ typedef struct plot {
     plot_square square;
     double level;
     bool log_x, log_y; /* log_x: base 2 */
+    bool rises;        /* the legend stands at the bottom */
     int width, height; /* pixels; 0: 720 x 420 (520 x 520 where square) */
 } plot;
 

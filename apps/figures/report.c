@@ -28,7 +28,7 @@ static const char STYLE[] =
     ".table{overflow-x:auto;margin:1rem 0}table{border-collapse:collapse}"
     "caption{text-align:left;color:var(--soft);padding-bottom:.3rem}"
     "th,td{padding:.25rem .8rem;border-bottom:1px solid var(--line);text-align:left}thead th{border-bottom-width:2px}"
-    "table.numbers th+th,table.numbers td{text-align:right;font-variant-numeric:tabular-nums}"
+    "table.numbers th+th,table.numbers td{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
     "figure{margin:1.2rem 0}figure.half{display:inline-block;width:49%;vertical-align:top}"
     "figure img{max-width:100%;height:auto;background:#fff}figcaption{color:var(--soft);font-size:.92rem}"
     "pre{background:var(--ground);padding:1rem;overflow-x:auto;font-size:.85rem}"

@@ -29,14 +29,18 @@ interval lane_auc(const lane *l, const char *task) {
 }
 
 /* As it would be with another seed and the encoder of another seed. */
-static int same_but_seed(const run_facts *a, const run_facts *b) {
+static hct_status same_but_seed(const run_facts *a, const run_facts *b, int *ret, hct_err *err) {
+    hct_status st = HCT_OK;
     text_buffer text[2] = {{0}, {0}};
     const run_facts *const both[2] = {a, b};
     for (int i = 0; i < 2; i++) {
         const recipe *const parts[2] = {&both[i]->own, &both[i]->parent};
         for (int k = 0; k < 2; k++) {
             recipe *r = malloc(sizeof *r);
-            if (!r) continue;
+            if (!r) {
+                st = hct_fail(err, HCT_ENOMEM, "out of memory for a comparison");
+                continue;
+            }
             *r = *parts[k];
             r->seed = 0;
             r->name[0] = r->probe.weights[0] = r->finetune.weights[0] = r->model.weights[0] = '\0';
@@ -44,10 +48,12 @@ static int same_but_seed(const run_facts *a, const run_facts *b) {
             free(r);
         }
     }
-    int same = !strcmp(text_so_far(&text[0]), text_so_far(&text[1])) && a->own.seed != b->own.seed;
+    for (int i = 0; i < 2 && st == HCT_OK; i++) st = text_check(&text[i], "a comparison", err);
+    *ret = st == HCT_OK && !strcmp(text_so_far(&text[0]), text_so_far(&text[1])) && a->own.seed != b->own.seed &&
+           a->has_recipe && b->has_recipe;
     text_free(&text[0]);
     text_free(&text[1]);
-    return same && a->has_recipe && b->has_recipe;
+    return st;
 }
 
 static void label_of(const run_facts *f, char *ret, size_t room) {
@@ -55,12 +61,17 @@ static void label_of(const run_facts *f, char *ret, size_t room) {
     snprintf(ret, room, "%s%s%s", plain ? "" : f->pretraining, plain ? "" : ", ", f->approach);
 }
 
-size_t lanes_of(const run_facts *const *runs, size_t n, lane ret[LANES]) {
+hct_status lanes_of(const run_facts *const *runs, size_t n, lane ret[LANES], size_t *ret_n, hct_err *err) {
     size_t lanes = 0;
+    *ret_n = 0;
     for (size_t i = 0; i < n; i++) {
         size_t k = 0;
         if (!runs[i]->has_metrics) continue;
-        while (k < lanes && !same_but_seed(ret[k].run[0], runs[i])) k++;
+        for (int same = 0; k < lanes; k++) {
+            hct_status st = same_but_seed(ret[k].run[0], runs[i], &same, err);
+            if (st < 0) return st;
+            if (same) break;
+        }
         if (k == LANES) continue; /* more make a figure nobody can read */
         if (k == lanes) {
             ret[lanes].n = 0;
@@ -85,7 +96,8 @@ size_t lanes_of(const run_facts *const *runs, size_t n, lane ret[LANES]) {
             size_t at = strlen(ret[a].label);
             snprintf(ret[a].label + at, sizeof ret[a].label - at, ", mean of %zu seeds", ret[a].n);
         }
-    return lanes;
+    *ret_n = lanes;
+    return HCT_OK;
 }
 
 void lanes_add(lane lanes[LANES], size_t *n, const char *label, const run_facts *run) {
@@ -128,11 +140,11 @@ static hct_status read_scores(const run_facts *f, predictions *ret, hct_err *err
 static hct_status test_pair(const run_facts *a, const run_facts *b, const char *const *names, size_t n_tasks, double *p,
                             hct_err *err) {
     predictions x = {0}, y = {0};
-    hct_err why;
+    hct_err why = {0};
     bool *keep = NULL;
     hct_status st = read_scores(a, &x, &why);
     if (st == HCT_OK) st = read_scores(b, &y, &why);
-    if (st == HCT_OK && !(keep = malloc(x.n + 1))) st = HCT_ENOMEM;
+    if (st == HCT_OK && !(keep = malloc(x.n + 1))) st = hct_fail(&why, HCT_ENOMEM, "out of memory for a test");
     for (size_t i = 0; st == HCT_OK && i < x.n; i++) keep[i] = true;
     if (st == HCT_OK) st = predictions_shared(&x, &y, keep, &why);
     if (st == HCT_OK) predictions_keep(&x, keep);
@@ -142,17 +154,17 @@ static hct_status test_pair(const run_facts *a, const run_facts *b, const char *
     if (each) {
         score_table s = predictions_table(&x), t = predictions_table(&y);
         resampler draws = permutation_resampler(PERMUTATIONS, 0);
-        st = paired_permutation(&s, &t, &draws, 0, each, &each[x.n_tasks], err);
+        st = paired_permutation(&s, &t, &draws, 0, each, &each[x.n_tasks], &why);
         for (size_t k = 0; st == HCT_OK && k < n_tasks; k++)
             for (size_t j = 0; j < x.n_tasks; j++)
                 if (!strcmp(names[k], x.task[j])) p[k] = each[j].p;
         if (st == HCT_OK && x.n_tasks == n_tasks) p[n_tasks] = each[n_tasks].p;
-    } else if (st == HCT_OK) st = hct_fail(err, HCT_ENOMEM, "out of memory for a test");
+    } else if (st == HCT_OK) st = hct_fail(&why, HCT_ENOMEM, "out of memory for a test");
     free(each);
     free(keep);
     predictions_free(&x);
     predictions_free(&y);
-    return st == HCT_ENOMEM ? hct_fail(err, HCT_ENOMEM, "out of memory for a test") : HCT_OK; /* others: not tested */
+    return is_fault(st) ? hct_fail(err, st, "%s", why.msg) : HCT_OK; /* others: not tested */
 }
 
 /* Corrected p of lanes 1.. against lane 0, [n, groups]; NaN: not tested. */

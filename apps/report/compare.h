@@ -17,9 +17,9 @@ typedef struct lane {
  * and highest as low and high. NaN where any lacks it. */
 interval lane_auc(const lane *l, const char *task);
 
-/* Puts runs with metrics into lanes, in order of appearance; returns how many (LANES at the most). Labels say
+/* Puts runs with metrics into lanes, in order of appearance; *ret_n: how many (LANES at the most). Labels say
  * pre-training and approach, and the folder where that does not tell two lanes apart. */
-size_t lanes_of(const run_facts *const *runs, size_t n, lane ret[LANES]);
+hct_status lanes_of(const run_facts *const *runs, size_t n, lane ret[LANES], size_t *ret_n, hct_err *err);
 /* Adds a run to the lane of that label, which is made where there is none and fewer than LANES. */
 void lanes_add(lane lanes[LANES], size_t *n, const char *label, const run_facts *run);
 

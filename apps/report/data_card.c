@@ -191,12 +191,37 @@ static hct_status show(report *r, const char *out, const char *file, const char 
     return st;
 }
 
+/* Positives of known labels, a column a split. */
+static hct_status show_prevalence(const card *c, report *r, hct_err *err) {
+    size_t columns = c->n_splits + 2, rows = c->d->n_labels;
+    const char *head[SPLITS + 2] = {"label", "all"};
+    char(*text)[CELL] = calloc(rows * columns + 1, sizeof *text);
+    const char **at = calloc(rows * columns + 1, sizeof *at);
+    hct_status st = text && at ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t k = 0; k < c->n_splits; k++) head[k + 2] = c->split[k];
+    for (size_t l = 0; st == HCT_OK && l < rows; l++)
+        for (size_t k = 0; k < columns; k++) {
+            char *cell = text[l * columns + k];
+            const char *split = k > 1 ? c->split[k - 2] : NULL;
+            size_t positive = count(c, l, split, 1), known = positive + count(c, l, split, 0);
+            at[l * columns + k] = cell;
+            if (k == 0) snprintf(cell, CELL, "%s", c->d->label_names[l]);
+            else if (!known) snprintf(cell, CELL, "not known");
+            else snprintf(cell, CELL, "%zu of %zu (%.1f%%)", positive, known, 100 * (double)positive / (double)known);
+        }
+    if (st == HCT_OK && rows)
+        report_table(r, head, at, rows, columns, "Positive scans of those with a known label, by split");
+    free(text);
+    free(at);
+    return st;
+}
+
 static hct_status write_all(const card *c, const char *out, report *r, hct_err *err) {
     char *figures = path_join(out, "figures");
     hct_status st = figures ? sheet_write(c->prevalence, out, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK) st = sheet_write(c->people, out, err);
     if (st == HCT_OK) st = sheet_write(c->tags, out, err);
-    if (st == HCT_OK && r) st = show(r, out, "prevalence.csv", "Labels by split", err);
+    if (st == HCT_OK && r) st = show_prevalence(c, r, err);
     if (st == HCT_OK) st = draw(c, figures, r, err);
     if (st == HCT_OK && r)
         st = show(r, out, "demographics.csv",

@@ -9,6 +9,7 @@
 #include "evaluation/evaluation.h"
 #include "evaluation/predictions.h"
 #include "figures/picture.h"
+#include "hct/log.h"
 #include "support/paths.h"
 
 enum { ROWS = 2 * ERRORS_SHOWN, CELL = 160, TALL = 220, TASKS = 12 };
@@ -36,12 +37,18 @@ static size_t worst_of(const predictions *p, size_t task, size_t ret[ROWS]) {
     return n;
 }
 
-/* Row-major; the caller's; NULL: it cannot be read. */
-static float *volume_of(const dataset *d, const char *scan, int64_t dim[3]) {
-    hct_err ignored;
+/* Row-major; the caller's; *ret NULL: the dataset has no such scan. */
+static hct_status volume_of(const dataset *d, const char *scan, int64_t dim[3], float **ret, hct_err *err) {
+    hct_err why = {0};
     volume v = {0};
-    int64_t i = dataset_find(d, scan, &ignored);
-    if (i < 0 || dataset_volume(d, (size_t)i, &v, &ignored) < 0) return NULL;
+    int64_t i = dataset_find(d, scan, &why);
+    hct_status st = i < 0 ? (hct_status)i : dataset_volume(d, (size_t)i, &v, &why);
+    *ret = NULL;
+    if (is_fault(st)) return hct_fail(err, st, "%s", why.msg);
+    if (st < 0) {
+        hct_log(HCT_LOG_WARNING, "%s; its picture is left out", why.msg);
+        return HCT_OK;
+    }
     float *out = malloc((size_t)volume_count(&v) * sizeof *out + 1);
     memcpy(dim, v.dim, sizeof v.dim);
     for (int64_t z = 0, at = 0; out && z < dim[2]; z++)
@@ -49,29 +56,35 @@ static float *volume_of(const dataset *d, const char *scan, int64_t dim[3]) {
             for (int64_t x = 0; x < dim[0]; x++, at++)
                 out[(x * dim[1] + y) * dim[2] + z] = v.dtype == HCT_I16 ? (float)v.i16[at] : v.f32[at];
     volume_free(&v);
-    return out;
+    *ret = out;
+    return out ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a picture");
 }
 
 static hct_status draw(report *r, const dataset *d, const predictions *p, size_t task, const size_t *rows, size_t n,
                        const char *folder, hct_err *err) {
     picture_tile tiles[ROWS];
     float *scan[ROWS];
-    char captions[ROWS][80], name[200], file[200], caption[300];
+    char name[200], file[200], caption[900];
     size_t shown = 0;
-    for (size_t i = 0; i < n; i++) {
-        picture_tile *t = &tiles[shown];
-        *t = (picture_tile){.plane = SLICE_AXIAL, .at = -1, .low = 0, .high = 80, .caption = captions[shown]};
-        if (!(scan[shown] = volume_of(d, p->scan[rows[i]], t->dim))) continue;
+    hct_status st = HCT_OK;
+    int at = snprintf(caption, sizeof caption,
+                      "Worst errors in %.100s, middle axial slices, 0 to 80 HU, from the left: ", p->task[task]);
+    for (size_t i = 0; i < n && st == HCT_OK; i++) {
+        picture_tile *t = &tiles[shown]; /* no text in it: fontconfig ends the process where memory runs out */
+        *t = (picture_tile){.plane = SLICE_AXIAL, .at = -1, .low = 0, .high = 80};
+        st = volume_of(d, p->scan[rows[i]], t->dim, &scan[shown], err);
+        if (st < 0 || !scan[shown]) continue;
         t->volume = scan[shown];
-        snprintf(captions[shown++], sizeof captions[0], "%.24s %s, %.2f", p->scan[rows[i]],
-                 p->label[rows[i] * p->n_tasks + task] ? "pos." : "neg.", p->score[rows[i] * p->n_tasks + task]);
+        at += snprintf(caption + at, sizeof caption - (size_t)at, "%s%.60s %s, %.2f", shown++ ? "; " : "",
+                       p->scan[rows[i]], p->label[rows[i] * p->n_tasks + task] ? "positive" : "negative",
+                       p->score[rows[i] * p->n_tasks + task]);
     }
     figure_file("error", p->task[task], name);
     snprintf(file, sizeof file, "%.*s.png", (int)(strlen(name) - 4), name); /* instead of .svg */
-    snprintf(caption, sizeof caption,
-             "Worst errors in %.100s: the middle axial slice, 0 to 80 HU, with label and probability.", p->task[task]);
     char *path = shown ? path_join(folder, file) : NULL;
-    hct_status st = path ? picture_write(tiles, shown, TALL, path, err) : HCT_OK;
+    if (st == HCT_OK && shown)
+        st = path ? picture_write(tiles, shown, TALL, path, err)
+                  : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
     if (path && st == HCT_OK) report_figure(r, path, caption);
     free(path);
     for (size_t i = 0; i < shown; i++) free(scan[i]);
@@ -101,14 +114,21 @@ hct_status errors_add(report *r, const run_facts *f, const char *folder, hct_err
     static const char *const head[] = {"task", "scan", "patient", "label", "probability"};
     char *path = path_join(f->folder, "predictions.csv");
     predictions p = {0};
-    hct_err ignored;
-    int there = path && path_is_file(path) && path_is_below(path, f->folder) &&
-                predictions_read(path, f->has_recipe ? f->own.data.test : NULL, &p, &ignored) == HCT_OK;
+    hct_err why = {0};
+    hct_status st = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->folder);
+    int there = path && path_is_file(path) && path_is_below(path, f->folder);
+    hct_status read = there ? predictions_read(path, f->has_recipe ? f->own.data.test : NULL, &p, &why) : HCT_ENOTFOUND;
     free(path);
-    if (!there) return HCT_OK;
-    dataset *d = f->has_recipe && *f->own.data.dataset ? dataset_open(f->own.data.dataset, &ignored) : NULL;
+    if (is_fault(read)) return hct_fail(err, read, "%s", why.msg);
+    if (there && read < 0) hct_log(HCT_LOG_WARNING, "%s; the worst errors are left out", why.msg);
+    if (st < 0 || read < 0) return st;
+    const char *folder_of_data = f->has_recipe ? f->own.data.dataset : "";
+    int at_hand = *folder_of_data && path_is_folder(folder_of_data);
+    dataset *d = at_hand ? dataset_open(folder_of_data, &why) : NULL;
+    if (at_hand && !d && is_fault(why.code)) st = hct_fail(err, why.code, "%s", why.msg);
+    else if (at_hand && !d) hct_log(HCT_LOG_WARNING, "%s; pictures of errors are left out", why.msg);
     table *t = calloc(1, sizeof *t);
-    hct_status st = t ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->folder);
+    if (st == HCT_OK && !t) st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->folder);
     for (size_t k = 0; k < p.n_tasks && k < TASKS && st == HCT_OK; k++) {
         size_t rows[ROWS + 1], n = worst_of(&p, k, rows);
         for (size_t i = 0; i < n; i++) put(t, &p, k, rows[i]);

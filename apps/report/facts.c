@@ -9,22 +9,27 @@
 #include <string.h>
 
 #include "hct/io.h"
+#include "hct/log.h"
 #include "support/paths.h"
 
-/* FOLDER/name, told whether it is a file. */
-static int has(const char *folder, const char *name) {
+/* Whether FOLDER/name is a file. */
+static hct_status has(const char *folder, const char *name, int *ret, hct_err *err) {
     char *path = path_join(folder, name);
-    int there = path && path_is_file(path);
+    *ret = path && path_is_file(path);
     free(path);
-    return there;
+    return path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", folder);
 }
 
-static int read_recipe(const char *folder, recipe *r) {
-    hct_err ignored;
+static hct_status read_recipe(const char *folder, recipe *r, int *ret_read, hct_err *err) {
+    hct_err why = {0};
     char *path = path_join(folder, "recipe.yaml");
-    int read = path && path_is_file(path) && recipe_load(path, r, &ignored) == HCT_OK;
+    hct_status st = !path                ? hct_fail(&why, HCT_ENOMEM, "%s: out of memory", folder)
+                    : path_is_file(path) ? recipe_load(path, r, &why)
+                                         : HCT_ENOTFOUND;
     free(path);
-    return read;
+    *ret_read = st == HCT_OK;
+    if (st < 0 && st != HCT_ENOTFOUND && !is_fault(st)) hct_log(HCT_LOG_WARNING, "%s; it is left out", why.msg);
+    return is_fault(st) ? hct_fail(err, st, "%s", why.msg) : HCT_OK;
 }
 
 static double number(const cJSON *o, const char *key) {
@@ -47,13 +52,15 @@ static task_facts task_of(const cJSON *o, const char *name) {
     return t;
 }
 
-static void read_metrics(run_facts *f) {
+static hct_status read_metrics(run_facts *f, hct_err *err) {
     char *path = path_join(f->folder, "metrics.json"), *text = NULL;
-    hct_err ignored;
-    cJSON *json =
-        path && path_is_file(path) && hct_read_file(path, &text, NULL, &ignored) == HCT_OK ? cJSON_Parse(text) : NULL;
+    hct_status st = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->folder);
+    if (st == HCT_OK && path_is_file(path)) st = hct_read_file(path, &text, NULL, err);
+    cJSON *json = text ? cJSON_Parse(text) : NULL;
     const cJSON *tasks = cJSON_GetObjectItem(json, "tasks"), *task;
-    if (cJSON_IsArray(tasks)) {
+    if (st == HCT_OK && text && !cJSON_IsArray(tasks))
+        st = hct_fail(err, HCT_EFORMAT, "%s: is not what headct evaluate writes", path);
+    if (st == HCT_OK && text) {
         f->has_metrics = 1;
         f->scans = number(json, "scans");
         f->macro = task_of(cJSON_GetObjectItem(json, "macro"), "macro mean");
@@ -64,6 +71,7 @@ static void read_metrics(run_facts *f) {
     cJSON_Delete(json);
     free(text);
     free(path);
+    return st;
 }
 
 static const char *approach_of(const recipe *r) {
@@ -87,7 +95,8 @@ static void upper(const char *from, char *to, size_t room) {
 }
 
 /* What is known of the encoder: its own recipe where this run pre-trained it, else that beside its weights. */
-static void encoder_facts(run_facts *f) {
+static hct_status encoder_facts(run_facts *f, hct_err *err) {
+    hct_status st = HCT_OK;
     const recipe *r = &f->own, *of = NULL;
     const char *weights = recipe_probes(r) ? r->probe.weights : recipe_finetunes(r) ? r->finetune.weights : "";
     int random =
@@ -96,7 +105,10 @@ static void encoder_facts(run_facts *f) {
     if (recipe_pretrains(r)) of = r;
     else if (*weights) {
         char *folder = path_folder(weights);
-        if (folder && read_recipe(folder, &f->parent)) of = &f->parent;
+        int read = 0;
+        st = folder ? read_recipe(folder, &f->parent, &read, err)
+                    : hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->folder);
+        if (read) of = &f->parent;
         free(folder);
     }
     if (random) snprintf(f->pretraining, sizeof f->pretraining, "none");
@@ -108,6 +120,7 @@ static void encoder_facts(run_facts *f) {
     snprintf(f->encoder, sizeof f->encoder, "%s", of->model.kind);
     f->patch = of->model.patch;
     f->windows = of->data.windows.n;
+    return st;
 }
 
 hct_status facts_read(const char *run, run_facts *ret, hct_err *err) {
@@ -118,18 +131,18 @@ hct_status facts_read(const char *run, run_facts *ret, hct_err *err) {
     ret->own = recipe_default();
     ret->parent = recipe_default();
     ret->parent.method[0] = '\0';
-    ret->has_recipe = read_recipe(run, &ret->own);
-    ret->has_fewshot = has(run, "fewshot.csv");
-    ret->has_sweep = has(run, "sweep.csv");
-    read_metrics(ret);
+    hct_status st = read_recipe(run, &ret->own, &ret->has_recipe, err);
+    if (st == HCT_OK) st = has(run, "fewshot.csv", &ret->has_fewshot, err);
+    if (st == HCT_OK) st = has(run, "sweep.csv", &ret->has_sweep, err);
+    if (st == HCT_OK) st = read_metrics(ret, err);
+    if (st < 0) return st;
     snprintf(ret->dataset, sizeof ret->dataset, "%s", path_base(ret->has_recipe ? ret->own.data.dataset : ret->folder));
     if (!ret->has_recipe) {
         snprintf(ret->approach, sizeof ret->approach, "external");
         return HCT_OK;
     }
     snprintf(ret->approach, sizeof ret->approach, "%s", approach_of(&ret->own));
-    encoder_facts(ret);
-    return HCT_OK;
+    return encoder_facts(ret, err);
 }
 
 const task_facts *facts_task(const run_facts *f, const char *name) {

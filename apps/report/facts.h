@@ -29,9 +29,11 @@ typedef struct run_facts {
     double scans;
 } run_facts;
 
-/* Reads what is there; what is missing or damaged is left out (the run's own section of a report says so).
- * HCT_ENOTFOUND: no such folder. */
+/* Reads what is there; a recipe that is missing or damaged is left out. HCT_ENOTFOUND: no such folder; HCT_EFORMAT:
+ * metrics.json is not what headct evaluate writes. */
 hct_status facts_read(const char *run, run_facts *ret, hct_err *err);
+/* Memory or disk failed: that is no fault of the run's, and nothing may be left out of a page for it. */
+static inline int is_fault(hct_status st) { return st == HCT_ENOMEM || st == HCT_EIO; }
 /* A task by name; NULL: none. */
 const task_facts *facts_task(const run_facts *f, const char *name);
 

@@ -8,24 +8,25 @@
 
 #include "evaluation/evaluation.h"
 #include "figures/forest.h"
+#include "hct/log.h"
 #include "report/compare.h"
 #include "report/data_card.h"
 #include "report/scaling.h"
 #include "support/paths.h"
 
 /* Lane 0 is the best, the others stay as they came. */
-static void best_first(lane *lanes, size_t n) {
+static hct_status best_first(lane *lanes, size_t n, hct_err *err) {
     size_t best = 0;
     for (size_t i = 1; i < n; i++)
         if (lane_auc(&lanes[i], "").value > lane_auc(&lanes[best], "").value || isnan(lane_auc(&lanes[best], "").value))
             best = i;
-    if (!best) return;
     lane *first = malloc(sizeof *first);
-    if (!first) return;
+    if (!first) return hct_fail(err, HCT_ENOMEM, "out of memory for a comparison");
     *first = lanes[best];
     memmove(lanes + 1, lanes, best * sizeof *lanes);
     lanes[0] = *first;
     free(first);
+    return HCT_OK;
 }
 
 /* Tests are of the first lane against each other one; the sentence tells of the second best. */
@@ -76,15 +77,19 @@ hct_status overview_add(report *r, const char *const *runs, size_t n, const char
     lane *lanes = calloc(LANES, sizeof *lanes);
     size_t known = 0;
     double p = NAN;
-    hct_err ignored;
     hct_status st = facts && at && lanes ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for %zu runs", n);
-    for (size_t i = 0; st == HCT_OK && i < n; i++)
-        if (facts_read(runs[i], &facts[known], &ignored) == HCT_OK) at[known] = &facts[known], known++;
-    size_t n_lanes = st == HCT_OK ? lanes_of(at, known, lanes) : 0;
-    if (n_lanes > 1) {
-        best_first(lanes, n_lanes);
+    for (size_t i = 0; st == HCT_OK && i < n; i++) {
+        hct_err why = {0};
+        hct_status read = facts_read(runs[i], &facts[known], &why);
+        if (read == HCT_OK) at[known] = &facts[known], known++;
+        else if (is_fault(read)) st = hct_fail(err, read, "%s", why.msg);
+    }
+    size_t n_lanes = 0;
+    if (st == HCT_OK) st = lanes_of(at, known, lanes, &n_lanes, err);
+    if (st == HCT_OK && n_lanes > 1) {
+        st = best_first(lanes, n_lanes, err);
         report_heading(r, "Comparison");
-        st = compare_add(r, lanes, n_lanes, folder, "comparison", "All tasks", &p, err);
+        if (st == HCT_OK) st = compare_add(r, lanes, n_lanes, folder, "comparison", "All tasks", &p, err);
         if (st == HCT_OK) say(r, lanes, n_lanes, p);
     }
     if (st == HCT_OK && known > 1) st = add_forest(r, at, known, folder, err);
@@ -104,17 +109,23 @@ hct_status overview_data(report *r, const char *const *runs, size_t n, const cha
         hct_err why = {0};
         char *out = NULL;
         size_t k = 0;
-        if (facts_read(runs[i], f, &why) < 0 || !*f->own.data.dataset) continue;
+        hct_status read = facts_read(runs[i], f, &why);
+        if (is_fault(read)) st = hct_fail(err, read, "%s", why.msg);
+        if (read < 0 || !*f->own.data.dataset) continue;
         while (k < used && strcmp(seen[k], f->own.data.dataset) != 0) k++;
         if (k < used || !path_is_folder(f->own.data.dataset)) continue;
         snprintf(seen[used++], RECIPE_TEXT, "%s", f->own.data.dataset);
-        if (asprintf(&out, "%s/data_%s", folder, f->dataset) < 0) return hct_fail(err, HCT_ENOMEM, "out of memory");
+        if (asprintf(&out, "%s/data_%s", folder, f->dataset) < 0) {
+            st = hct_fail(err, HCT_ENOMEM, "out of memory");
+            break;
+        }
         char heading[200];
         snprintf(heading, sizeof heading, "Data: %.150s", f->dataset);
         report_heading(r, heading);
         st = data_card_make(f->own.data.dataset, out, r, &why);
-        if (st < 0 && st != HCT_ENOMEM) { /* it is the runs that are asked for */
+        if (st < 0 && !is_fault(st)) { /* it is the runs that are asked for */
             report_note(r, "Left out: %s", why.msg);
+            hct_log(HCT_LOG_WARNING, "%s; its data card is left out", why.msg);
             st = HCT_OK;
         } else if (st < 0) hct_fail(err, st, "%s", why.msg);
         free(out);

@@ -286,7 +286,9 @@ hct_status paper_add(report *r, const char *const *runs, size_t n, const char *f
     hct_status st = facts && p.at ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for %zu runs", n);
     for (size_t i = 0; i < n && st == HCT_OK; i++) {
         hct_err why = {0};
-        if (facts_read(runs[i], &facts[p.n], &why) == HCT_OK) p.at[p.n] = &facts[p.n], p.n++;
+        hct_status read = facts_read(runs[i], &facts[p.n], &why);
+        if (read == HCT_OK) p.at[p.n] = &facts[p.n], p.n++;
+        else if (is_fault(read)) st = hct_fail(err, read, "%s", why.msg);
         else report_note(r, "Left out: %s", why.msg);
     }
     for (size_t k = 0; k < FIGURES && st == HCT_OK; k++) {

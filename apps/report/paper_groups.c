@@ -79,11 +79,13 @@ static hct_status draw(report *r, const table *t, const char *folder, const char
 /* path: a subgroups.csv */
 static hct_status add_table(report *r, const char *path, const char *run, const char *folder, const char *name,
                             const char *column, int mean, int *ret_drawn, hct_err *err) {
-    hct_err ignored;
+    hct_err why = {0};
     char file[300], title[300];
-    csv *t = path_is_file(path) && path_is_below(path, run) ? csv_read(path, &ignored) : NULL;
+    csv *t = path_is_file(path) && path_is_below(path, run) ? csv_read(path, &why) : NULL;
     table *found = t ? calloc(1, sizeof *found) : NULL;
-    hct_status st = HCT_OK;
+    hct_status st = is_fault(why.code) ? hct_fail(err, why.code, "%s", why.msg)
+                    : t && !found      ? hct_fail(err, HCT_ENOMEM, "%s: out of memory", path)
+                                       : HCT_OK;
     if (found && take(t, column, found)) {
         snprintf(file, sizeof file, "%.80s_%.150s", name, path_base(run));
         snprintf(title, sizeof title, "%.150s by %.80s: ROC AUC%s", path_base(run), column,

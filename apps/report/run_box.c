@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "evaluation/evaluation.h"
+#include "hct/log.h"
 #include "hct/safetensors.h"
 #include "support/paths.h"
 
@@ -82,13 +83,14 @@ static void put_scans(box *b, const run_facts *f) {
     char *to = row(b, "tested");
     int n = snprintf(to, WIDE, "%.0f scans, %zu tasks", f->scans, f->n_tasks);
     if (low <= high && n < WIDE)
-        snprintf(to + n, (size_t)(WIDE - n), "; positive %.1f%% to %.1f%%", 100 * low, 100 * high);
+        snprintf(to + n, (size_t)(WIDE - n), low < high ? "; positive %.1f%% to %.1f%%" : "; positive %.1f%%",
+                 100 * low, 100 * high);
 }
 
 /* Of weights.safetensors, or of the first model of a run with a model a task. */
-static void put_parameters(box *b, const run_facts *f) {
+static hct_status put_parameters(box *b, const run_facts *f, hct_err *err) {
     char *path = path_join(f->folder, "weights.safetensors"), *folder = NULL;
-    hct_err ignored;
+    hct_err why = {0};
     int each = 0;
     if (path && !path_is_file(path) && f->n_tasks) {
         free(path);
@@ -96,27 +98,34 @@ static void put_parameters(box *b, const run_facts *f) {
         path = folder ? path_join(folder, "weights.safetensors") : NULL;
         each = 1;
     }
-    hct_st_file *st = path && path_is_file(path) ? hct_st_open(path, &ignored) : NULL;
+    hct_status status = path ? HCT_OK : hct_fail(&why, HCT_ENOMEM, "%s: out of memory", f->folder);
+    hct_st_file *st = path && path_is_file(path) ? hct_st_open(path, &why) : NULL;
+    if (path && path_is_file(path) && !st) status = why.code;
     size_t count = 0;
     for (size_t i = 0; st && i < hct_st_count(st); i++) count += hct_st_elements(hct_st_at(st, i));
     if (st) snprintf(row(b, "parameters"), WIDE, "%zu%s", count, each ? " of each task's model" : "");
     hct_st_close(st);
     free(path);
     free(folder);
+    if (is_fault(status)) return hct_fail(err, status, "%s", why.msg);
+    if (status < 0) hct_log(HCT_LOG_WARNING, "%s; the number of parameters is left out", why.msg);
+    return HCT_OK;
 }
 
-static void put_date(box *b, const run_facts *f) {
+static hct_status put_date(box *b, const run_facts *f, hct_err *err) {
     static const char *const files[] = {"metrics.json", "predictions.csv", "metrics.jsonl", "recipe.yaml"};
     for (int i = 0; i < 4; i++) {
         struct stat s;
         struct tm tm;
         char *path = path_join(f->folder, files[i]);
-        int there = path && stat(path, &s) == 0;
+        if (!path) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", f->folder);
+        int there = stat(path, &s) == 0;
         free(path);
         if (!there || !gmtime_r(&s.st_mtime, &tm)) continue;
         strftime(row(b, "finished"), WIDE, "%Y-%m-%d %H:%M UTC", &tm);
-        return;
+        break;
     }
+    return HCT_OK;
 }
 
 static void put_training(box *b, const run_facts *f) {
@@ -125,8 +134,8 @@ static void put_training(box *b, const run_facts *f) {
     snprintf(row(b, "optimiser"), WIDE, "%s, rate %g, weight decay %g, batch %lld, %lld epochs, seed %lld",
              names[r->optim.name], r->optim.lr, r->optim.weight_decay, (long long)recipe_effective_batch(r, 1),
              (long long)r->optim.epochs, (long long)r->seed);
-    snprintf(row(b, "input"), WIDE, "%lld windows, %lld mm resized to %lld^3 voxels", (long long)r->data.windows.n,
-             (long long)r->data.crop, (long long)r->data.image);
+    snprintf(row(b, "input"), WIDE, "%lld HU window%s, %lld mm resized to %lld^3 voxels", (long long)r->data.windows.n,
+             r->data.windows.n == 1 ? "" : "s", (long long)r->data.crop, (long long)r->data.image);
     snprintf(row(b, "command"), WIDE, "headct %s --recipe %s/recipe.yaml --run RUN",
              recipe_pretrains(r) ? "pretrain" : r->method, f->folder);
 }
@@ -142,9 +151,9 @@ hct_status run_box_add(report *r, const run_facts *f, hct_err *err) {
     if (f->has_recipe) put_trained(b, f);
     if (f->has_metrics) put_scans(b, f);
     if (f->has_recipe) put_training(b, f);
-    put_parameters(b, f);
-    put_date(b, f);
+    hct_status st = put_parameters(b, f, err);
+    if (st == HCT_OK) st = put_date(b, f, err);
     if (b->n) report_table(r, NULL, b->cell, b->n, 2, "The run");
     free(b);
-    return HCT_OK;
+    return st;
 }

@@ -53,6 +53,7 @@ static hct_status draw_curves(const char *run, const char *key, const char *titl
     }
     if (status == HCT_OK && all == 0) status = hct_fail(err, HCT_ENOTFOUND, "%s: metrics.jsonl holds no %s", run, key);
     plot figure = {.title = title, .x_label = "step", .y_label = title, .series = s, .n = curves};
+    figure.rises = strcmp(key, "loss") != 0;
     if (status == HCT_OK) figure.log_y = !strcmp(key, "loss") && spans_decades(s, curves);
     if (status == HCT_OK) status = plot_write(&figure, path, err);
     for (size_t k = 0; k < curves; k++) {
@@ -329,6 +330,8 @@ static hct_status add_figure(report *r, const char *path, hct_err *err) {
         snprintf(caption, sizeof caption,
                  "The validation scan with the most contrast of its batch, the patches that the encoder sees (blue: "
                  "hidden), and the decoder's answer; axial slice, first window.");
+    else if (strstr(path, "/explain/"))
+        snprintf(caption, sizeof caption, "%s (scan, task, method): three planes through the map's peak.", stem);
     else snprintf(caption, sizeof caption, "%s", stem);
     report_figure(r, path, caption);
     free(stem);

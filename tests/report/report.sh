@@ -70,4 +70,9 @@ mv p.csv linear-langone-dino/predictions.csv
 "$headct" report linear-langone-dino >/dev/null 2>&1
 grep -q "Data: langone" linear-langone-dino/report.html && [ -s linear-langone-dino/figures/error_IPH.png ] && grep -q "Demographics" linear-langone-dino/report.html
 ok $? "a run's page has its data card, and its worst errors their pictures"
+mkdir -p reach plane/figures
+cp linear-langone-dino/figures/error_IPH.png reach/attention_s1_axial.png
+cp linear-langone-dino/figures/roc_IPH.svg plane/figures/project_IPH.svg
+"$headct" report --paper reach plane --out ../pictures.html | grep -q "^2 figures drawn, 17 missing"
+ok $? "attention distances and projections are laid out"
 done_testing
