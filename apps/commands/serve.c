@@ -23,11 +23,22 @@ static const char doc[] =
     "  headct serve --weights fm-ct.safetensors --address 0.0.0.0 --token-file token\n"
     "  curl -H \"Authorization: Bearer $(cat token)\" -F scan=@series.zip http://host:8080/v1/embed";
 
-enum { OPT_ADDRESS = 256, OPT_PORT, OPT_SOCKET, OPT_TOKEN, OPT_QUEUE, OPT_CONNECTIONS, OPT_MB, OPT_TIMEOUT, OPT_NAME };
+enum {
+    OPT_ADDRESS = 256,
+    OPT_PORT,
+    OPT_SOCKET,
+    OPT_TOKEN,
+    OPT_QUEUE,
+    OPT_CONNECTIONS,
+    OPT_MB,
+    OPT_TIMEOUT,
+    OPT_NAME,
+    OPT_RUN
+};
 
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "weights: a classifier's, or an encoder's (embeddings alone)", 0},
-    {"run", 'R', "RUN", 0, "a run's classifiers, instead of --weights", 0},
+    {"run", OPT_RUN, "RUN", 0, "a run's classifiers, instead of --weights", 0},
     {"device", 'D', "NAME", 0, "cpu (default), cuda, opencl", 0},
     {"name", OPT_NAME, "NAME", 0, "what answers call the model (default: the last part of --weights or --run)", 0},
     {"address", OPT_ADDRESS, "IP", 0, "numeric address to listen on (default 127.0.0.1)", 0},
@@ -46,7 +57,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     serve_options *o = state->input;
     switch (key) {
     case 'w': o->model.weights = arg; break;
-    case 'R': o->model.run = arg; break;
+    case OPT_RUN: o->model.run = arg; break;
     case 'D': o->model.device = arg; break;
     case OPT_NAME: o->model.name = arg; break;
     case OPT_ADDRESS: o->address = arg; break;

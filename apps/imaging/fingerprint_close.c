@@ -36,27 +36,45 @@ static split_voxel divide_voxel(double at, double low) {
     return (split_voxel){(int)cell, (float)fmin(1, end - at)};
 }
 
-/* Sums of HU and of what is known, over the voxels of each cell; z from the bottom up. */
-static void sum_cells(const volume *v, const double low[3], float *sum, float *known) {
+/* Sums along x of one row of voxels, by cell: cell c stands at c + 1, so that the cells just outside have a place. */
+typedef struct row_sums {
+    float hu[WIDE_X + 3], known[WIDE_X + 3];
+} row_sums;
+
+static void sum_row(const volume *v, int64_t row, const split_voxel *x, row_sums *ret) {
+    const int16_t *whole = v->dtype == HCT_I16 ? v->i16 + row * v->dim[0] : NULL;
+    const float *real = whole ? NULL : v->f32 + row * v->dim[0];
+    memset(ret, 0, sizeof *ret);
+    for (int64_t i = 0; i < v->dim[0]; i++) {
+        float hu = whole ? whole[i] : real[i], share = x[i].share;
+        int c = x[i].first + 1;
+        if (c < 0 || c > WIDE_X || hu <= PREPARED_PAD_HU) continue;
+        ret->hu[c] += share * hu;
+        ret->known[c] += share;
+        ret->hu[c + 1] += (1 - share) * hu;
+        ret->known[c + 1] += 1 - share;
+    }
+}
+
+/* Sums of HU and of what is known, over the voxels of each cell; z from the bottom up. x: room for a row's places. */
+static void sum_cells(const volume *v, const double low[3], split_voxel *x, float *sum, float *known) {
+    row_sums row;
+    for (int64_t i = 0; i < v->dim[0]; i++) x[i] = divide_voxel((double)i, low[0]);
     for (int64_t k = 0; k < v->dim[2]; k++) {
         split_voxel z = divide_voxel((double)k, low[2]);
         if (z.first < -1 || z.first >= WIDE_Z) continue;
         for (int64_t j = 0; j < v->dim[1]; j++) {
             split_voxel y = divide_voxel((double)j, low[1]);
             if (y.first < -1 || y.first >= WIDE_Y) continue;
-            for (int64_t i = 0; i < v->dim[0]; i++) {
-                split_voxel x = divide_voxel((double)i, low[0]);
-                int64_t at = i + v->dim[0] * (j + v->dim[1] * k);
-                float hu = v->dtype == HCT_I16 ? v->i16[at] : v->f32[at];
-                if (x.first < -1 || x.first >= WIDE_X || hu <= PREPARED_PAD_HU) continue;
-                for (int c = 0; c < 8; c++) {
-                    int cx = x.first + (c & 1), cy = y.first + (c >> 1 & 1), cz = z.first + (c >> 2);
-                    float w = (c & 1 ? 1 - x.share : x.share) * (c & 2 ? 1 - y.share : y.share) *
-                              (c & 4 ? 1 - z.share : z.share);
-                    if (w <= 0 || cx < 0 || cy < 0 || cz < 0 || cx >= WIDE_X || cy >= WIDE_Y || cz >= WIDE_Z) continue;
-                    size_t cell = (size_t)((cz * WIDE_Y + cy) * WIDE_X + cx);
-                    sum[cell] += w * hu;
-                    known[cell] += w;
+            sum_row(v, j + v->dim[1] * k, x, &row);
+            for (int c = 0; c < 4; c++) {
+                int cy = y.first + (c & 1), cz = z.first + (c >> 1);
+                float w = (c & 1 ? 1 - y.share : y.share) * (c & 2 ? 1 - z.share : z.share);
+                if (w <= 0 || cy < 0 || cz < 0 || cy >= WIDE_Y || cz >= WIDE_Z) continue;
+                size_t cell = (size_t)((cz * WIDE_Y + cy) * WIDE_X);
+                for (int i = 0; i < WIDE_X; i++) {
+                    sum[cell + (size_t)i] += w * row.hu[i + 1];
+                    known[cell + (size_t)i] += w * row.known[i + 1];
                 }
             }
         }
@@ -81,9 +99,15 @@ static void smooth_axis(float *v, int axis, float *line) {
 
 hct_status fingerprint_close_of(const volume *v, double x, double y, double top, fingerprint_close *ret, hct_err *err) {
     float *sum = calloc((size_t)(2 * WIDE), sizeof *sum), *known = sum ? sum + WIDE : NULL, line[WIDE_Y];
-    if (!sum) return hct_fail(err, HCT_ENOMEM, "no memory for a fingerprint");
+    split_voxel *places = malloc((size_t)v->dim[0] * sizeof *places + 1);
+    if (!sum || !places) {
+        free(sum);
+        free(places);
+        return hct_fail(err, HCT_ENOMEM, "no memory for a fingerprint");
+    }
     const double low[3] = {x - MM * (NX / 2 + RIM), y - MM * (NY / 2 + RIM), top - MM * (NZ + RIM)};
-    sum_cells(v, low, sum, known);
+    sum_cells(v, low, places, sum, known);
+    free(places);
     for (int i = 0; i < WIDE; i++) {
         bool there = known[i] >= 0.98f * MM * MM * MM;
         sum[i] = there ? sum[i] / known[i] : 0;
