@@ -285,8 +285,9 @@ static double now(void) {
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }
 
-/* Adds what a call moves and computes. */
-static void work_of(const node *n, line *l) {
+/* What a call moves and computes. */
+static hct_call call_of(const node *n) {
+    hct_call c = {.op = n->op->name, .kernel = n->kernel->name, .dtype = (hct_dtype)n->views[0].dtype};
     hct_problem p = {.size = sizeof p,
                      .op = n->op->name,
                      .in = n->views,
@@ -295,8 +296,19 @@ static void work_of(const node *n, line *l) {
                      .n_in = n->n_in,
                      .n_out = n->n_out,
                      .n_attr = n->n_attr};
-    for (uint32_t k = 0; k < n->n_in + n->n_out; k++) l->bytes += (double)hct_view_bytes(&n->views[k]);
-    l->flops += hct_node_flops(&p);
+    for (uint32_t k = 0; k < n->n_in + n->n_out; k++) c.bytes += (double)hct_view_bytes(&n->views[k]);
+    c.flops = hct_node_flops(&p);
+    return c;
+}
+
+hct_status hct_calls(const hct_tape *t, void (*call)(void *context, const hct_call *), void *context, hct_err *err) {
+    if (!t->planned && !t->compiled) return hct_fail(err, HCT_EINVAL, "plan or compile the tape first");
+    for (size_t i = 0; i < t->n_nodes; i++) {
+        if (!t->nodes[i].views) continue;
+        hct_call c = call_of(&t->nodes[i]);
+        call(context, &c);
+    }
+    return HCT_OK;
 }
 
 hct_status hct_profile(hct_tape *t, void (*print)(void *context, const char *text), void *context, hct_err *err) {
@@ -317,7 +329,9 @@ hct_status hct_profile(hct_tape *t, void (*print)(void *context, const char *tex
         if (k == n) lines[n++].name = t->nodes[i].kernel->name;
         lines[k].seconds += took;
         lines[k].calls++;
-        work_of(&t->nodes[i], &lines[k]);
+        const hct_call c = call_of(&t->nodes[i]);
+        lines[k].bytes += c.bytes;
+        lines[k].flops += c.flops;
         total += took;
     }
     qsort(lines, n, sizeof *lines, slowest_first);

@@ -48,7 +48,21 @@ static void print_model(const method *kind, const recipe *r, const model_info *i
     text_free(&more);
 }
 
-hct_status plan_print(const recipe *r, FILE *out, hct_err *err) {
+static double size_of(const encoder *e, const char *name) {
+    const model_field *f = field_find(e->kind->fields, name);
+    return f ? field_get(f, e->own) : 0;
+}
+
+static hct_status print_card(const card *c, const hct_tape *program, const encoder *e, int64_t scans, FILE *out,
+                             hct_err *err) {
+    hct_status st = card_print(c, program, scans, out, err);
+    if (st == HCT_OK && size_of(e, "patch") >= 2)
+        card_print_sizes(e->input.size[0], (int64_t)size_of(e, "patch"), (int64_t)size_of(e, "width"),
+                         (int64_t)size_of(e, "depth"), (int64_t)size_of(e, "mlp"), out);
+    return st;
+}
+
+hct_status plan_print(const recipe *r, const card *card, FILE *out, hct_err *err) {
     model_info info;
     const method *kind;
     hct_status st = method_of_recipe(r, &kind, err);
@@ -91,6 +105,7 @@ hct_status plan_print(const recipe *r, FILE *out, hct_err *err) {
                     (long long)steps, (long long)r->optim.epochs, (double)steps * seconds / 3600);
         }
     }
+    if (st == HCT_OK && card) st = print_card(card, step.tape, &info.encoder, recipe_effective_batch(r, 1), out, err);
     method_close(&step);
     hct_optim_free(o);
     params_free(p);

@@ -4,10 +4,12 @@
 
 #include <stdio.h>
 
+#include "planning/cards.h"
 #include "recipe/recipe.h"
 
 /* Times are estimated from the rate of matrix products measured now, so they are lower bounds. Steps are counted where
  * the recipe names a dataset. HCT_EINVAL: the recipe does not pre-train. */
-hct_status plan_print(const recipe *r, FILE *out, hct_err *err);
+/* card: also what a step would take on it, by a model (cards.h); NULL: not. */
+hct_status plan_print(const recipe *r, const card *card, FILE *out, hct_err *err);
 
 #endif

@@ -149,6 +149,15 @@ typedef struct hct_program_stats {
     double flops;               /* multiply-adds of matrix products and attention, times 2 */
 } hct_program_stats;
 HCT_API hct_program_stats hct_stats(const hct_tape *);
+/* One call of a program: what it moves and computes. */
+typedef struct hct_call {
+    const char *op, *kernel;
+    hct_dtype dtype; /* of its first operand */
+    double bytes;    /* of its operands, each counted once */
+    double flops;    /* as hct_program_stats.flops */
+} hct_call;
+/* Gives a program's calls in the order in which they run. HCT_EINVAL: it is neither compiled nor planned. */
+HCT_API hct_status hct_calls(const hct_tape *, void (*call)(void *context, const hct_call *), void *context, hct_err *);
 /* Program: time, bytes of operands and work by kernel of one run, slowest first, given to `line` one kernel at a time
  * ("   12.34 ms  56.7%     12 calls      1.2 GB/s    0.003 TFLOP/s  NAME"; for `headct bench --profile`). Each call is
  * waited for, so that a small one shows what waiting takes. */
