@@ -1,8 +1,8 @@
 /* A model of what a program takes on a card: calls, bytes and work against the card's rates.
  *
- * A call takes its launch and the longer of two times: its bytes at a share of the memory's rate, its work at a share of
- * the peak of its dtype. The shares are assumptions (below), so that a time is wrong by some tens of per cent; what it
- * ranks, and the counts of calls and bytes, are worth more than the time. No figure of it was measured on a card. */
+ * A call takes its launch and the longer of two times: its bytes at a share of the memory's rate, its work at a share
+ * of the peak of its dtype. The shares are assumptions (below), so that a time is wrong by some tens of per cent; what
+ * it ranks, and the counts of calls and bytes, are worth more than the time. No figure of it was measured on a card. */
 #ifndef PLANNING_CARDS_H
 #define PLANNING_CARDS_H
 

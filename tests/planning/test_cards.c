@@ -1,5 +1,5 @@
-/* planning/cards.h: a program's calls counted by hand, the time of a call by hand, and what must hold whatever the rates
- * are. */
+/* planning/cards.h: a program's calls counted by hand, the time of a call by hand, and what must hold whatever the
+ * rates are. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
