@@ -143,11 +143,6 @@ static hct_status run_systems(comparing *c, size_t *ret_failed, hct_err *err) {
     return st;
 }
 
-static const char *kind_of(const recipe *r) {
-    if (recipe_probes(r)) return r->probe.kind == PROBE_ATTENTIVE ? "attentive probe" : "linear probe";
-    return r->finetune.init == START_RANDOM ? "from scratch" : "fine-tuned";
-}
-
 static hct_status tabulate(const comparing *c, FILE *table, hct_err *err) {
     sheet *s = sheet_new("systems", "Systems", "system,state,training,begins_with,note");
     for (size_t i = 0; i < c->list.n; i++) {
@@ -156,7 +151,7 @@ static hct_status tabulate(const comparing *c, FILE *table, hct_err *err) {
         if (recipe_probes(&one->r) && *one->r.probe.embeddings) from = one->r.probe.embeddings;
         sheet_text(s, one->said->name);
         sheet_text(s, STATES[one->state]);
-        sheet_text(s, kind_of(&one->r));
+        sheet_text(s, recipe_approach(&one->r));
         sheet_text(s, *from ? from : "random weights");
         sheet_text(s, one->reason ? one->reason : one->said->note ? one->said->note : "");
     }

@@ -22,7 +22,7 @@ typedef struct model_info {
     pretext pretext;     /* MODEL_PRETRAINING's */
     int plain;           /* read from tensors alone: windows and crop are not known */
     int pool_mean;       /* an embedding is the mean of patch tokens instead of the class token */
-    int64_t probe_heads; /* of attentive heads, which take all tokens; 0: linear heads on the embedding */
+    int64_t probe_heads; /* of attentive heads, which take all tokens; HEAD_MIL; 0: linear heads on the embedding */
     int n_tasks;
     char task[MODEL_TASKS][MODEL_NAME];
     char recipe[MODEL_HASH], preprocessing[MODEL_HASH], data[MODEL_HASH], parent[MODEL_HASH]; /* SHA-256, "" unknown */

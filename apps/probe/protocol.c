@@ -33,6 +33,7 @@ const char *probe_protocol_sentence(const recipe *r) {
                "epoch by validation";
     case PROTOCOL_PAPER: break;
     }
+    if (r->probe.kind == PROBE_MIL) return "paper: AB-MIL head, the recipe's optimiser, epoch by validation AUC";
     return r->probe.kind == PROBE_ATTENTIVE ? "paper: attentive head, the recipe's optimiser, epoch by validation AUC"
                                             : "paper: batch norm and a linear layer, the recipe's optimiser, epoch by "
                                               "validation AUC";

@@ -70,6 +70,24 @@ hct_status recipe_put_number(recipe *r, const char *key, double value, hct_err *
     return recipe_key_assign(k, text, r, err);
 }
 
+const char *recipe_approach(const recipe *r) {
+    /* by recipe_probe */
+    static const char *const probes[] = {"linear probe", "attentive probe", "AB-MIL probe"},
+                             *const given[] = {"embeddings, linear probe", "embeddings, attentive probe",
+                                               "embeddings, AB-MIL probe"},
+                             *const heads[] = {"linear head", "attentive head", "AB-MIL head"};
+    if (recipe_probes(r))
+        return r->probe.features == FEATURES_HISTOGRAM    ? "histogram"
+               : r->probe.features == FEATURES_RANDOM     ? "random encoder"
+               : r->probe.features == FEATURES_EMBEDDINGS ? given[r->probe.kind]
+                                                          : probes[r->probe.kind];
+    if (!recipe_finetunes(r)) return "pre-training";
+    if (r->finetune.init == START_RANDOM) return "from scratch";
+    return r->finetune.backbone == BACKBONE_FULL   ? "fine-tuned"
+           : r->finetune.backbone == BACKBONE_LORA ? "low-rank tuned"
+                                                   : heads[r->finetune.head];
+}
+
 hct_status recipe_check(const recipe *r, hct_err *err) {
     hct_status status = views_check(&r->views, err);
     if (status < 0) return status;

@@ -155,6 +155,9 @@ recipe recipe_default(void);
 static inline bool recipe_probes(const recipe *r) { return !strcmp(r->method, "probe"); }
 static inline bool recipe_finetunes(const recipe *r) { return !strcmp(r->method, "finetune"); }
 static inline bool recipe_pretrains(const recipe *r) { return !recipe_probes(r) && !recipe_finetunes(r); }
+/* In the field's words, for tables and figures: "fine-tuned", "from scratch", "linear probe", "AB-MIL probe",
+ * "embeddings, linear probe", "random encoder", "histogram", "low-rank tuned", "linear head", "pre-training", ... */
+const char *recipe_approach(const recipe *r);
 
 /* Lays the keys of a YAML file over *r; *r is untouched on failure. An unknown key is refused with file, line and the
  * nearest known one. */

@@ -211,7 +211,8 @@ const recipe_key recipe_keys[] = {
     CHOICE("finetune", "tasks", finetune.tasks, "each|all", "each",
            "a model of its own for each task (the paper), or one encoder with a head a task"),
     CHOICE("finetune", "head", finetune.head, "linear|attentive|mil", "linear",
-           "what is put on the encoder: batch norm and a linear layer, or attention over all tokens first"),
+           "what is put on the encoder: batch norm and a linear layer, attention over all tokens first, or the gated "
+           "attention of AB-MIL"),
     INT("finetune", "heads", finetune.heads, 1, 1024, "12",
         "attention heads of an attentive head; they divide the encoder's width"),
     CHOICE("finetune", "pool", finetune.pool, "cls|mean", "cls",

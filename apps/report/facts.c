@@ -74,21 +74,6 @@ static hct_status read_metrics(run_facts *f, hct_err *err) {
     return st;
 }
 
-static const char *approach_of(const recipe *r) {
-    if (recipe_probes(r))
-        return r->probe.features == FEATURES_HISTOGRAM    ? "histogram"
-               : r->probe.features == FEATURES_EMBEDDINGS ? "embeddings, linear probe"
-               : r->probe.features == FEATURES_RANDOM     ? "random encoder"
-               : r->probe.kind == PROBE_ATTENTIVE         ? "attentive probe"
-                                                          : "linear probe";
-    if (!recipe_finetunes(r)) return "pre-training";
-    if (r->finetune.init == START_RANDOM) return "from scratch";
-    return r->finetune.backbone == BACKBONE_FULL   ? "fine-tuned"
-           : r->finetune.backbone == BACKBONE_LORA ? "low-rank tuned"
-           : r->finetune.head == PROBE_ATTENTIVE   ? "attentive head"
-                                                   : "linear head";
-}
-
 static void upper(const char *from, char *to, size_t room) {
     snprintf(to, room, "%s", from);
     for (char *c = to; *c; c++) *c = (char)toupper((unsigned char)*c);
@@ -141,7 +126,7 @@ hct_status facts_read(const char *run, run_facts *ret, hct_err *err) {
         snprintf(ret->approach, sizeof ret->approach, "external");
         return HCT_OK;
     }
-    snprintf(ret->approach, sizeof ret->approach, "%s", approach_of(&ret->own));
+    snprintf(ret->approach, sizeof ret->approach, "%s", recipe_approach(&ret->own));
     return encoder_facts(ret, err);
 }
 

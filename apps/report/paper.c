@@ -19,8 +19,11 @@ static int whole(const run_facts *f) { return !(f->scaled < 1) && f->own.data.fr
 
 static int by(const run_facts *f, const char *method) { return !strcmp(f->pretraining, method); }
 
+/* "embeddings, linear probe" and its kin: of another program's encoder. */
+static int given(const run_facts *f) { return !strncmp(f->approach, "embeddings, ", 12); }
+
 /* Ours: a vision transformer that was pre-trained; others: encoders of other kinds, embeddings made elsewhere. */
-static int ours(const run_facts *f) { return !strcmp(f->encoder, "vit") && !is(f, "embeddings, linear probe"); }
+static int ours(const run_facts *f) { return !strcmp(f->encoder, "vit") && !given(f); }
 
 /* The label of a run's lane in a figure; NULL: it does not belong there. buffer of 2 * FACTS_NAME. */
 typedef const char *select_run(const run_facts *f, char *buffer);
@@ -38,8 +41,7 @@ static const char *scratch_or_tuned(const run_facts *f, char *buffer) {
 }
 
 static const char *other_models(const run_facts *f, char *buffer) {
-    if (is(f, "embeddings, linear probe"))
-        return named(buffer, "embeddings of %s%s", path_base(f->own.probe.embeddings), ", linear probe");
+    if (given(f)) return named(buffer, "embeddings of %s%s", path_base(f->own.probe.embeddings), f->approach + 10);
     if (!ours(f) && (is(f, "fine-tuned") || is(f, "linear probe")))
         return named(buffer, "%s, %s", f->encoder, f->approach);
     if (!ours(f) || !whole(f)) return NULL;
