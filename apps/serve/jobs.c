@@ -129,6 +129,13 @@ void jobs_load(jobs *q, size_t *ret_taken, size_t *ret_capacity, int *ret_second
     pthread_mutex_unlock(&q->lock);
 }
 
+double jobs_seconds(jobs *q) {
+    pthread_mutex_lock(&q->lock);
+    double seconds = q->seconds;
+    pthread_mutex_unlock(&q->lock);
+    return seconds;
+}
+
 void jobs_stop(jobs *q) {
     pthread_mutex_lock(&q->lock);
     q->ending = true;

@@ -40,6 +40,8 @@ void jobs_model_done(jobs *q, served_model *m);
 void jobs_replace(jobs *q, served_model *m);
 /* Places taken, the longest queue allowed, a rough time until a place is free (seconds, 1 at least). */
 void jobs_load(jobs *q, size_t *ret_taken, size_t *ret_capacity, int *ret_seconds);
+/* That jobs took so far, in all. */
+double jobs_seconds(jobs *q);
 void jobs_stop(jobs *q);
 
 #endif

@@ -35,8 +35,9 @@ unsigned reply_models(server *s, text_buffer *out) {
 
 void reply_metrics(server *s, text_buffer *out) {
     size_t taken, capacity;
-    int seconds;
-    jobs_load(&s->queue, &taken, &capacity, &seconds);
+    double seconds = jobs_seconds(&s->queue);
+    int wait;
+    jobs_load(&s->queue, &taken, &capacity, &wait);
     text_printf(out, "# TYPE headct_requests_total counter\n");
     for (int r = 0; r <= ROUTES; r++)
         for (int k = 0; k < STATUSES; k++) {
@@ -50,7 +51,7 @@ void reply_metrics(server *s, text_buffer *out) {
     text_printf(out, "headct_scans_total{result=\"refused\"} %llu\n", (unsigned long long)atomic_load(&s->refused));
     text_printf(out, "# TYPE headct_queue_places gauge\nheadct_queue_places{state=\"taken\"} %zu\n", taken);
     text_printf(out, "headct_queue_places{state=\"all\"} %zu\n", capacity);
-    text_printf(out, "# TYPE headct_model_seconds_total counter\nheadct_model_seconds_total %.6f\n", s->queue.seconds);
+    text_printf(out, "# TYPE headct_model_seconds_total counter\nheadct_model_seconds_total %.6f\n", seconds);
     text_printf(out, "# TYPE headct_reloads_total counter\nheadct_reloads_total{result=\"good\"} %llu\n",
                 (unsigned long long)atomic_load(&s->reloads));
     text_printf(out, "headct_reloads_total{result=\"bad\"} %llu\n", (unsigned long long)atomic_load(&s->bad_reloads));
@@ -70,10 +71,13 @@ unsigned reply_scans(request *r, text_buffer *out) {
     unsigned status = st < 0 ? status_of(st) : a.n_results ? 200 : 422;
     if (st < 0) reply_error(out, status == 503 ? "the server ends, or is out of memory" : "the model failed");
     else {
+        const char *results = text_get(&a.results, "an answer", &err),
+                   *refused = text_get(&a.refused, "an answer", &err);
         text_printf(out, "{\"model\":");
         json_quote(out, s->o->model.name);
         text_printf(out, ",\"weights_sha256\":\"%s\",\"results\":[%s],\"refused\":[%s]}\n", weights,
-                    text_so_far(&a.results), text_so_far(&a.refused));
+                    results ? results : "", refused ? refused : "");
+        if (!results || !refused) text_fail(out); /* half an answer is none */
     }
     atomic_fetch_add(&s->answered, a.n_results);
     atomic_fetch_add(&s->refused, a.n_refused);
@@ -123,7 +127,9 @@ static void one_instance(request *r, const cJSON *instance, text_buffer *out) {
     if (st == HCT_OK)
         st = jobs_do(&r->s->queue, SERVED_EMBED, (const char *const *)u.path, u.n, u.folder, &a, weights, &err);
     /* as it stands: read and written again its numbers would lose their last digits */
-    const char *vector = st == HCT_OK && a.n_results == 1 ? strstr(text_so_far(&a.results), "\"embedding\":[") : NULL;
+    const char *results = text_get(&a.results, "an answer", &err), *refused = text_get(&a.refused, "an answer", &err);
+    if (!results || !refused) text_fail(out);
+    const char *vector = st == HCT_OK && a.n_results == 1 && results ? strstr(results, "\"embedding\":[") : NULL;
     const char *end = vector ? strchr(vector, ']') : NULL;
     if (end) {
         text_printf(out, "{\"embedding_result\":{");
@@ -134,7 +140,7 @@ static void one_instance(request *r, const cJSON *instance, text_buffer *out) {
         google_error(out, st == HCT_EFORMAT ? 400 : 500, st == HCT_EFORMAT ? err.msg : "the model failed");
     else if (a.n_results > 1) google_error(out, 400, "the file holds several scans; one an instance");
     else {
-        cJSON *why = a.n_refused ? cJSON_Parse(text_so_far(&a.refused)) : NULL;
+        cJSON *why = a.n_refused && refused ? cJSON_Parse(refused) : NULL;
         const char *reason = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(why, "reason"));
         google_error(out, 422, reason ? reason : "no scan in the file");
         cJSON_Delete(why);

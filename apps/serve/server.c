@@ -109,14 +109,15 @@ static hct_status listen_at(const serve_options *o, int *ret, int *ret_port, hct
     return HCT_OK;
 }
 
-/* Library rooms name scans in their lines. */
-static void say_nothing(void *context, hct_log_level level, const char *line) {
-    (void)context, (void)level, (void)line;
+/* Library rooms name scans in their lines: only those of the thread that waits for signals, which reads no scan, are
+ * shown. context: that thread (pthread_t). */
+static void own_lines(void *context, hct_log_level level, const char *line) {
+    (void)level;
+    if (pthread_equal(*(const pthread_t *)context, pthread_self())) fprintf(stderr, "%s\n", line);
 }
 
 static void reload(server *s) {
     hct_err err = {0};
-    hct_log_to(NULL, NULL);
     served_model *m = served_open(&s->o->model, &err);
     if (m) {
         jobs_replace(&s->queue, m);
@@ -126,7 +127,6 @@ static void reload(server *s) {
         atomic_fetch_add(&s->bad_reloads, 1);
         hct_log(HCT_LOG_ERROR, "headct serve: %s; the weights before stay", err.msg);
     }
-    hct_log_to(say_nothing, NULL);
 }
 
 /* Until a signal asks to end; what is held is finished first. */
@@ -166,7 +166,8 @@ hct_status serve_run(const serve_options *o, FILE *ready, hct_err *err) {
         if (st < 0) served_close(m);
     } else served_close(m);
     if (st == HCT_OK) {
-        hct_log_to(say_nothing, NULL);
+        pthread_t own = pthread_self();
+        hct_log_to(own_lines, &own);
         struct MHD_Daemon *d =
             MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL,
                              NULL, request_handle, &s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
