@@ -86,7 +86,8 @@ int command_serve(int argc, char **argv) {
                        .connections = 256,
                        .max_mb = 1024,
                        .timeout = 120,
-                       .log = stderr};
+                       .log = stderr,
+                       .said = stderr};
     const struct argp argp = {options, parse, "--run RUN\n--weights FILE", doc, NULL, NULL, NULL};
     command_parse(&argp, argc, argv, &o);
     hct_err err = {0, ""};

@@ -110,10 +110,16 @@ static hct_status listen_at(const serve_options *o, int *ret, int *ret_port, hct
 }
 
 /* Library rooms name scans in their lines: only those of the thread that waits for signals, which reads no scan, are
- * shown. context: that thread (pthread_t). */
-static void own_lines(void *context, hct_log_level level, const char *line) {
+ * shown. */
+typedef struct own_lines {
+    pthread_t thread;
+    FILE *to;
+} own_lines;
+
+static void show_own(void *context, hct_log_level level, const char *line) {
+    const own_lines *own = context;
     (void)level;
-    if (pthread_equal(*(const pthread_t *)context, pthread_self())) fprintf(stderr, "%s\n", line);
+    if (pthread_equal(own->thread, pthread_self())) fprintf(own->to, "%s\n", line);
 }
 
 static void reload(server *s) {
@@ -166,8 +172,8 @@ hct_status serve_run(const serve_options *o, FILE *ready, hct_err *err) {
         if (st < 0) served_close(m);
     } else served_close(m);
     if (st == HCT_OK) {
-        pthread_t own = pthread_self();
-        hct_log_to(own_lines, &own);
+        own_lines own = {pthread_self(), o->said};
+        hct_log_to(show_own, &own);
         struct MHD_Daemon *d =
             MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL,
                              NULL, request_handle, &s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,

@@ -23,6 +23,7 @@ typedef struct serve_options {
     int64_t queue, connections, max_mb, timeout; /* requests held; sockets; MB of a request; seconds it may take to
                                                     come in */
     FILE *log;                                   /* a JSON line a request; NULL: none */
+    FILE *said;                                  /* lines of the server's own: weights loaded anew, or refused */
 } serve_options;
 
 /* Serves until SIGINT or SIGTERM, then finishes what it holds. SIGHUP loads the weights anew; where they are refused
