@@ -80,24 +80,15 @@ static void put_rows(work *w, const char *scan, const char *model, const salienc
     if (w->said) fprintf(w->said, "%s, %s: attention reaches %.1f mm in the mean\n", scan, model, all);
 }
 
-/* Row-major, as pictures take it; the caller's. */
-static float *turned(const volume *v, hct_err *err) {
-    float *out = malloc((size_t)volume_count(v) * sizeof *out + 1);
-    if (!out) hct_fail(err, HCT_ENOMEM, "out of memory for a picture");
-    for (int64_t k = 0, at = 0; out && k < v->dim[2]; k++)
-        for (int64_t j = 0; j < v->dim[1]; j++)
-            for (int64_t i = 0; i < v->dim[0]; i++, at++)
-                out[(i * v->dim[1] + j) * v->dim[2] + k] = v->dtype == HCT_I16 ? (float)v->i16[at] : v->f32[at];
-    return out;
-}
-
 /* A map over the prepared volume, row-major. */
 static float *over_volume(const double *cells, const int64_t dim[3], const scan_views *v, const input_spec *spec,
                           hct_err *err) {
     volume laid = {0};
     saliency_map map = {.value = (double *)(uintptr_t)cells};
     memcpy(map.dim, dim, sizeof map.dim);
-    float *out = overlay_make(&map, &v->prepared, spec, &v->prepared, &laid, err) == HCT_OK ? turned(&laid, err) : NULL;
+    float *out = overlay_make(&map, &v->prepared, spec, &v->prepared, &laid, err) == HCT_OK
+                     ? volume_row_major(&laid, err)
+                     : NULL;
     volume_free(&laid);
     return out;
 }
@@ -232,7 +223,7 @@ static hct_status one_scan(work *w, const char *path, size_t *refused, hct_err *
         return HCT_OK;
     }
     if (st < 0) hct_fail(err, st, "%s", why.msg);
-    if (st == HCT_OK && !(scan = turned(&v.prepared, err))) st = HCT_ENOMEM;
+    if (st == HCT_OK && !(scan = volume_row_major(&v.prepared, err))) st = HCT_ENOMEM;
     for (size_t m = 0; m < w->n && st == HCT_OK; m++) st = measure(w, &v, scan, &w->column[m], &map[m], &window, err);
     if (st == HCT_OK) st = draw_planes(w, &v, scan, map, &window, err);
     for (size_t m = 0; m < w->n; m++) free(map[m]);

@@ -114,22 +114,11 @@ hct_status overlay_hits(const volume *overlay, const volume *inside, const volum
     return HCT_OK;
 }
 
-/* x fastest to z fastest. */
-static float *turned(const volume *v, hct_err *err) {
-    float *out = malloc((size_t)volume_count(v) * sizeof *out + 1);
-    if (!out) hct_fail(err, HCT_ENOMEM, "out of memory for a picture");
-    for (int64_t k = 0, at = 0; out && k < v->dim[2]; k++)
-        for (int64_t j = 0; j < v->dim[1]; j++)
-            for (int64_t i = 0; i < v->dim[0]; i++, at++)
-                out[(i * v->dim[1] + j) * v->dim[2] + k] = v->dtype == HCT_I16 ? (float)v->i16[at] : v->f32[at];
-    return out;
-}
-
 hct_status overlay_draw(const volume *prepared, const volume *overlay, const int64_t at[3], const hu_window *window,
                         const char *caption, const char *path, hct_err *err) {
     static const char *const planes[] = {"sagittal", "coronal", "axial"};
     if (overlay->dtype != HCT_F32) return hct_fail(err, HCT_EDTYPE, "%s: an overlay holds float32", path);
-    float *scan = turned(prepared, err), *map = scan ? turned(overlay, err) : NULL;
+    float *scan = volume_row_major(prepared, err), *map = scan ? volume_row_major(overlay, err) : NULL;
     hct_status st = map ? HCT_OK : HCT_ENOMEM;
     int64_t ignored[3];
     picture_tile tiles[3];

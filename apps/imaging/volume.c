@@ -200,6 +200,16 @@ hct_status volume_pad_crop_at(volume *v, const int64_t size[3], const int64_t sh
     return HCT_OK;
 }
 
+float *volume_row_major(const volume *v, hct_err *err) {
+    float *out = malloc((size_t)volume_count(v) * sizeof *out + 1);
+    if (!out) hct_fail(err, HCT_ENOMEM, "out of memory for a volume");
+    for (int64_t k = 0, at = 0; out && k < v->dim[2]; k++)
+        for (int64_t j = 0; j < v->dim[1]; j++)
+            for (int64_t i = 0; i < v->dim[0]; i++, at++)
+                out[(i * v->dim[1] + j) * v->dim[2] + k] = v->dtype == HCT_I16 ? (float)v->i16[at] : v->f32[at];
+    return out;
+}
+
 void volume_spacing(const volume *v, double ret[3]) {
     double affine[4][4];
     memcpy(affine, v->affine, sizeof affine);

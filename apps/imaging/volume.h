@@ -55,6 +55,10 @@ hct_status volume_padded(const int64_t dim[3], double affine[4][4], int32_t dtyp
 hct_status volume_padded_at(const int64_t dim[3], double affine[4][4], int32_t dtype, const int64_t size[3],
                             const int64_t shift[3], float fill, volume *ret, pad_box *box, hct_err *err);
 
+/* A copy of the voxels with z fastest, as pictures and model inputs have them: [x, y, z] row-major. The caller's to
+ * free; NULL: no memory. */
+float *volume_row_major(const volume *v, hct_err *err);
+
 /* Length in mm of one step along each axis. */
 void volume_spacing(const volume *v, double ret[3]);
 

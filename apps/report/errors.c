@@ -49,15 +49,10 @@ static hct_status volume_of(const dataset *d, const char *scan, int64_t dim[3], 
         hct_log(HCT_LOG_WARNING, "%s; its picture is left out", why.msg);
         return HCT_OK;
     }
-    float *out = malloc((size_t)volume_count(&v) * sizeof *out + 1);
     memcpy(dim, v.dim, sizeof v.dim);
-    for (int64_t z = 0, at = 0; out && z < dim[2]; z++)
-        for (int64_t y = 0; y < dim[1]; y++)
-            for (int64_t x = 0; x < dim[0]; x++, at++)
-                out[(x * dim[1] + y) * dim[2] + z] = v.dtype == HCT_I16 ? (float)v.i16[at] : v.f32[at];
+    *ret = volume_row_major(&v, err);
     volume_free(&v);
-    *ret = out;
-    return out ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for a picture");
+    return *ret ? HCT_OK : HCT_ENOMEM;
 }
 
 static hct_status draw(report *r, const dataset *d, const predictions *p, size_t task, const size_t *rows, size_t n,

@@ -11,14 +11,6 @@
 #include "imaging/scan.h"
 #include "support/paths.h"
 
-/* Row-major, as the viewer takes it. */
-static void turn(const volume *v, float *out) {
-    for (int64_t k = 0, at = 0; k < v->dim[2]; k++)
-        for (int64_t j = 0; j < v->dim[1]; j++)
-            for (int64_t i = 0; i < v->dim[0]; i++, at++)
-                out[(i * v->dim[1] + j) * v->dim[2] + k] = v->dtype == HCT_I16 ? (float)v->i16[at] : v->f32[at];
-}
-
 /* Linear between voxels, 0 outside; u in voxels. */
 static double value_at(const volume *m, const double u[3]) {
     int64_t low[3];
@@ -76,7 +68,7 @@ hct_status view_add(report *r, const char *scan, const char *map, hct_err *err) 
     }
     size_t n = st == HCT_OK ? (size_t)volume_count(&v) : 0;
     if (st == HCT_OK) {
-        shown = malloc(n * sizeof *shown + 1);
+        shown = volume_row_major(&v, err);
         over = map ? malloc(n * sizeof *over + 1) : NULL;
         if (!shown || (map && !over)) st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", scan);
     }
@@ -88,7 +80,6 @@ hct_status view_add(report *r, const char *scan, const char *map, hct_err *err) 
         hct_fail(err, st, "%s: is no map of %s: %s", map, scan, why.msg);
     if (st == HCT_OK) {
         char title[400];
-        turn(&v, shown);
         snprintf(title, sizeof title, "%s%s%s", path_base(scan), map ? ", " : "", map ? path_base(map) : "");
         view.title = title;
         view.volume = shown;
