@@ -17,14 +17,16 @@ static const char doc[] =
     "command again and it does only what is missing. "
     "FILE.json beside it says which weights (of each model), recipe and preparation made the "
     "rows; rows of other weights are refused. Scans that cannot be read are "
-    "listed with their reason, and the exit status is 3. This is no medical device.\v"
+    "listed with their reason, and the exit status is 3. --dicom-sr writes a DICOM structured report of each study "
+    "(scores, model, thresholds, which images were read) for a PACS. This is no medical device.\v"
     "Examples:\n"
     "  headct predict --run runs/probe scan.nii.gz\n"
     "  headct predict --run runs/probe --json scan.nii.gz ct_folder\n"
     "  headct predict --run runs/finetune --data data --split test --out test.csv\n"
-    "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz";
+    "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz\n"
+    "  headct predict --run runs/finetune study_folder --out table.csv --dicom-sr reports";
 
-enum { OPT_RUN = 256, OPT_JSON = 257, OPT_OUT = 'o' };
+enum { OPT_RUN = 256, OPT_JSON, OPT_THRESHOLDS, OPT_SR, OPT_OUT = 'o' };
 
 static const struct argp_option options[] = {
     {"run", OPT_RUN, "RUN", 0,
@@ -32,12 +34,21 @@ static const struct argp_option options[] = {
     {"json", OPT_JSON, NULL, 0, "one JSON object a scan, with the SHA-256 of weights, recipe, preparation and input",
      0},
     {"out", OPT_OUT, "FILE.csv", 0, "write to a CSV, resumable, instead of standard output", 0},
+    {"thresholds", OPT_THRESHOLDS, "FILE", 0,
+     "operating_points.csv of 'headct evaluate --operating': what reaches its threshold is said (default: the run's "
+     "own, "
+     "where it is there; of several rules for a task the first)",
+     0},
+    {"dicom-sr", OPT_SR, "DIR", 0,
+     "write a DICOM structured report (Comprehensive 3D SR, TID 1500) of each study there; it names the patient as the "
+     "images do",
+     0},
     {0},
 };
 
 typedef struct settings {
     cohort_args common;
-    const char *run, *out;
+    const char *run, *out, *thresholds, *reports;
     int json;
 } settings;
 
@@ -47,10 +58,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_RUN: s->run = arg; break;
     case OPT_JSON: s->json = 1; break;
     case OPT_OUT: s->out = arg; break;
+    case OPT_THRESHOLDS: s->thresholds = arg; break;
+    case OPT_SR: s->reports = arg; break;
     case ARGP_KEY_INIT: state->child_inputs[0] = &s->common; break;
     case ARGP_KEY_END:
         if (!s->run == !s->common.weights) argp_error(state, "one of --run RUN and --weights FILE is needed");
         if (s->json && s->out) argp_error(state, "--json prints, --out writes a CSV; give one of them");
+        if (s->reports && s->common.data)
+            argp_error(state, "--dicom-sr needs the DICOM files themselves: SCAN..., not --data");
         cohort_args_check(&s->common, state);
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -70,15 +85,21 @@ int command_predict(int argc, char **argv) {
                          .device = s.common.device,
                          .out = s.out,
                          .json = s.json,
+                         .thresholds = s.thresholds,
+                         .reports = s.reports,
                          .print = stdout,
                          .progress = s.common.quiet || !s.out ? NULL : stderr};
     hct_err err = {0, ""};
     cohort c = {0};
     size_t kept = 0;
+    report_count reports = {0};
     if (s.out) stop_listen();
     hct_status st = cohort_from_args(&s.common, &c, &err);
-    if (st == HCT_OK) st = predict_run(&o, &c, &kept, &err);
+    if (st == HCT_OK) st = predict_run(&o, &c, &kept, &reports, &err);
     int status = cohort_report("headct predict", &c, s.out, kept, st, &err);
+    if (st == HCT_OK && s.reports)
+        fprintf(s.out ? stdout : stderr, "%s: %zu reports new, %zu there before, %zu scans are no DICOM series\n",
+                s.reports, reports.written, reports.there, reports.no_dicom);
     cohort_free(&c);
     cohort_args_free(&s.common);
     return status;

@@ -83,9 +83,14 @@ typedef struct columns {
 } columns;
 
 static bool is_task(const csv *t, const char *name) {
+    static const char *const added[] = {PREDICTIONS_INPUT, PREDICTIONS_REFUSED, PREDICTIONS_TIME, PREDICTIONS_VERSION,
+                                        PREDICTIONS_ABOVE};
+    const size_t threshold = strlen(PREDICTIONS_THRESHOLD);
     char with_label[256];
     snprintf(with_label, sizeof with_label, "y_%s", name);
-    if (!strcmp(name, PREDICTIONS_INPUT) || !strcmp(name, PREDICTIONS_REFUSED)) return false;
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++)
+        if (!strcmp(name, added[i])) return false;
+    if (!strncmp(name, PREDICTIONS_THRESHOLD, threshold) && csv_column(t, name + threshold) >= 0) return false;
     for (const char *const *known = predictions_names; *known; known++)
         if (!strcmp(name, *known)) return false;
     if (!strcmp(name, "scan") || !strcmp(name, "patient") || !strcmp(name, "split")) return false;

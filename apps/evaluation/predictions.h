@@ -21,11 +21,16 @@ typedef struct predictions {
     int8_t *label;                   /* [n, n_tasks]: 1, 0, -1 not known */
 } predictions;
 
-/* Columns that `headct predict` adds: the input's SHA-256; why a scan was left out (its other cells are empty); and
- * what names the scan in clear, NULL at the end. Only the second is read here. */
+/* Columns that `headct predict` adds: the input's SHA-256; why a scan was left out (its other cells are empty); what
+ * names the scan in clear; when it was predicted and by which headct; and where thresholds are known threshold_TASK of
+ * each task, and the tasks that reach theirs, with semicolons between. Only the second is read here. */
 #define PREDICTIONS_INPUT "input_sha256"
 #define PREDICTIONS_REFUSED "refused"
-extern const char *const predictions_names[];
+extern const char *const predictions_names[]; /* NULL at the end */
+#define PREDICTIONS_TIME "time"
+#define PREDICTIONS_VERSION "version"
+#define PREDICTIONS_THRESHOLD "threshold_"
+#define PREDICTIONS_ABOVE "above"
 
 /* Whether a row whose column `split` says `part` is of the split that is asked for (NULL: all; several with + between:
  * dataset/split.h). */

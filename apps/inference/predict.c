@@ -5,11 +5,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "evaluation/predictions.h"
 #include "inference/classifiers.h"
+#include "inference/thresholds.h"
 #include "support/device.h"
 #include "support/json_out.h"
+#include "support/paths.h"
 #include "support/row_file.h"
 
 typedef struct predicting {
@@ -18,6 +21,8 @@ typedef struct predicting {
     classifiers set;
     row_file *rows;
     size_t *todo, n_todo;
+    thresholds chosen;
+    double *known; /* for reports: [c->n, n_tasks], NAN of scans without; else NULL */
 } predicting;
 
 /* What is the same for every scan. */
@@ -45,8 +50,31 @@ static hct_status check_finite(const predicting *q, const cohort_scan *s, const 
     return HCT_OK;
 }
 
+static bool is_above(const predicting *q, const double *p, int k) { return p[k] >= q->chosen.at[k]; }
+
+static const char *now_text(char when[32]) {
+    time_t now = time(NULL);
+    struct tm t;
+    strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &t));
+    return when;
+}
+
+/* Thresholds, and what reaches them. */
+static void add_thresholds(const predicting *q, const double *p, json_out *j) {
+    if (!q->chosen.path) return;
+    json_object(j, "thresholds");
+    for (int k = 0; k < q->set.n_tasks; k++)
+        if (isfinite(q->chosen.at[k])) json_number(j, q->set.task[k], q->chosen.at[k]);
+    json_end(j);
+    json_array(j, "above");
+    for (int k = 0; k < q->set.n_tasks; k++)
+        if (is_above(q, p, k)) json_text(j, NULL, q->set.task[k]);
+    json_end(j);
+}
+
 static hct_status print_json(const predicting *q, const cohort_scan *s, const double *p, hct_err *err) {
     json_out j = {0};
+    char when[32];
     json_object(&j, NULL);
     json_text(&j, "scan", s->id);
     json_text(&j, "patient", s->patient);
@@ -59,8 +87,11 @@ static hct_status print_json(const predicting *q, const cohort_scan *s, const do
     json_object(&j, "probabilities");
     for (int k = 0; k < q->set.n_tasks; k++) json_number(&j, q->set.task[k], p[k]);
     json_end(&j);
+    add_thresholds(q, p, &j);
     add_hashes(q, &j);
     json_text(&j, "input_sha256", s->input);
+    json_text(&j, "time", now_text(when));
+    json_text(&j, "version", HEADCT_VERSION);
     json_end(&j);
     char *text = json_take(&j, s->path, err);
     if (!text) return HCT_ENOMEM;
@@ -74,12 +105,17 @@ static void print_text(const predicting *q, const cohort_scan *s, const double *
     for (int k = 0; k < q->set.n_tasks; k++)
         if ((int)strlen(q->set.task[k]) > longest) longest = (int)strlen(q->set.task[k]);
     fprintf(q->o->print, "%s\n", s->id);
-    for (int k = 0; k < q->set.n_tasks; k++) fprintf(q->o->print, "  %-*s  %.4f\n", longest, q->set.task[k], p[k]);
+    for (int k = 0; k < q->set.n_tasks; k++) {
+        fprintf(q->o->print, "  %-*s  %.4f", longest, q->set.task[k], p[k]);
+        if (is_above(q, p, k)) fprintf(q->o->print, "  reaches %.4f", q->chosen.at[k]);
+        fprintf(q->o->print, "\n");
+    }
 }
 
 /* p: NULL of a scan that was left out. */
 static void add_row(const predicting *q, const cohort_scan *s, const double *p, text_buffer *rows) {
     char number[32];
+    text_buffer above = {0};
     csv_add(rows, 0, s->id);
     csv_add(rows, 1, s->patient);
     csv_add(rows, 2, s->split);
@@ -88,6 +124,16 @@ static void add_row(const predicting *q, const cohort_scan *s, const double *p, 
     csv_add(rows, 3, p ? "" : s->reason);
     const char *const names[] = {s->names.path, s->names.study_uid, s->names.series_uid, s->names.accession};
     for (int k = 0; q->c->clear && k < 4; k++) csv_add(rows, 3, names[k]);
+    csv_add(rows, 3, now_text(number));
+    csv_add(rows, 3, HEADCT_VERSION);
+    for (int k = 0; q->chosen.path && k < q->set.n_tasks; k++) {
+        const double at = q->chosen.at[k];
+        csv_add(rows, 3, isnan(at) ? "" : text_of_double(at, number));
+        if (p && is_above(q, p, k)) text_printf(&above, "%s%s", text_length(&above) ? ";" : "", q->set.task[k]);
+    }
+    if (text_check(&above, "a row", NULL) < 0) text_fail(rows);
+    if (q->chosen.path) csv_add(rows, 3, text_so_far(&above));
+    text_free(&above);
     text_add(rows, "\n", 1);
 }
 
@@ -99,6 +145,14 @@ static void add_header(const predicting *q, text_buffer *header) {
     csv_add(header, 3, PREDICTIONS_INPUT);
     csv_add(header, 3, PREDICTIONS_REFUSED);
     for (const char *const *name = predictions_names; q->c->clear && *name; name++) csv_add(header, 3, *name);
+    csv_add(header, 3, PREDICTIONS_TIME);
+    csv_add(header, 3, PREDICTIONS_VERSION);
+    for (int k = 0; q->chosen.path && k < q->set.n_tasks; k++) {
+        char name[MODEL_NAME + sizeof PREDICTIONS_THRESHOLD];
+        snprintf(name, sizeof name, PREDICTIONS_THRESHOLD "%s", q->set.task[k]);
+        csv_add(header, 3, name);
+    }
+    if (q->chosen.path) csv_add(header, 3, PREDICTIONS_ABOVE);
     text_add(header, "\n", 1);
 }
 
@@ -122,6 +176,7 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
         const cohort_scan *s = &q->c->scans[scans[i]];
         const double *p = probability + i * (size_t)q->set.n_tasks;
         if ((st = check_finite(q, s, p, err)) < 0) break;
+        if (q->known) memcpy(q->known + scans[i] * (size_t)q->set.n_tasks, p, (size_t)q->set.n_tasks * sizeof *p);
         if (q->rows) add_row(q, s, p, &rows);
         else if (q->o->json) st = print_json(q, s, p, err);
         else print_text(q, s, p);
@@ -131,6 +186,17 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
         st = hct_fail(err, HCT_EIO, "standard output: %s", strerror(errno));
     text_free(&rows);
     return st;
+}
+
+/* The probabilities of an older row, for its report. */
+static hct_status keep_known(predicting *q, const csv *t, size_t row, size_t scan, hct_err *err) {
+    for (int k = 0; k < q->set.n_tasks; k++) {
+        const char *cell = csv_cell(t, row, 3 + (size_t)k);
+        if (!text_double(cell, &q->known[scan * (size_t)q->set.n_tasks + (size_t)k]))
+            return hct_fail(err, HCT_EFORMAT, "%s:%d: '%s' is no probability", t->path, t->lines[row], cell);
+    }
+    snprintf(q->c->scans[scan].input, MODEL_HASH, "%s", csv_cell(t, row, 3 + (size_t)q->set.n_tasks));
+    return HCT_OK;
 }
 
 /* Opens the CSV; its scans are marked in done. */
@@ -158,6 +224,7 @@ static hct_status open_rows(predicting *q, char *done, size_t *ret_kept, hct_err
         st = cohort_same_input(q->c, (size_t)at, csv_cell(old, i, input), q->o->out, err);
         *ret_kept += !done[at];
         done[at] = 1;
+        if (st == HCT_OK && q->known) st = keep_known(q, old, i, (size_t)at, err);
     }
     csv_free(old);
     text_free(&header);
@@ -176,11 +243,30 @@ static hct_status open_todo(predicting *q, size_t *ret_kept, hct_err *err) {
     return st;
 }
 
-hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hct_err *err) {
+static const char *model_name(const predict_options *o) {
+    return o->model ? o->model : path_base(o->weights ? o->weights : o->run);
+}
+
+/* Reports are wanted: whether they can be, before anything is predicted. */
+static hct_status prepare_reports(predicting *q, hct_err *err) {
+    const size_t n = (q->c->n + 1) * (size_t)q->set.n_tasks;
+    if (q->c->data)
+        return hct_fail(err, HCT_EINVAL, "reports need the DICOM files themselves: give SCAN..., not --data");
+    hct_status st = reports_check(&q->set, model_name(q->o), q->o->reports, err);
+    if (st == HCT_OK && !(q->known = malloc(n * sizeof *q->known)))
+        st = hct_fail(err, HCT_ENOMEM, "out of memory for reports");
+    for (size_t i = 0; st == HCT_OK && i < n; i++) q->known[i] = NAN;
+    return st;
+}
+
+hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, report_count *ret_reports, hct_err *err) {
     predicting q = {.o = o, .c = c};
+    report_count reports = {0};
     *ret_kept = 0;
     hct_dev *dev = device_open(o->device, err);
     hct_status st = dev ? classifiers_open(dev, o->weights, o->run, &q.set, err) : err->code;
+    if (st == HCT_OK) st = thresholds_read(o->thresholds, o->run, &q.set, &q.chosen, err);
+    if (st == HCT_OK && o->reports) st = prepare_reports(&q, err);
     if (st == HCT_OK) st = form_preparation(&q.set.item->info.encoder.input, c->preprocessing, err); /* of all alike */
     for (size_t i = 0; st == HCT_OK && i < q.set.n; i++)
         weights_warn_preparation(q.set.item[i].path, &q.set.item[i].info, c->preprocessing);
@@ -189,6 +275,11 @@ hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, hc
     if (st == HCT_OK && q.n_todo)
         st = cohort_run(c, q.set.embedder, q.set.n, q.todo, q.n_todo, &(cohort_sink){&q, take}, o->progress, err);
     if (st == HCT_OK && q.rows) st = add_refused(&q, err);
+    if (st == HCT_OK && o->reports)
+        st = reports_write(c, &q.set, &q.chosen, q.known, model_name(o), o->reports, o->out, &reports, err);
+    if (ret_reports) *ret_reports = reports;
+    free(q.known);
+    thresholds_free(&q.chosen);
     classifiers_free(&q.set);
     row_file_close(q.rows);
     free(q.todo);

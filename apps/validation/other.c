@@ -103,7 +103,7 @@ hct_status other_predict(const validation_options *o, const char *path, FILE *ta
     hct_status st = path_make_folders(o->out, err);
     if (st == HCT_OK) st = cohort_of_dataset(o->data, o->split ? o->split : "all", &c, err);
     if (st == HCT_OK) st = leave_out(o, &c, table, err);
-    if (st == HCT_OK) st = predict_run(&(predict_options){.run = o->run, .out = path}, &c, &kept, err);
+    if (st == HCT_OK) st = predict_run(&(predict_options){.run = o->run, .out = path}, &c, &kept, NULL, err);
     ret->refused = cohort_tell_refused(&c);
     if (st == HCT_OK) st = keep_ids(&c, ret, err);
     cohort_free(&c);
