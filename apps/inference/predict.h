@@ -17,8 +17,9 @@ typedef struct predict_options {
     FILE *print, *progress;
 } predict_options;
 
-/* ret_reports may be NULL. ret_kept: rows of out that were there already. HCT_EINVAL where the file holds no classifier, or out's rows have
- * other weights. HCT_EINTERRUPTED: see cohort_run. Scans that were left out have their reason in c. */
+/* ret_kept: rows of out that were there already; ret_reports may be NULL. HCT_EINVAL where the file holds no
+ * classifier, or out's rows have other weights. HCT_EINTERRUPTED: see cohort_run. Scans that were left out have their
+ * reason in c. */
 hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, report_count *ret_reports, hct_err *err);
 
 #endif

@@ -7,7 +7,7 @@
 typedef struct thresholds {
     char *path; /* NULL: none are known */
     double
-        at[MODEL_TASKS]; /* of each task of the classifiers; NAN: not known. A probability at or above it is positive */
+        at[MODEL_TASKS]; /* of each task of the classifiers; NAN: not known. At or above it is positive */
 } thresholds;
 
 /* path: an operating_points.csv; NULL: the run's own, RUN/operating_points.csv, else RUN/evaluate-test/; NULL and no run
