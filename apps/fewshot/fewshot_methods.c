@@ -10,6 +10,7 @@
 #include "models/probe.h"
 #include "support/paths.h"
 #include "probe/protocol.h"
+#include "run/checkpoint_files.h"
 
 static const char *task_name(const fewshot_methods *m) { return m->draw->t->said.task[m->draw->task]; }
 
@@ -166,6 +167,7 @@ hct_status fewshot_methods_clean(const fewshot_methods *m, fewshot_method method
     hct_status st = method != FEWSHOT_FINETUNE || folder ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     for (size_t i = 0; st == HCT_OK && folder && i < 2; i++) {
         char *path = path_join(folder, files[i]);
+        if (path && !i) checkpoint_prune(path, INT64_MAX, 0);
         if (!path) st = hct_fail(err, HCT_ENOMEM, "out of memory");
         else if (unlink(path) < 0 && errno != ENOENT)
             st = hct_fail(err, HCT_EIO, "%s: cannot be removed: %s", path, strerror(errno));

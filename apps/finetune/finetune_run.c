@@ -84,7 +84,7 @@ static hct_status write_model(const finetune_result *m, const char *folder, hct_
         {"best_step", steps},
     };
     hct_status st =
-        path ? weights_save(path, m->p, &m->info, NULL, 0, meta, 3, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+        path ? weights_save(path, m->p, &m->info, meta, 3, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(path);
     return st;
 }

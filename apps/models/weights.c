@@ -147,35 +147,34 @@ hct_status weights_check_bytes(const hct_st_file *f, const char *path, hct_err *
                           path, (unsigned)sum, told);
 }
 
-hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_entry *extra,
-                        size_t n_extra, const hct_st_pair *extra_meta, size_t n_meta, hct_err *err) {
-    hct_st_entry *own = NULL;
-    void *bytes = NULL;
-    char *text = info ? weights_describe(info, err) : NULL;
-    char sum[16];
+hct_status weights_write(const char *path, const hct_st_entry *entries, size_t n, const model_info *info,
+                         const hct_st_pair *extra_meta, size_t n_meta, hct_err *err) {
+    char sum[16], *text = info ? weights_describe(info, err) : NULL;
+    if (info && !text) return HCT_ENOMEM;
     hct_st_pair *meta = calloc(n_meta + 3, sizeof *meta);
-    hct_status st = info && !text ? HCT_ENOMEM
-                    : meta        ? params_entries(p, &own, &bytes, err)
-                                  : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
-    hct_st_entry *all = st == HCT_OK ? calloc(p->n + n_extra + 1, sizeof *all) : NULL;
-    if (all) {
-        memcpy(all, own, p->n * sizeof *all);
-        if (n_extra) memcpy(all + p->n, extra, n_extra * sizeof *all);
-        size_t n = 0;
-        meta[n++] = (hct_st_pair){"format", info ? WEIGHTS_FORMAT : PARTS_FORMAT};
-        if (info) meta[n++] = (hct_st_pair){"headct", text};
-        snprintf(sum, sizeof sum, "%08x", (unsigned)sum_of(all, p->n + n_extra));
-        meta[n++] = (hct_st_pair){"crc32", sum};
-        if (n_meta) memcpy(meta + n, extra_meta, n_meta * sizeof *meta);
-        st = hct_st_write(path, all, p->n + n_extra, meta, n + n_meta, err);
-    } else if (st == HCT_OK) {
-        st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    hct_status st = meta ? HCT_OK : hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+    if (st == HCT_OK) {
+        size_t m = 0;
+        meta[m++] = (hct_st_pair){"format", info ? WEIGHTS_FORMAT : PARTS_FORMAT};
+        if (info) meta[m++] = (hct_st_pair){"headct", text};
+        snprintf(sum, sizeof sum, "%08x", (unsigned)sum_of(entries, n));
+        meta[m++] = (hct_st_pair){"crc32", sum};
+        if (n_meta) memcpy(meta + m, extra_meta, n_meta * sizeof *meta);
+        st = hct_st_write(path, entries, n, meta, m + n_meta, err);
     }
-    free(all);
-    free(own);
-    free(bytes);
     free(meta);
     free(text);
+    return st;
+}
+
+hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_pair *extra_meta,
+                        size_t n_meta, hct_err *err) {
+    hct_st_entry *entries = NULL;
+    void *bytes = NULL;
+    hct_status st = params_entries(p, &entries, &bytes, err);
+    if (st == HCT_OK) st = weights_write(path, entries, p->n, info, extra_meta, n_meta, err);
+    free(entries);
+    free(bytes);
     return st;
 }
 

@@ -28,10 +28,13 @@ typedef struct model_info {
     char recipe[MODEL_HASH], preprocessing[MODEL_HASH], data[MODEL_HASH], parent[MODEL_HASH]; /* SHA-256, "" unknown */
 } model_info;
 
-/* Writes p with info in its metadata (NULL: tensors that are no whole model, without a description); extra (may be
- * NULL) are further entries, e.g. optimiser state, extra_meta further pairs. */
-hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_entry *extra,
-                        size_t n_extra, const hct_st_pair *extra_meta, size_t n_meta, hct_err *err);
+/* Writes p with info in its metadata (NULL: tensors that are no whole model, without a description); extra_meta (may be
+ * NULL) are further pairs. */
+hct_status weights_save(const char *path, const params *p, const model_info *info, const hct_st_pair *extra_meta,
+                        size_t n_meta, hct_err *err);
+/* The same of entries on the host: a model's tensors, and what else goes with them (optimiser state). */
+hct_status weights_write(const char *path, const hct_st_entry *entries, size_t n, const model_info *info,
+                         const hct_st_pair *extra_meta, size_t n_meta, hct_err *err);
 /* Reads the description, and holds it to the tensors. HCT_EFORMAT where the file has none, or one that does not fit: it
  * names what to do. A pretext task that this headct does not know is left out: the file is then its encoder. */
 hct_status weights_info(const hct_st_file *f, const char *path, model_info *ret, hct_err *err);

@@ -6,6 +6,7 @@
 #include "imaging/scan.h"
 #include "models/build.h"
 #include "pretrain/method.h"
+#include "run/checkpoint.h"
 #include "run/fraction.h"
 #include "run/model.h"
 #include "support/device.h"
@@ -87,12 +88,12 @@ hct_status plan_print(const recipe *r, const card *card, FILE *out, hct_err *err
         int64_t per_step = recipe_effective_batch(r, 1);
         double rate = measure_product_rate(dev), seconds = rate > 0 ? s.flops / rate : 0;
         print_model(kind, r, &info, params_count(p), out);
-        uint64_t host = step.host_bytes;
+        uint64_t host = step.host_bytes, copy = checkpoint_copy_bytes(p, o);
         fprintf(out,
                 "memory     %.2f GiB: weights, gradients' and optimiser's state and inputs %.2f, packed %.2f, arena "
-                "%.2f, workspace %.2f, host input %.2f\n",
-                gib(s.tensors + s.packed + s.arena + s.workspace + host), gib(s.tensors), gib(s.packed), gib(s.arena),
-                gib(s.workspace), gib(host));
+                "%.2f, workspace %.2f, host input %.2f, checkpoint on its way to the disk %.2f\n",
+                gib(s.tensors + s.packed + s.arena + s.workspace + host + copy), gib(s.tensors), gib(s.packed),
+                gib(s.arena), gib(s.workspace), gib(host), gib(copy));
         print_loading(kind, r, &info, scans, out);
         fprintf(out, "step       %lld scans (%lld x %lld), %u calls, %.1f GFLOP\n", (long long)per_step,
                 (long long)r->optim.batch, (long long)r->optim.accumulate, s.nodes, s.flops / 1e9);

@@ -12,6 +12,7 @@
 #include "models/build.h"
 #include "planning/view_timing.h"
 #include "pretrain/method.h"
+#include "run/checkpoint.h"
 #include "run/model.h"
 #include "support/allocations.h"
 #include "support/device.h"
@@ -37,12 +38,13 @@ static footprint footprint_before(void) {
     return footprint_now();
 }
 
-/* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace and the
- * host's input. Memory is measured as growth since before. Allocations are counted from the second step on. */
+/* Runs a compiled tape and prints what it took. predicted: tensors, their packed copies, arena, workspace, the
+ * host's input and the copy that a checkpoint is written from. Memory is measured as growth since before.
+ * Allocations are counted from the second step on. */
 static void print_line(void *context, const char *text) { fprintf(context, "%s\n", text); }
 
 static hct_status time_tape(const timing_options *s, hct_dev *dev, hct_tape *t, const char *what, const char *precision,
-                            int64_t scans, uint64_t host_input, footprint before, hct_err *err) {
+                            int64_t scans, uint64_t host_input, uint64_t copy, footprint before, hct_err *err) {
     double *seconds = calloc((size_t)s->steps + 1, sizeof *seconds);
     hct_status st = seconds ? hct_run(t, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     allocation_counter none, *host = allocation_counter_find();
@@ -62,7 +64,7 @@ static hct_status time_tape(const timing_options *s, hct_dev *dev, hct_tape *t, 
     uint64_t grown = now.resident - before.resident,
              code = now.from_files > before.from_files ? now.from_files - before.from_files : 0;
     hct_program_stats p = hct_stats(t);
-    uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace + host_input;
+    uint64_t predicted = p.tensors + p.packed + p.arena + p.workspace + host_input + copy;
     if (st == HCT_OK) {
         qsort(seconds, (size_t)s->steps, sizeof *seconds, by_value);
         double median = seconds[s->steps / 2];
@@ -74,9 +76,9 @@ static hct_status time_tape(const timing_options *s, hct_dev *dev, hct_tape *t, 
                 p.flops / median / 1e9);
         fprintf(s->out,
                 "  memory       %.1f MiB predicted (weights and state %.0f, packed %.0f, arena %.0f, workspace %.0f, "
-                "host input %.0f), %.1f MiB measured, and %.1f of code\n",
+                "host input %.0f, checkpoint %.0f), %.1f MiB measured, and %.1f of code\n",
                 mib(predicted), mib(p.tensors), mib(p.packed), mib(p.arena), mib(p.workspace), mib(host_input),
-                mib(grown), mib(code));
+                mib(copy), mib(grown), mib(code));
         fprintf(s->out, "  arena        %.3f of the lower bound of live bytes\n",
                 p.arena_lower_bound ? (double)p.arena / (double)p.arena_lower_bound : 1.0);
         fprintf(s->out, "  program      %u calls (%u dropped)\n", p.nodes, p.nodes_dead);
@@ -111,7 +113,7 @@ static hct_status bench_forward(const timing_options *s, hct_dev *dev, const rec
         free(e.host); /* not part of the model's memory */
         e.host = NULL;
     }
-    if (st == HCT_OK) st = time_tape(s, dev, e.tape, "forward", precision_of(r), batch, 0, before, err);
+    if (st == HCT_OK) st = time_tape(s, dev, e.tape, "forward", precision_of(r), batch, 0, 0, before, err);
     embedder_free(&e);
     params_free(p);
     return st;
@@ -149,7 +151,13 @@ static hct_status bench_training(const timing_options *s, hct_dev *dev, const me
     if (st == HCT_OK) st = method_set(&step, 0, 0, 1, err);
     char what[64];
     snprintf(what, sizeof what, "%s step", kind->title);
-    if (st == HCT_OK) st = time_tape(s, dev, step.tape, what, precision_of(r), batch, step.host_bytes, before, err);
+    const checkpoint whole = {.p = p, .optim = o, .info = info};
+    checkpoint_copy *copy = st == HCT_OK ? checkpoint_copy_new(&whole, err) : NULL;
+    if (st == HCT_OK) st = copy ? checkpoint_take(copy, &(run_state){0}, err) : err->code;
+    if (st == HCT_OK)
+        st = time_tape(s, dev, step.tape, what, precision_of(r), batch, step.host_bytes, checkpoint_copy_bytes(p, o),
+                       before, err);
+    checkpoint_copy_free(copy);
     method_close(&step);
     hct_optim_free(o);
     params_free(p);

@@ -216,7 +216,7 @@ static hct_status save_teacher(const char *path, hct_dev *dev, const params *p, 
         snprintf(name, sizeof name, DINO_TEACHER "%s", encoder->items[i].name);
         st = param_copy(params_find(p, name), &encoder->items[i], err);
     }
-    if (st == HCT_OK) st = weights_save(path, encoder, &alone, NULL, 0, NULL, 0, err);
+    if (st == HCT_OK) st = weights_save(path, encoder, &alone, NULL, 0, err);
     params_free(encoder);
     return st;
 }

@@ -77,7 +77,7 @@ hct_status method_rates(const method *k, hct_optim *o, const recipe *r, double l
 
 hct_status method_save(const method *k, const char *path, hct_dev *dev, const params *p, const model_info *info,
                        hct_err *err) {
-    return k->save ? k->save(path, dev, p, info, err) : weights_save(path, p, info, NULL, 0, NULL, 0, err);
+    return k->save ? k->save(path, dev, p, info, err) : weights_save(path, p, info, NULL, 0, err);
 }
 
 hct_status method_open(method_step *s, const method *k, const method_setup *o, hct_err *err) {

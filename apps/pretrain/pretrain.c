@@ -34,6 +34,9 @@ typedef struct pretraining {
     const method *kind;
     char *last, *best, *weights;
     char *from, from_recipe[MODEL_HASH]; /* of a fork: the other run's checkpoint, and its recipe */
+    char *goes_on;                       /* the checkpoint that is gone on from; NULL: it begins */
+    int64_t began;                       /* ranks that the run began with: they make a step, whoever goes on with it */
+    int64_t batch, micro;                /* of a step: micro-batches of this rank, of so many scans */
     hct_dev *dev;
     dataset *data;
     size_t *train, *valid, *order, *share, n_train, n_valid; /* share: what of an epoch's order this rank takes */
@@ -50,6 +53,44 @@ typedef struct pretraining {
 
 /* ---- opening a run ---- */
 
+/* The ranks that the run began with. */
+static hct_status find_beginning(pretraining *q, hct_err *err) {
+    const char *last = q->from ? q->from : q->o->resume && path_is_file(q->last) ? q->last : NULL;
+    char text[32];
+    q->began = ranks_count();
+    hct_status st = last ? checkpoint_find(last, &q->goes_on, &q->began, err) : HCT_OK;
+    snprintf(text, sizeof text, "%lld", (long long)q->began);
+    return st == HCT_OK ? hct_comm_agree("number of ranks that the run began with", text, err) : st;
+}
+
+/* This rank's part of a step: as many scans as before, in micro-batches of at most optim.batch. Where statistics are
+ * over all ranks' micro-batches, those stay as large as they were. */
+static hct_status divide_step(pretraining *q, hct_err *err) {
+    const recipe *r = q->r;
+    int64_t ranks = ranks_count(), all = recipe_effective_batch(r, q->began), mine = all / ranks;
+    int whole = q->kind->together && q->kind->together(r);
+    q->batch = r->optim.batch;
+    q->micro = r->optim.accumulate;
+    if (q->began == ranks) return HCT_OK;
+    if (whole) q->batch = r->optim.batch * q->began / ranks;
+    else
+        while (mine > 0 && mine % q->batch) q->batch--;
+    if (!whole) q->micro = q->batch ? mine / q->batch : 0;
+    if (q->batch * q->micro * ranks != all)
+        return hct_fail(err, HCT_EINVAL,
+                        "%s: a step takes %lld scans (optim.batch x optim.accumulate x the %lld rank%s that the run "
+                        "began with), which %lld ranks cannot share evenly%s; start another number of them",
+                        q->o->run, (long long)all, (long long)q->began, q->began == 1 ? "" : "s", (long long)ranks,
+                        whole ? " with batch statistics as they were" : "");
+    if (q->micro > MICRO_MOST)
+        return hct_fail(
+            err, HCT_EINVAL,
+            "%s: a step takes %lld scans, for each of %lld ranks %lld batches of %lld; %d are possible: start "
+            "more ranks",
+            q->o->run, (long long)all, (long long)ranks, (long long)q->micro, (long long)q->batch, MICRO_MOST);
+    return HCT_OK;
+}
+
 static hct_status open_data(pretraining *q, hct_err *err) {
     const recipe *r = q->r;
     if (!(q->data = dataset_open(r->data.dataset, err))) return err->code;
@@ -58,8 +99,9 @@ static hct_status open_data(pretraining *q, hct_err *err) {
     if (st == HCT_OK) st = dataset_hash(q->data, q->train, q->n_train, q->info.data, err);
     if (st == HCT_OK) st = dataset_preparation(q->data, q->train, q->n_train, q->info.preprocessing, err);
     if (st < 0) return st;
-    q->scans_per_step = recipe_effective_batch(r, ranks_count());
-    q->mine = recipe_effective_batch(r, 1);
+    if ((st = divide_step(q, err)) < 0) return st;
+    q->scans_per_step = recipe_effective_batch(r, q->began);
+    q->mine = q->batch * q->micro;
     q->per_epoch = (int64_t)q->n_train / q->scans_per_step;
     if (!q->per_epoch)
         return hct_fail(err, HCT_EINVAL,
@@ -88,9 +130,8 @@ static hct_status memory_hint(hct_status st, hct_err *err) {
 /* The encoder of model.weights, under its plain names, in place of the values that were drawn. Where a checkpoint will
  * give them anyway, only what it says of its parent. */
 static hct_status take_weights(pretraining *q, hct_err *err) {
-    const char *last = q->o->fork_of ? q->from : q->last;
-    int resumes = q->o->fork_of || (q->o->resume && path_is_file(last));
-    const char *path = resumes ? last : q->r->model.weights;
+    int resumes = q->goes_on != NULL;
+    const char *path = resumes ? q->goes_on : q->r->model.weights;
     model_info info;
     if (!*q->r->model.weights) return HCT_OK;
     hct_st_file *f = hct_st_open(path, err);
@@ -119,16 +160,11 @@ static hct_status open_model(pretraining *q, hct_err *err) {
         !(q->p = model_new(q->dev, &q->info, (uint64_t)r->seed, err)) || take_weights(q, err) < 0 ||
         model_precision(q->p, r, err) < 0 || !(q->optim = method_optimizer(q->kind, q->dev, r, q->p, err)))
         return err->code;
-    method_setup o = {.dev = q->dev,
-                      .p = q->p,
-                      .r = r,
-                      .info = &q->info,
-                      .batch = r->optim.batch,
-                      .micro = r->optim.accumulate,
-                      .optim = q->optim};
+    method_setup o = {
+        .dev = q->dev, .p = q->p, .r = r, .info = &q->info, .batch = q->batch, .micro = q->micro, .optim = q->optim};
     hct_status st = method_open(&q->step, q->kind, &o, err);
     if (st == HCT_OK && q->n_valid) {
-        if (o.batch > (int64_t)q->n_valid) o.batch = (int64_t)q->n_valid;
+        o.batch = r->optim.batch > (int64_t)q->n_valid ? (int64_t)q->n_valid : r->optim.batch;
         o.micro = 1;
         o.optim = NULL;
         st = method_open(&q->check, q->kind, &o, err);
@@ -203,7 +239,7 @@ static hct_status ready(void *own, const run_state *s, hct_err *err) {
 static hct_status choose_epoch(void *own, int64_t epoch, int64_t done, hct_err *err) {
     pretraining *q = own;
     sampler_shuffle((uint64_t)q->r->seed, (uint64_t)epoch, q->train, q->n_train, q->order);
-    ranks_share(q->order, (size_t)(q->per_epoch * q->scans_per_step), q->r->optim.batch, q->share);
+    ranks_share(q->order, (size_t)(q->per_epoch * q->scans_per_step), q->batch, q->share);
     q->next.filled = 0;
     return loader_start(q->load, q->share + done * q->mine, (size_t)((q->per_epoch - done) * q->mine), err);
 }
@@ -221,11 +257,11 @@ static hct_status take(pretraining *q, method_step *s, int64_t n, size_t *scans,
 static hct_status fill(pretraining *q, int64_t epoch, int64_t step, size_t *scans, hct_err *err) {
     const recipe *r = q->r;
     hct_status st = HCT_OK;
-    for (int64_t m = 0; st == HCT_OK && m < r->optim.accumulate; m++) {
-        size_t *mine = scans + m * r->optim.batch;
+    for (int64_t m = 0; st == HCT_OK && m < q->micro; m++) {
+        size_t *mine = scans + m * q->batch;
         const method_draw d = {
-            .seed = (uint64_t)r->seed, .epoch = epoch, .step = step, .scan = mine, .valid = r->optim.batch};
-        st = take(q, &q->step, r->optim.batch, mine, err);
+            .seed = (uint64_t)r->seed, .epoch = epoch, .step = step, .scan = mine, .valid = q->batch};
+        st = take(q, &q->step, q->batch, mine, err);
         if (st == HCT_OK) st = method_fill(&q->step, m, &d, err);
     }
     return st;
@@ -359,7 +395,7 @@ static hct_status train(pretraining *q, hct_err *err) {
                              .per_epoch = q->per_epoch,
                              .epochs = r->optim.epochs,
                              .scans = (double)q->scans_per_step,
-                             .lr = recipe_schedule(r, q->per_epoch, ranks_count()),
+                             .lr = recipe_schedule(r, q->per_epoch, q->began),
                              .validate_every = r->train.validate_every,
                              .score = q->kind->chooses ? TRAINER_LOSS : TRAINER_UNRANKED,
                              .p = q->p,
@@ -373,7 +409,8 @@ static hct_status train(pretraining *q, hct_err *err) {
                              .from_recipe = q->from_recipe,
                              .folder = q->o->run,
                              .progress = q->o->progress,
-                             .together = 1};
+                             .together = 1,
+                             .began = q->began};
     const trainer_work work = {.own = q,
                                .ready = ready,
                                .epoch = choose_epoch,
@@ -421,6 +458,7 @@ static void close_run(pretraining *q) {
     free(q->best);
     free(q->weights);
     free(q->from);
+    free(q->goes_on);
 }
 
 hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err) {
@@ -430,6 +468,7 @@ hct_status pretrain_run(const recipe *r, const pretrain_options *o, hct_err *err
     if (st == HCT_OK) st = method_of_recipe(r, &q.kind, err);
     if (st == HCT_OK) st = method_model(q.kind, r, &q.info, err);
     if (st == HCT_OK) st = hct_comm_agree("recipe", q.info.recipe, err);
+    if (st == HCT_OK) st = find_beginning(&q, err);
     if (st == HCT_OK) st = open_data(&q, err);
     if (st == HCT_OK) st = open_model(&q, err);
     if (st == HCT_OK) st = open_folder(&q, err);

@@ -112,7 +112,7 @@ static hct_status save_classifier(probing *q, params **heads, hct_err *err) {
     char *path = path_join(q->o->run, "weights.safetensors");
     if (st == HCT_OK) st = weights_hash(all, q->weights, err);
     if (st == HCT_OK)
-        st = path ? weights_save(path, all, &info, NULL, 0, NULL, 0, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
+        st = path ? weights_save(path, all, &info, NULL, 0, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     free(path);
     params_free(all);
     return st;

@@ -109,7 +109,7 @@ hct_status probe_take(hct_dev *dev, const probe_data *d, const probe_fit_options
     if (st == HCT_OK && o->log && o->resume) st = runlog_cut(o->log, o->task, 0, err);
     if (st == HCT_OK && o->log) runlog_write(o->log, 1, o->task, &(runlog_value){"validation_auc", validation_auc}, 1);
     if (st == HCT_OK && o->log) st = runlog_sync(o->log, err);
-    return st == HCT_OK && o->best ? weights_save(o->best, head, NULL, NULL, 0, NULL, 0, err) : st;
+    return st == HCT_OK && o->best ? weights_save(o->best, head, NULL, NULL, 0, err) : st;
 }
 
 /* The AUC of labelled rows by weights of the columns as the fit takes them. */

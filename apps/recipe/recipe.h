@@ -108,7 +108,7 @@ typedef struct recipe {
     struct {
         int64_t workers;
         char device[RECIPE_TEXT];
-        int64_t checkpoint_every, log_every, validate_every, early_stop, balanced, cache_mb;
+        int64_t checkpoint_every, keep, log_every, validate_every, early_stop, balanced, cache_mb;
         bool disk_cache, recompute;
         recipe_precision precision;
     } train;

@@ -117,6 +117,8 @@ const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "train", "device", train.device, "auto", "backend to run on, as headct backends names it"),
     INT("train", "checkpoint_every", train.checkpoint_every, 0, MANY, "0",
         "steps between checkpoints; 0: after each epoch only"),
+    LATER_INT("train", "keep", train.keep, 1, 1000, "1",
+              "checkpoints that stay, the last one among them; the older ones by their step"),
     INT("train", "log_every", train.log_every, 1, MANY, "1", "steps between lines of metrics.jsonl"),
     INT("train", "validate_every", train.validate_every, 0, MANY, "1",
         "epochs between validations, and after the last; 0: pre-training is never validated"),

@@ -1,89 +1,119 @@
-/* Checkpoints: weights, optimiser state and position, written and read. */
+/* Checkpoints: weights, optimiser state and position, copied, written and read. */
 #include "run/checkpoint.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "hct/log.h"
-#include "support/paths.h"
+#include "run/checkpoint_files.h"
 
 #define STATE_PREFIX "optimizer."
 
-static hct_status state_entries(const hct_optim *o, hct_st_entry **ret, char **ret_bytes, char ***ret_names,
-                                hct_err *err) {
-    size_t n = hct_optim_state_count(o);
-    uint64_t total = 0;
+struct checkpoint_copy {
+    checkpoint of;
+    hct_st_entry *entry; /* parameters, then the optimiser's state */
+    size_t n;
+    char *bytes, **names; /* names: of the optimiser's entries */
+    char state[256], steps[HCT_OPTIM_GROUPS * 24], ranks[24];
+};
+
+/* The i-th tensor of a run's state: parameters, then what the optimiser keeps. */
+static hct_tensor *tensor_at(const params *p, const hct_optim *o, size_t i) {
     const char *name;
-    for (size_t i = 0; i < n; i++) total += hct_tensor_bytes(hct_optim_state_at(o, i, &name));
-    *ret = calloc(n + 1, sizeof **ret);
-    *ret_bytes = malloc(total + 1);
-    *ret_names = calloc(n + 1, sizeof **ret_names);
-    char *at = *ret_bytes;
-    hct_status st = *ret && *ret_bytes && *ret_names
-                        ? HCT_OK
-                        : hct_fail(err, HCT_ENOMEM, "out of memory for the optimiser's state");
-    for (size_t i = 0; st == HCT_OK && i < n; i++) {
-        hct_tensor *t = hct_optim_state_at(o, i, &name);
+    return i < p->n ? p->items[i].tensor : hct_optim_state_at(o, i - p->n, &name);
+}
+
+uint64_t checkpoint_copy_bytes(const params *p, const hct_optim *optim) {
+    uint64_t total = 0;
+    for (size_t i = 0; i < p->n + hct_optim_state_count(optim); i++) total += hct_tensor_bytes(tensor_at(p, optim, i));
+    return total;
+}
+
+/* Names, shapes and places of all entries. */
+static hct_status lay_out(checkpoint_copy *k, hct_err *err) {
+    const checkpoint *c = &k->of;
+    char *at = k->bytes;
+    for (size_t i = 0; i < k->n; i++) {
+        const hct_tensor *t = tensor_at(c->p, c->optim, i);
         const hct_view *v = hct_tensor_view(t);
-        if (asprintf(&(*ret_names)[i], STATE_PREFIX "%s", name) < 0) st = hct_fail(err, HCT_ENOMEM, "out of memory");
-        (*ret)[i] = (hct_st_entry){
-            .name = (*ret_names)[i], .dtype = v->dtype, .ndim = v->ndim, .data = at, .bytes = hct_tensor_bytes(t)};
-        memcpy((*ret)[i].dim, v->dim, sizeof v->dim);
-        if (st == HCT_OK) st = hct_tensor_read(t, at, err);
-        at += hct_tensor_bytes(t);
+        const char *name;
+        k->entry[i] = (hct_st_entry){.dtype = v->dtype, .ndim = v->ndim, .data = at, .bytes = hct_tensor_bytes(t)};
+        memcpy(k->entry[i].dim, v->dim, sizeof v->dim);
+        at += k->entry[i].bytes;
+        if (i < c->p->n) {
+            k->entry[i].name = c->p->items[i].name;
+            continue;
+        }
+        char **own = &k->names[i - c->p->n];
+        hct_optim_state_at(c->optim, i - c->p->n, &name);
+        if (asprintf(own, STATE_PREFIX "%s", name) < 0) {
+            *own = NULL;
+            return hct_fail(err, HCT_ENOMEM, "out of memory");
+        }
+        k->entry[i].name = *own;
     }
+    return HCT_OK;
+}
+
+checkpoint_copy *checkpoint_copy_new(const checkpoint *c, hct_err *err) {
+    checkpoint_copy *k = calloc(1, sizeof *k);
+    size_t states = hct_optim_state_count(c->optim);
+    uint64_t bytes = checkpoint_copy_bytes(c->p, c->optim);
+    if (k) {
+        k->of = *c;
+        k->n = c->p->n + states;
+        k->entry = calloc(k->n + 1, sizeof *k->entry);
+        k->bytes = malloc(bytes + 1);
+        k->names = calloc(states + 1, sizeof *k->names);
+    }
+    hct_status st =
+        k && k->entry && k->bytes && k->names
+            ? lay_out(k, err)
+            : hct_fail(err, HCT_ENOMEM, "out of memory for a checkpoint of %llu bytes", (unsigned long long)bytes);
+    if (st == HCT_OK) return k;
+    checkpoint_copy_free(k);
+    return NULL;
+}
+
+void checkpoint_copy_free(checkpoint_copy *k) {
+    if (!k) return;
+    for (size_t i = 0; k->names && i < k->n - k->of.p->n; i++) free(k->names[i]);
+    free(k->names);
+    free(k->entry);
+    free(k->bytes);
+    free(k);
+}
+
+hct_status checkpoint_take(checkpoint_copy *k, const run_state *s, hct_err *err) {
+    const hct_optim *o = k->of.optim;
+    snprintf(k->state, sizeof k->state, "%lld %a %lld %lld", (long long)s->step, s->best, (long long)s->best_step,
+             (long long)s->since_best);
+    *k->steps = 0;
+    for (int g = 0; g < hct_optim_group_count(o); g++) {
+        size_t used = strlen(k->steps);
+        snprintf(k->steps + used, sizeof k->steps - used, "%s%lld", g ? " " : "", (long long)hct_optim_steps(o, g));
+    }
+    snprintf(k->ranks, sizeof k->ranks, "%lld", (long long)(s->ranks ? s->ranks : 1));
+    hct_status st = HCT_OK;
+    char *at = k->bytes;
+    for (size_t i = 0; st == HCT_OK && i < k->n; at += k->entry[i++].bytes)
+        st = hct_tensor_read(tensor_at(k->of.p, o, i), at, err);
     return st;
 }
 
-char *checkpoint_before(const char *path) {
-    const char *base = path_base(path);
-    char *before = NULL;
-    return asprintf(&before, "%.*sbefore-%s", (int)(base - path), path, base) < 0 ? NULL : before;
-}
-
-/* A second name for the file, which its successor takes the first one from. Not every file system has such: then there
- * is none before the last. */
-void checkpoint_keep(const char *path) {
-    char *before = checkpoint_before(path);
-    if (before && path_is_file(path)) {
-        unlink(before);
-        (void)!link(path, before);
-    }
-    free(before);
-}
-
-hct_status checkpoint_save(const checkpoint *c, const run_state *s, hct_err *err) {
-    const hct_optim *o = c->optim;
-    hct_st_entry *entries = NULL;
-    char *bytes = NULL, **names = NULL, state[256], steps[HCT_OPTIM_GROUPS * 24] = "";
-    hct_status st = state_entries(o, &entries, &bytes, &names, err);
-    snprintf(state, sizeof state, "%lld %a %lld %lld", (long long)s->step, s->best, (long long)s->best_step,
-             (long long)s->since_best);
-    for (int g = 0; g < hct_optim_group_count(o); g++) {
-        size_t used = strlen(steps);
-        snprintf(steps + used, sizeof steps - used, "%s%lld", g ? " " : "", (long long)hct_optim_steps(o, g));
-    }
-    char ranks[24];
-    snprintf(ranks, sizeof ranks, "%lld", (long long)(s->ranks ? s->ranks : 1));
+hct_status checkpoint_write(const checkpoint_copy *k, const char *path, hct_err *err) {
+    const checkpoint *c = &k->of;
     const hct_st_pair meta[] = {
-        {"run_state", state},
-        {"optimizer_steps", steps},
-        {"ranks", ranks},
+        {"run_state", k->state},
+        {"optimizer_steps", k->steps},
+        {"ranks", k->ranks},
         {"recipe_sha256", c->info->recipe}, /* from here on: of parts, which have no description to say it */
         {"data_sha256", c->info->data},
         {"parent_weights_sha256", c->info->parent},
     };
-    size_t n = hct_optim_state_count(o);
-    if (st == HCT_OK)
-        st = weights_save(c->path, c->p, c->parts ? NULL : c->info, entries, n, meta, c->parts ? 6 : 3, err);
-    for (size_t i = 0; names && i < n; i++) free(names[i]);
-    free(names);
-    free(entries);
-    free(bytes);
-    return st;
+    return weights_write(path, k->entry, k->n, c->parts ? NULL : c->info, meta, c->parts ? 6 : 3, err);
 }
 
 static hct_status load_state(const hct_st_file *f, const char *path, hct_optim *o, hct_err *err) {
@@ -144,6 +174,11 @@ static hct_status read_hashes(const hct_st_file *f, const char *path, model_info
     return HCT_OK;
 }
 
+static long long ranks_told(const hct_st_file *f) {
+    const char *ranks = hct_st_meta(f, "ranks"); /* absent: written before there were any */
+    return ranks ? strtoll(ranks, NULL, 10) : 1;
+}
+
 static hct_status load(const checkpoint *c, run_state *io, hct_err *err) {
     const char *path = c->path;
     hct_st_file *f = hct_st_open(path, err);
@@ -162,32 +197,59 @@ static hct_status load(const checkpoint *c, run_state *io, hct_err *err) {
     const char *state = hct_st_meta(f, "run_state");
     if (st == HCT_OK && (!state || sscanf(state, "%lld %la %lld %lld", &step, &best, &best_step, &since) != 4))
         st = hct_fail(err, HCT_EFORMAT, "%s: the run's state is missing", path);
-    const char *ranks = hct_st_meta(f, "ranks"); /* absent: written before there were any */
-    long long had = ranks ? strtoll(ranks, NULL, 10) : 1, now = io->ranks ? io->ranks : 1;
+    long long had = ranks_told(f), now = io->ranks ? io->ranks : 1;
     if (st == HCT_OK && had != now)
-        st = hct_fail(err, HCT_EINVAL,
-                      "%s: was written by %lld rank%s, this job has %lld; a step would take other scans. Start as "
-                      "many, or start a new run",
-                      path, had, had == 1 ? "" : "s", now);
+        st = hct_fail(err, HCT_EINVAL, "%s: is of a run that began with %lld rank%s, not %lld; start a new run", path,
+                      had, had == 1 ? "" : "s", now);
     if (st == HCT_OK)
         *io = (run_state){.step = step, .best = best, .best_step = best_step, .since_best = since, .ranks = io->ranks};
     hct_st_close(f);
     return st;
 }
 
-hct_status checkpoint_load(const checkpoint *c, run_state *io, hct_err *err) {
-    hct_err why = {0};
+/* Whether another checkpoint may be whole where this status came of one. */
+static int is_damage(hct_status st) { return st < 0 && st != HCT_EINVAL && st != HCT_ENOMEM; }
+
+hct_status checkpoint_load(const checkpoint *c, run_state *io, int *ret_older, hct_err *err) {
+    hct_err why = {0}, none = {0};
+    char **older = NULL;
+    size_t n = 0;
     hct_status st = load(c, io, &why);
-    if (st == HCT_OK) return HCT_OK;
-    char *path = checkpoint_before(c->path);
-    if (path && st != HCT_EINVAL && st != HCT_ENOMEM && path_is_file(path)) {
+    *ret_older = 0;
+    if (is_damage(st)) (void)checkpoint_older(c->path, &older, &n, &none); /* where they cannot be listed: none */
+    for (size_t i = 0; i < n; i++) {
         checkpoint before = *c;
-        before.path = path;
-        hct_log(HCT_LOG_WARNING, "%s; going on from the checkpoint before it, %s", why.msg, path);
-        st = load(&before, io, err);
-    } else {
-        hct_fail(err, st, "%s", why.msg);
+        before.path = older[i];
+        if (is_damage(st)) {
+            hct_log(HCT_LOG_WARNING, "%s; going on from the checkpoint before it, %s", why.msg, older[i]);
+            st = load(&before, io, &why);
+            *ret_older = 1;
+        }
+        free(older[i]);
     }
-    free(path);
+    free(older);
+    return st < 0 ? hct_fail(err, st, "%s", why.msg) : HCT_OK;
+}
+
+static hct_status read_ranks(const char *path, int64_t *ret, hct_err *err) {
+    hct_st_file *f = hct_st_open(path, err);
+    if (!f) return err->code;
+    *ret = ranks_told(f);
+    hct_st_close(f);
+    return *ret >= 1 ? HCT_OK
+                     : hct_fail(err, HCT_EFORMAT, "%s: says that its run began with %lld ranks", path, (long long)*ret);
+}
+
+hct_status checkpoint_find(const char *last, char **ret_path, int64_t *ret_ranks, hct_err *err) {
+    char **older = NULL;
+    size_t n = 0, found = 0;
+    hct_err none = {0};
+    hct_status st = read_ranks(last, ret_ranks, err);
+    if (is_damage(st)) (void)checkpoint_older(last, &older, &n, &none);
+    for (; is_damage(st) && found < n; found++) st = read_ranks(older[found], ret_ranks, err);
+    if (st == HCT_OK && !(*ret_path = strdup(found ? older[found - 1] : last)))
+        st = hct_fail(err, HCT_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) free(older[i]);
+    free(older);
     return st;
 }

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "hct/log.h"
+#include "run/checkpoint_writer.h"
 #include "support/measure.h"
 #include "support/paths.h"
 #include "support/progress.h"
@@ -22,6 +22,9 @@ typedef struct loop {
     int64_t total;
     runlog *log;  /* the job's, or our own */
     float **kept; /* [p->n]: values of the best epoch */
+    int best_due; /* they, or the state of the best epoch, are to be written */
+    int64_t have; /* the step of the whole checkpoint that lies there; -1: none */
+    checkpoint_writer writer;
     progress bar;
     double sum;     /* of the epoch's losses */
     double written; /* when the last checkpoint was */
@@ -36,7 +39,8 @@ void trainer_found(trainer_findings *f, const char *key, double value) {
 const char *trainer_last_good(const char *last) { return last && path_is_file(last) ? last : "none"; }
 
 static int is_first_rank(const trainer_job *j) { return !j->together || !ranks_mine(); }
-static int64_t ranks_of(const trainer_job *j) { return j->together ? ranks_count() : 1; }
+/* That the run began with: what a step is does not change with the number that goes on with it. */
+static int64_t ranks_of(const trainer_job *j) { return !j->together ? 1 : j->began ? j->began : ranks_count(); }
 static const char *score_name(const trainer_job *j) { return j->score == TRAINER_AUC ? "AUC" : "loss"; }
 
 /* ---- the best epoch's values ---- */
@@ -72,41 +76,75 @@ static checkpoint checkpoint_at(const trainer_job *j, const char *path) {
     return (checkpoint){.path = path, .p = j->p, .optim = j->optim, .info = j->info, .parts = j->parts};
 }
 
-/* Rank 0 writes for all: their tensors are the same. */
-static hct_status write_checkpoint(loop *l, const char *path, hct_err *err) {
-    if (!path || !is_first_rank(l->job)) return HCT_OK;
-    const checkpoint c = checkpoint_at(l->job, path);
-    hct_status st = l->log ? runlog_sync(l->log, err) : HCT_OK;
-    l->written = measure_now();
-    if (st == HCT_OK && path == l->job->last) checkpoint_keep(path);
-    return st < 0 ? st : checkpoint_save(&c, &l->state, err);
-}
-
-/* A run that has ended needs no checkpoint before its last one. */
-static void forget_before(const loop *l) {
-    char *before = l->job->last && is_first_rank(l->job) ? checkpoint_before(l->job->last) : NULL;
-    if (before) unlink(before);
-    free(before);
-}
-
 /* A full disk, or one that fails, is told of, and training goes on: the checkpoint that is there stays, the next one is
  * tried when it is due. */
-static hct_status write_or_go_on(loop *l, const char *path, hct_err *err) {
-    hct_err why = {0};
-    hct_status st = write_checkpoint(l, path, &why);
-    if (st != HCT_EIO) return st < 0 ? hct_fail(err, st, "%s", why.msg) : HCT_OK;
+static hct_status go_on(const loop *l, int64_t step, hct_status st, const hct_err *why, hct_err *err) {
+    if (st != HCT_EIO) return st < 0 ? hct_fail(err, st, "%s", why->msg) : HCT_OK;
     hct_log(HCT_LOG_WARNING, "step %lld: no checkpoint: %s; training goes on, last good checkpoint: %s",
-            (long long)l->state.step, why.msg, trainer_last_good(l->job->last));
+            (long long)step, why->msg, trainer_last_good(l->job->last));
     return HCT_OK;
 }
 
-static hct_status write_best(loop *l, hct_err *err) {
+/* Waits for the checkpoint that is written beside the training. */
+static hct_status settle(loop *l, hct_err *err) {
+    hct_err why = {0};
+    int64_t step = 0;
+    hct_status st = checkpoint_writer_wait(&l->writer, &step, &why);
+    return go_on(l, step, st, &why, err);
+}
+
+/* The values of the best epoch that are kept in memory, as a file of themselves. */
+static hct_status write_kept(loop *l, hct_err *err) {
     const trainer_job *j = l->job;
-    hct_status st = keep_values(l, err);
-    if (st < 0 || !j->best) return st;
-    if (!j->keep) return write_or_go_on(l, j->best, err);
-    if (l->log) st = runlog_sync(l->log, err);
-    return st < 0 ? st : weights_save(j->best, j->p, j->parts ? NULL : j->info, NULL, 0, NULL, 0, err);
+    hct_st_entry *e = calloc(j->p->n + 1, sizeof *e);
+    if (!e) return hct_fail(err, HCT_ENOMEM, "%s: out of memory", j->best);
+    for (size_t i = 0; i < j->p->n; i++) {
+        const hct_view *v = hct_tensor_view(j->p->items[i].tensor);
+        e[i] = (hct_st_entry){.name = j->p->items[i].name,
+                              .dtype = v->dtype,
+                              .ndim = v->ndim,
+                              .data = l->kept[i],
+                              .bytes = hct_tensor_bytes(j->p->items[i].tensor)};
+        memcpy(e[i].dim, v->dim, sizeof e[i].dim);
+    }
+    hct_status st = weights_write(j->best, e, j->p->n, j->parts ? NULL : j->info, NULL, 0, err);
+    if (st == HCT_OK) l->best_due = 0;
+    free(e);
+    return st;
+}
+
+/* Begins a checkpoint: of the best epoch where that is due, and, where asked for, the last one. What it says of the
+ * best epoch must be on the disk before it is. Rank 0 writes for all: their tensors are the same. */
+static hct_status begin_checkpoint(loop *l, int last, hct_err *err) {
+    const trainer_job *j = l->job;
+    last = last && j->last;
+    if ((!last && !l->best_due) || !is_first_rank(j)) return HCT_OK;
+    hct_status st = settle(l, err);
+    if (st == HCT_OK && l->log) st = runlog_sync(l->log, err);
+    if (last) l->written = measure_now();
+    if (st == HCT_OK && l->best_due && j->keep) st = write_kept(l, err);
+    const char *best = l->best_due ? j->best : NULL;
+    if (st < 0 || (!last && !best)) return st;
+    l->best_due = 0;
+    return checkpoint_writer_begin(&l->writer, &l->state, best, last, err);
+}
+
+static hct_status write_or_go_on(loop *l, int last, hct_err *err) {
+    hct_err why = {0};
+    hct_status st = begin_checkpoint(l, last, &why);
+    return go_on(l, l->state.step, st, &why, err);
+}
+
+/* The last one of this process: it is waited for, and must be whole. */
+static hct_status write_and_wait(loop *l, hct_err *err) {
+    int64_t step;
+    hct_status st = begin_checkpoint(l, 1, err);
+    return st < 0 ? st : checkpoint_writer_wait(&l->writer, &step, err);
+}
+
+static hct_status write_best(loop *l, hct_err *err) {
+    l->best_due = l->job->best != NULL;
+    return keep_values(l, err);
 }
 
 /* The best epoch's values go through p into those kept. */
@@ -115,7 +153,8 @@ static hct_status read_best(loop *l, hct_err *err) {
     if (!j->keep || !path_is_file(j->best)) return HCT_OK;
     load_report report;
     hct_st_file *f = hct_st_open(j->best, err);
-    hct_status st = f ? params_load(j->p, f, j->best, "", &report, err) : err->code;
+    hct_status st = f ? weights_check_bytes(f, j->best, err) : err->code;
+    if (st == HCT_OK) st = params_load(j->p, f, j->best, "", &report, err);
     if (st == HCT_OK && report.missing)
         st = hct_fail(err, HCT_EFORMAT, "%s: %zu tensors are missing (first: %s)", j->best, report.missing,
                       report.first_missing);
@@ -126,10 +165,12 @@ static hct_status read_best(loop *l, hct_err *err) {
 
 static hct_status take_checkpoint(loop *l, hct_err *err) {
     const trainer_job *j = l->job;
+    int older = 0;
     if (j->resume && j->last && path_is_file(j->last)) {
         const checkpoint c = checkpoint_at(j, j->last);
         hct_status st = read_best(l, err);
-        if (st == HCT_OK) st = checkpoint_load(&c, &l->state, err);
+        if (st == HCT_OK) st = checkpoint_load(&c, &l->state, &older, err);
+        if (st == HCT_OK && !older) l->have = l->state.step;
         if (st == HCT_OK && j->keep && l->state.best_step && !path_is_file(j->best))
             st = hct_fail(err, HCT_ENOTFOUND, "%s: is missing, and the best epoch with it; start a new run", j->best);
         return st;
@@ -139,7 +180,7 @@ static hct_status take_checkpoint(loop *l, hct_err *err) {
     snprintf(then.recipe, sizeof then.recipe, "%s", j->from_recipe);
     checkpoint c = checkpoint_at(j, j->from);
     c.info = &then;
-    return checkpoint_load(&c, &l->state, err);
+    return checkpoint_load(&c, &l->state, &older, err);
 }
 
 static hct_status open_log(loop *l, hct_err *err) {
@@ -188,6 +229,7 @@ static hct_status one_step(loop *l, const trainer_at *at, double *ret_loss, int 
     hct_status st = l->work->step(l->work->own, at, &mine, err);
     *ret_loss = mine;
     if (st == HCT_OK && l->job->together) st = ranks_step(ret_loss, ret_asked, err);
+    if (st == HCT_OK && (!isfinite(mine) || !isfinite(*ret_loss))) st = settle(l, err);
     if (st == HCT_OK && !isfinite(mine))
         st = trainer_not_finite(at->step + 1, "loss", mine, l->work->scan, l->work->own, l->job->last, err);
     if (st == HCT_OK && !isfinite(*ret_loss))
@@ -257,7 +299,9 @@ static hct_status end_epoch(loop *l, const trainer_at *at, hct_err *err) {
         due = l->work->validate && (last || (j->validate_every > 0 && (at->epoch + 1) % j->validate_every == 0));
     int whole = trainer_by_epoch(j);
     if (!whole) trainer_found(&found, "epoch", (double)at->epoch + 1);
-    hct_status st = due ? l->work->validate(l->work->own, at, &found, err) : HCT_OK;
+    /* where it finds a loss that is not finite, it names the last good checkpoint: the first one is waited for */
+    hct_status st = due && j->last && !path_is_file(j->last) ? settle(l, err) : HCT_OK;
+    if (st == HCT_OK && due) st = l->work->validate(l->work->own, at, &found, err);
     if (st < 0) return st;
     if (whole) st = log_epoch(l, at, &found, err);
     else if (due && l->log) runlog_write(l->log, l->state.step, "validation", found.value, found.n);
@@ -296,13 +340,14 @@ static hct_status after_step(loop *l, const trainer_at *at, double loss, int ask
     if (st < 0) return st;
     show(l, loss);
     int every = !whole && j->r->train.checkpoint_every > 0 && step % j->r->train.checkpoint_every == 0;
-    if (ranks_of(j) == 1) asked = stop_asked();
+    if (!j->together || ranks_count() == 1) asked = stop_asked();
+    if (st == HCT_OK && checkpoint_writer_ended(&l->writer)) st = settle(l, err);
+    if (st < 0) return st;
     if (whole && at->more) return HCT_OK;
     int finished = step == l->total || has_stalled(l);
     int due = every || (!at->more && (finished || measure_now() - l->written >= j->spare));
-    if (finished || asked) st = write_checkpoint(l, j->last, err);
-    else if (due) st = write_or_go_on(l, j->last, err);
-    if (st == HCT_OK && finished) forget_before(l);
+    st = finished || asked ? write_and_wait(l, err) : write_or_go_on(l, due, err);
+    if (st == HCT_OK && finished && is_first_rank(j)) checkpoint_writer_finish(&l->writer);
     return st == HCT_OK && asked && !finished ? stopped(l, asked, err) : st;
 }
 
@@ -355,12 +400,15 @@ static void open_bar(loop *l) {
 }
 
 hct_status trainer_run(const trainer_job *job, const trainer_work *work, run_state *ret, hct_err *err) {
-    loop l = {.job = job, .work = work, .total = job->per_epoch * job->epochs, .shown = NAN};
+    loop l = {.job = job, .work = work, .total = job->per_epoch * job->epochs, .shown = NAN, .have = -1};
+    hct_err late = {0, ""};
     l.state = (run_state){.best = NAN, .ranks = ranks_of(job)};
     hct_status st = open_kept(&l, err);
     if (st == HCT_OK) st = take_checkpoint(&l, err);
     if (st == HCT_OK && work->ready) st = work->ready(work->own, &l.state, err);
     if (st == HCT_OK) st = open_log(&l, err);
+    const checkpoint c = checkpoint_at(job, job->last);
+    checkpoint_writer_open(&l.writer, &c, job->r->train.keep, l.have);
     if (st == HCT_OK) {
         say_rate(&l);
         open_bar(&l);
@@ -369,9 +417,11 @@ hct_status trainer_run(const trainer_job *job, const trainer_work *work, run_sta
         if (st == HCT_OK) progress_end(&l.bar, l.note);
         else progress_break(&l.bar);
     }
+    hct_status settled = settle(&l, &late); /* what a failure has left */
+    if (st == HCT_OK && settled < 0) st = hct_fail(err, settled, "%s", late.msg);
+    checkpoint_writer_close(&l.writer);
     if (st == HCT_OK) say_result(&l);
     if (st == HCT_OK) st = restore_values(&l, err);
-    hct_err late = {0, ""};
     hct_status closed = job->log ? HCT_OK : runlog_close(l.log, &late);
     if (st == HCT_OK && closed < 0) st = hct_fail(err, closed, "%s", late.msg);
     for (size_t i = 0; l.kept && i < job->p->n; i++) free(l.kept[i]);

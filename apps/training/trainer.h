@@ -7,7 +7,8 @@
  *
  * A run that is killed and resumed writes the same metrics.jsonl and the same weights, bit for bit: all random
  * numbers are functions of seed, epoch and step, and lines of a step are on the disk before the checkpoint of that
- * step. */
+ * step. Checkpoints are written beside the training (run/checkpoint_writer.h); what a full disk or one that fails does
+ * not take is told of, and training goes on: only the last one must be whole. */
 #ifndef TRAINING_TRAINER_H
 #define TRAINING_TRAINER_H
 
@@ -60,7 +61,7 @@ typedef enum trainer_score {
 } trainer_score;
 
 typedef struct trainer_job {
-    const recipe *r;  /* log_every, checkpoint_every, early_stop, weight decay */
+    const recipe *r;  /* log_every, checkpoint_every, keep, early_stop, weight decay */
     const char *name; /* of what is trained, for people; NULL: no need to say */
     int64_t per_epoch, epochs;
     double scans; /* of a step, for the rate */
@@ -87,6 +88,7 @@ typedef struct trainer_job {
     const char *phase;
     FILE *progress; /* NULL: quiet */
     int together;   /* all ranks of the job train this one model */
+    int64_t began;  /* ranks that the run began with, where they train it together; 0: those of this job */
 } trainer_job;
 
 /* Whether the steps of a run are told apart by epoch alone: stops and checkpoints lie between epochs, one line each. */

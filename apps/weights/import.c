@@ -412,7 +412,7 @@ hct_status import_run(const import_options *o, model_info *ret, hct_err *err) {
     if (st == HCT_OK && (!(dev = device_open("cpu", err)) || !(p = model_new(dev, &q.info, 0, err)))) st = err->code;
     if (st == HCT_OK) st = fill(&q, p, err);
     if (st == HCT_OK && !(from = origin(&q, err))) st = err->code;
-    if (st == HCT_OK) st = weights_save(o->out, p, &q.info, NULL, 0, (hct_st_pair[]){{"imported_from", from}}, 1, err);
+    if (st == HCT_OK) st = weights_save(o->out, p, &q.info, (hct_st_pair[]){{"imported_from", from}}, 1, err);
     if (st == HCT_OK) load_report_print(&q.report, o->path);
     if (st == HCT_OK && q.not_finite)
         hct_log(HCT_LOG_WARNING,

@@ -575,7 +575,7 @@ START_TEST(explain) {
     model_info info = tiny_classifier();
     hct_dev *dev = device_open("cpu", &err);
     params *p = dev ? model_new(dev, &info, 5, &err) : NULL;
-    ck_assert(p && weights_save(scratch_path("w.safetensors"), p, &info, NULL, 0, NULL, 0, &err) == HCT_OK);
+    ck_assert(p && weights_save(scratch_path("w.safetensors"), p, &info, NULL, 0, &err) == HCT_OK);
     params_free(p);
     device_close(dev);
     volume prepared, own, back;
@@ -630,8 +630,7 @@ START_TEST(explain) {
     ck_assert_int_eq(path_make_folders(scratch_path("tuned/IPH"), &err), HCT_OK);
     dev = device_open("cpu", &err);
     p = dev ? model_new(dev, &info, 77, &err) : NULL; /* other weights */
-    ck_assert(p &&
-              weights_save(scratch_path("tuned/IPH/weights.safetensors"), p, &info, NULL, 0, NULL, 0, &err) == HCT_OK);
+    ck_assert(p && weights_save(scratch_path("tuned/IPH/weights.safetensors"), p, &info, NULL, 0, &err) == HCT_OK);
     params_free(p);
     device_close(dev);
     assert_says(headct_run("explain --distances -w %s --run %s %s --out %s", w, scratch_path("tuned"), scan,

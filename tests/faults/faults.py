@@ -3,8 +3,6 @@
 write (full disk), fsync, rename, open, close, mmap; POINTS (3) of each kind, evenly over all that the command makes, at most all. What is wrong: an end by a signal, or
 none within a minute; status 0 with results unlike those of an undisturbed run, unless it was said that a part was left out; another status without a reason; a file
 whose bytes are neither the older nor the new ones; and, run again undisturbed, a result unlike the undisturbed one, or a temporary file that stays. Prints TAP."""
-import glob
-import hashlib
 import os
 import re
 import shutil
@@ -12,6 +10,9 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+
+sys.dont_write_bytecode = True
+from outcome import results
 
 headct, shim, archive = (os.path.abspath(p) for p in sys.argv[1:4])
 points = int(sys.argv[4]) if len(sys.argv) > 4 else 3
@@ -37,7 +38,6 @@ COMMANDS = {
     "pretrain": dict(run="pretrain --recipe part/mae/recipe.yaml --data data --run OUT/run --set optim.epochs=2 -q", again="pretrain --run OUT/run --resume -q"),
     "project": dict(run="project OUT/e.safetensors --perplexity 3 --out OUT/x -q", setup="cp full/mae/embeddings.safetensors OUT/e.safetensors"),
 }
-VOLATILE = re.compile(r"events\.out\.tfevents|\.lock$|-wal$|-shm$|/key$")
 # Not each of a failure's own: logs that grow, and what a run that goes on writes anew.
 GROWS = re.compile(r"metrics\.jsonl$|p\.csv$|e\.safetensors$|/checkpoints/|index\.sqlite$|/inputs/|reconstruction\.png$|loss\.svg$")
 count = failed = 0
@@ -50,43 +50,6 @@ def ok(good, name, *notes):
     print(f"{'ok' if good else 'not ok'} {count} - {name}")
     for note in notes:
         print("#", note, flush=True)
-
-
-SAYS = ["SELECT s.id, p.name, s.file, s.source, s.source_sha256, s.provenance FROM scans s JOIN patients p ON p.id=s.patient ORDER BY 1",
-        "SELECT s.id, n.name, l.value FROM labels l JOIN scans s ON s.n=l.scan JOIN label_names n ON n.id=l.label ORDER BY 1, 2",
-        "SELECT s.id, t.key, t.value FROM tags t JOIN scans s ON s.n=t.scan ORDER BY 1, 2", "SELECT p.name, x.split FROM splits x JOIN patients p ON p.id=x.patient ORDER BY 1",
-        "SELECT id, reason FROM refusals ORDER BY 1"]
-
-
-def dump(path):
-    """An index by what it says, in words: numbers of rows depend on what came first."""
-    db = sqlite3.connect(path)
-    try:
-        return hashlib.sha256("\n".join(str(r) for q in SAYS for r in db.execute(q)).encode()).hexdigest()
-    finally:
-        db.close()
-
-
-def digest(path):
-    """A table that grows row by row says the same in any order: a scan that could not be read for once comes later than the others. When each
-    row was made is of no matter."""
-    data = open(path, "rb").read()
-    if path.endswith("/p.csv"):
-        data = b"\n".join(sorted(re.sub(rb",20[-\d]*T[:\d]*Z,", b",then,", data).split(b"\n")))
-    return hashlib.sha256(data).hexdigest()
-
-
-def results(out):
-    found = {}
-    for path in glob.glob(out + "/**", recursive=True):
-        if os.path.isdir(path) or VOLATILE.search(path):
-            continue
-        name = os.path.relpath(path, out)
-        try:
-            found[name] = dump(path) if name.endswith("index.sqlite") else digest(path)
-        except sqlite3.Error as e:
-            found[name] = f"damaged: {e}"
-    return found
 
 
 def headct_run(command, kind="", at=0, log=""):

@@ -42,7 +42,7 @@ static hct_status round_trip(const model_info *is, const model_info *told, model
     ck_assert_msg(dev != NULL, "%s", err->msg);
     params *p = model_new(dev, is, 1, err);
     ck_assert_msg(p != NULL, "%s", err->msg);
-    ck_assert_msg(weights_save(path, p, told, NULL, 0, NULL, 0, err) == HCT_OK, "%s", err->msg);
+    ck_assert_msg(weights_save(path, p, told, NULL, 0, err) == HCT_OK, "%s", err->msg);
     params_free(p);
     hct_st_file *f = hct_st_open(path, err);
     hct_status st = weights_info(f, path, ret, err);

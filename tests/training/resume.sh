@@ -164,11 +164,48 @@ grep -q "no checkpoint: .*training goes on, last good checkpoint: none" "$work/s
 ok $? "it is said"
 same "$work/full-once" "a disk that is full for a while"
 
+# A disk that does not answer: training goes on beside the checkpoint that is written; the run ends as an undisturbed one does.
+touch "$work/hold"
+LD_PRELOAD="$shim" WRITE_SHIM_HOLD="$work/hold" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+    "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/beside" >"$work/said" 2>&1 &
+pid=$!
+steps_of() { cat "$1/metrics.jsonl" 2>/dev/null | grep -c '"train"'; }
+tries=0 # the first is due after the first step
+while [ "$(steps_of "$work/beside")" -lt 2 ] && kill -0 $pid 2>/dev/null && [ $tries -lt 1500 ]; do sleep 0.02; tries=$((tries + 1)); done
+[ "$(steps_of "$work/beside")" -ge 2 ] && [ ! -e "$work/beside/checkpoints/last.safetensors" ]
+ok $? "training goes on while a checkpoint is written"
+rm "$work/hold"
+wait $pid
+ok $? "and ends"
+same "$work/beside" "a disk that did not answer for a while"
+
+# train.keep: so many stay, the older ones by their step; older ones than asked for, and those of a run without it, do not.
+check "three checkpoints are kept" "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/three" --set train.keep=3
+kept="best.safetensors last.safetensors step-$((steps - 2)).safetensors step-$((steps - 1)).safetensors "
+[ "$(ls "$work/three/checkpoints" | tr '\n' ' ')" = "$kept" ]
+ok $? "they are the last three"
+for at in 2 1; do
+    python3 - "$work/three/checkpoints/step-$((steps - at)).safetensors" $((steps - at)) <<'P'
+import sys
+from weights_file import read
+assert read(sys.argv[1])[0]["run_state"].startswith(sys.argv[2] + " ")
+P
+    ok $? "the one of step $((steps - at)) is of that step"
+done
+for f in last step-$((steps - 1)); do truncate -s 5000 "$work/three/checkpoints/$f.safetensors"; done
+"$headct" pretrain --run "$work/three" --resume --quiet >/dev/null 2>"$work/said"
+ok $? "the last two are damaged: the run goes on"
+[ "$(grep -c "going on from the checkpoint before it" "$work/said")" -eq 2 ]
+ok $? "each is told of"
+[ "$(ls "$work/three/checkpoints" | tr '\n' ' ')" = "$kept" ] && cmp -s "$work/three/metrics.jsonl" "$work/whole/metrics.jsonl"
+ok $? "and ends with the same files, and the same log as without train.keep"
+
 # A checkpoint whose bytes changed, or that was cut: said, and the run goes on from the one before it.
+older() { ls "$1"/checkpoints/step-*.safetensors >/dev/null 2>&1; }
 for damage in changed cut; do
     "$headct" pretrain --recipe "$recipe" --data "$work/data" --quiet --run "$work/$damage" >/dev/null 2>&1 &
     pid=$!
-    while [ ! -e "$work/$damage/checkpoints/before-last.safetensors" ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    while ! older "$work/$damage" && kill -0 $pid 2>/dev/null; do sleep 0.02; done
     kill -TERM $pid
     wait $pid
     last=$work/$damage/checkpoints/last.safetensors
@@ -179,7 +216,7 @@ for damage in changed cut; do
     grep -q "going on from the checkpoint before it" "$work/said"
     ok $? "a checkpoint that was $damage: it is said"
     same "$work/$damage" "a checkpoint that was $damage"
-    ok "$([ -e "$work/$damage/checkpoints/before-last.safetensors" ] && echo 1 || echo 0)" "a checkpoint that was $damage: nothing is left over"
+    ok "$(older "$work/$damage" && echo 1 || echo 0)" "a checkpoint that was $damage: nothing is left over"
 done
 
 # Micro-batches: two of 2 give the weights of one of 4.

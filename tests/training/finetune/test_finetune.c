@@ -39,7 +39,7 @@ static void write_encoder(const recipe *r, hct_dev *dev, char path[512]) {
     info.role = MODEL_ENCODER;
     params *p = model_new(dev, &info, 99, &err);
     ck_assert_msg(p != NULL, "%s", err.msg);
-    well(weights_save(path, p, &info, NULL, 0, NULL, 0, &err));
+    well(weights_save(path, p, &info, NULL, 0, &err));
     params_free(p);
 }
 
