@@ -28,6 +28,7 @@ static const command commands[] = {
     {"predict", "probabilities of scans from a trained classifier", command_predict},
     {"embed", "embeddings of scans, or tokens and attention of a tensor", command_embed},
     {"serve", "predictions and embeddings over HTTP", command_serve},
+    {"watch", "predictions of what a DICOM receiver puts into a folder", command_watch},
     {"explain", "where in a scan a model looks", command_explain},
     {"project", "embeddings on a plane, by t-SNE and principal components", command_project},
     {"retrieve", "the scans nearest to a scan, and how often they share a label", command_retrieve},

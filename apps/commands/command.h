@@ -53,6 +53,7 @@ int command_retrieve(int argc, char **argv);
 int command_split(int argc, char **argv);
 int command_serve(int argc, char **argv);
 int command_sweep(int argc, char **argv);
+int command_watch(int argc, char **argv);
 int command_compare(int argc, char **argv);
 
 #endif

@@ -131,15 +131,19 @@ static hct_status add_units(cohort *c, size_t *room, hct_err *err) {
     return s;
 }
 
+hct_status cohort_preparation(char ret[MODEL_HASH], hct_err *err) {
+    char buffer[512];
+    const char *steps = scan_preprocessing_with(&(scan_options){0}, buffer);
+    return sha256_bytes(steps, strlen(steps), ret, err);
+}
+
 hct_status cohort_of_files(const char *const *paths, size_t n, const char *filters, cohort *ret, hct_err *err) {
     cohort c = {0};
     const char **there = calloc(n + 1, sizeof *there);
     int *missing = calloc(n + 1, sizeof *missing);
-    char buffer[512];
-    const char *steps = scan_preprocessing_with(&(scan_options){0}, buffer);
     size_t n_there = 0, room = 0;
     struct stat st;
-    hct_status s = there && missing ? sha256_bytes(steps, strlen(steps), c.preprocessing, err) : out_of_memory(err);
+    hct_status s = there && missing ? cohort_preparation(c.preprocessing, err) : out_of_memory(err);
     for (size_t i = 0; s == HCT_OK && i < n; i++) {
         if (stat(paths[i], &st) < 0) missing[i] = errno;
         else there[n_there++] = paths[i];

@@ -45,6 +45,8 @@ hct_status cohort_of_dataset(const char *folder, const char *split, cohort *ret,
  * that is not there, and a series that is refused, is a scan that is left out; scouts, dose pages and the like are told
  * of, and no scans. */
 hct_status cohort_of_files(const char *const *paths, size_t n, const char *filters, cohort *ret, hct_err *err);
+/* c.preprocessing of every cohort of files, before form_preparation. */
+hct_status cohort_preparation(char ret[MODEL_HASH], hct_err *err);
 void cohort_free(cohort *c);
 /* Has outputs name the scans in clear (docs/privacy.md). key: file of the dataset's key, NULL: the default; files and
  * folders need none. */

@@ -5,11 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "evaluation/predictions.h"
-#include "inference/classifiers.h"
-#include "inference/thresholds.h"
+#include "inference/prediction_rows.h"
 #include "support/device.h"
 #include "support/json_out.h"
 #include "support/paths.h"
@@ -22,42 +19,9 @@ typedef struct predicting {
     row_file *rows;
     size_t *todo, n_todo;
     thresholds chosen;
+    prediction_table table;
     double *known; /* for reports: [c->n, n_tasks], NAN of scans without; else NULL */
 } predicting;
-
-/* What is the same for every scan. */
-static void add_hashes(const predicting *q, json_out *j) {
-    json_text(j, "weights_sha256", q->set.weights);
-    json_text(j, "recipe_sha256", q->set.recipe);
-    json_text(j, "preprocessing_sha256", q->c->preprocessing);
-    json_text(j, "identifiers", cohort_naming(q->c));
-    if (q->set.n < 2) return;
-    json_object(j, "models");
-    for (size_t i = 0; i < q->set.n; i++) {
-        json_object(j, q->set.item[i].info.task[0]);
-        json_text(j, "weights_sha256", q->set.item[i].weights);
-        json_text(j, "recipe_sha256", q->set.item[i].info.recipe);
-        json_end(j);
-    }
-    json_end(j);
-}
-
-static hct_status check_finite(const predicting *q, const cohort_scan *s, const double *p, hct_err *err) {
-    for (int k = 0; k < q->set.n_tasks; k++)
-        if (!isfinite(p[k]))
-            return hct_fail(err, HCT_EINVAL, "%s: scan '%s': task '%s' comes out as %g; the weights are damaged",
-                            q->set.path[k], s->id, q->set.task[k], p[k]);
-    return HCT_OK;
-}
-
-static bool is_above(const predicting *q, const double *p, int k) { return p[k] >= q->chosen.at[k]; }
-
-static const char *now_text(char when[32]) {
-    time_t now = time(NULL);
-    struct tm t;
-    strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &t));
-    return when;
-}
 
 /* Thresholds, and what reaches them. */
 static void add_thresholds(const predicting *q, const double *p, json_out *j) {
@@ -68,7 +32,7 @@ static void add_thresholds(const predicting *q, const double *p, json_out *j) {
     json_end(j);
     json_array(j, "above");
     for (int k = 0; k < q->set.n_tasks; k++)
-        if (is_above(q, p, k)) json_text(j, NULL, q->set.task[k]);
+        if (prediction_is_above(&q->table, p, k)) json_text(j, NULL, q->set.task[k]);
     json_end(j);
 }
 
@@ -88,9 +52,9 @@ static hct_status print_json(const predicting *q, const cohort_scan *s, const do
     for (int k = 0; k < q->set.n_tasks; k++) json_number(&j, q->set.task[k], p[k]);
     json_end(&j);
     add_thresholds(q, p, &j);
-    add_hashes(q, &j);
+    prediction_hashes(&q->table, &j);
     json_text(&j, "input_sha256", s->input);
-    json_text(&j, "time", now_text(when));
+    json_text(&j, "time", prediction_time(when));
     json_text(&j, "version", HEADCT_VERSION);
     json_end(&j);
     char *text = json_take(&j, s->path, err);
@@ -107,60 +71,16 @@ static void print_text(const predicting *q, const cohort_scan *s, const double *
     fprintf(q->o->print, "%s\n", s->id);
     for (int k = 0; k < q->set.n_tasks; k++) {
         fprintf(q->o->print, "  %-*s  %.4f", longest, q->set.task[k], p[k]);
-        if (is_above(q, p, k)) fprintf(q->o->print, "  reaches %.4f", q->chosen.at[k]);
+        if (prediction_is_above(&q->table, p, k)) fprintf(q->o->print, "  reaches %.4f", q->chosen.at[k]);
         fprintf(q->o->print, "\n");
     }
-}
-
-/* p: NULL of a scan that was left out. */
-static void add_row(const predicting *q, const cohort_scan *s, const double *p, text_buffer *rows) {
-    char number[32];
-    text_buffer above = {0};
-    csv_add(rows, 0, s->id);
-    csv_add(rows, 1, s->patient);
-    csv_add(rows, 2, s->split);
-    for (int k = 0; k < q->set.n_tasks; k++) csv_add(rows, 3, p ? text_of_double(p[k], number) : "");
-    csv_add(rows, 3, p ? s->input : "");
-    csv_add(rows, 3, p ? "" : s->reason);
-    const char *const names[] = {s->names.path, s->names.study_uid, s->names.series_uid, s->names.accession};
-    for (int k = 0; q->c->clear && k < 4; k++) csv_add(rows, 3, names[k]);
-    csv_add(rows, 3, now_text(number));
-    csv_add(rows, 3, HEADCT_VERSION);
-    for (int k = 0; q->chosen.path && k < q->set.n_tasks; k++) {
-        const double at = q->chosen.at[k];
-        csv_add(rows, 3, isnan(at) ? "" : text_of_double(at, number));
-        if (p && is_above(q, p, k)) text_printf(&above, "%s%s", text_length(&above) ? ";" : "", q->set.task[k]);
-    }
-    if (text_check(&above, "a row", NULL) < 0) text_fail(rows);
-    if (q->chosen.path) csv_add(rows, 3, text_so_far(&above));
-    text_free(&above);
-    text_add(rows, "\n", 1);
-}
-
-static void add_header(const predicting *q, text_buffer *header) {
-    csv_add(header, 0, "scan");
-    csv_add(header, 1, "patient");
-    csv_add(header, 2, "split");
-    for (int k = 0; k < q->set.n_tasks; k++) csv_add(header, 3, q->set.task[k]);
-    csv_add(header, 3, PREDICTIONS_INPUT);
-    csv_add(header, 3, PREDICTIONS_REFUSED);
-    for (const char *const *name = predictions_names; q->c->clear && *name; name++) csv_add(header, 3, *name);
-    csv_add(header, 3, PREDICTIONS_TIME);
-    csv_add(header, 3, PREDICTIONS_VERSION);
-    for (int k = 0; q->chosen.path && k < q->set.n_tasks; k++) {
-        char name[MODEL_NAME + sizeof PREDICTIONS_THRESHOLD];
-        snprintf(name, sizeof name, PREDICTIONS_THRESHOLD "%s", q->set.task[k]);
-        csv_add(header, 3, name);
-    }
-    if (q->chosen.path) csv_add(header, 3, PREDICTIONS_ABOVE);
-    text_add(header, "\n", 1);
 }
 
 /* Those that were left out stand at the table's end. */
 static hct_status add_refused(const predicting *q, hct_err *err) {
     text_buffer rows = {0};
     for (size_t i = 0; i < q->c->n; i++)
-        if (q->c->scans[i].reason) add_row(q, &q->c->scans[i], NULL, &rows);
+        if (q->c->scans[i].reason) prediction_row(&q->table, &q->c->scans[i], NULL, &rows);
     hct_status st = cohort_refused(q->c) ? row_file_add(q->rows, &rows, err) : HCT_OK;
     text_free(&rows);
     return st;
@@ -175,9 +95,9 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
     for (size_t i = 0; st == HCT_OK && i < n; i++) {
         const cohort_scan *s = &q->c->scans[scans[i]];
         const double *p = probability + i * (size_t)q->set.n_tasks;
-        if ((st = check_finite(q, s, p, err)) < 0) break;
+        if ((st = prediction_check(&q->table, s, p, err)) < 0) break;
         if (q->known) memcpy(q->known + scans[i] * (size_t)q->set.n_tasks, p, (size_t)q->set.n_tasks * sizeof *p);
-        if (q->rows) add_row(q, s, p, &rows);
+        if (q->rows) prediction_row(&q->table, s, p, &rows);
         else if (q->o->json) st = print_json(q, s, p, err);
         else print_text(q, s, p);
     }
@@ -191,29 +111,24 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
 /* The probabilities of an older row, for its report. */
 static hct_status keep_known(predicting *q, const csv *t, size_t row, size_t scan, hct_err *err) {
     for (int k = 0; k < q->set.n_tasks; k++) {
-        const char *cell = csv_cell(t, row, 3 + (size_t)k);
+        const char *cell = csv_cell(t, row, PREDICTION_TASKS + (size_t)k);
         if (!text_double(cell, &q->known[scan * (size_t)q->set.n_tasks + (size_t)k]))
             return hct_fail(err, HCT_EFORMAT, "%s:%d: '%s' is no probability", t->path, t->lines[row], cell);
     }
-    snprintf(q->c->scans[scan].input, MODEL_HASH, "%s", csv_cell(t, row, 3 + (size_t)q->set.n_tasks));
+    snprintf(q->c->scans[scan].input, MODEL_HASH, "%s", csv_cell(t, row, prediction_input_column(&q->table)));
     return HCT_OK;
 }
 
 /* Opens the CSV; its scans are marked in done. */
 static hct_status open_rows(predicting *q, char *done, size_t *ret_kept, hct_err *err) {
     text_buffer header = {0};
-    json_out origin = {.pretty = true};
-    json_object(&origin, NULL);
-    json_text(&origin, "format", "headct-predictions/1");
-    add_hashes(q, &origin);
-    json_end(&origin);
-    add_header(q, &header);
-    char *text = json_take(&origin, q->o->out, err);
+    prediction_header(&q->table, &header);
+    char *text = prediction_origin(&q->table, q->o->out, err);
     const char *first = text ? text_get(&header, q->o->out, err) : NULL;
     csv *old = NULL;
     hct_status st = first ? HCT_OK : HCT_ENOMEM;
     if (st == HCT_OK && !(q->rows = row_file_open(q->o->out, first, text, &old, err))) st = err->code;
-    const size_t input = 3 + (size_t)q->set.n_tasks, refused = input + 1;
+    const size_t input = prediction_input_column(&q->table), refused = input + 1;
     for (size_t i = 0; st == HCT_OK && i < old->rows; i++) {
         if (*csv_cell(old, i, refused)) { /* and so are all rows below: they are tried again */
             st = row_file_cut(q->rows, i, err);
@@ -268,6 +183,7 @@ hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, re
     if (st == HCT_OK) st = thresholds_read(o->thresholds, o->run, &q.set, &q.chosen, err);
     if (st == HCT_OK && o->reports) st = prepare_reports(&q, err);
     if (st == HCT_OK) st = form_preparation(&q.set.item->info.encoder.input, c->preprocessing, err); /* of all alike */
+    q.table = (prediction_table){&q.set, &q.chosen, c->preprocessing, cohort_naming(c), c->clear};
     for (size_t i = 0; st == HCT_OK && i < q.set.n; i++)
         weights_warn_preparation(q.set.item[i].path, &q.set.item[i].info, c->preprocessing);
     if (st == HCT_OK) st = open_todo(&q, ret_kept, err);
