@@ -12,4 +12,4 @@ sleep 1
 storescu --scan-directories --recurse 127.0.0.1 11112 "$scans"
 headct watch "$work/incoming" --run "$run" --out "$work/table.csv" --dicom-sr "$work/reports" --once --settle 0 || [ $? -eq 3 ]
 cat "$work/table.csv"
-for report in "$work"/reports/*.dcm; do dsrdump "$report" | grep -v IMAGE; done
+for report in "$work"/reports/*.dcm; do dsrdump "$report" | grep -av IMAGE; done
