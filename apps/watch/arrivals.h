@@ -1,4 +1,4 @@
-/* What lies in a folder that something else fills: DICOM files by series, NIfTI files each for itself, and which of them
+/* What lies in a folder that something else fills: DICOM files by series, NIfTI files each by itself, which of them
  * have come to rest.
  *
  *   arrivals *a = arrivals_new(folder, settle, &err);
