@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hct/philox.h"
+#include "hct/view.h"
 #include "models/geometry.h"
 #include "models/layers.h"
 #include "models/position.h"
@@ -13,6 +14,8 @@
 
 #define TARGET_EPS 1e-6
 #define DECODER_EPS 1e-5
+#define INSIDE_LOW 0.03f
+#define INSIDE_HIGH 0.97f
 
 hct_status mae_check(const mae_config *c, hct_err *err) {
     hct_status st = vit_check(&c->encoder, err);
@@ -68,20 +71,32 @@ hct_status mae_inputs_new(mae_inputs *in, hct_dev *dev, const mae_config *c, int
     if (in->image) in->keep = hct_tensor_new(dev, HCT_I32, PARAM_DIMS(batch, mae_kept(c)), err);
     if (in->keep) in->restore = hct_tensor_new(dev, HCT_I32, PARAM_DIMS(batch, vit_patches(e)), err);
     if (in->restore) in->mask = hct_tensor_new(dev, HCT_F32, PARAM_DIMS(batch, vit_patches(e)), err);
-    if (in->mask) return HCT_OK;
+    if (in->mask && c->inside)
+        in->inside = hct_tensor_new(dev, HCT_F32, PARAM_DIMS(batch, e->channels, e->image, e->image, e->image), err);
+    if (in->mask && (in->inside || !c->inside)) return HCT_OK;
     mae_inputs_free(in);
     return err ? err->code : HCT_ENOMEM;
 }
 
 hct_status mae_inputs_augment(mae_inputs *in, hct_dev *dev, const mae_config *c, int64_t batch, hct_err *err) {
-    enum { FLOATS = 16, EXTENT = 3 };
-    float *q = calloc((size_t)batch * FLOATS, sizeof *q);
-    in->views = hct_tensor_new(dev, HCT_F32, PARAM_DIMS(1, batch, FLOATS), err);
-    hct_status st = q && in->views ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory for the views");
+    float *q = calloc((size_t)batch * HCT_VIEW_FLOATS, sizeof *q);
+    in->views = hct_tensor_new(dev, HCT_F32, PARAM_DIMS(1, batch, HCT_VIEW_FLOATS), err);
+    if (in->views && in->inside)
+        in->inside_views = hct_tensor_new(dev, HCT_F32, PARAM_DIMS(1, batch, HCT_VIEW_FLOATS), err);
+    hct_status st = q && in->views && (in->inside_views || !in->inside)
+                        ? HCT_OK
+                        : hct_fail(err, HCT_ENOMEM, "out of memory for the views");
     for (int64_t i = 0; st == HCT_OK && i < 3 * batch; i++)
-        q[i / 3 * FLOATS + EXTENT + i % 3] = (float)c->encoder.image;
-    if (st == HCT_OK) st = hct_tensor_write(in->views, q, err);
+        q[i / 3 * HCT_VIEW_FLOATS + HCT_VIEW_EXTENT + i % 3] = (float)c->encoder.image;
+    if (st == HCT_OK) st = mae_set_views(in, batch, q, err);
     free(q);
+    return st;
+}
+
+hct_status mae_set_views(const mae_inputs *in, int64_t batch, float *views, hct_err *err) {
+    hct_status st = hct_tensor_write(in->views, views, err);
+    for (int64_t b = 0; b < batch; b++) views[b * HCT_VIEW_FLOATS + HCT_VIEW_SHIFT] = 0;
+    if (st == HCT_OK && in->inside_views) st = hct_tensor_write(in->inside_views, views, err);
     return st;
 }
 
@@ -91,6 +106,8 @@ void mae_inputs_free(mae_inputs *in) {
     hct_tensor_free(in->keep);
     hct_tensor_free(in->restore);
     hct_tensor_free(in->mask);
+    hct_tensor_free(in->inside);
+    hct_tensor_free(in->inside_views);
     *in = (mae_inputs){0};
 }
 
@@ -99,6 +116,23 @@ void mae_noise(uint64_t seed, uint64_t step, uint64_t scan, int64_t patches, flo
         hct_philox r = hct_philox4x32(seed ^ STREAM_MASK, step << 20 | (uint64_t)(i / 4), scan);
         for (int64_t k = 0; k < 4 && i + k < patches; k++) noise[i + k] = hct_u01f(r.v[k]);
     }
+}
+
+static inline int within(float v) { return (v > INSIDE_LOW) & (v < INSIDE_HIGH); }
+
+void mae_inside(const mae_config *c, int64_t batch, const float *image, float *ret) {
+    int64_t side = c->encoder.image, plane = side * side, volumes = batch * c->encoder.channels;
+    memset(ret, 0, (size_t)(volumes * plane * side) * sizeof *ret);
+    for (int64_t v = 0; v < volumes; v++)
+        for (int64_t x = 1; x < side - 1; x++)
+            for (int64_t y = 1; y < side - 1; y++) {
+                int64_t row = v * plane * side + x * plane + y * side;
+                const float *at = image + row;
+                for (int64_t z = 1; z < side - 1; z++)
+                    ret[row + z] =
+                        (float)(within(at[z]) & within(at[z - 1]) & within(at[z + 1]) & within(at[z - side]) &
+                                within(at[z + side]) & within(at[z - plane]) & within(at[z + plane]));
+            }
 }
 
 typedef struct place {
@@ -164,20 +198,29 @@ static hct_id decode(hct_tape *t, params *p, const mae_config *c, hct_id latent,
     return hct_cast(t, hct_slice(t, x, 1, 1, patches), HCT_F32); /* targets and loss are F32 whatever is computed in */
 }
 
+/* Whole images [B, C, S, S, S], flipped and shifted; views NULL: as they are. */
+static hct_id viewed(hct_tape *t, const vit_config *e, hct_tensor *image, hct_tensor *views) {
+    hct_id x = hct_use(t, image), view = 0;
+    if (!views) return x;
+    hct_emit(t, "ct_views", (hct_id[]){x, hct_use(t, views)}, 2, &HCT_INT("size", e->image), 1, &view, 1);
+    return view ? hct_reshape(t, view, 5, (int64_t[]){-1, e->channels, e->image, e->image, e->image}) : x;
+}
+
 mae_outputs mae_forward(hct_tape *t, params *p, const mae_config *c, const mae_inputs *in) {
     const vit_config *e = &c->encoder;
     mae_outputs out;
-    hct_id image = hct_use(t, in->image), view = 0;
-    if (in->views) {
-        const vit_config *v = &c->encoder;
-        hct_emit(t, "ct_views", (hct_id[]){image, hct_use(t, in->views)}, 2, &HCT_INT("size", v->image), 1, &view, 1);
-        if (view) image = hct_reshape(t, view, 5, (int64_t[]){-1, v->channels, v->image, v->image, v->image});
-    }
+    hct_id image = viewed(t, e, in->image, in->views);
     hct_id visible = vit_embed(t, p, e, image, hct_use(t, in->keep));
     out.latent = vit_blocks(t, p, "blocks", e->depth, e->heads, vit_prepend(t, p, e, visible), "norm", e->norm_eps,
                             e->block_eps, NULL);
     out.pred = decode(t, p, c, out.latent, hct_use(t, in->restore));
-    out.loss = hct_mse_masked(t, out.pred, hct_detach(t, target(t, c, image)), hct_use(t, in->mask));
+    hct_id want = target(t, c, image), have = out.pred;
+    if (in->inside) {
+        hct_id counts = hct_unfold3d(t, viewed(t, e, in->inside, in->inside_views), e->patch, 1);
+        want = hct_mul(t, want, counts);
+        have = hct_mul(t, have, counts);
+    }
+    out.loss = hct_mse_masked(t, have, hct_detach(t, want), hct_use(t, in->mask));
     return out;
 }
 
@@ -192,9 +235,10 @@ static const model_field fields[] = {
     {"decoder_bias", "model.decoder.bias", AT(decoder_bias), FIELD_FLAG, 0, 1, 0},
     {"mask_ratio", "model.mask_ratio", AT(mask_ratio), FIELD_REAL, 0, 1, 0},
     {"norm_pix", "model.norm_pix", AT(normalize), FIELD_FLAG, 0, 1, 0},
+    {"loss_inside", "model.loss", AT(inside), FIELD_FLAG, 0, 1, 1},
     {0},
 };
-static const char *const untold[] = {"decoder_heads", "mask_ratio", "norm_pix", NULL};
+static const char *const untold[] = {"decoder_heads", "mask_ratio", "norm_pix", "loss_inside", NULL};
 
 mae_config mae_of(const pretext *x, const encoder *e) {
     mae_config c;

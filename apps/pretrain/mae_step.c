@@ -14,6 +14,7 @@ typedef struct mae_step {
     mae_inputs in[MICRO_MOST];
     hct_id pred;          /* the first micro-batch's, where there is no optimiser */
     float *noise, *views; /* of one micro-batch; views NULL: images as they are */
+    float *inside;        /* which voxels count; NULL: all */
 } mae_step;
 
 static void record(method_step *s, params *p, hct_optim *optim) {
@@ -44,12 +45,13 @@ static hct_status open_step(method_step *s, const method_setup *o, hct_err *err)
     int augments = o->optim && views_augments(&o->r->views);
     size_t floats = (size_t)own->patches + (augments ? HCT_VIEW_FLOATS : 0);
     s->item = input_floats(&o->info->encoder.input) * sizeof(float);
-    s->host_bytes = batch * (s->item + floats * sizeof(float));
+    s->host_bytes = batch * (s->item * (own->config.inside ? 2 : 1) + floats * sizeof(float));
     s->host = malloc(batch * s->item);
     own->noise = malloc(batch * (size_t)own->patches * sizeof *own->noise);
+    if (own->config.inside) own->inside = malloc(batch * s->item);
     if (augments) own->views = calloc(batch * HCT_VIEW_FLOATS, sizeof *own->views);
     s->tape = hct_tape_new(o->dev, HCT_PROGRAM);
-    if (!s->host || !own->noise || (augments && !own->views) || !s->tape)
+    if (!s->host || !own->noise || (augments && !own->views) || (own->config.inside && !own->inside) || !s->tape)
         return hct_fail(err, HCT_ENOMEM, "out of memory for a batch of %lld scans", (long long)o->batch);
     hct_status st = HCT_OK;
     for (int64_t m = 0; st == HCT_OK && m < s->micro; m++) {
@@ -64,7 +66,7 @@ static void close_step(method_step *s) {
     mae_step *own = s->own;
     hct_tape_free(s->tape);
     for (int64_t m = 0; own && m < s->micro; m++) mae_inputs_free(&own->in[m]);
-    if (own) free(own->noise), free(own->views);
+    if (own) free(own->noise), free(own->views), free(own->inside);
     free(own);
     free(s->host);
 }
@@ -81,7 +83,11 @@ static hct_status fill_micro(method_step *s, int64_t m, const method_draw *d, hc
                              own->views + b * HCT_VIEW_FLOATS);
     }
     hct_status st = hct_tensor_write(own->in[m].image, s->host, err);
-    if (st == HCT_OK && own->views) st = hct_tensor_write(own->in[m].views, own->views, err);
+    if (st == HCT_OK && own->views) st = mae_set_views(&own->in[m], s->batch, own->views, err);
+    if (st == HCT_OK && own->inside) {
+        mae_inside(&own->config, s->batch, s->host, own->inside);
+        st = hct_tensor_write(own->in[m].inside, own->inside, err);
+    }
     if (st == HCT_OK) st = mae_set_mask(&own->in[m], &own->config, s->batch, own->noise, err);
     if (st < 0 || d->valid == s->batch) return st;
     float *mask = own->noise; /* reused: what fills up the batch is not counted */

@@ -45,6 +45,7 @@ typedef enum recipe_features {
     FEATURES_HISTOGRAM,
     FEATURES_EMBEDDINGS
 } recipe_features;
+typedef enum recipe_loss { LOSS_ALL, LOSS_INSIDE } recipe_loss; /* hidden voxels that MAE's loss counts */
 typedef enum recipe_start { START_WEIGHTS, START_RANDOM } recipe_start;
 typedef enum recipe_backbone { BACKBONE_FULL, BACKBONE_FROZEN, BACKBONE_LORA } recipe_backbone;
 typedef enum recipe_precision { PRECISION_F32, PRECISION_BF16 } recipe_precision;
@@ -83,6 +84,7 @@ typedef struct recipe {
         recipe_init init;
         double mask_ratio;
         bool norm_pix;
+        recipe_loss loss;
         struct {
             int64_t width, depth, heads, mlp;
             bool bias; /* of the decoder's embedding, qkv and prediction layers */

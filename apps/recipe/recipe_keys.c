@@ -71,6 +71,9 @@ const recipe_key recipe_keys[] = {
            "(DINO's authors)"),
     REAL("model", "mask_ratio", model.mask_ratio, 0, 1, "0.75", "share of patches that MAE removes"),
     BOOL("model", "norm_pix", model.norm_pix, "false", "whether MAE's targets are normalised per patch"),
+    LATER_CHOICE("model", "loss", model.loss, "all|inside", "all",
+                 "hidden voxels that MAE's loss counts: all (the paper), or those that no window clamps and whose six "
+                 "neighbours none does"),
     INT("model.decoder", "width", model.decoder.width, 6, 65536, "768",
         "width of MAE's decoder; divisible by its heads and by 6"),
     INT("model.decoder", "depth", model.decoder.depth, 1, 1000, "8", "blocks of the decoder"),

@@ -12,10 +12,10 @@ static bool belongs(const recipe_key *k, const char *method) {
     static const struct {
         const char *section, *key, *method; /* key NULL: the whole section */
     } of[] = {
-        {"model.decoder", NULL, "mae"},     {"model", "mask_ratio", "mae"},
-        {"model", "norm_pix", "mae"},       {"dino", NULL, "dino"},
-        {"probe", NULL, "probe"},           {"finetune", NULL, "finetune"},
-        {"model.resnet", NULL, "finetune"},
+        {"model.decoder", NULL, "mae"}, {"model", "mask_ratio", "mae"},
+        {"model", "norm_pix", "mae"},   {"model", "loss", "mae"},
+        {"dino", NULL, "dino"},         {"probe", NULL, "probe"},
+        {"finetune", NULL, "finetune"}, {"model.resnet", NULL, "finetune"},
     };
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         if (!strcmp(k->section, of[i].section) && (!of[i].key || !strcmp(k->key, of[i].key)))
