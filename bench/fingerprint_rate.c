@@ -66,6 +66,7 @@ int main(int argc, char **argv) {
     hct_err err = {0, ""};
     size_t n = argc == 3 ? (size_t)atoi(argv[1]) : 0;
     phantom_set set = phantom_usual;
+    set.plain = 1;
     set.seed = 11;
     set.size = argc == 3 && !strcmp(argv[2], "full")   ? PHANTOM_FULL
                : argc == 3 && !strcmp(argv[2], "tiny") ? PHANTOM_TINY

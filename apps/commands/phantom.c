@@ -11,10 +11,12 @@
 static const char doc[] =
     "Writes made-up head CTs (one .nii.gz a scan, int16 HU) and labels.csv, for trying headct without patients' "
     "data.\n\n"
-    "A phantom has skull, scalp, brain with folds, ventricles, calcifications and noise, in a random pose and spacing. "
+    "A phantom has skull, scalp, brain with folds, ventricles and noise, in a random pose and spacing, and much that "
+    "looks like a finding and is none: calcifications, dense sinuses, old infarcts, cysts, scalp haematomas, the wide "
+    "folds of age, shading (--plain: none of that). "
     "Tumor, HCP, Edema, ADRD, IPH, IVH, SDH, EDH and SAH are drawn as shapes; ICH (intracranial haemorrhage) is any of "
     "IPH, IVH, SDH, EDH and SAH. The findings belong to the patient; each is left out of a scan with probability 0.15. "
-    "Pose, spacing and noise do not depend on them. "
+    "Pose, spacing, noise and what is harmless do not depend on them. "
     "The same seed gives the same files for any number of jobs. A folder with other scans in it is refused; the same "
     "set is "
     "written over.\v"
@@ -34,6 +36,9 @@ enum {
     OPT_PREVALENCE = 257,
     OPT_NOISE = 259,
     OPT_FINDINGS = 261,
+    OPT_HEADS,
+    OPT_PLAIN,
+    OPT_CQ500,
     OPT_LARGER,
     OPT_BRIGHTER,
     OPT_MASKS,
@@ -48,10 +53,17 @@ static const struct argp_option options[] = {
     {"size", OPT_SIZE, "SIZE", 0,
      "voxels of about: tiny 3.5 x 3.5 x 6 mm, small 2 x 2 x 4 mm (default), full 0.5 x 0.5 x 0.6 to 5 mm", 0},
     {"pose", OPT_POSE, "F", 0, "how far heads are moved and turned: 1 (default) is up to 8 mm and 14 degrees", 0},
+    {"heads", OPT_HEADS, "F", 0,
+     "how much heads differ in size, bone and shading: 1 (default) is size by up to 10% either way, 0 not at all", 0},
+    {"plain", OPT_PLAIN, NULL, 0, "heads without anything that looks like a finding and is none, as of headct 0.1", 0},
     {"noise", OPT_NOISE, "HU or A-B", 0,
      "standard deviation of each voxel's noise, or a range to draw each scan's from (default 2-7)", 0},
     {"prevalence", OPT_PREVALENCE, "P", 0, "probability of each finding in a patient (default 0.2)", 0},
     {"findings", OPT_FINDINGS, "A,B,...", 0, "only these are ever drawn (default: all)", 0},
+    {"cq500", OPT_CQ500, NULL, 0,
+     "also columns BleedLocation-Left, BleedLocation-Right, MidlineShift (4 mm and more) and MassEffect, as of CQ500; "
+     "not with --plain",
+     0},
     {"larger", OPT_LARGER, "F", 0, "IPH longer along each axis, SDH thicker by this share (default 0)", 0},
     {"brighter", OPT_BRIGHTER, "HU", 0, "added to all blood (default 0)", 0},
     {"masks", OPT_MASKS, "A,B,...", 0,
@@ -64,7 +76,7 @@ static const struct argp_option options[] = {
 
 typedef struct settings {
     phantoms_options o;
-    int quiet;
+    int quiet, heads; /* heads: it was given */
 } settings;
 
 enum { NUMBER = 24 };
@@ -112,6 +124,13 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (!text_double(arg, &s->o.set.pose) || !(s->o.set.pose >= 0 && s->o.set.pose <= 1))
             argp_error(state, "--pose %s: a number from 0 to 1 is needed", arg);
         break;
+    case OPT_HEADS:
+        if (!text_double(arg, &s->o.set.heads) || !(s->o.set.heads >= 0 && s->o.set.heads <= 1))
+            argp_error(state, "--heads %s: a number from 0 to 1 is needed", arg);
+        s->heads = 1;
+        break;
+    case OPT_PLAIN: s->o.set.plain = 1; break;
+    case OPT_CQ500: s->o.readings = 1; break;
     case OPT_NOISE: {
         char low[NUMBER];
         const char *high = range_of(arg, low);
@@ -145,6 +164,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_ARG: return ARGP_ERR_UNKNOWN;
     case ARGP_KEY_END:
         if (!s->o.out || !*s->o.out) argp_error(state, "--out DIR is missing");
+        if (s->o.set.plain && s->o.readings)
+            argp_error(state, "--cq500: plain heads have no masses that push; leave out --plain");
+        if (s->o.set.plain && s->heads) argp_error(state, "--heads: plain heads differ as they do; leave out --plain");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }

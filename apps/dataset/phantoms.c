@@ -17,7 +17,7 @@
 /* One scan to write: which, and the labels that came out. */
 typedef struct item {
     int64_t patient, scan;
-    int present[FINDINGS];
+    int present[FINDINGS], reads[READINGS];
 } item;
 
 typedef struct batch {
@@ -70,6 +70,7 @@ static hct_status write_one(void *context, int64_t i, hct_err *err) {
     char name[48], path[4096];
     phantom_draw(&p, &b->set->set, (uint64_t)it->patient, (uint64_t)it->scan);
     memcpy(it->present, p.present, sizeof it->present);
+    memcpy(it->reads, p.reads, sizeof it->reads);
     scan_name(it, name);
     snprintf(path, sizeof path, "%s/%s.nii.gz", b->set->out, name);
     hct_status s = phantom_render(&p, &v, err);
@@ -88,7 +89,9 @@ static hct_status write_labels(const phantoms_options *s, const item *items, int
     hct_outfile *f = hct_outfile_open(path, err);
     csv_put(f, 0, "scan");
     csv_put(f, 1, "patient");
+    const int readings = s->readings ? READINGS : 0;
     for (int k = 0; k < FINDINGS; k++) csv_put(f, (size_t)k + 2, finding_names[k]);
+    for (int k = 0; k < readings; k++) csv_put(f, (size_t)(FINDINGS + k) + 2, reading_names[k]);
     csv_end_row(f);
     for (int64_t i = 0; i < n; i++) {
         scan_name(&items[i], name);
@@ -96,6 +99,7 @@ static hct_status write_labels(const phantoms_options *s, const item *items, int
         name[strcspn(name, "_")] = 0;
         csv_put(f, 1, name);
         for (int k = 0; k < FINDINGS; k++) csv_put(f, (size_t)k + 2, items[i].present[k] ? "1" : "0");
+        for (int k = 0; k < readings; k++) csv_put(f, (size_t)(FINDINGS + k) + 2, items[i].reads[k] ? "1" : "0");
         csv_end_row(f);
     }
     return hct_outfile_close(f, err);

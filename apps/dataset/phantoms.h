@@ -12,6 +12,7 @@ typedef struct phantoms_options {
     int64_t patients, scans_min, scans_max; /* scans of a patient: drawn from this range */
     int64_t jobs;                           /* threads; 0: one a CPU */
     phantom_set set;
+    int readings;   /* columns of reading_names too; not of plain heads */
     unsigned masks; /* 1 << finding: DIR-masks/SCAN_FINDING.nii.gz of each scan that has it, and SCAN_brain.nii.gz */
 } phantoms_options;
 

@@ -59,6 +59,7 @@ static void make(const phantom_set *set, int n, int n_planted, bool keep) {
 START_TEST(planted_leaks_are_found_and_nothing_else) {
     enter("leaks");
     phantom_set set = phantom_usual;
+    set.plain = 1;
     int n = patients ? patients : 10, n_planted = patients ? patients / 5 : 8;
     set.seed = 19;
     make(&set, n, n_planted, false);
@@ -133,6 +134,7 @@ END_TEST
 START_TEST(fingerprints_are_made_where_they_are_missing) {
     enter("missing");
     phantom_set set = phantom_usual;
+    set.plain = 1;
     set.size = PHANTOM_TINY;
     make(&set, 3, 2, true);
     runs(PARTIAL, "dataset check data --out before.csv --quiet");

@@ -5,7 +5,7 @@
 headct=$(realpath "$1") recipe=$(realpath "$2")
 cd "${HEADCT_LESIONS:-$work}" || exit 1
 if [ ! -s run/metrics.json ]; then
-    "$headct" phantom --out easy --patients 560 --scans-per-patient 1 --size tiny --pose 0 --findings IPH,SDH --larger 0.6 --brighter 15 --noise 2-4 \
+    "$headct" phantom --out easy --patients 560 --scans-per-patient 1 --size tiny --plain --pose 0 --findings IPH,SDH --larger 0.6 --brighter 15 --noise 2-4 \
         --prevalence 0.5 --masks IPH,SDH --seed 21 -q >/dev/null &&
         "$headct" prepare --in easy --out data --labels easy/labels.csv -q >/dev/null 2>&1 && "$headct" split data --ratios 6:2:3 --seed 1 >/dev/null 2>&1 &&
         "$headct" finetune --recipe "$recipe" --data data --run run --set data.tasks=IPH,SDH -q >trained 2>&1

@@ -63,13 +63,17 @@ START_TEST(noise_is_drawn_from_its_range) {
     for (uint64_t patient = 0; patient < 20; patient++) {
         phantom usual, loud;
         draw(&usual, 4, PHANTOM_TINY, 0.3, patient, 0);
-        phantom_draw(&loud, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 12, 17, 0, 0, 0}, patient, 0);
+        phantom_set set = phantom_usual;
+        set.seed = 4, set.size = PHANTOM_TINY, set.prevalence = 0.3, set.noise_min = 12, set.noise_max = 17;
+        phantom_draw(&loud, &set, patient, 0);
         ck_assert_float_eq_tol(loud.noise, usual.noise + 10, 1e-5f);
         loud.noise = usual.noise;
         ck_assert_mem_eq(&loud, &usual, sizeof loud);
     }
     phantom fixed;
-    phantom_draw(&fixed, &(phantom_set){4, PHANTOM_TINY, 0.3, 1, 9, 9, 0, 0, 0}, 0, 0);
+    phantom_set nine = phantom_usual;
+    nine.seed = 4, nine.size = PHANTOM_TINY, nine.noise_min = nine.noise_max = 9;
+    phantom_draw(&fixed, &nine, 0, 0);
     ck_assert_float_eq(fixed.noise, 9);
     phantom still = fixed;
     still.noise = 0;

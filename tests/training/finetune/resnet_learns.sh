@@ -13,7 +13,7 @@ views: {flip: 0.3}
 optim: {lr: 2e-3, scale_lr_by_batch: false, batch: 8, accumulate: 1, epochs: 20}
 train: {workers: 2}
 R
-"$headct" phantom --out "$work/ph" --patients 240 --scans-per-patient 1 --size tiny --seed 5 --quiet --prevalence 0.4 >/dev/null
+"$headct" phantom --out "$work/ph" --patients 240 --scans-per-patient 1 --size tiny --plain --seed 5 --quiet --prevalence 0.4 >/dev/null
 "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null 2>&1
 "$headct" split "$work/data" --ratios 7:1:2 --seed 2 >/dev/null
 check "trains" "$headct" finetune --recipe "$work/r.yaml" --data "$work/data" --run "$work/run" --quiet
