@@ -119,7 +119,7 @@ typedef struct phantom_set {
     double larger;      /* intraparenchymal bleeds are longer along each axis, subdural ones thicker by this share */
     double brighter_hu; /* added to blood */
     unsigned only;      /* 1 << finding: no other is ever present */
-    /* Heads of the first headct, with nothing that looks like a finding and is none, and nothing that pushes: what tests
+    /* Heads of headct 0.1, with nothing that looks like a finding and is none, and nothing that pushes: what tests
      * and figures from before rest on. `heads` has no part in it. */
     int plain;
 } phantom_set;

@@ -53,6 +53,15 @@ START_TEST(the_scan_does_not_know_the_findings) {
         ck_assert_uint_eq(none.noise_key, all.noise_key);
         ck_assert_float_eq(none.bone_mm, all.bone_mm);
         ck_assert_mem_eq(none.inner, all.inner, sizeof none.inner);
+        ck_assert_float_eq(none.gain, all.gain);
+        ck_assert_mem_eq(none.shade, all.shade, sizeof none.shade);
+        ck_assert_float_eq(none.pale, all.pale);
+        ck_assert_int_eq(none.has_scar, all.has_scar);
+        ck_assert_mem_eq(&none.scar, &all.scar, sizeof none.scar);
+        ck_assert_mem_eq(&none.lump, &all.lump, sizeof none.lump);
+        ck_assert_mem_eq(none.calcified, all.calcified, sizeof none.calcified);
+        ck_assert_float_eq(none.midline_mm, 0);
+        for (int k = 0; k < READINGS; k++) ck_assert_int_eq(none.reads[k], 0);
         for (int f = 0; f < FINDINGS; f++) ck_assert_int_eq(none.present[f], 0);
     }
 }
@@ -167,6 +176,73 @@ START_TEST(a_healthy_head_is_plausible) {
 }
 END_TEST
 
+/* Side, shift and mass effect follow from where findings lie and how large they are. */
+START_TEST(readings_follow_from_findings) {
+    int count[READINGS] = {0}, scans = 0;
+    for (uint64_t patient = 0; patient < 600; patient++, scans++) {
+        phantom p;
+        draw(&p, 8, PHANTOM_SMALL, 0.2, patient, 0);
+        const int *has = p.present, *reads = p.reads;
+        ck_assert_int_eq(reads[BLEED_LEFT] || reads[BLEED_RIGHT], has[ICH]);
+        if (has[SDH]) ck_assert(reads[p.sdh.dir[0] < 0 ? BLEED_LEFT : BLEED_RIGHT]);
+        if (has[IVH] && !p.ivh_side) ck_assert(reads[BLEED_LEFT] && reads[BLEED_RIGHT]);
+        ck_assert_int_eq(reads[MIDLINE_SHIFT], fabsf(p.midline_mm) >= 4);
+        ck_assert(!reads[MIDLINE_SHIFT] || reads[MASS_EFFECT]);
+        int mass = has[SDH] || has[EDH] || has[IPH] || has[TUMOR] || has[EDEMA];
+        if (!mass) ck_assert(p.midline_mm == 0 && !reads[MASS_EFFECT]);
+        else if (reads[MIDLINE_SHIFT] && !has[SDH] && !has[EDH] && !has[TUMOR] && !has[EDEMA])
+            ck_assert(p.midline_mm * p.iph.centre[0] < 0); /* away from it */
+        for (int k = 0; k < READINGS; k++) count[k] += reads[k];
+    }
+    for (int k = 0; k < READINGS; k++)
+        ck_assert_msg(count[k] > scans / 20 && count[k] < scans * 2 / 3, "%s in %d of %d", reading_names[k], count[k],
+                      scans);
+}
+END_TEST
+
+/* The middle of the third ventricle moves by what the label says, and the skull does not. */
+START_TEST(a_shift_is_drawn) {
+    phantom p;
+    draw(&p, 2, PHANTOM_TINY, 0, 3, 0);
+    p.midline_mm = 0;
+    float water = p.csf, at[3] = {0, -2, 0}, moved[3] = {6, -2, 0};
+    p.gain = 1, p.cup = p.dark = p.streak[0] = p.shade[0] = p.shade[1] = p.shade[2] = 0;
+    p.calcified[0] = 0;
+    ck_assert_float_eq_tol(phantom_hu(&p, at), water, 1e-4f);
+    ck_assert_float_gt(phantom_hu(&p, moved), water + 10);
+    p.midline_mm = 6;
+    ck_assert_float_gt(phantom_hu(&p, at), water + 10);
+    ck_assert_float_eq_tol(phantom_hu(&p, moved), water, 1e-4f);
+    float skull[3] = {p.inner[0] + p.bone_mm / 2, 0, 0}, before = phantom_hu(&p, skull);
+    p.midline_mm = 0;
+    ck_assert_float_eq(phantom_hu(&p, skull), before);
+}
+END_TEST
+
+/* --heads 0: one size, one thickness of bone, no shading; --plain: heads as they were. */
+START_TEST(heads_differ_as_far_as_is_said) {
+    float low = 1e9f, high = 0;
+    for (uint64_t patient = 0; patient < 50; patient++) {
+        phantom_set set = phantom_usual;
+        phantom one, plain;
+        set.heads = 0;
+        phantom_draw(&one, &set, patient, 0);
+        ck_assert_float_eq_tol(one.inner[1], 82, 1e-4f);
+        ck_assert_float_eq_tol(one.bone_mm, 7, 1e-4f);
+        ck_assert_float_eq(one.gain, 1);
+        ck_assert_float_eq(one.cup, 0);
+        set.heads = 1;
+        phantom_draw(&one, &set, patient, 0);
+        low = fminf(low, one.inner[1]), high = fmaxf(high, one.inner[1]);
+        set.plain = 1;
+        phantom_draw(&plain, &set, patient, 0);
+        ck_assert(plain.inner[1] > 82 * 0.88f && plain.inner[1] < 82 * 1.13f && plain.gap_mm < 7);
+        ck_assert(!plain.has_scar && !plain.has_scalp && plain.midline_mm == 0 && plain.rest_hu == -1000);
+    }
+    ck_assert(low < 76 && high > 88);
+}
+END_TEST
+
 START_TEST(scans_of_a_patient_stay_in_range) {
     int seen[4] = {0};
     for (uint64_t patient = 0; patient < 100; patient++) {
@@ -236,5 +312,5 @@ START_TEST(easy_sets_and_masks) {
 END_TEST
 
 CHECK_MAIN("phantom", same_key_same_scan, the_scan_does_not_know_the_findings, noise_is_drawn_from_its_range,
-           labels_follow_their_rules, every_label_is_drawn, a_healthy_head_is_plausible,
-           scans_of_a_patient_stay_in_range, easy_sets_and_masks)
+           labels_follow_their_rules, every_label_is_drawn, a_healthy_head_is_plausible, readings_follow_from_findings,
+           a_shift_is_drawn, heads_differ_as_far_as_is_said, scans_of_a_patient_stay_in_range, easy_sets_and_masks)
