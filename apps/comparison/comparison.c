@@ -84,12 +84,14 @@ static hct_status same_question(const one_system *a, const one_system *b, hct_er
         if (strcmp((const char *)&a->r + texts[i].at, (const char *)&b->r + texts[i].at) != 0)
             return hct_fail(err, HCT_EINVAL, "%s differs between systems %s and %s; --set it for all", texts[i].key,
                             a->said->name, b->said->name);
-    int same = a->r.data.tasks.n == b->r.data.tasks.n && !(a->r.data.fraction != b->r.data.fraction);
+    int same = a->r.data.tasks.n == b->r.data.tasks.n && !(a->r.data.fraction != b->r.data.fraction) &&
+               a->r.data.patients == b->r.data.patients && a->r.data.seed == b->r.data.seed;
     for (size_t i = 0; same && i < (size_t)a->r.data.tasks.n; i++)
         same = !strcmp(a->r.data.tasks.item[i], b->r.data.tasks.item[i]);
     return same ? HCT_OK
                 : hct_fail(err, HCT_EINVAL,
-                           "data.tasks or data.fraction differ between systems %s and %s; --set them "
+                           "data.tasks, data.fraction, data.patients or data.seed differ between systems %s and %s; "
+                           "--set them "
                            "for all",
                            a->said->name, b->said->name);
 }

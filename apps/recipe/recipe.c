@@ -106,6 +106,9 @@ hct_status recipe_check(const recipe *r, hct_err *err) {
         return hct_fail(err, HCT_EINVAL, "probe.protocol: logistic and cvpr26 are linear; set probe.kind=linear");
     if (*r->probe.embedding_ids && !*r->probe.embeddings)
         return hct_fail(err, HCT_EINVAL, "probe.embedding_ids: is for probe.embeddings, which is not set");
+    if (r->data.patients && r->data.fraction < 1)
+        return hct_fail(err, HCT_EINVAL,
+                        "data: patients and fraction are both set; set patients to 0, or fraction to 1");
     if (!(r->optim.lr > 0)) return hct_fail(err, HCT_EINVAL, "optim.lr: must be above 0");
     if (r->optim.warmup_epochs > 0 && r->optim.warmup_fraction > 0)
         return hct_fail(err, HCT_EINVAL, "optim: warmup_epochs and warmup_fraction are both set; set one of them to 0");

@@ -68,7 +68,8 @@ typedef struct recipe {
         char dataset[RECIPE_TEXT];                                           /* folder made by `headct prepare` */
         char train[RECIPE_TEXT], validation[RECIPE_TEXT], test[RECIPE_TEXT]; /* names of splits */
         double fraction;                                                     /* of the training split's patients */
-        recipe_list tasks; /* label columns; none: all of the dataset */
+        int64_t patients, seed; /* how many of them instead, 0: by fraction; which ones, -1: by the run's seed */
+        recipe_list tasks;      /* label columns; none: all of the dataset */
         struct {
             int64_t n;
             recipe_window at[RECIPE_WINDOWS];

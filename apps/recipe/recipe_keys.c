@@ -49,6 +49,11 @@ const recipe_key recipe_keys[] = {
     OTHER(KEY_TEXT, "data", "test", data.test, "test", "split that is only evaluated"),
     REAL("data", "fraction", data.fraction, 0, 1, "1",
          "share of the training split's patients that is learned from; smaller shares lie within larger ones"),
+    LATER_INT("data", "patients", data.patients, 0, MANY, "0",
+              "patients of the training split that are learned from, in place of a share; fewer lie within more; 0: by "
+              "data.fraction"),
+    LATER_INT("data", "seed", data.seed, -1, 9e15, "-1",
+              "seed of which patients these are, so that draws of them may be paired; -1: seed"),
     OTHER(KEY_LIST, "data", "tasks", data.tasks, "", "label columns; none: all that the dataset has"),
     OTHER(KEY_WINDOWS, "data", "windows", data.windows, "40:80,80:200,600:2800", "HU windows, one channel each"),
     INT("data", "crop", data.crop, 1, 224, "192", "edge of the cube cut from the middle, mm"),

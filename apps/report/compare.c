@@ -43,6 +43,7 @@ static hct_status same_but_seed(const run_facts *a, const run_facts *b, int *ret
             }
             *r = *parts[k];
             r->seed = 0;
+            if (r->data.seed >= 0) r->data.seed = 0; /* another draw of as many patients */
             r->name[0] = r->probe.weights[0] = r->finetune.weights[0] = r->model.weights[0] = '\0';
             recipe_text(r, &text[i]);
             free(r);

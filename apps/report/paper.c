@@ -15,7 +15,7 @@
 static int is(const run_facts *f, const char *approach) { return !strcmp(f->approach, approach); }
 
 /* The encoder's pre-training saw all data, or nothing tells that it did not. */
-static int whole(const run_facts *f) { return !(f->scaled < 1) && f->own.data.fraction >= 1; }
+static int whole(const run_facts *f) { return !(f->scaled < 1) && f->own.data.fraction >= 1 && !f->own.data.patients; }
 
 static int by(const run_facts *f, const char *method) { return !strcmp(f->pretraining, method); }
 

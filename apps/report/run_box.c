@@ -64,6 +64,8 @@ static void put_trained(box *b, const run_facts *f) {
                      r->data.train);
     if (r->data.fraction < 1 && n < WIDE)
         snprintf(to + n, (size_t)(WIDE - n), ", %g%% of its patients", 100 * r->data.fraction);
+    if (r->data.patients && n < WIDE)
+        snprintf(to + n, (size_t)(WIDE - n), ", %lld of its patients", (long long)r->data.patients);
     if (!*weights) return;
     to = row(b, "began from");
     n = snprintf(to, WIDE, "%s", weights);

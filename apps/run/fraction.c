@@ -27,11 +27,11 @@ static hct_status set_key(patient *p, int64_t seed, hct_err *err) {
     return sha256_end(h, p->key, err);
 }
 
-hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed, size_t *scans, size_t *n,
+hct_status fraction_of_patients(const dataset *d, double fraction, int64_t most, int64_t seed, size_t *scans, size_t *n,
                                 hct_err *err) {
     if (!(fraction > 0 && fraction <= 1))
         return hct_fail(err, HCT_EINVAL, "data.fraction: %g is not above 0 and at most 1", fraction);
-    if (fraction >= 1 || !*n) return HCT_OK;
+    if ((fraction >= 1 && !most) || !*n) return HCT_OK;
     patient *all = malloc(*n * sizeof *all);
     if (!all) return hct_fail(err, HCT_ENOMEM, "out of memory for %zu patients", *n);
     size_t patients = 0, kept = 0;
@@ -40,8 +40,11 @@ hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed,
     for (size_t i = 0; i < *n; i++)
         if (!patients || by_name(&all[patients - 1], &all[i])) all[patients++] = all[i];
     hct_status st = HCT_OK;
+    if (most > 0 && (size_t)most > patients)
+        st = hct_fail(err, HCT_EINVAL, "data.patients: %lld are wanted, the training split has %zu", (long long)most,
+                      patients);
     for (size_t i = 0; st == HCT_OK && i < patients; i++) st = set_key(&all[i], seed, err);
-    size_t share = (size_t)ceil(fraction * (double)patients - 1e-9);
+    size_t share = most ? (size_t)most : (size_t)ceil(fraction * (double)patients - 1e-9);
     if (st == HCT_OK) {
         qsort(all, patients, sizeof *all, by_key);
         qsort(all, share, sizeof *all, by_name);
@@ -57,5 +60,6 @@ hct_status fraction_of_patients(const dataset *d, double fraction, int64_t seed,
 
 hct_status training_split(const dataset *d, const recipe *r, size_t **ret, size_t *ret_n, hct_err *err) {
     hct_status st = dataset_split(d, r->data.train, ret, ret_n, err);
-    return st == HCT_OK ? fraction_of_patients(d, r->data.fraction, r->seed, *ret, ret_n, err) : st;
+    int64_t seed = r->data.seed < 0 ? r->seed : r->data.seed;
+    return st == HCT_OK ? fraction_of_patients(d, r->data.fraction, r->data.patients, seed, *ret, ret_n, err) : st;
 }

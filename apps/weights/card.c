@@ -105,7 +105,9 @@ static hct_status put_parts(text_buffer *f, const dataset *d, const recipe *r, c
     text_printf(f, "\n## Data\n\n");
     markdown_code(f, r->data.dataset);
     text_printf(f, "%s\n\n| split | scans | patients |\n|---|---|---|\n",
-                r->data.fraction < 1 ? ", a share of the training split's patients (data.fraction)" : "");
+                r->data.fraction < 1 ? ", a share of the training split's patients (data.fraction)"
+                : r->data.patients   ? ", some of the training split's patients (data.patients)"
+                                     : "");
     hct_status st = HCT_OK;
     for (int p = 0; st == HCT_OK && p < 3; p++) {
         size_t patients = 0;

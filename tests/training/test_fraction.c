@@ -18,7 +18,7 @@ static size_t take(double fraction, int64_t seed, size_t scans[SCANS]) {
     hct_err err;
     for (int i = 0; i < PATIENTS; i++) snprintf(name[i], sizeof name[i], "p%d", i);
     for (size_t i = 0; i < SCANS; i++) scan[i].patient = name[i * 7 % PATIENTS], scans[i] = i;
-    ck_assert_int_eq(fraction_of_patients(&data, fraction, seed, scans, &n, &err), HCT_OK);
+    ck_assert_int_eq(fraction_of_patients(&data, fraction, 0, seed, scans, &n, &err), HCT_OK);
     return n;
 }
 
@@ -67,9 +67,23 @@ END_TEST
 START_TEST(refused) {
     size_t scans[1] = {0}, n = 1;
     hct_err err;
-    ck_assert_int_eq(fraction_of_patients(&data, 0, 1, scans, &n, &err), HCT_EINVAL);
+    ck_assert_int_eq(fraction_of_patients(&data, 0, 0, 1, scans, &n, &err), HCT_EINVAL);
     ck_assert(strstr(err.msg, "data.fraction") != NULL);
 }
 END_TEST
 
-CHECK_MAIN("fraction", whole_patients, nested, seeded, refused)
+/* So many patients are those of the share that has as many; more than there are is an error. */
+START_TEST(counted) {
+    size_t share[SCANS], count[SCANS], n = take(0.3, 5, share), m = SCANS, none = SCANS;
+    hct_err err;
+    for (size_t i = 0; i < SCANS; i++) count[i] = i;
+    ck_assert_int_eq(fraction_of_patients(&data, 1, 12, 5, count, &m, &err), HCT_OK);
+    ck_assert_uint_eq(m, n);
+    ck_assert_mem_eq(count, share, n * sizeof *share);
+    for (size_t i = 0; i < SCANS; i++) count[i] = i;
+    ck_assert_int_eq(fraction_of_patients(&data, 1, PATIENTS + 1, 5, count, &none, &err), HCT_EINVAL);
+    ck_assert(strstr(err.msg, "data.patients: 41 are wanted, the training split has 40") != NULL);
+}
+END_TEST
+
+CHECK_MAIN("fraction", whole_patients, nested, seeded, refused, counted)
