@@ -10,6 +10,7 @@
 #include "report/paper.h"
 #include "report/run_report.h"
 #include "report/view.h"
+#include "support/csv.h"
 #include "support/paths.h"
 #include "support/text.h"
 
@@ -25,9 +26,20 @@ static const char doc[] =
     "  headct report runs/pretrain runs/probe runs/random --out compare.html --title \"Pre-trained or random\"\n"
     "  headct report --paper runs/* --out paper.html\n"
     "  headct report runs/probe --view data/scans/s1.nii.gz:maps/s1_IPH_gradient.nii.gz\n"
-    "  headct report runs/probe runs/random --better runs/probe:runs/random --need 1";
+    "  headct report runs/probe runs/random --better runs/probe:runs/random --need 1\n"
+    "  headct report runs/mae --picture runs/mae/reconstruction.png:'What it fills in' --lead 'First try.'";
 
-enum { OPT_OUT = 'o', OPT_TITLE = 256, OPT_BETTER = 257, OPT_NEED = 258, OPT_VIEW, OPT_PAPER };
+enum {
+    OPT_OUT = 'o',
+    OPT_TITLE = 256,
+    OPT_BETTER = 257,
+    OPT_NEED = 258,
+    OPT_VIEW,
+    OPT_PAPER,
+    OPT_LEAD,
+    OPT_PICTURE,
+    OPT_TABLE
+};
 
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "FILE", 0, "where to write it (default: RUN/report.html of the first run)", 0},
@@ -45,10 +57,14 @@ static const struct argp_option options[] = {
      "a viewer of a scan (NIfTI file or DICOM folder), a map of headct explain over it; may be given several times, "
      "about 2 MB of the page each",
      0},
+    {"lead", OPT_LEAD, "TEXT", 0, "a sentence of your own below the title", 0},
+    {"picture", OPT_PICTURE, "FILE[:CAPTION]", 0,
+     "a PNG or SVG of your own on the first screen; may be given several times", 0},
+    {"table", OPT_TABLE, "FILE[:CAPTION]", 0, "a table of your own (CSV) on the first screen", 0},
     {0},
 };
 
-enum { PAIRS = 64, VIEWS = 8 };
+enum { PAIRS = 64, VIEWS = 8, PICTURES = 8 };
 typedef struct settings {
     const char *out, *title;
     char *pair[PAIRS][2];
@@ -57,9 +73,19 @@ typedef struct settings {
     const char *scan[VIEWS], *map[VIEWS];
     int n_views;
     bool paper;
+    const char *lead, *table[2], *picture[PICTURES][2]; /* files and captions */
+    int n_pictures;
     char **runs;
     int n_runs;
 } settings;
+
+/* FILE[:CAPTION] */
+static void split_caption(char *arg, const char *ret[2]) {
+    char *colon = strchr(arg, ':');
+    if (colon) *colon = 0;
+    ret[0] = arg;
+    ret[1] = colon ? colon + 1 : "";
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     settings *s = state->input;
@@ -78,6 +104,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     }
     case OPT_PAPER: s->paper = true; break;
+    case OPT_LEAD: s->lead = arg; break;
+    case OPT_TABLE: split_caption(arg, s->table); break;
+    case OPT_PICTURE:
+        if (s->n_pictures == PICTURES) argp_error(state, "more than %d --picture", PICTURES);
+        split_caption(arg, s->picture[s->n_pictures++]);
+        break;
     case OPT_VIEW: {
         char *colon = strrchr(arg, ':');
         if (s->n_views == VIEWS) argp_error(state, "more than %d --view", VIEWS);
@@ -95,6 +127,20 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     default: return ARGP_ERR_UNKNOWN;
     }
     return 0;
+}
+
+/* The first screen: what the caller has to say. */
+static hct_status add_opening(report *r, const settings *s, hct_err *err) {
+    if (s->lead) report_lead(r, "%s", s->lead);
+    for (int i = 0; i < s->n_pictures; i++) report_figure(r, s->picture[i][0], s->picture[i][1]);
+    if (*s->table) {
+        csv *t = csv_read(s->table[0], err);
+        if (!t) return err->code;
+        report_table(r, t->names, t->cells, t->rows, t->columns, s->table[1]);
+        csv_free(t);
+    }
+    if (s->n_pictures || *s->table) report_opening(r);
+    return HCT_OK;
 }
 
 /* The viewers; those that cannot be made are named on the page. */
@@ -135,6 +181,7 @@ int command_report(int argc, char **argv) {
     char *path = s.out ? path_join("", s.out) : path_join(s.runs[0], "report.html"), *figures = figures_of(path);
     if (!figures) status = hct_fail(&err, HCT_ENOMEM, "out of memory");
     report_subtitle(r, "headct " HEADCT_VERSION); /* no date: the same runs make the same bytes */
+    if (status == HCT_OK) status = add_opening(r, &s, &err);
     if (status == HCT_OK && s.paper)
         status = paper_add(r, (const char *const *)s.runs, (size_t)s.n_runs, figures, &drawn, &missing, &err);
     if (status == HCT_OK && s.n_runs > 1 && !s.paper)

@@ -129,35 +129,43 @@ static hct_status check(const picture_tile *t, const char *path, hct_err *err) {
     return HCT_OK;
 }
 
+/* Of a tile that is `size` high. */
+static double width_of(const picture_tile *t, int size) {
+    int columns, rows;
+    extent(t, &columns, &rows);
+    return (double)size * columns / rows;
+}
+
 hct_status picture_write(const picture_tile *tiles, size_t n, int size, const char *path, hct_err *err) {
-    double total = GAP;
+    return picture_grid(tiles, n, n, size, path, err);
+}
+
+hct_status picture_grid(const picture_tile *tiles, size_t n, size_t columns, int size, const char *path, hct_err *err) {
+    double total = 0, x = GAP;
     int captions = 0;
     const picture_tile *barred = NULL;
-    if (n == 0 || size < 1) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to draw", path);
+    if (n == 0 || columns == 0 || size < 1) return hct_fail(err, HCT_EINVAL, "%s: there is nothing to draw", path);
     for (size_t i = 0; i < n; i++) {
-        int columns, rows;
         hct_status status = check(&tiles[i], path, err);
         if (status < 0) return status;
-        extent(&tiles[i], &columns, &rows);
-        total += (double)size * columns / rows + GAP;
+        x = (i % columns ? x : GAP) + width_of(&tiles[i], size) + GAP;
+        total = fmax(total, x);
         captions |= tiles[i].caption != NULL;
         if (tiles[i].overlay) barred = &tiles[i];
     }
     if (barred) total += BAR + GAP;
-    cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)ceil(total),
-                                                    size + 2 * GAP + (captions ? CAPTION - GAP : 0));
+    int rows = (int)((n + columns - 1) / columns), high = size + GAP + (captions ? CAPTION - GAP : 0);
+    cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)ceil(total), rows * high + GAP);
     cairo_t *c = cairo_create(s);
     cairo_set_source_rgb(c, 1, 1, 1);
     cairo_paint(c);
     cairo_select_font_face(c, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(c, 13);
-    double x = GAP;
     for (size_t i = 0; i < n; i++) {
-        int columns, rows;
-        extent(&tiles[i], &columns, &rows);
-        double width = (double)size * columns / rows;
-        draw_tile(c, &tiles[i], x, width, size);
-        x += width + GAP;
+        if (i % columns == 0) x = GAP;
+        if (i && i % columns == 0) cairo_translate(c, 0, high);
+        draw_tile(c, &tiles[i], x, width_of(&tiles[i], size), size);
+        x += width_of(&tiles[i], size) + GAP;
     }
     if (barred) draw_bar(c, barred, x, size);
     cairo_status_t drawn = cairo_status(c);

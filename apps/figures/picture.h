@@ -21,6 +21,8 @@ typedef struct picture_tile {
     double overlay_low, overlay_high;
 } picture_tile;
 
+/* The same in rows of `columns`. */
+hct_status picture_grid(const picture_tile *tiles, size_t n, size_t columns, int size, const char *path, hct_err *err);
 /* The tiles in one row, each `size` pixels high; whole or not there. */
 hct_status picture_write(const picture_tile *tiles, size_t n, int size, const char *path, hct_err *err);
 

@@ -207,6 +207,14 @@ void report_figure(report *r, const char *path, const char *caption) {
     hct_unmap_file(&m);
 }
 
+void report_opening(report *r) {
+    if (!r || r->err.code < 0) return;
+    const char *text = text_get(&r->html, "a report", &r->err);
+    if (text) text_add(&r->head, text, text_length(&r->html));
+    text_free(&r->html);
+    r->html = (text_buffer){0};
+}
+
 void report_folded(report *r, const char *title, const char *text) {
     if (!r) return;
     element(r, "<details><summary>", title, "</summary><pre>");

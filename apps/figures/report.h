@@ -33,6 +33,8 @@ void report_table(report *r, const char *const *head, const char *const *cells, 
                   const char *caption);
 /* An .svg or .png file, copied into the page, the caption its text alternative; square SVG plots stand two in a row. */
 void report_figure(report *r, const char *path, const char *caption);
+/* What was put so far, pictures and tables too, stands above the contents: the page's first screen. */
+void report_opening(report *r);
 /* Text as it is (a recipe), folded away under a title. */
 void report_folded(report *r, const char *title, const char *text);
 /* HTML of this room's own making, as it is, and the script that it needs (a constant; a page has one; NULL: none). */

@@ -76,12 +76,19 @@ hct_status reconstruction_draw(const reconstruction_batch *b, const char *path, 
     if (st == HCT_OK) st = hct_tensor_read(b->mask, mask, err);
     if (st == HCT_OK) {
         paint(b, image, mask + which * patches, pred + which * patches * voxels, masked, filled);
-        picture_tile tile = {.dim = {side, side, side}, .plane = SLICE_AXIAL, .at = -1, .low = 0, .high = 1};
-        picture_tile tiles[3] = {tile, tile, tile};
-        tiles[0].volume = image, tiles[0].caption = "scan";
-        tiles[1].volume = masked, tiles[1].caption = "what the encoder sees";
-        tiles[2].volume = filled, tiles[2].caption = "reconstructed";
-        st = picture_write(tiles, 3, 260, path, err);
+        static const slice_plane planes[] = {SLICE_AXIAL, SLICE_CORONAL, SLICE_SAGITTAL};
+        static const char *const captions[] = {"scan", "what the encoder sees", "reconstructed"};
+        const float *const volumes[] = {image, masked, filled};
+        picture_tile tiles[9];
+        for (int i = 0; i < 9; i++)
+            tiles[i] = (picture_tile){.volume = volumes[i % 3],
+                                      .dim = {side, side, side},
+                                      .plane = planes[i / 3],
+                                      .at = -1,
+                                      .low = 0,
+                                      .high = 1,
+                                      .caption = captions[i % 3]};
+        st = picture_grid(tiles, 9, 3, 220, path, err);
     }
     free(pred);
     free(mask);

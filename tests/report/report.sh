@@ -70,6 +70,16 @@ mv p.csv linear-langone-dino/predictions.csv
 "$headct" report linear-langone-dino >/dev/null 2>&1
 grep -q "Data: langone" linear-langone-dino/report.html && [ -s linear-langone-dino/figures/error_IPH.png ] && grep -q "Demographics" linear-langone-dino/report.html
 ok $? "a run's page has its data card, and its worst errors their pictures"
+printf 'arm,macro AUC\nfirst,0.7\n' >arms.csv
+"$headct" report linear-langone-dino --lead 'It held.' --table 'arms.csv:Arms & draws' --picture linear-langone-dino/figures/error_IPH.png:Worst --out first.html >/dev/null 2>&1
+python3 - first.html <<'P'
+import sys
+page = open(sys.argv[1]).read()
+at = [page.find(x) for x in ("It held.", "<figcaption>Worst", "Arms &amp; draws", '<a href="#part1"')]
+sys.exit(-1 in at or at != sorted(at))
+P
+ok $? "a sentence, a picture and a table of one's own stand above the contents"
+refuses 1 "none.csv" "a table that is not there" "$headct" report linear-langone-dino --table none.csv --out second.html
 mkdir -p reach plane/figures
 cp linear-langone-dino/figures/error_IPH.png reach/attention_s1_axial.png
 cp linear-langone-dino/figures/roc_IPH.svg plane/figures/project_IPH.svg
