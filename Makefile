@@ -1,6 +1,7 @@
 # A thin front door; the build is Meson's. `make demo` and `make test` install what is missing (as root), build, and run.
 #
-#   make demo [SCAN=head.nii.gz] [METHOD=mae|dino]   phantoms -> pre-training -> probes -> runs/demo/report.html
+#   make demo [SCAN=head.nii.gz] [METHOD=mae|dino]   phantoms -> pre-training -> probes, fine-tuning -> runs/demo/report.html
+#   make study                     the paper's claims on phantoms: hours, resumable; ci/study
 #   make test [SUITE=golden]       what CI runs: release, sanitizers, clang
 #   make test-all                  the same and the long checks (mutants, many kills)
 #   make bench                     beside PyTorch and MONAI (installs them: 3 GB each)
@@ -12,7 +13,7 @@ PREFIX ?= /usr/local
 SUITE ?=
 METHOD ?= mae
 
-.PHONY: all build deps demo test test-all bench lint format install wheel clean
+.PHONY: all build deps demo study test test-all bench lint format install wheel clean
 all: build
 
 deps:
@@ -27,6 +28,9 @@ build: deps $(BUILD)/build.ninja
 
 demo: build
 	@SCAN='$(SCAN)' METHOD='$(METHOD)' ci/demo $(BUILD)/apps/headct
+
+study: build
+	@ci/study $(BUILD)/apps/headct
 
 test: deps
 	@SUITE='$(SUITE)' ci/test

@@ -11,8 +11,8 @@
 hct_status fraction_of_patients(const dataset *d, double fraction, int64_t most, int64_t seed, size_t *scans, size_t *n,
                                 hct_err *err);
 
-/* What a recipe learns from: data.fraction or data.patients of the split data.train, as dataset_split gives it; data.seed
- * draws them, or seed where it is -1. */
+/* What a recipe learns from: data.fraction or data.patients of the split data.train, as dataset_split gives it, drawn
+ * by data.seed, or by seed where that is -1. */
 hct_status training_split(const dataset *d, const recipe *, size_t **ret, size_t *ret_n, hct_err *err);
 
 #endif
