@@ -36,7 +36,7 @@ def memory(pid):
 
 with tempfile.TemporaryDirectory() as work:
     open(f"{work}/probe.yaml", "w").write("method: probe\noptim: {epochs: 1, batch: 4, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\nprobe: {features: random}\n" + SIZES[args.model])
-    run("phantom", "--out", f"{work}/ph", "--patients", "8", "--scans-per-patient", "1", "--prevalence", "0.5", "--size", "tiny", "--seed", "3", "--quiet")
+    run("phantom", "--out", f"{work}/ph", "--plain", "--patients", "8", "--scans-per-patient", "1", "--prevalence", "0.5", "--size", "tiny", "--seed", "3", "--quiet")
     run("prepare", "--in", f"{work}/ph", "--out", f"{work}/data", "--labels", f"{work}/ph/labels.csv", "--quiet")
     run("split", f"{work}/data", "--ratios", "4:2:2", "--seed", "1")
     run("probe", "--recipe", f"{work}/probe.yaml", "--data", f"{work}/data", "--run", f"{work}/run", "--quiet")

@@ -80,10 +80,10 @@ static float cistern_hu(const phantom *p, const float at[3]) {
 /* Where a point of the brain would lie if nothing pushed: masses move the middle of the brain, not what is held by the
  * skull. */
 static void unpushed(const phantom *p, const float at[3], float ret[3]) {
+    ret[0] = at[0], ret[1] = at[1], ret[2] = at[2];
+    if (p->midline_mm == 0) return;
     float x = at[0] / p->inner[0], y = (at[1] - 5) / 50, z = (at[2] - 8) / 38;
-    ret[0] = at[0] - p->midline_mm * expf(-y * y - z * z) * fmaxf(1 - x * x, 0);
-    ret[1] = at[1];
-    ret[2] = at[2];
+    ret[0] -= p->midline_mm * expf(-y * y - z * z) * fmaxf(1 - x * x, 0);
 }
 
 /* Falx and tentorium, thin dense sheets; the falx has a calcified stretch in some. 0: none is here. q: scaled to an
@@ -91,9 +91,10 @@ static void unpushed(const phantom *p, const float at[3], float ret[3]) {
 static float dura_hu(const phantom *p, const float at[3], const float q[3], float depth) {
     float across = fabsf(at[0]), dense = 0.75f * p->sinus_hu;
     if (depth < 26 && q[2] > -10) {
-        float round = atan2f(at[2] + 10, -at[1]); /* 0 at the back, pi at the front */
-        int stretch = depth > 3 && depth < 16 && fabsf(round - p->plaque[0]) < p->plaque[1];
-        if (stretch && across < p->plaque[2]) return p->calcified_hu;
+        if (across < p->plaque[2] && depth > 3 && depth < 16) {
+            float round = atan2f(at[2] + 10, -at[1]); /* 0 at the back, pi at the front */
+            if (fabsf(round - p->plaque[0]) < p->plaque[1]) return p->calcified_hu;
+        }
         if (across < p->falx_mm) return dense;
     }
     if (q[1] < -18) {

@@ -136,7 +136,7 @@ def phantoms(r, area, n, size):
     """A prepared dataset in the work folder, made once."""
     data = os.path.join(r.work, f"data-{n}-{size}")
     if not os.path.exists(data):
-        made = r.headct(area, f"phantoms-{n}", "phantom", "--out", data + "-ph", "--patients", str(n), "--scans-per-patient", "1", "--size", size, "--seed", "3", "--quiet")
+        made = r.headct(area, f"phantoms-{n}", "phantom", "--out", data + "-ph", "--plain", "--patients", str(n), "--scans-per-patient", "1", "--size", size, "--seed", "3", "--quiet")
         made = made.ok and r.headct(area, f"prepare-{n}", "prepare", "--in", data + "-ph", "--out", data, "--labels", data + "-ph/labels.csv", "--quiet")
         made = made and made.ok and r.headct(area, f"split-{n}", "split", data, "--ratios", f"{n - 2}:1:1", "--seed", "1")
         if not made or not made.ok:

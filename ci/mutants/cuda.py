@@ -136,7 +136,7 @@ class Bench:
             sys.exit("the unchanged copy does not build: " + broken)
         self.losses = {}
         headct = os.path.join(self.build, "apps/headct")
-        for command in ([headct, "phantom", "--out", "ph", "--patients", "12", "--scans-per-patient", "1", "--size", "tiny", "--seed", "3", "--quiet"],
+        for command in ([headct, "phantom", "--out", "ph", "--plain", "--patients", "12", "--scans-per-patient", "1", "--size", "tiny", "--seed", "3", "--quiet"],
                         [headct, "prepare", "--in", "ph", "--out", "data", "--labels", "ph/labels.csv", "--quiet"],
                         [headct, "split", "data", "--ratios", "8:2:2", "--seed", "1"]):
             subprocess.run(command, cwd=self.work, check=True, stdout=subprocess.DEVNULL)

@@ -20,7 +20,7 @@ finetune: {tasks: all, backbone: lora, lora_rank: 2}
 optim: {epochs: 3, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}
 train: {balanced: 16, workers: 1, disk_cache: true}
 R
-"$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 2 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
+"$headct" phantom --out "$work/ph" --plain --patients 24 --scans-per-patient 2 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
 check "prepare" "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" $q
 check "split" "$headct" split "$work/data" --ratios 5:2:3 --seed 1
 check "DINO" "$headct" pretrain --recipe "$work/dino.yaml" --data "$work/data" --run "$work/dino" $q

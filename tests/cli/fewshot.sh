@@ -4,7 +4,7 @@
 headct=$1
 q="--quiet"
 printf 'method: probe\nmodel: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48}\noptim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [SDH], image: 24}\nprobe: {features: random}\n' >"$work/probe.yaml"
-"$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
+"$headct" phantom --out "$work/ph" --plain --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
 check "prepare" "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" $q
 check "split" "$headct" split "$work/data" --ratios 5:2:3 --seed 1
 few() { "$headct" fewshot --recipe "$work/probe.yaml" --data "$work/data" --k 2,3,256 --draws 3 --run "$@" $q; }
@@ -98,7 +98,7 @@ python3 "$work/tables.py" "$work/tuned" knn,linear,finetune 2
 ok $? "join the table"
 
 # External validation: a probe of this dataset on another one, whose label has another name.
-"$headct" phantom --out "$work/ph2" --patients 10 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 9 $q >/dev/null
+"$headct" phantom --out "$work/ph2" --plain --patients 10 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 9 $q >/dev/null
 sed '1s/SDH/subdural/' "$work/ph2/labels.csv" >"$work/labels2.csv"
 check "another dataset" "$headct" prepare --in "$work/ph2" --out "$work/data2" --labels "$work/labels2.csv" $q
 check "a probe" "$headct" probe --recipe "$work/probe.yaml" --data "$work/data" --run "$work/probe" $q

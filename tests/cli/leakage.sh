@@ -12,7 +12,7 @@ probe: {features: random}
 finetune: {init: random, backbone_lr: 3e-3}
 train: {balanced: 12, early_stop: 2, workers: 1, disk_cache: true}
 R
-"$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
+"$headct" phantom --out "$work/ph" --plain --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
 check "prepare" "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" $q
 check "split" "$headct" split "$work/data" --ratios 5:2:3 --seed 1
 runs() { # all of them below $work/run: recipes name the same paths both times

@@ -81,7 +81,7 @@ with tempfile.TemporaryDirectory() as work:
     open(f"{work}/probe.yaml", "w").write(
         "method: probe\nmodel: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48}\noptim: {epochs: 3, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\n"
         "data: {tasks: [SDH, IPH], image: 24}\nprobe: {features: random}\n")
-    run("phantom", "--out", f"{work}/ph", "--patients", "12", "--scans-per-patient", "1", "--prevalence", "0.5", "--size", "tiny", "--seed", "3", "--quiet")
+    run("phantom", "--out", f"{work}/ph", "--plain", "--patients", "12", "--scans-per-patient", "1", "--prevalence", "0.5", "--size", "tiny", "--seed", "3", "--quiet")
     run("prepare", "--in", f"{work}/ph", "--out", f"{work}/data", "--labels", f"{work}/ph/labels.csv", "--quiet")
     run("split", f"{work}/data", "--ratios", "6:3:3", "--seed", "1")
     for seed in ("1", "2"):

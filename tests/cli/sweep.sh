@@ -18,7 +18,7 @@ finetune: {init: random, backbone_lr: 0}
 optim: {scale_lr_by_batch: false, batch: 8, accumulate: 1}
 train: {checkpoint_every: 1, balanced: 16, workers: 1, disk_cache: true}
 R
-"$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
+"$headct" phantom --out "$work/ph" --plain --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
 check "prepare" "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" $q
 check "split" "$headct" split "$work/data" --ratios 5:2:3 --seed 1
 

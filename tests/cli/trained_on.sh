@@ -12,7 +12,7 @@ optim: {lr: 1e-3, scale_lr_by_batch: false, batch: 4, accumulate: 1, epochs: 1}
 R
 printf 'method: probe\noptim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\ndata: {tasks: [SDH]}\n' >"$work/probe.yaml"
 site() { # NAME SEED PATIENTS SCANS
-    "$headct" phantom --out "$work/$1-in" --patients $3 --scans-per-patient $4 --prevalence 0.5 --size tiny --seed $2 $q >/dev/null &&
+    "$headct" phantom --out "$work/$1-in" --plain --patients $3 --scans-per-patient $4 --prevalence 0.5 --size tiny --seed $2 $q >/dev/null &&
         "$headct" prepare --in "$work/$1-in" --out "$work/$1" --labels "$work/$1-in/labels.csv" $q >/dev/null
 }
 check "a dataset to train on" site a 3 12 2

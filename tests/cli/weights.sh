@@ -70,7 +70,7 @@ P
 ok $? "no tensor differs; zipfile and pickletools read the archive"
 grep -q "width $width" "$work/card.md"
 ok $? "the card says the sizes"
-"$headct" phantom --out "$work/ph" --patients 1 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
+"$headct" phantom --out "$work/ph" --plain --patients 1 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
 check "imported weights embed a scan" "$headct" embed --weights "$work/student.safetensors" "$work"/ph/*.nii.gz --out "$work/e.safetensors" --quiet
 check "and an imported classifier predicts one" "$headct" predict --weights "$work/ich.safetensors" "$work"/ph/*.nii.gz --json --quiet
 done_testing

@@ -24,7 +24,7 @@ model: {patch: 10, width: 24, depth: 2, heads: 2, mlp: 48}
 finetune: {init: random, backbone_lr: 0}
 optim: {lr: 1e-3, batch: 8, accumulate: 1, epochs: 1, scale_lr_by_batch: false}
 Y
-"$headct" phantom --out ph --patients 16 --scans-per-patient 1 --prevalence 0.5 --size tiny -q >/dev/null &&
+"$headct" phantom --out ph --plain --patients 16 --scans-per-patient 1 --prevalence 0.5 --size tiny -q >/dev/null &&
     "$headct" prepare --in ph --out data --labels ph/labels.csv -q >/dev/null 2>&1 && "$headct" split data --ratios 2:1:1 >/dev/null &&
     "$headct" finetune --recipe small.yaml --data data --run run -q >said 2>&1
 ok $? "a classifier"

@@ -86,7 +86,7 @@ done
 # Twice the scans for training, as many for validation, and the same number of epochs: two more steps an epoch.
 run short
 cp "$work/log" "$work/short.log"
-"$headct" phantom --out "$work/ph2" --patients 20 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
+"$headct" phantom --out "$work/ph2" --plain --patients 20 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
 "$headct" prepare --in "$work/ph2" --out "$work/data2" --labels "$work/ph2/labels.csv" --quiet >/dev/null
 "$headct" split "$work/data2" --ratios 16:2:2 --seed 1 >/dev/null
 data=$work/data2

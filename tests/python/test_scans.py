@@ -39,7 +39,7 @@ def setUpModule():
     work = pathlib.Path(tempfile.mkdtemp())
     unittest.addModuleCleanup(shutil.rmtree, work)
     ph, data, probe, weights = work / "ph", work / "data", work / "probe", work / "mae" / "weights.safetensors"
-    headct.run("phantom", "--out", ph, "--patients=10", "--scans-per-patient=1", "--prevalence=0.5", "--size=tiny", "--seed=3", "--quiet")
+    headct.run("phantom", "--out", ph, "--plain", "--patients=10", "--scans-per-patient=1", "--prevalence=0.5", "--size=tiny", "--seed=3", "--quiet")
     dataset = headct.prepare(ph, data, labels=ph / "labels.csv", jobs=2)
     headct.run("split", data, "--ratios=2:1:1", "--seed=1")
     dataset = headct.load_dataset(data)

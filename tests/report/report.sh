@@ -47,7 +47,7 @@ for f in figure_1e_langone_bars figure_1f_island_radar figure_1g_bars figure_3 s
     [ -s "../paper_figures/$f.svg" ] && [ -s "../paper_figures/$f.csv" ] || { echo "# no $f" && bad=1; }
 done
 ok $bad "figures and numbers are there"
-"$headct" phantom --out ../ph --patients 8 --scans-per-patient 1-2 --prevalence 0.5 --size tiny --quiet >/dev/null &&
+"$headct" phantom --out ../ph --plain --patients 8 --scans-per-patient 1-2 --prevalence 0.5 --size tiny --quiet >/dev/null &&
     "$headct" prepare --in ../ph --out data/langone --labels ../ph/labels.csv --quiet >/dev/null 2>&1 && "$headct" split data/langone --ratios 2:1:1 >/dev/null 2>&1
 ok $? "a dataset"
 "$headct" dataset info data/langone --figures ../info >../info.txt

@@ -82,7 +82,7 @@ completed() { # JOB: shows its logs where it did not
 }
 state() { scontrol show job "$1" | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p' | sort -u | tr '\n' ' '; }
 
-"$headct" phantom --out ph --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
+"$headct" phantom --out ph --plain --patients 12 --scans-per-patient 1 --size tiny --seed 3 --quiet >/dev/null
 check "prepare without Slurm" "$headct" prepare --in ph --out whole --labels ph/labels.csv --key key --quiet
 job=$(submit --array=1-2 --nodes=1 --export=ALL,IN=ph,DATASET=data prepare.sbatch --labels ph/labels.csv --key key)
 ended "$job" 120

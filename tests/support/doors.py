@@ -42,7 +42,7 @@ class Program:
             f.write("method: probe\nmodel: {patch: 12, width: 24, depth: 1, heads: 2, mlp: 48}\n"
                     "optim: {epochs: 3, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2}\n"
                     "data: {tasks: [SDH, IPH], image: 24}\nprobe: {features: random}\n")
-        for words in (("phantom", "--out", f"{work}/ph", "--patients", 12, "--scans-per-patient", 1, "--prevalence", 0.5, "--size", "tiny", "--seed", 3, "--quiet"),
+        for words in (("phantom", "--out", f"{work}/ph", "--plain", "--patients", 12, "--scans-per-patient", 1, "--prevalence", 0.5, "--size", "tiny", "--seed", 3, "--quiet"),
                       ("prepare", "--in", f"{work}/ph", "--out", f"{work}/data", "--labels", f"{work}/ph/labels.csv", "--quiet"),
                       ("split", f"{work}/data", "--ratios", "6:3:3", "--seed", 1),
                       ("probe", "--recipe", f"{work}/probe.yaml", "--data", f"{work}/data", "--run", f"{work}/{name}", "--quiet"),

@@ -6,7 +6,7 @@ export PYTHONPATH="$support/support${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEB
 tiny_data() {
     patients=$1 ratios=$2
     shift 2
-    "$headct" phantom --out "$work/ph" --patients "$patients" --scans-per-patient 1 --size tiny --seed 3 --quiet "$@" >/dev/null
+    "$headct" phantom --out "$work/ph" --plain --patients "$patients" --scans-per-patient 1 --size tiny --seed 3 --quiet "$@" >/dev/null
     "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" --quiet >/dev/null
     "$headct" split "$work/data" --ratios "$ratios" --seed 1 >/dev/null
 }

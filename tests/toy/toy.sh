@@ -23,7 +23,7 @@ finetune: {tasks: all, layer_decay: 0.5}
 optim: {epochs: 2, batch: 8, accumulate: 1, scale_lr_by_batch: false, lr: 1e-2, warmup_epochs: 0}
 train: {balanced: 16, workers: 1}
 R
-"$headct" phantom --out "$work/ph" --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
+"$headct" phantom --out "$work/ph" --plain --patients 24 --scans-per-patient 1 --prevalence 0.5 --size tiny --seed 3 $q >/dev/null
 "$headct" prepare --in "$work/ph" --out "$work/data" --labels "$work/ph/labels.csv" $q >/dev/null
 check "a dataset" "$headct" split "$work/data" --ratios 5:2:3 --seed 1
 data="--data $work/data $q"
