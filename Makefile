@@ -6,14 +6,15 @@
 #   make test-all                  the same and the long checks (mutants, many kills)
 #   make bench                     beside PyTorch and MONAI (installs them: 3 GB each)
 #   make wheel                     dist/*.whl: the Python package with all of headct inside
-#   make build, lint, format, install [DESTDIR= PREFIX=], deps, clean
+#   make install, uninstall [DESTDIR= PREFIX=]
+#   make build, lint, format, deps, clean
 
 BUILD ?= build
 PREFIX ?= /usr/local
 SUITE ?=
 METHOD ?= mae
 
-.PHONY: all build deps demo study test test-all bench lint format install wheel clean
+.PHONY: all build deps demo study test test-all bench lint format install uninstall wheel clean
 all: build
 
 deps:
@@ -48,8 +49,11 @@ lint: deps
 format: deps
 	@clang-format -i $$(git ls-files '*.c' '*.h' '*.cl' '*.cu')
 
-install: build
+install: deps $(BUILD)/build.ninja
 	@DESTDIR='$(DESTDIR)' ci/install $(BUILD) '$(PREFIX)'
+
+uninstall:
+	@DESTDIR='$(DESTDIR)' ci/install --uninstall '$(PREFIX)'
 
 wheel: build
 	@ci/wheel $(BUILD)

@@ -34,6 +34,20 @@ if command -v groff >/dev/null; then
     for f in "$man"/*.1; do groff -man -ww -Tutf8 -Kutf8 -z "$f"; done >"$work/warnings" 2>&1
     check "and groff has no complaint" test ! -s "$work/warnings"
 else skip "and groff has no complaint" "no groff here"; fi
+uninstall_from() { DESTDIR=$1 "$source/ci/install" --uninstall "$2"; }
+mkdir -p "$work/u/usr/share"
+echo theirs >"$work/u/usr/share/theirs"
+(cd "$work/u" && find . | sort) >"$work/before"
+check "install where others have files" install_to "$work/u" /usr
+sed -i "s/output: 'where'/output: 'elsewhere'/" meson.build
+check "install anew, a file less and another more" install_to "$work/u" /usr
+check "what only the older install had is gone" test ! -e "$work/u/usr/share/where" -a -e "$work/u/usr/share/elsewhere"
+check "uninstall" uninstall_from "$work/u" /usr
+(cd "$work/u" && find . | sort) >"$work/after"
+check "leaves what was there before, and no more" cmp "$work/before" "$work/after"
+refuses 1 "is not there: nothing that make install has put" "a second uninstall says so" uninstall_from "$work/u" /usr
+install_to "$work/u" /usr >/dev/null && echo ../../../theirs >>"$work/u/usr/share/headct/installed.txt"
+refuses 1 "names a place outside" "a list that leads elsewhere is refused" uninstall_from "$work/u" /usr
 rm where.in
 if install_to "$work/b" /opt >/dev/null 2>&1; then ok 1 "an install that fails"; else ok 0 "an install that fails"; fi
 check "leaves the prefix as it was too" test "$(prefix)" = /usr/local
