@@ -6,6 +6,8 @@
 #   make test-all                  the same and the long checks (mutants, many kills)
 #   make bench                     beside PyTorch and MONAI (installs them: 3 GB each)
 #   make wheel                     dist/*.whl: the Python package with all of headct inside
+#   make deb                       dist/*.deb, one package for each optional backend
+#   make dist                      dist/headct-VERSION.tar.xz
 #   make install, uninstall [DESTDIR= PREFIX=]
 #   make build, lint, format, deps, clean
 
@@ -14,7 +16,7 @@ PREFIX ?= /usr/local
 SUITE ?=
 METHOD ?= mae
 
-.PHONY: all build deps demo study test test-all bench lint format install uninstall wheel clean
+.PHONY: all build deps demo study test test-all bench lint format install uninstall wheel deb dist clean
 all: build
 
 deps:
@@ -57,6 +59,12 @@ uninstall:
 
 wheel: build
 	@ci/wheel $(BUILD)
+
+deb:
+	@ci/deb
+
+dist:
+	@ci/dist
 
 clean:
 	rm -rf $(BUILD) build-asan build-clang
