@@ -46,6 +46,9 @@ hct_status embeddings_to_npy(const embedding_table *t, const char *path, hct_err
 }
 
 hct_status embeddings_to_csv(const embedding_table *t, const char *path, hct_err *err) {
+    if (t->vectors > 1)
+        return hct_fail(err, HCT_EINVAL, "%s: %zu vectors a scan do not fit into one row; npy and h5 hold them", path,
+                        t->vectors);
     hct_outfile *f = hct_outfile_open(path, err);
     if (!f) return err->code;
     size_t at = 0;

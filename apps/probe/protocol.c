@@ -147,8 +147,10 @@ static hct_status choose(const recipe *r, const logistic_problem *p, const probe
         if (stop_asked()) st = hct_fail(err, HCT_EINTERRUPTED, "task '%s': interrupted", o->task);
         if (st == HCT_OK) st = logistic_fit(p, c, now, &report, err);
         if (st == HCT_OK && valid->n) st = auc_of(p, valid, now, &auc, err);
-        if (st == HCT_OK && o->progress)
+        if (st == HCT_OK && o->progress && valid->n)
             fprintf(o->progress, "%s: C %.3g, %d steps, validation AUC %.3f\n", o->task, c, report.steps, auc);
+        else if (st == HCT_OK && o->progress)
+            fprintf(o->progress, "%s: C %.3g as given, %d steps\n", o->task, c, report.steps);
         if (st < 0 || (*ret_auc >= 0 && !(auc > *ret_auc))) continue;
         *ret_auc = auc;
         *ret_c = c;

@@ -238,11 +238,13 @@ hct_status onnx_save(const onnx_graph *graph, const char *path, const hct_st_pai
     if (st == HCT_OK && !f) st = err->code;
     for (size_t i = 0; f && i < sizeof parts / sizeof *parts; i++)
         hct_outfile_write(f, text_so_far(parts[i]), text_length(parts[i]));
-    for (size_t i = 0; f && i < g.n; i++) {
+    for (size_t i = 0; f && st == HCT_OK && i < g.n; i++) {
         text_buffer head = {0}, lead = {0};
         tensor_head(&g.tensor[i], &head);
         put_tag(&lead, 5, BYTES);
         put_varint(&lead, text_length(&head) + g.tensor[i].bytes);
+        st = text_check(&head, path, err);
+        if (st == HCT_OK) st = text_check(&lead, path, err);
         heads -= text_length(&head);
         hct_outfile_write(f, text_so_far(&lead), text_length(&lead));
         hct_outfile_write(f, text_so_far(&head), text_length(&head));
@@ -250,9 +252,9 @@ hct_status onnx_save(const onnx_graph *graph, const char *path, const hct_st_pai
         text_free(&head);
         text_free(&lead);
     }
-    if (f && heads) { /* a head that could not be built again is no file */
+    if (f && (st < 0 || heads)) { /* a head that could not be built again is no file */
         hct_outfile_discard(f);
-        st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+        if (st == HCT_OK) st = hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
     } else if (f) st = hct_outfile_close(f, err);
     text_free(&top);
     text_free(&name);
