@@ -7,6 +7,7 @@
 #   make bench                     beside PyTorch and MONAI (installs them: 3 GB each)
 #   make wheel                     dist/*.whl: the Python package with all of headct inside
 #   make deb                       dist/*.deb, one package for each optional backend
+#   make oci                       dist/headct-VERSION-oci.tar, a container image for the CPU
 #   make dist                      dist/headct-VERSION.tar.xz
 #   make install, uninstall [DESTDIR= PREFIX=]
 #   make build, lint, format, deps, clean
@@ -16,7 +17,7 @@ PREFIX ?= /usr/local
 SUITE ?=
 METHOD ?= mae
 
-.PHONY: all build deps demo study test test-all bench lint format install uninstall wheel deb dist clean
+.PHONY: all build deps demo study test test-all bench lint format install uninstall wheel deb dist oci clean
 all: build
 
 deps:
@@ -65,6 +66,9 @@ deb:
 
 dist:
 	@ci/dist
+
+oci: deb
+	@ci/oci
 
 clean:
 	rm -rf $(BUILD) build-asan build-clang
