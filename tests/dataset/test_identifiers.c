@@ -23,7 +23,8 @@ static void magnet(maker *m, int k, void *context) {
 
 /* A probe of a random encoder, trained on phantoms; "cd": a head and an MR of a hospital. */
 static void make_run(void) {
-    runs(OK, "phantom --out ph --plain --patients 8 --scans-per-patient 2 --prevalence 0.5 --size tiny --seed 3 --quiet");
+    runs(OK,
+         "phantom --out ph --plain --patients 8 --scans-per-patient 2 --prevalence 0.5 --size tiny --seed 3 --quiet");
     FILE *f = fopen("probe.yaml", "w");
     fputs("method: probe\n"
           "data: {crop: 192, image: 24, tasks: [SDH]}\n"
