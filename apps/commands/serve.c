@@ -14,20 +14,24 @@ static const char doc[] =
     "the answer, and no log line names a file, a scan or an address.\n\n"
     "  POST /v1/predict, /v1/embed   answers as JSON: results, and what was refused with its reason\n"
     "  POST /v1/google:predict       Google CT Foundation's shape, up to five volumes\n"
-    "  GET /v1/models, /healthz, /metrics\n\n"
+    "  GET /v1/models, /healthz, /metrics\n"
+    "  GET /                         a page for the browser: drop scans, see probabilities and slices\n\n"
     "SIGHUP loads the weights anew without a lost request; where they are refused the ones before stay. SIGTERM "
     "finishes what is held, then ends.\v"
     "Examples:\n"
     "  headct serve --run runs/probe\n"
     "  curl --data-binary @scan.nii.gz http://127.0.0.1:8080/v1/predict\n"
-    "  headct serve --weights fm-ct.safetensors --address 0.0.0.0 --token-file token\n"
-    "  curl -H \"Authorization: Bearer $(cat token)\" -F scan=@series.zip http://host:8080/v1/embed";
+    "  headct serve --weights fm-ct.safetensors --address 0.0.0.0 --token-file token --tls-cert cert.pem --tls-key "
+    "key.pem\n"
+    "  curl -H \"Authorization: Bearer $(cat token)\" -F scan=@series.zip https://host:8080/v1/embed";
 
 enum {
     OPT_ADDRESS = 256,
     OPT_PORT,
     OPT_SOCKET,
     OPT_TOKEN,
+    OPT_TLS_CERT,
+    OPT_TLS_KEY,
     OPT_QUEUE,
     OPT_CONNECTIONS,
     OPT_MB,
@@ -45,6 +49,8 @@ static const struct argp_option options[] = {
     {"port", OPT_PORT, "N", 0, "port (default 8080; 0: any free one, which is printed)", 0},
     {"socket", OPT_SOCKET, "PATH", 0, "a unix socket instead, its owner's alone", 0},
     {"token-file", OPT_TOKEN, "FILE", 0, "clients must send this file's first line as a bearer token", 0},
+    {"tls-cert", OPT_TLS_CERT, "FILE", 0, "HTTPS by this certificate, PEM, those that vouch for it behind it", 0},
+    {"tls-key", OPT_TLS_KEY, "FILE", 0, "and its private key, PEM", 0},
     {"queue", OPT_QUEUE, "N", 0, "requests held at once (default 32); more get 429 and when to try again", 0},
     {"connections", OPT_CONNECTIONS, "N", 0, "sockets open at once (default 256)", 0},
     {"max-mb", OPT_MB, "N", 0, "a request's most megabytes (default 1024)", 0},
@@ -64,6 +70,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_PORT: o->port = argument_whole(state, "port", arg, 0, 65535); break;
     case OPT_SOCKET: o->socket = arg; break;
     case OPT_TOKEN: o->token_file = arg; break;
+    case OPT_TLS_CERT: o->tls_cert = arg; break;
+    case OPT_TLS_KEY: o->tls_key = arg; break;
     case OPT_QUEUE: o->queue = argument_whole(state, "queue", arg, 1, 100000); break;
     case OPT_CONNECTIONS: o->connections = argument_whole(state, "connections", arg, 1, 10000); break;
     case OPT_MB: o->max_mb = argument_whole(state, "max-mb", arg, 1, 65536); break;
@@ -71,6 +79,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'q': o->log = NULL; break;
     case ARGP_KEY_END:
         if (!o->model.weights == !o->model.run) argp_error(state, "one of --weights FILE and --run RUN is needed");
+        if (!o->tls_cert != !o->tls_key) argp_error(state, "--tls-cert and --tls-key go together");
+        if (o->socket && o->tls_cert) argp_error(state, "--socket excludes --tls-cert: nobody listens in on it");
         if (!o->model.name) o->model.name = path_base(o->model.weights ? o->model.weights : o->model.run);
         break;
     default: return ARGP_ERR_UNKNOWN;

@@ -228,26 +228,31 @@ void report_html(report *r, const text_buffer *html, const char *script) {
     if (script) r->script = script;
 }
 
-/* What a policy calls a script by: sha256-BASE64. */
-static hct_status put_policy(text_buffer *page, const char *script, hct_err *err) {
+const char *report_style(void) { return STYLE; }
+
+hct_status report_policy_hash(text_buffer *policy, const char *text, hct_err *err) {
     char hex[SHA256_HEX];
     unsigned char digest[32];
+    hct_status st = sha256_bytes(text, strlen(text), hex, err);
+    if (st < 0) return st;
+    for (int i = 0; i < 32; i++) {
+        const char two[3] = {hex[2 * i], hex[2 * i + 1], 0};
+        digest[i] = (unsigned char)strtoul(two, NULL, 16);
+    }
+    text_printf(policy, "'sha256-");
+    text_add_base64(policy, digest, sizeof digest);
+    text_printf(policy, "'");
+    return HCT_OK;
+}
+
+static hct_status put_policy(text_buffer *page, const char *script, hct_err *err) {
     text_printf(page, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
     text_add(page, POLICY, sizeof POLICY - 1);
-    if (script) {
-        hct_status st = sha256_bytes(script, strlen(script), hex, err);
-        if (st < 0) return st;
-        for (int i = 0; i < 32; i++) {
-            const char two[3] = {hex[2 * i], hex[2 * i + 1], 0};
-            digest[i] = (unsigned char)strtoul(two, NULL, 16);
-        }
-        text_printf(page, "; script-src 'sha256-");
-        text_add_base64(page, digest, sizeof digest);
-        text_printf(page, "'");
-    }
+    if (script) text_printf(page, "; script-src ");
+    hct_status st = script ? report_policy_hash(page, script, err) : HCT_OK;
     text_printf(page, "\">");
-    return HCT_OK;
+    return st;
 }
 
 /* Head, contents where there are several headings, body. */

@@ -40,6 +40,10 @@ void report_folded(report *r, const char *title, const char *text);
 /* HTML of this room's own making, as it is, and the script that it needs (a constant; a page has one; NULL: none). */
 void report_html(report *r, const text_buffer *html, const char *script);
 hct_status report_write(report *r, const char *path, hct_err *err);
+/* The style of reports, for another page that is to look like one. */
+const char *report_style(void);
+/* What a Content-Security-Policy calls a script or style of the page by: 'sha256-...'. */
+hct_status report_policy_hash(text_buffer *policy, const char *text, hct_err *err);
 /* Frees it unwritten; r may be NULL. */
 void report_discard(report *r);
 

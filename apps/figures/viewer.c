@@ -111,29 +111,33 @@ static void add_controls(text_buffer *html, const viewer *v) {
         v->overlay ? "+ and -: overlay; " : "");
 }
 
+void viewer_html(text_buffer *html, const viewer *v) {
+    blocks b = blocks_of(v->volume, v->dim, VIEWER_SIDE);
+    if (!b.mean) text_fail(html);
+    text_printf(html, "<div class=\"viewer\" role=\"group\" aria-label=\"");
+    text_add_html(html, v->title);
+    text_printf(html, "\" data-dim=\"%lld,%lld,%lld\" data-mm=\"", (long long)b.dim[0], (long long)b.dim[1],
+                (long long)b.dim[2]);
+    for (int a = 0; a < 3; a++) text_printf(html, "%s%.4g", a ? "," : "", v->mm[a] * (double)b.step);
+    text_printf(html, "\" data-at=\"");
+    for (int a = 0; a < 3; a++) text_printf(html, "%s%lld", a ? "," : "", (long long)(v->at[a] / b.step));
+    text_printf(html, "\" data-knots=\"");
+    for (int k = 0; k < KNOTS; k++) text_printf(html, "%s%g:%g", k ? "," : "", knots[k][0], knots[k][1]);
+    text_printf(html, "\"");
+    if (v->overlay) add_map(html, v);
+    text_printf(html, " data-scan=\"");
+    if (b.mean) add_bytes(html, &b, 0);
+    text_printf(html, "\"><p class=\"title\">");
+    text_add_html(html, v->title);
+    text_printf(html, "</p>\n");
+    add_controls(html, v);
+    text_printf(html, "</div>\n");
+    free(b.mean);
+}
+
 void report_viewer(report *r, const viewer *v) {
     text_buffer html = {0};
-    blocks b = blocks_of(v->volume, v->dim, VIEWER_SIDE);
-    if (!b.mean) text_fail(&html);
-    text_printf(&html, "<div class=\"viewer\" role=\"group\" aria-label=\"");
-    text_add_html(&html, v->title);
-    text_printf(&html, "\" data-dim=\"%lld,%lld,%lld\" data-mm=\"", (long long)b.dim[0], (long long)b.dim[1],
-                (long long)b.dim[2]);
-    for (int a = 0; a < 3; a++) text_printf(&html, "%s%.4g", a ? "," : "", v->mm[a] * (double)b.step);
-    text_printf(&html, "\" data-at=\"");
-    for (int a = 0; a < 3; a++) text_printf(&html, "%s%lld", a ? "," : "", (long long)(v->at[a] / b.step));
-    text_printf(&html, "\" data-knots=\"");
-    for (int k = 0; k < KNOTS; k++) text_printf(&html, "%s%g:%g", k ? "," : "", knots[k][0], knots[k][1]);
-    text_printf(&html, "\"");
-    if (v->overlay) add_map(&html, v);
-    text_printf(&html, " data-scan=\"");
-    if (b.mean) add_bytes(&html, &b, 0);
-    text_printf(&html, "\"><p class=\"title\">");
-    text_add_html(&html, v->title);
-    text_printf(&html, "</p>\n");
-    add_controls(&html, v);
-    text_printf(&html, "</div>\n");
+    viewer_html(&html, v);
     report_html(r, &html, viewer_script);
     text_free(&html);
-    free(b.mean);
 }

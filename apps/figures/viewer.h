@@ -19,7 +19,9 @@ typedef struct viewer {
     int64_t at[3]; /* where the planes cut at first */
 } viewer;
 
-/* Errors stay in the report. */
+/* The viewer's part of a page, which needs viewer_script (figures/viewer_script.h) and report_style(). */
+void viewer_html(text_buffer *html, const viewer *v);
+/* The same into a report. Errors stay in the report. */
 void report_viewer(report *r, const viewer *v);
 
 /* HU as one byte: steps of 1 HU from -20 to 100, of 2.5 HU to 200, of 33 HU to 2000, of 26 HU from -1024 to -20. */

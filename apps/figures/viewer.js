@@ -197,5 +197,9 @@
     this.output.textContent = text;
   };
 
-  Array.prototype.forEach.call(document.querySelectorAll('.viewer'), function (root) { new View(root); });
+  // starts the viewers of the page that do not run yet
+  window.showViewers = function () {
+    Array.prototype.forEach.call(document.querySelectorAll('.viewer:not(.ready)'), function (root) { new View(root); });
+  };
+  window.showViewers();
 })();

@@ -8,7 +8,7 @@
 
 struct job {
     struct job *next;
-    served_kind kind;
+    const served_ask *ask;
     const char *const *paths;
     size_t n;
     const char *folder;
@@ -40,7 +40,7 @@ static void *work(void *context) {
         m->users++;
         pthread_mutex_unlock(&q->lock);
         double begun = measure_now();
-        j->status = served_run(m, j->kind, j->paths, j->n, j->folder, j->answer, j->err);
+        j->status = served_run(m, j->ask, j->paths, j->n, j->folder, j->answer, j->err);
         memcpy(j->weights, m->weights, MODEL_HASH);
         double took = measure_now() - begun;
         pthread_mutex_lock(&q->lock);
@@ -77,10 +77,10 @@ void jobs_leave(jobs *q) {
     pthread_mutex_unlock(&q->lock);
 }
 
-hct_status jobs_do(jobs *q, served_kind kind, const char *const *paths, size_t n, const char *folder,
+hct_status jobs_do(jobs *q, const served_ask *ask, const char *const *paths, size_t n, const char *folder,
                    served_answer *ret, char ret_weights[MODEL_HASH], hct_err *err) {
     struct job j = {
-        .kind = kind, .paths = paths, .n = n, .folder = folder, .answer = ret, .weights = ret_weights, .err = err};
+        .ask = ask, .paths = paths, .n = n, .folder = folder, .answer = ret, .weights = ret_weights, .err = err};
     *ret = (served_answer){0};
     *ret_weights = '\0';
     pthread_mutex_lock(&q->lock);

@@ -2,7 +2,7 @@
  * itself). Whoever submits waits for its own answer.
  *
  *   jobs_start(&q, capacity, model, &err);
- *   jobs_do(&q, SERVED_PREDICT, paths, n, folder, &answer, &hash, &err);     HCT_EINTERRUPTED: the server ends
+ *   jobs_do(&q, &ask, paths, n, folder, &answer, &hash, &err);     HCT_EINTERRUPTED: the server ends
  *   jobs_replace(&q, other_model);                                           jobs at work keep the one they have
  *   jobs_stop(&q);                                                           does what is queued, then ends */
 #ifndef SERVE_JOBS_H
@@ -32,7 +32,7 @@ hct_status jobs_start(jobs *q, size_t capacity, served_model *model, hct_err *er
 bool jobs_enter(jobs *q);
 void jobs_leave(jobs *q);
 /* Waits until it is done. ret_weights: the hash of the model that answered. */
-hct_status jobs_do(jobs *q, served_kind kind, const char *const *paths, size_t n, const char *folder,
+hct_status jobs_do(jobs *q, const served_ask *ask, const char *const *paths, size_t n, const char *folder,
                    served_answer *ret, char ret_weights[MODEL_HASH], hct_err *err);
 /* The model at hand, for what it is called and can do; give it back. */
 served_model *jobs_model(jobs *q);

@@ -1,5 +1,6 @@
 /* What the server answers: JSON, and metrics as Prometheus reads them. */
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,20 @@ void reply_error(text_buffer *out, const char *message) {
     text_printf(out, "}\n");
 }
 
+static void add_thresholds(const served_model *m, text_buffer *out) {
+    int n = 0;
+    char number[32];
+    if (!m->chosen.path) return;
+    text_printf(out, ",\"thresholds\":{");
+    for (int k = 0; k < m->n_tasks; k++) {
+        if (!isfinite(m->chosen.at[k])) continue;
+        if (n++) text_printf(out, ",");
+        json_quote(out, m->set.task[k]);
+        text_printf(out, ":%s", text_of_double(m->chosen.at[k], number));
+    }
+    text_printf(out, "}");
+}
+
 unsigned reply_models(server *s, text_buffer *out) {
     served_model *m = jobs_model(&s->queue);
     const model_info *info = m->set.n ? &m->set.item->info : &m->alone.info;
@@ -28,7 +43,9 @@ unsigned reply_models(server *s, text_buffer *out) {
         if (k) text_printf(out, ",");
         json_quote(out, m->set.task[k]);
     }
-    text_printf(out, "],\"weights_sha256\":\"%s\"}]}\n", m->weights);
+    text_printf(out, "]");
+    add_thresholds(m, out);
+    text_printf(out, ",\"weights_sha256\":\"%s\"}]}\n", m->weights);
     jobs_model_done(&s->queue, m);
     return 200;
 }
@@ -65,9 +82,8 @@ unsigned reply_scans(request *r, text_buffer *out) {
     served_answer a = {0};
     char weights[MODEL_HASH];
     hct_err err = {0};
-    const served_kind kind = r->to == ROUTE_PREDICT ? SERVED_PREDICT : SERVED_EMBED;
     hct_status st =
-        jobs_do(&s->queue, kind, (const char *const *)r->files.path, r->files.n, r->files.folder, &a, weights, &err);
+        jobs_do(&s->queue, &r->ask, (const char *const *)r->files.path, r->files.n, r->files.folder, &a, weights, &err);
     unsigned status = st < 0 ? status_of(st) : a.n_results ? 200 : 422;
     if (st < 0) reply_error(out, status == 503 ? "the server ends, or is out of memory" : "the model failed");
     else {
@@ -125,7 +141,7 @@ static void one_instance(request *r, const cJSON *instance, text_buffer *out) {
     }
     hct_status st = decode(r, text, &u, &err);
     if (st == HCT_OK)
-        st = jobs_do(&r->s->queue, SERVED_EMBED, (const char *const *)u.path, u.n, u.folder, &a, weights, &err);
+        st = jobs_do(&r->s->queue, &r->ask, (const char *const *)u.path, u.n, u.folder, &a, weights, &err);
     /* as it stands: read and written again its numbers would lose their last digits */
     const char *results = text_get(&a.results, "an answer", &err), *refused = text_get(&a.refused, "an answer", &err);
     if (!results || !refused) text_fail(out);

@@ -12,8 +12,13 @@ enum { FORM_BUFFER = 65536 };
 
 static const struct {
     const char *path, *method;
-} ROUTED[ROUTES] = {{"/v1/predict", "POST"}, {"/v1/embed", "POST"}, {"/v1/google:predict", "POST"},
-                    {"/v1/models", "GET"},   {"/healthz", "GET"},   {"/metrics", "GET"}};
+} ROUTED[ROUTES] = {{"/v1/predict", "POST"},
+                    {"/v1/embed", "POST"},
+                    {"/v1/google:predict", "POST"},
+                    {"/v1/models", "GET"},
+                    {"/healthz", "GET"},
+                    {"/metrics", "GET"},
+                    {"/", "GET"}};
 
 const char *route_path(route r) { return ROUTED[r].path; }
 
@@ -35,6 +40,11 @@ static enum MHD_Result give(request *r, struct MHD_Connection *c, unsigned statu
     MHD_add_response_header(answer, "Content-Type", type);
     MHD_add_response_header(answer, "Cache-Control", "no-store");
     MHD_add_response_header(answer, "X-Content-Type-Options", "nosniff");
+    if (r->to == ROUTE_PAGE && status == 200) {
+        MHD_add_response_header(answer, "Content-Security-Policy", text_so_far(&r->s->policy));
+        MHD_add_response_header(answer, "Referrer-Policy", "no-referrer");
+        MHD_add_response_header(answer, "X-Frame-Options", "DENY");
+    }
     if (status == 401) MHD_add_response_header(answer, "WWW-Authenticate", "Bearer");
     if (status == 405 && r->to < ROUTES) MHD_add_response_header(answer, "Allow", ROUTED[r->to].method);
     if (status == 429) {
@@ -74,6 +84,17 @@ static void fail(request *r, unsigned status, const char *why) {
     hct_fail(&r->err, HCT_EINVAL, "%s", why);
 }
 
+/* What the address asks for beside predictions; false: what there is not. */
+static bool read_ask(request *r, struct MHD_Connection *c, const served_model *m) {
+    const char *view = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "view"),
+               *map = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "map");
+    r->ask.view = view && !strcmp(view, "slices");
+    if ((view && !r->ask.view) || (map && !view)) return false;
+    for (int k = 0; map && k < m->n_tasks; k++)
+        if (!strcmp(m->set.task[k], map)) snprintf(r->ask.map, sizeof r->ask.map, "%s", map);
+    return !map || *r->ask.map;
+}
+
 /* Why a request is not even read: 0 where it is. */
 static unsigned first_look(request *r, struct MHD_Connection *c, const char *url, const char *method,
                            const char **ret_why) {
@@ -86,8 +107,9 @@ static unsigned first_look(request *r, struct MHD_Connection *c, const char *url
     *ret_why = "another method is needed";
     if (strcmp(method, ROUTED[r->to].method) != 0 && !(r->to > ROUTE_GOOGLE && !strcmp(method, "HEAD"))) return 405;
     *ret_why = "a token is needed: Authorization: Bearer TOKEN";
-    if (r->to != ROUTE_HEALTH && !may_ask(s, c)) return 401;
+    if (r->to != ROUTE_HEALTH && r->to != ROUTE_PAGE && !may_ask(s, c)) return 401;
     if (r->to > ROUTE_GOOGLE) return 0;
+    r->ask.kind = r->to == ROUTE_PREDICT ? SERVED_PREDICT : SERVED_EMBED;
     *ret_why = "the server ends";
     if (atomic_load(&s->ending)) return 503;
     *ret_why = "the request is too large";
@@ -96,8 +118,11 @@ static unsigned first_look(request *r, struct MHD_Connection *c, const char *url
     if (r->to == ROUTE_PREDICT) {
         served_model *m = jobs_model(&s->queue);
         int tasks = m->n_tasks;
+        bool known = read_ask(r, c, m);
         jobs_model_done(&s->queue, m);
         if (!tasks) return 404;
+        *ret_why = "view: slices, and map: a task of the model, are what can be asked for";
+        if (!known) return 400;
     }
     *ret_why = "all places are taken; try again later";
     r->placed = jobs_enter(&s->queue);
@@ -158,6 +183,10 @@ static enum MHD_Result answer(request *r, struct MHD_Connection *c) {
     case ROUTE_EMBED: status = reply_scans(r, &body); break;
     case ROUTE_GOOGLE: status = reply_google(r, &body); break;
     case ROUTE_MODELS: status = reply_models(r->s, &body); break;
+    case ROUTE_PAGE:
+        text_add(&body, text_so_far(&r->s->page), text_length(&r->s->page));
+        type = "text/html; charset=utf-8";
+        break;
     case ROUTE_METRICS:
         reply_metrics(r->s, &body);
         type = "text/plain; version=0.0.4";

@@ -17,6 +17,7 @@ typedef enum route {
     ROUTE_MODELS,
     ROUTE_HEALTH,
     ROUTE_METRICS,
+    ROUTE_PAGE,
     ROUTES
 } route;
 enum { STATUSES = 600 };
@@ -24,9 +25,10 @@ enum { STATUSES = 600 };
 typedef struct server {
     const serve_options *o;
     jobs queue;
-    char *root;            /* where uploads lie, in memory */
-    char *token;           /* NULL: none */
-    atomic_size_t at_work; /* requests that are not answered yet */
+    char *root;               /* where uploads lie, in memory */
+    char *token;              /* NULL: none */
+    text_buffer page, policy; /* of the upload page */
+    atomic_size_t at_work;    /* requests that are not answered yet */
     atomic_bool ending;
     atomic_ullong count[ROUTES + 1][STATUSES]; /* answers by route (ROUTES: any other) and status */
     atomic_ullong answered, refused;           /* scans */
@@ -37,6 +39,7 @@ typedef struct request {
     server *s;
     route to;
     upload files;
+    served_ask ask;
     text_buffer body; /* of the Google form */
     struct MHD_PostProcessor *form;
     bool placed; /* holds a place of the queue */

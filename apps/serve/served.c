@@ -8,6 +8,7 @@
 #include "imaging/form.h"
 #include "inference/cohort.h"
 #include "inference/model_file.h"
+#include "serve/served_view.h"
 #include "support/device.h"
 #include "support/json_out.h"
 
@@ -28,7 +29,8 @@ static hct_status open_encoder(served_model *m, hct_err *err) {
 }
 
 static hct_status open_classifiers(served_model *m, hct_err *err) {
-    hct_status st = classifiers_compile(&m->set, 1, MANY, err);
+    hct_status st = thresholds_read(NULL, m->what.run, &m->set, &m->chosen, err);
+    if (st == HCT_OK) st = classifiers_compile(&m->set, 1, MANY, err);
     memcpy(m->weights, m->set.weights, sizeof m->weights);
     m->n_tasks = m->set.n_tasks;
     m->width = encoder_width(&m->set.item->info.encoder);
@@ -67,6 +69,7 @@ served_model *served_open(const served_what *what, hct_err *err) {
 
 void served_close(served_model *m) {
     if (!m) return;
+    thresholds_free(&m->chosen);
     classifiers_free(&m->set);
     embedder_free(&m->alone);
     params_free(m->p);
@@ -77,9 +80,9 @@ void served_close(served_model *m) {
 /* ---- answers ---- */
 
 typedef struct answering {
-    const served_model *m;
-    served_kind kind;
-    const cohort *c;
+    served_model *m;
+    const served_ask *ask;
+    cohort *c;
     served_answer *to;
 } answering;
 
@@ -91,6 +94,43 @@ static hct_status add_object(text_buffer *list, size_t *n, json_out *j, hct_err 
     return HCT_OK;
 }
 
+static hct_status add_probabilities(const answering *q, json_out *j, const double *p, hct_err *err) {
+    json_object(j, "probabilities");
+    for (int k = 0; k < q->m->n_tasks; k++) {
+        if (!isfinite(p[k])) return hct_fail(err, HCT_EINVAL, "a probability is not finite; the weights are damaged");
+        json_number(j, q->m->set.task[k], p[k]);
+    }
+    json_end(j);
+    if (!q->m->chosen.path) return HCT_OK;
+    json_array(j, "above");
+    for (int k = 0; k < q->m->n_tasks; k++)
+        if (p[k] >= q->m->chosen.at[k]) json_text(j, NULL, q->m->set.task[k]);
+    json_end(j);
+    return HCT_OK;
+}
+
+static hct_status add_embedding(const answering *q, json_out *j, const float *cls, hct_err *err) {
+    json_array(j, "embedding");
+    for (int64_t k = 0; k < q->m->width; k++) {
+        if (!isfinite(cls[k])) return hct_fail(err, HCT_EINVAL, "an embedding is not finite; the weights are damaged");
+        json_number(j, NULL, (double)cls[k]);
+    }
+    json_end(j);
+    return HCT_OK;
+}
+
+static hct_status add_view(const answering *q, json_out *j, size_t scan, hct_err *err) {
+    text_buffer html = {0};
+    hct_err why;
+    hct_status st = served_view(q->m, q->c, scan, q->ask->map, &html, &why, err);
+    const char *text = st == HCT_OK ? text_get(&html, "an answer", err) : NULL;
+    if (st == HCT_OK && !text) st = HCT_ENOMEM;
+    if (text) json_text(j, "view", text);
+    if (text && why.code < 0) json_text(j, "map_refused", why.msg);
+    text_free(&html);
+    return st;
+}
+
 static hct_status take(void *context, const size_t *scans, size_t n, const float *cls, const double *probability,
                        hct_err *err) {
     answering *q = context;
@@ -100,25 +140,10 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
         json_out j = {0};
         json_object(&j, NULL);
         json_text(&j, "scan", s->id);
-        if (q->kind == SERVED_PREDICT) {
-            json_object(&j, "probabilities");
-            for (int k = 0; k < q->m->n_tasks; k++) {
-                double p = probability[i * (size_t)q->m->n_tasks + (size_t)k];
-                if (!isfinite(p))
-                    st = hct_fail(err, HCT_EINVAL, "a probability is not finite; the weights are damaged");
-                json_number(&j, q->m->set.task[k], p);
-            }
-            json_end(&j);
-        } else {
-            json_array(&j, "embedding");
-            for (int64_t k = 0; k < q->m->width; k++) {
-                double v = (double)cls[i * (size_t)q->m->width + (size_t)k];
-                if (!isfinite(v)) st = hct_fail(err, HCT_EINVAL, "an embedding is not finite; the weights are damaged");
-                json_number(&j, NULL, v);
-            }
-            json_end(&j);
-        }
+        if (q->ask->kind == SERVED_PREDICT) st = add_probabilities(q, &j, probability + i * (size_t)q->m->n_tasks, err);
+        else st = add_embedding(q, &j, cls + i * (size_t)q->m->width, err);
         json_text(&j, "input_sha256", s->input);
+        if (st == HCT_OK && q->ask->view) st = add_view(q, &j, scans[i], err);
         json_end(&j);
         if (st == HCT_OK) st = add_object(&q->to->results, &q->to->n_results, &j, err);
         else json_free(&j);
@@ -148,11 +173,11 @@ static hct_status add_refused(const answering *q, const char *id, const char *re
 /* What the client sent, and not the server's own trouble. */
 static int is_clients(hct_status st) { return st == HCT_EINVAL || st == HCT_ENOTFOUND || st == HCT_EFORMAT; }
 
-hct_status served_run(served_model *m, served_kind kind, const char *const *paths, size_t n, const char *folder,
+hct_status served_run(served_model *m, const served_ask *ask, const char *const *paths, size_t n, const char *folder,
                       served_answer *ret, hct_err *err) {
     cohort c = {0};
     *ret = (served_answer){0};
-    answering q = {m, kind, &c, ret};
+    answering q = {m, ask, &c, ret};
     const model_info *info = m->set.n ? &m->set.item->info : &m->alone.info;
     size_t n_todo = 0;
     hct_status st = cohort_of_files(paths, n, NULL, &c, err);

@@ -6,7 +6,7 @@
 #ifndef SERVE_SERVED_H
 #define SERVE_SERVED_H
 
-#include "inference/classifiers.h"
+#include "inference/thresholds.h"
 #include "support/text.h"
 
 typedef struct served_what {
@@ -17,8 +17,9 @@ typedef struct served_what {
 typedef struct served_model {
     served_what what;
     hct_dev *dev;
-    classifiers set; /* of a classifier; else n = 0 and */
-    params *p;       /* an encoder */
+    thresholds chosen; /* of a run that has some */
+    classifiers set;   /* of a classifier; else n = 0 and */
+    params *p;         /* an encoder */
     embedder alone;
     char weights[MODEL_HASH];
     int64_t width;
@@ -34,13 +35,18 @@ typedef struct served_answer {
 } served_answer;
 
 typedef enum served_kind { SERVED_PREDICT, SERVED_EMBED } served_kind;
+typedef struct served_ask {
+    served_kind kind;
+    bool view;            /* predictions: with the slices, for the page */
+    char map[MODEL_NAME]; /* with a view: the task whose map lies over them; "" none */
+} served_ask;
 
 /* HCT_EINVAL: an encoder over studies, or what classifiers_open refuses. */
 served_model *served_open(const served_what *what, hct_err *err);
 void served_close(served_model *m);
 /* Runs every scan that the files hold, each in a batch of its own: what `headct predict` of it alone gives, to the bit.
  * folder: is cut from reasons. Scans that cannot be read are refused in the answer; errors are the server's own. */
-hct_status served_run(served_model *m, served_kind kind, const char *const *paths, size_t n, const char *folder,
+hct_status served_run(served_model *m, const served_ask *ask, const char *const *paths, size_t n, const char *folder,
                       served_answer *ret, hct_err *err);
 void served_answer_free(served_answer *a);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "hct/log.h"
+#include "serve/page.h"
 #include "serve/request.h"
 
 enum { TOKEN_LEAST = 16, IDLE = 30, STACK = 1 << 20 };
@@ -38,6 +40,25 @@ static hct_status read_token(const char *path, char **ret, hct_err *err) {
                     TOKEN_LEAST);
 }
 
+/* Certificates (the server's own first) and the key to it, as text. */
+static hct_status read_tls(const serve_options *o, char **ret_cert, char **ret_key, hct_err *err) {
+    if (!o->tls_cert) return HCT_OK;
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        return hct_fail(err, HCT_EINVAL,
+                        "--tls-cert: this libmicrohttpd was built without GnuTLS; use a proxy that "
+                        "speaks TLS (docs/serve.md)");
+    hct_status s = hct_read_file(o->tls_cert, ret_cert, NULL, err);
+    if (s == HCT_OK) s = hct_read_file(o->tls_key, ret_key, NULL, err);
+    if (s == HCT_OK && !strstr(*ret_cert, "-----BEGIN CERTIFICATE-----"))
+        return hct_fail(err, HCT_EFORMAT, "%s: holds no certificate in PEM", o->tls_cert);
+    if (s == HCT_OK && !strstr(*ret_key, "PRIVATE KEY-----"))
+        return hct_fail(err, HCT_EFORMAT, "%s: holds no private key in PEM", o->tls_key);
+    struct stat st;
+    if (s == HCT_OK && stat(o->tls_key, &st) == 0 && (st.st_mode & 077))
+        hct_log(HCT_LOG_WARNING, "%s: others may read it; chmod 600 it", o->tls_key);
+    return s;
+}
+
 static int is_loopback(const struct sockaddr_storage *a) {
     if (a->ss_family == AF_INET) return (ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24) == 127;
     return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
@@ -61,7 +82,7 @@ static hct_status read_address(const serve_options *o, struct sockaddr_storage *
     if (!is_loopback(ret) && !o->token_file)
         return hct_fail(err, HCT_EINVAL,
                         "--address %s: beyond this machine a token is needed (--token-file), and "
-                        "encryption: a proxy that speaks TLS (docs/serve.md)",
+                        "encryption: --tls-cert and --tls-key, or a proxy that speaks TLS (docs/serve.md)",
                         o->address);
     return HCT_OK;
 }
@@ -122,6 +143,9 @@ static void show_own(void *context, hct_log_level level, const char *line) {
     if (pthread_equal(own->thread, pthread_self())) fprintf(own->to, "%s\n", line);
 }
 
+/* The HTTP library's own lines, which name addresses. */
+static void say_nothing(void *context, const char *format, va_list ap) { (void)context, (void)format, (void)ap; }
+
 static void reload(server *s) {
     hct_err err = {0};
     served_model *m = served_open(&s->o->model, &err);
@@ -156,10 +180,13 @@ static void serve(server *s, struct MHD_Daemon *d, const sigset_t *signals) {
 hct_status serve_run(const serve_options *o, FILE *ready, hct_err *err) {
     static server s; /* its counters are large */
     int fd = -1, port = 0;
+    char *cert = NULL, *key = NULL;
     sigset_t signals, before;
     s = (server){.o = o};
     hct_status st = o->token_file ? read_token(o->token_file, &s.token, err) : HCT_OK;
+    if (st == HCT_OK) st = read_tls(o, &cert, &key, err);
     if (st == HCT_OK) st = listen_at(o, &fd, &port, err);
+    if (st == HCT_OK) st = page_make(&s.page, &s.policy, err);
     if (st == HCT_OK && !(s.root = upload_root(err))) st = err->code;
     served_model *m = st == HCT_OK ? served_open(&o->model, err) : NULL;
     if (st == HCT_OK && !m) st = err->code;
@@ -174,13 +201,22 @@ hct_status serve_run(const serve_options *o, FILE *ready, hct_err *err) {
     if (st == HCT_OK) {
         own_lines own = {pthread_self(), o->said};
         hct_log_to(show_own, &own);
-        struct MHD_Daemon *d =
-            MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL,
-                             NULL, request_handle, &s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-                             (unsigned)o->connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE,
-                             MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK, MHD_OPTION_NOTIFY_COMPLETED, request_end, &s,
-                             MHD_OPTION_END);
-        if (!d) st = hct_fail(err, HCT_EIO, "the HTTP library does not start");
+        const struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, cert},
+                                             {MHD_OPTION_HTTPS_MEM_KEY, 0, key},
+                                             {MHD_OPTION_HTTPS_PRIORITIES, 0,
+                                              (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+                                             {MHD_OPTION_END, 0, NULL}};
+        const struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
+        struct MHD_Daemon *d = MHD_start_daemon(
+            MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | (cert ? MHD_USE_TLS : 0),
+            0, NULL, NULL, request_handle, &s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+            (unsigned)o->connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE, MHD_OPTION_THREAD_STACK_SIZE,
+            (size_t)STACK, MHD_OPTION_NOTIFY_COMPLETED, request_end, &s, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL,
+            MHD_OPTION_ARRAY, cert ? tls : plain, MHD_OPTION_END);
+        if (!d && cert)
+            st = hct_fail(err, HCT_EINVAL, "%s and %s: no certificate and key that go together", o->tls_cert,
+                          o->tls_key);
+        else if (!d) st = hct_fail(err, HCT_EIO, "the HTTP library does not start");
         else {
             if (ready && o->socket) fprintf(ready, "listening on %s\n", o->socket);
             else if (ready) fprintf(ready, "listening on %s port %d\n", o->address, port);
@@ -195,7 +231,11 @@ hct_status serve_run(const serve_options *o, FILE *ready, hct_err *err) {
     if (fd >= 0) close(fd);
     if (o->socket && st == HCT_OK) unlink(o->socket);
     upload_root_remove(s.root);
+    text_free(&s.page);
+    text_free(&s.policy);
     free(s.token);
+    free(cert);
+    free(key);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return st;
 }

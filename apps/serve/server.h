@@ -19,6 +19,7 @@ typedef struct serve_options {
     const char *address; /* numeric; loopback unless there is a token */
     int64_t port;
     const char *socket;                          /* a unix socket instead */
+    const char *tls_cert, *tls_key;              /* PEM files: HTTPS; NULL: HTTP */
     const char *token_file;                      /* NULL: nobody is asked for one */
     int64_t queue, connections, max_mb, timeout; /* requests held; sockets; MB of a request; seconds it may take to
                                                     come in */
@@ -28,7 +29,7 @@ typedef struct serve_options {
 
 /* Serves until SIGINT or SIGTERM, then finishes what it holds. SIGHUP loads the weights anew; where they are refused
  * the old ones stay. ready: printed to, once it listens (may be NULL). HCT_EINVAL: an address beyond loopback without a
- * token, a token of fewer than 16 characters. */
+ * token, a token of fewer than 16 characters, a certificate and a key that do not go together. */
 hct_status serve_run(const serve_options *o, FILE *ready, hct_err *err);
 
 #endif

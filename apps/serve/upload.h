@@ -8,7 +8,7 @@
 
 #include "hct/types.h"
 
-enum { UPLOAD_FILES = 64, UPLOAD_NAME = 128 };
+enum { UPLOAD_FILES = 4096, UPLOAD_NAME = 128 };
 
 typedef struct upload {
     char *folder;

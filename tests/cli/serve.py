@@ -4,17 +4,21 @@ is kept, and neither new weights nor an end lose a request. serve.py HEADCT"""
 import base64
 import csv
 import glob
+import hashlib
 import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import warnings
 import zipfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -126,11 +130,26 @@ with tempfile.TemporaryDirectory() as work:
     status, a = server.json("POST", "/v1/predict", packed.getvalue())
     ok(status in (200, 422) and (status == 422 or len(a["results"]) == 3), "a zip file is looked into")
 
+    # The page, and what it asks for (in a browser: page.py)
+    status, headers, page = server.ask("GET", "/")
+    policy = dict(p.strip().split(" ", 1) for p in headers["Content-Security-Policy"].split(";"))
+    hashed = lambda name: "'sha256-" + base64.b64encode(hashlib.sha256(re.search(f"<{name}>(.*?)</{name}>".encode(), page, re.S).group(1)).digest()).decode() + "'"
+    ok(status == 200 and headers["Content-Type"].startswith("text/html") and policy["default-src"] == "'none'" and policy["connect-src"] == "'self'" and
+       policy["script-src"] == hashed("script") and policy["style-src"] == hashed("style") and "unsafe" not in str(policy), "the page's policy: its own script and style by their hashes")
+    ok(not re.search(rb"https?://", page) and not re.search(rb"<[^>]*\son[a-z]+=|<[^>]*\sstyle=", page), "it names no other address, and has no script or style in an element")
+    status, a = server.json("POST", f"/v1/predict?name={names[0]}.nii.gz&view=slices", bytes_of[0])
+    ok(status == 200 and a["results"][0]["probabilities"] == alone[names[0]] and 'class="viewer"' in a["results"][0]["view"] and "data-map=" not in a["results"][0]["view"], "slices on demand")
+    status, a = server.json("POST", f"/v1/predict?name={names[0]}.nii.gz&view=slices&map=IPH", bytes_of[0])
+    ok(status == 200 and "data-map=" in a["results"][0]["view"] and "map_refused" not in a["results"][0], "with a map over them")
+    status, a = server.json("POST", "/v1/predict", bytes_of[0])
+    ok(a["results"][0]["probabilities"] == alone[names[0]] and "view" not in a["results"][0], "after which answers are the same as before")
+    ok([server.json("POST", "/v1/predict?" + q, bytes_of[0])[0] for q in ("map=IPH", "view=slices&map=Tumor", "view=all")] == [400] * 3, "a map without slices, of no task, another view: 400")
+
     # What is wrong
     ok(server.json("POST", "/v1/predict", b"\0" * 1000)[0] == 422, "no scan: 422, with a reason")
     ok(server.json("POST", "/v1/predict", bytes_of[0][:-2000])[0] == 422, "a scan that is cut short: 422")
     ok(server.json("POST", "/v1/predict", b"")[0] == 400, "no body: 400")
-    ok(server.json("POST", "/v1/nothing", b"x")[0] == 404 and server.json("GET", "/")[0] == 404, "an unknown path: 404")
+    ok(server.json("POST", "/v1/nothing", b"x")[0] == 404 and server.json("GET", "/index.html")[0] == 404, "an unknown path: 404")
     status, headers, _ = server.ask("GET", "/v1/predict")
     ok(status == 405 and headers.get("Allow") == "POST", "another method: 405 and which is allowed")
     try:
@@ -268,6 +287,37 @@ with tempfile.TemporaryDirectory() as work:
     ok(b" 200 " in answer.split(b"\r\n")[0] and os.stat(path).st_mode & 0o777 == 0o600, "a unix socket of its owner alone")
     ok(server.stop() == 0 and not os.path.exists(path), "is removed at the end")
 
+    # HTTPS of its own
+    cert, key = f"{work}/cert.pem", f"{work}/key.pem"
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                           "subjectAltName=IP:127.0.0.1"], capture_output=True)
+    ok(made.returncode == 0, "a certificate")
+    server = Server("--weights", f"{work}/run1/weights.safetensors", "--tls-cert", cert, "--tls-key", key, log="log5")
+    trusted = ssl.create_default_context(cafile=cert)
+    c = http.client.HTTPSConnection("127.0.0.1", server.port, context=trusted, timeout=60 * slow)
+    c.request("POST", f"/v1/predict?name={names[0]}.nii.gz", bytes_of[0])
+    r = c.getresponse()
+    a = json.loads(r.read())
+    ok(r.status == 200 and a["results"][0]["probabilities"] == alone[names[0]] and c.sock is not None and c.sock.version() in ("TLSv1.2", "TLSv1.3"), "HTTPS by --tls-cert and --tls-key")
+    c.close()
+    try:
+        plain = server.ask("GET", "/healthz")[0]
+    except (OSError, http.client.HTTPException):
+        plain = 0
+    ok(plain != 200, "plain HTTP gets nothing there")
+    warnings.simplefilter("ignore", DeprecationWarning)
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    try:
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        with socket.create_connection(("127.0.0.1", server.port)) as s, old.wrap_socket(s):
+            spoke = True
+    except (OSError, ValueError):
+        spoke = False
+    ok(not spoke, "TLS 1.1 is not spoken")
+    ok(server.stop() == 0, "and it ends")
+
     def refused(text, name, *options):
         r = run("serve", *options)
         ok(r.returncode != 0 and text in r.stderr and len(r.stderr.strip().splitlines()) >= 1, name)
@@ -278,6 +328,11 @@ with tempfile.TemporaryDirectory() as work:
     open(token, "w").write("short\n")
     refused("16 characters", "a token of five characters", "--weights", w1, "--token-file", token)
     refused("No such file", "no weights", "--weights", f"{work}/none.safetensors", "--port", "0")
+    refused("--tls-cert and --tls-key go together", "a certificate without its key", "--weights", w1, "--tls-cert", cert)
+    refused("holds no private key", "a key that is none", "--weights", w1, "--tls-cert", cert, "--tls-key", cert, "--port", "0")
+    subprocess.run(["openssl", "genrsa", "-out", f"{work}/other.pem", "2048"], capture_output=True)
+    refused("no certificate and key that go together", "a key of another certificate", "--weights", w1, "--tls-cert", cert, "--tls-key", f"{work}/other.pem", "--port", "0")
+    refused("excludes --tls-cert", "TLS on a unix socket", "--weights", w1, "--tls-cert", cert, "--tls-key", key, "--socket", f"{work}/t")
     refused("one of --weights", "neither weights nor a run", "--port", "0")
 print(f"1..{count}")
 sys.exit(failed)

@@ -82,24 +82,25 @@ def check_viewer(d, name):
         ok(out.text != said, f'{name}: a click moves it', [said, out.text])
 
 
-d = browser()
-for page in sys.argv[1:]:
-    name = os.path.basename(page)
-    d.get_log('browser'), d.get_log('performance')  # of the page before
-    open_page(d, page, 1200, 'light')
-    log = [e['message'] for e in d.get_log('browser')]
-    ok(not log, f'{name}: no console message', log)
-    other = [u[:100] for u in requests(d) if not u.startswith(('data:', 'file://' + os.path.abspath(page)))]
-    ok(not other, f'{name}: no request', other)
-    bare = d.execute_script('return [...document.images].filter(i => !i.alt || !i.naturalWidth).map(i => i.src.slice(0, 60))')
-    ok(not bare, f'{name}: pictures show, and have a text alternative', bare)
-    check_viewer(d, name)
-    check_axe(d, f'{name}: axe finds nothing serious')
-    open_page(d, page, 1200, 'dark')
-    check_axe(d, f'{name}: nor in the dark')
-    open_page(d, page, 390, 'light')
-    wide = d.execute_script('return document.documentElement.scrollWidth')
-    ok(wide <= 390, f'{name}: nothing sticks out of 390 pixels', [f'{wide} pixels'])
-d.quit()
-print(f'1..{count}')
-sys.exit(failed)
+if __name__ == '__main__':
+    d = browser()
+    for page in sys.argv[1:]:
+        name = os.path.basename(page)
+        d.get_log('browser'), d.get_log('performance')  # of the page before
+        open_page(d, page, 1200, 'light')
+        log = [e['message'] for e in d.get_log('browser')]
+        ok(not log, f'{name}: no console message', log)
+        other = [u[:100] for u in requests(d) if not u.startswith(('data:', 'file://' + os.path.abspath(page)))]
+        ok(not other, f'{name}: no request', other)
+        bare = d.execute_script('return [...document.images].filter(i => !i.alt || !i.naturalWidth).map(i => i.src.slice(0, 60))')
+        ok(not bare, f'{name}: pictures show, and have a text alternative', bare)
+        check_viewer(d, name)
+        check_axe(d, f'{name}: axe finds nothing serious')
+        open_page(d, page, 1200, 'dark')
+        check_axe(d, f'{name}: nor in the dark')
+        open_page(d, page, 390, 'light')
+        wide = d.execute_script('return document.documentElement.scrollWidth')
+        ok(wide <= 390, f'{name}: nothing sticks out of 390 pixels', [f'{wide} pixels'])
+    d.quit()
+    print(f'1..{count}')
+    sys.exit(failed)

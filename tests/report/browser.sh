@@ -2,24 +2,9 @@
 # Reports in headless Chromium, with axe-core: browser.sh HEADCT THIS-FOLDER BUILD. $HEADCT_PAGES: further pages, such as runs/demo/report.html. Needs
 # Debian's chromium and chromium-driver; the Python is HEADCT_PYTHON where that has axe-selenium-python, else one in BUILD/browser-venv, made by pip.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/../support/program.sh"
 headct=$(realpath "$1") here=$2 build=$3
-for program in chromium chromedriver; do
-    command -v $program >/dev/null || {
-        skip "reports in a browser" "$program is not installed (apt-get install chromium chromium-driver)"
-        done_testing
-    }
-done
-needs='import axe_selenium_python, selenium'
-python=${HEADCT_PYTHON:-python3}
-if ! "$python" -c "$needs" 2>/dev/null; then
-    python=$build/browser-venv/bin/python
-    "$python" -c "$needs" 2>/dev/null ||
-        { python3 -m venv "$build/browser-venv" && "$python" -m pip install --quiet --no-cache-dir axe-selenium-python selenium; } >"$work/pip" 2>&1 || true
-fi
-if ! "$python" -c "$needs" 2>/dev/null; then
-    skip "reports in a browser" "axe-selenium-python is not installed and pip cannot get it"
-    done_testing
-fi
+browser_python "reports in a browser" "$build"
 cd "$work" || exit 1
 python3 "$here/make_runs.py" runs
 for r in scratch-langone finetune-langone-dino-1-0 finetune-langone-dino-1-1 finetune-langone-dino-0.1-0 linear-langone-dino; do

@@ -27,3 +27,21 @@ relay() {
 }
 # but_time FILE: a table of predictions without the times of its rows.
 but_time() { sed 's/,20[-0-9]*T[:0-9]*Z,/,then,/' "$1"; }
+# browser_python NAME BUILD: $python, which has selenium and axe-core; the test NAME ends, skipped, where they or chromium are missing.
+browser_python() {
+    for program in chromium chromedriver; do
+        command -v $program >/dev/null || {
+            skip "$1" "$program is not installed (apt-get install chromium chromium-driver)"
+            done_testing
+        }
+    done
+    needs='import axe_selenium_python, selenium'
+    python=${HEADCT_PYTHON:-python3}
+    "$python" -c "$needs" 2>/dev/null && return
+    python=$2/browser-venv/bin/python
+    "$python" -c "$needs" 2>/dev/null ||
+        { python3 -m venv "$2/browser-venv" && "$python" -m pip install --quiet --no-cache-dir axe-selenium-python selenium; } >"$work/pip" 2>&1 || true
+    "$python" -c "$needs" 2>/dev/null && return
+    skip "$1" "axe-selenium-python is not installed and pip cannot get it"
+    done_testing
+}
