@@ -298,6 +298,9 @@ static hct_call call_of(const node *n) {
                      .n_attr = n->n_attr};
     for (uint32_t k = 0; k < n->n_in + n->n_out; k++) c.bytes += (double)hct_view_bytes(&n->views[k]);
     c.flops = hct_node_flops(&p);
+    c.launches = n->plan.launches ? n->plan.launches : 1;
+    c.library = n->plan.library;
+    c.moved = n->plan.launches ? (double)n->plan.moved : c.bytes;
     return c;
 }
 

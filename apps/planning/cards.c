@@ -25,22 +25,23 @@ const card *card_find(const char *name) {
 double card_seconds(const card *c, const hct_call *call, double *ret_floor) {
     double peak = call->dtype == HCT_BF16 || call->dtype == HCT_F16 ? c->peak16 : c->peak32;
     double reached = strncmp(call->op, "attention", 9) ? CARD_PRODUCTS : CARD_ATTENTION;
-    if (ret_floor) *ret_floor = fmax(call->bytes / c->bandwidth, call->flops / peak);
-    return CARD_LAUNCH + fmax(call->bytes / (CARD_MEMORY * c->bandwidth), call->flops / (reached * peak));
+    if (ret_floor) *ret_floor = fmax(fmin(call->bytes, call->moved) / c->bandwidth, call->flops / peak);
+    return call->launches * CARD_LAUNCH +
+           fmax(call->moved / (CARD_MEMORY * c->bandwidth), call->flops / (reached * peak));
 }
 
 /* All calls of one kernel. */
 typedef struct part {
     const char *op, *kernel;
-    size_t calls;
-    double seconds, floor, bytes, flops;
+    size_t calls, launches;
+    double seconds, floor, moved, flops;
 } part;
 
 typedef struct sums {
     const card *c;
     part *parts; /* [n] */
-    size_t n, cap, calls;
-    double seconds, floor, bytes, flops, at_peak;
+    size_t n, cap, calls, launches, library;
+    double seconds, floor, moved, flops, at_peak;
     bool failed;
 } sums;
 
@@ -62,9 +63,11 @@ static void add(void *context, const hct_call *call) {
     double floor, seconds = card_seconds(s->c, call, &floor);
     part *p = &s->parts[k];
     p->calls++, s->calls++;
+    p->launches += call->launches, s->launches += call->launches;
+    s->library += call->library;
     p->seconds += seconds, s->seconds += seconds;
     p->floor += floor, s->floor += floor;
-    p->bytes += call->bytes, s->bytes += call->bytes;
+    p->moved += call->moved, s->moved += call->moved;
     p->flops += call->flops, s->flops += call->flops;
     s->at_peak += call->flops / (call->dtype == HCT_BF16 || call->dtype == HCT_F16 ? s->c->peak16 : s->c->peak32);
 }
@@ -85,18 +88,19 @@ hct_status card_print(const card *c, const hct_tape *program, int64_t scans, FIL
                 "assumed: products at %.0f%% of the peak, attention %.0f%%, memory %.0f%%, %.1f us a launch)\n",
                 c->name, c->source, c->bandwidth / 1e12, c->peak16 / 1e12, c->peak32 / 1e12, 100 * CARD_PRODUCTS,
                 100 * CARD_ATTENTION, 100 * CARD_MEMORY, CARD_LAUNCH * 1e6);
-        fprintf(out,
-                "           %zu calls, %.0f bytes moved, %.3f TFLOP: a step of %.1f ms, %.1f scans/s, MFU %.0f%%; "
-                "floor %.1f ms\n",
-                s.calls, s.bytes, s.flops / 1e12, 1e3 * s.seconds, (double)scans / s.seconds,
-                100 * s.at_peak / s.seconds, 1e3 * s.floor);
-        fprintf(out, "           %9s %6s %9s %7s %10s %9s  kernel (op)\n", "ms", "share", "floor ms", "calls", "GB",
-                "TFLOP");
+        fprintf(
+            out,
+            "           %zu calls, %zu launches (%zu of libraries), %.0f bytes moved, %.3f TFLOP: a step of %.1f ms, "
+            "%.1f scans/s, MFU %.0f%%; floor %.1f ms\n",
+            s.calls, s.launches, s.library, s.moved, s.flops / 1e12, 1e3 * s.seconds, (double)scans / s.seconds,
+            100 * s.at_peak / s.seconds, 1e3 * s.floor);
+        fprintf(out, "           %9s %6s %9s %7s %9s %10s %9s  kernel (op)\n", "ms", "share", "floor ms", "calls",
+                "launches", "GB", "TFLOP");
         for (size_t k = 0; k < s.n && k < LARGEST; k++) {
             const part *p = &s.parts[k];
-            fprintf(out, "           %9.3f %5.1f%% %9.3f %7zu %10.3f %9.4f  %s (%s)\n", 1e3 * p->seconds,
-                    100 * p->seconds / s.seconds, 1e3 * p->floor, p->calls, p->bytes / 1e9, p->flops / 1e12, p->kernel,
-                    p->op);
+            fprintf(out, "           %9.3f %5.1f%% %9.3f %7zu %9zu %10.3f %9.4f  %s (%s)\n", 1e3 * p->seconds,
+                    100 * p->seconds / s.seconds, 1e3 * p->floor, p->calls, p->launches, p->moved / 1e9,
+                    p->flops / 1e12, p->kernel, p->op);
         }
     }
     free(s.parts);

@@ -57,9 +57,10 @@ static uint64_t choose(void *self, const hk_product *g) {
     return s->refused == HCT_OK ? s->product[s->n_product++].workspace : 0;
 }
 
-static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_err *err) {
+static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_plan *ret, hct_err *err) {
     s->plan.problem = s->problem = p;
     hct_status st = op->plan(&s->plan, p, err);
+    if (st == HCT_OK && !s->plan.no_memory) hk_account(&s->plan, ret);
     s->plan.problem = s->problem = NULL;
     if (st == HCT_OK && s->refused != HCT_OK) return hct_plugin_fail(err, s->refused, "%s", s->why.msg);
     if (st != HCT_OK) return st;
@@ -86,7 +87,7 @@ static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op
     s->device = d;
     s->plan.target = target;
     if (target->library) s->plan.product_temp = choose, s->plan.self = s;
-    hct_status st = prepare(s, p, op, err);
+    hct_status st = prepare(s, p, op, ret, err);
     if (st != HCT_OK) {
         release_state(s);
         return st;
@@ -150,7 +151,7 @@ static CUresult run_launch(const state *s, const call *c, uint32_t i) {
     const hk_launch *l = &s->plan.launch[i];
     void *param[PARAMS + 1] = {0}; /* ended by NULL, which a driver under test counts */
     CUdeviceptr mem[PARAMS];
-    uint64_t off[PARAMS];
+    uint64_t off[PARAMS], table[HK_TABLE / sizeof(uint64_t)];
     int64_t first = 0, n = l->n;
     uint32_t k = 0;
     if (l->kind == HK_EACH ? l->n == 0 : l->groups[0] * l->groups[1] == 0) return CUDA_SUCCESS;
@@ -160,6 +161,13 @@ static CUresult run_launch(const state *s, const call *c, uint32_t i) {
             mem[a] = base(c, &x->ref, &off[a]);
             param[k++] = &mem[a];
             param[k++] = &off[a];
+        } else if (x->places) { /* one a kernel */
+            memcpy(table, s->plan.bytes + x->at, x->size);
+            for (uint32_t i = 0; i < x->places; i++) {
+                const hk_address *p = &s->plan.place[x->place + i];
+                table[p->at / sizeof *table] = address(c, &p->ref);
+            }
+            param[k++] = table;
         } else {
             param[k++] = s->plan.bytes + x->at;
         }

@@ -27,9 +27,10 @@ static void release(hct_plan *p) {
     p->state = NULL;
 }
 
-static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_err *err) {
+static hct_status prepare(state *s, const hct_problem *p, const hk_op *op, hct_plan *ret, hct_err *err) {
     s->plan.problem = p;
     hct_status st = op->plan(&s->plan, p, err);
+    if (st == HCT_OK && !s->plan.no_memory) hk_account(&s->plan, ret);
     s->plan.problem = NULL;
     if (st != HCT_OK) return st;
     if (s->plan.no_memory || !(s->kernel = calloc(s->plan.n_launch + 1, sizeof *s->kernel)))
@@ -46,7 +47,7 @@ static hct_status plan_with(hct_device *d, const hct_problem *p, const hk_op *op
     s->device = d;
     s->plan.target = target;
     if (target->library) s->plan.product_temp = ocl_product_temp, s->plan.self = d;
-    hct_status st = prepare(s, p, op, err);
+    hct_status st = prepare(s, p, op, ret, err);
     if (st != HCT_OK) {
         release_state(s);
         return st;

@@ -108,6 +108,7 @@ static hct_status prepare_attention(hct_cuda_device *d, const hct_problem *p, hc
     ret->state = s;
     ret->flags = HCT_CAPTURE_SAFE | (s->backward || !made->deterministic ? 0 : HCT_DETERMINISTIC);
     ret->workspace = s->backward ? s->accumulator + s->accumulator_bytes : made->workspace;
+    dnn_account(p, ret);
     return HCT_OK;
 }
 

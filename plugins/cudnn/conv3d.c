@@ -68,6 +68,7 @@ static hct_status plan_conv3d(hct_device *device, const hct_problem *p, hct_plan
     ret->state = c;
     ret->flags = HCT_CAPTURE_SAFE | (made->deterministic ? HCT_DETERMINISTIC : 0);
     ret->workspace = made->workspace;
+    dnn_account(p, ret);
     return HCT_OK;
 }
 

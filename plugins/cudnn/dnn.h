@@ -105,6 +105,8 @@ typedef struct dnn_call { /* a plan, and the addresses it was bound to last */
 /* at: an address for each uid; work: the workspace, or NULL. */
 hct_status dnn_run(dnn_call *, hct_stream *, void *const *at, void *work, hct_err *err);
 void dnn_call_free(dnn_call *);
+/* A plan's accounts: one kernel of a library, each operand once. What cuDNN launches in truth it does not say. */
+void dnn_account(const hct_problem *, hct_plan *);
 
 /* ---- sdpa.c: scaled dot-product attention; axes batch, head, token, width ---- */
 

@@ -206,3 +206,11 @@ hct_status dnn_run(dnn_call *c, hct_stream *stream, void *const *at, void *work,
 }
 
 void dnn_call_free(dnn_call *c) { dnn_destroy(c->pack); }
+
+void dnn_account(const hct_problem *p, hct_plan *ret) {
+    ret->launches = ret->library = 1;
+    for (uint32_t i = 0; i < p->n_in; i++)
+        ret->moved += (uint64_t)hct_numel(&p->in[i]) * hct_dtype_bytes(p->in[i].dtype);
+    for (uint32_t i = 0; i < p->n_out; i++)
+        ret->moved += (uint64_t)hct_numel(&p->out[i]) * hct_dtype_bytes(p->out[i].dtype);
+}

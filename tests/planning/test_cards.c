@@ -59,8 +59,10 @@ END_TEST
 START_TEST(seconds_by_hand) {
     const card c = {"c", "", 1e12, 100e12, 10e12};
     double floor;
-    const hct_call product = {"linear", "k", HCT_BF16, 1e6, 1e12}, copy = {"copy", "k", HCT_F32, 1e9, 0},
-                   wide = {"matmul", "k", HCT_F32, 1e6, 1e12}, attention = {"attention", "k", HCT_BF16, 1e6, 1e12};
+    const hct_call product = {"linear", "k", HCT_BF16, 1e6, 1e12, 1e6, 1, 1},
+                   copy = {"copy", "k", HCT_F32, 1e9, 0, 1e9, 1, 0},
+                   wide = {"matmul", "k", HCT_F32, 1e6, 1e12, 1e6, 1, 1},
+                   attention = {"attention", "k", HCT_BF16, 1e6, 1e12, 1e6, 1, 1};
     ck_assert_double_eq_tol(card_seconds(&c, &product, &floor), CARD_LAUNCH + 0.01 / CARD_PRODUCTS, 1e-12);
     ck_assert_double_eq_tol(floor, 0.01, 1e-12);
     ck_assert_double_eq_tol(card_seconds(&c, &copy, &floor), CARD_LAUNCH + 0.001 / CARD_MEMORY, 1e-12);
@@ -79,6 +81,7 @@ START_TEST(what_holds_for_any_card) {
         for (int k = 0; k < 400; k++) {
             double floor;
             hct_call call = {ops[k % 4], "k", k & 4 ? HCT_F32 : HCT_BF16, pow(10, k % 11), pow(10, k % 15)};
+            call.moved = call.bytes * (1 + k % 3), call.launches = 1 + (uint32_t)k % 5;
             double seconds = card_seconds(c, &call, &floor);
             ck_assert(seconds > floor && floor > 0);
             card faster = *c;
@@ -87,7 +90,7 @@ START_TEST(what_holds_for_any_card) {
             faster.peak16 *= 1.5, faster.peak32 *= 1.5;
             ck_assert(card_seconds(&faster, &call, NULL) < seconds);
             hct_call more = call;
-            more.bytes *= 2, more.flops *= 2;
+            more.bytes *= 2, more.moved *= 2, more.flops *= 2;
             ck_assert(card_seconds(c, &more, NULL) > seconds);
         }
     }

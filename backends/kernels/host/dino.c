@@ -39,11 +39,14 @@ static hct_status plan_loss(hk *b, const hct_problem *p, hct_err *err) {
     hk_mem(b, HK_OUT_(3));
     hk_mem(b, entropy);
     sources(b, &z);
+    int64_t size = (int64_t)hct_dtype_bytes(dtype), centre = (int64_t)sizeof(float);
+    hk_moves(b, 2 * z.k * (z.views * z.batch * size + teachers * (size + centre)));
     hk_rows(b, "dino", dtype, "dino_pairs", terms);
     hk_mem(b, term);
     hk_mem(b, HK_OUT_(2));
     hk_mem(b, HK_OUT_(3));
     sources(b, &z);
+    hk_moves(b, teachers * (z.views - 1) * z.k * (2 * size + centre));
     hk_rows(b, "dino", dtype, "dino_last", 1);
     hk_mem(b, HK_OUT_(0));
     hk_mem(b, HK_OUT_(1));
@@ -67,6 +70,8 @@ static hct_status plan_loss_bwd(hk *b, const hct_problem *p, hct_err *err) {
     for (int i = 4; i < 7; i++) hk_mem(b, HK_IN_(i));
     sources(b, &z);
     hk_f32(b, 1 / (double)(z.teachers * (z.views - 1) * z.batch));
+    int64_t size = (int64_t)hct_dtype_bytes(p->in[0].dtype), others = z.teachers * (z.views - 1);
+    hk_moves(b, z.batch * z.k * (2 * z.views * size + others * (size + (int64_t)sizeof(float))));
     return HCT_OK;
 }
 
@@ -88,13 +93,14 @@ static hct_status plan_ema(hk *b, const hct_problem *p, hct_err *err) {
     }
     for (uint32_t i = 0; i < pairs; i += AVERAGES) {
         averages z = {{-1, -1, -1, -1}, {0}};
-        int64_t groups = 0;
+        int64_t groups = 0, elements = 0;
         hk_ref source[AVERAGES];
         for (uint32_t k = 0; k < AVERAGES && i + k < pairs; k++) {
             source[k] = hk_flat(b, 2 + 2 * (i + k));
             z.n[k] = hct_numel(&p->in[1 + 2 * (i + k)]);
             z.first[k] = groups;
             groups += (z.n[k] + PART - 1) / PART;
+            elements += z.n[k];
         }
         hk_rows(b, "dino", dtype, "ema", groups);
         hk_mem(b, HK_IN_(0));
@@ -106,6 +112,7 @@ static hct_status plan_ema(hk *b, const hct_problem *p, hct_err *err) {
         hk_struct(b, &z, sizeof z);
         hk_i64(b, hk_int(p, "at"));
         hk_i64(b, PART);
+        hk_moves(b, elements * 3 * (int64_t)hct_dtype_bytes(dtype));
     }
     return HCT_OK;
 }

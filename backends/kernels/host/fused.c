@@ -10,6 +10,7 @@ void hk_bias_gelu(hk *b, int32_t dtype, int64_t rows, int64_t c, hk_ref to, hk_r
     hk_mem(b, bias);
     hk_i64(b, step);
     hk_i64(b, c);
+    hk_moves(b, rows * c * 3 * (int64_t)hct_dtype_bytes(dtype));
 }
 
 static hct_status plan_bias_gelu(hk *b, const hct_problem *p, hct_err *err) {
@@ -36,6 +37,8 @@ static hct_status plan_bias_gelu_bwd(hk *b, const hct_problem *p, hct_err *err) 
     hk_i64(b, rows);
     hk_i64(b, c);
     hk_i64(b, (rows + parts - 1) / parts);
+    /* x, b, dy, dx; sums from and to memory */
+    hk_moves(b, rows * c * (4 * (int64_t)hct_dtype_bytes(p->in[0].dtype) + 8) + parts * c * 4);
     hk_each(b, "reduce", p->in[0].dtype, "sum_columns_last", c);
     hk_mem(b, HK_OUT_(1));
     hk_mem(b, partial);
@@ -58,6 +61,7 @@ static hct_status plan_add_norm(hk *b, const hct_problem *p, hct_err *err) {
     hk_i64(b, h_step);
     hk_i64(b, last_dim(p->in));
     hk_f32(b, hk_real(p, "eps"));
+    hk_moves(b, hct_numel(p->in) * 9 * (int64_t)hct_dtype_bytes(p->in[0].dtype)); /* x, h, s four times, w, b, y */
     return HCT_OK;
 }
 

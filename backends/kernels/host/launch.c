@@ -41,6 +41,8 @@ void hk_free(hk *b) {
     free(b->launch);
     free(b->arg);
     free(b->bytes);
+    free(b->place);
+    b->place = NULL;
     b->launch = NULL;
     b->arg = NULL;
     b->bytes = NULL;
@@ -50,7 +52,7 @@ static hk_launch *start(hk *b) {
     b->launch = grow(b, b->launch, b->n_launch, &b->cap_launch, sizeof *b->launch, 1);
     if (b->no_memory) return NULL;
     hk_launch *l = &b->launch[b->n_launch++];
-    *l = (hk_launch){.dtype = -1, .first_arg = b->n_arg, .groups = {1, 1}};
+    *l = (hk_launch){.dtype = -1, .first_arg = b->n_arg, .groups = {1, 1}, .moved = -1};
     return l;
 }
 
@@ -115,6 +117,16 @@ void hk_struct(hk *b, const void *from, uint32_t size) {
     argument(b, (hk_arg){.size = size, .at = at});
 }
 
+void hk_table(hk *b, const void *from, uint32_t size, const hk_address *at, uint32_t n) {
+    hk_struct(b, from, size);
+    b->place = grow(b, b->place, b->n_place, &b->cap_place, sizeof *b->place, n);
+    if (b->no_memory || !b->n_arg) return;
+    b->arg[b->n_arg - 1].place = b->n_place;
+    b->arg[b->n_arg - 1].places = n;
+    memcpy(b->place + b->n_place, at, n * sizeof *at);
+    b->n_place += n;
+}
+
 void hk_i64(hk *b, int64_t v) { hk_struct(b, &v, sizeof v); }
 void hk_i32(hk *b, int32_t v) { hk_struct(b, &v, sizeof v); }
 void hk_f32(hk *b, double v) {
@@ -123,7 +135,7 @@ void hk_f32(hk *b, double v) {
 }
 
 hk_ref hk_work(hk *b, uint64_t bytes) {
-    hk_ref r = {HK_WORK, 0, b->workspace};
+    hk_ref r = {HK_WORK, 0, b->workspace, bytes};
     b->workspace += (bytes + HK_ALIGN - 1) / HK_ALIGN * HK_ALIGN;
     return r;
 }
@@ -146,6 +158,64 @@ void hk_multiply(hk *b, const hk_product *g) {
     l->program = "library";
     l->kernel = "product";
     l->product = p;
+}
+
+/* ---- accounts ---- */
+
+void hk_moves(hk *b, int64_t bytes) {
+    hk_launch *l = last(b);
+    if (l) l->moved = bytes;
+}
+
+/* Of a view's elements; those that a stride of 0 repeats count once. */
+static int64_t bytes_of_view(const hct_view *v) {
+    int64_t n = (int64_t)hct_dtype_bytes(v->dtype);
+    for (int d = 0; d < v->ndim; d++)
+        if (v->stride[d] != 0 || v->dim[d] == 0) n *= v->dim[d];
+    return n;
+}
+
+static int64_t bytes_of(const hk *b, const hk_ref *r) {
+    switch (r->place) {
+    case HK_IN: return bytes_of_view(&b->problem->in[r->index]);
+    case HK_OUT: return bytes_of_view(&b->problem->out[r->index]);
+    case HK_WORK: return (int64_t)r->bytes;
+    default: return 0;
+    }
+}
+
+static int same_place(const hk_ref *a, const hk_ref *b) {
+    return a->place == b->place && a->index == b->index && a->off == b->off;
+}
+
+static int64_t bytes_of_operands(const hk *b, const hk_launch *l) {
+    int64_t bytes = 0;
+    const hk_arg *a = b->arg + l->first_arg;
+    for (uint32_t i = 0; i < l->n_args; i++) {
+        uint32_t before = 0;
+        while (before < i && !(a[before].is_mem && a[i].is_mem && same_place(&a[before].ref, &a[i].ref))) before++;
+        if (a[i].is_mem && before == i) bytes += bytes_of(b, &a[i].ref);
+    }
+    return bytes;
+}
+
+static int64_t bytes_of_product(const hk_product *g, int32_t dtype) {
+    int64_t size = (int64_t)hct_dtype_bytes(dtype), result = g->wide ? (int64_t)sizeof(float) : size;
+    int64_t each_a = g->batch > 1 && !g->step_a ? 1 : g->batch, each_b = g->batch > 1 && !g->step_b ? 1 : g->batch;
+    return size * (each_a * g->m * g->k + each_b * g->k * g->n + (g->has_bias ? g->n : 0)) +
+           result * g->batch * g->m * g->n * (g->beta != 0 ? 2 : 1);
+}
+
+void hk_account(const hk *b, hct_plan *plan) {
+    for (uint32_t i = 0; i < b->n_launch; i++) {
+        const hk_launch *l = &b->launch[i];
+        if (l->kind == HK_EACH ? l->n == 0 : l->kind == HK_ROWS && l->groups[0] * l->groups[1] == 0) continue;
+        plan->launches++;
+        plan->library += l->kind == HK_PRODUCT;
+        plan->moved += (uint64_t)(l->kind == HK_PRODUCT ? bytes_of_product(&l->product, b->problem->in[0].dtype)
+                                  : l->moved >= 0       ? l->moved
+                                                        : bytes_of_operands(b, l));
+    }
 }
 
 /* ---- strided operands ---- */
@@ -205,6 +275,7 @@ void hk_copy(hk *b, hk_ref to, const hct_view *to_view, hk_ref from, const hct_v
         w.ndim--;
     }
     hk_each(b, "move", -1, names[flat][size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3], n);
+    hk_moves(b, 2 * hct_numel(to_view) * (int64_t)size);
     hk_mem(b, to);
     hk_mem(b, from);
     if (flat != 1) hk_struct(b, &w, sizeof w);

@@ -28,6 +28,7 @@ typedef struct hk_target {
     uint32_t library; /* bit d: products of dtype d go to a library (HK_PRODUCT launches) */
     int library_bias; /* which adds a bias too */
     int subgroups;    /* row kernels add up through sub-groups: dialect.h's SUBGROUPS */
+    int addresses;    /* kernels take tables of addresses (hk_table) */
 } hk_target;
 
 /* ---- one launch ---- */
@@ -39,15 +40,22 @@ typedef struct hk_ref {
     hk_place place;
     uint32_t index;
     uint64_t off;
+    uint64_t bytes; /* HK_WORK: how many were asked for */
 } hk_ref;
-#define HK_IN_(i) ((hk_ref){HK_IN, (uint32_t)(i), 0})
-#define HK_OUT_(i) ((hk_ref){HK_OUT, (uint32_t)(i), 0})
+#define HK_IN_(i) ((hk_ref){HK_IN, (uint32_t)(i), 0, 0})
+#define HK_OUT_(i) ((hk_ref){HK_OUT, (uint32_t)(i), 0, 0})
 
 typedef struct hk_arg {
     int is_mem; /* a buffer and its byte offset (two arguments); else bytes */
     hk_ref ref;
-    uint32_t size, at; /* bytes: size of them in plan->bytes from `at` */
+    uint32_t size, at;      /* bytes: size of them in plan->bytes from `at` */
+    uint32_t place, places; /* of which these plan->place are addresses, known when the call is run */
 } hk_arg;
+/* An address, `at` bytes into a struct of arguments. */
+typedef struct hk_address {
+    uint32_t at;
+    hk_ref ref;
+} hk_address;
 
 typedef enum hk_kind {
     HK_ROWS,   /* `groups` groups of `items` work-items */
@@ -73,6 +81,7 @@ typedef struct hk_launch {
     uint32_t items;
     int64_t groups[2], n;
     uint32_t first_arg, n_args;
+    int64_t moved; /* bytes; -1: each operand once */
     hk_product product;
 } hk_launch;
 
@@ -82,8 +91,9 @@ typedef struct hk {
     const hct_problem *problem;
     hk_launch *launch;
     hk_arg *arg;
+    hk_address *place;
     unsigned char *bytes;
-    uint32_t n_launch, n_arg, n_bytes, cap_launch, cap_arg, cap_bytes;
+    uint32_t n_launch, n_arg, n_bytes, n_place, cap_launch, cap_arg, cap_bytes, cap_place;
     uint64_t workspace, may_alias;
     int no_memory;
     /* Bytes of temporary memory a library product wants; NULL: none. */
@@ -104,7 +114,15 @@ void hk_i64(hk *, int64_t);
 void hk_i32(hk *, int32_t);
 void hk_f32(hk *, double);
 void hk_struct(hk *, const void *, uint32_t size);
+/* The same, with n addresses in it; HK_TABLE bytes at most. */
+enum { HK_TABLE = 4096 };
+void hk_table(hk *, const void *, uint32_t size, const hk_address *, uint32_t n);
 void hk_multiply(hk *, const hk_product *);
+/* Bytes that the launch begun last reads and writes, where that is not each operand once: operands that its loops go
+ * over twice count twice, whether a cache holds them or not; numbers that a whole group shares do not count. */
+void hk_moves(hk *, int64_t bytes);
+/* What the plan launches and moves, into plan's accounts. Asked while the problem is there. */
+void hk_account(const hk *, hct_plan *);
 
 /* to = from, both contiguous, n elements of two dtypes. */
 void hk_cast(hk *, hk_ref to, int32_t to_dtype, hk_ref from, int32_t from_dtype, int64_t n);

@@ -26,6 +26,7 @@ static void cast(hk *b, hk_ref to, const hct_view *to_view, hk_ref from, const h
     hk_i32(b, to_view->dtype);
     hk_i32(b, from_view->dtype);
     hk_struct(b, &w, sizeof w);
+    hk_moves(b, hct_numel(to_view) * (int64_t)(hct_dtype_bytes(to_view->dtype) + hct_dtype_bytes(from_view->dtype)));
 }
 void hk_cast(hk *b, hk_ref to, int32_t to_dtype, hk_ref from, int32_t from_dtype, int64_t n) {
     hct_view x = {.ndim = 1, .dim = {n}, .stride = {1}, .dtype = from_dtype}, y = x;
@@ -58,6 +59,7 @@ void hk_fill(hk *b, hk_ref to, int32_t dtype, int64_t n, double value) {
     hk_each(b, "move", -1, by_size(names, dtype), n);
     hk_mem(b, to);
     hk_i64(b, (int64_t)bits_of(value, dtype));
+    hk_moves(b, n * (int64_t)hct_dtype_bytes(dtype));
 }
 static void fill(hk *b, const hct_view *out, double value) {
     hk_fill(b, HK_OUT_(0), out->dtype, hct_numel(out), value);
@@ -113,12 +115,13 @@ static hct_status plan_gather(hk *b, const hct_problem *p, hct_err *err) {
     hk_mem(b, HK_OUT_(0));
     hk_mem(b, HK_IN_(0));
     hk_mem(b, HK_IN_(1));
-    hk_mem(b, (hk_ref){HK_STATUS, 0, 0});
+    hk_mem(b, (hk_ref){.place = HK_STATUS});
     hk_i64(b, ix->dim[1]);
     hk_i64(b, x->dim[2]);
     hk_i64(b, x->dim[1]);
     for (int d = 0; d < 3; d++) hk_i64(b, x->stride[d]);
     for (int d = 0; d < 2; d++) hk_i64(b, ix->stride[d]);
+    hk_moves(b, hct_numel(p->out) * (int64_t)(2 * hct_dtype_bytes(x->dtype) + sizeof(int32_t)));
     return HCT_OK;
 }
 

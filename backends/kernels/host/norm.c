@@ -15,6 +15,7 @@ static hct_status plan_layer_norm(hk *b, const hct_problem *p, hct_err *err) {
     hk_i64(b, step);
     hk_i64(b, last_dim(p->in));
     hk_f32(b, hk_real(p, "eps"));
+    hk_moves(b, hct_numel(p->in) * 6 * (int64_t)hct_dtype_bytes(p->in[0].dtype)); /* x three times, w, b; y */
     return HCT_OK;
 }
 
@@ -43,6 +44,8 @@ hct_status hk_norm_backward(hk *b, const hct_problem *p, hct_err *err) {
     hk_i64(b, c);
     hk_i64(b, (rows + parts - 1) / parts);
     hk_i32(b, with_ds);
+    /* x, dy and w twice, dw and db from and to memory, ds, dx */
+    hk_moves(b, rows * c * ((7 + with_ds) * (int64_t)hct_dtype_bytes(p->in[0].dtype) + 16) + parts * 2 * c * 4);
     hk_each(b, "norm", p->in[0].dtype, "layer_norm_bwd_last", c);
     hk_mem(b, HK_OUT_(1));
     hk_mem(b, HK_OUT_(2));

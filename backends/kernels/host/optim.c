@@ -20,7 +20,7 @@ static hct_status plan_norm(hk *b, const hct_problem *p, hct_err *err) {
     hk_ref partial = hk_work(b, (uint64_t)total * sizeof(float));
     for (uint32_t i = 0; i < p->n_in; i += BATCH) {
         sizes z = {{-1, -1, -1, -1}, {0}, {0}};
-        int64_t groups = 0;
+        int64_t groups = 0, elements = 0;
         hk_ref g[BATCH];
         for (uint32_t k = 0; k < BATCH; k++) g[k] = HK_IN_(i);
         for (uint32_t k = 0; k < BATCH && i + k < p->n_in; k++) {
@@ -28,6 +28,7 @@ static hct_status plan_norm(hk *b, const hct_problem *p, hct_err *err) {
             z.n[k] = hct_numel(&p->in[i + k]);
             z.first[k] = groups;
             groups += parts_of(z.n[k]);
+            elements += z.n[k];
         }
         hk_rows(b, "optim", p->in[0].dtype, "norm_parts", groups);
         hk_mem(b, partial);
@@ -35,6 +36,7 @@ static hct_status plan_norm(hk *b, const hct_problem *p, hct_err *err) {
         hk_struct(b, &z, sizeof z);
         hk_i64(b, PART);
         hk_i64(b, at);
+        hk_moves(b, elements * (int64_t)hct_dtype_bytes(p->in[0].dtype) + groups * (int64_t)sizeof(float));
         at += groups;
     }
     at = 0;
@@ -46,6 +48,7 @@ static hct_status plan_norm(hk *b, const hct_problem *p, hct_err *err) {
         hk_i64(b, i);
         hk_i64(b, at);
         hk_i64(b, at + parts);
+        hk_moves(b, (parts + 1) * (int64_t)sizeof(float));
         at += parts;
     }
     hk_rows(b, "optim", p->in[0].dtype, "norm_all", 1);
@@ -95,7 +98,7 @@ static hct_status plan_update(hk *b, const hct_problem *p, const char *kernel, u
     hyper h = hyper_of(p);
     for (uint32_t i = 0; i < count; i += BATCH) {
         sizes z = {{-1, -1, -1, -1}, {0}, {0}};
-        int64_t groups = 0;
+        int64_t groups = 0, elements = 0;
         hk_ref grad[BATCH];
         for (uint32_t k = 0; k < BATCH && i + k < count; k++) {
             uint32_t first = 2 + (i + k) * per;
@@ -104,6 +107,7 @@ static hct_status plan_update(hk *b, const hct_problem *p, const char *kernel, u
             z.first[k] = groups;
             z.slot[k] = i + k;
             groups += parts_of(z.n[k]);
+            elements += z.n[k];
         }
         hk_rows(b, "optim", dtype, copy ? "adam_copy" : kernel, groups);
         if (moment == dtype && dtype != HCT_F32) hk_option(b, "MOMENT_REAL=1");
@@ -118,6 +122,8 @@ static hct_status plan_update(hk *b, const hct_problem *p, const char *kernel, u
         hk_struct(b, &z, sizeof z);
         hk_struct(b, &h, sizeof h);
         hk_i64(b, PART);
+        hk_moves(b, elements * (3 * (int64_t)hct_dtype_bytes(dtype) + 2 * states * (int64_t)hct_dtype_bytes(moment) +
+                                2 * copy));
     }
     return HCT_OK;
 }

@@ -53,7 +53,7 @@ static hct_status plan_ce(hk *b, const hct_problem *p, hct_err *err) {
         hk_mem(b, HK_OUT_(1));
         hk_mem(b, x);
         hk_mem(b, HK_IN_(1));
-        hk_mem(b, (hk_ref){HK_STATUS, 0, 0});
+        hk_mem(b, (hk_ref){.place = HK_STATUS});
         hk_i64(b, n);
         hk_i64(b, step);
         hk_i64(b, p->in[0].dim[1]);
@@ -66,7 +66,7 @@ static hct_status plan_ce(hk *b, const hct_problem *p, hct_err *err) {
     hk_mem(b, HK_OUT_(1));
     hk_mem(b, x);
     hk_mem(b, HK_IN_(1));
-    hk_mem(b, (hk_ref){HK_STATUS, 0, 0});
+    hk_mem(b, (hk_ref){.place = HK_STATUS});
     hk_i64(b, step);
     hk_i64(b, p->in[0].dim[1]);
     hk_i64(b, p->in[1].stride[0]);

@@ -13,7 +13,7 @@ static hct_status plan_gather_bwd(hk *b, const hct_problem *p, hct_err *err) {
     }
     hk_each(b, "tokens", dy->dtype, "index_check", dy->dim[0] * k);
     hk_mem(b, HK_IN_(1));
-    hk_mem(b, (hk_ref){HK_STATUS, 0, 0});
+    hk_mem(b, (hk_ref){.place = HK_STATUS});
     hk_i64(b, k);
     hk_i64(b, tokens);
     hk_i64(b, ix->stride[0]);

@@ -33,7 +33,7 @@ static hct_status plan_views(hk *b, const hct_problem *p, hct_err *err) {
            range = hk_work(b, (uint64_t)(seen * 2) * sizeof(float));
     hk_each(b, "views", -1, "views_check", seen);
     hk_mem(b, HK_IN_(1));
-    hk_mem(b, (hk_ref){HK_STATUS, 0, 0});
+    hk_mem(b, (hk_ref){.place = HK_STATUS});
     hk_struct(b, &z, sizeof z);
     hk_each(b, "views", -1, "views_taps", seen * 3 * (HCT_VIEW_TAPS + 1));
     hk_mem(b, taps);
@@ -54,6 +54,7 @@ static hct_status plan_views(hk *b, const hct_problem *p, hct_err *err) {
         hk_i64(b, z.size);
         hk_i64(b, axis);
         hk_i64(b, axis == 0 ? z.size * z.size : axis == 1 ? z.size : 1);
+        hk_moves(b, n * 2 * (int64_t)sizeof(float));
     }
     hk_rows(b, "views", -1, "views_range", seen);
     hk_mem(b, range);

@@ -25,8 +25,8 @@ extern "C" {
 #define HCT_MAGIC 0x31544348u /* "HCT1" */
 #define HCT_MAJOR 1           /* another major is refused before anything is called */
 /* 1: hct_host.comm; 2: hct_backend.range_push, range_pop, stream_after; 3: packed copies; 4: unused outputs;
- * 5: hct_backend.library */
-#define HCT_MINOR 5
+ * 5: hct_backend.library; 6: what a plan launches */
+#define HCT_MINOR 6
 #define HCT_HAS(p, f) ((p)->size >= (size_t)((const char *)&(p)->f - (const char *)(p)) + sizeof(p)->f && (p)->f)
 
 typedef struct hct_host hct_host;
@@ -77,6 +77,11 @@ typedef struct hct_plan { /* what a kernel promises for that problem */
     uint64_t packed;    /* since 1.3: bytes wanted for a packed copy of in[packs], which must be steady; 0: none */
     uint32_t packs, reserved;
     uint64_t leaves; /* since 1.4: bit o: run() does not touch out[o], which is unused: it gets no memory */
+    /* Since 1.6, for accounts: how many kernels run() launches, and how many of them are a library's; bytes that they
+     * read and write in memory, as their loops go over operands (a library's: each operand once). launches 0: not
+     * told, which counts as one kernel that moves each operand once. */
+    uint32_t launches, library;
+    uint64_t moved;
 } hct_plan;
 
 typedef struct hct_kernel { /* one way to compute one op on one backend */
