@@ -51,6 +51,15 @@ static void add_grad(hct_tape *t, hct_id id, hct_id g) {
     hct_value(t, id)->grad = sum;
 }
 
+hct_id hct_whole_of(const hct_tape *t, const hct_id *part, uint32_t n, int64_t axis) {
+    for (size_t i = t->n_nodes; i-- > 0;) {
+        const node *s = &t->nodes[i];
+        if (strcmp(s->op->name, "split") != 0 || s->n_out != n || memcmp(s->out, part, n * sizeof *part) != 0) continue;
+        return hct_attr_int(s->attr, s->n_attr, "axis", -1) == axis ? s->in[0] : 0;
+    }
+    return 0;
+}
+
 void hct_host_fill_tape(hct_host *h) {
     h->emit = hct_emit;
     h->grad_of = grad_of;

@@ -155,6 +155,8 @@ void hct_node_release(node *);
 /* Whether the gradient of what op makes of these values stays in F32 although they have 16 bits: one of them is a copy
  * of an F32 parameter, or made from one, and op only moves or scales it (backward.c). */
 int hct_grad_stays_wide(hct_tape *, const char *op, const hct_id *in, uint32_t n_in);
+/* What was split along an axis into exactly these n parts, in this order; 0: nothing was. */
+hct_id hct_whole_of(const hct_tape *, const hct_id *part, uint32_t n, int64_t axis);
 /* Runs one planned node now. */
 hct_status hct_node_run(hct_tape *, node *, hct_err *);
 /* Tensors that it writes get another version. */
@@ -205,5 +207,7 @@ hct_status plugin_check_version(const char *file, const hct_plugin *, hct_err *e
 
 /* ---- cost (cost.c) ---- */
 double hct_node_flops(const hct_problem *);
+/* m, n, k and matrices of a product. */
+void hct_node_product(const hct_problem *, hct_call *);
 
 #endif

@@ -301,6 +301,8 @@ static hct_call call_of(const node *n) {
     c.launches = n->plan.launches ? n->plan.launches : 1;
     c.library = n->plan.library;
     c.moved = n->plan.launches ? (double)n->plan.moved : c.bytes;
+    c.moved_library = (double)n->plan.moved_library;
+    hct_node_product(&p, &c);
     return c;
 }
 

@@ -52,6 +52,19 @@ static void declare_head(params *p, const dino_config *c) {
     params_add(p, INIT_NORMAL, 1, PARAM_DIMS(k, b), "head.last_layer.weight_v");
 }
 
+/* The student's tensor of a teacher's; NULL for others. */
+static const param *source_of(const params *p, const param *item) {
+    size_t n = strlen(DINO_TEACHER);
+    return strncmp(item->name, DINO_TEACHER, n) ? NULL : params_find(p, item->name + n);
+}
+
+/* Whether the teacher's is a moving average of this one: a fixed table is the same in both, and each keeps running
+ * statistics of its own. */
+static int averages(const param *from) {
+    return from && (from->init != INIT_GIVEN || from->trained) && !strstr(from->name, RUNNING_MEAN) &&
+           !strstr(from->name, RUNNING_VAR);
+}
+
 void dino_declare(params *p, const dino_config *c) {
     c->encoder.kind->declare(p, &c->encoder);
     declare_head(p, c);
@@ -60,14 +73,11 @@ void dino_declare(params *p, const dino_config *c) {
     c->encoder.kind->declare(p, &c->encoder);
     declare_head(p, c);
     params_scope(p, "");
-    for (size_t i = first; i < p->n; i++) p->items[i].trained = 0;
+    for (size_t i = first; i < p->n; i++) {
+        p->items[i].trained = 0;
+        p->items[i].follows = averages(source_of(p, &p->items[i]));
+    }
     params_add(p, INIT_ZERO, 0, PARAM_DIMS(c->head.prototypes), "center");
-}
-
-/* The student's tensor of a teacher's; NULL for others. */
-static const param *source_of(const params *p, const param *item) {
-    size_t n = strlen(DINO_TEACHER);
-    return strncmp(item->name, DINO_TEACHER, n) ? NULL : params_find(p, item->name + n);
 }
 
 hct_status dino_copy_teacher(params *p, hct_err *err) {
@@ -133,7 +143,10 @@ dino_outputs dino_forward(hct_tape *t, params *p, const dino_config *c, hct_id v
     int64_t b = hct_shape(t, views)->dim[1], d[3];
     dino_outputs out;
     input_dims(&c->encoder.input, d);
-    hct_id cls, all = hct_reshape(t, views, 5, (int64_t[]){c->views * b, c->encoder.input.n_windows, d[0], d[1], d[2]});
+    hct_id cls, all;
+    const hct_view *v = hct_shape(t, views);
+    if (v->ndim == 4) all = hct_reshape(t, views, 3, (int64_t[]){c->views * b, v->dim[2], v->dim[3]});
+    else all = hct_reshape(t, views, 5, (int64_t[]){c->views * b, c->encoder.input.n_windows, d[0], d[1], d[2]});
     out.student = branch(t, p, c, all, c->views, &cls);
     params_scope(p, DINO_TEACHER);
     out.teacher = branch(t, p, c, hct_slice(t, all, 0, 0, c->global * b), c->global, &out.features);
@@ -144,26 +157,29 @@ dino_outputs dino_forward(hct_tape *t, params *p, const dino_config *c, hct_id v
 }
 
 void dino_record_averages(hct_tape *t, params *p, const dino_outputs *out, int64_t micro, const dino_inputs *in) {
-    hct_id *pair = malloc((2 * p->n + 1) * sizeof *pair), rates = hct_use(t, in->rates);
-    uint32_t n = 0;
-    if (!pair) {
+    hct_id *each = malloc((3 * p->n + 1) * sizeof *each), rates = hct_use(t, in->rates);
+    int copies = p->compute != HCT_F32;
+    uint32_t n = 0, k = 0;
+    if (!each) {
         hct_tape_fail(t, HCT_ENOMEM, "out of memory for the teacher");
         return;
     }
     for (size_t i = 0; i < p->n; i++) {
-        const param *from = source_of(p, &p->items[i]);
-        if (!from || (from->init == INIT_GIVEN && !from->trained)) continue; /* a fixed table is the same in both */
-        if (strstr(from->name, RUNNING_MEAN) || strstr(from->name, RUNNING_VAR)) continue; /* each keeps its own */
-        pair[2 * n] = hct_use(t, p->items[i].tensor);
-        pair[2 * n++ + 1] = hct_use(t, from->tensor);
+        const param *item = &p->items[i], *from = source_of(p, item);
+        if (!averages(from)) continue;
+        n++;
+        each[k++] = hct_use(t, item->tensor);
+        each[k++] = hct_use(t, from->tensor);
+        if (copies) each[k++] = hct_use(t, item->copy);
     }
-    hct_ema(t, rates, 0, pair, n);
+    if (copies) hct_ema_copy(t, rates, 0, each, n);
+    else hct_ema(t, rates, 0, each, n);
     hct_id mean = hct_mean(t, out[0].teacher, HCT_AXES(2), 0);
     for (int64_t m = 1; m < micro; m++) mean = hct_add(t, mean, hct_mean(t, out[m].teacher, HCT_AXES(2), 0));
     if (micro > 1) mean = hct_scale(t, mean, 1 / (double)micro, 0);
     if (hct_comm_world()) hct_all_reduce(t, &mean, 1, 1.0 / hct_comm_world()->ranks);
     hct_ema(t, rates, 2, (hct_id[]){params_master(p, t, "center"), mean}, 1);
-    free(pair);
+    free(each);
 }
 
 int dino_is_last_layer(const char *name) { return !strncmp(name, "head.last_layer.", 16); }

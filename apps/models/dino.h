@@ -50,7 +50,8 @@ void dino_inputs_free(dino_inputs *);
 hct_status dino_set(const dino_inputs *, double student_temp, double teacher_temp, double teacher_momentum,
                     double centre_momentum, hct_err *);
 
-/* views [views, B, C, D0, D1, D2]: all go through the student together, the first `global` through the teacher. */
+/* views [views, B, C, D0, D1, D2], or their patches [views, B, N, C P^3] where the encoder takes those: all go through
+ * the student together, the first `global` through the teacher. */
 dino_outputs dino_forward(hct_tape *, params *, const dino_config *, hct_id views, const dino_inputs *);
 /* After hct_backward and the optimiser: the teacher's average, and the centre's over the teacher's logits of n
  * micro-batches. */

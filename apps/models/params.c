@@ -90,6 +90,7 @@ hct_id params_use(params *p, hct_tape *t, const char *name, ...) {
     const param *item = params_find(p, full);
     if (!item) return hct_tape_fail(t, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
     if (item->copy && item->trained) return hct_param_copy(t, item->tensor, item->copy);
+    if (item->copy && item->follows) return hct_use(t, item->copy);
     if (p->compute != HCT_F32) return hct_cast(t, hct_use(t, item->tensor), p->compute);
     return item->trained ? hct_param(t, item->tensor) : hct_use(t, item->tensor);
 }
@@ -117,7 +118,7 @@ hct_status params_compute(params *p, hct_dtype dtype, hct_err *err) {
     if (dtype == HCT_F32) return HCT_OK;
     for (size_t i = 0; i < p->n; i++) {
         const hct_view *v = hct_tensor_view(p->items[i].tensor);
-        if (!p->items[i].trained) continue;
+        if (!p->items[i].trained && !p->items[i].follows) continue;
         if (!(p->items[i].copy = hct_tensor_new(p->dev, dtype, v->ndim, v->dim, err)))
             return err ? err->code : HCT_ENOMEM;
     }

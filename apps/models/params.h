@@ -23,9 +23,10 @@ typedef enum param_init {
 typedef struct param {
     char *name;
     hct_tensor *tensor; /* F32 */
-    hct_tensor *copy;   /* of a trained one in params.compute; NULL: models compute with tensor */
+    hct_tensor *copy;   /* in params.compute, of a trained one and one that follows; NULL: models compute with tensor */
     param_init init;
     int trained; /* gradients flow to it and the optimiser updates it */
+    int follows; /* it is a moving average of one that is trained: whoever averages writes the copy too */
 } param;
 
 typedef struct params {

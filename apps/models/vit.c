@@ -85,7 +85,8 @@ hct_id vit_embed(hct_tape *t, params *p, const vit_config *c, hct_id x, hct_id k
     int64_t voxels = c->channels * c->patch * c->patch * c->patch;
     hct_id w =
         hct_reshape(t, params_use(p, t, "patch_embedding.patch_embeddings.weight"), 2, (int64_t[]){c->width, voxels});
-    hct_id patches = hct_unfold3d(t, hct_cast(t, x, (hct_dtype)hct_shape(t, w)->dtype), c->patch, 0),
+    int made = hct_shape(t, x)->ndim == 3;
+    hct_id patches = made ? x : hct_unfold3d(t, hct_cast(t, x, (hct_dtype)hct_shape(t, w)->dtype), c->patch, 0),
            positions = params_use(p, t, POSITIONS);
     if (keep) {
         patches = hct_gather(t, patches, keep);

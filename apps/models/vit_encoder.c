@@ -77,6 +77,7 @@ static void forward(hct_tape *t, params *p, const encoder *e, hct_id x, encoder_
     v->embedding = v->pool_mean ? vit_mean(t, &c, v->tokens) : vit_cls(t, v->tokens);
 }
 
+static int64_t patch(const encoder *e) { return vit_of(e).patch; }
 static int64_t width(const encoder *e) { return vit_of(e).width; }
 static int64_t layers(const encoder *e) { return vit_of(e).depth; }
 static int64_t branches(const encoder *e) { return 2 * vit_of(e).depth; }
@@ -158,6 +159,7 @@ const encoder_kind encoder_vit = {
     .check = check,
     .declare = declare,
     .forward = forward,
+    .patch = patch,
     .width = width,
     .tokens = tokens,
     .layers = layers,

@@ -1,8 +1,11 @@
-/* A model of what a program takes on a card: calls, bytes and work against the card's rates.
+/* A model of what a program takes on a card: calls, launches, bytes and work against the card's rates.
  *
- * A call takes its launch and the longer of two times: its bytes at a share of the memory's rate, its work at a share
- * of the peak of its dtype. The shares are assumptions (below), so that a time is wrong by some tens of per cent; what
- * it ranks, and the counts of calls and bytes, are worth more than the time. No figure of it was measured on a card. */
+ * A launch costs CARD_LAUNCH. Kernels of our own take their bytes at a share of the memory's rate. A library's take the
+ * longer of two times: their bytes, or their work at the share of the peak that the library reaches. Products are cut
+ * into tiles of CARD_TILE^2, which the card's multiprocessors take in waves: what is padded, and the places that the
+ * last wave leaves empty, are paid for; where there are fewer tiles than multiprocessors, long sums are split. The
+ * shares are assumptions, so that a time is wrong by some tens of per cent; what it ranks, and the counts of launches
+ * and bytes, are worth more than the time. No figure of it was measured on a card. */
 #ifndef PLANNING_CARDS_H
 #define PLANNING_CARDS_H
 
@@ -10,25 +13,28 @@
 
 #include "hct/hct.h"
 
-/* Rates as the makers' data sheets give them, dense. */
+/* Rates as the makers' data sheets give them, dense, and what of them libraries are assumed to reach. */
 typedef struct card {
     const char *name, *source;
     double bandwidth;      /* bytes a second */
     double peak16, peak32; /* FLOP a second: bf16 and f16 with sums in f32; f32 without TF32 */
+    int64_t units;         /* multiprocessors */
+    double products;       /* of the peak, where tiles fill the card */
+    double attention;      /* of the peak, at about 512 tokens and heads of 64 */
 } card;
 
 extern const card cards[]; /* ended by a name of NULL */
 /* NULL: there is none of that name. */
 const card *card_find(const char *name);
 
-/* What of a peak is reached: large products and convolutions by the vendor's library, fused attention; of the memory's
- * rate by anything; and what a launch from a recorded graph costs. */
-#define CARD_PRODUCTS 0.70
-#define CARD_ATTENTION 0.50
+/* Of the memory's rate, what anything reaches; what a launch from a recorded graph costs; a product's tile, and the
+ * shortest part of a sum that is split. */
 #define CARD_MEMORY 0.85
 #define CARD_LAUNCH 2.0e-6 /* seconds */
+#define CARD_TILE 128
+#define CARD_SPLIT 512
 
-/* Seconds of one call; floor: at the peak rates and without a launch. */
+/* Seconds of one call; floor: each operand once and the work, at the peak rates and without a launch. */
 double card_seconds(const card *c, const hct_call *call, double *ret_floor);
 
 /* Prints the step of a planned program on a card: time, share of the peak (MFU), calls, bytes, and the twenty

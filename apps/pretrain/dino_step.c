@@ -23,12 +23,20 @@ typedef struct dino_step {
 static void record(method_step *s, params *p, hct_optim *optim) {
     dino_step *own = s->own;
     hct_tape *t = s->tape;
-    const hct_attr size = HCT_INT("size", own->config.encoder.input.size[0]);
+    const encoder *e = &own->config.encoder;
+    /* patches in the dtype that the encoder computes with, where it takes them */
+    int64_t patch = e->kind->patch ? e->kind->patch(e) : 0;
+    const views_config *c = &s->r->views;
+    int told = c->placement == VIEWS_ALL;
+    const hct_attr attr[] = {HCT_INT("size", e->input.size[0]), HCT_INT("patch", patch),
+                             HCT_INT("bf16", patch && p->compute == HCT_BF16),
+                             HCT_REAL("smoothed", told ? c->smooth_prob : 1),
+                             HCT_REAL("gamma", told ? c->gamma_prob : 1)};
     for (int64_t m = 0; m < s->micro; m++) {
         hct_id views = 0;
         hct_emit(t, "ct_views",
-                 (hct_id[]){hct_use(t, own->volume[m]), hct_use(t, own->views[m]), hct_use(t, own->windows)}, 3, &size,
-                 1, &views, 1);
+                 (hct_id[]){hct_use(t, own->volume[m]), hct_use(t, own->views[m]), hct_use(t, own->windows)}, 3, attr,
+                 5, &views, 1);
         if (!views) return;
         own->out[m] = dino_forward(t, p, &own->config, views, &own->in);
         s->loss[m] = own->out[m].loss;

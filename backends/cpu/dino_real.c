@@ -113,8 +113,9 @@ static hct_status run_loss_bwd(const hct_plan *p, hct_stream *s, const hct_view 
 /* ---- moving averages ---- */
 
 static hct_status plan_ema(hct_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    uint32_t per = hct_attr_int(p->attr, p->n_attr, "copy", 0) ? 3 : 2;
     for (uint32_t i = 1; i < p->n_in; i++)
-        if (p->in[i].dtype != REAL_DTYPE)
+        if (p->in[i].dtype != ((i - 1) % per == 2 ? HCT_BF16 : REAL_DTYPE))
             return hct_plugin_fail(err, HCT_NOTIMPL, "for targets and sources of dtype " REAL_TEXT);
     return cpu_plan(d, p, ret, err);
 }
@@ -124,15 +125,19 @@ static hct_status run_ema(const hct_plan *p, hct_stream *s, const hct_view *in, 
     (void)s, (void)ws, (void)err;
     const float *rates = (const float *)hct_ptr(in) + cpu_int(p, "at") * in->stride[0];
     acc keep = rates[0], take = rates[in->stride[0]];
-    for (uint32_t o = 0; o < cpu_state(p)->n_out; o++) {
-        const hct_view *source = &in[2 + 2 * o];
+    uint32_t copies = cpu_int(p, "copy") != 0, count = cpu_state(p)->n_out / (1 + copies);
+    for (uint32_t o = 0; o < count; o++) {
+        const hct_view *source = &in[2 + (2 + copies) * o];
         int64_t n = hct_numel(source);
         int even = hct_is_contiguous(source);
-        real *target = hct_ptr(&out[o]);
+        real *target = hct_ptr(&out[(1 + copies) * o]);
+        uint16_t *copy = copies ? hct_ptr(&out[2 * o + 1]) : NULL;
         const real *x = hct_ptr(source);
 #pragma omp parallel for schedule(static) if (n > CPU_CHUNK)
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < n; i++) {
             target[i] = st(keep * ld(target[i]) + take * ld(x[even ? i : cpu_row(source, 0, i)]));
+            if (copy) copy[i] = hct_bf16_from_f32((float)ld(target[i]));
+        }
     }
     return HCT_OK;
 }

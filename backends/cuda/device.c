@@ -126,12 +126,14 @@ static hct_status make_device(int index, CUdevice id, hct_device **ret, hct_err 
                             .vw = 4,
                             .units = (uint32_t)(d->units > 0 ? d->units : 1),
                             .fp64 = 1,
-                            .local = 48 << 10};
+                            .local = 48 << 10,
+                            .addresses = 1};
     d->with_library = d->target;
     d->with_library.library = 1u << HCT_F32 | 1u << HCT_BF16 | 1u << HCT_F16;
     d->with_library.library_bias = 1;
     d->with_subgroups = d->target;
     d->with_subgroups.subgroups = 1;
+    d->with_subgroups.warps = d->target.group / 32;
     d->shown = (hct_cuda_device){
         .size = sizeof d->shown, .index = index, .capability = d->capability, .context = d->context, .enter = enter};
     if (st == HCT_OK) *ret = d;

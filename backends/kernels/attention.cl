@@ -30,6 +30,7 @@
 typedef struct heads {
     i64 n, m, h, d;                                                 /* queries, keys, heads, width */
     i64 qb, qn, qh, kb, kn, kh, vb, vn, vh, ob, on, oh, gb, gn, gh; /* strides of q, k, v, out and dout */
+    i64 rb, rn;                                                     /* of dq, or of dk and dv; heads lie d apart */
     float scale;
     i32 pad;
 } heads;
@@ -157,7 +158,7 @@ KERNEL(attention_delta)(MEM(delta), MEM(out), MEM(dout), heads z, EACH_ARGS) {
     AT(float, delta)[e] = s;
 }
 
-/* dq = scale sum_j P (dP - delta) k_j, with P = exp(scale q k - lse), dP = dout v. dq is contiguous. */
+/* dq = scale sum_j P (dP - delta) k_j, with P = exp(scale q k - lse), dP = dout v. */
 KERNEL(attention_dq)(MEM(dq), MEM(q), MEM(k), MEM(v), MEM(dout), MEM(lse), MEM(delta), heads z) {
     LOCAL float kt[HEAD * TILE], vt[HEAD * TILE], kr[TILE * HEAD];
     OWNER(z.n)
@@ -188,10 +189,10 @@ KERNEL(attention_dq)(MEM(dq), MEM(q), MEM(k), MEM(v), MEM(dout), MEM(lse), MEM(d
         }
     }
     for (i32 o = 0; o < own; o++)
-        store_row(AT(real, dq) + ((b * z.n + first + o) * z.h + h) * z.d, acc[o], z.scale, z.d);
+        store_row(AT(real, dq) + b * z.rb + (first + o) * z.rn + h * z.d, acc[o], z.scale, z.d);
 }
 
-/* dk = scale sum_i P (dP - delta) q_i, dv = sum_i P dout_i; a work-item owns keys. dk and dv are contiguous. */
+/* dk = scale sum_i P (dP - delta) q_i, dv = sum_i P dout_i; a work-item owns keys. */
 KERNEL(attention_dkv)(MEM(dk), MEM(dv), MEM(q), MEM(k), MEM(v), MEM(dout), MEM(lse), MEM(delta), heads z) {
     LOCAL float qt[HEAD * TILE], gt[HEAD * TILE], qr[TILE * HEAD], gr[TILE * HEAD], lse[TILE], delta[TILE];
     OWNER(z.m)
@@ -225,7 +226,7 @@ KERNEL(attention_dkv)(MEM(dk), MEM(dv), MEM(q), MEM(k), MEM(v), MEM(dout), MEM(l
         }
     }
     for (i32 o = 0; o < own; o++) {
-        store_row(AT(real, dk) + ((b * z.m + first + o) * z.h + h) * z.d, dk[o], z.scale, z.d);
-        store_row(AT(real, dv) + ((b * z.m + first + o) * z.h + h) * z.d, dv[o], 1.0f, z.d);
+        store_row(AT(real, dk) + b * z.rb + (first + o) * z.rn + h * z.d, dk[o], z.scale, z.d);
+        store_row(AT(real, dv) + b * z.rb + (first + o) * z.rn + h * z.d, dv[o], 1.0f, z.d);
     }
 }

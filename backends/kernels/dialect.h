@@ -155,9 +155,15 @@ FN void walk_to(const walk *w, i64 i, i32 operands, i64 *at) {
 
 FN float f32_of_bf16(u16 h) { return AS_FLOAT((u32)h << 16); }
 FN u16 bf16_of_f32(float f) {
+#ifdef __CUDA_ARCH__ /* one instruction from sm_80 on */
+    u16 h;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h) : "f"(f));
+    return h;
+#else
     u32 u = AS_UINT(f);
     u32 r = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
     return (u16)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16 | 0x40u) : r);
+#endif
 }
 #ifdef __OPENCL_VERSION__
 /* By integers: the library's conversions are slow to compile on PoCL, and its vector ones want addresses that are
@@ -387,21 +393,46 @@ FN vec vfirst(vec v, i32 n) {
 }
 FN float vsum(vec v) { return (v.x[0] + v.x[2]) + (v.x[1] + v.x[3]); }
 FN float vmost(vec v) { return fmaxf(fmaxf(v.x[0], v.x[2]), fmaxf(v.x[1], v.x[3])); }
-FN vec vldf(const float *p) { return vec{{p[0], p[1], p[2], p[3]}}; }
-FN void vstf(float *p, vec v) {
+/* One instruction where the place is a multiple of the vector's bytes, which it nearly always is. */
+template <class T> struct alignas(4 * sizeof(T)) four { T x[4]; };
+template <class T> FN four<T> take_four(const T *p) {
+    if ((u64)p % sizeof(four<T>) == 0) return *(const four<T> *)p;
+    return four<T>{{p[0], p[1], p[2], p[3]}};
+}
+template <class T> FN void put_four(T *p, four<T> v) {
+    if ((u64)p % sizeof(four<T>) == 0) *(four<T> *)p = v;
+    else
+        for (int i = 0; i < 4; i++) p[i] = v.x[i];
+}
+FN vec vldf(const float *p) {
+    const four<float> f = take_four(p);
+    return vec{{f.x[0], f.x[1], f.x[2], f.x[3]}};
+}
+FN void vstf(float *p, vec v) { put_four(p, four<float>{{v.x[0], v.x[1], v.x[2], v.x[3]}}); }
+FN vec vldl(const float *p) { return vec{{p[0], p[1], p[2], p[3]}}; }
+FN void vstl(float *p, vec v) {
     for (int i = 0; i < 4; i++) p[i] = v.x[i];
 }
-#define vldl(p) vldf(p)
-#define vldp(p) vldf(p)
-#define vstp(p, v) vstf((p), (v))
-#define vstl(p, v) vstf((p), (v))
+#define vldp(p) vldl(p)
+#define vstp(p, v) vstl((p), (v))
 #define vget(v, j) ((v).x[j])
 FN vec vexp(vec v) { return vec{{expf(v.x[0]), expf(v.x[1]), expf(v.x[2]), expf(v.x[3])}}; }
 FN vec vbell(vec v) { return vexp(v * v * -0.5f); }
 #if defined REAL_F32 || defined REAL_BF16 || defined REAL_F16
-FN vec vld(const real *p) { return vec{{ld(p, 0), ld(p, 1), ld(p, 2), ld(p, 3)}}; }
-FN void vst(real *p, vec v) {
-    for (int i = 0; i < 4; i++) st(p, i, v.x[i]);
+FN vec vld(const real *p) {
+    const four<real> f = take_four(p);
+    return vec{{ld(f.x, 0), ld(f.x, 1), ld(f.x, 2), ld(f.x, 3)}};
+}
+FN four<real> as_stored(vec v) {
+    four<real> f;
+    for (int i = 0; i < 4; i++) st(f.x, i, v.x[i]);
+    return f;
+}
+FN void vst(real *p, vec v) { put_four(p, as_stored(v)); }
+/* v as it is when it has been stored. */
+FN vec vstored(vec v) {
+    const four<real> f = as_stored(v);
+    return vec{{ld(f.x, 0), ld(f.x, 1), ld(f.x, 2), ld(f.x, 3)}};
 }
 #endif
 #endif
@@ -550,6 +581,16 @@ FN float row_exps(GLOBAL const real *x, i64 c, float top) {
     FOR_VECTORS(i, c) v += vexp(vld(x + i) - top);
     return s + vsum(v);
 }
+#endif
+
+/* CUDA with sub-groups: a warp a row, the row in registers: HELD vectors a work-item. c is a multiple of VW and at most
+ * HELD_MOST. FOR_HELD: vector k of this work-item, which begins at i. */
+#if defined SUBGROUPS && !defined __OPENCL_VERSION__
+#define WARPS_OF_ROWS
+#define HELD_VECTORS 8
+#define HELD_MOST (HELD_VECTORS * WARP * VW)
+#define FOR_HELD(k, i)                                                                                                 \
+    _Pragma("unroll") for (i32 k = 0; k < HELD_VECTORS; k++) if (const i32 i = (k * WARP + SUB_LANE) * VW; i < c)
 #endif
 
 /* ---- f16 arithmetic ---- */

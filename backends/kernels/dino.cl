@@ -1,5 +1,4 @@
-/* DINO's loss, its backward, and moving averages of tensors. Formulas: core/ops/dino.c. Temperatures stay on the
- * device. */
+/* DINO's loss and its backward. Formulas: core/ops/dino.c. Temperatures stay on the device. */
 #include "dialect.h"
 
 typedef struct dino {
@@ -88,28 +87,4 @@ KERNEL(dino_bwd)
             if (g != v) want += kexp(teacher_logit(t + g * z.tv, centre, &z, i, per_t) - lse_t[g * z.lt_v]);
         st(dx, i, scale * (others * kexp(ld(x, i * z.sk) * per_s - lse) - want));
     }
-}
-
-/* ---- moving averages: up to AVERAGES tensors a launch, one part of one tensor a group ---- */
-
-enum { AVERAGES = 4 };
-typedef struct averages {
-    i64 n[AVERAGES], first[AVERAGES]; /* elements, or -1; which group of the launch is the tensor's first */
-} averages;
-
-KERNEL(ema)
-(MEM(rates), MEM(t0), MEM(s0), MEM(t1), MEM(s1), MEM(t2), MEM(s2), MEM(t3), MEM(s3), averages z, i64 at, i64 part) {
-    float keep = AT(float, rates)[at], take = AT(float, rates)[at + 1];
-    i32 k = 0;
-    for (i32 j = 1; j < AVERAGES; j++)
-        if (z.n[j] >= 0 && ROW >= z.first[j]) k = j;
-    i64 first = (ROW - z.first[k]) * part, c = z.n[k] - first < part ? z.n[k] - first : part;
-    GLOBAL real *to = (k == 0 ? AT(real, t0) : k == 1 ? AT(real, t1) : k == 2 ? AT(real, t2) : AT(real, t3)) + first;
-    GLOBAL const real *from = (k == 0   ? AT(real, s0)
-                               : k == 1 ? AT(real, s1)
-                               : k == 2 ? AT(real, s2)
-                                        : AT(real, s3)) +
-                              first;
-    FOR_VECTORS(i, c) vst(to + i, vld(to + i) * keep + vld(from + i) * take);
-    FOR_REST(i, c) st(to, i, keep * ld(to, i) + take * ld(from, i));
 }

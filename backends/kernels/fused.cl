@@ -2,6 +2,7 @@
  * kernels would take two or three. */
 #include "dialect.h"
 
+#if GROUP == 1
 KERNEL(bias_gelu)(MEM(y), MEM(x), MEM(b), i64 step, i64 c) {
     GLOBAL const real *x = AT(real, x) + ROW * step, *b = AT(real, b);
     GLOBAL real *y = AT(real, y) + ROW * c;
@@ -33,6 +34,52 @@ KERNEL(bias_gelu_bwd)
         }
     }
 }
+#else
+/* ROW: a part of the rows; ROW_Y: GROUP VW columns; a work-item keeps to VW of them, whose bias and sums it holds. */
+#define OWN_COLUMNS                                                                                                    \
+    i64 first = ROW * part, last = first + part < rows ? first + part : rows, col = (ROW_Y * GROUP + LANE) * VW;       \
+    i64 whole = col + VW <= c, end = c < col + VW ? c : col + VW;
+KERNEL(bias_gelu)(MEM(y), MEM(x), MEM(b), i64 step, i64 rows, i64 c, i64 part) {
+    OWN_COLUMNS
+    GLOBAL const real *x = AT(real, x), *b = AT(real, b);
+    GLOBAL real *y = AT(real, y);
+    if (whole) {
+        vec own = vld(b + col);
+        for (i64 r = first; r < last; r++) vst(y + r * c + col, vgelu(vld(x + r * step + col) + own));
+    } else {
+        for (; col < end; col++)
+            for (i64 r = first; r < last; r++) st(y, r * c + col, kgelu(ld(x, r * step + col) + ld(b, col)));
+    }
+}
+
+/* dx, and partial [parts][c] = sums of dx. */
+KERNEL(bias_gelu_bwd)
+(MEM(dx), MEM(partial), MEM(x), MEM(b), MEM(dy), i64 step, i64 dy_step, i64 rows, i64 c, i64 part) {
+    OWN_COLUMNS
+    GLOBAL const real *x = AT(real, x), *b = AT(real, b), *g = AT(real, dy);
+    GLOBAL real *dx = AT(real, dx);
+    GLOBAL float *partial = AT(float, partial) + ROW * c;
+    if (whole) {
+        vec own = vld(b + col), sum = VSET(0.0f);
+        for (i64 r = first; r < last; r++) {
+            vec d = vld(g + r * dy_step + col) * vgelu_slope(vld(x + r * step + col) + own);
+            vst(dx + r * c + col, d);
+            sum += d;
+        }
+        vstf(partial + col, sum);
+    } else {
+        for (; col < end; col++) {
+            float own = ld(b, col), sum = 0;
+            for (i64 r = first; r < last; r++) {
+                float d = ld(g, r * dy_step + col) * kgelu_slope(ld(x, r * step + col) + own);
+                st(dx, r * c + col, d);
+                sum += d;
+            }
+            partial[col] = sum;
+        }
+    }
+}
+#endif
 
 /* s = x + h as it is stored; y, mean and rstd of that. */
 KERNEL(add_layer_norm)
@@ -60,3 +107,37 @@ KERNEL(add_layer_norm)
         AT(float, rstd)[ROW] = rstd;
     }
 }
+
+#ifdef WARPS_OF_ROWS
+/* The same, a warp a row, in registers. Rows ROW SUBS + SUB and every `step_row`-th from there on. */
+KERNEL(add_layer_norm_warps)
+(MEM(s), MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(h), MEM(w), MEM(b), i64 step, i64 h_step, i64 rows, i64 step_row,
+ i64 c, float eps) {
+    vec w[HELD_VECTORS], b[HELD_VECTORS], held[HELD_VECTORS];
+    FOR_HELD(k, i) {
+        w[k] = vld(AT(real, w) + i);
+        b[k] = vld(AT(real, b) + i);
+    }
+    for (i64 r = ROW * SUBS + SUB; r < rows; r += step_row) {
+        const real *x = AT(real, x) + r * step, *h = AT(real, h) + r * h_step;
+        real *s = AT(real, s) + r * c, *y = AT(real, y) + r * c;
+        vec v = VSET(0.0f), squares = VSET(0.0f);
+        FOR_HELD(k, i) {
+            held[k] = vstored(vld(x + i) + vld(h + i));
+            vst(s + i, held[k]);
+            v += held[k];
+        }
+        float mean = SUB_SUM(vsum(v)) / (float)c;
+        FOR_HELD(k, i) {
+            held[k] = held[k] - mean;
+            squares = vmad(held[k], held[k], squares);
+        }
+        float rstd = 1.0f / SQRTF(SUB_SUM(vsum(squares)) / (float)c + eps);
+        FOR_HELD(k, i) vst(y + i, vmad(held[k] * rstd, w[k], b[k]));
+        if (SUB_LANE == 0) {
+            AT(float, mean)[r] = mean;
+            AT(float, rstd)[r] = rstd;
+        }
+    }
+}
+#endif

@@ -62,6 +62,81 @@ KERNEL(layer_norm_bwd)
         }
     }
 }
+#ifdef WARPS_OF_ROWS
+/* The same in registers. Rows ROW SUBS + SUB and every `step_row`-th from there on. */
+KERNEL(layer_norm_warps)
+(MEM(y), MEM(mean), MEM(rstd), MEM(x), MEM(w), MEM(b), i64 step, i64 rows, i64 step_row, i64 c, float eps) {
+    vec w[HELD_VECTORS], b[HELD_VECTORS], held[HELD_VECTORS];
+    FOR_HELD(k, i) {
+        w[k] = vld(AT(real, w) + i);
+        b[k] = vld(AT(real, b) + i);
+    }
+    for (i64 r = ROW * SUBS + SUB; r < rows; r += step_row) {
+        const real *x = AT(real, x) + r * step;
+        real *y = AT(real, y) + r * c;
+        vec v = VSET(0.0f), squares = VSET(0.0f);
+        FOR_HELD(k, i) {
+            held[k] = vld(x + i);
+            v += held[k];
+        }
+        float mean = SUB_SUM(vsum(v)) / (float)c;
+        FOR_HELD(k, i) {
+            held[k] = held[k] - mean;
+            squares = vmad(held[k], held[k], squares);
+        }
+        float rstd = 1.0f / SQRTF(SUB_SUM(vsum(squares)) / (float)c + eps);
+        FOR_HELD(k, i) vst(y + i, vmad(held[k] * rstd, w[k], b[k]));
+        if (SUB_LANE == 0) {
+            AT(float, mean)[r] = mean;
+            AT(float, rstd)[r] = rstd;
+        }
+    }
+}
+
+/* ROW: part of the rows, its warps by turns; sums of dw and db in registers, then over the warps in their order. */
+KERNEL(layer_norm_bwd_warps)
+(MEM(dx), MEM(partial), MEM(x), MEM(w), MEM(mean), MEM(rstd), MEM(dy), MEM(ds), i64 step, i64 dy_step, i64 ds_step,
+ i64 rows, i64 c, i64 part, i32 with_ds) {
+    LOCAL float sums[2 * HELD_MOST];
+    i64 first = ROW * part, last = first + part < rows ? first + part : rows;
+    vec w[HELD_VECTORS], dw[HELD_VECTORS], db[HELD_VECTORS], gw[HELD_VECTORS], xhat[HELD_VECTORS];
+    FOR_HELD(k, i) {
+        w[k] = vld(AT(real, w) + i);
+        dw[k] = db[k] = VSET(0.0f);
+    }
+    for (i64 r = first + SUB; r < last; r += SUBS) {
+        const real *x = AT(real, x) + r * step, *g = AT(real, dy) + r * dy_step, *beside = AT(real, ds) + r * ds_step;
+        real *dx = AT(real, dx) + r * c;
+        float mean = AT(float, mean)[r], rstd = AT(float, rstd)[r];
+        vec vs = VSET(0.0f), vd = VSET(0.0f);
+        FOR_HELD(k, i) {
+            vec grad = vld(g + i);
+            gw[k] = grad * w[k];
+            xhat[k] = (vld(x + i) - mean) * rstd;
+            vs += gw[k];
+            vd = vmad(gw[k], xhat[k], vd);
+            dw[k] = vmad(grad, xhat[k], dw[k]);
+            db[k] += grad;
+        }
+        float s = SUB_SUM(vsum(vs)) / (float)c, d = SUB_SUM(vsum(vd)) / (float)c;
+        FOR_HELD(k, i) {
+            vec to = (gw[k] - s - xhat[k] * d) * rstd;
+            if (with_ds) to += vld(beside + i);
+            vst(dx + i, to);
+        }
+    }
+    for (i32 u = 0; u < SUBS; u++) {
+        if (SUB == u) {
+            FOR_HELD(k, i) {
+                vstl(sums + i, u ? vldl(sums + i) + dw[k] : dw[k]);
+                vstl(sums + c + i, u ? vldl(sums + c + i) + db[k] : db[k]);
+            }
+        }
+        BARRIER();
+    }
+    for (i64 i = LANE; i < 2 * c; i += GROUP) AT(float, partial)[ROW * 2 * c + i] = sums[i];
+}
+#endif
 KERNEL(layer_norm_bwd_last)(MEM(dw), MEM(db), MEM(partial), i64 c, i64 parts, EACH_ARGS) {
     EACH(i);
     GLOBAL const float *p = AT(float, partial) + i;

@@ -1,39 +1,61 @@
-/* Gradient norms and fused updates. Up to BATCH tensors a launch, one part of one tensor a group of work-items.
- * Formulas: hct/optim.h; layout of rates and norms: core/ops/optim.c. */
+/* Gradient norms, fused updates, moving averages. Many tensors a launch, one part of one tensor a group of work-items.
+ * Formulas: hct/optim.h; layout of rates and norms: core/ops/optim.c; of averages: core/ops/dino.c. */
 #include "dialect.h"
 
+/* Tensors of a launch, by their roles (parameter, gradient, ...). CUDA passes their addresses in a table, up to BATCH
+ * of them (a kernel's parameters have 4 KB); OpenCL knows no addresses, so that each is an argument of its own. */
+#ifdef __OPENCL_VERSION__
 enum { BATCH = 4 };
-typedef struct sizes {
+#define ROLE(x) MEM(x##0), MEM(x##1), MEM(x##2), MEM(x##3),
+#define TENSOR(type, x, role)                                                                                          \
+    (t == 0 ? AT(type, x##0) : t == 1 ? AT(type, x##1) : t == 2 ? AT(type, x##2) : AT(type, x##3))
+#else
+enum { BATCH = 64, ROLES = 5 };
+#define ROLE(x)
+#define TENSOR(type, x, role) ((type *)z.at[role][t])
+#endif
+typedef struct tensors {
     i64 n[BATCH];     /* elements */
-    i64 first[BATCH]; /* which group of the launch is the tensor's first */
-    i64 slot[BATCH];  /* its number within the call */
-} sizes;
+    i32 first[BATCH]; /* which group of the launch is the tensor's first; no group's number where there is none */
+    i32 slot[BATCH];  /* its number within the call */
+#ifndef __OPENCL_VERSION__
+    u64 at[ROLES][BATCH];
+#endif
+} tensors;
 
-FN i32 tensor_of(const sizes *z) {
+/* The last tensor that begins at this group or before. */
+FN i32 tensor_of(const tensors *z) {
     i32 t = 0;
-    for (i32 k = 1; k < BATCH; k++)
-        if (z->n[k] >= 0 && ROW >= z->first[k]) t = k;
+    for (i32 step = BATCH / 2; step > 0; step /= 2)
+        if (ROW >= z->first[t + step]) t += step;
     return t;
 }
 
 /* partial[slot's first + part] = sum of squares of one part of a gradient. */
-KERNEL(norm_parts)(MEM(partial), MEM(g0), MEM(g1), MEM(g2), MEM(g3), sizes z, i64 part, i64 at) {
+KERNEL(norm_parts)(MEM(partial), ROLE(g) tensors z, i64 part, i64 at) {
     SCRATCH;
     i32 t = tensor_of(&z);
-    GLOBAL const real *g = t == 0 ? AT(real, g0) : t == 1 ? AT(real, g1) : t == 2 ? AT(real, g2) : AT(real, g3);
     i64 first = (ROW - z.first[t]) * part, c = z.n[t] - first < part ? z.n[t] - first : part;
-    g += first;
+    GLOBAL const real *g = TENSOR(real, g, 0) + first;
     float s = GROUP_SUM(row_squares(g, c, 0.0f));
     if (LANE == 0) AT(float, partial)[at + ROW] = s;
 }
 
-/* norm[i] = sqrt of the sum of tensor i's parts, which are partial[table[i], table[i + 1]). */
-KERNEL(norm_each)(MEM(norm), MEM(partial), i64 slot, i64 from, i64 to) {
+/* Tensors whose norms one launch finishes, and where the parts of each end; they begin at `from`, or where those of
+ * the one before end. */
+enum { LISTED = 200 };
+typedef struct ends {
+    i32 end[LISTED];
+} ends;
+
+/* ROW: a tensor: norm[slot + ROW] = sqrt of the sum of its parts. */
+KERNEL(norm_each)(MEM(norm), MEM(partial), ends e, i64 slot, i64 from) {
     SCRATCH;
+    i64 first = ROW ? e.end[ROW - 1] : from, last = e.end[ROW];
     float s = 0;
-    for (i64 i = from + LANE; i < to; i += GROUP) s += AT(float, partial)[i];
+    for (i64 i = first + LANE; i < last; i += GROUP) s += AT(float, partial)[i];
     s = GROUP_SUM(s);
-    if (LANE == 0) AT(float, norm)[slot] = SQRTF(s);
+    if (LANE == 0) AT(float, norm)[slot + ROW] = SQRTF(s);
 }
 KERNEL(norm_all)(MEM(norm), i64 n) {
     SCRATCH;
@@ -83,8 +105,6 @@ typedef real moment;
 #define MVST(p, v) vst((p), (v))
 #endif
 
-#define PICK(type, a, b, c, d) (t == 0 ? AT(type, a) : t == 1 ? AT(type, b) : t == 2 ? AT(type, c) : AT(type, d))
-
 /* COPY_VECTOR, COPY_ONE: what else is done with the new value y at i. */
 #define ADAM_BODY(COPY_VECTOR, COPY_ONE)                                                                               \
     GLOBAL const float *rate = AT(float, rates) + h.at * h.rate_step;                                                  \
@@ -93,9 +113,9 @@ typedef real moment;
     i32 t = tensor_of(&z);                                                                                             \
     float clip = clip_factor(&h, AT(float, norms), z.slot[t]), root_c2 = SQRTF(c2), step = lr / c1;                    \
     i64 first = (ROW - z.first[t]) * part, c = z.n[t] - first < part ? z.n[t] - first : part;                          \
-    GLOBAL real *p = PICK(real, p0, p1, p2, p3) + first;                                                               \
-    GLOBAL const real *grad = PICK(real, g0, g1, g2, g3) + first;                                                      \
-    GLOBAL moment *m1_ = PICK(moment, m0, m1, m2, m3) + first, *m2_ = PICK(moment, v0, v1, v2, v3) + first;            \
+    GLOBAL real *p = TENSOR(real, p, 0) + first;                                                               \
+    GLOBAL const real *grad = TENSOR(real, g, 1) + first;                                                      \
+    GLOBAL moment *m1_ = TENSOR(moment, m, 2) + first, *m2_ = TENSOR(moment, v, 3) + first;            \
     FOR_VECTORS(i, c) {                                                                                                \
         vec x = vld(p + i), g = vld(grad + i) * clip, m = MVLD(m1_ + i), u = MVLD(m2_ + i);                            \
         ADAM_STEP(vec, x, g, m, u)                                                                                     \
@@ -116,30 +136,25 @@ typedef real moment;
     }
 
 KERNEL(adam)
-(MEM(rates), MEM(norms), MEM(p0), MEM(g0), MEM(m0), MEM(v0), MEM(p1), MEM(g1), MEM(m1), MEM(v1), MEM(p2), MEM(g2),
- MEM(m2), MEM(v2), MEM(p3), MEM(g3), MEM(m3), MEM(v3), sizes z, hyper h, i64 part){ADAM_BODY(, )}
+(MEM(rates), MEM(norms), ROLE(p) ROLE(g) ROLE(m) ROLE(v) tensors z, hyper h, i64 part){ADAM_BODY(, )}
 
 /* The same, and a bf16 copy of each parameter: what the next step computes with. */
-KERNEL(adam_copy)(MEM(rates), MEM(norms), MEM(p0), MEM(g0), MEM(m0), MEM(v0), MEM(b0), MEM(p1), MEM(g1), MEM(m1),
-                  MEM(v1), MEM(b1), MEM(p2), MEM(g2), MEM(m2), MEM(v2), MEM(b2), MEM(p3), MEM(g3), MEM(m3), MEM(v3),
-                  MEM(b3), sizes z, hyper h, i64 part) {
-    ADAM_BODY(GLOBAL u16 *to = PICK(u16, b0, b1, b2, b3) + first + i;
+KERNEL(adam_copy)(MEM(rates), MEM(norms), ROLE(p) ROLE(g) ROLE(m) ROLE(v) ROLE(b) tensors z, hyper h, i64 part) {
+    ADAM_BODY(GLOBAL u16 *to = TENSOR(u16, b, 4) + first + i;
               for (i32 j = 0; j < VW; j++) to[j] = bf16_of_f32(vget(y, j));
-              , (PICK(u16, b0, b1, b2, b3) + first)[i] = bf16_of_f32(y);)
+              , (TENSOR(u16, b, 4) + first)[i] = bf16_of_f32(y);)
 }
 
-KERNEL(sgd)
-(MEM(rates), MEM(norms), MEM(p0), MEM(g0), MEM(m0), MEM(p1), MEM(g1), MEM(m1), MEM(p2), MEM(g2), MEM(m2), MEM(p3),
- MEM(g3), MEM(m3), sizes z, hyper h, i64 part) {
+KERNEL(sgd)(MEM(rates), MEM(norms), ROLE(p) ROLE(g) ROLE(m) tensors z, hyper h, i64 part) {
     GLOBAL const float *rate = AT(float, rates) + h.at * h.rate_step;
     float lr = rate[0], decay = rate[h.rate_step];
     if (rate[4 * h.rate_step] == 0) return;
     i32 t = tensor_of(&z);
     float clip = clip_factor(&h, AT(float, norms), z.slot[t]);
     i64 first = (ROW - z.first[t]) * part, c = z.n[t] - first < part ? z.n[t] - first : part;
-    GLOBAL real *p = PICK(real, p0, p1, p2, p3) + first;
-    GLOBAL const real *grad = PICK(real, g0, g1, g2, g3) + first;
-    GLOBAL moment *m1_ = PICK(moment, m0, m1, m2, m3) + first;
+    GLOBAL real *p = TENSOR(real, p, 0) + first;
+    GLOBAL const real *grad = TENSOR(real, g, 1) + first;
+    GLOBAL moment *m1_ = TENSOR(moment, m, 2) + first;
     FOR_VECTORS(i, c) {
         vec x = vld(p + i), m = MVLD(m1_ + i) * h.momentum + (vld(grad + i) * clip + x * decay);
         MVST(m1_ + i, m);
@@ -150,4 +165,32 @@ KERNEL(sgd)
         MST(m1_, i, m);
         st(p, i, x - lr * m);
     }
+}
+
+/* ---- moving averages ---- */
+
+#define EMA_BODY(COPY_VECTOR, COPY_ONE)                                                                                \
+    float keep = AT(float, rates)[at], take = AT(float, rates)[at + 1];                                                \
+    i32 t = tensor_of(&z);                                                                                             \
+    i64 first = (ROW - z.first[t]) * part, c = z.n[t] - first < part ? z.n[t] - first : part;                          \
+    GLOBAL real *to = TENSOR(real, to, 0) + first;                                                                     \
+    GLOBAL const real *from = TENSOR(real, from, 1) + first;                                                           \
+    FOR_VECTORS(i, c) {                                                                                                \
+        vec y = vld(to + i) * keep + vld(from + i) * take;                                                             \
+        vst(to + i, y);                                                                                                \
+        COPY_VECTOR                                                                                                    \
+    }                                                                                                                  \
+    FOR_REST(i, c) {                                                                                                   \
+        float y = keep * ld(to, i) + take * ld(from, i);                                                               \
+        st(to, i, y);                                                                                                  \
+        COPY_ONE                                                                                                       \
+    }
+
+KERNEL(ema)(MEM(rates), ROLE(to) ROLE(from) tensors z, i64 at, i64 part){EMA_BODY(, )}
+
+/* The same, and a bf16 copy of each average. */
+KERNEL(ema_copy)(MEM(rates), ROLE(to) ROLE(from) ROLE(b) tensors z, i64 at, i64 part) {
+    EMA_BODY(GLOBAL u16 *copy = TENSOR(u16, b, 2) + first + i;
+             for (i32 j = 0; j < VW; j++) copy[j] = bf16_of_f32(vget(y, j));
+             , (TENSOR(u16, b, 2) + first)[i] = bf16_of_f32(y);)
 }

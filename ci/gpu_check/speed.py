@@ -100,6 +100,31 @@ def peer(r, mode, batch):
         return {"error": done.last()}
 
 
+CARDS = [("H200", "h200"), ("H100", "h100"), ("A100", "a100"), ("L40S", "l40s")]
+
+
+def modelled(r, mode, batch):
+    """What headct plan's cost model says of the same step on this card: {} where it knows the card not, or the step is none of training."""
+    name = next((n for word, n in CARDS if word in (r.card or "")), "h100" if r.args.dry else None)
+    if mode not in ("dino", "mae") or not name:
+        return {}
+    done = r.headct("bench", f"model-{mode}", "plan", recipe(r, mode), "--device", r.device, "--card", name, "--set", f"optim.batch={batch}", "--set", "optim.accumulate=1",
+                    "--set", "train.precision=bf16", limit=min(60, max(r.time() / 2, 5)))
+    step = re.search(r"(\d+) launches \((\d+) of libraries\), (\d+) bytes moved, .*: a step of ([\d.]+) ms, ([\d.]+) scans/s, .*floor ([\d.]+) ms", done.text)
+    if not done.ok or not step:
+        return {"error": done.last()}
+    kernels = {k: float(ms) for ms, k in re.findall(r"^\s+([\d.]+)\s+[\d.]+%\s+[\d.]+\s+\d+\s+\d+\s+[\d.]+\s+[\d.]+\s+(\S+) \(", done.text, re.M)}
+    return {"card": name, "launches": int(step[1]), "of_libraries": int(step[2]), "bytes": int(step[3]), "ms": float(step[4]), "scans_s": float(step[5]), "floor_ms": float(step[6]),
+            "kernels_ms": kernels}
+
+
+def beside(line):
+    """Measured beside modelled, kernel by kernel, the largest difference first."""
+    measured = {k["kernel"]: k["ms"] for k in line["kernels"]}
+    both = [{"kernel": k, "measured_ms": measured[k], "modelled_ms": ms} for k, ms in line["modelled"]["kernels_ms"].items() if k in measured]
+    return sorted(both, key=lambda b: -abs(b["measured_ms"] - b["modelled_ms"]))
+
+
 def bench(r):
     how = {"dino": ["--recipe", recipe(r, "dino"), "--train"], "mae": ["--recipe", recipe(r, "mae"), "--train"],
            "forward": ["--recipe", recipe(r, "mae"), "--forward"] if r.args.dry else ["--model", "vit-b12", "--forward"]}
@@ -120,9 +145,16 @@ def bench(r):
         if line["peer"].get("scans_per_second"):
             line["ratio"] = line["scans_s"] / line["peer"]["scans_per_second"]
     good = [l for l in lines if "seconds" in l]
+    for line in good:
+        if r.time() < 3:
+            break
+        line["modelled"] = modelled(r, line["mode"], line["batch"])
+        if "kernels_ms" in line["modelled"]:
+            line["beside"] = beside(line)
     figures = {"lines": lines, "note": "tiny models on the emulated device: the figures mean nothing" if r.args.dry else f"peak {r.peak}"}
     short = [f"{l['mode']} {l['batch']}: {l['scans_s']:.2f} scans/s" + (f", {100 * l['of_peak']:.0f}% of peak" if "of_peak" in l and not r.args.dry else "") +
-             (f", {l['ratio']:.2f} x PyTorch" if "ratio" in l else "") for l in good]
+             (f", {l['ratio']:.2f} x PyTorch" if "ratio" in l else "") +
+             (f" (measured {1e3 * l['seconds']:.0f} ms beside {l['modelled']['ms']:.1f} modelled)" if "beside" in l else "") for l in good]
     missing = [m for m in how if m not in {l["mode"] for l in good} and f"bench {m}" not in r.cuts]
     if missing:
         raise Red("No figure for " + "; ".join(f"{m}: {next((l['error'] for l in reversed(lines) if l['mode'] == m and 'error' in l), 'nothing was run')}" for m in missing) + ". " +

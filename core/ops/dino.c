@@ -65,38 +65,52 @@ hct_id hct_dino_loss(hct_tape *t, hct_id student, hct_id teacher, hct_id centre,
 }
 
 /* ---- ema(rates F32 [n], then (target, source) each) -> targets, in place: target = rates[at] target + rates[at +
- * 1] source ---- */
+ * 1] source. With attribute "copy" a BF16 copy of the target is the third of each, only written ---- */
 
 static hct_status infer_ema(const hct_problem *p, hct_view *out, hct_err *err) {
     int64_t at = hct_attr_int(p->attr, p->n_attr, "at", 0);
-    if (p->n_in < 3 || p->n_in % 2 == 0 || p->n_out != p->n_in / 2)
-        return hct_fail(err, HCT_EINVAL, "takes rates, then a target and a source each");
+    uint32_t copy = hct_attr_int(p->attr, p->n_attr, "copy", 0) != 0, per = 2 + copy, out_per = 1 + copy;
+    if (p->n_in < 1 + per || (p->n_in - 1) % per || p->n_out != (p->n_in - 1) / per * out_per)
+        return hct_fail(err, HCT_EINVAL, "takes rates, then a target and a source (and a copy) each");
     HCT_TRY(hct_want_dtype(p, 0, HCT_F32, err));
     if (p->in[0].ndim != 1 || at < 0 || at + 2 > p->in[0].dim[0])
         return hct_fail(err, HCT_ESHAPE, "rates has no two elements at %lld", (long long)at);
-    for (uint32_t i = 1; i < p->n_in; i += 2) {
+    for (uint32_t i = 1, o = 0; i < p->n_in; i += per) {
         if (!is_real(p->in[i].dtype) || !is_real(p->in[i + 1].dtype))
             return hct_fail(err, HCT_EDTYPE, "targets and sources are real");
-        HCT_TRY(hct_want_dims(p, i + 1, p->in[i].ndim, p->in[i].dim, err));
-        hct_set(&out[i / 2], p->in[i].dtype, p->in[i].ndim, p->in[i].dim);
+        for (uint32_t k = 1; k < per; k++) HCT_TRY(hct_want_dims(p, i + k, p->in[i].ndim, p->in[i].dim, err));
+        hct_set(&out[o++], p->in[i].dtype, p->in[i].ndim, p->in[i].dim);
+        if (copy) HCT_TRY(hct_want_dtype(p, i + 2, HCT_BF16, err));
+        if (copy) hct_set(&out[o++], HCT_BF16, p->in[i].ndim, p->in[i].dim);
     }
     return HCT_OK;
 }
 
 HCT_OP(op_ema, "ema", .infer = infer_ema);
 
-void hct_ema(hct_tape *t, hct_id rates, int64_t at, const hct_id *target_and_source, uint32_t pairs) {
-    if (!pairs) return;
-    hct_id *in = malloc((3 * (size_t)pairs + 1) * sizeof *in), *out = in + 2 * pairs + 1;
+/* per: values of each; its source is the second and is not written. */
+static void emit_ema(hct_tape *t, hct_id rates, int64_t at, const hct_id *each, uint32_t n, uint32_t per) {
+    if (!n) return;
+    hct_id *in = malloc((2 * per * (size_t)n + 1) * sizeof *in), *out = in + per * (size_t)n + 1;
+    uint32_t m = 0;
     if (!in) {
         hct_tape_fail(t, HCT_ENOMEM, "ema: out of memory");
         return;
     }
     in[0] = rates;
-    memcpy(in + 1, target_and_source, 2 * (size_t)pairs * sizeof *in);
-    for (uint32_t i = 0; i < pairs; i++) out[i] = target_and_source[2 * i];
-    hct_emit_into(t, "ema", in, 2 * pairs + 1, &HCT_INT("at", at), 1, out, pairs);
+    memcpy(in + 1, each, per * (size_t)n * sizeof *in);
+    for (uint32_t i = 0; i < per * n; i++)
+        if (i % per != 1) out[m++] = each[i];
+    hct_emit_into(t, "ema", in, per * n + 1, (hct_attr[]){HCT_INT("at", at), HCT_INT("copy", per == 3)}, 2, out, m);
     free(in);
+}
+
+void hct_ema(hct_tape *t, hct_id rates, int64_t at, const hct_id *target_and_source, uint32_t pairs) {
+    emit_ema(t, rates, at, target_and_source, pairs, 2);
+}
+
+void hct_ema_copy(hct_tape *t, hct_id rates, int64_t at, const hct_id *target_source_copy, uint32_t n) {
+    emit_ema(t, rates, at, target_source_copy, n, 3);
 }
 
 const hct_op *const hct_ops_dino[] = {&op_loss, &op_loss_bwd, &op_ema, NULL};

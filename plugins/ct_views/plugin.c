@@ -3,13 +3,16 @@
  *   ct_views(volumes I16 [B, Z, Y, X] in HU, params F32 [V, B, 16], windows F32 [C, 2] centre and width)
  *   ct_views(images F32 [B, C, X, Y, Z], params F32 [V, B, 16])
  *
- * Both give F32 [V, B, C, S, S, S].
+ * Both give F32 [V, B, C, S, S, S]; with attribute "patch" P the patches of each view's image, [V, B, (S / P)^3, C P^3]
+ * as unfold3d orders them, in F32 or, with "bf16", in BF16.
  *
- * Attribute "size": S. params: views.h. Crops that leave the volume fail at run time. No gradient. */
+ * Attribute "size": S; "smoothed" and "gamma" (reals): shares of the views that are, where they are known, for accounts
+ * of what a device moves. params: views.h. Crops that leave the volume fail at run time. No gradient. */
 #include "views.h"
 
 #include <stdlib.h>
 
+#include "hct/half.h"
 #include "hct/plugin.h"
 
 #ifdef _OPENMP
@@ -48,10 +51,19 @@ static hct_status infer(const hct_problem *p, hct_view *out, hct_err *err) {
     for (uint32_t i = 0; i < p->n_in; i++)
         if (!hct_is_contiguous(&p->in[i]))
             return hct_plugin_fail(err, HCT_ESHAPE, "input %u has gaps; copy it first", i);
-    const int64_t dim[] = {q->dim[0], q->dim[1], channels, s, s, s};
-    out->dtype = HCT_F32;
-    out->ndim = 6;
-    for (int i = 0; i < 6; i++) out->dim[i] = dim[i];
+    int64_t patch = hct_attr_int(p->attr, p->n_attr, "patch", 0), bf16 = hct_attr_int(p->attr, p->n_attr, "bf16", 0);
+    if (patch < 0 || (patch && s % patch) || (bf16 && !patch))
+        return hct_plugin_fail(err, HCT_EINVAL, "attribute 'patch' is %lld: it divides the edge of a view, %lld",
+                               (long long)patch, (long long)s);
+    const int64_t grid = patch ? s / patch : 0, dim[] = {q->dim[0],
+                                                         q->dim[1],
+                                                         patch ? grid * grid * grid : channels,
+                                                         patch ? channels * patch * patch * patch : s,
+                                                         s,
+                                                         s};
+    out->dtype = bf16 ? HCT_BF16 : HCT_F32;
+    out->ndim = patch ? 4 : 6;
+    for (int i = 0; i < out->ndim; i++) out->dim[i] = dim[i];
     return HCT_OK;
 }
 
@@ -60,10 +72,27 @@ static const hct_op op = {.size = sizeof(hct_op), .name = "ct_views", .infer = i
 /* ---- the CPU's kernel: a view a thread ---- */
 
 typedef struct state {
-    int64_t size;
-    uint64_t each;
+    int64_t size, patch; /* patch 0: images */
+    int bf16;
+    uint64_t scratch, each; /* bytes of a thread: of view_make; and of the image, where patches are made of it */
     int threads;
 } state;
+
+/* The patches of image x [channels, size^3]; to: float, or bf16. */
+static void unfold(const state *st, int64_t channels, const float *x, void *to) {
+    int64_t s = st->size, p = st->patch, grid = s / p, at = 0;
+    for (int64_t token = 0; token < grid * grid * grid; token++) {
+        int64_t i0 = token / (grid * grid) * p, j0 = token / grid % grid * p, k0 = token % grid * p;
+        for (int64_t line = 0; line < channels * p * p; line++) {
+            int64_t c = line / (p * p), i = i0 + line / p % p, j = j0 + line % p;
+            const float *from = x + ((c * s + i) * s + j) * s + k0;
+            if (st->bf16)
+                for (int64_t k = 0; k < p; k++) ((uint16_t *)to)[at++] = hct_bf16_from_f32(from[k]);
+            else
+                for (int64_t k = 0; k < p; k++) ((float *)to)[at++] = from[k];
+        }
+    }
+}
 
 static view_source source_of(const hct_view *in, int64_t b) {
     const hct_view *v = &in[0];
@@ -90,7 +119,10 @@ static hct_status plan(hct_device *d, const hct_problem *p, hct_plan *ret, hct_e
     state *s = malloc(sizeof *s);
     if (!s) return hct_plugin_fail(err, HCT_ENOMEM, "out of memory");
     view_source source = source_of(p->in, 0);
-    *s = (state){size_of(p), (view_scratch(&source, size_of(p)) + 127) / 128 * 128, threads()};
+    int64_t size = size_of(p), patch = hct_attr_int(p->attr, p->n_attr, "patch", 0);
+    uint64_t scratch = (view_scratch(&source, size) + 127) / 128 * 128,
+             image = patch ? (uint64_t)(source.channels * size * size * size) * sizeof(float) : 0;
+    *s = (state){size, patch, p->out[0].dtype == HCT_BF16, scratch, (scratch + image + 127) / 128 * 128, threads()};
     ret->state = s;
     ret->flags = HCT_DETERMINISTIC;
     ret->workspace = s->each * (uint64_t)s->threads;
@@ -114,7 +146,7 @@ static hct_status make_views(const hct_plan *p, hct_stream *stream, const hct_vi
                              const hct_view *ws, hct_err *err) {
     (void)stream;
     const state *st = p->state;
-    int64_t views = out->dim[0], batch = out->dim[1], each = out->dim[2] * st->size * st->size * st->size;
+    int64_t views = out->dim[0], batch = out->dim[1];
     const float *params = hct_ptr(&in[1]);
     view_maker *make = view_make_best();
     for (int64_t i = 0; i < views * batch; i++) {
@@ -133,8 +165,12 @@ static hct_status make_views(const hct_plan *p, hct_stream *stream, const hct_vi
 #pragma omp parallel for schedule(dynamic) num_threads(st->threads)
     for (int64_t i = 0; i < views * batch; i++) {
         view_source s = source_of(in, i % batch);
-        make(&s, params + i * HCT_VIEW_FLOATS, st->size, (float *)hct_ptr(out) + i * each,
-             (char *)hct_ptr(ws) + (uint64_t)thread() * st->each);
+        int64_t each = s.channels * st->size * st->size * st->size;
+        char *own = (char *)hct_ptr(ws) + (uint64_t)thread() * st->each,
+             *to = (char *)hct_ptr(out) + (uint64_t)(i * each) * (st->bf16 ? sizeof(uint16_t) : sizeof(float));
+        float *image = (float *)(void *)(st->patch ? own + st->scratch : to);
+        make(&s, params + i * HCT_VIEW_FLOATS, st->size, image, own);
+        if (st->patch) unfold(st, s.channels, image, to);
     }
     return HCT_OK;
 }

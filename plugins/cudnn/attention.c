@@ -10,6 +10,7 @@ typedef struct state {
     int backward, clears;                         /* clears: the accumulator is to be zero before each run */
     uint64_t sum, accumulator, accumulator_bytes; /* where in the workspace, after the plan's own, these lie */
     void *queries, *keys;                         /* lengths, in the device's memory */
+    uint64_t part; /* attention.bwd_packed: bytes from dq to dk, and from there to dv, in one output; else 0 */
 } state;
 
 static void release_attention(hct_plan *p) {
@@ -112,8 +113,27 @@ static hct_status prepare_attention(hct_cuda_device *d, const hct_problem *p, hc
     return HCT_OK;
 }
 
+/* attention.bwd_packed as attention.bwd, whose outputs lie in one. */
+static hct_status prepare_packed(hct_cuda_device *d, const hct_problem *p, hct_plan *ret, hct_err *err) {
+    hct_view each[3];
+    hct_problem apart = *p;
+    uint64_t part = (uint64_t)(p->in[0].dim[2] * p->in[0].dim[3]) * hct_dtype_bytes(p->in[0].dtype);
+    for (int i = 0; i < 3; i++) {
+        each[i] = p->out[0];
+        each[i].dim[2] = p->in[0].dim[2];
+        each[i].off += (uint64_t)i * part;
+    }
+    apart.op = "attention.bwd";
+    apart.out = each;
+    apart.n_out = 3;
+    hct_status st = prepare_attention(d, &apart, ret, err);
+    if (st == HCT_OK) ((state *)ret->state)->part = part;
+    return st;
+}
+
 static hct_status plan_attention(hct_device *device, const hct_problem *p, hct_plan *ret, hct_err *err) {
-    int back = !strcmp(p->op, "attention.bwd");
+    int packed = !strcmp(p->op, "attention.bwd_packed"), back = packed || !strcmp(p->op, "attention.bwd");
+    hct_cuda_device *d = (hct_cuda_device *)(void *)device;
     hct_err why = {0, ""};
     if (hct_numel(&p->in[0]) == 0 || hct_numel(&p->in[1]) == 0)
         return hct_plugin_fail(err, HCT_NOTIMPL, "there is nothing to attend to");
@@ -121,7 +141,7 @@ static hct_status plan_attention(hct_device *device, const hct_problem *p, hct_p
         return hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN has no backward of one query and one key");
     if (back && p->flags & HCT_DETERMINISTIC)
         return hct_plugin_fail(err, HCT_NOTIMPL, "cuDNN sums dq in no fixed order");
-    hct_status st = prepare_attention((hct_cuda_device *)(void *)device, p, ret, &why);
+    hct_status st = packed ? prepare_packed(d, p, ret, &why) : prepare_attention(d, p, ret, &why);
     if (st == HCT_OK) return st;
     dnn_say_slow(back ? "attention's backward" : "attention", why.msg);
     return hct_plugin_fail(err, st, "%s", why.msg);
@@ -141,7 +161,9 @@ static void *address(state *s, int64_t uid, const hct_view *in, const hct_view *
     default: break;
     }
     int i = (int)uid - 1; /* q, k, v, o, statistics, do; dq, dk, dv. Forward writes o and the statistics */
-    if (s->backward) return i < SDPA_DQ ? place(&in[i]) : place(&out[i - SDPA_DQ]);
+    if (s->backward && i >= SDPA_DQ)
+        return s->part ? (char *)place(out) + (uint64_t)(i - SDPA_DQ) * s->part : place(&out[i - SDPA_DQ]);
+    if (s->backward) return place(&in[i]);
     return i < SDPA_O ? place(&in[i]) : place(&out[i - SDPA_O]);
 }
 
@@ -177,4 +199,14 @@ static const hct_kernel backward = {.size = sizeof backward,
                                     .run = run_attention,
                                     .release = release_attention};
 
-const hct_kernel *const cudnn_attention[] = {&forward, &backward, NULL};
+static const hct_kernel packed = {.size = sizeof packed,
+                                  .name = "cudnn:attention.bwd_packed",
+                                  .op = "attention.bwd_packed",
+                                  .backend = "cuda",
+                                  .dtypes = HALVES,
+                                  .priority = 200,
+                                  .plan = plan_attention,
+                                  .run = run_attention,
+                                  .release = release_attention};
+
+const hct_kernel *const cudnn_attention[] = {&forward, &backward, &packed, NULL};

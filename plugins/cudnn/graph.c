@@ -213,4 +213,5 @@ void dnn_account(const hct_problem *p, hct_plan *ret) {
         ret->moved += (uint64_t)hct_numel(&p->in[i]) * hct_dtype_bytes(p->in[i].dtype);
     for (uint32_t i = 0; i < p->n_out; i++)
         ret->moved += (uint64_t)hct_numel(&p->out[i]) * hct_dtype_bytes(p->out[i].dtype);
+    ret->moved_library = ret->moved;
 }

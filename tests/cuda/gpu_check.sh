@@ -43,6 +43,8 @@ look whole "machine build probe dispatch bench conformance golden smoke train ra
 ok $? "a sentence and the logs of every area, in one small file, without names"
 figure whole 'len(a["probe"]["figures"]) == 16 and {l["mode"] for l in a["bench"]["figures"]["lines"]} == {"dino", "mae", "forward"}'
 ok $? "all primitives and all modes"
+figure whole 'all(l["beside"] and l["modelled"]["launches"] > 100 for l in a["bench"]["figures"]["lines"] if l["mode"] != "forward")'
+ok $? "measured kernels stand beside modelled ones"
 
 EMU_MEMORY=3000000 report memory --only bench,train
 ok $((1 - ($? > 0))) "too little memory is red"

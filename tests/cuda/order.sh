@@ -88,7 +88,11 @@ if ranks > 1:
     print("#", len(exchanges), "exchanges in", len(forks), "buckets")
 else:
     assert not exchanges
-print(f"# a step: {len(kernels)} kernels, {len(matmuls)} products")
+attention = [l for l in inside if l.startswith("attention")]
+print(f"# a step: {len(kernels)} kernels, {len(matmuls)} products, {len(attention)} of attention")
+if len(sys.argv) > 5: # what headct plan says of it
+    library = len(matmuls) + len(attention)
+    assert f"{len(kernels) + library} launches ({library} of libraries)" == sys.argv[5], sys.argv[5]
 P
 # Whether the inputs of later steps went up while steps ran, and in which order; the same numbers arrive as where nothing is sent ahead ($2).
 cat >"$work/ahead.py" <<'P'
@@ -139,8 +143,11 @@ half() {
 }
 for method in mae dino; do
     check "$method in bf16, attention by cuDNN" half $method $method-half
-    python3 "$work/check.py" "$work/log" 1 $method half
-    ok $? "$method in bf16: captured as the first step ran"
+    cp "$work/log" "$work/log-half"
+    planned=$("$headct" plan "$work/$method.yaml" --device cuda --set train.precision=bf16 --card h200 | grep -o '[0-9]* launches ([0-9]* of libraries)')
+    mv "$work/log-half" "$work/log"
+    python3 "$work/check.py" "$work/log" 1 $method half "$planned"
+    ok $? "$method in bf16: captured as the first step ran, as many launches as headct plan says ($planned)"
     grep -q '^attention on' "$work/log" && grep -q '^attention.bwd on' "$work/log" && ! grep -q 'kernel hct_attention' "$work/log" &&
         grep -q 'kernel hct_adam_copy_f32' "$work/log"
     ok $? "$method in bf16: no portable attention; AdamW writes the copies"
@@ -148,13 +155,19 @@ for method in mae dino; do
     ok $? "$method in bf16: calls of one shape share a plan"
 done
 # What a step dispatches, exactly: a change that adds a pass over memory, or takes one away, is seen here and says so in its commit.
-for counted in "mae 114 calls, 117335132 bytes moved" "dino 136 calls, 44450696 bytes moved"; do
+for counted in "mae 112 calls, 148 launches (36 of libraries), 118906312 bytes moved" "dino 107 calls, 139 launches (38 of libraries), 37981520 bytes moved"; do
     method=${counted%% *} want=${counted#* }
     "$headct" plan "$work/$method.yaml" --device cuda --set train.precision=bf16 --set optim.batch=4 --set optim.accumulate=1 --card h200 >"$work/plan" 2>"$work/err"
     grep -q " $want, " "$work/plan"
     ok $? "$method in bf16: a step of four scans is $want"
     note "$(grep moved "$work/plan")"
 done
+# The published DINO step at full size. Before tables of tensors, norms in registers, column strips, packed gradients of attention and views as patches it was
+# 788 kernels beside 247 of libraries, and 621462324248 bytes.
+EMU_MEMORY=150000000000 "$headct" plan dino --device cuda --set train.precision=bf16 --set optim.batch=64 --set optim.accumulate=1 --card h200 >"$work/plan" 2>"$work/err"
+awk '/ launches .* bytes moved/ {n = $3 - substr($5, 2); bytes = $8} END {exit !(n > 0 && n <= 450 && bytes > 0 && bytes <= 0.6 * 621462324248)}' "$work/plan"
+ok $? "DINO of 64 scans: at most 450 kernels of our own, at most 60% of the bytes that there were"
+note "$(grep moved "$work/plan")"
 check "without cuDNN" env EMU_CUDNN=0 HCT_VERBOSE=dispatch "$headct" pretrain --recipe "$work/mae.yaml" --data "$work/data" --run "$work/old" --quiet \
     --set train.precision=bf16
 grep -q "cudnn:attention refuses: cuDNN does not start" "$work/out"

@@ -68,6 +68,18 @@ for method in mae dino; do
         done
     done
 done
+# More tensors than a launch's table holds (optim.c's MANY): narrow, deep, an epoch.
+deep="--set model.depth=7 --set model.width=12 --set model.heads=1 --set model.mlp=16 --set optim.epochs=1"
+# shellcheck disable=SC2086
+check "a deep model on the CPU" "$headct" pretrain --recipe "$work/dino.yaml" --data "$work/data" --run "$work/deep-cpu" --quiet --set train.device=cpu $deep
+for precision in f32 bf16; do
+    limit=1e-5
+    [ $precision = f32 ] || limit=0.02
+    # shellcheck disable=SC2086
+    check "on the device, $precision" train "" dino deep-$precision --set train.precision=$precision $deep
+    near deep-cpu deep-$precision 4 $limit
+    ok $? "$precision: within $limit of the CPU's losses in f32"
+done
 if command -v mpirun >/dev/null && [ -n "$(find "$(dirname "$headct")/../plugins/mpi" -name 'hct_comm_mpi.so' 2>/dev/null)" ]; then
     export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # what MPI keeps drowns what is ours
     # SGD: Adam would enlarge the last bits of what is nearly zero

@@ -30,6 +30,8 @@ static void forward(call *k) { /* (student, teacher, centre, temps, lse_student,
     }
 /* clang-format on */
 
+#define SEVERAL REAL(2, 3), REAL(2, 3)
+
 const op_case cases_dino[] = {
     DINO("5 views, 2 of the teacher", 0, 5, 2, 3, 7),
     DINO("both see both", 0, 2, 2, 2, 5),
@@ -43,6 +45,22 @@ const op_case cases_dino[] = {
      NO_BROADCAST,
      3,
      .into = {2, 4, 6},
+     .naive = naive_ema},
+    {"ema",
+     "two and their bf16 copies",
+     {F32(4), REAL(3, 7), REAL(3, 7), IN(IN_COPY, 3, 7), REAL(5), REAL(5), IN(IN_COPY, 5)},
+     {A_INT("at", 2), A_INT("copy", 1)},
+     NO_BROADCAST,
+     4,
+     .into = {2, 4, 5, 7},
+     .naive = naive_ema},
+    {"ema",
+     "more tensors than an OpenCL launch takes",
+     {F32(2), SEVERAL, SEVERAL, SEVERAL, SEVERAL, SEVERAL},
+     {A_INT("at", 0)},
+     NO_BROADCAST,
+     5,
+     .into = {2, 4, 6, 8, 10},
      .naive = naive_ema},
     {"ema", "one scalar", {F32(2), SCALAR, SCALAR}, .flags = NO_BROADCAST, .into = {2}, .naive = naive_ema},
     {0},

@@ -27,6 +27,14 @@ static void attention_forward(call *k) {
             {A_REAL("scale", scale)}, more, 3, .derive = attention_forward                                             \
     }
 
+#define PACKED(name_, more, b, n, h, d)                                                                                \
+    {                                                                                                                  \
+        "attention.bwd_packed", name_,                                                                                 \
+            {REAL(b, n, h, d), REAL(b, n, h, d), REAL(b, n, h, d), REAL(b, n, h, d), STAT(b, h, n), REAL(b, n, h, d)}, \
+            {A_REAL("scale", 0.25)}, OPTIONAL | more, 1, .derive = attention_forward,                                  \
+            .naive = naive_attention_bwd_packed                                                                        \
+    }
+
 #define LINEAR_GELU(name_, more, inner, n, ...)                                                               \
     {                                                                                                         \
         "linear_gelu", name_, {REAL(__VA_ARGS__, inner), REAL(n, inner), REAL(n)}, .flags = more, .n_out = 2, \
@@ -100,6 +108,9 @@ const op_case cases_products[] = {
      BIG,
      3,
      .derive = attention_forward},
+    PACKED("several blocks", 0, 2, 37, 3, 64),
+    PACKED("short heads", 0, 1, 7, 2, 10),
+    PACKED("one token", ZEROS, 2, 1, 2, 16),
     {"attention",
      "vit-b",
      {REAL(1, 513, 12, 64), REAL(1, 513, 12, 64), REAL(1, 513, 12, 64)},

@@ -35,9 +35,13 @@ static void of_images(call *k) { views(k, k->in[0].dim + 2); }
     {"ct_views", name_, {POSITIVE(b, c, x, y, z), F32(v, b, 16)}, {A_INT("size", size)}, ONLY | more, \
      .derive = of_images,                                                                             \
      .naive = naive_views}
+#define PATCHES(name_, v, b, x, y, z, c, size, patch, bf16)                                                       \
+    {"ct_views", name_, {IN(IN_WIDE, b, z, y, x), F32(v, b, 16), F32(c, 2)},                                     \
+     {A_INT("size", size), A_INT("patch", patch), A_INT("bf16", bf16)}, ONLY, .derive = of_hu, .naive = naive_views}
 /* clang-format on */
 
 const op_case cases_views[] = {
+    PATCHES("patches", 4, 2, 19, 17, 21, 3, 8, 4, 0),   PATCHES("patches in bf16", 4, 1, 19, 17, 21, 2, 9, 3, 1),
     HU("HU, smaller", 0, 4, 2, 19, 17, 21, 3, 8),       HU("HU, larger", 0, 4, 1, 9, 10, 11, 1, 13),
     IMAGES("images", 0, 4, 2, 2, 18, 15, 13, 7),        IMAGES("images, the same size", ZEROS, 2, 2, 1, 9, 9, 9, 9),
     HU("224 to 96", BENCH, 5, 2, 224, 224, 224, 3, 96), {0},

@@ -62,7 +62,8 @@ enum {
     ZEROS = 64,       /* a result that is mostly zero is meant */
     EXACT = 128,      /* the truth, rounded to nearest even, bit for bit: ops that only move or convert */
     ELEMENTWISE =
-        256 /* each element is compared on its own: among extreme values the largest says nothing of the others */
+        256, /* each element is compared on its own: among extreme values the largest says nothing of the others */
+    OPTIONAL = 512 /* a device may have no kernel for it: whoever emits the op asks first */
 };
 
 /* The name of BENCH cases of six times "vit-b"'s rows: arrays of 151 MB in F32. */

@@ -51,6 +51,13 @@ void naive_dino_loss_bwd(call *c) {
 
 void naive_ema(call *c) {
     const double *m = c->x[0] + call_int(c, "at", 0);
-    EACH(o, c->n_out)
-    EACH(i, hct_numel(&c->in[1 + 2 * o])) c->y[o][i] = m[0] * c->x[1 + 2 * o][i] + m[1] * c->x[2 + 2 * o][i];
+    uint32_t copy = call_int(c, "copy", 0) != 0;
+    EACH(o, c->n_out / (1 + copy)) {
+        int64_t at = 1 + (2 + copy) * o;
+        EACH(i, hct_numel(&c->in[at])) {
+            double y = m[0] * c->x[at][i] + m[1] * c->x[at + 1][i];
+            c->y[(1 + copy) * o][i] = y;
+            if (copy) c->y[2 * o + 1][i] = y;
+        }
+    }
 }

@@ -128,6 +128,31 @@ void naive_attention(call *k) {
     }
 }
 
+/* dq, dk and dv side by side, from q, k, v, out, lse, dout of equal dims. */
+void naive_attention_bwd_packed(call *k) {
+    int64_t n = k->in[0].dim[1], heads = k->in[0].dim[2], d = k->in[0].dim[3];
+    double scale = call_real(k, "scale");
+    EACH(b, k->in[0].dim[0]) EACH(h, heads) EACH(i, n) {
+        int64_t own = ((b * n + i) * heads + h) * d;
+        double delta = 0, *to = k->y[0] + ((b * n + i) * 3 * heads + h) * d;
+        EACH(c, d) delta += k->x[3][own + c] * k->x[5][own + c];
+        EACH(j, n) {
+            int64_t other = ((b * n + j) * heads + h) * d;
+            double s = 0, dp = 0, *to_key = k->y[0] + ((b * n + j) * 3 * heads + heads + h) * d;
+            EACH(c, d) {
+                s += k->x[0][own + c] * k->x[1][other + c];
+                dp += k->x[5][own + c] * k->x[2][other + c];
+            }
+            double p = exp(scale * s - k->x[4][(b * heads + h) * n + i]), ds = p * (dp - delta) * scale;
+            EACH(c, d) {
+                to[c] += ds * k->x[1][other + c];
+                to_key[c] += ds * k->x[0][own + c];
+                to_key[heads * d + c] += p * k->x[5][own + c];
+            }
+        }
+    }
+}
+
 /* ---- norms ---- */
 
 /* Mean and 1 / sqrt(population variance + eps) of n values `step` apart; *ret_var may be NULL. */

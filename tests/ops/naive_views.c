@@ -53,10 +53,21 @@ static void smooth(double *x, double *other, int64_t s, const double *sigma) {
     }
 }
 
+/* An image [channels, s^3] becomes its patches, tokens first. */
+static void patches(double *x, double *other, int64_t channels, int64_t s, int64_t p) {
+    int64_t g = s / p, n = 0;
+    EACH(token, g * g * g) EACH(c, channels) EACH(u, p) EACH(v, p) EACH(w, p) {
+        int64_t i = token / (g * g) * p + u, j = token / g % g * p + v, l = token % g * p + w;
+        other[n++] = x[((c * s + i) * s + j) * s + l];
+    }
+    EACH(i, n) x[i] = other[i];
+}
+
 void naive_views(call *k) {
     const hct_view *o = &k->out[0];
-    int64_t batch = o->dim[1], channels = o->dim[2], s = o->dim[3], cube = s * s * s;
-    double *other = malloc((size_t)cube * sizeof *other);
+    int64_t batch = o->dim[1], s = call_int(k, "size", 0), cube = s * s * s, patch = call_int(k, "patch", 0),
+            channels = hct_numel(o) / (o->dim[0] * batch * cube);
+    double *other = malloc((size_t)(channels * cube) * sizeof *other);
     if (!other) abort();
     EACH(view, o->dim[0] * batch) {
         const double *q = k->x[1] + view * 16;
@@ -69,6 +80,7 @@ void naive_views(call *k) {
         EACH(i, channels * cube) low = fmin(low, out[i]), high = fmax(high, out[i]);
         if (q[10] > 0)
             EACH(i, channels * cube) out[i] = pow((out[i] - low) / (high - low + 1e-7), q[10]) * (high - low) + low;
+        if (patch) patches(out, other, channels, s, patch);
     }
     free(other);
 }

@@ -56,19 +56,42 @@ START_TEST(calls_by_hand) {
 }
 END_TEST
 
-START_TEST(seconds_by_hand) {
-    const card c = {"c", "", 1e12, 100e12, 10e12};
-    double floor;
-    const hct_call product = {"linear", "k", HCT_BF16, 1e6, 1e12, 1e6, 1, 1},
-                   copy = {"copy", "k", HCT_F32, 1e9, 0, 1e9, 1, 0},
-                   wide = {"matmul", "k", HCT_F32, 1e6, 1e12, 1e6, 1, 1},
-                   attention = {"attention", "k", HCT_BF16, 1e6, 1e12, 1e6, 1, 1};
-    ck_assert_double_eq_tol(card_seconds(&c, &product, &floor), CARD_LAUNCH + 0.01 / CARD_PRODUCTS, 1e-12);
-    ck_assert_double_eq_tol(floor, 0.01, 1e-12);
-    ck_assert_double_eq_tol(card_seconds(&c, &copy, &floor), CARD_LAUNCH + 0.001 / CARD_MEMORY, 1e-12);
-    ck_assert_double_eq_tol(floor, 0.001, 1e-12);
-    ck_assert_double_eq_tol(card_seconds(&c, &wide, NULL), CARD_LAUNCH + 0.1 / CARD_PRODUCTS, 1e-12);
-    ck_assert_double_eq_tol(card_seconds(&c, &attention, NULL), CARD_LAUNCH + 0.01 / CARD_ATTENTION, 1e-12);
+/* A card of round numbers: 1 TB/s, 100 TFLOP/s in 16 bits, 10 multiprocessors. */
+static const card plain = {"c", "", 1e12, 100e12, 10e12, 10, 0.5, 0.25};
+
+/* A step of a bf16 product, an f32 one, an attention and a pass over memory; each call by hand. */
+START_TEST(a_step_by_hand) {
+    /* 5 x 4 tiles of 128, 2 waves of 10, nothing padded: 2 * 640 * 512 * 1000 FLOP; 10 MB */
+    const hct_call full = {"linear", "k", HCT_BF16, 1e7, 655.36e6, 1e7, 1e7, 1, 1, 640, 512, 1000, 1};
+    /* 641 rows: 24 tiles, so 3 waves: a half more */
+    const hct_call padded = {"linear", "k", HCT_BF16, 1e7, 656.384e6, 1e7, 1e7, 1, 1, 641, 512, 1000, 1};
+    /* one tile, whose sum of 1000 is split in 2 of 500: one wave of ten places */
+    const hct_call split = {"matmul", "k", HCT_F32, 1e6, 32.768e6, 1e6, 1e6, 1, 1, 128, 128, 1000, 1};
+    const hct_call attention = {"attention", "k", HCT_BF16, 1e6, 1e10, 1e6, 1e6, 1, 1, 0, 0, 0, 0};
+    /* two launches that go over their operands twice */
+    const hct_call copy = {"copy", "k", HCT_F32, 1e9, 0, 2e9, 0, 2, 0, 0, 0, 0, 0};
+    /* a product and a pass of our own behind it */
+    const hct_call gelu = {"linear_gelu", "k", HCT_BF16, 2e7, 655.36e6, 3e7, 1e7, 2, 1, 640, 512, 1000, 1};
+    const struct {
+        const hct_call *call;
+        double seconds, floor;
+    } step[] = {
+        {&full, 2e-6 + 655.36e6 / 50e12, 1e-5},
+        {&padded, 2e-6 + 2 * 30.0 * 128 * 128 * 1000 / 50e12, 1e-5},
+        {&split, 2e-6 + 2 * 10.0 * 128 * 128 * 500 / 5e12, 3.2768e-6},
+        {&attention, 2e-6 + 1e10 / 25e12, 1e-4},
+        {&copy, 4e-6 + 2e9 / 0.85e12, 1e-3},
+        {&gelu, 4e-6 + 2e7 / 0.85e12 + 655.36e6 / 50e12, 2e-5},
+    };
+    double sum = 0;
+    for (size_t i = 0; i < sizeof step / sizeof *step; i++) {
+        double floor, seconds = card_seconds(&plain, step[i].call, &floor);
+        ck_assert_msg(fabs(seconds - step[i].seconds) < 1e-12 && fabs(floor - step[i].floor) < 1e-12,
+                      "call %zu: %.9e s, %.9e by hand; floor %.9e, %.9e by hand", i, seconds, step[i].seconds, floor,
+                      step[i].floor);
+        sum += seconds;
+    }
+    ck_assert_double_eq_tol(sum, 2.8711138e-3, 1e-9);
 }
 END_TEST
 
@@ -80,8 +103,12 @@ START_TEST(what_holds_for_any_card) {
         ck_assert(c->bandwidth > 1e11 && c->peak16 > c->peak32 && c->peak32 > 1e12 && *c->source);
         for (int k = 0; k < 400; k++) {
             double floor;
-            hct_call call = {ops[k % 4], "k", k & 4 ? HCT_F32 : HCT_BF16, pow(10, k % 11), pow(10, k % 15)};
-            call.moved = call.bytes * (1 + k % 3), call.launches = 1 + (uint32_t)k % 5;
+            hct_call call = {.op = ops[k % 4], .kernel = "k", .dtype = k & 4 ? HCT_F32 : HCT_BF16, .matrices = 1};
+            call.m = 1 + k * 37, call.n = 1 + k * k % 4099, call.k = 1 + k * 11, call.library = k % 3 != 0;
+            call.bytes = pow(10, k % 11), call.moved = call.bytes * (1 + k % 3);
+            call.moved_library = call.library ? call.bytes : 0;
+            call.flops = k % 4 ? pow(10, k % 15) : 2.0 * (double)(call.m * call.n * call.k);
+            call.launches = 1 + (uint32_t)k % 5;
             double seconds = card_seconds(c, &call, &floor);
             ck_assert(seconds > floor && floor > 0);
             card faster = *c;
@@ -90,7 +117,12 @@ START_TEST(what_holds_for_any_card) {
             faster.peak16 *= 1.5, faster.peak32 *= 1.5;
             ck_assert(card_seconds(&faster, &call, NULL) < seconds);
             hct_call more = call;
-            more.bytes *= 2, more.moved *= 2, more.flops *= 2;
+            more.bytes *= 2, more.moved *= 2, more.moved_library *= 2;
+            ck_assert(card_seconds(c, &more, NULL) >= seconds);
+            more.flops *= 2, more.m *= 2;
+            ck_assert(card_seconds(c, &more, NULL) >= seconds);
+            more = call;
+            more.launches++;
             ck_assert(card_seconds(c, &more, NULL) > seconds);
         }
     }
@@ -98,4 +130,4 @@ START_TEST(what_holds_for_any_card) {
 }
 END_TEST
 
-CHECK_MAIN("cards", calls_by_hand, seconds_by_hand, what_holds_for_any_card)
+CHECK_MAIN("cards", calls_by_hand, a_step_by_hand, what_holds_for_any_card)

@@ -2,7 +2,7 @@
 #include "launch.h"
 
 typedef struct heads { /* attention.cl's */
-    int64_t n, m, h, d, qb, qn, qh, kb, kn, kh, vb, vn, vh, ob, on, oh, gb, gn, gh;
+    int64_t n, m, h, d, qb, qn, qh, kb, kn, kh, vb, vn, vh, ob, on, oh, gb, gn, gh, rb, rn;
     float scale;
     int32_t pad;
 } heads;
@@ -65,6 +65,7 @@ static hct_status plan_attention(hk *b, const hct_problem *p, hct_err *err) {
 
 static hct_status plan_attention_bwd(hk *b, const hct_problem *p, hct_err *err) {
     heads z;
+    int packed = p->n_out == 1;
     hct_status st = start(p, &z, err);
     if (st != HCT_OK) return st;
     hk_ref q = operand(b, 0, &z.qb, &z.qn, &z.qh), k = operand(b, 1, &z.kb, &z.kn, &z.kh),
@@ -78,10 +79,15 @@ static hct_status plan_attention_bwd(hk *b, const hct_problem *p, hct_err *err) 
     hk_mem(b, out);
     hk_mem(b, g);
     hk_struct(b, &z, sizeof z);
+    hk_ref to[3];
+    for (int i = 0; i < 3; i++)
+        to[i] = packed ? hk_at(HK_OUT_(0), (uint64_t)(i * z.h * z.d) * hct_dtype_bytes(p->in[0].dtype)) : HK_OUT_(i);
     for (int keys = 0; keys < 2; keys++) {
+        z.rn = (packed ? 3 : 1) * z.h * z.d;
+        z.rb = (keys ? z.m : z.n) * z.rn;
         rows(b, p, &z, keys ? "attention_dkv" : "attention_dq", keys ? z.m : z.n);
-        hk_mem(b, HK_OUT_(keys));
-        if (keys) hk_mem(b, HK_OUT_(2));
+        hk_mem(b, to[keys]);
+        if (keys) hk_mem(b, to[2]);
         hk_mem(b, q);
         hk_mem(b, k);
         hk_mem(b, v);
@@ -96,5 +102,6 @@ static hct_status plan_attention_bwd(hk *b, const hct_problem *p, hct_err *err) 
 const hk_op hk_attention[] = {
     {"attention", plan_attention, HK_REAL, 0},
     {"attention.bwd", plan_attention_bwd, HK_REAL, 0},
+    {"attention.bwd_packed", plan_attention_bwd, HK_REAL, 0},
     {0},
 };

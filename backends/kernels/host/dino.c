@@ -1,7 +1,5 @@
-/* DINO's loss and its backward, moving averages: dino.cl. */
+/* DINO's loss and its backward: dino.cl. */
 #include "launch.h"
-
-enum { AVERAGES = 4, PART = 16384 }; /* AVERAGES as in dino.cl */
 
 typedef struct dino { /* dino.cl's */
     int64_t views, batch, k, teachers, sv, sb, sk, tv, tb, tk, ck, temp_step, ls_v, ls_b, lt_v, lt_b;
@@ -75,51 +73,8 @@ static hct_status plan_loss_bwd(hk *b, const hct_problem *p, hct_err *err) {
     return HCT_OK;
 }
 
-/* ---- moving averages ---- */
-
-typedef struct averages {
-    int64_t n[AVERAGES], first[AVERAGES];
-} averages; /* dino.cl's */
-
-static hct_status plan_ema(hk *b, const hct_problem *p, hct_err *err) {
-    int32_t dtype = p->in[1].dtype;
-    uint32_t pairs = p->n_in / 2;
-    if (!(HK_REAL >> dtype & 1)) return hct_plugin_fail(err, HCT_NOTIMPL, "targets are F32, BF16 or F16 here");
-    if (p->in[0].stride[0] != 1) return hct_plugin_fail(err, HCT_NOTIMPL, "rates with gaps");
-    for (uint32_t i = 1; i < p->n_in; i++) {
-        if (p->in[i].dtype != dtype)
-            return hct_plugin_fail(err, HCT_NOTIMPL, "targets and sources have one dtype here");
-        if (i % 2 && !hct_is_contiguous(&p->in[i])) return hct_plugin_fail(err, HCT_NOTIMPL, "targets with gaps");
-    }
-    for (uint32_t i = 0; i < pairs; i += AVERAGES) {
-        averages z = {{-1, -1, -1, -1}, {0}};
-        int64_t groups = 0, elements = 0;
-        hk_ref source[AVERAGES];
-        for (uint32_t k = 0; k < AVERAGES && i + k < pairs; k++) {
-            source[k] = hk_flat(b, 2 + 2 * (i + k));
-            z.n[k] = hct_numel(&p->in[1 + 2 * (i + k)]);
-            z.first[k] = groups;
-            groups += (z.n[k] + PART - 1) / PART;
-            elements += z.n[k];
-        }
-        hk_rows(b, "dino", dtype, "ema", groups);
-        hk_mem(b, HK_IN_(0));
-        for (uint32_t k = 0; k < AVERAGES; k++) {
-            uint32_t j = i + k < pairs ? k : 0;
-            hk_mem(b, HK_IN_(1 + 2 * (i + j)));
-            hk_mem(b, source[j]);
-        }
-        hk_struct(b, &z, sizeof z);
-        hk_i64(b, hk_int(p, "at"));
-        hk_i64(b, PART);
-        hk_moves(b, elements * 3 * (int64_t)hct_dtype_bytes(dtype));
-    }
-    return HCT_OK;
-}
-
 const hk_op hk_dino[] = {
     {"dino_loss", plan_loss, HK_REAL, 0},
     {"dino_loss.bwd", plan_loss_bwd, HK_REAL, 0},
-    {"ema", plan_ema, 0, 0},
     {0},
 };

@@ -212,9 +212,11 @@ void hk_account(const hk *b, hct_plan *plan) {
         if (l->kind == HK_EACH ? l->n == 0 : l->kind == HK_ROWS && l->groups[0] * l->groups[1] == 0) continue;
         plan->launches++;
         plan->library += l->kind == HK_PRODUCT;
-        plan->moved += (uint64_t)(l->kind == HK_PRODUCT ? bytes_of_product(&l->product, b->problem->in[0].dtype)
-                                  : l->moved >= 0       ? l->moved
-                                                        : bytes_of_operands(b, l));
+        int64_t bytes = l->kind == HK_PRODUCT ? bytes_of_product(&l->product, b->problem->in[0].dtype)
+                        : l->moved >= 0       ? l->moved
+                                              : bytes_of_operands(b, l);
+        plan->moved += (uint64_t)bytes;
+        if (l->kind == HK_PRODUCT) plan->moved_library += (uint64_t)bytes;
     }
 }
 

@@ -29,6 +29,7 @@ typedef struct hk_target {
     int library_bias; /* which adds a bias too */
     int subgroups;    /* row kernels add up through sub-groups: dialect.h's SUBGROUPS */
     int addresses;    /* kernels take tables of addresses (hk_table) */
+    int64_t warps;    /* of a row kernel, which may keep a row each in registers (dialect.h's FOR_HELD); 0: not */
 } hk_target;
 
 /* ---- one launch ---- */
@@ -162,6 +163,14 @@ int64_t hk_row_count(const hct_view *, int inner);
 static inline int64_t hk_row_parts(const hk *b, int64_t rows) {
     int64_t parts = (rows + 7) / 8, most = 4 * (int64_t)b->target->units;
     return parts > most ? most : parts < 1 ? 1 : parts;
+}
+
+/* Groups whose warps take rows of c by turns, and keep them in registers; 0: not on this device, or not that long. */
+enum { HK_HELD = 1024 }; /* dialect.h's HELD_MOST */
+static inline int64_t hk_warp_groups(const hk *b, int64_t rows, int64_t c) {
+    if (!b->target->warps || c % b->target->vw || c > HK_HELD || rows < 1) return 0;
+    int64_t groups = (rows + b->target->warps - 1) / b->target->warps, most = 8 * (int64_t)b->target->units;
+    return groups < most ? groups : most;
 }
 
 /* Vectors that cover n columns. */

@@ -5,17 +5,21 @@ static int64_t last_dim(const hct_view *v) { return v->dim[v->ndim - 1]; }
 
 static hct_status plan_layer_norm(hk *b, const hct_problem *p, hct_err *err) {
     (void)err;
-    int64_t step;
+    int64_t step, c = last_dim(p->in), rows = hk_row_count(p->in, 1), groups = hk_warp_groups(b, rows, c),
+                  size = (int64_t)hct_dtype_bytes(p->in[0].dtype);
     hk_ref x = hk_rows_of(b, 0, &step), w = hk_flat(b, 1), bias = hk_flat(b, 2);
-    hk_rows(b, "norm", p->in[0].dtype, "layer_norm", hk_row_count(&p->in[0], 1));
+    hk_rows(b, "norm", p->in[0].dtype, groups ? "layer_norm_warps" : "layer_norm", groups ? groups : rows);
     for (int o = 0; o < 3; o++) hk_mem(b, HK_OUT_(o));
     hk_mem(b, x);
     hk_mem(b, w);
     hk_mem(b, bias);
     hk_i64(b, step);
-    hk_i64(b, last_dim(p->in));
+    if (groups) hk_i64(b, rows), hk_i64(b, groups * b->target->warps);
+    hk_i64(b, c);
     hk_f32(b, hk_real(p, "eps"));
-    hk_moves(b, hct_numel(p->in) * 6 * (int64_t)hct_dtype_bytes(p->in[0].dtype)); /* x three times, w, b; y */
+    /* x, y, and w and b of a warp; else x three times, w, b */
+    if (groups) hk_moves(b, size * c * (2 * rows + 2 * groups * b->target->warps));
+    else hk_moves(b, size * c * 6 * rows);
     return HCT_OK;
 }
 
@@ -28,7 +32,9 @@ hct_status hk_norm_backward(hk *b, const hct_problem *p, hct_err *err) {
            dy = hk_rows_of(b, 4, &dy_step);
     hk_ref ds = with_ds ? hk_rows_of(b, 5, &ds_step) : dy,
            partial = hk_work(b, (uint64_t)(parts * 2 * c) * sizeof(float));
-    hk_rows(b, "norm", p->in[0].dtype, "layer_norm_bwd", parts);
+    int64_t size = (int64_t)hct_dtype_bytes(p->in[0].dtype);
+    int warps = hk_warp_groups(b, rows, c) != 0;
+    hk_rows(b, "norm", p->in[0].dtype, warps ? "layer_norm_bwd_warps" : "layer_norm_bwd", parts);
     hk_mem(b, HK_OUT_(0));
     hk_mem(b, partial);
     hk_mem(b, x);
@@ -44,8 +50,9 @@ hct_status hk_norm_backward(hk *b, const hct_problem *p, hct_err *err) {
     hk_i64(b, c);
     hk_i64(b, (rows + parts - 1) / parts);
     hk_i32(b, with_ds);
-    /* x, dy and w twice, dw and db from and to memory, ds, dx */
-    hk_moves(b, rows * c * ((7 + with_ds) * (int64_t)hct_dtype_bytes(p->in[0].dtype) + 16) + parts * 2 * c * 4);
+    /* x, dy, ds, dx, w of a warp, sums; else x, dy and w twice, dw and db from and to memory */
+    if (warps) hk_moves(b, size * c * ((3 + with_ds) * rows + parts * b->target->warps) + parts * 2 * c * 4);
+    else hk_moves(b, rows * c * ((7 + with_ds) * size + 16) + parts * 2 * c * 4);
     hk_each(b, "norm", p->in[0].dtype, "layer_norm_bwd_last", c);
     hk_mem(b, HK_OUT_(1));
     hk_mem(b, HK_OUT_(2));

@@ -152,11 +152,12 @@ HCT_API hct_program_stats hct_stats(const hct_tape *);
 /* One call of a program: what it moves and computes. */
 typedef struct hct_call {
     const char *op, *kernel;
-    hct_dtype dtype; /* of its first operand */
-    double bytes;    /* of its operands, each counted once */
-    double flops;    /* as hct_program_stats.flops */
-    double moved;    /* bytes that its launches read and write: hct_plan.moved */
-    uint32_t launches, library; /* kernels that it launches, and how many of them are a library's */
+    hct_dtype dtype;             /* of its first operand */
+    double bytes;                /* of its operands, each counted once */
+    double flops;                /* as hct_program_stats.flops */
+    double moved, moved_library; /* bytes that its launches, and those of a library, read and write: hct_plan.moved */
+    uint32_t launches, library;  /* kernels that it launches, and how many of them are a library's */
+    int64_t m, n, k, matrices;   /* of a product: so many of [m, k] by [k, n]; else 0 */
 } hct_call;
 /* Gives a program's calls in the order in which they run. HCT_EINVAL: it is neither compiled nor planned. */
 HCT_API hct_status hct_calls(const hct_tape *, void (*call)(void *context, const hct_call *), void *context, hct_err *);

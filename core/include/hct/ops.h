@@ -83,6 +83,8 @@ HCT_API hct_id hct_dino_loss(hct_tape *, hct_id student, hct_id teacher, hct_id 
 /* Moving averages of tensors, in place: target = rates[at] target + rates[at + 1] source, for each pair {target,
  * source}. */
 HCT_API void hct_ema(hct_tape *, hct_id rates, int64_t at, const hct_id *target_and_source, uint32_t pairs);
+/* The same for n of {target, source, copy}: copies are BF16 and get what the targets become. */
+HCT_API void hct_ema_copy(hct_tape *, hct_id rates, int64_t at, const hct_id *target_source_copy, uint32_t n);
 
 /* x[i] becomes scale * the sum of x[i] over all ranks (comm.h), for each of n values of one real dtype, in one
  * exchange; one rank: scale * x. Differentiable: the loss is then that of all ranks together. */

@@ -78,10 +78,10 @@ typedef struct hct_plan { /* what a kernel promises for that problem */
     uint32_t packs, reserved;
     uint64_t leaves; /* since 1.4: bit o: run() does not touch out[o], which is unused: it gets no memory */
     /* Since 1.6, for accounts: how many kernels run() launches, and how many of them are a library's; bytes that they
-     * read and write in memory, as their loops go over operands (a library's: each operand once). launches 0: not
-     * told, which counts as one kernel that moves each operand once. */
+     * read and write in memory, as their loops go over operands (a library's: each operand once), and how many of
+     * those the library's do. launches 0: not told, which counts as one kernel that moves each operand once. */
     uint32_t launches, library;
-    uint64_t moved;
+    uint64_t moved, moved_library;
 } hct_plan;
 
 typedef struct hct_kernel { /* one way to compute one op on one backend */
