@@ -26,13 +26,15 @@ const card *card_find(const char *name) {
 
 static double up(double x, double to) { return ceil(x / to) * to; }
 
-/* A product's work as the card does it: whole tiles in whole waves. */
+/* A product's work as the card does it: whole tiles in whole waves, its sums in as many parts as leave the fewest places
+ * of the last wave empty. */
 static double paid_flops(const card *c, const hct_call *p) {
-    double tiles = ceil((double)p->m / CARD_TILE) * ceil((double)p->n / CARD_TILE) * (double)p->matrices, parts = 1,
-           units = (double)c->units;
+    double tiles = ceil((double)p->m / CARD_TILE) * ceil((double)p->n / CARD_TILE) * (double)p->matrices,
+           units = (double)c->units, least = INFINITY;
     if (tiles < 1) return p->flops;
-    if (tiles < units) parts = fmin(floor(units / tiles), ceil((double)p->k / CARD_SPLIT));
-    return fmax(p->flops, 2 * up(tiles * parts, units) * CARD_TILE * CARD_TILE * (double)p->k / parts);
+    for (double parts = 1; parts <= fmin(ceil((double)p->k / CARD_SPLIT), units); parts++)
+        least = fmin(least, up(tiles * parts, units) / parts);
+    return fmax(p->flops, 2 * least * CARD_TILE * CARD_TILE * (double)p->k);
 }
 
 double card_seconds(const card *c, const hct_call *call, double *ret_floor) {

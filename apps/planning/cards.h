@@ -3,9 +3,9 @@
  * A launch costs CARD_LAUNCH. Kernels of our own take their bytes at a share of the memory's rate. A library's take the
  * longer of two times: their bytes, or their work at the share of the peak that the library reaches. Products are cut
  * into tiles of CARD_TILE^2, which the card's multiprocessors take in waves: what is padded, and the places that the
- * last wave leaves empty, are paid for; where there are fewer tiles than multiprocessors, long sums are split. The
- * shares are assumptions, so that a time is wrong by some tens of per cent; what it ranks, and the counts of launches
- * and bytes, are worth more than the time. No figure of it was measured on a card. */
+ * last wave leaves empty, are paid for; long sums are split where that leaves fewer empty. The shares are assumptions,
+ * so that a time is wrong by some tens of per cent; what it ranks, and the counts of launches and bytes, are worth more
+ * than the time. No figure of it was measured on a card. */
 #ifndef PLANNING_CARDS_H
 #define PLANNING_CARDS_H
 
