@@ -56,8 +56,8 @@ struct encoder_kind {
     /* Declares all tensors, those that are not drawn (position tables) with their values. */
     void (*declare)(params *, const encoder *);
     void (*forward)(hct_tape *, params *, const encoder *, hct_id x, encoder_values *);
-    /* The edge of patches where forward also takes an image's patches, x [B, N, C edge^3] as hct_unfold3d gives them, in
-     * the dtype that params_use gives. NULL: it takes images alone. */
+    /* The edge of patches where forward also takes an image's patches, x [B, N, C edge^3] as hct_unfold3d gives them,
+     * in the dtype that params_use gives. NULL: it takes images alone. */
     int64_t (*patch)(const encoder *);
 
     int64_t (*width)(const encoder *);     /* of embedding and tokens */

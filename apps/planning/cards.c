@@ -26,8 +26,8 @@ const card *card_find(const char *name) {
 
 static double up(double x, double to) { return ceil(x / to) * to; }
 
-/* A product's work as the card does it: whole tiles in whole waves, its sums in as many parts as leave the fewest places
- * of the last wave empty. */
+/* A product's work as the card does it: whole tiles in whole waves, its sums in as many parts as leave the fewest
+ * places of the last wave empty. */
 static double paid_flops(const card *c, const hct_call *p) {
     double tiles = ceil((double)p->m / CARD_TILE) * ceil((double)p->n / CARD_TILE) * (double)p->matrices,
            units = (double)c->units, least = INFINITY;

@@ -113,9 +113,9 @@ typedef real moment;
     i32 t = tensor_of(&z);                                                                                             \
     float clip = clip_factor(&h, AT(float, norms), z.slot[t]), root_c2 = SQRTF(c2), step = lr / c1;                    \
     i64 first = (ROW - z.first[t]) * part, c = z.n[t] - first < part ? z.n[t] - first : part;                          \
-    GLOBAL real *p = TENSOR(real, p, 0) + first;                                                               \
-    GLOBAL const real *grad = TENSOR(real, g, 1) + first;                                                      \
-    GLOBAL moment *m1_ = TENSOR(moment, m, 2) + first, *m2_ = TENSOR(moment, v, 3) + first;            \
+    GLOBAL real *p = TENSOR(real, p, 0) + first;                                                                       \
+    GLOBAL const real *grad = TENSOR(real, g, 1) + first;                                                              \
+    GLOBAL moment *m1_ = TENSOR(moment, m, 2) + first, *m2_ = TENSOR(moment, v, 3) + first;                            \
     FOR_VECTORS(i, c) {                                                                                                \
         vec x = vld(p + i), g = vld(grad + i) * clip, m = MVLD(m1_ + i), u = MVLD(m2_ + i);                            \
         ADAM_STEP(vec, x, g, m, u)                                                                                     \
@@ -186,7 +186,8 @@ KERNEL(sgd)(MEM(rates), MEM(norms), ROLE(p) ROLE(g) ROLE(m) tensors z, hyper h, 
         COPY_ONE                                                                                                       \
     }
 
-KERNEL(ema)(MEM(rates), ROLE(to) ROLE(from) tensors z, i64 at, i64 part){EMA_BODY(, )}
+KERNEL(ema)
+(MEM(rates), ROLE(to) ROLE(from) tensors z, i64 at, i64 part){EMA_BODY(, )}
 
 /* The same, and a bf16 copy of each average. */
 KERNEL(ema_copy)(MEM(rates), ROLE(to) ROLE(from) ROLE(b) tensors z, i64 at, i64 part) {

@@ -10,7 +10,7 @@ typedef struct views {
     i64 dim[3], step[3];          /* of a source along x, y, z */
     i64 step_batch, step_channel; /* of the source */
     i64 hu;                       /* int16 HU, windowed here; else ready images */
-    i64 patch;                    /* 0: the result is [views, batch] images; else [views, batch, patches, channels, patch^3] */
+    i64 patch;                    /* 0: the result is images; else [views, batch, patches, channels, patch^3] */
     i64 bf16;                     /* the result's type; else float */
 } views;
 
