@@ -65,7 +65,7 @@ hct_status jobs_start(jobs *q, size_t capacity, served_model *model, hct_err *er
 
 bool jobs_enter(jobs *q) {
     pthread_mutex_lock(&q->lock);
-    bool free_place = q->reserved < q->capacity && !q->ending;
+    bool free_place = q->reserved < q->capacity;
     q->reserved += free_place;
     pthread_mutex_unlock(&q->lock);
     return free_place;

@@ -161,7 +161,7 @@ static enum MHD_Result take_bytes(request *r, const char *data, size_t n) {
     if (measure_now() - r->begun > (double)r->s->o->timeout)
         return MHD_NO; /* one byte a second holds no place for ever */
     if (r->got > (size_t)r->s->o->max_mb << 20) fail(r, 413, "the request is too large");
-    if (r->err_status) return MHD_YES;
+    if (r->err_status || r->to > ROUTE_GOOGLE) return MHD_YES; /* what nobody asked for is dropped */
     if (r->to == ROUTE_GOOGLE) text_add(&r->body, data, n);
     else if (r->form) {
         if (MHD_post_process(r->form, data, n) != MHD_YES) fail(r, 400, "the form is damaged");

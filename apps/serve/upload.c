@@ -102,6 +102,7 @@ hct_status upload_file(upload *u, const char *name, hct_err *err) {
 }
 
 hct_status upload_add(upload *u, const void *bytes, size_t n, hct_err *err) {
+    if (!u->open) return hct_fail(err, HCT_EINVAL, "bytes of a file that has not begun");
     u->bytes += n;
     return fwrite(bytes, 1, n, u->open) == n ? HCT_OK : hct_fail(err, HCT_EIO, "no room for a request");
 }

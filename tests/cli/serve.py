@@ -108,6 +108,7 @@ with tempfile.TemporaryDirectory() as work:
     server = Server("--weights", weights, "--queue", "2", "--max-mb", "8", "--timeout", str(3 * slow), "--name", "trial")
     ok(server.port > 0 and server.said.startswith("listening on 127.0.0.1 port "), "it listens on a free port of this machine")
     ok(server.json("GET", "/healthz") == (200, {"status": "ok"}), "healthz")
+    ok([server.ask("GET", p, b"bytes that nobody asked for")[0] for p in ("/healthz", "/v1/models", "/metrics")] == [200] * 3, "a body where none belongs is dropped")
     status, models = server.json("GET", "/v1/models")
     first = models["models"][0]
     ok(status == 200 and first["name"] == "trial" and first["tasks"] == ["SDH", "IPH"] and first["width"] == 24 and len(first["weights_sha256"]) == 64, "models")
