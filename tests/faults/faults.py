@@ -88,8 +88,11 @@ def once(spec, want, kind, at):
         return f"ended by signal {-status}: {said.strip()[-200:]}", "signal"
     got = results(out)
     excused = re.search(r"left out|not loaded|goes on|may lack its end", said)
-    if status == 0 and not excused and any(got.get(k) != v for k, v in want.items()):
-        return f"status 0, another result ({[k for k, v in want.items() if got.get(k) != v]}): {said.strip()[-200:]}", 0
+    other = [k for k, v in want.items() if got.get(k) != v]
+    if kind == "alloc":  # where fontconfig has no memory it takes another font, and tells nobody
+        other = [k for k in other if not (k.endswith(".png") and k in got)]
+    if status == 0 and not excused and other:
+        return f"status 0, another result ({other}): {said.strip()[-200:]}", 0
     if status and not re.search(r"\w.*: ", said):
         return f"status {status} without a reason: {said.strip()[-200:]}", status
     halves = [k for k, v in got.items() if k in want and v not in (want[k], old.get(k)) and not GROWS.search(k)]
