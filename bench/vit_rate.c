@@ -1,9 +1,9 @@
-/* bench/vit_rate BATCH FOLDER [f32|bf16] [PATCH]: ViT-Base with patches of 12^3 (or PATCH^3), driven by
+/* bench/vit_rate BATCH FOLDER [f32|bf16|int8] [PATCH]: ViT-Base with patches of 12^3 (or PATCH^3), driven by
  * bench/vit.py. Writes FOLDER/vit.safetensors (weights, "input", "r"), says "ready FLOP" (of a forward pass) and
  * answers each line of stdin with one line "seconds value": f: forward; the class tokens go to FOLDER/cls.f32. t:
  * forward, backward and AdamW (lr 1e-4, decay 0.05) on loss = mean(class tokens * r); the value is the loss. p: the
  * product of the tokens with the first weights of an MLP; the value is its FLOP. m: nothing; the value is the most
- * memory that was resident, in MiB. */
+ * memory that was resident, in MiB; u: the processor time so far, of all threads. With int8 t is f32's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "hct/half.h"
 #include "hct/optim.h"
 #include "inference/embedder.h"
+#include "inference/precision.h"
 #include "models/build.h"
 #include "run/model.h"
 #include "support/device.h"
@@ -74,6 +75,12 @@ static hct_tape *product_new(hct_dev *dev, hct_dtype dtype, int64_t rows, int64_
     return NULL;
 }
 
+static double processor_seconds(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
 static double peak_mib(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
@@ -84,7 +91,7 @@ int main(int argc, char **argv) {
     hct_err err = {0, ""};
     int64_t batch = argc >= 3 && argc <= 5 ? atoll(argv[1]) : 0, patch = argc == 5 ? atoll(argv[4]) : 12;
     if (batch < 1 || patch < 1) {
-        fprintf(stderr, "Usage: vit_rate BATCH FOLDER [f32|bf16] [PATCH]\n");
+        fprintf(stderr, "Usage: vit_rate BATCH FOLDER [f32|bf16|int8] [PATCH]\n");
         return 2;
     }
     recipe r = recipe_default();
@@ -97,7 +104,9 @@ int main(int argc, char **argv) {
     hct_dev *dev = device_open(NULL, &err);
     params *p = dev ? model_new(dev, &info, 1, &err) : NULL;
     embedder e = {0};
-    if (!p || model_precision(p, &r, &err) < 0 || embedder_new(&e, dev, p, &info, batch, INT64_MAX, &err) < 0)
+    const int int8 = argc > 3 && !strcmp(argv[3], "int8"); /* no training */
+    if (!p || model_precision(p, &r, &err) < 0 || (int8 && precision_set(p, RUN_INT8, &err) < 0) ||
+        embedder_new(&e, dev, p, &info, batch, INT64_MAX, &err) < 0)
         return fail(&err);
 
     const encoder *c = &info.encoder;
@@ -130,6 +139,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; o && i < p->n; i++)
         if (optimizer_add(o, 0, &p->items[i], &err) < 0) return fail(&err);
     if (!o || !t) return fail(&err);
+    p->int8 = 0;
     encoder_values v = {0};
     c->kind->forward(t, p, c, hct_use(t, e.input), &v);
     hct_id loss = hct_mean(t, hct_mul(t, hct_cast(t, v.embedding, HCT_F32), hct_use(t, rt)), HCT_AXES(2), 0);
@@ -152,6 +162,8 @@ int main(int argc, char **argv) {
             if (forward(&e, argv[2], cls, &seconds, &err) < 0) return fail(&err);
         } else if (*line == 'm') {
             value = peak_mib();
+        } else if (*line == 'u') {
+            value = processor_seconds();
         } else if (*line == 'p') {
             if (hct_run(product, &err) < 0) return fail(&err);
             seconds = measure_now() - start;

@@ -5,7 +5,7 @@
 
 double hct_node_flops(const hct_problem *p) {
     const hct_view *a = p->in;
-    if (!strcmp(p->op, "linear") || !strcmp(p->op, "linear_gelu"))
+    if (!strcmp(p->op, "linear") || !strcmp(p->op, "linear_gelu") || !strcmp(p->op, "linear_int8"))
         return 2.0 * (double)hct_numel(p->out) * (double)a[1].dim[1];
     if (!strcmp(p->op, "matmul") || !strcmp(p->op, "matmul_wide"))
         return 2.0 * (double)hct_numel(p->out) * (double)a[0].dim[a[0].ndim - 1];

@@ -8,7 +8,7 @@
 #include "commands/command.h"
 #include "hct/log.h"
 
-enum { OPT_SPLIT = 300, OPT_FILTERS, OPT_IDENTIFIERS, OPT_KEY };
+enum { OPT_SPLIT = 300, OPT_FILTERS, OPT_IDENTIFIERS, OPT_KEY, OPT_PRECISION };
 
 static const struct argp_option options[] = {
     {"weights", 'w', "FILE", 0, "weights file", 0},
@@ -24,6 +24,7 @@ static const struct argp_option options[] = {
      "key of the dataset, for --data with --identifiers clear (default: $XDG_CONFIG_HOME/headct/key)", 0},
     {"device", 'D', "NAME", 0,
      "cpu, or another backend that 'headct backends' lists (default: $HEADCT_DEVICE, else cpu)", 0},
+    {"precision", OPT_PRECISION, "NAME", 0, PRECISION_HELP, 0},
     {"quiet", 'q', NULL, 0, "no progress line", 0},
     {0},
 };
@@ -42,6 +43,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPT_KEY: a->key = arg; break;
     case 'D': a->device = arg; break;
+    case OPT_PRECISION:
+        if (!precision_find(arg, &a->precision)) argp_error(state, "--precision: '%s' is none of f32, bf16, int8", arg);
+        break;
     case 'q': a->quiet = 1; break;
     case ARGP_KEY_ARG: {
         const char **more = realloc(a->scans, (a->n_scans + 1) * sizeof *more);

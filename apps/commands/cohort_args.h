@@ -1,17 +1,19 @@
 /* The options of commands that run a model over scans: SCAN..., --data, --split, --filters, --weights, --device,
- * --identifiers, --key, --quiet. Use as an argp child: {&cohort_argp, 0, NULL, 0} with state->child_inputs[0]
- * pointing to a cohort_args. */
+ * --identifiers, --key, --precision, --quiet. Use as an argp child: {&cohort_argp, 0, NULL, 0} with
+ * state->child_inputs[0] pointing to a cohort_args. */
 #ifndef COMMANDS_COHORT_ARGS_H
 #define COMMANDS_COHORT_ARGS_H
 
 #include <argp.h>
 
 #include "inference/cohort.h"
+#include "inference/precision.h"
 
 typedef struct cohort_args {
     const char *weights, *data, *split, *device, *filters, *identifiers, *key;
     const char **scans;
     size_t n_scans;
+    run_precision precision;
     int quiet;
 } cohort_args;
 

@@ -105,6 +105,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
             argp_error(state, "--tensor FILE stands instead of SCAN... and --data");
         if (s->tensor && (s->output || s->n_formats))
             argp_error(state, "--output and --format are of embeddings of scans");
+        if (s->tensor && s->common.precision)
+            argp_error(state, "--precision is of embeddings of scans: --tensor is computed in f32");
         if (!s->tensor) cohort_args_check(&s->common, state);
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -152,8 +154,11 @@ int command_embed(int argc, char **argv) {
     recipe r = recipe_default();
     hct_err err = {0, ""};
     hct_status st = s.recipe ? recipe_load(s.recipe, &r, &err) : HCT_OK;
-    model_file_options model = {
-        .path = s.common.weights, .recipe = s.recipe ? &r : NULL, .heads = s.heads, .norm_eps = s.eps};
+    model_file_options model = {.path = s.common.weights,
+                                .recipe = s.recipe ? &r : NULL,
+                                .heads = s.heads,
+                                .norm_eps = s.eps,
+                                .precision = s.common.precision};
     int scans = st == HCT_OK && !s.tensor;
     if (st == HCT_OK && s.tensor) st = tokens_run(&model, s.common.device, s.tensor, s.out, &err);
     int status = scans ? embed_scans(&s, &model) : command_end(argv[0], st, &err);

@@ -23,6 +23,7 @@ static const char doc[] =
     "  headct predict --run runs/probe scan.nii.gz\n"
     "  headct predict --run runs/probe --json scan.nii.gz ct_folder\n"
     "  headct predict --run runs/finetune --data data --split test --out test.csv\n"
+    "  headct predict --run runs/probe --precision int8 scan.nii.gz\n"
     "  headct predict --weights runs/finetune/IPH/weights.safetensors scan.nii.gz\n"
     "  headct predict --run runs/finetune study_folder --out table.csv --dicom-sr reports";
 
@@ -83,6 +84,7 @@ int command_predict(int argc, char **argv) {
     predict_options o = {.weights = s.common.weights,
                          .run = s.run,
                          .device = s.common.device,
+                         .precision = s.common.precision,
                          .out = s.out,
                          .json = s.json,
                          .thresholds = s.thresholds,

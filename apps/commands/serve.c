@@ -37,7 +37,8 @@ enum {
     OPT_MB,
     OPT_TIMEOUT,
     OPT_NAME,
-    OPT_RUN
+    OPT_RUN,
+    OPT_PRECISION
 };
 
 static const struct argp_option options[] = {
@@ -55,6 +56,7 @@ static const struct argp_option options[] = {
     {"connections", OPT_CONNECTIONS, "N", 0, "sockets open at once (default 256)", 0},
     {"max-mb", OPT_MB, "N", 0, "a request's most megabytes (default 1024)", 0},
     {"timeout", OPT_TIMEOUT, "SECONDS", 0, "a request must have come in by then (default 120)", 0},
+    {"precision", OPT_PRECISION, "NAME", 0, PRECISION_HELP, 0},
     {"quiet", 'q', NULL, 0, "no line a request", 0},
     {0},
 };
@@ -76,6 +78,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_CONNECTIONS: o->connections = argument_whole(state, "connections", arg, 1, 10000); break;
     case OPT_MB: o->max_mb = argument_whole(state, "max-mb", arg, 1, 65536); break;
     case OPT_TIMEOUT: o->timeout = argument_whole(state, "timeout", arg, 1, 86400); break;
+    case OPT_PRECISION:
+        if (!precision_find(arg, &o->model.precision))
+            argp_error(state, "--precision: '%s' is none of f32, bf16, int8", arg);
+        break;
     case 'q': o->log = NULL; break;
     case ARGP_KEY_END:
         if (!o->model.weights == !o->model.run) argp_error(state, "one of --weights FILE and --run RUN is needed");

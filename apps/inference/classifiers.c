@@ -13,7 +13,8 @@ static hct_status add(classifiers *c, const char *path, hct_err *err) {
     classifier *m = &c->item[c->n];
     if (!(m->path = strdup(path))) return hct_fail(err, HCT_ENOMEM, "out of memory");
     c->n++;
-    if (!(m->p = model_file_open(c->dev, &(model_file_options){.path = path}, &m->info, m->weights, err)))
+    if (!(m->p = model_file_open(c->dev, &(model_file_options){.path = path, .precision = c->precision}, &m->info,
+                                 m->weights, err)))
         return err ? err->code : HCT_EFORMAT;
     if (m->info.role != MODEL_CLASSIFIER || !m->info.n_tasks)
         return hct_fail(
@@ -92,8 +93,9 @@ static hct_status add_tasks(classifiers *c, const char *run, hct_err *err) {
     return st;
 }
 
-hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, classifiers *ret, hct_err *err) {
-    *ret = (classifiers){.dev = dev};
+hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, run_precision precision,
+                            classifiers *ret, hct_err *err) {
+    *ret = (classifiers){.dev = dev, .precision = precision};
     char *path = weights ? strdup(weights) : path_join(run, "weights.safetensors");
     hct_status st = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     if (st == HCT_OK && !weights && !path_is_file(path)) {

@@ -2,7 +2,7 @@
  * the same input.
  *
  *   classifiers c;
- *   classifiers_open(dev, NULL, "runs/finetune", &c, &err);
+ *   classifiers_open(dev, NULL, "runs/finetune", RUN_F32, &c, &err);
  *   classifiers_compile(&c, batch, scans, &err);
  *   ... c.encoder[0 .. c.n) ...
  *   classifiers_free(&c); */
@@ -10,6 +10,7 @@
 #define INFERENCE_CLASSIFIERS_H
 
 #include "inference/embedder.h"
+#include "inference/precision.h"
 
 typedef struct classifier {
     char *path;
@@ -20,6 +21,7 @@ typedef struct classifier {
 
 typedef struct classifiers {
     hct_dev *dev;
+    run_precision precision;
     classifier *item;   /* [n] */
     embedder *embedder; /* [n], after classifiers_compile */
     size_t n;
@@ -33,7 +35,8 @@ typedef struct classifiers {
 /* weights: a file; else run: RUN/weights.safetensors, or where that is missing RUN/TASK/weights.safetensors of the
  * tasks in RUN/recipe.yaml (none there: RUN/predictions.csv's), in their order. HCT_ENOTFOUND: neither, or a task
  * that has no model yet. HCT_EINVAL: no classifier, models whose inputs differ. */
-hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, classifiers *ret, hct_err *err);
+hct_status classifiers_open(hct_dev *dev, const char *weights, const char *run, run_precision precision,
+                            classifiers *ret, hct_err *err);
 hct_status classifiers_compile(classifiers *, int64_t batch, int64_t scans, hct_err *err); /* as embedder_new */
 void classifiers_free(classifiers *);
 

@@ -93,7 +93,7 @@ static hct_status save(embedding *q, hct_err *err) {
                       .dim = {(int64_t)n, (int64_t)q->width},
                       .data = rows,
                       .bytes = n * q->width * sizeof *rows};
-    hct_st_pair meta[7 + LISTS] = {
+    hct_st_pair meta[8 + LISTS] = {
         {"format", FORMAT},
         {"model", model},
         {"weights_sha256", q->weights},
@@ -102,10 +102,12 @@ static hct_status save(embedding *q, hct_err *err) {
         {"output", output_of(q)},
         {"identifiers", cohort_naming(q->c)},
     };
-    for (size_t i = 0; i < n_lists; i++) meta[7 + i] = (hct_st_pair){lists_of[i].key, lists[i]};
+    size_t n_meta = 7;
+    if (q->o->model.precision) meta[n_meta++] = (hct_st_pair){"precision", precision_name(q->o->model.precision)};
+    for (size_t i = 0; i < n_lists; i++) meta[n_meta++] = (hct_st_pair){lists_of[i].key, lists[i]};
     hct_status st = check_unseen(q, err);
     if (st == HCT_OK)
-        st = ok ? hct_st_write(q->o->out, &e, 1, meta, 7 + n_lists, err)
+        st = ok ? hct_st_write(q->o->out, &e, 1, meta, n_meta, err)
                 : hct_fail(err, HCT_ENOMEM, "%s: out of memory", q->o->out);
     for (size_t i = 0; i < LISTS; i++) free(lists[i]);
     free(model);
@@ -182,6 +184,10 @@ static hct_status resume(embedding *q, size_t *ret_kept, hct_err *err) {
     if (st == HCT_OK && strcmp(was ? was : "embedding", output_of(q)) != 0)
         st = hct_fail(err, HCT_EINVAL, "%s: its rows are another output (%s, now %s); name another file", q->o->out,
                       was ? was : "embedding", output_of(q));
+    const char *precision = hct_st_meta(f, "precision"), *now = precision_name(q->o->model.precision); /* none: f32 */
+    if (st == HCT_OK && strcmp(precision ? precision : precision_name(RUN_F32), now) != 0)
+        st = hct_fail(err, HCT_EINVAL, "%s: its rows have another precision (%s, now %s); name another file", q->o->out,
+                      precision ? precision : precision_name(RUN_F32), now);
     if (st == HCT_OK) st = take_rows(q, f, ret_kept, err);
     hct_st_close(f);
     return st;

@@ -27,18 +27,27 @@ static hct_status make(embedder *e, hct_dev *dev, params *p, const model_info *i
     if (st == HCT_OK) {
         int classifies = info->role == MODEL_CLASSIFIER, whole = info->probe_heads && !classifies;
         encoder_values v = {.pool_mean = info->pool_mean};
+        size_t layers = p->int8_layers;
         c->kind->forward(e->tape, p, c, hct_use(e->tape, e->input), &v);
+        v.embedding = hct_cast(e->tape, v.embedding, HCT_F32);
+        if (v.tokens) v.tokens = hct_cast(e->tape, v.tokens, HCT_F32);
         e->row = (size_t)encoder_width(c) * (whole ? (size_t)c->kind->tokens(c) : 1);
         e->cls = whole ? v.tokens : v.embedding;
         hct_keep(e->tape, e->cls);
+        hct_dtype compute = p->compute;
+        p->compute = HCT_F32; /* heads take little time */
         for (int i = 0; classifies && i < info->n_tasks; i++) {
             char prefix[MODEL_NAME + 8];
             snprintf(prefix, sizeof prefix, "head.%s.", info->task[i]);
             e->logits[i] = head_forward(e->tape, p, prefix, info->probe_heads, e->cls, v.tokens, 0);
             hct_keep(e->tape, e->logits[i]);
         }
-        if (scans > MANY_BATCHES * batch) hct_keep_packed(e->tape);
-        st = hct_compile(e->tape, err);
+        p->compute = compute;
+        if (p->int8 && layers == p->int8_layers && hct_tape_error(e->tape, NULL) == HCT_OK)
+            st = hct_fail(err, HCT_EINVAL,
+                          "--precision int8: a %s encoder has no linear layers in blocks; leave it out", c->kind->name);
+        if (p->int8 || scans > MANY_BATCHES * batch) hct_keep_packed(e->tape); /* in 8 bits: a quarter of the weights */
+        if (st == HCT_OK) st = hct_compile(e->tape, err);
     }
     if (st < 0) embedder_free(e);
     return st;

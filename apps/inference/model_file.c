@@ -99,6 +99,10 @@ params *model_file_open(hct_dev *dev, const model_file_options *o, model_info *r
         params_free(p);
         p = other_image(dev, f, o, ret, err);
     }
+    if (p && precision_set(p, o->precision, err) < 0) {
+        params_free(p);
+        p = NULL;
+    }
     hct_st_close(f);
     return p;
 }

@@ -3,6 +3,7 @@
 #ifndef INFERENCE_MODEL_FILE_H
 #define INFERENCE_MODEL_FILE_H
 
+#include "inference/precision.h"
 #include "models/weights.h"
 #include "recipe/recipe.h"
 
@@ -11,7 +12,8 @@ typedef struct model_file_options {
     const recipe *recipe; /* of a plain file: kind of encoder, heads, windows and crop; NULL: none, a vit */
     int64_t heads;        /* of a plain file, which no shape tells; 0: the recipe's */
     double norm_eps;      /* of a plain file's last norm; 0: the kind's own */
-    int64_t dim[3];       /* D0, D1, D2 of the input; 0: the file's own. Others resample the position table. */
+    run_precision precision;
+    int64_t dim[3]; /* D0, D1, D2 of the input; 0: the file's own. Others resample the position table. */
 } model_file_options;
 
 /* Opens, prints one line about the keys, and hashes (weights_hash, of the file's own image size). NULL and err on

@@ -179,7 +179,7 @@ hct_status predict_run(const predict_options *o, cohort *c, size_t *ret_kept, re
     report_count reports = {0};
     *ret_kept = 0;
     hct_dev *dev = device_open(o->device, err);
-    hct_status st = dev ? classifiers_open(dev, o->weights, o->run, &q.set, err) : err->code;
+    hct_status st = dev ? classifiers_open(dev, o->weights, o->run, o->precision, &q.set, err) : err->code;
     if (st == HCT_OK) st = thresholds_read(o->thresholds, o->run, &q.set, &q.chosen, err);
     if (st == HCT_OK && o->reports) st = prepare_reports(&q, err);
     if (st == HCT_OK) st = form_preparation(&q.set.item->info.encoder.input, c->preprocessing, err); /* of all alike */

@@ -4,11 +4,13 @@
 #define INFERENCE_PREDICT_H
 
 #include "inference/cohort.h"
+#include "inference/precision.h"
 #include "inference/reports.h"
 
 typedef struct predict_options {
     const char *weights, *run; /* one of them: a file, a run's folder (inference/classifiers.h) */
     const char *device;
+    run_precision precision;
     const char *out;        /* CSV that is resumed; NULL: print */
     int json;               /* print one JSON object a scan instead of text */
     const char *thresholds; /* inference/thresholds.h; NULL: the run's own */

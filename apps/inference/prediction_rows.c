@@ -22,6 +22,7 @@ void prediction_hashes(const prediction_table *t, json_out *j) {
     json_text(j, "recipe_sha256", set->recipe);
     json_text(j, "preprocessing_sha256", t->preprocessing);
     json_text(j, "identifiers", t->naming);
+    if (set->precision) json_text(j, "precision", precision_name(set->precision));
     if (set->n < 2) return;
     json_object(j, "models");
     for (size_t i = 0; i < set->n; i++) {

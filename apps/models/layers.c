@@ -7,13 +7,23 @@ hct_id layers_norm(hct_tape *t, params *p, const char *name, hct_id x, double ep
     return hct_layer_norm(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name), eps);
 }
 
+/* Of whole numbers of 8 bits (kit/int8.h): an op of the CPU backend's. b may be 0. */
+static hct_id linear_int8(hct_tape *t, params *p, const char *name, hct_id x, hct_id b, int gelu) {
+    hct_id in[3] = {x, params_master(p, t, "%s.weight", name), b}, y = 0;
+    hct_emit(t, "linear_int8", in, b ? 3 : 2, &HCT_INT("gelu", gelu), 1, &y, 1);
+    p->int8_layers++;
+    return y;
+}
+
 hct_id layers_linear(hct_tape *t, params *p, const char *name, hct_id x) {
     hct_id b = params_has(p, "%s.bias", name) ? params_use(p, t, "%s.bias", name) : 0;
-    hct_id y = hct_linear(t, x, params_use(p, t, "%s.weight", name), b), low = lora_branch(t, p, name, x);
+    hct_id y = p->int8 ? linear_int8(t, p, name, x, b, 0) : hct_linear(t, x, params_use(p, t, "%s.weight", name), b),
+           low = lora_branch(t, p, name, x);
     return low ? hct_add(t, y, low) : y;
 }
 
 hct_id layers_linear_gelu(hct_tape *t, params *p, const char *name, hct_id x) {
+    if (p->int8) return linear_int8(t, p, name, x, params_use(p, t, "%s.bias", name), 1);
     return hct_linear_gelu(t, x, params_use(p, t, "%s.weight", name), params_use(p, t, "%s.bias", name));
 }
 

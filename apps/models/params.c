@@ -89,8 +89,8 @@ hct_id params_use(params *p, hct_tape *t, const char *name, ...) {
     va_end(ap);
     const param *item = params_find(p, full);
     if (!item) return hct_tape_fail(t, HCT_ENOTFOUND, "the model has no tensor '%s'", full);
-    if (item->copy && item->trained) return hct_param_copy(t, item->tensor, item->copy);
-    if (item->copy && item->follows) return hct_use(t, item->copy);
+    if (item->copy && item->trained && p->compute != HCT_F32) return hct_param_copy(t, item->tensor, item->copy);
+    if (item->copy && item->follows && p->compute != HCT_F32) return hct_use(t, item->copy);
     if (p->compute != HCT_F32) return hct_cast(t, hct_use(t, item->tensor), p->compute);
     return item->trained ? hct_param(t, item->tensor) : hct_use(t, item->tensor);
 }

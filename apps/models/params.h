@@ -36,7 +36,9 @@ typedef struct params {
     hct_err error;     /* of a declaration; kept until params_check */
     int recompute;     /* blocks are segments (hct_segment_begin): their insides are computed again for the gradients */
     hct_dtype compute; /* what params_use gives: F32, or BF16 (params_compute) */
-    char scope[32];    /* stands before the names given to params_add, params_use, params_has and params_set */
+    int int8;          /* layers_linear and layers_linear_gelu compute in 8 bits: no gradients */
+    size_t int8_layers; /* how many did */
+    char scope[32];     /* stands before the names given to params_add, params_use, params_has and params_set */
 } params;
 
 params *params_new(hct_dev *);

@@ -45,7 +45,8 @@ unsigned reply_models(server *s, text_buffer *out) {
     }
     text_printf(out, "]");
     add_thresholds(m, out);
-    text_printf(out, ",\"weights_sha256\":\"%s\"}]}\n", m->weights);
+    text_printf(out, ",\"weights_sha256\":\"%s\",\"precision\":\"%s\"}]}\n", m->weights,
+                precision_name(m->what.precision));
     jobs_model_done(&s->queue, m);
     return 200;
 }
@@ -91,8 +92,8 @@ unsigned reply_scans(request *r, text_buffer *out) {
                    *refused = text_get(&a.refused, "an answer", &err);
         text_printf(out, "{\"model\":");
         json_quote(out, s->o->model.name);
-        text_printf(out, ",\"weights_sha256\":\"%s\",\"results\":[%s],\"refused\":[%s]}\n", weights,
-                    results ? results : "", refused ? refused : "");
+        text_printf(out, ",\"weights_sha256\":\"%s\",\"precision\":\"%s\",\"results\":[%s],\"refused\":[%s]}\n",
+                    weights, precision_name(s->o->model.precision), results ? results : "", refused ? refused : "");
         if (!results || !refused) text_fail(out); /* half an answer is none */
     }
     atomic_fetch_add(&s->answered, a.n_results);

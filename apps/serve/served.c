@@ -16,7 +16,7 @@ enum { MANY = 1000 }; /* scans that it will see: weights are kept as products re
 
 static hct_status open_encoder(served_model *m, hct_err *err) {
     model_info info;
-    const model_file_options o = {.path = m->what.weights};
+    const model_file_options o = {.path = m->what.weights, .precision = m->what.precision};
     if (!(m->p = model_file_open(m->dev, &o, &info, m->weights, err))) return err->code;
     hct_status st = HCT_OK;
     if (info.encoder.kind->studies)
@@ -59,7 +59,7 @@ served_model *served_open(const served_what *what, hct_err *err) {
     int classifies = is_classifier(what, &st, err);
     if (st == HCT_OK && !(m->dev = device_open(what->device, err))) st = err->code;
     if (st == HCT_OK && classifies) {
-        st = classifiers_open(m->dev, what->weights, what->run, &m->set, err);
+        st = classifiers_open(m->dev, what->weights, what->run, what->precision, &m->set, err);
         if (st == HCT_OK) st = open_classifiers(m, err);
     } else if (st == HCT_OK) st = open_encoder(m, err);
     if (st == HCT_OK) return m;

@@ -11,7 +11,8 @@
 
 typedef struct served_what {
     const char *weights, *run, *device; /* one of weights and run */
-    const char *name;                   /* what clients call it */
+    run_precision precision;
+    const char *name; /* what clients call it */
 } served_what;
 
 typedef struct served_model {

@@ -75,6 +75,11 @@ static hct_status check_origin(const row_file *f, const char *origin, hct_err *e
             st = hct_fail(err, HCT_EINVAL, "%s: its rows have another %s (%.12s, now %.12s); name another file",
                           f->path, item->string, a ? a : "other", b ? b : "other");
         }
+        cJSON_ArrayForEach(item, old) if (st == HCT_OK && !cJSON_GetObjectItemCaseSensitive(now, item->string)) {
+            const char *was = cJSON_GetStringValue(item);
+            st = hct_fail(err, HCT_EINVAL, "%s: its rows have another %s (%.12s, now none); name another file", f->path,
+                          item->string, was ? was : "other");
+        }
         cJSON_Delete(old);
         cJSON_Delete(now);
     }

@@ -249,7 +249,7 @@ static hct_status check_filters(const char *name, hct_err *err) {
 static hct_status open_all(watching *w, hct_err *err) {
     const watch_options *o = w->o;
     hct_status s = (w->dev = device_open(o->device, err)) ? HCT_OK : err ? err->code : HCT_EDEVICE;
-    if (s == HCT_OK) s = classifiers_open(w->dev, o->weights, o->run, &w->set, err);
+    if (s == HCT_OK) s = classifiers_open(w->dev, o->weights, o->run, RUN_F32, &w->set, err);
     if (s == HCT_OK) s = thresholds_read(o->thresholds, o->run, &w->set, &w->chosen, err);
     if (s == HCT_OK && o->reports) s = reports_check(&w->set, w->model, o->reports, err);
     if (s == HCT_OK) s = check_filters(o->filters, err);

@@ -111,18 +111,20 @@ static const hct_backend backend = {.size = sizeof backend,
     X(cpu_elementwise_##dtype) X(cpu_matmul_##dtype) X(cpu_attention_##dtype) X(cpu_reduce_##dtype)           \
     X(cpu_norm_##dtype) X(cpu_softmax_##dtype) X(cpu_optim_##dtype) X(cpu_tokens_##dtype) X(cpu_dino_##dtype) \
     X(cpu_collective_##dtype) X(cpu_conv_##dtype) X(cpu_pool_##dtype) X(cpu_batch_norm3d_##dtype)             \
-    X(cpu_bias_gelu_##dtype)
+    X(cpu_bias_gelu_##dtype) X(cpu_int8_##dtype)
 /* clang-format on */
 #define ALL(X) FAMILIES(X, f32) FAMILIES(X, f64) FAMILIES(X, bf16) FAMILIES(X, f16) X(cpu_move)
 
 #define DECLARE(table) extern const hct_kernel *const table[];
 ALL(DECLARE)
+extern const hct_op cpu_linear_int8;
 
 static hct_status init(const hct_host *host, hct_err *err) {
 #define TABLE(table) table,
     static const hct_kernel *const *const tables[] = {ALL(TABLE)};
     cpu_comm = HCT_HAS(host, comm) ? host->comm : NULL;
     hct_status st = host->add_backend(host, &backend, err);
+    if (st == HCT_OK) st = host->add_op(host, &cpu_linear_int8, err);
     for (size_t i = 0; st == HCT_OK && i < sizeof tables / sizeof *tables; i++)
         for (const hct_kernel *const *k = tables[i]; st == HCT_OK && *k; k++) st = host->add_kernel(host, *k, err);
     return st;

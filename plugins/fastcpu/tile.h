@@ -1,6 +1,15 @@
 /* plugins/fastcpu/tile.h: the register tile of a block product, once for each kind of unit that A and B are made of
- * (4 bytes: a float, or a pair of bfloat16). The including file says BROADCAST(p): a vector of the unit at p, and
- * DOT(a, b, c): c + a b. Strides of A are in bytes, and compile-time constants where they can be. */
+ * (4 bytes: a float, or a pair of bfloat16). The including file says BROADCAST(p): a vector of the unit at p,
+ * DOT(a, b, c): c + a b, and PLUS(a, b) where sums are no floats; OPERAND and TAKE(p) where b is no vector in a
+ * register. Strides of A are in bytes, and compile-time constants where they can be. */
+
+#ifndef OPERAND /* what DOT takes of B */
+#define OPERAND vf
+#define TAKE(p) vload(p)
+#endif
+#ifndef PLUS
+#define PLUS(a, b) vadd(a, b)
+#endif
 
 ALWAYS void tile(const int rows, int64_t k, const char *a, int64_t rs, int64_t cs, const float *b, float *c,
                  int64_t row_c, int add) {
@@ -11,8 +20,8 @@ ALWAYS void tile(const int rows, int64_t k, const char *a, int64_t rs, int64_t c
 #pragma GCC unroll 4
 #endif
     for (int64_t p = 0; p < k; p++, a += cs, b += NR) {
-        vf bv[NV];
-        for (int j = 0; j < NV; j++) bv[j] = vload(b + j * VL);
+        OPERAND bv[NV];
+        for (int j = 0; j < NV; j++) bv[j] = TAKE(b + j * VL);
         for (int i = 0; i < rows; i++) {
             const vf av = BROADCAST(a + i * rs);
             for (int j = 0; j < NV; j++) t[i][j] = DOT(av, bv[j], t[i][j]);
@@ -21,7 +30,7 @@ ALWAYS void tile(const int rows, int64_t k, const char *a, int64_t rs, int64_t c
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < NV; j++) {
             float *to = c + i * row_c + j * VL;
-            vstore(to, add ? vadd(vload(to), t[i][j]) : t[i][j]);
+            vstore(to, add ? PLUS(vload(to), t[i][j]) : t[i][j]);
         }
 }
 

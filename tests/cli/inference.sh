@@ -74,6 +74,29 @@ mkdir "$work/two" && cp "$work/ph/p0001_s1.nii.gz" "$work/two/x.nii.gz" && cp "$
 [ "$(cut -d, -f1,2 "$work/two.csv" | tr '\n' ' ')" = "scan,patient x,x y,y " ] && [ "$(cut -d, -f1,2 "$work/two-data.csv")" = "$(cut -d, -f1,2 "$work/two.csv")" ]
 ok $? "it is the scan itself, as in a dataset without labels"
 check "embed a dataset" "$headct" embed --weights "$w" --data "$work/data" --out "$work/e.safetensors" $q
+# --precision: close to f32, said in what is written, not mixed with it.
+for precision in bf16 int8; do
+    check "predict in $precision" "$headct" predict --run "$work/attentive" --data "$work/data" --precision $precision --out "$work/$precision.csv" $q
+    check "embed in $precision" "$headct" embed --weights "$w" --data "$work/data" --precision $precision --out "$work/$precision.safetensors" $q
+    "$headct" predict --run "$work/attentive" --data "$work/data" --out "$work/f32.csv" $q >/dev/null
+    python3 - "$work" $precision <<'P'
+import csv, json, math, sys
+from weights_file import floats
+work, precision = sys.argv[1:]
+a, b = (floats(f"{work}/{n}.safetensors")["embeddings"] for n in ("e", precision))
+n = 24
+rows = [(a[i:i + n], b[i:i + n]) for i in range(0, len(a), n)]
+cosine = min(sum(p * q for p, q in zip(x, y)) / math.sqrt(sum(p * p for p in x) * sum(q * q for q in y)) for x, y in rows)
+f32, own = ({r["scan"]: r for r in csv.DictReader(open(f"{work}/{k}.csv"))} for k in ("f32", precision))
+apart = [abs(float(f32[s][t]) - float(own[s][t])) for s in f32 for t in ("SDH", "IPH")]
+print("#", precision, "least cosine", cosine, "probabilities apart by", max(apart))
+sys.exit(not (len(rows) == len(own) == 24 and 0.999 < cosine and a != b and 0 < max(apart) < 0.02 and json.load(open(f"{work}/{precision}.csv.json"))["precision"] == precision))
+P
+    ok $? "$precision is close to f32, and is named"
+    refuses 1 "$precision.csv" "a table of $precision is not added to in f32" "$headct" predict --run "$work/attentive" --data "$work/data" --out "$work/$precision.csv" $q
+    refuses 1 "another precision ($precision, now f32)" "nor a file of embeddings" "$headct" embed --weights "$w" --data "$work/data" --out "$work/$precision.safetensors" $q
+done
+refuses 2 "f32, bf16, int8" "a precision that there is not" "$headct" embed --weights "$w" --data "$work/data" --precision fp8 --out "$work/x.safetensors" $q
 printf 'not a scan' >"$work/bad.nii"
 refuses 3 "bad.nii" "a bad scan is listed and left out" "$headct" predict --run "$work/encoder" "$work/bad.nii" "$(ls "$work"/ph/*.nii.gz | head -n 1)" $q
 latin=$(printf '%s/M\374ller.nii.gz' "$work")

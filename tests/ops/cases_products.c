@@ -40,6 +40,11 @@ static void attention_forward(call *k) {
         "linear_gelu", name_, {REAL(__VA_ARGS__, inner), REAL(n, inner), REAL(n)}, .flags = more, .n_out = 2, \
                                                                                    .naive = naive_linear_gelu \
     }
+#define INT8(name_, gelu, more, ...)                                                                     \
+    {                                                                                                            \
+        "linear_int8", name_, {__VA_ARGS__}, {A_INT("gelu", gelu)}, more,                 \
+            .naive = naive_linear_int8                                                                           \
+    }
 /* clang-format on */
 
 const op_case cases_products[] = {
@@ -71,6 +76,17 @@ const op_case cases_products[] = {
     LINEAR_GELU("241x257 to 259", BIG, 257, 259, 241),
     LINEAR_GELU("513x64 to 96", BIG, 64, 96, 513),
     LINEAR_GELU("vit-b", BENCH, 768, 3072, 513),
+    INT8("3x7 to 5, bias", 0, 0, REAL(3, 7), REAL(5, 7), REAL(5)),
+    INT8("3x7 to 5", 0, 0, REAL(3, 7), REAL(5, 7)),
+    INT8("2x3x9 to 4, GELU", 1, 0, REAL(2, 3, 9), REAL(4, 9), REAL(4)),
+    INT8("2x2x3x5 to 1, bias", 0, 0, REAL(2, 2, 3, 5), REAL(1, 5), REAL(1)),
+    INT8("one row", 0, 0, REAL(6), REAL(4, 6), REAL(4)),
+    INT8("no rows", 0, 0, REAL(0, 7), REAL(5, 7), REAL(5)),
+    INT8("inner 0, bias", 0, 0, REAL(3, 0), REAL(5, 0), REAL(5)),
+    INT8("41x1037 to 259, GELU", 1, BIG, REAL(41, 1037), REAL(259, 1037), REAL(259)),
+    INT8("241x257 to 67, bias", 0, BIG, REAL(241, 257), REAL(67, 257), REAL(67)),
+    INT8("513x64 to 96", 0, BIG, REAL(513, 64), REAL(96, 64), REAL(96)),
+    INT8("vit-b", 0, BENCH, REAL(513, 768), REAL(3072, 768), REAL(3072)),
     {"matmul", "4x5 by 5x3", {REAL(4, 5), REAL(5, 3)}, .flags = GRAD, .naive = naive_matmul},
     {"matmul", "2x3 of 4x5 by 5x6", {REAL(2, 3, 4, 5), REAL(2, 3, 5, 6)}, .flags = GRAD, .naive = naive_matmul},
     {"matmul", "row by column", {REAL(2, 1, 7), REAL(2, 7, 1)}, .flags = GRAD, .naive = naive_matmul},

@@ -9,8 +9,8 @@
 void naive_add(call *), naive_sub(call *), naive_mul(call *), naive_scale(call *), naive_gelu(call *),
     naive_relu(call *), naive_relu_bwd(call *), naive_rsqrt(call *);
 void naive_cast(call *), naive_copy(call *), naive_fill(call *), naive_dropout(call *), naive_sum(call *);
-void naive_linear(call *), naive_linear_gelu(call *), naive_matmul(call *), naive_attention(call *);
-void naive_attention_bwd_packed(call *);
+void naive_linear(call *), naive_linear_gelu(call *), naive_linear_int8(call *), naive_matmul(call *);
+void naive_attention(call *), naive_attention_bwd_packed(call *);
 void naive_bias_gelu(call *), naive_bias_gelu_bwd(call *), naive_add_layer_norm(call *);
 void naive_layer_norm(call *), naive_batch_norm(call *), naive_update(call *), naive_l2(call *);
 void naive_softmax(call *), naive_cross_entropy(call *), naive_mse(call *);

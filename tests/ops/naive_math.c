@@ -4,6 +4,7 @@
 #include "hct/philox.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define EACH(i, n) for (int64_t i = 0, end_##i = (n); i < end_##i; i++)
@@ -98,6 +99,41 @@ void naive_linear_gelu(call *k) {
     sum.x[0] = k->y[1];
     sum.x[1] = k->x[2];
     naive_bias_gelu(&sum);
+}
+
+/* A row of n numbers as whole numbers from -most to most; returns their step. Float arithmetic,
+ * as the op is defined (kit/int8.h). */
+static float int8_row(const double *x, float most, int64_t n, double *whole) {
+    float top = 0, *v = calloc((size_t)n + 1, sizeof *v);
+    if (!v) abort();
+    EACH(i, n) {
+        v[i] = (float)x[i];
+        top = fmaxf(top, fabsf(v[i]));
+    }
+    float by = top > 0 ? most / top : 0;
+    EACH(i, n) whole[i] = (double)rintf(v[i] * by);
+    free(v);
+    return top / most;
+}
+
+void naive_linear_int8(call *k) {
+    int64_t inner = k->in[1].dim[1], out = k->in[1].dim[0];
+    double *w = calloc((size_t)(out * inner) + 1, sizeof *w), *x = calloc((size_t)inner + 1, sizeof *x);
+    float *steps = calloc((size_t)out + 1, sizeof *steps);
+    if (!w || !x || !steps) abort();
+    EACH(j, out) steps[j] = int8_row(k->x[1] + j * inner, 63, inner, w + j * inner);
+    EACH(r, out ? hct_numel(&k->out[0]) / out : 0) {
+        float step = int8_row(k->x[0] + r * inner, 127, inner, x);
+        EACH(j, out) {
+            double sum = 0;
+            EACH(i, inner) sum += x[i] * w[j * inner + i];
+            double y = sum * (double)(step * steps[j]) + (k->n_in == 3 ? k->x[2][j] : 0);
+            k->y[0][r * out + j] = call_int(k, "gelu", 0) ? y * 0.5 * (1 + erf(y * 0.70710678118654752440)) : y;
+        }
+    }
+    free(w);
+    free(x);
+    free(steps);
 }
 
 void naive_matmul(call *k) {
