@@ -356,6 +356,36 @@ hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err) {
     return s;
 }
 
+static const char *series_name(const cohort_scan *s, const char *other) {
+    return s->names.series_uid && *s->names.series_uid ? s->names.series_uid : other;
+}
+
+hct_status cohort_name_by_series(cohort *c, const char *other, hct_err *err) {
+    hct_status s = cohort_name_clear(c, NULL, err);
+    for (size_t i = 0; s == HCT_OK && i < c->n; i++) {
+        const char *name = series_name(&c->scans[i], other);
+        size_t number = 1, n = 0;
+        for (size_t k = 0; k < c->n; k++) {
+            const bool same = !strcmp(series_name(&c->scans[k], other), name);
+            n += same;
+            number += same && k < i;
+        }
+        char *id = NULL, *patient = NULL;
+        if (n > 1 ? asprintf(&id, "%s_p%zu", name, number) < 0 : asprintf(&id, "%s", name) < 0) id = NULL;
+        if (!id || !(patient = strdup(id))) {
+            free(id);
+            return out_of_memory(err);
+        }
+        free(c->scans[i].id);
+        free(c->scans[i].patient);
+        c->scans[i].id = id;
+        c->scans[i].patient = patient;
+    }
+    free(c->by_id);
+    c->by_id = NULL;
+    return s == HCT_OK ? sort_ids(c, err) : s;
+}
+
 const char *cohort_naming(const cohort *c) {
     return c->clear ? "clear: paths, UIDs and accession numbers" : c->data ? "none: ids of the dataset" : "none: ids";
 }

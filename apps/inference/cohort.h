@@ -51,6 +51,9 @@ void cohort_free(cohort *c);
 /* Has outputs name the scans in clear (docs/privacy.md). key: file of the dataset's key, NULL: the default; files and
  * folders need none. */
 hct_status cohort_name_clear(cohort *c, const char *key, hct_err *err);
+/* Has scans be called by their series' UID, with _p1, _p2 behind it where several are of one; by `other` where there is
+ * none. For files whose places say nothing; they are named in clear then. */
+hct_status cohort_name_by_series(cohort *c, const char *other, hct_err *err);
 /* What outputs say of that. */
 const char *cohort_naming(const cohort *c);
 /* Keeps scan i of a dataset's cohort where keep[scans[i].at] alone. */

@@ -16,6 +16,7 @@
 #include "hct/log.h"
 #include "serve/page.h"
 #include "serve/request.h"
+#include "support/private_folder.h"
 
 enum { TOKEN_LEAST = 16, IDLE = 30, STACK = 1 << 20 };
 
@@ -187,7 +188,7 @@ hct_status serve_run(const serve_options *o, FILE *ready, hct_err *err) {
     if (st == HCT_OK) st = read_tls(o, &cert, &key, err);
     if (st == HCT_OK) st = listen_at(o, &fd, &port, err);
     if (st == HCT_OK) st = page_make(&s.page, &s.policy, err);
-    if (st == HCT_OK && !(s.root = upload_root(err))) st = err->code;
+    if (st == HCT_OK && !(s.root = private_folder("serve", true, err))) st = err->code;
     served_model *m = st == HCT_OK ? served_open(&o->model, err) : NULL;
     if (st == HCT_OK && !m) st = err->code;
     sigemptyset(&signals);
@@ -230,7 +231,7 @@ hct_status serve_run(const serve_options *o, FILE *ready, hct_err *err) {
     }
     if (fd >= 0) close(fd);
     if (o->socket && st == HCT_OK) unlink(o->socket);
-    upload_root_remove(s.root);
+    private_folder_remove(s.root);
     text_free(&s.page);
     text_free(&s.policy);
     free(s.token);

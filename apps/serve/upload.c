@@ -2,69 +2,14 @@
 #include "serve/upload.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "support/paths.h"
-#include "support/text.h"
-
-#define BELOW "/dev/shm"
-#define PREFIX "headct-serve-"
-
-/* Files and folders below, and it. Links are removed, not followed. */
-static void remove_tree(const char *folder) {
-    DIR *d = opendir(folder);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
-        char *path = path_join(folder, e->d_name);
-        if (path && unlink(path) != 0 && (errno == EISDIR || errno == EPERM)) remove_tree(path);
-        free(path);
-    }
-    if (d) closedir(d);
-    rmdir(folder);
-}
-
-/* Folders of this user's servers whose process is gone. */
-static void remove_old(void) {
-    DIR *d = opendir(BELOW);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        int64_t pid;
-        char number[32];
-        struct stat st;
-        if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0) continue;
-        snprintf(number, sizeof number, "%.*s", (int)strcspn(e->d_name + strlen(PREFIX), "-"),
-                 e->d_name + strlen(PREFIX));
-        char *path = path_join(BELOW, e->d_name);
-        if (path && text_int64(number, &pid) && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH &&
-            lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
-            remove_tree(path);
-        free(path);
-    }
-    if (d) closedir(d);
-}
-
-char *upload_root(hct_err *err) {
-    char *root = NULL;
-    remove_old();
-    if (asprintf(&root, BELOW "/" PREFIX "%lld-XXXXXX", (long long)getpid()) < 0) {
-        hct_fail(err, HCT_ENOMEM, "out of memory");
-        return NULL;
-    }
-    if (mkdtemp(root)) return root;
-    hct_fail(err, HCT_EIO, "%s: %s; requests are kept in memory there", root, strerror(errno));
-    free(root);
-    return NULL;
-}
-
-void upload_root_remove(char *root) {
-    if (root) remove_tree(root);
-    free(root);
-}
+#include "support/private_folder.h"
 
 hct_status upload_begin(upload *u, const char *root, hct_err *err) {
     *u = (upload){0};

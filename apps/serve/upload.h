@@ -17,10 +17,6 @@ typedef struct upload {
     FILE *open; /* of the last path */
 } upload;
 
-/* The server's folder, named after its process; folders of servers that are gone are removed. free it. NULL and err. */
-char *upload_root(hct_err *err);
-void upload_root_remove(char *root);
-
 hct_status upload_begin(upload *u, const char *root, hct_err *err);
 /* Begins a file. name: what the client calls it; its last part is kept where it is plain letters, and an ending that
  * fits the first bytes is put on when the file is done. HCT_EINVAL: more than UPLOAD_FILES. */

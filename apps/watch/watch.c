@@ -109,29 +109,11 @@ static hct_status take(void *context, const size_t *scans, size_t n, const float
     return s;
 }
 
-/* Scans are called by their series: names made of paths would meet each other again. */
-static hct_status name_scans(cohort *c, const arrival *one, hct_err *err) {
-    for (size_t i = 0; i < c->n; i++) {
-        char *id = NULL, *patient = NULL;
-        if (c->n > 1 ? asprintf(&id, "%s_p%zu", one->name, i + 1) < 0 : asprintf(&id, "%s", one->name) < 0) id = NULL;
-        if (id) patient = strdup(id);
-        if (!patient) {
-            free(id);
-            return hct_fail(err, HCT_ENOMEM, "out of memory for a scan's name");
-        }
-        free(c->scans[i].id);
-        free(c->scans[i].patient);
-        c->scans[i].id = id;
-        c->scans[i].patient = patient;
-    }
-    return HCT_OK;
-}
-
 static hct_status predict(watching *w, cohort *c, const arrival *one, double *probability, hct_err *err) {
     at_hand h = {w, c, probability};
     size_t *todo = malloc((c->n + 1) * sizeof *todo), n = 0;
-    hct_status s = todo ? cohort_name_clear(c, NULL, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
-    if (s == HCT_OK) s = name_scans(c, one, err);
+    /* by series: names made of paths would meet each other again */
+    hct_status s = todo ? cohort_name_by_series(c, one->name, err) : hct_fail(err, HCT_ENOMEM, "out of memory");
     memcpy(c->preprocessing, w->preprocessing, MODEL_HASH);
     for (size_t i = 0; i < c->n * (size_t)w->set.n_tasks; i++) probability[i] = NAN;
     for (size_t i = 0; s == HCT_OK && i < c->n; i++)
