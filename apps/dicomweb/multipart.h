@@ -1,5 +1,5 @@
-/* multipart/related as DICOMweb servers send it (RFC 2387, DICOM PS3.18), read strictly as it comes: each part is a file
- * of application/dicom in a folder.
+/* multipart/related as DICOMweb servers send it (RFC 2387, DICOM PS3.18), read strictly as it comes: each part is a
+ * file of application/dicom in a folder.
  *
  *   multipart m;
  *   multipart_begin(&m, content_type, folder, limits, &err);     once the answer's headers are known
