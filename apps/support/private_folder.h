@@ -1,6 +1,6 @@
 /* A folder for files of persons while they are read: in memory (/dev/shm) or where $TMPDIR says, its owner's alone
- * (mode 0700), named after the process, removed at the end. What a process that was killed left there, the next one of the
- * same user and purpose removes. */
+ * (mode 0700), named after the process, removed at the end. What a process that was killed left there, the next one of
+ * the same user and purpose removes. */
 #ifndef SUPPORT_PRIVATE_FOLDER_H
 #define SUPPORT_PRIVATE_FOLDER_H
 
