@@ -44,6 +44,7 @@ enum {
     OPT_MASKS,
     OPT_RANDOMISE,
     OPT_TABLE_ONLY,
+    OPT_SC,
     OPT_DISTANCES
 };
 
@@ -62,6 +63,10 @@ static const struct argp_option options[] = {
     {"randomise", OPT_RANDOMISE, "SEED", 0,
      "draw the model's weights anew for each scan, from SEED on: what maps look like that can show nothing", 0},
     {"table-only", OPT_TABLE_ONLY, NULL, 0, "write explain.csv and lesions.csv, no maps and pictures", 0},
+    {"dicom-sc", OPT_SC, "DIR", 0,
+     "also write the pictures of DICOM folders there, as DICOM secondary captures, which name the patient as the "
+     "images do",
+     0},
     {"distances", OPT_DISTANCES, NULL, 0,
      "instead of maps: how far attention reaches in --weights (before) and in --run (after), a column a model or task, "
      "and what each head looks at",
@@ -97,6 +102,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_RANDOMISE: s->randomise = argument_whole(state, "randomise", arg, 0, INT64_MAX); break;
     case OPT_DISTANCES: all->distances = true; break;
     case OPT_TABLE_ONLY: s->table_only = true; break;
+    case OPT_SC: s->captures = arg; break;
     case OPT_OUT: s->out = arg; break;
     case 'D': s->device = arg; break;
     case 'q': s->progress = NULL; break;
@@ -113,6 +119,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if ((s->lesion || s->brain) && s->n_scans != 1) argp_error(state, "masks are of one SCAN");
         if (s->masks && (s->lesion || s->brain)) argp_error(state, "--masks excludes --lesion and --brain");
         if (s->masks && !s->task) argp_error(state, "--masks needs --task");
+        if (s->captures && s->table_only)
+            argp_error(state, "--dicom-sc takes the pictures that --table-only leaves out");
         if (s->brain && !s->lesion) argp_error(state, "--brain belongs to --lesion");
         break;
     default: return ARGP_ERR_UNKNOWN;

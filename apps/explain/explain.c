@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/capture.h"
 #include "evaluation/sheet.h"
 #include "explain/lesions.h"
 #include "explain/overlay.h"
 #include "explain/scan_views.h"
+#include "figures/picture.h"
 #include "hct/log.h"
 #include "imaging/nifti.h"
 #include "models/build.h"
@@ -25,6 +27,7 @@ typedef struct work {
     int64_t done; /* scans */
     params *p;
     model_info info;
+    char hash[MODEL_HASH];
     saliency *s;
     float *input;
     volume lesion, brain; /* masks; empty: none */
@@ -119,8 +122,24 @@ static void put_row(work *w, const scan_views *v, saliency_method m, double prob
     sheet_number(w->table, hits / chance, 2);
 }
 
+/* The picture into the scan's study; a NIfTI file has none. */
+static hct_status capture_picture(work *w, const char *scan, saliency_method m, const char *picture, hct_err *err) {
+    char made[300];
+    int rows, columns;
+    if (!path_is_folder(scan)) return HCT_OK;
+    unsigned char *rgb = picture_rgb(picture, &rows, &columns, err);
+    if (!rgb) return err ? err->code : HCT_EFORMAT;
+    snprintf(made, sizeof made, "%s%s%s, what a model looks at; not a medical device", saliency_names[m],
+             w->o->task ? " for " : "", w->o->task ? w->o->task : "");
+    const capture c = {rgb,     rows,      columns, made, path_base(w->o->weights ? w->o->weights : w->o->run),
+                       w->hash, (int)m + 1};
+    hct_status st = capture_write(&c, scan, w->o->captures, err);
+    free(rgb);
+    return st;
+}
+
 /* One map of one scan: laid over its own voxels, drawn, noted. */
-static hct_status explain_one(work *w, const scan_views *v, saliency_method m, hct_err *err) {
+static hct_status explain_one(work *w, const scan_views *v, const char *scan, saliency_method m, hct_err *err) {
     saliency_map map = {{0}, NULL};
     volume own = {0}, prepared = {0};
     double probability = NAN, hits = NAN, chance = NAN;
@@ -145,6 +164,7 @@ static hct_status explain_one(work *w, const scan_views *v, saliency_method m, h
                      w->o->task ? " for " : "", w->o->task ? w->o->task : "", spec->window[0].centre,
                      spec->window[0].width / 2);
             st = overlay_draw(&v->prepared, &prepared, at, &spec->window[0], caption, path, err);
+            if (st == HCT_OK && w->o->captures) st = capture_picture(w, scan, m, path, err);
         }
         free(path);
     }
@@ -191,7 +211,7 @@ static hct_status explain_scan(work *w, const char *path, size_t *refused, hct_e
     for (int m = 0; m < SALIENCY_METHODS; m++) any |= w->o->method[m];
     for (int m = 0; m < SALIENCY_METHODS && st == HCT_OK; m++)
         if (any ? w->o->method[m] : m != SALIENCY_OCCLUSION && saliency_allows(w->s, (saliency_method)m))
-            st = explain_one(w, &v, (saliency_method)m, err);
+            st = explain_one(w, &v, path, (saliency_method)m, err);
     scan_views_free(&v);
     return st;
 }
@@ -216,13 +236,13 @@ static hct_status explain_all(work *w, size_t *refused, hct_err *err) {
 
 hct_status explain_run(const explain_options *o, FILE *said, size_t *ret_refused, hct_err *err) {
     work w = {.o = o, .said = said};
-    char hash[MODEL_HASH], *path = weights_path(o);
+    char *path = weights_path(o);
     *ret_refused = 0;
     hct_status st = path ? HCT_OK : hct_fail(err, HCT_ENOMEM, "out of memory");
     hct_dev *dev = st == HCT_OK ? device_open(o->device, err) : NULL;
     if (st == HCT_OK && !dev) st = err->code;
     w.dev = dev;
-    if (st == HCT_OK && !(w.p = model_file_open(dev, &(model_file_options){.path = path}, &w.info, hash, err)))
+    if (st == HCT_OK && !(w.p = model_file_open(dev, &(model_file_options){.path = path}, &w.info, w.hash, err)))
         st = err->code;
     if (st == HCT_OK && w.info.plain)
         st = hct_fail(

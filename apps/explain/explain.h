@@ -20,7 +20,9 @@ typedef struct explain_options {
     const char *lesion, *brain;   /* masks on the scan's own voxels, of one scan; brain NULL: voxels of 0 to 100 HU */
     const char *masks;            /* or of many: MASKS/SCAN_TASK.nii.gz, MASKS/SCAN_brain.nii.gz where they are */
     int64_t randomise; /* from 0: weights are drawn anew for each scan, from this seed on; below: as trained */
-    bool table_only;   /* neither maps nor pictures are written */
+    const char
+        *captures;   /* folder of DICOM secondary captures of the pictures, of scans that are DICOM folders; NULL */
+    bool table_only; /* neither maps nor pictures are written */
     FILE *progress;
 } explain_options;
 

@@ -4,6 +4,8 @@
 #include <cairo.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "hct/io.h"
 
@@ -182,4 +184,32 @@ hct_status picture_grid(const picture_tile *tiles, size_t n, size_t columns, int
     }
     cairo_surface_destroy(s);
     return status;
+}
+
+unsigned char *picture_rgb(const char *path, int *ret_rows, int *ret_columns, hct_err *err) {
+    cairo_surface_t *s = cairo_image_surface_create_from_png(path);
+    const cairo_status_t read = cairo_surface_status(s);
+    const cairo_format_t format =
+        read == CAIRO_STATUS_SUCCESS ? cairo_image_surface_get_format(s) : CAIRO_FORMAT_INVALID;
+    unsigned char *rgb = NULL;
+    if (format != CAIRO_FORMAT_RGB24 && format != CAIRO_FORMAT_ARGB32)
+        hct_fail(err, HCT_EFORMAT, "%s: is no picture of three colours: %s", path, cairo_status_to_string(read));
+    else {
+        const int rows = cairo_image_surface_get_height(s), columns = cairo_image_surface_get_width(s),
+                  stride = cairo_image_surface_get_stride(s);
+        const unsigned char *from = cairo_image_surface_get_data(s);
+        rgb = malloc((size_t)rows * (size_t)columns * 3 + 1);
+        if (!rgb) hct_fail(err, HCT_ENOMEM, "%s: out of memory", path);
+        for (int y = 0; rgb && y < rows; y++)
+            for (int x = 0; x < columns; x++) {
+                uint32_t pixel; /* of this machine's order */
+                memcpy(&pixel, from + (size_t)y * (size_t)stride + (size_t)x * 4, sizeof pixel);
+                unsigned char *to = rgb + ((size_t)y * (size_t)columns + (size_t)x) * 3;
+                for (int c = 0; c < 3; c++) to[c] = (unsigned char)(pixel >> (16 - 8 * c));
+            }
+        *ret_rows = rows;
+        *ret_columns = columns;
+    }
+    cairo_surface_destroy(s);
+    return rgb;
 }

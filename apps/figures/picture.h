@@ -26,4 +26,7 @@ hct_status picture_grid(const picture_tile *tiles, size_t n, size_t columns, int
 /* The tiles in one row, each `size` pixels high; whole or not there. */
 hct_status picture_write(const picture_tile *tiles, size_t n, int size, const char *path, hct_err *err);
 
+/* A PNG that picture_write wrote, as bytes [rows, columns, 3], red first; the caller's to free. NULL and err. */
+unsigned char *picture_rgb(const char *path, int *ret_rows, int *ret_columns, hct_err *err);
+
 #endif

@@ -124,10 +124,29 @@ with tempfile.TemporaryDirectory() as work:
     write_series(f"{work}/bare", more=[(0x00080018, "UI", "")])
     refused(1, "has no valid UID", "images that cannot be referred to", f"{work}/bare", "--dicom-sr", reports)
 
+    # Maps as secondary captures
+    if has("dcm2niix"):
+        maps = ("explain", "--run", f"{work}/run", "--task", "SDH", "--method", "input", f"{work}/cd/a", "--out", f"{work}/maps", "--dicom-sc", f"{work}/sc", "--quiet")
+        r = headct(*maps)
+        captures = glob.glob(f"{work}/sc/*.dcm")
+        c = read_dicom(captures[0]) if captures else {}
+        picture = open(glob.glob(f"{work}/maps/*.png")[0], "rb").read() if r.returncode == 0 else b""
+        size = tuple(int.from_bytes(picture[k:k + 4], "big") for k in (16, 20))
+        if not ok(r.returncode == 0 and len(captures) == 1 and (c[0x00280011], c[0x00280010]) == size and len(c[0x7fe00010]) == (size[0] * size[1] * 3 + 1) // 2 * 2 and
+                  len(set(c[0x7fe00010])) > 20, "explain: the picture of a map as a secondary capture"):
+            print("#", r.returncode, r.stderr, captures)
+        ok(c.get(0x0020000d) == study and c.get(0x00100020) == "PAT 0815" and len(c.get(0x00082112, [])) == 34 and c[0x00080016] == "1.2.840.10008.5.1.4.1.1.7",
+           "in the scan's study, with the images that it was made of")
+        written = open(captures[0], "rb").read()
+        ok(headct(*maps).returncode == 0 and [open(f, "rb").read() for f in glob.glob(f"{work}/sc/*.dcm")] == [written], "a second time it is left as it is")
+        files += captures
+    else:
+        skip("explain: the picture of a map as a secondary capture", "dcm2niix is not installed")
+
     # Other readers
     if has("dcmdump") and has("dsrdump"):
         dumps = [subprocess.run(["dcmdump", "-q", f], capture_output=True).returncode for f in files]
-        trees = [subprocess.run(["dsrdump", f], capture_output=True, text=True, errors="replace") for f in files]
+        trees = [subprocess.run(["dsrdump", f], capture_output=True, text=True, errors="replace") for f in said]
         ok(not any(dumps) and all(t.returncode == 0 and not t.stderr and t.stdout.startswith("Comprehensive 3D SR Document") for t in trees), "DCMTK reads them without a complaint")
     else:
         skip("DCMTK reads them", "dcmtk is not installed (apt-get install dcmtk)")
@@ -140,7 +159,7 @@ with tempfile.TemporaryDirectory() as work:
     if everything:
         python = highdicom_python(sys.argv[2])
         if python:
-            r = subprocess.run([python, "-c", INDEPENDENT, *files], capture_output=True, text=True)
+            r = subprocess.run([python, "-c", INDEPENDENT, *said], capture_output=True, text=True)
             theirs = json.loads(r.stdout) if r.returncode == 0 else {}
             ours = {f"{t['study_uid']} {k}, series {t['series_uid'].rsplit('.', 1)[-1]}": [k, float(t[k]), chosen[k]] for t in table[:3] for k in chosen}
             if not ok(theirs == ours, "highdicom reads the same numbers"):
