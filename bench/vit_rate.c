@@ -24,7 +24,8 @@ static int fail(const hct_err *e) {
     return 1;
 }
 
-static hct_status save(const params *p, const char *folder, hct_st_entry input, hct_st_entry r, hct_err *err) {
+static hct_status save(const params *p, const model_info *info, const char *folder, hct_st_entry input, hct_st_entry r,
+                       hct_err *err) {
     hct_st_entry *entries, *all;
     void *bytes;
     char path[4096];
@@ -36,7 +37,7 @@ static hct_status save(const params *p, const char *folder, hct_st_entry input, 
         all[p->n] = input;
         all[p->n + 1] = r;
         snprintf(path, sizeof path, "%s/vit.safetensors", folder);
-        st = hct_st_write(path, all, p->n + 2, NULL, 0, err);
+        st = weights_write(path, all, p->n + 2, info, NULL, 0, err);
     }
     free(all);
     free(entries);
@@ -130,7 +131,7 @@ int main(int argc, char **argv) {
                             .data = factors,
                             .bytes = (size_t)m * sizeof(float)};
     if (hct_tensor_write(e.input, e.host, &err) < 0 || hct_tensor_write(rt, factors, &err) < 0 ||
-        save(p, argv[2], input, entry_r, &err) < 0)
+        save(p, &info, argv[2], input, entry_r, &err) < 0)
         return fail(&err);
 
     hct_optim *o =
