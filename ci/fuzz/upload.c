@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 #include "serve/request.h"
+#include "support/private_folder.h"
 
 static server s;
 static struct MHD_Daemon *daemon_of_all;
 
 static void remove_root(void) {
     MHD_stop_daemon(daemon_of_all);
-    upload_root_remove(s.root);
+    private_folder_remove(s.root);
 }
 
 static void start(void) {
@@ -25,7 +26,7 @@ static void start(void) {
     model.alone.info.encoder = encoder_default(encoder_find("vit"));
     hct_err err;
     s.o = &options;
-    s.root = upload_root(&err);
+    s.root = private_folder("fuzz", true, &err);
     s.queue = (jobs){.capacity = 4, .model = &model, .ending = true};
     s.queue.last = &s.queue.first;
     pthread_mutex_init(&s.queue.lock, NULL);
