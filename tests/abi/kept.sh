@@ -21,6 +21,7 @@ planted() {
 refused() { ! planted "$1" "$2" >"$work/said" 2>&1 && grep -q "$3" "$work/said"; }
 check "a symbol that is gone is refused, by name" refused hct.map 's/local: \*;/local: hct_op_count; *;/; s/global: hct_\*;/global: hct_[a-np-z]*; hct_op_at; hct_op_find; hct_open;/' "hct_op_count"
 check "so is a struct with a new member before the old ones" refused include/hct/hct.h 's/^typedef struct hct_options {/&\n    int planted;/' "hct_options"
+check "and one inside of a struct that may grow at its end" refused include/hct/plugin.h 's/^typedef struct hct_plan {/&\n    int planted;/' "hct_plan"
 check "a new function is not" planted log.c '$a\
 __attribute__((visibility("default"))) int hct_planted(void);\
 int hct_planted(void) { return 1; }'
