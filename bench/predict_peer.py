@@ -19,10 +19,10 @@ REAL = torch.float64 if "--double" in sys.argv else torch.float32
 def image(path, info):
     """[1, windows, S, S, S]: RAS, 1 mm (cubic spline), 224^3, cropped, windowed, resized by area."""
     chain = Compose([LoadImage(image_only=True), EnsureChannelFirst(), Orientation(axcodes="RAS"), Spacing(pixdim=(1, 1, 1), mode=3),
-                     ResizeWithPadOrCrop((224, 224, 224), mode="constant", constant_values=-1024), CenterSpatialCrop((info["crop"],) * 3)])
+                     ResizeWithPadOrCrop((224, 224, 224), mode="constant", constant_values=-1024), CenterSpatialCrop([int(n) for n in info["input"]["crop"]])])
     hu = torch.round(torch.as_tensor(np.asarray(chain(path)), dtype=REAL))
-    windows = [((hu - (c - w / 2)) / w).clamp(0, 1) for c, w in info["windows"]]
-    return F.interpolate(torch.cat(windows)[None], size=(info["model"]["image"],) * 3, mode="area")
+    windows = [((hu - (c - w / 2)) / w).clamp(0, 1) for c, w in info["input"]["windows"]]
+    return F.interpolate(torch.cat(windows)[None], size=[int(n) for n in info["input"]["size"]], mode="area")
 
 
 def linear(p, name, x):
@@ -50,7 +50,7 @@ def main():
     saved = torch.load(sys.argv[1], mmap=True, weights_only=True)
     info, p = json.loads(saved["info"]), {k: v.to(REAL) for k, v in saved["weights"].items()}
     with torch.inference_mode():
-        cls = class_token(p, info["model"], image(sys.argv[2], info))
+        cls = class_token(p, info["encoder"], image(sys.argv[2], info))
         out = {}
         for task in info["tasks"]:
             k = "head.%s." % task
