@@ -113,8 +113,9 @@ static hct_status take_line(multipart *m, char *line, bool *io_typed, hct_err *e
 static hct_status take_header(multipart *m, size_t n, hct_err *err) {
     bool typed = false;
     hct_status s = HCT_OK;
-    if (!m->held) return broken(err, "a part has no header");
-    if (memchr(m->held, 0, n)) return broken(err, "a part's header holds a zero");
+    const unsigned char *held = m->held;
+    if (!held) return broken(err, "a part has no header");
+    if (memchr(held, 0, n)) return broken(err, "a part's header holds a zero");
     for (size_t at = 0; s == HCT_OK && at < n;) {
         char *line = (char *)m->held + at, *end = memmem(line, n - at, "\r\n", 2);
         if (!end) return broken(err, "a part's header has no end");
