@@ -113,15 +113,15 @@ static hct_status take_line(multipart *m, char *line, bool *io_typed, hct_err *e
 static hct_status take_header(multipart *m, size_t n, hct_err *err) {
     bool typed = false;
     hct_status s = HCT_OK;
-    const unsigned char *held = m->held;
+    char *held = (char *)m->held;
     if (!held) return broken(err, "a part has no header");
     if (memchr(held, 0, n)) return broken(err, "a part's header holds a zero");
-    for (size_t at = 0; s == HCT_OK && at < n;) {
-        char *line = (char *)m->held + at, *end = memmem(line, n - at, "\r\n", 2);
+    for (char *line = held, *rest = held + n; s == HCT_OK && line && line < rest;) { /* never NULL: said for gcc */
+        char *end = memmem(line, (size_t)(rest - line), "\r\n", 2);
         if (!end) return broken(err, "a part's header has no end");
         *end = '\0';
-        at = (size_t)(end - (char *)m->held) + 2;
         s = take_line(m, line, &typed, err);
+        line = end + 2;
     }
     if (s == HCT_OK && !typed) s = broken(err, "a part does not say its type");
     return s == HCT_OK ? begin_file(m, err) : s;
