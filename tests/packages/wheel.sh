@@ -17,8 +17,9 @@ wheel=$(ls "$work"/source/dist/*.whl)
 note "$(basename "$wheel"), $(($(wc -c <"$wheel") / 1048576)) MiB"
 cp "$wheel" "$root/tmp/"
 in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"; }
-cp /etc/resolv.conf "$root/etc/" 2>/dev/null
-check "pip installs it there" in_root sh -c 'python3 -m venv /venv && /venv/bin/pip install -q /tmp/*.whl scikit-learn'
+# What it needs from PyPI is fetched out here, whose certificates and proxies are the machine's.
+"$work/venv/bin/pip" download -q --only-binary=:all: --python-version 3.11 -d "$root/tmp/wheels" scikit-learn numpy >"$work/log" 2>&1 || lacking "pip fetched nothing: $(tail -n 1 "$work/log")"
+check "pip installs it there" in_root sh -c 'python3 -m venv /venv && /venv/bin/pip install -q --no-index --find-links /tmp/wheels /tmp/*.whl scikit-learn'
 cat >"$root/tmp/way.py" <<'P'
 import headct
 from sklearn.linear_model import LogisticRegression
