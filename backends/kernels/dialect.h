@@ -591,6 +591,24 @@ FN float row_exps(GLOBAL const real *x, i64 c, float top) {
 #define HELD_MOST (HELD_VECTORS * WARP * VW)
 #define FOR_HELD(k, i)                                                                                                 \
     _Pragma("unroll") for (i32 k = 0; k < HELD_VECTORS; k++) if (const i32 i = (k * WARP + SUB_LANE) * VW; i < c)
+#if defined REAL_F32 || defined REAL_BF16 || defined REAL_F16
+/* y = (x - mean) rstd w + b of a row that is held, whose sum over this work-item is v; held is x - mean afterwards. */
+FN void norm_held(real *y, float *ret_mean, float *ret_rstd, vec held[], const vec w[], const vec b[], vec v, i64 c,
+                  float eps) {
+    vec squares = VSET(0.0f);
+    float mean = SUB_SUM(vsum(v)) / (float)c;
+    FOR_HELD(k, i) {
+        held[k] = held[k] - mean;
+        squares = vmad(held[k], held[k], squares);
+    }
+    float rstd = 1.0f / SQRTF(SUB_SUM(vsum(squares)) / (float)c + eps);
+    FOR_HELD(k, i) vst(y + i, vmad(held[k] * rstd, w[k], b[k]));
+    if (SUB_LANE == 0) {
+        *ret_mean = mean;
+        *ret_rstd = rstd;
+    }
+}
+#endif
 #endif
 
 /* ---- f16 arithmetic ---- */

@@ -121,23 +121,13 @@ KERNEL(add_layer_norm_warps)
     for (i64 r = ROW * SUBS + SUB; r < rows; r += step_row) {
         const real *x = AT(real, x) + r * step, *h = AT(real, h) + r * h_step;
         real *s = AT(real, s) + r * c, *y = AT(real, y) + r * c;
-        vec v = VSET(0.0f), squares = VSET(0.0f);
+        vec v = VSET(0.0f);
         FOR_HELD(k, i) {
             held[k] = vstored(vld(x + i) + vld(h + i));
             vst(s + i, held[k]);
             v += held[k];
         }
-        float mean = SUB_SUM(vsum(v)) / (float)c;
-        FOR_HELD(k, i) {
-            held[k] = held[k] - mean;
-            squares = vmad(held[k], held[k], squares);
-        }
-        float rstd = 1.0f / SQRTF(SUB_SUM(vsum(squares)) / (float)c + eps);
-        FOR_HELD(k, i) vst(y + i, vmad(held[k] * rstd, w[k], b[k]));
-        if (SUB_LANE == 0) {
-            AT(float, mean)[r] = mean;
-            AT(float, rstd)[r] = rstd;
-        }
+        norm_held(y, AT(float, mean) + r, AT(float, rstd) + r, held, w, b, v, c, eps);
     }
 }
 #endif

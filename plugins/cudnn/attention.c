@@ -180,33 +180,18 @@ static hct_status run_attention(const hct_plan *p, hct_stream *stream, const hct
 }
 
 #define HALVES ((uint64_t)(1u << HCT_BF16 | 1u << HCT_F16))
-static const hct_kernel forward = {.size = sizeof forward,
-                                   .name = "cudnn:attention",
-                                   .op = "attention",
-                                   .backend = "cuda",
-                                   .dtypes = HALVES,
-                                   .priority = 200,
-                                   .plan = plan_attention,
-                                   .run = run_attention,
-                                   .release = release_attention};
-static const hct_kernel backward = {.size = sizeof backward,
-                                    .name = "cudnn:attention.bwd",
-                                    .op = "attention.bwd",
-                                    .backend = "cuda",
-                                    .dtypes = HALVES,
-                                    .priority = 200,
-                                    .plan = plan_attention,
-                                    .run = run_attention,
-                                    .release = release_attention};
-
-static const hct_kernel packed = {.size = sizeof packed,
-                                  .name = "cudnn:attention.bwd_packed",
-                                  .op = "attention.bwd_packed",
-                                  .backend = "cuda",
-                                  .dtypes = HALVES,
-                                  .priority = 200,
-                                  .plan = plan_attention,
-                                  .run = run_attention,
-                                  .release = release_attention};
+#define BY_CUDNN(kernel, op_name)                                                                                      \
+    static const hct_kernel kernel = {.size = sizeof kernel,                                                           \
+                                      .name = "cudnn:" op_name,                                                        \
+                                      .op = op_name,                                                                   \
+                                      .backend = "cuda",                                                               \
+                                      .dtypes = HALVES,                                                                \
+                                      .priority = 200,                                                                 \
+                                      .plan = plan_attention,                                                          \
+                                      .run = run_attention,                                                            \
+                                      .release = release_attention}
+BY_CUDNN(forward, "attention");
+BY_CUDNN(backward, "attention.bwd");
+BY_CUDNN(packed, "attention.bwd_packed");
 
 const hct_kernel *const cudnn_attention[] = {&forward, &backward, &packed, NULL};
