@@ -149,10 +149,7 @@ static hct_status find_path(const scan_names *n, const char *cell, const char *k
     return HCT_OK;
 }
 
-static bool looks_like_uid(const char *cell) {
-    size_t n = strlen(cell);
-    return n >= 5 && n <= 64 && strspn(cell, "0123456789.") == n && strchr(cell, '.');
-}
+static bool looks_like_uid(const char *cell) { return text_is_uid(cell) && strlen(cell) >= 5 && strchr(cell, '.'); }
 
 hct_status scan_names_find(const scan_names *n, const char *cell, const dataset_key *key, scan_name_match *ret,
                            hct_err *err) {

@@ -24,10 +24,7 @@ static void put_sources(dicom_object *o, const pile *p, const pile_file *first) 
     for (size_t i = 0; i < p->n; i++) {
         const dicom_header *h = &p->files[i].header;
         if (!is_image(&p->files[i]) || strcmp(h->series_uid ? h->series_uid : "", series) != 0) continue;
-        object_item(o);
-        object_text(o, 0x00081150, "UI", h->class_uid);
-        object_text(o, 0x00081155, "UI", h->instance_uid);
-        object_end(o);
+        object_reference(o, h->class_uid, h->instance_uid);
     }
     object_end(o);
 }
@@ -65,6 +62,10 @@ static hct_status write_capture(const capture *c, const pile *p, const pile_file
     snprintf(about, sizeof about, "Maps of %.55s", c->model);
     char *path = path_join(folder, name);
     if (!path) return hct_fail(err, HCT_ENOMEM, "out of memory for a capture");
+    if (path_is_file(path)) {
+        free(path);
+        return HCT_OK;
+    }
     const object_series own = {.modality = "OT",
                                .class_uid = CAPTURE_CLASS,
                                .instance_uid = uid,
@@ -75,8 +76,8 @@ static hct_status write_capture(const capture *c, const pile *p, const pile_file
                                .series_number = 9902,
                                .instance_number = c->number};
     dicom_object o = {0};
-    s = path_is_file(path) ? HCT_OK : object_copy_study(&o, first, err);
-    if (s == HCT_OK && !path_is_file(path)) {
+    s = object_copy_study(&o, first, err);
+    if (s == HCT_OK) {
         object_own_series(&o, &own);
         put_sources(&o, p, first);
         put_picture(&o, c);

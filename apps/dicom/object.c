@@ -65,6 +65,13 @@ void object_nothing(dicom_object *o, uint32_t tag) {
     object_end(o);
 }
 
+void object_reference(dicom_object *o, const char *class_uid, const char *instance_uid) {
+    object_item(o);
+    object_text(o, 0x00081150, "UI", class_uid);
+    object_text(o, 0x00081155, "UI", instance_uid);
+    object_end(o);
+}
+
 /* ---- of the study ---- */
 
 typedef struct copied {

@@ -14,7 +14,7 @@
 #include "dicom/files.h"
 #include "support/text.h"
 
-enum { OBJECT_UID = 65 };
+enum { OBJECT_UID = TEXT_UID + 1 };
 
 typedef struct dicom_object {
     text_buffer values;
@@ -37,6 +37,8 @@ void object_item(dicom_object *o);
 void object_end(dicom_object *o);
 /* An empty sequence. */
 void object_nothing(dicom_object *o, uint32_t tag);
+/* An item that refers to an instance by its class and UID. */
+void object_reference(dicom_object *o, const char *class_uid, const char *instance_uid);
 
 /* What an object of the same study says of patient and study (PS3.3 C.7.1.1, C.7.2.1) and the character set, from a
  * file of it, byte for byte. */

@@ -64,9 +64,8 @@ void sr_free(sr *r) {
 }
 
 static bool take_uid(const char *uid, char ret[OBJECT_UID]) {
-    size_t n = uid ? strlen(uid) : 0;
-    if (!n || n >= OBJECT_UID || strspn(uid, "0123456789.") != n) return false;
-    memcpy(ret, uid, n + 1);
+    if (!uid || !text_is_uid(uid)) return false;
+    memcpy(ret, uid, strlen(uid) + 1);
     return true;
 }
 
@@ -177,9 +176,8 @@ static void put_number(dicom_object *o, code name, double v) {
     object_end(o);
 }
 
-/* Begins a container and its content sequence; two ends are the caller's. template_id: NULL: none. */
-static void begin_container(dicom_object *o, code name, const char *template_id) {
-    begin(o, "CONTAINS", "CONTAINER", name);
+/* What makes an item a container, and the beginning of its content; an end is the caller's. template_id: NULL: none. */
+static void begin_content(dicom_object *o, const char *template_id) {
     object_text(o, 0x0040a050, "CS", "SEPARATE");
     if (template_id) {
         object_sequence(o, 0x0040a504);
@@ -190,6 +188,12 @@ static void begin_container(dicom_object *o, code name, const char *template_id)
         object_end(o);
     }
     object_sequence(o, 0x0040a730);
+}
+
+/* An item that is a container: end_container ends it. */
+static void begin_container(dicom_object *o, code name, const char *template_id) {
+    begin(o, "CONTAINS", "CONTAINER", name);
+    begin_content(o, template_id);
 }
 
 static void end_container(dicom_object *o) {
@@ -218,10 +222,7 @@ static void put_library(const sr *r, dicom_object *o) {
         for (size_t k = s->first; k < s->first + s->n; k++) {
             begin(o, "CONTAINS", "IMAGE", (code){"260753009", "SCT", "Source"});
             object_sequence(o, 0x00081199);
-            object_item(o);
-            object_text(o, 0x00081150, "UI", r->images[k].class_uid);
-            object_text(o, 0x00081155, "UI", r->images[k].instance);
-            object_end(o);
+            object_reference(o, r->images[k].class_uid, r->images[k].instance);
             object_end(o);
             object_end(o);
         }
@@ -293,10 +294,7 @@ static hct_status put_evidence(const sr *r, dicom_object *o, hct_err *err) {
         object_sequence(o, 0x00081199);
         for (k = i; k < r->n_images && !strcmp(sorted[k].series, sorted[i].series); k++) {
             if (k > i && !by_place(&sorted[k - 1], &sorted[k])) continue;
-            object_item(o);
-            object_text(o, 0x00081150, "UI", sorted[k].class_uid);
-            object_text(o, 0x00081155, "UI", sorted[k].instance);
-            object_end(o);
+            object_reference(o, sorted[k].class_uid, sorted[k].instance);
         }
         object_end(o);
         object_end(o);
@@ -310,14 +308,7 @@ static hct_status put_content(const sr *r, dicom_object *o, const char *device, 
     hct_status st = HCT_OK;
     object_text(o, 0x0040a040, "CS", "CONTAINER");
     put_code(o, 0x0040a043, (code){"126000", "DCM", "Imaging Measurement Report"});
-    object_text(o, 0x0040a050, "CS", "SEPARATE");
-    object_sequence(o, 0x0040a504);
-    object_item(o);
-    object_text(o, 0x00080105, "CS", "DCMR");
-    object_text(o, 0x0040db00, "CS", "1500");
-    object_end(o);
-    object_end(o);
-    object_sequence(o, 0x0040a730);
+    begin_content(o, "1500");
     put_coded(o, "HAS CONCEPT MOD", (code){"121049", "DCM", "Language of Content Item and Descendants"},
               (code){"en-US", "RFC5646", "English (United States)"});
     put_observer(r, o, device);

@@ -51,8 +51,7 @@ static hct_status check(const dicomweb_options *o, hct_err *err) {
         return hct_fail(err, HCT_EINVAL, "%s: an address that begins with https:// or http:// is needed", o->url);
     if (strpbrk(o->url, "?#@ \r\n"))
         return hct_fail(err, HCT_EINVAL, "%s: the plain address of a service is needed, without user, ? and #", o->url);
-    if (!*o->study || strlen(o->study) > 64 || strspn(o->study, "0123456789.") != strlen(o->study))
-        return hct_fail(err, HCT_EINVAL, "--study %s: is no UID", o->study);
+    if (!text_is_uid(o->study)) return hct_fail(err, HCT_EINVAL, "--study %s: is no UID", o->study);
     if (o->token_file && begins(o->url, "http://") && !is_local(o->url))
         return hct_fail(err, HCT_EINVAL, "%s: a token is not sent without encryption; use https", o->url);
     return HCT_OK;
@@ -168,10 +167,9 @@ static hct_status list_series(asking *a, dicomweb_series *ret, hct_err *err) {
         s = hct_fail(err, HCT_ENOMEM, "out of memory for a list of series");
     for (const cJSON *one = s == HCT_OK ? root->child : NULL; s == HCT_OK && one; one = one->next) {
         const char *modality = first_value(one, "00080060"), *uid = first_value(one, "0020000E");
-        const size_t length = uid ? strlen(uid) : 0;
-        if (!length || length > 64 || strspn(uid, "0123456789.") != length)
+        if (!uid || !text_is_uid(uid))
             s = hct_fail(err, HCT_EFORMAT, "%s: a series in its list has no valid UID", a->o->url);
-        else if (modality && !strcmp(modality, "CT")) memcpy(ret->uid[ret->n++], uid, length + 1);
+        else if (modality && !strcmp(modality, "CT")) memcpy(ret->uid[ret->n++], uid, strlen(uid) + 1);
     }
     if (s == HCT_OK && !ret->n)
         s = hct_fail(err, HCT_ENOTFOUND, "%s: the study has no CT series (of %d)", a->o->url, n);

@@ -9,6 +9,7 @@
 #include "inference/prediction_rows.h"
 #include "support/device.h"
 #include "support/json_out.h"
+#include "support/measure.h"
 #include "support/paths.h"
 #include "support/row_file.h"
 
@@ -54,7 +55,7 @@ static hct_status print_json(const predicting *q, const cohort_scan *s, const do
     add_thresholds(q, p, &j);
     prediction_hashes(&q->table, &j);
     json_text(&j, "input_sha256", s->input);
-    json_text(&j, "time", prediction_time(when));
+    json_text(&j, "time", measure_utc(when));
     json_text(&j, "version", HEADCT_VERSION);
     json_end(&j);
     char *text = json_take(&j, s->path, err);

@@ -4,17 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "evaluation/predictions.h"
 #include "support/csv.h"
-
-const char *prediction_time(char when[32]) {
-    time_t now = time(NULL);
-    struct tm t;
-    strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &t));
-    return when;
-}
+#include "support/measure.h"
 
 void prediction_hashes(const prediction_table *t, json_out *j) {
     const classifiers *set = t->set;
@@ -63,7 +56,7 @@ void prediction_row(const prediction_table *t, const cohort_scan *s, const doubl
     csv_add(rows, 3, p ? "" : s->reason);
     const char *const names[] = {s->names.path, s->names.study_uid, s->names.series_uid, s->names.accession};
     for (int k = 0; t->clear && k < 4; k++) csv_add(rows, 3, names[k]);
-    csv_add(rows, 3, prediction_time(number));
+    csv_add(rows, 3, measure_utc(number));
     csv_add(rows, 3, HEADCT_VERSION);
     for (int k = 0; t->chosen->path && k < n_tasks; k++) {
         const double at = t->chosen->at[k];

@@ -33,7 +33,5 @@ hct_status prediction_check(const prediction_table *t, const cohort_scan *s, con
 static inline bool prediction_is_above(const prediction_table *t, const double *p, int k) {
     return p[k] >= t->chosen->at[k];
 }
-/* Now, in UTC: "2026-01-31T12:00:00Z". */
-const char *prediction_time(char when[32]);
 
 #endif

@@ -234,13 +234,11 @@ void request_end(void *context, struct MHD_Connection *c, void **io_request, enu
     if (r->placed) jobs_leave(&s->queue);
     if (r->status < STATUSES) atomic_fetch_add(&s->count[r->to][r->status], 1);
     if (s->o->log) { /* no name, no id, no address */
-        time_t now = time(NULL);
-        struct tm t;
         char when[32];
-        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &t));
         fprintf(s->o->log,
-                "{\"time\":\"%s\",\"path\":\"%s\",\"status\":%u,\"seconds\":%.3f,\"bytes\":%zu,\"scans\":%zu}\n", when,
-                r->to < ROUTES ? route_path(r->to) : "other", r->status, measure_now() - r->begun, r->got, r->scans);
+                "{\"time\":\"%s\",\"path\":\"%s\",\"status\":%u,\"seconds\":%.3f,\"bytes\":%zu,\"scans\":%zu}\n",
+                measure_utc(when), r->to < ROUTES ? route_path(r->to) : "other", r->status, measure_now() - r->begun,
+                r->got, r->scans);
     }
     free(r);
     *io_request = NULL;

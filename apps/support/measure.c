@@ -11,6 +11,13 @@ double measure_now(void) {
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }
 
+const char *measure_utc(char when[32]) {
+    time_t now = time(NULL);
+    struct tm t;
+    strftime(when, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &t));
+    return when;
+}
+
 static uint64_t status_field(const char *key) {
     FILE *f = fopen("/proc/self/status", "r");
     unsigned long long kib = 0;

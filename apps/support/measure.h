@@ -4,7 +4,9 @@
 
 #include "hct/hct.h"
 
-double measure_now(void);        /* seconds, monotonic */
+double measure_now(void); /* seconds, monotonic */
+/* The time of day, UTC: "2026-11-30T12:00:00Z". Returns its argument. */
+const char *measure_utc(char when[32]);
 uint64_t measure_resident(void); /* bytes of memory that this process has taken and touched (RssAnon, RssShmem) */
 /* bytes in memory of files that it maps: its code, libraries (RssFile); other processes share them */
 uint64_t measure_from_files(void);

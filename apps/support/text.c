@@ -27,6 +27,11 @@ bool text_double(const char *text, double *ret) {
     return true;
 }
 
+bool text_is_uid(const char *text) {
+    const size_t n = strlen(text);
+    return n && n <= TEXT_UID && strspn(text, "0123456789.") == n;
+}
+
 bool text_int64(const char *text, int64_t *ret) {
     char *end;
     errno = 0;

@@ -12,6 +12,9 @@
  * the locale. text_double also takes nan and inf. */
 bool text_double(const char *text, double *ret);
 bool text_int64(const char *text, int64_t *ret);
+/* A UID as DICOM has them (PS3.5 9.1): digits and dots, 64 at most. */
+enum { TEXT_UID = 64 };
+bool text_is_uid(const char *text);
 /* true/false, yes/no, on/off, 1/0 in any case. */
 bool text_bool(const char *text, bool *ret);
 

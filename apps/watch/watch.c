@@ -49,7 +49,7 @@ static void tell(const watching *w, const char *event, const char *word, size_t 
     if (!w->o->log) return;
     json_out j = {0};
     json_object(&j, NULL);
-    json_text(&j, "time", prediction_time(when));
+    json_text(&j, "time", measure_utc(when));
     json_text(&j, "event", event);
     if (*word) json_text(&j, "reason", word);
     json_whole(&j, "files", (int64_t)files);
