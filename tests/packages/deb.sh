@@ -2,15 +2,14 @@
 # The Debian packages in a bare chroot: installed, a scan predicted from a folder of the user's, purged; nothing is left. $1: the source tree.
 # $HEADCT_DEBS: a folder of packages that are built already.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/chroot.sh"
 source=$1
-lacking() { echo "1..0 # SKIP $1"; exit 0; }
-[ "$(id -u)" -eq 0 ] || lacking "a chroot needs root"
 for program in mmdebstrap dpkg-buildpackage dh chrpath lintian; do
     command -v $program >/dev/null || lacking "no $program here (Debian: mmdebstrap dpkg-dev debhelper chrpath lintian)"
 done
 [ -d "$source/.git" ] || [ -f "$source/.git" ] || lacking "no git tree here: ci/deb packs the last commit"
-root=$work/root
-mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$root" >"$work/log" 2>&1 || lacking "mmdebstrap made no chroot: $(tail -n 1 "$work/log")"
+chroot_make ca-certificates
+root_home=/tmp/of
 git clone -q "$source" "$work/source" || exit 1
 if [ -n "${HEADCT_DEBS:-}" ]; then mkdir "$work/source/dist" && cp "$HEADCT_DEBS"/*.deb "$work/source/dist/"; else "$work/source/ci/deb"; fi >"$work/deb.log" 2>&1
 status=$?
@@ -19,9 +18,7 @@ check "the packages are built, and lintian finds no error" test $status -eq 0
 [ $status -eq 0 ] || { done_testing; exit; }
 mkdir "$root/packages"
 cp "$work"/source/dist/*.deb "$root/packages/"
-in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp/of LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
 files() { (cd "$root" && find . -xdev \( -path ./proc -o -path ./tmp -o -path ./packages -o -path ./var/log -o -path ./var/cache -o -path ./var/lib/apt -o -path ./var/lib/dpkg \) -prune -o -print | sort); }
-mount -t proc proc "$root/proc" 2>/dev/null && trap 'umount "$root/proc"; rm -rf "$work"' EXIT
 in_root apt-get update >/dev/null 2>&1
 ours=$(cd "$root/packages" && ls ./*.deb | sed 's/^\.\/\([^_]*\)_.*/\1/')
 # What they need comes first, so that the lists tell what they themselves bring.

